@@ -1,0 +1,138 @@
+"""The chosen configuration as a space of one point, and its network for a plain torch program."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from safetensors.torch import save
+
+from hpo.data import Dataset
+from hpo.network import Mlp
+from hpo.space import Space
+from hpo.store import replace
+
+_HEADER = """\
+# {study}: what `hpo search` selected, as a space of one point. `hpo search --space` with this file trains it again.
+#
+# From study {source}, trial {trial}, {date}. MLflow run {run_id}.
+# {scores}
+#
+# In your own torch code:
+#   net = torch.nn.Sequential({layers})
+#   optimizer = torch.optim.AdamW(net.parameters(), lr={learning_rate}, weight_decay={weight_decay})
+#   for x, y in batches_of_{batch_size}:                  # {epochs} epochs
+#       optimizer.zero_grad(); loss(net(x), y).backward(); optimizer.step()
+{l1}"""
+_L1 = """\
+#       with torch.no_grad():                       # l1: soft threshold on the weights
+#           for p in net.parameters(): p.dim() > 1 and p.copy_(torch.nn.functional.softshrink(p, {threshold}))
+"""
+
+
+def space_dict(space: Space) -> dict[str, Any]:
+    """A space as its file would say it, without what is default or empty."""
+    plain = space.model_dump(mode="json", exclude={"search", "sampler", "pruner"}, exclude_defaults=True)
+    search: dict[str, Any] = {}
+    for key, domain in space.search.items():
+        if not domain.sampled:
+            search[key] = domain.choices[0]
+            continue
+        said = {"choices": list(domain.choices)} if domain.choices else {"low": domain.low, "high": domain.high}
+        extra = {"log": domain.log, "step": domain.step, "optional": domain.optional}
+        search[key] = said | {name: value for name, value in extra.items() if value}
+    strategies = {}
+    for name in ("sampler", "pruner"):
+        strategy = getattr(space, name)
+        strategies[name] = {"kind": strategy.kind, **strategy.options} if strategy.options else strategy.kind
+    order = ("study", "data", "network", "search", "train", "budget", "sampler", "pruner", "seed", "exported")
+    found = plain | {"search": search, "budget": space.budget.model_dump(exclude_none=True)} | strategies
+    return {key: found[key] for key in order if key in found}
+
+
+def flat(value: Mapping[str, Any], path: str = "") -> dict[str, Any]:
+    """Nested mappings as dotted keys."""
+    found: dict[str, Any] = {}
+    for key, part in value.items():
+        found |= flat(part, f"{path}{key}.") if isinstance(part, Mapping) else {f"{path}{key}": part}
+    return found
+
+
+def as_yaml(value: Mapping[str, Any]) -> str:
+    return str(yaml.safe_dump(dict(value), sort_keys=False, allow_unicode=True, width=120))
+
+
+def configuration(result: Mapping[str, Any], space: Space, base: Path, folder: Path) -> dict[str, Any]:
+    """The selected configuration as a space of one point; a relative data path is made relative to `folder`."""
+    point = space_dict(space)
+    source = point["data"]["source"]
+    if not source.startswith("sklearn:"):
+        point["data"] = point["data"] | {"source": os.path.relpath(base / source, folder)}
+    made = {
+        "study": f"{space.study[:95]}-best",
+        "data": point["data"],
+        "network": point.get("network", {}),
+        "search": dict(result["selected"]),
+        "train": {**space.train.model_dump(mode="json"), "seed": result["fit_seed"]},
+        "budget": {"trials": 1},
+        "exported": {
+            **{key: result[key] for key in ("study", "trial", "run_id", "date", "fingerprint", "best_epoch", "versions")},
+            "scores": {part: result[part] for part in ("train", "valid", "test")},
+        },
+    }
+    return {key: value for key, value in made.items() if value != {}}
+
+
+def commented(point: Mapping[str, Any], data_shape: tuple[int, int]) -> str:
+    """The configuration as YAML under a comment that says where it came from and how plain torch uses it.
+
+    `data_shape` is (inputs, outputs).
+    """
+    search, train, exported = point["search"], point["train"], point["exported"]
+    network = point.get("network", {})
+    mlp = Mlp(*data_shape, int(search["depth"]), network.get("width", 128), network.get("activation", "relu"),
+              network.get("batch_norm", False))
+    layers = ", ".join(f"{name}({', '.join(map(str, arguments))})" for name, *arguments in
+                       mlp.layers(search.get("dropout", 0.0)))
+    scores = [f"{part} {name} {value:.4g}" for part in ("valid", "test") for name, value in exported["scores"][part].items()]
+    l1 = search.get("l1", 0.0)
+    return _HEADER.format(
+        study=point["study"], source=exported["study"], trial=exported["trial"], date=exported["date"],
+        run_id=exported["run_id"], scores=", ".join(scores), layers=layers, epochs=exported["best_epoch"],
+        batch_size=train["batch_size"], learning_rate=search["learning_rate"],
+        weight_decay=search.get("weight_decay", 0.0), l1=_L1.format(threshold=search["learning_rate"] * l1) if l1 else "",
+    ) + as_yaml(point)
+
+
+def network_files(
+    folder: Path, mlp: Mlp, weights: Mapping[str, torch.Tensor], data: Dataset, dropout: float
+) -> list[Path]:
+    """Writes `weights.safetensors`, `network.json` and `preprocess.json`: all that raw rows need to be predicted.
+
+    `weights` have a fit axis of length one.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    state = mlp.state_dict({name: tensor[0] for name, tensor in weights.items()})
+    preprocess = {
+        "task": data.task,
+        "target": data.target_name,
+        "classes": list(data.classes),
+        "target_mean": data.target_mean,
+        "target_scale": data.target_scale,
+        "columns": list(dict.fromkeys(f["column"] for f in data.preprocess.features)),
+        "categorical": sorted({f["column"] for f in data.preprocess.features if "equals" in f}),
+        "features": list(data.preprocess.features),
+    }
+    files = {
+        "weights.safetensors": save(state),
+        "network.json": json.dumps(mlp.layers(dropout), indent=1).encode(),
+        "preprocess.json": json.dumps(preprocess, indent=1).encode(),
+    }
+    for name, content in files.items():
+        replace(folder / name, content)
+    return [folder / name for name in files]

@@ -1,0 +1,221 @@
+"""The main job, from a space to a result that is stored, recorded and ready to be exported."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from hpo import data as data_module
+from hpo import export, loop, report, sampling, selection
+from hpo import result as results
+from hpo.data import Dataset
+from hpo.errors import SearchFailed
+from hpo.metrics import METRICS
+from hpo.population import Population, rows_for
+from hpo.recorder import Recorder
+from hpo.space import Space, task_mistake
+from hpo.store import Place
+from hpo.study import Study
+from hpo.trial import Outcome, Score
+from hpo.ui import link, view
+from hpo.weights import Vault
+
+
+@dataclass(frozen=True)
+class Job:
+    """A search that can begin: its space is sound and its data are loaded. `base` is where relative paths start."""
+
+    space: Space
+    base: Path
+    data: Dataset
+
+
+class Watcher:
+    """Is told how a search goes on. The terminal overrides these; by itself it says nothing."""
+
+    def begin(self, job: Job, study: Study, rows: int) -> None: ...
+    def epoch(self, score: Score) -> None: ...
+    def end(self) -> None: ...
+
+
+def prepare(space: Space, base: Path) -> Job:
+    """Loads the data and checks all that can be checked before anything is written. Raises InputError."""
+    data = data_module.prepare(space.data, base)
+    if mistake := task_mistake(space, data.task):
+        raise mistake
+    sampling.sampler(space, 0)
+    sampling.pruner(space)
+    return Job(space, base, data)
+
+
+def search(
+    job: Job,
+    place: Place,
+    tracking_uri: str | None = None,
+    watcher: Watcher | None = None,
+    clock: float | None = None,
+) -> dict[str, Any]:
+    """Searches until the budget is spent and returns the result; on a finished study, the stored one.
+
+    `clock` is when the process began, for `startup_seconds`. Raises InputError if the study is another's, StoreError if
+    the store is lost, SearchFailed if every trial diverged; KeyboardInterrupt leaves a study that can be continued.
+    """
+    watcher = watcher or Watcher()
+    with place.locked(), _one_thread():
+        study = Study(job.space, place.journal, job.data.fingerprint)
+        try:
+            stored = study.recall("result")
+            if stored and not study.open():
+                return dict(stored)
+            startup = 0.0 if clock is None else time.time() - clock
+            return _Search(job, place, study, tracking_uri or place.tracking_uri, watcher).run(startup)
+        finally:
+            study.close()
+
+
+class _Search:
+    def __init__(self, job: Job, place: Place, study: Study, tracking_uri: str, watcher: Watcher) -> None:
+        self._job, self._place, self._study, self._uri, self._watcher = job, place, study, tracking_uri, watcher
+        self._vault = Vault(place.weights)
+        study.remember("result", None)
+        study.remember("space_source", {"base": str(job.base.resolve()), "space": export.space_dict(job.space)})
+        self._rows = study.recall("rows") or rows_for(job.space.budget.trials)
+        study.remember("rows", self._rows)
+        if not study.recall("id"):
+            study.remember("id", uuid.uuid4().hex)
+        self._recorder = Recorder(tracking_uri, place.folder, self._opening())
+
+    def run(self, startup: float) -> dict[str, Any]:
+        job, study = self._job, self._study
+        for outcome in list(study.outcomes.values()):
+            self._recorder.record(outcome)  # what MLflow has already is left as it is
+        population = Population(
+            job.data, lambda trial: results.network(job.space, job.data, trial), job.space.train, self._rows
+        )
+        self._watcher.begin(job, study, self._rows)
+        try:
+            self._run_loop(population)
+            best = study.best()
+            if best is None or not best.valid:
+                raise SearchFailed(_all_diverged(study))
+            if not job.space.is_point:
+                study.fix(selection.ablation(best.trial))
+                self._run_loop(population)
+            return self._conclude(startup)
+        except BaseException as error:
+            status = "FAILED" if isinstance(error, Exception) else "KILLED"
+            self._recorder.abandon(status)
+            raise
+        finally:
+            self._watcher.end()
+
+    def _run_loop(self, population: Population) -> None:
+        loop.run(self._study, population, self._vault, self._recorder, self._watcher.epoch)
+
+    def _conclude(self, startup: float) -> dict[str, Any]:
+        """Selects, touches the test part once, and writes down everything."""
+        study, job = self._study, self._job
+        selected = self._selected()
+        self._vault.keep(study.worth_keeping())
+        compared = {} if job.space.is_point else self._compared(selected)
+        entries = {name: self._entry(outcome) for name, outcome in {"selected": selected, **compared}.items()}
+        ids = self._recorder.ids
+        chosen = entries.pop("selected")
+        result = {
+            "study": job.space.study,
+            "trials": results.counts(study.judged()),
+            "selected": chosen.pop("params"),
+            **chosen,
+            "baselines": entries,
+            "metric": job.space.train.metric,
+            "task": job.data.task,
+            "epochs_trained": sum(o.epochs for o in study.judged()),
+            "epochs_possible": len(study.judged()) * job.space.train.epochs,
+            "rows": self._rows,
+            "notes": list(job.data.notes),
+            "fingerprint": job.data.fingerprint,
+            "versions": results.versions(),
+            "date": time.strftime("%Y-%m-%d"),
+            "tracking_uri": self._uri,
+            "run_id": ids["run_id"],
+            "url": link(ids["experiment_id"], ids["run_id"], job.space),
+            "startup_seconds": startup,
+        }
+        self._write_down(result, selected, compared)
+        result["seconds"] = study.elapsed()
+        study.remember("result", result)
+        return result
+
+    def _selected(self) -> Outcome:
+        """The best of all that were trained, the ablation among them: if it is the best, regularization did not help."""
+        found = selection.best(self._study.current(), METRICS[self._job.space.train.metric])
+        assert found is not None  # noqa: S101 - `run` has seen one
+        return found
+
+    def _compared(self, selected: Outcome) -> dict[str, Outcome]:
+        outcomes = self._study.outcomes
+        best = self._study.best()
+        ablation = outcomes[f"ablation-{best.trial.label if best else selected.trial.label}"]
+        return {"none": outcomes["none"], "defaults": outcomes["defaults"], "ablation": ablation}
+
+    def _entry(self, outcome: Outcome) -> dict[str, Any]:
+        if not outcome.valid:
+            return results.entry(outcome, {})
+        weights = self._vault.get(outcome.trial.label)
+        return results.entry(outcome, results.test_scores(self._job.space, self._job.data, outcome, weights))
+
+    def _write_down(self, result: dict[str, Any], selected: Outcome, compared: dict[str, Outcome]) -> None:
+        folder = self._place.folder
+        picture = report.curves({"selected": selected, **compared}, self._job.space.train.metric, folder / "curves.png")
+        best = folder / "best.yaml"
+        best.write_text(export.as_yaml(export.configuration(result, self._job.space, self._job.base, folder)))
+        scores = {f"{part}_{name}": v for part in ("valid", "test") for name, v in result[part].items()}
+        self._recorder.close(
+            "FINISHED",
+            ended=round(1000 * time.time()),
+            tags={f"selected.{key}": value for key, value in result["selected"].items()}
+            | {"hpo.selected": result["trial"]},
+            metrics=scores | {f"trials_{state}": n for state, n in result["trials"].items()},
+            artifacts=[str(picture), str(best), str(self._vault.path(selected.trial.label))],
+        )
+
+    def _opening(self) -> dict[str, Any]:
+        space, study = self._job.space, self._study
+        return {
+            "study": space.study,
+            "search": study.recall("id"),
+            "tags": {
+                "hpo.role": "study",
+                "hpo.data": self._job.data.fingerprint,
+                **{f"version.{name}": value for name, value in results.versions().items()},
+            },
+            "params": export.flat(export.space_dict(space)),
+            "view": view(space),
+            "space": export.as_yaml(export.space_dict(space)),
+        }
+
+
+def _all_diverged(study: Study) -> str:
+    reasons = {o.reason for o in study.judged()}
+    return (
+        f"All {len(study.judged())} trials diverged ({sorted(reasons)[0]}): the loss was not finite. "
+        f"Lower search.learning_rate, and look for extreme values in the data."
+    )
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """One torch thread: two that wait for each other beside a busy neighbour are ten times slower than one."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

@@ -1,0 +1,127 @@
+"""What a fit is trained on and judged by: vectorised over fits, one value a fit. Tested against scikit-learn's."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+Task = Literal["classification", "regression"]
+
+
+@dataclass(frozen=True)
+class Metric:
+    name: str
+    better: Literal["lower", "higher"]
+    tasks: tuple[Task, ...]
+
+    @property
+    def sign(self) -> int:
+        """Multiply a value with it, and lower is better."""
+        return 1 if self.better == "lower" else -1
+
+
+_BOTH: tuple[Task, ...] = ("classification", "regression")
+METRICS = {
+    m.name: m
+    for m in (
+        Metric("loss", "lower", _BOTH),
+        Metric("accuracy", "higher", ("classification",)),
+        Metric("balanced_accuracy", "higher", ("classification",)),
+        Metric("roc_auc", "higher", ("classification",)),
+        Metric("f1_macro", "higher", ("classification",)),
+        Metric("r2", "higher", ("regression",)),
+        Metric("mae", "lower", ("regression",)),
+    )
+}
+
+
+def reported(task: Task, followed: str) -> tuple[str, ...]:
+    """The metrics that every result of a task names, and the one that the search follows."""
+    usual = ("loss", "accuracy", "balanced_accuracy") if task == "classification" else ("loss", "r2", "mae")
+    return usual if followed in usual else (*usual, followed)
+
+
+def watched(task: Task, followed: str) -> tuple[str, ...]:
+    """The metrics of every epoch: the loss, one that is bounded and can be compared, and the followed one."""
+    return tuple(dict.fromkeys(("loss", "accuracy" if task == "classification" else "r2", followed)))
+
+
+def losses(task: Task, logits: Tensor, y: Tensor, weight: Tensor | None) -> Tensor:
+    """Cross entropy or squared error, averaged over the batch (weighted, as torch does it); returns (fit,).
+
+    `logits` (fit, batch, outputs); `y` (fit, batch); `weight` (fit, batch) or None.
+    """
+    if task == "classification":
+        flat = torch.nn.functional.cross_entropy(logits.flatten(0, 1), y.flatten(), reduction="none")
+        each = flat.view(y.shape)
+    else:
+        each = (logits.squeeze(-1) - y).square()
+    return each.mean(1) if weight is None else (each * weight).sum(1) / weight.sum(1)
+
+
+def measure(
+    names: Sequence[str], task: Task, logits: Tensor, y: Tensor, weight: Tensor | None, scale: float
+) -> dict[str, Tensor]:
+    """Each named metric for each fit; shapes as in `losses`.
+
+    A regression target was divided by `scale` for training; loss and mae are returned in its own units.
+    """
+    values: dict[str, Tensor] = {}
+    confusion = _confusion(logits, y) if task == "classification" else None
+    for name in names:
+        if name == "loss":
+            values[name] = losses(task, logits, y, weight) * (scale**2 if task == "regression" else 1)
+        elif name == "roc_auc":
+            values[name] = _roc_auc(logits, y)
+        elif confusion is not None:
+            values[name] = _from_confusion(name, confusion)
+        else:
+            error = logits.squeeze(-1) - y
+            if name == "mae":
+                values[name] = error.abs().mean(1) * scale
+            else:
+                total = (y - y.mean(1, keepdim=True)).square().sum(1)
+                values[name] = 1 - error.square().sum(1) / total.clamp_min(torch.finfo(y.dtype).tiny)
+    return values
+
+
+def _confusion(logits: Tensor, y: Tensor) -> Tensor:
+    """Counts (fit, true class, predicted class)."""
+    fits, _, classes = logits.shape
+    row = torch.arange(fits, device=y.device).unsqueeze(1)
+    cell = (row * classes + y) * classes + logits.argmax(2)
+    return torch.bincount(cell.flatten(), minlength=fits * classes**2).view(fits, classes, classes).double()
+
+
+def _from_confusion(name: str, confusion: Tensor) -> Tensor:
+    """accuracy, balanced_accuracy or f1_macro; classes that occur in neither truth nor prediction do not count."""
+    hits, true, predicted = confusion.diagonal(dim1=1, dim2=2), confusion.sum(2), confusion.sum(1)
+    if name == "accuracy":
+        return hits.sum(1) / true.sum(1)
+    if name == "balanced_accuracy":
+        return (hits / true).nanmean(1)
+    return (2 * hits / (true + predicted)).nanmean(1)
+
+
+def _roc_auc(logits: Tensor, y: Tensor) -> Tensor:
+    """Area under the ROC curve (one against the rest, mean over classes): the share of pairs in the right order."""
+    if logits.shape[2] == 2:
+        return _pairs_in_order((logits[..., 1] - logits[..., 0]), y == 1)
+    chance = logits.softmax(2)
+    return torch.stack([_pairs_in_order(chance[..., c], y == c) for c in range(logits.shape[2])]).nanmean(0)
+
+
+def _pairs_in_order(score: Tensor, positive: Tensor) -> Tensor:
+    """Mann–Whitney's statistic with ties counted half; `score` and `positive` (fit, n), returns (fit,)."""
+    ordered = score.sort(1).values.contiguous()
+    below = torch.searchsorted(ordered, score.contiguous(), right=False)
+    up_to = torch.searchsorted(ordered, score.contiguous(), right=True)
+    rank = (below + up_to + 1).double() / 2
+    n_positive = positive.sum(1).double()
+    n_negative = positive.shape[1] - n_positive
+    wins = (rank * positive).sum(1) - n_positive * (n_positive + 1) / 2
+    return wins / (n_positive * n_negative)

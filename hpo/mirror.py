@@ -1,0 +1,167 @@
+"""The process that writes to MLflow: `python -m hpo.mirror`, JSON lines in, JSON lines out. See `hpo.recorder`.
+
+It reads `open`, then a `trial` for each trial, then `finish`; it answers `open` and `finish`, or with `error` before it
+dies. When its input ends early, the search was killed, and the next one sends again what is missing.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import getpass
+import json
+import logging
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+
+from mlflow import MlflowClient
+from mlflow.entities import Metric, Param, RunTag, ViewType
+from mlflow.exceptions import MlflowException
+from sqlalchemy.exc import SQLAlchemyError
+
+from hpo.errors import cut
+
+_SQLITE = "sqlite:///"
+_POINTS = 1000  # MLflow's own limits for one batch
+_VALUES = 100
+
+
+class Mirror:
+    """One search's run and its children, in any MLflow store."""
+
+    def __init__(self, opening: Mapping[str, Any]) -> None:
+        uri, folder = opening["uri"], Path(opening["folder"])
+        self._artifacts = folder.parent.parent / "artifacts" / opening["study"] if uri.startswith(_SQLITE) else None
+        if uri.startswith(_SQLITE):
+            create_database(Path(uri.removeprefix(_SQLITE)))
+        self._client = MlflowClient(tracking_uri=uri)
+        self.experiment_id = self._experiment(opening["study"])
+        self.run_id = self._parent(opening)
+        self._written = self._children()
+
+    def _experiment(self, name: str) -> str:
+        found = self._client.get_experiment_by_name(name)
+        if found is None:
+            location = self._artifacts.resolve().as_uri() if self._artifacts else None
+            return str(self._client.create_experiment(name, artifact_location=location))
+        if found.lifecycle_stage == "deleted":
+            self._client.restore_experiment(found.experiment_id)
+        return str(found.experiment_id)
+
+    def _parent(self, opening: Mapping[str, Any]) -> str:
+        """The search's own run, found again by its identity."""
+        query = f"tags.`hpo.search` = '{opening['search']}'"
+        found = self._client.search_runs([self.experiment_id], query, max_results=1)
+        if found:
+            self._client.update_run(found[0].info.run_id, status="RUNNING")
+            return str(found[0].info.run_id)
+        tags = {**opening["tags"], "hpo.search": opening["search"], "mlflow.user": getpass.getuser()}
+        run = self._client.create_run(self.experiment_id, run_name=opening["study"], tags=tags)
+        params = [Param(key, str(value)) for key, value in opening["params"].items()]
+        self._client.log_batch(run.info.run_id, params=params[:_VALUES])
+        return str(run.info.run_id)
+
+    def _children(self) -> set[str]:
+        """The labels of the trials that are there; what a killed writer left half-written is removed."""
+        labels: set[str] = set()
+        query, token = f"tags.`mlflow.parentRunId` = '{self.run_id}'", None
+        while True:
+            page = self._client.search_runs([self.experiment_id], query, ViewType.ACTIVE_ONLY, 1000, page_token=token)
+            for run in page:
+                if run.info.status == "RUNNING":
+                    self._client.delete_run(run.info.run_id)
+                else:
+                    labels.add(run.data.tags["hpo.trial"])
+            if not (token := page.token):
+                return labels
+
+    def trial(self, told: Mapping[str, Any]) -> None:
+        if told["label"] in self._written:
+            return
+        tags = {**told["tags"], "mlflow.parentRunId": self.run_id, "mlflow.user": getpass.getuser()}
+        run = self._client.create_run(self.experiment_id, told["started"], tags, told["name"])
+        run_id = run.info.run_id
+        params = [Param(key, str(value)) for key, value in told["params"].items()]
+        points = [Metric(key, value, at, step) for key, value, at, step in told["metrics"]]
+        self._client.log_batch(run_id, points[:_POINTS], params[:_VALUES])
+        for start in range(_POINTS, len(points), _POINTS):
+            self._client.log_batch(run_id, points[start : start + _POINTS])
+        self._client.set_terminated(run_id, told["status"], told["ended"])
+        self._written.add(told["label"])
+
+    def finish(self, told: Mapping[str, Any]) -> None:
+        tags = [RunTag(key, str(value)) for key, value in told.get("tags", {}).items()]
+        # A search that went on may have selected anew: what can change is a tag or a metric, never a parameter.
+        metrics = [Metric(key, value, told["ended"], 0) for key, value in told.get("metrics", {}).items()]
+        self._client.log_batch(self.run_id, metrics=metrics, tags=tags)
+        for path in told.get("artifacts", []):
+            self._client.log_artifact(self.run_id, path)
+        self._client.set_terminated(self.run_id, told["status"])
+
+
+def create_database(path: Path) -> None:
+    """Creates MLflow's tables under another name first: a database that was killed while migrating cannot be opened."""
+    with _locked(path.with_suffix(".lock")):
+        if path.exists():
+            return
+        path.parent.mkdir(parents=True, exist_ok=True)
+        unfinished = path.with_suffix(".new")
+        unfinished.unlink(missing_ok=True)
+        from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+
+        store = SqlAlchemyStore(f"{_SQLITE}{unfinished}", path.parent.joinpath("artifacts").resolve().as_uri())
+        store.engine.dispose()
+        unfinished.replace(path)
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _serve() -> None:
+    mirror = None
+    for line in sys.stdin:
+        told = json.loads(line)
+        match told.pop("do"):
+            case "open":
+                _wait_for_predecessor(Path(told["folder"]))
+                mirror = Mirror(told)
+                _answer({"experiment_id": mirror.experiment_id, "run_id": mirror.run_id})
+            case "trial" if mirror:
+                mirror.trial(told)
+            case "finish" if mirror:
+                mirror.finish(told)
+                _answer({"done": "yes"})
+
+
+def _wait_for_predecessor(folder: Path) -> None:
+    """The writer of a search that was killed may still be writing; this lock is held until the process ends."""
+    descriptor = os.open(folder / "mirror.lock", os.O_CREAT | os.O_RDWR)
+    fcntl.flock(descriptor, fcntl.LOCK_EX)
+
+
+def _answer(message: Mapping[str, str]) -> None:
+    print(json.dumps(message), flush=True)  # noqa: T201 - the protocol
+
+
+def main() -> None:
+    logging.getLogger("mlflow").setLevel(logging.WARNING)
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+    try:
+        _serve()
+    except (MlflowException, SQLAlchemyError, OSError) as error:
+        logging.getLogger(__name__).exception("MLflow was lost")
+        _answer({"error": cut(str(error).strip().partition("\n")[0], 200)})
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,108 @@
+"""The population: every fit in training, as rows of stacks. A trial is admitted whole, trained an epoch at a time, and
+released whole."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from hpo.data import Dataset
+from hpo.network import Mlp
+from hpo.regularizers import FAMILY, STRENGTHS
+from hpo.space import Train
+from hpo.stack import Stack
+from hpo.trial import Fit, Released, Score, Trial
+
+_CPU_ROWS = 32  # measured: more rows buy nothing on a CPU
+
+
+def rows_for(trials: int | None) -> int:
+    """How many rows train at once, for a budget of that many trials (None: limited by time alone).
+
+    Rows in flight are proposed without knowing each other's results, so they are a small part of the budget: an eighth,
+    but at least 16, for speed, and never more than a third.
+    """
+    if trials is None:
+        return 16
+    return max(1, min(_CPU_ROWS, trials // 3, max(16, trials // 8)))
+
+
+@dataclass
+class _Member:
+    trial: Trial
+    fits: list[Fit]
+    stack: Stack
+
+
+class Population:
+    """Room for `rows` fits of the trials that are proposed for one data set.
+
+    `build` makes the network of a trial's depth.
+    """
+
+    def __init__(self, data: Dataset, build: Callable[[Trial], Mlp], train: Train, rows: int) -> None:
+        self._data = data
+        self._build = build
+        self._train = train
+        self._rows = rows
+        self._stacks: dict[object, Stack] = {}
+        self._members: dict[str, _Member] = {}
+
+    def room(self) -> bool:
+        """Whether all fits of one more trial find a row (the first trial always does)."""
+        in_flight = sum(len(member.fits) for member in self._members.values())
+        return not self._members or in_flight + len(self._data.folds) <= self._rows
+
+    def busy(self) -> bool:
+        return bool(self._members)
+
+    def trials(self) -> list[Trial]:
+        return [member.trial for member in self._members.values()]
+
+    def admit(self, trial: Trial) -> None:
+        """Gives every fit of `trial` a row, freshly initialised."""
+        network = self._build(trial)
+        names = tuple(name for name in FAMILY if name in STRENGTHS and name in trial.params)
+        for fold in self._data.folds:
+            # All rows of a stack make the same steps, so fold sizes are part of the shape.
+            key = (network, names, len(fold.train), len(fold.valid))
+            if key not in self._stacks:
+                self._stacks[key] = Stack(network, names, self._data, self._train)
+            stack = self._stacks[key]
+            member = self._members.setdefault(trial.label, _Member(trial, [], stack))
+            fit = Fit(trial, fold.number, fold.train, fold.valid)
+            member.fits.append(fit)
+            stack.admit(fit)
+
+    def train_epoch(self) -> Iterator[Score]:
+        """Trains every stack for one epoch; one score a trial, as its stack is done. Trials may be released meanwhile."""
+        for stack in list(self._stacks.values()):
+            if not stack.rows:
+                continue
+            values = stack.train_epoch()
+            rows = list(stack.rows)
+            for member in [m for m in self._members.values() if m.stack is stack]:
+                mine = [i for i, row in enumerate(rows) if row.fit in member.fits]
+                reasons = [rows[i].stopped for i in mine]
+                yield Score(
+                    trial=member.trial,
+                    epoch=rows[mine[0]].epoch,
+                    values={name: value[mine] for name, value in values.items()},
+                    metric=self._train.metric_key,
+                    last=reasons[0] if all(reasons) else "",
+                )
+
+    def release(self, trial: Trial) -> Released:
+        """Frees the rows of `trial` and returns what it learned."""
+        member = self._members.pop(trial.label)
+        weights, epochs, train, valid = member.stack.release(member.fits)
+        masks = [weights[p.name] != 0 for p in member.stack.network.parameters if p.role == "weight"]
+        return Released(
+            best_epoch=round(float(np.mean(epochs))),
+            train={name: float(value.mean()) for name, value in train.items()},
+            valid={name: float(value.mean()) for name, value in valid.items()},
+            nonzero_share=sum(int(m.sum()) for m in masks) / sum(m.numel() for m in masks),
+            weights=weights,
+        )

@@ -1,0 +1,155 @@
+"""What happened, told to MLflow: true states, whole curves, one bulk write a trial, by a process of its own.
+
+MLflow's own work is 20 ms of a core a run, a third of a short trial, so it is done beside the training: this end turns
+outcomes into messages, `hpo.mirror` at the other end of a pipe writes them. MLflow is a mirror. The study is the truth,
+so what was not written when a process died is sent again by the next.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from hpo.errors import StoreError
+from hpo.trial import Outcome, State
+
+STATUS: dict[State, str] = {"complete": "FINISHED", "pruned": "KILLED", "failed": "FAILED"}
+
+
+class Recorder:
+    """The sending end: never waits for MLflow until it is closed."""
+
+    def __init__(self, tracking_uri: str, folder: Path, opening: Mapping[str, Any]) -> None:
+        """Starts the writer; `opening` names the experiment, the search's run and its tags and parameters.
+
+        `folder` is the study's; the writer's own log goes there.
+        """
+        self._uri = tracking_uri
+        self._log = folder / "mirror.log"
+        with self._log.open("ab") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "hpo.mirror"],
+                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True,
+                env=_environment(), start_new_session=True,  # Ctrl-C is for the search; the writer still has to write
+            )
+        self._queue: queue.SimpleQueue[str | None] = queue.SimpleQueue()
+        self._feeder = threading.Thread(target=self._feed, daemon=True)
+        self._feeder.start()
+        self._ids: dict[str, str] | None = None
+        self._send({"do": "open", "uri": tracking_uri, "folder": str(folder), **opening})
+
+    def record(self, outcome: Outcome) -> None:
+        """Has a trial written that has ended; a trial that MLflow knows already is left as it is."""
+        if self._process.poll() is not None:
+            raise self._lost()
+        self._send({"do": "trial", **message(outcome)})
+
+    @property
+    def ids(self) -> dict[str, str]:
+        """`experiment_id` and `run_id` of the search, `key` of its view in the UI; waits for the writer to be ready."""
+        if self._ids is None:
+            self._ids = self._reply()
+        return self._ids
+
+    def close(self, status: str, **finish: Any) -> None:
+        """Ends the search's run with a status, and waits until everything is written. Raises StoreError if it is not.
+
+        `finish` may hold `tags`, `params`, `metrics` and `artifacts` (a list of paths).
+        """
+        self._send({"do": "finish", "status": status, **finish})
+        self._queue.put(None)
+        _ = self.ids
+        self._reply()
+        self._process.wait()
+        if self._process.stdout:
+            self._process.stdout.close()
+
+    def abandon(self, status: str) -> None:
+        """Ends the search's run with a status after a failure or Ctrl-C, unless the writer itself is what failed."""
+        if self._process.poll() is None:
+            self.close(status, ended=round(1000 * time.time()))
+
+    def _send(self, message: Mapping[str, Any]) -> None:
+        self._queue.put(json.dumps(message) + "\n")
+
+    def _feed(self) -> None:
+        """Carries messages to the pipe, so that a slow writer never stops the training."""
+        pipe = self._process.stdin
+        assert pipe is not None  # noqa: S101 - we asked for it
+        try:
+            while (line := self._queue.get()) is not None:
+                pipe.write(line)
+                pipe.flush()
+            pipe.close()
+        except BrokenPipeError:
+            return  # the writer is gone; `record` and `close` see that and say why
+
+    def _reply(self) -> dict[str, str]:
+        pipe = self._process.stdout
+        assert pipe is not None  # noqa: S101 - we asked for it
+        line = pipe.readline()
+        if not line:
+            raise self._lost()
+        answer: dict[str, str] = json.loads(line)
+        if "error" in answer:
+            raise StoreError(f"MLflow at {self._uri} was lost: {answer['error']}. The study is safe; run the command again.")
+        return answer
+
+    def _lost(self) -> StoreError:
+        self._process.wait()
+        if self._process.stdout:
+            for line in self._process.stdout:
+                if "error" in (answer := json.loads(line)):
+                    return StoreError(f"MLflow at {self._uri} was lost: {answer['error']}. The study is safe; run it again.")
+        return StoreError(f"The process that writes to MLflow ended (see {self._log}). The study is safe; run it again.")
+
+
+def message(outcome: Outcome) -> dict[str, Any]:
+    """A trial as MLflow shall show it."""
+    trial = outcome.trial
+    name = {"search": f"trial {trial.label}", "ablation": trial.label.replace("-", " of ")}.get(trial.role, trial.label)
+    times = [round(1000 * t) for t in outcome.times]
+    curves = dict(outcome.curves)
+    if "train_loss" in curves:
+        curves["gap"] = [v - t for v, t in zip(curves["valid_loss"], curves["train_loss"], strict=True)]
+    points = [
+        (name, value, times[i], i + 1)
+        for name, curve in curves.items()
+        for i, value in enumerate(curve)
+        if abs(value) < float("inf")  # false for nan, too: MLflow's charts have no place for either
+    ]
+    summary = {f"best_{key}": value for key, value in outcome.valid.items()}
+    if outcome.valid:
+        summary["best_gap"] = outcome.valid["loss"] - outcome.train["loss"]
+        summary["best_epoch"] = outcome.best_epoch
+    summary |= {"epochs": outcome.epochs, "nonzero_share": outcome.nonzero_share}
+    last = times[-1] if times else round(1000 * outcome.started)
+    return {
+        "label": trial.label,
+        "name": name,
+        "status": STATUS[outcome.state],
+        "started": round(1000 * outcome.started),
+        "ended": last,
+        "tags": {"hpo.role": trial.role, "hpo.trial": trial.label, "hpo.state": outcome.state, "hpo.reason": outcome.reason},
+        "params": {**trial.params, "seed": trial.seed},
+        "metrics": points + [(key, value, last, outcome.best_epoch) for key, value in summary.items()],
+    }
+
+
+def _environment() -> dict[str, str]:
+    """The writer's: silent, offline and on one thread."""
+    return os.environ | {
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        "DO_NOT_TRACK": "true",
+        "GIT_PYTHON_REFRESH": "quiet",
+        "OMP_NUM_THREADS": "1",
+        "PYTHONWARNINGS": "ignore",
+    }

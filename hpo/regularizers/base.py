@@ -1,0 +1,73 @@
+"""What a regularizer is: an immutable object without state that acts at a few fixed moments of a training step.
+
+Order of a step: batch → forward (`hidden` after each hidden layer) → loss → gradient → `before_step` → AdamW →
+`after_step`. Every hook takes `(s, step, …)`, where `s` is the strength of each row, shape (fit,). A strength is a tensor
+and the only case is one strength a row: never branch on its value.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+from torch import Tensor
+
+from hpo.noise import Noise
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """A tensor of the network: its name, its shape without the fit axis, the index of its layer and its role."""
+
+    name: str
+    shape: tuple[int, ...]
+    layer: int
+    role: Literal["weight", "bias", "norm"]
+
+
+@dataclass(frozen=True)
+class Step:
+    """What a hook may look at. Tensors have the fit axis first; those in `params` are changed in place."""
+
+    parameters: tuple[Parameter, ...]
+    params: Mapping[str, Tensor]  # name → (fit, *shape)
+    lr: Tensor  # (fit,), as scheduled for this step
+    noise: Mapping[str, Noise]  # by regularizer; empty when evaluating
+    training: bool
+
+    def weights(self) -> Iterator[Tensor]:
+        """The weight matrices alone, each (fit, in, out): no biases, no norms."""
+        return (self.params[p.name] for p in self.parameters if p.role == "weight")
+
+
+class Regularizer:
+    """The base of the family: facts to fill in, and hooks that do nothing until a member overrides one."""
+
+    name: ClassVar[str]
+    summary: ClassVar[str]
+    kind: ClassVar[Literal["strength", "structure"]] = "strength"
+    integer: ClassVar[bool] = False
+    allowed: ClassVar[tuple[float, float]] = (0.0, float("inf"))
+    open_high: ClassVar[bool] = True  # whether the upper bound itself is excluded
+    neutral: ClassVar[float] = 0.0  # the strength that is "off"
+    prior: ClassVar[Mapping[str, float | bool]]  # a sane range, written as in a space file
+    more: ClassVar[Literal[1, -1]] = 1  # the direction that is more regularized
+    probe: ClassVar[tuple[float, float]]  # two strengths that must differ in effect
+    source: ClassVar[str]
+
+    def hidden(self, s: Tensor, step: Step, h: Tensor, h_in: Tensor, site: int) -> Tensor:
+        """After hidden layer `site`: its output `h` and input `h_in`, both (fit, batch, features)."""
+        del s, step, h_in, site
+        return h
+
+    def before_step(self, s: Tensor, step: Step) -> None:
+        """Before AdamW, gradients at hand."""
+
+    def after_step(self, s: Tensor, step: Step) -> None:
+        """After AdamW."""
+
+
+def per_row(s: Tensor, like: Tensor) -> Tensor:
+    """`s`, shape (fit,), with as many trailing axes as `like` needs to be multiplied row by row."""
+    return s.view(-1, *[1] * (like.dim() - 1))

@@ -1,0 +1,18 @@
+from hpo.regularizers.base import Regularizer
+
+
+class Depth(Regularizer):
+    """The number of hidden layers. It changes tensor shapes, so it decides which stack a fit joins; it has no hook.
+    Fewer layers are the more regularized network."""
+
+    name = "depth"
+    summary = "number of hidden layers"
+    kind = "structure"
+    integer = True
+    allowed = (1, 32)
+    open_high = False
+    neutral = 2
+    prior = {"low": 1, "high": 4}
+    more = -1
+    probe = (1, 2)
+    source = "LeCun, Bengio & Hinton, Deep learning, Nature 2015"

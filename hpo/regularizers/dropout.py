@@ -1,0 +1,23 @@
+from torch import Tensor
+
+from hpo.regularizers.base import Regularizer, Step, per_row
+
+
+class Dropout(Regularizer):
+    """Inverted dropout (Srivastava et al., JMLR 2014) after each hidden layer, in training only: a unit is zeroed with
+    probability `s`, and those that stay are divided by 1 - s."""
+
+    name = "dropout"
+    summary = "zeroes a hidden unit with this probability while training"
+    allowed = (0.0, 1.0)
+    prior = {"low": 0.0, "high": 0.6}
+    probe = (0.1, 0.9)
+    source = "Srivastava et al., Dropout, JMLR 2014"
+
+    def hidden(self, s: Tensor, step: Step, h: Tensor, h_in: Tensor, site: int) -> Tensor:
+        del h_in, site
+        if not step.training:
+            return h
+        keep = 1 - s
+        mask = step.noise[self.name].bernoulli(keep, (h.shape[1], h.shape[2]))
+        return h * mask.mul_(per_row(1 / keep, h))

@@ -1,0 +1,22 @@
+import torch
+from torch import Tensor
+
+from hpo.regularizers.base import Regularizer, Step, per_row
+
+
+class L1(Regularizer):
+    """L1 by its proximal step (Parikh & Boyd, Proximal Algorithms, 2014, section 6.5.2): after the update every weight
+    moves towards zero by learning rate × strength and stays there once it arrives, so zeros are true zeros.
+    Weights only; the step is not divided by Adam's root of the second moment."""
+
+    name = "l1"
+    summary = "moves every weight towards zero by learning rate × strength; true zeros"
+    prior = {"low": 1e-5, "high": 0.3, "log": True}
+    probe = (1e-3, 10.0)
+    source = "Parikh & Boyd, Proximal Algorithms, Foundations and Trends in Optimization, 2014"
+
+    def after_step(self, s: Tensor, step: Step) -> None:
+        distance = step.lr * s
+        for weight in step.weights():
+            bound = per_row(distance, weight)
+            weight.sub_(torch.maximum(torch.minimum(weight, bound), -bound))

@@ -1,0 +1,132 @@
+"""Optuna's samplers, pruners and distributions, made from a space."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import optuna
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.pruners import BasePruner
+from optuna.samplers import BaseSampler
+
+from hpo.domain import Domain
+from hpo.errors import InputError
+from hpo.regularizers import FAMILY
+from hpo.space import Space
+
+FIRST_DECISION = 4  # the epoch; earlier scores say nothing about the last one
+SWITCH = "_enabled"  # an optional strength is two parameters: a magnitude, and this one
+
+
+def distributions(search: Mapping[str, Domain]) -> dict[str, BaseDistribution]:
+    """Every sampled parameter. "Off" is a switch beside the magnitude, both sampled always: a zero inside a log range
+    cannot be told to Optuna, and a parameter that comes and goes drops out of joint sampling."""
+    found: dict[str, BaseDistribution] = {}
+    for key, domain in search.items():
+        if len(domain.choices) != 1:
+            found[key] = _distribution(domain)
+        if domain.optional:
+            found[key + SWITCH] = CategoricalDistribution((True, False))
+    return found
+
+
+def _distribution(domain: Domain) -> BaseDistribution:
+    if domain.choices:
+        return CategoricalDistribution(domain.choices)
+    if domain.integer:
+        return IntDistribution(int(domain.low), int(domain.high), log=domain.log, step=int(domain.step or 1))
+    return FloatDistribution(domain.low, domain.high, log=domain.log, step=domain.step)
+
+
+def effective(space: Space, sampled: Mapping[str, Any]) -> dict[str, float]:
+    """The number that each search key takes in a trial: sampled, fixed or default; neutral where switched off."""
+    params: dict[str, float] = {}
+    for key in dict.fromkeys(("learning_rate", "depth", *space.search)):
+        domain = space.domain(key)
+        on = sampled.get(key + SWITCH, True)
+        params[key] = sampled.get(key, domain.choices[0] if domain.choices else None) if on else FAMILY[key].neutral
+    return params
+
+
+def grid(space: Space) -> dict[str, list[Any]]:
+    """Every value of every sampled parameter, for the grid sampler."""
+    values: dict[str, list[Any]] = {}
+    for name, found in distributions(space.search).items():
+        if isinstance(found, CategoricalDistribution):
+            values[name] = list(found.choices)
+        elif isinstance(found, IntDistribution):
+            values[name] = list(range(found.low, found.high + 1, found.step))
+        elif isinstance(found, FloatDistribution) and found.step is not None:
+            values[name] = [float(v) for v in found.low + found.step * np.arange(_count(found))]
+    return values
+
+
+def _count(found: FloatDistribution) -> int:
+    return math.floor((found.high - found.low) / (found.step or 1) + 1e-9) + 1
+
+
+def grid_size(space: Space) -> int:
+    return math.prod(len(values) for values in grid(space).values())
+
+
+def sampler(space: Space, number: int) -> BaseSampler:
+    """The sampler that proposes trial `number`.
+
+    A sampler's random state is not stored with a study, so each proposal gets a sampler of its own, seeded by the study's
+    seed and the trial's number: an interrupted search proposes what it would have proposed. Those that walk a sequence
+    keep their place in the study's attributes and need the same seed throughout.
+    """
+    kind, options = space.sampler.kind, space.sampler.options
+    own = int(np.random.SeedSequence((space.seed, number)).generate_state(1)[0])
+    quiet = {"warn_independent_sampling": False}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)  # gp and qmc: known, and asked for by name
+        try:
+            match kind:
+                case "tpe":
+                    return optuna.samplers.TPESampler(seed=own, **options)
+                case "random":
+                    return optuna.samplers.RandomSampler(seed=own)
+                case "gp":
+                    return optuna.samplers.GPSampler(seed=own, **quiet, **options)
+                case "cmaes":
+                    return optuna.samplers.CmaEsSampler(seed=own, **quiet, **options)
+                case "qmc":
+                    defaults = {"scramble": True, **quiet, "warn_asynchronous_seeding": False}
+                    return optuna.samplers.QMCSampler(seed=space.seed, **(defaults | options))
+                case _:
+                    return optuna.samplers.GridSampler(grid(space), seed=space.seed)
+        except (ValueError, TypeError) as error:
+            raise InputError(f"sampler: Optuna refuses the options of {kind}: {error}") from error
+
+
+def pruner(space: Space) -> BasePruner:
+    """The pruner; unless told otherwise, none of them decides before epoch 4."""
+    kind, options = space.pruner.kind, dict(space.pruner.options)
+    epochs = space.train.epochs
+    warmup = {"n_warmup_steps": FIRST_DECISION}
+    first = {"min_resource": min(FIRST_DECISION, epochs)}
+    try:
+        match kind:
+            case "median":
+                return optuna.pruners.MedianPruner(**(warmup | options))
+            case "percentile":
+                return optuna.pruners.PercentilePruner(**({"percentile": 25.0} | warmup | options))
+            case "hyperband":
+                return optuna.pruners.HyperbandPruner(max_resource=epochs, **(first | options))
+            case "successive_halving":
+                return optuna.pruners.SuccessiveHalvingPruner(**(first | options))
+            case "patient":
+                own = {name: options.pop(name) for name in ("patience", "min_delta") if name in options}
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+                    wrapped = optuna.pruners.MedianPruner(**(warmup | options))
+                    return optuna.pruners.PatientPruner(wrapped, **({"patience": 5} | own))
+            case _:
+                return optuna.pruners.NopPruner()
+    except (ValueError, TypeError) as error:
+        raise InputError(f"pruner: Optuna refuses the options of {kind}: {error}") from error

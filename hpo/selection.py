@@ -1,0 +1,55 @@
+"""What is chosen, and what it is compared with: pure functions on trials and outcomes."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterable, Mapping
+
+import numpy as np
+
+from hpo.metrics import Metric
+from hpo.regularizers import STRENGTHS
+from hpo.space import Space
+from hpo.trial import Outcome, Trial
+
+USUAL = {"weight_decay": 1e-2, "dropout": 0.15}  # the strengths of the baseline `defaults`
+
+
+def fit_seed(space: Space, label: str) -> int:
+    """The seed of a trial's fits: from the study's seed and the trial's name, unless the space fixes it."""
+    if space.train.seed is not None:
+        return space.train.seed
+    key = int(label) if label.isdigit() else zlib.crc32(label.encode()) + 2**32
+    return int(np.random.SeedSequence((space.seed, key)).generate_state(1)[0])
+
+
+def baselines(space: Space) -> list[Trial]:
+    """`none` (every regularizer off) and `defaults` (what people use unsearched), clipped to the space.
+
+    A usual strength that the space does not name has no range to be clipped to, and keeps its usual value.
+    """
+    frame = {"learning_rate": space.domain("learning_rate").clip(1e-3), "depth": space.domain("depth").middle()}
+    off = {key: STRENGTHS[key].neutral for key in space.search if key in STRENGTHS}
+    usual = {key: space.search[key].clip(value) if key in space.search else value for key, value in USUAL.items()}
+    return [
+        Trial("none", "baseline", frame | off, fit_seed(space, "none")),
+        Trial("defaults", "baseline", frame | off | usual, fit_seed(space, "defaults")),
+    ]
+
+
+def ablation(selected: Trial) -> Trial:
+    """The selected configuration with every regularizer off, from the same seed: what regularization itself gained."""
+    params = {key: STRENGTHS[key].neutral if key in STRENGTHS else value for key, value in selected.params.items()}
+    return Trial(f"ablation-{selected.label}", "ablation", params, selected.seed)
+
+
+def best(outcomes: Iterable[Outcome], metric: Metric) -> Outcome | None:
+    """The outcome with the best value among those that were not stopped by a pruner; of all, if there is none such."""
+    judged = [o for o in outcomes if o.value is not None and o.state != "failed"]
+    whole = [o for o in judged if o.state == "complete"] or judged
+    return min(whole, key=lambda o: (o.value or 0.0) * metric.sign, default=None)
+
+
+def regularized(params: Mapping[str, float]) -> bool:
+    """Whether any strength is on."""
+    return any(value != STRENGTHS[key].neutral for key, value in params.items() if key in STRENGTHS)

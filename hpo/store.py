@@ -1,0 +1,100 @@
+"""Where a search lives on disk, and who may write there.
+
+    STORE/mlflow.db, STORE/artifacts/           MLflow's, a mirror
+    STORE/studies/NAME/journal.log              the study: the truth
+    STORE/studies/NAME/weights/LABEL.safetensors  of the best trial, the baselines and the ablation
+    STORE/studies/NAME/lock                     held while a search runs
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from hpo.errors import InputError, did_you_mean
+
+
+@dataclass(frozen=True)
+class Place:
+    """The folder of one study."""
+
+    root: Path
+    name: str
+
+    @property
+    def folder(self) -> Path:
+        return self.root / "studies" / self.name
+
+    @property
+    def journal(self) -> Path:
+        return self.folder / "journal.log"
+
+    @property
+    def weights(self) -> Path:
+        return self.folder / "weights"
+
+    @property
+    def tracking_uri(self) -> str:
+        return f"sqlite:///{(self.root / 'mlflow.db').resolve()}"
+
+    def running(self) -> bool:
+        """Whether a process is searching it now."""
+        if not self.folder.is_dir():
+            return False
+        with (self.folder / "lock").open("a") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return True
+        return False
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Holds the study for this process, also against a second search. The kernel frees it, however we end."""
+        try:
+            self.weights.mkdir(parents=True, exist_ok=True)
+            file = (self.folder / "lock").open("a")
+        except OSError as error:
+            raise InputError(f"--store: {self.root} cannot be written ({error.strerror}); name another folder.") from error
+        with file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise InputError(
+                    f"The study {self.name} is being searched by another process; wait for it, or set study to another name."
+                ) from error
+            yield
+
+    def remove(self) -> None:
+        shutil.rmtree(self.folder)
+
+
+def studies(root: Path) -> list[Place]:
+    """Every study in the store, the one that was written last at the end."""
+    found = [Place(root, path.parent.name) for path in (root / "studies").glob("*/journal.log")]
+    return sorted(found, key=lambda place: place.journal.stat().st_mtime)
+
+
+def find(root: Path, name: str | None) -> Place:
+    """The study of that name, or the latest. Raises InputError if there is none."""
+    there = studies(root)
+    if not there:
+        raise InputError(f"There is no study in {root} yet; begin one with: hpo search --space SPACE.yaml")
+    if name is None:
+        return there[-1]
+    for place in there:
+        if place.name == name:
+            return place
+    raise InputError(f"There is no study {name} in {root}.{did_you_mean(name, [place.name for place in there])}")
+
+
+def replace(path: Path, write: bytes) -> None:
+    """Writes a file whole or not at all."""
+    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    temporary.write_bytes(write)
+    temporary.replace(path)

@@ -1,0 +1,335 @@
+"""The study: which trial comes next, which is stopped, what is remembered. The door to Optuna.
+
+The working study lives in memory, where asking and reporting are cheap. Its durable copy is Optuna's journal storage,
+written when a trial is proposed and when it has ended, never in between: a trial that was cut off has no half-told
+history, so it is simply run again, with its number, parameters and seed.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.storages import InMemoryStorage, JournalStorage
+from optuna.storages.journal import BaseJournalBackend
+from optuna.trial import FrozenTrial, TrialState
+
+from hpo import sampling, selection
+from hpo.errors import InputError, cut
+from hpo.journal import Journal
+from hpo.metrics import METRICS
+from hpo.space import Space
+from hpo.trial import Outcome, Released, Score, State, Trial
+
+_STATES: dict[State, TrialState] = {
+    "complete": TrialState.COMPLETE,
+    "pruned": TrialState.PRUNED,
+    # Samplers ignore FAIL, so a configuration that diverges would come back: it is told as the worst seen.
+    "failed": TrialState.COMPLETE,
+}
+
+
+class _Backend(Journal, BaseJournalBackend):
+    pass
+
+
+@dataclass
+class _Flight:
+    """A trial in training, and what it has shown so far."""
+
+    trial: Trial
+    started: float
+    curves: dict[str, list[float]] = field(default_factory=dict)
+    times: list[float] = field(default_factory=list)
+    verdict: tuple[State, str] = ("complete", "")
+
+
+class Study:
+    """One search over one space. Create it with the study's lock held."""
+
+    def __init__(self, space: Space, path: Path, fingerprint: str) -> None:
+        """Opens the journal at `path`, or begins it. Raises InputError if it belongs to another space or other data."""
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        self._space = space
+        self._metric = METRICS[space.train.metric]
+        self._direction = "minimize" if self._metric.sign == 1 else "maximize"
+        self._distributions = sampling.distributions(space.search)
+        self._journal = _Backend(path)
+        self._durable = JournalStorage(self._journal)
+        self._memory = InMemoryStorage()
+        self._study = optuna.create_study(
+            storage=self._memory, study_name=space.study, direction=self._direction, pruner=sampling.pruner(space)
+        )
+        self._id = self._memory.get_study_id_from_name(space.study)
+        self._asked: dict[str, optuna.trial.Trial] = {}
+        self._pending: deque[Trial] = deque()
+        self._flights: dict[str, _Flight] = {}
+        self.outcomes: dict[str, Outcome] = {}
+        self._load(fingerprint)
+        self._began = time.time()
+        for trial in [self._point()] if space.is_point else selection.baselines(space):
+            self.fix(trial)
+
+    # ---- what the loop asks
+
+    def open(self) -> bool:
+        """Whether another trial is to be started."""
+        return bool(self._pending) or (self._left() > 0 and not self._out_of_time())
+
+    def ask(self) -> Trial:
+        """The next trial: one that was cut off, a fixed one, or a new proposal."""
+        trial = self._pending.popleft() if self._pending else self._propose()
+        self._flights[trial.label] = _Flight(trial, time.time())
+        return trial
+
+    def over(self, score: Score) -> bool:
+        """Takes in one epoch of a trial; whether the trial ends with it. To be called once an epoch and trial."""
+        flight = self._flights[score.trial.label]
+        for name, value in score.values.items():
+            flight.curves.setdefault(name, []).append(float(value.mean()))
+        flight.times.append(time.time())
+        if not score.finite:
+            flight.verdict = ("failed", f"diverged in epoch {score.epoch}")
+        elif score.last:
+            flight.verdict = ("complete", score.last)
+        elif self._prune(score):
+            flight.verdict = ("pruned", f"{self._space.pruner.kind} pruner in epoch {score.epoch}")
+        elif score.trial.role == "search" and self._out_of_time():
+            flight.verdict = ("pruned", f"the time was up in epoch {score.epoch}")
+        return bool(flight.verdict[1])
+
+    def finish(self, trial: Trial, released: Released) -> Outcome:
+        """Stores how a trial ended. When this returns, the outcome survives whatever comes."""
+        flight = self._flights.pop(trial.label)
+        state, reason = flight.verdict
+        seen = released.best_epoch > 0
+        outcome = Outcome(
+            trial=trial,
+            state=state,
+            reason=reason,
+            value=released.valid[self._metric.name] if seen else None,
+            best_epoch=released.best_epoch,
+            epochs=len(flight.times),
+            train=released.train if seen else {},
+            valid=released.valid if seen else {},
+            nonzero_share=released.nonzero_share,
+            curves=flight.curves,
+            started=flight.started,
+            times=flight.times,
+        )
+        with self._journal.batch():
+            if trial.label in self._asked:
+                self._tell(outcome)
+            else:
+                self._durable.set_study_user_attr(self._durable_id, f"outcome:{trial.label}", outcome.to_json())
+            self._durable.set_study_user_attr(self._durable_id, "elapsed", self.elapsed())
+        self.outcomes[trial.label] = outcome
+        return outcome
+
+    # ---- what a search asks besides
+
+    def fix(self, trial: Trial) -> None:
+        """Has `trial` run as it is, unseen by the sampler, unless that was done already."""
+        done = self.outcomes.get(trial.label)
+        if done is None or done.trial != trial:
+            self._pending.append(trial)
+
+    def elapsed(self) -> float:
+        """Seconds of searching, over all sessions."""
+        return self._elapsed_before + time.time() - self._began
+
+    def remember(self, key: str, value: Any) -> None:
+        """Stores a value with the study; `recall` gives it back."""
+        self._durable.set_study_user_attr(self._durable_id, key, value)
+
+    def recall(self, key: str) -> Any:
+        return self._durable.get_study_user_attrs(self._durable_id).get(key)
+
+    def judged(self) -> list[Outcome]:
+        """The outcomes that count against the budget: searched trials and baselines, in the order they were started."""
+        return [o for o in self.outcomes.values() if o.trial.role != "ablation"]
+
+    def current(self) -> list[Outcome]:
+        """Those, and the ablation of the best of them."""
+        best = self.best()
+        ablation = self.outcomes.get(f"ablation-{best.trial.label}") if best else None
+        return [*self.judged(), *([ablation] if ablation else [])]
+
+    def best(self) -> Outcome | None:
+        return selection.best(self.judged(), self._metric)
+
+    def worth_keeping(self) -> set[str]:
+        """The labels of the trials whose weights somebody will ask for: the best and what it is compared with."""
+        best = self.best()
+        fixed = {label for label, outcome in self.outcomes.items() if outcome.trial.role != "search"}
+        return fixed | ({best.trial.label} if best else set())
+
+    def close(self) -> None:
+        self._journal.close()
+
+    # ---- proposing and pruning
+
+    def _left(self) -> int:
+        """How many proposals the budget still has."""
+        if self._space.is_point:
+            return 0
+        budget = self._space.budget.trials
+        total = 10**9 if budget is None else budget - len(selection.baselines(self._space))
+        if self._space.sampler.kind == "grid":
+            total = min(total, sampling.grid_size(self._space))
+        return total - self._proposed
+
+    def _out_of_time(self) -> bool:
+        seconds = self._space.budget.seconds
+        return seconds is not None and self.elapsed() > seconds
+
+    def _point(self) -> Trial:
+        return Trial("0", "search", sampling.effective(self._space, {}), selection.fit_seed(self._space, "0"))
+
+    def _propose(self) -> Trial:
+        number = self._proposed
+        self._study.sampler = sampling.sampler(self._space, number)
+        asked = self._study.ask(self._distributions)
+        self._proposed += 1
+        trial = self._as_trial(number, asked.params)
+        asked.set_user_attr("seed", trial.seed)
+        self._asked[trial.label] = asked
+        self._save_study_attrs()
+        self._durable.create_new_trial(self._durable_id, template_trial=self._frozen(number))
+        return trial
+
+    def _as_trial(self, number: int, params: Mapping[str, Any]) -> Trial:
+        seed = selection.fit_seed(self._space, str(number))
+        return Trial(str(number), "search", sampling.effective(self._space, params), seed)
+
+    def _prune(self, score: Score) -> bool:
+        asked = self._asked.get(score.trial.label)
+        if asked is None:
+            return False
+        asked.report(score.value, score.epoch)
+        return asked.should_prune()
+
+    # ---- the durable copy
+
+    def _tell(self, outcome: Outcome) -> None:
+        number = int(outcome.trial.label)
+        asked = self._asked.pop(outcome.trial.label)
+        state, value = _STATES[outcome.state], outcome.value
+        if outcome.state == "failed":
+            value = self._worst()
+            asked.set_user_attr("diverged", outcome.reason)
+            state = TrialState.FAIL if value is None else state
+        told = None if state in (TrialState.PRUNED, TrialState.FAIL) else value
+        try:
+            self._study.tell(asked, told, state=state)
+        except RuntimeError:
+            # The grid sampler says "enough" by stopping a loop that ask and tell do not have; the trial is stored.
+            if not self._frozen(number).state.is_finished():
+                raise
+        frozen = self._frozen(number)
+        trial_id = self._durable.get_trial_id_from_study_id_trial_number(self._durable_id, number)
+        known = self._durable.get_trial(trial_id)
+        for epoch, reported in frozen.intermediate_values.items():
+            self._durable.set_trial_intermediate_value(trial_id, epoch, reported)
+        for key, attr in frozen.system_attrs.items():
+            if known.system_attrs.get(key) != attr:
+                self._durable.set_trial_system_attr(trial_id, key, attr)
+        for key, attr in (frozen.user_attrs | {"outcome": outcome.to_json()}).items():
+            if known.user_attrs.get(key) != attr:
+                self._durable.set_trial_user_attr(trial_id, key, attr)
+        self._save_study_attrs()
+        self._durable.set_trial_state_values(trial_id, frozen.state, frozen.values)
+
+    def _save_study_attrs(self) -> None:
+        """What samplers keep in the study, such as the place in a sequence."""
+        known = self._durable.get_study_system_attrs(self._durable_id)
+        for key, attr in self._memory.get_study_system_attrs(self._id).items():
+            if known.get(key) != attr:
+                self._durable.set_study_system_attr(self._durable_id, key, attr)
+
+    def _frozen(self, number: int) -> FrozenTrial:
+        return self._memory.get_trial(self._memory.get_trial_id_from_study_id_trial_number(self._id, number))
+
+    def _worst(self) -> float | None:
+        """The worst finite value that any trial has shown."""
+        values = [v for o in self.outcomes.values() for v in o.curves.get(self._space.train.metric_key, [])]
+        finite = [v for v in values if v == v and abs(v) != float("inf")]  # noqa: PLR0124 - not a number
+        return max(finite, key=lambda v: v * self._metric.sign, default=None)
+
+    def _load(self, fingerprint: str) -> None:
+        """Brings what the journal holds into memory, or begins the journal."""
+        name, identity = self._space.study, self._space.identity() | {"data_content": fingerprint}
+        if not self._durable.get_all_studies():
+            with self._journal.batch():
+                directions = [optuna.study.StudyDirection[self._direction.upper()]]
+                self._durable_id = self._durable.create_new_study(directions, name)
+                self.remember("space", identity)
+        else:
+            self._durable_id = self._durable.get_study_id_from_name(name)
+            if difference := _difference(self.recall("space"), _plain(identity)):
+                raise InputError(
+                    f"The study {name} was begun with another space ({difference}). Set study to another name, "
+                    f"or remove it with: hpo delete {name}"
+                )
+        self._elapsed_before = self.recall("elapsed") or 0.0
+        for key, attr in self._durable.get_study_system_attrs(self._durable_id).items():
+            self._memory.set_study_system_attr(self._id, key, attr)
+        for key, data in self._durable.get_study_user_attrs(self._durable_id).items():
+            if key.startswith("outcome:"):
+                self._remember_outcome(data)
+        trials = self._durable.get_all_trials(self._durable_id)
+        self._proposed = len(trials)
+        for stored in trials:
+            trial_id = self._memory.create_new_trial(self._id, template_trial=stored)
+            if stored.state == TrialState.RUNNING:
+                self._study.sampler = sampling.sampler(self._space, stored.number)
+                trial = self._as_trial(stored.number, stored.params)
+                self._asked[trial.label] = optuna.trial.Trial(self._study, trial_id)
+                self._pending.append(trial)
+            else:
+                self._remember_outcome(stored.user_attrs["outcome"])
+
+    def _remember_outcome(self, data: Mapping[str, Any]) -> None:
+        outcome = Outcome.from_json(data)
+        self.outcomes[outcome.trial.label] = outcome
+
+
+def stored(path: Path) -> dict[str, Any]:
+    """What a journal at `path` remembers of its study, without opening it for writing; {} before its first record."""
+    durable = JournalStorage(_Backend(path, writable=False))
+    studies = durable.get_all_studies()
+    if not studies:
+        return {}
+    attrs = dict(durable.get_study_user_attrs(studies[0]._study_id))  # noqa: SLF001 - a FrozenStudy hides its own id
+    trials = durable.get_all_trials(studies[0]._study_id, deepcopy=False)  # noqa: SLF001
+    attrs["outcomes"] = [t.user_attrs["outcome"] for t in trials if "outcome" in t.user_attrs]
+    attrs["outcomes"] += [data for key, data in attrs.items() if key.startswith("outcome:")]
+    return attrs
+
+
+def _plain(value: Any) -> Any:
+    """A value as it comes back from JSON: tuples as lists."""
+    if isinstance(value, Mapping):
+        return {key: _plain(v) for key, v in value.items()}
+    return [_plain(v) for v in value] if isinstance(value, list | tuple) else value
+
+
+def _difference(there: Mapping[str, Any], here: Mapping[str, Any]) -> str:
+    """What differs between two spaces, in words; "" if nothing does."""
+    a, b = _flat(there), _flat(here)
+    keys = [key for key in dict.fromkeys([*a, *b]) if a.get(key) != b.get(key)]
+    if keys == ["data_content"]:
+        return "the rows of its data differ"
+    words = [f"{key}: {cut(a.get(key), 30)} there, {cut(b.get(key), 30)} here" for key in keys if key != "data_content"]
+    return "; ".join(words[:3]) + (f"; and {len(words) - 3} more" if len(words) > 3 else "")
+
+
+def _flat(value: Any, path: str = "") -> dict[str, Any]:
+    if isinstance(value, Mapping) and value:
+        return {k: v for key, part in value.items() for k, v in _flat(part, f"{path}.{key}".strip(".")).items()}
+    return {path: value}

@@ -1,0 +1,112 @@
+"""The records that flow through a search: a trial is proposed, its fits train, scores come back, an outcome remains."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+from torch import Tensor
+
+Role = Literal["search", "baseline", "ablation"]
+State = Literal["complete", "pruned", "failed"]
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One configuration to train.
+
+    `label` names it within its study: Optuna's number for a searched trial, else `none`, `defaults` or `ablation-` and
+    the label of what it ablates.
+    `params` holds a plain number for every search key; a strength at its neutral value is off.
+    """
+
+    label: str
+    role: Role
+    params: Mapping[str, float]
+    seed: int
+
+
+@dataclass(frozen=True, eq=False)
+class Fit:
+    """One network being trained: a trial on one fold, with the rows that it may learn from and those it is judged on.
+
+    Compared by identity: two fits are the same only if they are one.
+    """
+
+    trial: Trial
+    fold: int
+    train: Tensor  # (n_train,) indices of rows
+    valid: Tensor  # (n_valid,)
+
+    def stream(self, use: str) -> np.random.Generator:
+        """The fit's own stream of random numbers for one use (`init`, `order`, or a regularizer's name)."""
+        key = (self.fold, zlib.crc32(use.encode()))
+        return np.random.Generator(np.random.SFC64(np.random.SeedSequence(self.trial.seed, spawn_key=key)))
+
+
+@dataclass(frozen=True)
+class Score:
+    """One trial after one epoch; every value is a vector over its fits, shape (fits,)."""
+
+    trial: Trial
+    epoch: int
+    values: Mapping[str, np.ndarray]
+    metric: str
+    last: str  # why all its fits have stopped by themselves, or ""
+
+    @property
+    def value(self) -> float:
+        """The mean over fits of the metric that the search follows."""
+        return float(self.values[self.metric].mean())
+
+    @property
+    def finite(self) -> bool:
+        return all(bool(np.isfinite(v).all()) for v in self.values.values())
+
+
+@dataclass(frozen=True)
+class Released:
+    """What a trial leaves behind when its rows are freed: its best epoch, judged without noise.
+
+    `weights` holds the best epoch's tensors by name, fit axis first; `train` and `valid` every metric of the task.
+    """
+
+    best_epoch: int
+    train: Mapping[str, float]
+    valid: Mapping[str, float]
+    nonzero_share: float
+    weights: Mapping[str, Tensor] = field(repr=False)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A trial that has ended. Everything here is stored with the study, so that MLflow can be rebuilt from it."""
+
+    trial: Trial
+    state: State
+    reason: str
+    value: float | None  # the followed metric at the best epoch; None if nothing finite was seen
+    best_epoch: int
+    epochs: int
+    train: Mapping[str, float]
+    valid: Mapping[str, float]
+    nonzero_share: float
+    curves: Mapping[str, list[float]]
+    started: float  # seconds since 1970
+    times: list[float]  # when each epoch ended, seconds since 1970
+
+    @property
+    def ended(self) -> float:
+        return self.times[-1] if self.times else self.started
+
+    def to_json(self) -> dict[str, Any]:
+        data = dict(vars(self))
+        data["trial"] = dict(vars(self.trial))
+        return data
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Outcome:
+        return cls(**{**data, "trial": Trial(**data["trial"])})
