@@ -73,10 +73,10 @@ def configuration(result: Mapping[str, Any], space: Space, base: Path, folder: P
     source = point["data"]["source"]
     if not source.startswith("sklearn:"):
         point["data"] = point["data"] | {"source": os.path.relpath(base / source, folder)}
-    made = {
+    return {
         "study": f"{space.study[:95]}-best",
         "data": point["data"],
-        "network": point.get("network", {}),
+        "network": space.network.model_dump(mode="json"),
         "search": dict(result["selected"]),
         "train": {**space.train.model_dump(mode="json"), "seed": result["fit_seed"]},
         "budget": {"trials": 1},
@@ -85,18 +85,11 @@ def configuration(result: Mapping[str, Any], space: Space, base: Path, folder: P
             "scores": {part: result[part] for part in ("train", "valid", "test")},
         },
     }
-    return {key: value for key, value in made.items() if value != {}}
 
 
-def commented(point: Mapping[str, Any], data_shape: tuple[int, int]) -> str:
-    """The configuration as YAML under a comment that says where it came from and how plain torch uses it.
-
-    `data_shape` is (inputs, outputs).
-    """
+def commented(point: Mapping[str, Any], mlp: Mlp) -> str:
+    """The configuration as YAML under a comment that says where it came from and how plain torch uses it."""
     search, train, exported = point["search"], point["train"], point["exported"]
-    network = point.get("network", {})
-    mlp = Mlp(*data_shape, int(search["depth"]), network.get("width", 128), network.get("activation", "relu"),
-              network.get("batch_norm", False))
     layers = ", ".join(f"{name}({', '.join(map(str, arguments))})" for name, *arguments in
                        mlp.layers(search.get("dropout", 0.0)))
     scores = [f"{part} {name} {value:.4g}" for part in ("valid", "test") for name, value in exported["scores"][part].items()]

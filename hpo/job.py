@@ -24,7 +24,7 @@ from hpo.space import Space, task_mistake
 from hpo.store import Place
 from hpo.study import Study
 from hpo.trial import Outcome, Score
-from hpo.ui import link, view
+from hpo.view import view
 from hpo.weights import Vault
 
 
@@ -134,6 +134,7 @@ class _Search:
             "selected": chosen.pop("params"),
             **chosen,
             "baselines": entries,
+            "margin": self._margin(selected, compared.get("defaults")),
             "metric": job.space.train.metric,
             "task": job.data.task,
             "epochs_trained": sum(o.epochs for o in study.judged()),
@@ -141,11 +142,12 @@ class _Search:
             "rows": self._rows,
             "notes": list(job.data.notes),
             "fingerprint": job.data.fingerprint,
+            "shape": {"inputs": job.data.n_inputs, "outputs": job.data.n_outputs},
             "versions": results.versions(),
             "date": time.strftime("%Y-%m-%d"),
             "tracking_uri": self._uri,
             "run_id": ids["run_id"],
-            "url": link(ids["experiment_id"], ids["run_id"], job.space),
+            "experiment_id": ids["experiment_id"],
             "startup_seconds": startup,
         }
         self._write_down(result, selected, compared)
@@ -171,15 +173,23 @@ class _Search:
         weights = self._vault.get(outcome.trial.label)
         return results.entry(outcome, results.test_scores(self._job.space, self._job.data, outcome, weights))
 
+    def _margin(self, selected: Outcome, defaults: Outcome | None) -> dict[str, Any] | None:
+        if defaults is None or not defaults.valid:
+            return None
+        weights = self._vault.get(selected.trial.label), self._vault.get(defaults.trial.label)
+        return results.margin(self._job.space, self._job.data, (selected, defaults), weights)
+
     def _write_down(self, result: dict[str, Any], selected: Outcome, compared: dict[str, Outcome]) -> None:
         folder = self._place.folder
         picture = report.curves({"selected": selected, **compared}, self._job.space.train.metric, folder / "curves.png")
         best = folder / "best.yaml"
-        best.write_text(export.as_yaml(export.configuration(result, self._job.space, self._job.base, folder)))
+        point = export.configuration(result, self._job.space, self._job.base, folder)
+        best.write_text(export.commented(point, results.network(self._job.space, self._job.data, selected.trial)))
         scores = {f"{part}_{name}": v for part in ("valid", "test") for name, v in result[part].items()}
         self._recorder.close(
             "FINISHED",
             ended=round(1000 * time.time()),
+            view=view(self._job.space, self._job.data.task, self._study.judged()),
             tags={f"selected.{key}": value for key, value in result["selected"].items()}
             | {"hpo.selected": result["trial"]},
             metrics=scores | {f"trials_{state}": n for state, n in result["trials"].items()},
@@ -197,7 +207,7 @@ class _Search:
                 **{f"version.{name}": value for name, value in results.versions().items()},
             },
             "params": export.flat(export.space_dict(space)),
-            "view": view(space),
+            "view": view(space, self._job.data.task),
             "space": export.as_yaml(export.space_dict(space)),
         }
 

@@ -63,6 +63,19 @@ def losses(task: Task, logits: Tensor, y: Tensor, weight: Tensor | None) -> Tens
     return each.mean(1) if weight is None else (each * weight).sum(1) / weight.sum(1)
 
 
+def row_losses(name: str, task: Task, logits: Tensor, y: Tensor, scale: float) -> tuple[str, Tensor]:
+    """What a metric says of single rows, lower is better, shape (rows,), and its name; for one fit's logits (rows, outputs).
+
+    Metrics of whole sets are stood for by the error rate or the squared error.
+    """
+    if task == "regression":
+        error = (logits.squeeze(-1) - y) * scale
+        return ("absolute error", error.abs()) if name == "mae" else ("squared error", error.square())
+    if name == "loss":
+        return "loss", torch.nn.functional.cross_entropy(logits, y, reduction="none")
+    return "error rate", (logits.argmax(1) != y).to(logits.dtype)
+
+
 def measure(
     names: Sequence[str], task: Task, logits: Tensor, y: Tensor, weight: Tensor | None, scale: float
 ) -> dict[str, Tensor]:

@@ -6,12 +6,17 @@ dies. When its input ends early, the search was killed, and the next one sends a
 
 from __future__ import annotations
 
+import base64
 import fcntl
 import getpass
 import json
 import logging
 import os
+import shutil
+import subprocess
 import sys
+import time
+import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,8 +29,10 @@ from mlflow.exceptions import MlflowException
 from sqlalchemy.exc import SQLAlchemyError
 
 from hpo.errors import cut
+from hpo.store import replace
 
 _SQLITE = "sqlite:///"
+_VIEW_TAG = "mlflow.sharedViewState."
 _POINTS = 1000  # MLflow's own limits for one batch
 _VALUES = 100
 
@@ -41,7 +48,18 @@ class Mirror:
         self._client = MlflowClient(tracking_uri=uri)
         self.experiment_id = self._experiment(opening["study"])
         self.run_id = self._parent(opening)
+        self._view(opening["view"])
+        where = {"tracking_uri": uri, "experiment_id": self.experiment_id, "run_id": self.run_id}
+        replace(folder / "mlflow.json", json.dumps(where).encode())
         self._written = self._children()
+
+    def _view(self, view: Mapping[str, Any]) -> None:
+        """Stores which columns and charts the page of this search opens with, as MLflow's own UI does."""
+        state = {**view, "searchFilter": f"tags.`mlflow.parentRunId` = '{self.run_id}'"}
+        packed = base64.b64encode(zlib.compress(json.dumps(state, separators=(",", ":")).encode(), 9)).decode()
+        now = int(time.time() * 1000)
+        value = {"name": "Best first", "createdAt": now, "updatedAt": now, "state": f"deflate;{packed}"}
+        self._client.set_experiment_tag(self.experiment_id, _VIEW_TAG + self.run_id, json.dumps(value))
 
     def _experiment(self, name: str) -> str:
         found = self._client.get_experiment_by_name(name)
@@ -63,6 +81,7 @@ class Mirror:
         run = self._client.create_run(self.experiment_id, run_name=opening["study"], tags=tags)
         params = [Param(key, str(value)) for key, value in opening["params"].items()]
         self._client.log_batch(run.info.run_id, params=params[:_VALUES])
+        self._client.log_text(run.info.run_id, opening["space"], "space.yaml")
         return str(run.info.run_id)
 
     def _children(self) -> set[str]:
@@ -94,6 +113,8 @@ class Mirror:
         self._written.add(told["label"])
 
     def finish(self, told: Mapping[str, Any]) -> None:
+        if "view" in told:
+            self._view(told["view"])
         tags = [RunTag(key, str(value)) for key, value in told.get("tags", {}).items()]
         # A search that went on may have selected anew: what can change is a tag or a metric, never a parameter.
         metrics = [Metric(key, value, told["ended"], 0) for key, value in told.get("metrics", {}).items()]
@@ -116,6 +137,15 @@ def create_database(path: Path) -> None:
         store = SqlAlchemyStore(f"{_SQLITE}{unfinished}", path.parent.joinpath("artifacts").resolve().as_uri())
         store.engine.dispose()
         unfinished.replace(path)
+
+
+def delete(uri: str, experiment_id: str, artifacts: Path) -> None:
+    """Removes an experiment for good, so that its name is free again; a remote server's is only marked as deleted."""
+    MlflowClient(tracking_uri=uri).delete_experiment(experiment_id)
+    if uri.startswith(_SQLITE):
+        where = ["--backend-store-uri", uri, "--tracking-uri", uri, "--experiment-ids", experiment_id]
+        subprocess.run([sys.executable, "-m", "mlflow", "gc", *where], check=True, capture_output=True)
+        shutil.rmtree(artifacts, ignore_errors=True)
 
 
 @contextmanager

@@ -117,16 +117,13 @@ def message(outcome: Outcome) -> dict[str, Any]:
     trial = outcome.trial
     name = {"search": f"trial {trial.label}", "ablation": trial.label.replace("-", " of ")}.get(trial.role, trial.label)
     times = [round(1000 * t) for t in outcome.times]
-    curves = dict(outcome.curves)
-    if "train_loss" in curves:
-        curves["gap"] = [v - t for v, t in zip(curves["valid_loss"], curves["train_loss"], strict=True)]
     points = [
-        (name, value, times[i], i + 1)
-        for name, curve in curves.items()
+        (key, value, times[i], i + 1)
+        for key, curve in outcome.with_gap().items()
         for i, value in enumerate(curve)
         if abs(value) < float("inf")  # false for nan, too: MLflow's charts have no place for either
     ]
-    summary = {f"best_{key}": value for key, value in outcome.valid.items()}
+    summary: dict[str, float] = {f"best_valid_{key}": value for key, value in outcome.valid.items()}
     if outcome.valid:
         summary["best_gap"] = outcome.valid["loss"] - outcome.train["loss"]
         summary["best_epoch"] = outcome.best_epoch
@@ -139,7 +136,7 @@ def message(outcome: Outcome) -> dict[str, Any]:
         "started": round(1000 * outcome.started),
         "ended": last,
         "tags": {"hpo.role": trial.role, "hpo.trial": trial.label, "hpo.state": outcome.state, "hpo.reason": outcome.reason},
-        "params": {**trial.params, "seed": trial.seed},
+        "params": {key: f"{value:.6g}" for key, value in trial.params.items()} | {"seed": str(trial.seed)},
         "metrics": points + [(key, value, last, outcome.best_epoch) for key, value in summary.items()],
     }
 

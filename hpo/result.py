@@ -10,7 +10,7 @@ from typing import Any
 from torch import Tensor
 
 from hpo.data import Dataset
-from hpo.metrics import measure, reported
+from hpo.metrics import measure, reported, row_losses
 from hpo.network import Mlp
 from hpo.space import Space
 from hpo.trial import Outcome, Trial
@@ -31,6 +31,22 @@ def test_scores(space: Space, data: Dataset, outcome: Outcome, weights: Mapping[
     names = reported(data.task, space.train.metric)
     scores = measure(names, data.task, logits, data.test_y.unsqueeze(0), weight, data.target_scale)
     return {name: float(score) for name, score in scores.items()}
+
+
+def margin(
+    space: Space, data: Dataset, pair: tuple[Outcome, Outcome], weights: tuple[Mapping[str, Tensor], Mapping[str, Tensor]]
+) -> dict[str, Any]:
+    """By how much the first of a pair beats the second on the test rows, and the paired standard error of that."""
+    named = [
+        row_losses(
+            space.train.metric, data.task, network(space, data, outcome.trial).predict(w, data.test_x.unsqueeze(0))[0],
+            data.test_y, data.target_scale,
+        )
+        for outcome, w in zip(pair, weights, strict=True)
+    ]  # fmt: skip
+    better = (named[1][1] - named[0][1]).double()
+    error = float(better.std(correction=0)) / len(better) ** 0.5
+    return {"gain": float(better.mean()), "standard_error": error, "of": named[0][0], "rows": len(better)}
 
 
 def entry(outcome: Outcome, test: Mapping[str, float]) -> dict[str, Any]:

@@ -15,11 +15,9 @@ from optuna.samplers import BaseSampler
 
 from hpo.domain import Domain
 from hpo.errors import InputError
-from hpo.regularizers import FAMILY
-from hpo.space import Space
+from hpo.space import SWITCH, Space
 
 FIRST_DECISION = 4  # the epoch; earlier scores say nothing about the last one
-SWITCH = "_enabled"  # an optional strength is two parameters: a magnitude, and this one
 
 
 def distributions(search: Mapping[str, Domain]) -> dict[str, BaseDistribution]:
@@ -40,16 +38,6 @@ def _distribution(domain: Domain) -> BaseDistribution:
     if domain.integer:
         return IntDistribution(int(domain.low), int(domain.high), log=domain.log, step=int(domain.step or 1))
     return FloatDistribution(domain.low, domain.high, log=domain.log, step=domain.step)
-
-
-def effective(space: Space, sampled: Mapping[str, Any]) -> dict[str, float]:
-    """The number that each search key takes in a trial: sampled, fixed or default; neutral where switched off."""
-    params: dict[str, float] = {}
-    for key in dict.fromkeys(("learning_rate", "depth", *space.search)):
-        domain = space.domain(key)
-        on = sampled.get(key + SWITCH, True)
-        params[key] = sampled.get(key, domain.choices[0] if domain.choices else None) if on else FAMILY[key].neutral
-    return params
 
 
 def grid(space: Space) -> dict[str, list[Any]]:

@@ -9,6 +9,7 @@
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 import shutil
 from collections.abc import Iterator
@@ -41,6 +42,15 @@ class Place:
     @property
     def tracking_uri(self) -> str:
         return f"sqlite:///{(self.root / 'mlflow.db').resolve()}"
+
+    def mlflow(self, required: bool = True) -> dict[str, str]:
+        """Where MLflow has its search: `tracking_uri`, `experiment_id`, `run_id`. Raises InputError if nothing was recorded."""
+        path = self.folder / "mlflow.json"
+        if path.exists():
+            return dict(json.loads(path.read_text()))
+        if required:
+            raise InputError(f"The study {self.name} has no record in MLflow yet; its search has only just begun.")
+        return {}
 
     def running(self) -> bool:
         """Whether a process is searching it now."""

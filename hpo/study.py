@@ -150,6 +150,10 @@ class Study:
     def recall(self, key: str) -> Any:
         return self._durable.get_study_user_attrs(self._durable_id).get(key)
 
+    def in_flight(self) -> int:
+        """How many trials are in training."""
+        return len(self._flights)
+
     def judged(self) -> list[Outcome]:
         """The outcomes that count against the budget: searched trials and baselines, in the order they were started."""
         return [o for o in self.outcomes.values() if o.trial.role != "ablation"]
@@ -189,7 +193,7 @@ class Study:
         return seconds is not None and self.elapsed() > seconds
 
     def _point(self) -> Trial:
-        return Trial("0", "search", sampling.effective(self._space, {}), selection.fit_seed(self._space, "0"))
+        return Trial("0", "search", self._space.params({}), selection.fit_seed(self._space, "0"))
 
     def _propose(self) -> Trial:
         number = self._proposed
@@ -205,7 +209,7 @@ class Study:
 
     def _as_trial(self, number: int, params: Mapping[str, Any]) -> Trial:
         seed = selection.fit_seed(self._space, str(number))
-        return Trial(str(number), "search", sampling.effective(self._space, params), seed)
+        return Trial(str(number), "search", self._space.params(params), seed)
 
     def _prune(self, score: Score) -> bool:
         asked = self._asked.get(score.trial.label)

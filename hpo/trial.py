@@ -102,6 +102,13 @@ class Outcome:
     def ended(self) -> float:
         return self.times[-1] if self.times else self.started
 
+    def with_gap(self) -> dict[str, list[float]]:
+        """The curves, and the generalization gap: validation loss minus training loss, both without noise."""
+        curves = dict(self.curves)
+        if curves:
+            curves["gap"] = [v - t for v, t in zip(curves["valid_loss"], curves["train_loss"], strict=True)]
+        return curves
+
     def to_json(self) -> dict[str, Any]:
         data = dict(vars(self))
         data["trial"] = dict(vars(self.trial))

@@ -1,15 +1,74 @@
+"""MLflow's UI on loopback, and the address of a search's page in it."""
+
 from __future__ import annotations
 
-from typing import Any
-from urllib.parse import quote
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
-from hpo.space import Space
+from hpo.errors import StoreError
+
+# MLflow opens an assistant over a third of the page on 127.0.0.1 and localhost, but not on a name under localhost.
+HOST = "hpo.localhost"
 
 
-def view(space: Space) -> dict[str, Any]:
-    return {}
+def link(experiment_id: str, key: str, base: str) -> str:
+    """The address of the page that shows the view `key`."""
+    return f"{base}/#/experiments/{experiment_id}/runs?workflowType=machine_learning&viewStateShareKey={key}"
 
 
-def link(experiment_id: str, run_id: str, space: Space) -> str:
-    filt = quote(f"tags.`mlflow.parentRunId` = '{run_id}'")
-    return f"/#/experiments/{experiment_id}/runs?workflowType=machine_learning&searchFilter={filt}"
+@contextmanager
+def served(tracking_uri: str, port: int, log: Path) -> Iterator[str]:
+    """MLflow's UI on loopback while the context lasts; gives its address. Raises StoreError if it does not come up."""
+    base = f"http://{HOST}:{port}"
+    command = [
+        sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", tracking_uri, "--host", "127.0.0.1",
+        "--port", str(port), "--workers", "1", "--cors-allowed-origins", base,
+        "--allowed-hosts", f"127.0.0.1:*,localhost:*,{HOST}:*",
+    ]  # fmt: skip
+    quiet = {
+        "MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true", "PYTHONWARNINGS": "ignore",
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # a job runner that nobody asked for, and that outlives the server
+    }  # fmt: skip
+    with log.open("wb") as file:
+        server = subprocess.Popen(
+            command, env=os.environ | quiet, stdout=file, stderr=subprocess.STDOUT, start_new_session=True
+        )
+    try:
+        _wait(server, f"http://127.0.0.1:{port}/health", log)
+        yield base
+    finally:
+        server.terminate()
+        server.wait()
+
+
+def _wait(server: subprocess.Popen[bytes], health: str, log: Path) -> None:
+    for _ in range(300):
+        if server.poll() is not None:
+            break
+        try:
+            with urllib.request.urlopen(health, timeout=5):  # noqa: S310 - our own server
+                return
+        except (urllib.error.URLError, ConnectionError, TimeoutError):  # not up yet
+            time.sleep(0.2)
+    raise StoreError(f"MLflow's UI did not start; see {log}.")
+
+
+def free_port(wanted: int) -> int:
+    """`wanted`, or the next port that nobody listens on."""
+    for port in range(wanted, min(wanted + 100, 65_536)):
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
+    raise StoreError(f"No port from {wanted} on is free; name one with --port.")

@@ -1,0 +1,216 @@
+"""The command line. Commands import what they need when they run, so that `hpo --help` answers at once."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import click
+
+from hpo.errors import HpoError, InputError
+
+_BEGAN = time.time()
+_STORE = click.option("--store", default="mlruns", show_default=True, help="Folder of studies, MLflow database, artifacts.")
+
+
+class _Shown(click.ClickException):
+    """One of our exceptions, as click shows it: its sentences, and its exit code."""
+
+    def __init__(self, error: HpoError) -> None:
+        super().__init__(str(error))
+        self.exit_code = error.exit_code
+
+    def show(self, file: Any = None) -> None:
+        del file
+        click.echo(self.message, err=True)
+
+
+class _Group(click.Group):
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except HpoError as error:
+            raise _Shown(error) from error
+
+
+@click.group(cls=_Group)
+@click.version_option(package_name="hpo")
+def main() -> None:
+    """Which strength of which regularizer? One space file in; the best configuration, with an honest number, out."""
+
+
+@main.command()
+@click.option("--space", "path", required=True, help="The space file (YAML).")
+@_STORE
+@click.option("--tracking-uri", envvar="MLFLOW_TRACKING_URI", help="Another MLflow than STORE/mlflow.db.")
+@click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON object.")
+@click.option("--quiet", is_flag=True, help="Say only the result.")
+def search(path: str, store: str, tracking_uri: str | None, as_json: bool, quiet: bool) -> None:
+    """Search a space; the same command again goes on from where it was."""
+    from rich.console import Console
+
+    from hpo import job as jobs
+    from hpo import space_file, terminal, words
+    from hpo.store import Place
+
+    space = space_file.load(Path(path))
+    job = jobs.prepare(space, Path(path).parent)
+    place = Place(Path(store), space.study)
+    console = Console(stderr=True)
+    watcher = jobs.Watcher() if quiet else terminal.Progress(console)
+    try:
+        result = jobs.search(job, place, tracking_uri, watcher, clock=_BEGAN)
+    except KeyboardInterrupt:
+        click.echo("\nStopped. What has ended is stored; the same command goes on from here.", err=True)
+        sys.exit(130)
+    if as_json:
+        click.echo(json.dumps(result))
+        return
+    for line in words.result_lines(result, store):
+        click.echo(line)
+
+
+@main.command()
+@click.argument("path", metavar="SPACE")
+def check(path: str) -> None:
+    """Say every mistake of a space file and its data; run nothing."""
+    from hpo import job as jobs
+    from hpo import space_file, words
+    from hpo.population import rows_for
+
+    space = space_file.load(Path(path))
+    job = jobs.prepare(space, Path(path).parent)
+    for line in words.headline(job, rows_for(space.budget.trials)):
+        click.echo(line)
+    click.echo(f"{path} is sound.")
+
+
+@main.command()
+@click.argument("data")
+@click.option("--target", default="target", show_default=True, help="The column to predict.")
+@click.option("-o", "--output", help="Where to write the space; default: standard output.")
+def init(data: str, target: str, output: str | None) -> None:
+    """Write a commented space for your own table, with ranges for its size."""
+    from hpo import starter
+
+    folder = Path(output).parent if output else Path()
+    _write(starter.space_text(Path(data), target, folder), output)
+    if output:
+        click.echo(f"Wrote {output}. Next: hpo search --space {output}", err=True)
+
+
+@main.command()
+@_STORE
+@click.option("--study", help="Default: the study that was written last.")
+@click.option("--port", type=click.IntRange(1, 65_535), default=5000, show_default=True, help="Or the next free one.")
+@click.option("--browser/--no-browser", default=True, help="Whether to open the page in a browser.")
+def ui(store: str, study: str | None, port: int, browser: bool) -> None:
+    """Open MLflow's page on a search: its trials best first, with strengths, scores and curves."""
+    import webbrowser
+
+    from hpo import ui as pages
+    from hpo.store import find
+
+    place = find(Path(store), study)
+    where = place.mlflow()
+    uri, run_id, experiment_id = where["tracking_uri"], where["run_id"], where["experiment_id"]
+    if uri.startswith("http"):
+        address = pages.link(experiment_id, run_id, uri.rstrip("/"))
+        click.echo(address)
+        if browser:
+            webbrowser.open(address)
+        return
+    port = pages.free_port(port)
+    click.echo(f"Starting MLflow's UI for the study {place.name} …", err=True)
+    with pages.served(uri, port, place.folder / "ui.log") as base:
+        address = pages.link(experiment_id, run_id, base)
+        click.echo(f"{address}\n(if your browser does not know {pages.HOST}: the same with 127.0.0.1). Ctrl-C ends it.")
+        if browser:
+            webbrowser.open(address)
+        try:
+            while True:
+                time.sleep(3600)
+        except KeyboardInterrupt:
+            click.echo("", err=True)
+
+
+@main.command()
+@_STORE
+@click.option("--study", help="Default: the study that was written last.")
+@click.option("-o", "--output", help="Where to write the configuration; default: standard output.")
+@click.option("--format", "form", type=click.Choice(["yaml", "json"]), default="yaml", show_default=True)
+@click.option("--weights", help="Also write weights, network and preprocessing into this folder.")
+def export(store: str, study: str | None, output: str | None, form: str, weights: str | None) -> None:
+    """Write the selected configuration, itself a space of one point."""
+    from hpo import finished
+    from hpo.store import find
+
+    search = finished.load(find(Path(store), study))
+    folder = Path(output).parent if output else Path()
+    _write(search.configuration(folder, form), output)
+    if weights:
+        search.write_network(Path(weights))
+        click.echo(f"Wrote {weights}/weights.safetensors, network.json and preprocess.json.", err=True)
+
+
+@main.command()
+@click.argument("data")
+@click.option("--weights", required=True, help="The folder that `hpo export --weights` wrote.")
+@click.option("-o", "--output", help="Where to write the predictions (CSV); default: standard output.")
+def predict(data: str, weights: str, output: str | None) -> None:
+    """Predict the rows of a .csv or .parquet with exported weights."""
+    from hpo import predict as predictions
+
+    _write(predictions.predict(Path(data), Path(weights)).to_csv(index=False), output)
+
+
+@main.command()
+@_STORE
+def studies(store: str) -> None:
+    """List the studies in the store."""
+    from hpo import finished, words
+    from hpo.store import studies as places
+
+    found = places(Path(store))
+    if not found:
+        click.echo(f"There is no study in {store} yet; begin one with: hpo search --space SPACE.yaml", err=True)
+        return
+    for line in words.table([["study", "state", "trials", "best valid", "selected test", "date"], *map(finished.summary, found)]):
+        click.echo(line)
+
+
+@main.command()
+@click.argument("study")
+@_STORE
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def delete(study: str, store: str, yes: bool) -> None:
+    """Remove a study: its trials, weights, runs in MLflow and artifacts."""
+    from hpo import mirror
+    from hpo.store import find
+
+    place = find(Path(store), study)
+    if not yes and not click.confirm(f"Remove the study {study} from {store}, with its runs in MLflow?", err=True):
+        return
+    with place.locked():
+        where = place.mlflow(required=False)
+        if where:
+            mirror.delete(where["tracking_uri"], where["experiment_id"], Path(store) / "artifacts" / study)
+        place.remove()
+    click.echo(f"Removed {study}.", err=True)
+
+
+def _write(text: str, output: str | None) -> None:
+    if output is None:
+        click.echo(text, nl=False)
+        return
+    try:
+        Path(output).write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"{output} cannot be written: {error.strerror}.") from error
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,74 @@
+"""A first space for somebody's own table."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import yaml
+
+from hpo import table
+from hpo.space import Data
+
+_TEXT = """\
+# A search space for {name}: {rows:,} rows, {columns} columns, {what}.
+# Check it with `hpo check`, run it with `hpo search --space`. Every key that is not here has a default.
+study: {study}
+
+data:
+  source: {source}
+  target: {target}
+  # task: {task}                  # inferred from the target; write the other one to overrule
+  # drop: [column]                # columns to leave out
+  # categorical: [column]         # numbers that are names, such as a postal code
+{weight}  split: {{test: 0.2, valid: 0.2, seed: 0}}   # shares of all rows; the test part is touched once, at the end
+
+network: {{kind: mlp, width: {width}, activation: relu, batch_norm: false}}
+
+search:                          # a number fixes a key; a range samples it; optional: true adds "off"
+  learning_rate: {{low: 1.0e-4, high: {lr}, log: true}}
+  depth: {{low: 1, high: {depth}}}
+  weight_decay: {{low: 1.0e-4, high: 3.0, log: true, optional: true}}   # multiplied by the learning rate, as in torch
+  l1: {{low: 1.0e-5, high: 0.3, log: true, optional: true}}             # makes weights exactly zero
+  dropout: {{low: 0.0, high: {dropout}}}
+
+train: {{epochs: {epochs}, batch_size: {batch}, patience: 10, metric: {metric}}}
+budget: {{trials: {trials}}}     # or {{seconds: 120}}, or both: what is reached first ends the search
+sampler: tpe
+pruner: median
+seed: 0
+"""
+
+
+def space_text(path: Path, target: str, folder: Path) -> str:
+    """A commented space for the table at `path`, to be written into `folder`. Raises InputError if it cannot be used."""
+    found = table.load(Data(source=str(path.resolve()), target=target), Path())
+    rows = len(found.target)
+    small, large = rows < 2_000, rows > 20_000
+    skewed = found.task == "classification" and found.target.value_counts(normalize=True).max() > 0.7
+    kinds = f"{found.target.nunique()} classes" if found.task == "classification" else "regression"
+    weight = "  class_weight: balanced        # one class holds more than 70 % of the rows\n" if skewed else ""
+    return _TEXT.format(
+        name=path.name,
+        rows=rows,
+        columns=len(found.features.columns),
+        what=f"predicting {target} ({kinds})",
+        study="".join(c if c.isalnum() and c.isascii() or c in "._-" else "-" for c in path.stem)[:100],
+        source=_quoted(os.path.relpath(path, folder)),
+        target=_quoted(target),
+        task=found.task,
+        weight=weight,
+        width=64 if small else 128,
+        lr="1.0e-1" if small else "3.0e-2",
+        depth=3 if small else 4,
+        dropout=0.6 if not large else 0.4,
+        epochs=100 if small else 20 if large else 60,
+        batch=32 if rows < 500 else 64 if rows < 5_000 else 256,
+        metric="balanced_accuracy" if skewed else "loss",
+        trials=50 if large else 100,
+    )
+
+
+def _quoted(text: str) -> str:
+    """Text as a YAML scalar."""
+    return yaml.safe_dump(text, allow_unicode=True, width=10_000).removesuffix("...\n").strip()

@@ -1,0 +1,97 @@
+"""Progress in the terminal."""
+
+from __future__ import annotations
+
+import time
+
+from rich.console import Console
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from hpo.job import Job, Watcher
+from hpo.study import Study
+from hpo.trial import Score
+from hpo.words import beside, clock, headline, score, strength, trial_name
+
+_EVERY = 5.0  # seconds between plain lines, where there is no terminal
+class Progress(Watcher):
+    """Four lines that stay in place on a terminal; elsewhere one plain line every few seconds."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._live: Live | None = None
+        self._said = time.monotonic()
+
+    def begin(self, job: Job, study: Study, rows: int) -> None:
+        self._space, self._study, self._rows = job.space, study, rows
+        self._began, self._epochs = time.monotonic(), 0
+        self._already = len(study.judged())
+        for line in headline(job, rows):
+            self._console.print(line, highlight=False, soft_wrap=True)
+        if self._already:
+            self._console.print(f"going on after {self._already} trials", highlight=False)
+        if self._console.is_terminal:
+            self._live = Live(console=self._console, refresh_per_second=8, transient=True)
+            self._live.start()
+
+    def epoch(self, of: Score) -> None:
+        del of
+        self._epochs += 1
+        if self._live:
+            if time.monotonic() - self._said > 0.1:
+                self._said = time.monotonic()
+                self._live.update(self._table())
+        elif time.monotonic() - self._said > _EVERY:
+            self._said = time.monotonic()
+            bar, *lines = self._lines()
+            self._console.print(" · ".join([bar.replace("  ", " "), *lines]), highlight=False, soft_wrap=True)
+
+    def end(self) -> None:
+        if self._live:
+            self._live.stop()
+            self._live = None
+
+    def _lines(self) -> list[str]:
+        done = self._study.judged()
+        budget = self._space.budget
+        elapsed = time.monotonic() - self._began
+        shown = f"{len(done)}/{budget.trials}" if budget.trials else f"{len(done)}"
+        left = self._seconds_left(len(done), elapsed)
+        times = f"{clock(elapsed)} elapsed" + (f" · {clock(left)} left" if left is not None else "")
+        states = {state: sum(o.state == state for o in done) for state in ("complete", "pruned", "failed")}
+        rows = (
+            f"{self._study.in_flight()} in flight · {states['complete']} finished · {states['pruned']} pruned · "
+            f"{states['failed']} diverged · {self._epochs / max(elapsed, 1e-9):,.0f} trial-epochs/s"
+        )
+        best = self._study.best()
+        lines = [f"trials  {shown}  {times}", f"rows    {rows}"]
+        if best:
+            metric = self._space.train.metric
+            params = " · ".join(strength(k, v).replace("learning_rate", "lr") for k, v in best.trial.params.items())
+            lines.append(f"best    valid {metric} {score(best.value)}{beside(best.valid, metric)}, "
+                         f"{trial_name(best.trial.label)}:  {params}")
+        return lines
+
+    def _seconds_left(self, done: int, elapsed: float) -> float | None:
+        """By the pace so far, or the end of the time budget if that is nearer."""
+        budget = self._space.budget
+        limits = []
+        if budget.trials and done > self._already:
+            limits.append(elapsed / (done - self._already) * (budget.trials - done))
+        if budget.seconds:
+            limits.append(max(budget.seconds - self._study.elapsed(), 0.0))
+        return min(limits, default=None)
+
+    def _table(self) -> Table:
+        lines = self._lines()
+        table = Table.grid(padding=(0, 0))
+        share = len(self._study.judged()) / (self._space.budget.trials or 1)
+        if self._space.budget.seconds:
+            share = max(share if self._space.budget.trials else 0, self._study.elapsed() / self._space.budget.seconds)
+        table.add_row("")
+        table.add_row(ProgressBar(total=1.0, completed=min(share, 1.0), width=40))
+        for line in lines:
+            table.add_row(Text(" " + line, overflow="ellipsis", no_wrap=True))
+        return table

@@ -1,0 +1,145 @@
+"""Numbers and results as a person reads them: plain lines of text."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from hpo.job import Job
+from hpo.regularizers import STRENGTHS
+
+_ROWS = {
+    "selected": "selected",
+    "ablation": "…without regularization",
+    "defaults": "usual defaults",
+    "none": "no regularization",
+}
+
+
+def number(value: float) -> str:
+    """Four digits at most: 0.031, 2.1e-03, 12.5."""
+    if isinstance(value, int) or float(value).is_integer():
+        return f"{int(value):,}" if abs(value) < 1e6 else f"{value:.3g}"
+    return f"{value:.1e}" if abs(value) < 1e-2 or abs(value) >= 1e4 else f"{value:.3g}"
+
+
+def strength(key: str, value: float) -> str:
+    off = key in STRENGTHS and value == STRENGTHS[key].neutral
+    return f"{key} {'off' if off else number(value)}"
+
+
+def score(value: float | None) -> str:
+    if value is None:
+        return "–"
+    return f"{value:.3f}" if abs(value) < 10 else f"{value:,.4g}" if abs(value) < 1e4 else f"{value:.3g}"
+
+
+def clock(seconds: float) -> str:
+    return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"
+
+
+def headline(job: Job, rows: int) -> list[str]:
+    """What is searched, on what."""
+    data, space = job.data, job.space
+    fold = data.folds[0]
+    kind = f"{len(data.classes)} classes" if data.classes else f"predicting {data.target_name}"
+    total = len(data.x) + len(data.test_x)
+    sampler, pruner = space.sampler.kind.upper() if space.sampler.kind in ("tpe", "gp", "qmc") else space.sampler.kind, space.pruner.kind
+    pruning = "no pruning" if pruner == "none" else f"{pruner} pruner"
+    inputs = f" ({data.n_inputs} inputs)" if data.n_inputs != data.columns else ""
+    lines = [
+        f"{data.name} · {total:,} rows, {data.columns} columns{inputs}, {kind} · train {len(fold.train):,} · "
+        f"valid {len(fold.valid):,} · test {len(data.test_x):,} (untouched)",
+        *(f"note: {note}" for note in data.notes),
+    ]
+    if space.is_point:
+        return [*lines, "training one configuration: " + " · ".join(strength(k, v) for k, v in space.params({}).items())]
+    sampled = ", ".join(key for key, domain in space.search.items() if domain.sampled)
+    return [*lines, f"searching {sampled} · {sampler}, {pruning} · {rows} rows at once on one core"]
+
+
+def result_lines(result: Mapping[str, Any], store: str) -> list[str]:
+    """The end of a search: a verdict, the selected configuration, the table, and where to look."""
+    lines: list[str] = []
+    if verdict := first_line(result):
+        lines += [verdict, ""]
+    params = "   ".join(strength(k, v) for k, v in result["selected"].items())
+    lines += [f"Selected: {trial_name(result['trial'])}", f"  {params}", "", *_scores(result), ""]
+    if gained := regularization_line(result):
+        lines.append(gained)
+    elsewhere = "" if store == "mlruns" else f" --store {store}"
+    counts = result["trials"]
+    total = sum(counts.values())
+    lines += [
+        f"{total} trial{'s' if total != 1 else ''}: {counts['complete']} finished, {counts['pruned']} pruned, "
+        f"{counts['failed']} diverged · {result['epochs_trained']:,} of {result['epochs_possible']:,} possible epochs · "
+        f"{result['seconds']:.0f} s",
+        "",
+        f"Look:    hpo ui --study {result['study']}{elsewhere}",
+        f"Keep:    hpo export --study {result['study']}{elsewhere} -o best.yaml",
+    ]
+    return lines
+
+
+def _scores(result: Mapping[str, Any]) -> list[str]:
+    metric = result["metric"]
+    shown = metric if metric != "loss" else "accuracy" if result["task"] == "classification" else "r2"
+    short = {"accuracy": "acc", "balanced_accuracy": "bal. acc"}.get(shown, shown)
+    entries = {"selected": result, **result["baselines"]}
+    rows = [["", "valid loss", f"valid {short}", "train–valid gap", f"test {short}"]]
+    for key in (key for key in _ROWS if key in entries):
+        valid, test = entries[key]["valid"], entries[key]["test"]
+        gap = valid["loss"] - entries[key]["train"]["loss"] if valid else None
+        rows.append([_ROWS[key], *map(score, (valid.get("loss"), valid.get(shown), gap, test.get(shown)))])
+    return ["  " + line for line in table(rows)]
+
+
+def table(rows: list[list[str]]) -> list[str]:
+    """Rows of cells as aligned lines: the first column to the left, the others to the right."""
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    return [
+        "   ".join(c.rjust(w) if i else c.ljust(w) for i, (c, w) in enumerate(zip(row, widths, strict=True))).rstrip()
+        for row in rows
+    ]
+
+
+def first_line(result: Mapping[str, Any]) -> str:
+    """Said before anything else: that nothing beats the defaults beyond noise, if so."""
+    margin = result.get("margin")
+    if not margin or margin["gain"] > 2 * margin["standard_error"]:
+        return ""
+    return (
+        f"Nothing beats the usual defaults beyond noise: on the {margin['rows']:,} test rows the selected configuration's "
+        f"{margin['of']} is {abs(margin['gain']):.3g} {'lower' if margin['gain'] >= 0 else 'higher'} than theirs, "
+        f"± {margin['standard_error']:.2g} (standard error)."
+    )
+
+
+def regularization_line(result: Mapping[str, Any]) -> str:
+    """What regularization did, against a network without any."""
+    none = result["baselines"].get("none")
+    if not none or not none["valid"]:
+        return ""
+    if all(value == STRENGTHS[key].neutral for key, value in result["selected"].items() if key in STRENGTHS):
+        return "Regularization did not help: the selected configuration has none."
+    gap, gap_none = (found["valid"]["loss"] - found["train"]["loss"] for found in (result, none))
+    closed = f"Regularization closed {100 * (1 - gap / gap_none):.0f} % of the train–valid gap" if gap_none > gap > 0 else (
+        "Regularization did not close the train–valid gap" if gap >= gap_none else "Regularization closed the train–valid gap"
+    )
+    if result["task"] == "classification":
+        shown = result["metric"] if result["metric"] != "loss" else "accuracy"
+        points = 100 * (result["test"][shown] - none["test"][shown])
+        change = f"{'gained' if points >= 0 else 'lost'} {abs(points):.1f} points of test {shown.replace('_', ' ')}"
+    else:
+        points = result["test"]["r2"] - none["test"]["r2"]
+        change = f"{'gained' if points >= 0 else 'lost'} {abs(points):.3f} of test r2"
+    return f"{closed} and {change} over none."
+
+
+def trial_name(label: str) -> str:
+    return f"trial {label}" if label.isdigit() else f"the baseline {label}" if "-" not in label else label.replace("-", " of trial ")
+
+
+def beside(valid: Mapping[str, float], metric: str) -> str:
+    other = next((name for name in ("accuracy", "r2") if name in valid and name != metric), None)
+    return f" ({other} {score(valid[other])})" if other else ""
