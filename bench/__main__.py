@@ -100,8 +100,8 @@ def compare(space: Json, counts: dict[str, int]) -> Json:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("--trials", type=int, default=48, help="trials of hpo's search")
-    parser.add_argument("--trials-a", type=int, default=12, help="of these, how many the recipe trains")
-    parser.add_argument("--trials-b", type=int, default=24, help="of these, how many the tight loop trains")
+    parser.add_argument("--trials-a", type=int, default=24, help="of these, how many the recipe trains")
+    parser.add_argument("--trials-b", type=int, default=48, help="of these, how many the tight loop trains")
     parser.add_argument("--epochs", type=int, default=60)
     parser.add_argument("--core", type=int, default=max(os.sched_getaffinity(0)), help="the core that all of it runs on")
     parser.add_argument("--out", type=Path, default=_HERE.parent / "docs", help="folder of bench.json, .md and .png")

@@ -21,7 +21,7 @@ class _Shown(click.ClickException):
 
     def __init__(self, error: HpoError) -> None:
         super().__init__(str(error))
-        self.exit_code = error.exit_code
+        self.exit_code = error.exit_code  # type: ignore[misc] # click reads it from the instance, too
 
     def show(self, file: Any = None) -> None:
         del file

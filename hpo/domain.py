@@ -119,7 +119,7 @@ def _range_rules(key: str, raw: Mapping[str, Any], path: Path) -> Iterator[Mista
     if not low < high:
         yield Mistake(path, f"low must be below high, got {low=}, {high=}.")
     elif log and low <= 0:
-        off = " (optional: true adds \"off\")" if key in STRENGTHS else ""
+        off = ' (optional: true adds "off")' if key in STRENGTHS else ""
         yield Mistake(path, f"a log range must start above 0, got {low=}{off}.")
     elif step is not None and step > high - low:
         yield Mistake((*path, "step"), f"must fit between low and high, got {step=}, {low=}, {high=}.")

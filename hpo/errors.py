@@ -4,7 +4,7 @@
      ├── InputError         2   something the user gave must change; nothing was written
      │    └── SpaceError    2   the space file: every mistake at once, in its order
      ├── StoreError         1   the store or the MLflow server was lost while searching
-     └── SearchFailed       1   there is no result: every trial diverged
+     └── SearchFailedError  1   there is no result: every trial diverged
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class StoreError(HpoError):
     pass
 
 
-class SearchFailed(HpoError):
+class SearchFailedError(HpoError):
     pass
 
 

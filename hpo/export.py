@@ -13,6 +13,7 @@ import yaml
 from safetensors.torch import save
 
 from hpo.data import Dataset
+from hpo.errors import InputError, StoreError
 from hpo.network import Mlp
 from hpo.space import Space
 from hpo.store import replace
@@ -107,9 +108,8 @@ def network_files(
 ) -> list[Path]:
     """Writes `weights.safetensors`, `network.json` and `preprocess.json`: all that raw rows need to be predicted.
 
-    `weights` have a fit axis of length one.
+    `weights` have a fit axis of length one. Raises InputError if `folder` cannot be written.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     state = mlp.state_dict({name: tensor[0] for name, tensor in weights.items()})
     preprocess = {
         "task": data.task,
@@ -126,6 +126,10 @@ def network_files(
         "network.json": json.dumps(mlp.layers(dropout), indent=1).encode(),
         "preprocess.json": json.dumps(preprocess, indent=1).encode(),
     }
-    for name, content in files.items():
-        replace(folder / name, content)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, content in files.items():
+            replace(folder / name, content)
+    except (OSError, StoreError) as error:
+        raise InputError(f"{folder} cannot be written; name another folder with --weights.") from error
     return [folder / name for name in files]

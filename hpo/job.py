@@ -16,7 +16,7 @@ from hpo import data as data_module
 from hpo import export, loop, report, sampling, selection
 from hpo import result as results
 from hpo.data import Dataset
-from hpo.errors import SearchFailed
+from hpo.errors import SearchFailedError
 from hpo.metrics import METRICS
 from hpo.population import Population, rows_for
 from hpo.recorder import Recorder
@@ -65,7 +65,7 @@ def search(
     """Searches until the budget is spent and returns the result; on a finished study, the stored one.
 
     `clock` is when the process began, for `startup_seconds`. Raises InputError if the study is another's, StoreError if
-    the store is lost, SearchFailed if every trial diverged; KeyboardInterrupt leaves a study that can be continued.
+    the store is lost, SearchFailedError if every trial diverged; KeyboardInterrupt leaves a study that can be continued.
     """
     watcher = watcher or Watcher()
     with place.locked(), _one_thread():
@@ -104,7 +104,7 @@ class _Search:
             self._run_loop(population)
             best = study.best()
             if best is None or not best.valid:
-                raise SearchFailed(_all_diverged(study))
+                raise SearchFailedError(_all_diverged(study))
             if not job.space.is_point:
                 study.fix(selection.ablation(best.trial))
                 self._run_loop(population)
@@ -158,7 +158,7 @@ class _Search:
     def _selected(self) -> Outcome:
         """The best of all that were trained, the ablation among them: if it is the best, regularization did not help."""
         found = selection.best(self._study.current(), METRICS[self._job.space.train.metric])
-        assert found is not None  # noqa: S101 - `run` has seen one
+        assert found is not None
         return found
 
     def _compared(self, selected: Outcome) -> dict[str, Outcome]:
@@ -215,7 +215,7 @@ class _Search:
 def _all_diverged(study: Study) -> str:
     reasons = {o.reason for o in study.judged()}
     return (
-        f"All {len(study.judged())} trials diverged ({sorted(reasons)[0]}): the loss was not finite. "
+        f"All {len(study.judged())} trials diverged ({min(reasons)}): the loss was not finite. "
         f"Lower search.learning_rate, and look for extreme values in the data."
     )
 

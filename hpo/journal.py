@@ -5,32 +5,36 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from hpo.errors import StoreError
+
+_MORE = "more"  # Optuna reads the keys it knows, and leaves this one be
 
 
 class Journal:
     """Optuna's journal backend (`read_logs`, `append_logs`) for a file that is known to have one writer.
 
     Optuna's own file backend locks and syncs for every record, half a millisecond each, and what a kill leaves behind
-    (a stale lock, a torn last line) stops the next reader. Here the study's lock covers the file, a torn line is cut off,
-    and `batch` writes many records at once.
+    (a stale lock, a torn last line) stops the next reader. Here the study's lock covers the file, and what belongs together
+    is written in a `batch`: all its records but the last are marked with "more", and a batch without its end is cut off.
     """
 
     def __init__(self, path: Path, *, writable: bool = True) -> None:
         self._path = path
         raw = path.read_bytes() if path.exists() else b""
-        whole = raw[: raw.rfind(b"\n") + 1]
-        if writable:
-            if len(whole) < len(raw):
-                os.truncate(path, len(whole))
-            self._file = path.open("ab")
-        self._logs: list[dict[str, Any]] = [json.loads(line) for line in whole.splitlines()]
+        lines = raw.splitlines(keepends=True)
+        while lines and not _ends(lines[-1]):
+            lines.pop()
+        whole = sum(map(len, lines))
+        if writable and whole < len(raw):
+            os.truncate(path, whole)
+        self._file: BinaryIO | None = None  # opened by the first record
+        self._logs: list[dict[str, Any]] = [json.loads(line) for line in lines]
         self._dropped = 0  # records that were read once already; nobody asks for them again
-        self._held: list[bytes] | None = None
+        self._held: list[dict[str, Any]] | None = None
 
     def read_logs(self, log_number_from: int) -> list[dict[str, Any]]:
         del self._logs[: log_number_from - self._dropped]
@@ -39,29 +43,37 @@ class Journal:
 
     def append_logs(self, logs: list[dict[str, Any]]) -> None:
         self._logs += logs
-        lines = [json.dumps(log, separators=(",", ":")).encode() + b"\n" for log in logs]
         if self._held is None:
-            self._write(lines)
+            self._write(logs)
         else:
-            self._held += lines
+            self._held += logs
 
     @contextmanager
     def batch(self) -> Iterator[None]:
-        """What is appended inside reaches the disk in one piece at the end."""
-        self._held = []
+        """What is appended inside reaches the disk in one piece at the end; after an exception (Ctrl-C), none of it."""
+        held = self._held = []
         try:
             yield
         finally:
-            lines, self._held = self._held, None
-            self._write(lines)
+            self._held = None
+        self._write(held)
 
     def close(self) -> None:
-        self._file.close()
+        with suppress(OSError):  # what could not be written was said when it was tried
+            if self._file is not None:
+                self._file.close()
 
-    def _write(self, lines: list[bytes]) -> None:
+    def _write(self, logs: list[dict[str, Any]]) -> None:
+        marked = [*({**log, _MORE: True} for log in logs[:-1]), *logs[-1:]]
         try:
-            self._file.write(b"".join(lines))
+            self._file = self._file or self._path.open("ab")
+            self._file.write(b"".join(json.dumps(log, separators=(",", ":")).encode() + b"\n" for log in marked))
             self._file.flush()
             os.fdatasync(self._file.fileno())
         except OSError as error:
             raise StoreError(f"The study could not be written to {self._path}: {error.strerror}.") from error
+
+
+def _ends(line: bytes) -> bool:
+    """Whether a line is whole and the last of what belongs together."""
+    return line.endswith(b"\n") and _MORE not in json.loads(line)

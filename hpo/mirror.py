@@ -22,13 +22,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-
 from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, RunTag, ViewType
 from mlflow.exceptions import MlflowException
 from sqlalchemy.exc import SQLAlchemyError
 
-from hpo.errors import cut
+from hpo.errors import StoreError, cut
 from hpo.store import replace
 
 _SQLITE = "sqlite:///"
@@ -71,15 +70,16 @@ class Mirror:
         return str(found.experiment_id)
 
     def _parent(self, opening: Mapping[str, Any]) -> str:
-        """The search's own run, found again by its identity."""
+        """The search's own run, found again by its identity and completed: a killed writer may have left it half-told."""
         query = f"tags.`hpo.search` = '{opening['search']}'"
         found = self._client.search_runs([self.experiment_id], query, max_results=1)
         if found:
-            self._client.update_run(found[0].info.run_id, status="RUNNING")
-            return str(found[0].info.run_id)
-        tags = {**opening["tags"], "hpo.search": opening["search"], "mlflow.user": getpass.getuser()}
-        run = self._client.create_run(self.experiment_id, run_name=opening["study"], tags=tags)
-        params = [Param(key, str(value)) for key, value in opening["params"].items()]
+            run = found[0]
+            self._client.update_run(run.info.run_id, status="RUNNING")
+        else:
+            tags = {**opening["tags"], "hpo.search": opening["search"], "mlflow.user": getpass.getuser()}
+            run = self._client.create_run(self.experiment_id, run_name=opening["study"], tags=tags)
+        params = [Param(key, str(value)) for key, value in opening["params"].items() if key not in run.data.params]
         self._client.log_batch(run.info.run_id, params=params[:_VALUES])
         self._client.log_text(run.info.run_id, opening["space"], "space.yaml")
         return str(run.info.run_id)
@@ -94,7 +94,7 @@ class Mirror:
                 if run.info.status == "RUNNING":
                     self._client.delete_run(run.info.run_id)
                 else:
-                    labels.add(run.data.tags["hpo.trial"])
+                    labels.add(run.data.tags.get("hpo.trial", ""))
             if not (token := page.token):
                 return labels
 
@@ -134,18 +134,40 @@ def create_database(path: Path) -> None:
         unfinished.unlink(missing_ok=True)
         from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
-        store = SqlAlchemyStore(f"{_SQLITE}{unfinished}", path.parent.joinpath("artifacts").resolve().as_uri())
+        artifacts = path.parent.joinpath("artifacts").resolve().as_uri()
+        store = SqlAlchemyStore(f"{_SQLITE}{unfinished}", artifacts)  # type: ignore[no-untyped-call]
         store.engine.dispose()
         unfinished.replace(path)
 
 
 def delete(uri: str, experiment_id: str, artifacts: Path) -> None:
-    """Removes an experiment for good, so that its name is free again; a remote server's is only marked as deleted."""
-    MlflowClient(tracking_uri=uri).delete_experiment(experiment_id)
-    if uri.startswith(_SQLITE):
-        where = ["--backend-store-uri", uri, "--tracking-uri", uri, "--experiment-ids", experiment_id]
-        subprocess.run([sys.executable, "-m", "mlflow", "gc", *where], check=True, capture_output=True)
+    """Removes an experiment for good, so that its name is free again; a remote server's is only marked as deleted.
+
+    One that is gone already, perhaps with its whole database, is no mistake. Raises StoreError if MLflow refuses.
+    """
+    local = uri.startswith(_SQLITE)
+    if not local or Path(uri.removeprefix(_SQLITE)).exists():
+        try:
+            client = MlflowClient(tracking_uri=uri)
+            there = client.search_experiments(ViewType.ALL)
+            stages = {found.experiment_id: found.lifecycle_stage for found in there}
+            if stages.get(experiment_id) == "active":
+                client.delete_experiment(experiment_id)
+        except MlflowException as error:
+            raise StoreError(f"MLflow at {uri} was lost: {cut(error, 200)}. Nothing was removed.") from error
+        if local and experiment_id in stages:
+            _collect(uri, experiment_id)
+    if local:
         shutil.rmtree(artifacts, ignore_errors=True)
+
+
+def _collect(uri: str, experiment_id: str) -> None:
+    """Has MLflow forget an experiment that is marked as deleted."""
+    where = ["--backend-store-uri", uri, "--tracking-uri", uri, "--experiment-ids", experiment_id]
+    done = subprocess.run([sys.executable, "-m", "mlflow", "gc", *where], check=False, capture_output=True, text=True)
+    if done.returncode:
+        said = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
+        raise StoreError(f"MLflow at {uri} could not forget the experiment {experiment_id}: {cut(said, 200)}")
 
 
 @contextmanager

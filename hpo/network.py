@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -96,7 +96,7 @@ class Mlp:
     def predict(self, tensors: Tensors, x: Tensor) -> Tensor:
         """Logits without noise, (fit, rows, n_outputs), for x (fit, rows, n_inputs) and parameters and buffers in one."""
         with torch.no_grad():
-            parts = x.split(_BLOCK, dim=1)
+            parts = torch.split(x, _BLOCK, dim=1)
             still = [self.forward(tensors, tensors, part, hidden=lambda h, *_: h, training=False) for part in parts]
             return torch.cat(still, dim=1)
 
@@ -154,10 +154,10 @@ class Layout:
 
     def views(self, flat: Tensor) -> dict[str, Tensor]:
         """`flat` (fit, size) as `{name: (fit, *shape)}` on the same memory."""
-        parts = flat.split([math.prod(p.shape) for p in self.entries], dim=1) if self.entries else ()
+        parts = torch.split(flat, [math.prod(p.shape) for p in self.entries], dim=1) if self.entries else ()
         return {p.name: part.view(-1, *p.shape) for p, part in zip(self.entries, parts, strict=True)}
 
     def pack(self, tensors: Tensors, dtype: torch.dtype) -> Tensor:
         """One fit's tensors as one flat row (1, size)."""
-        parts: Sequence[Tensor] = [tensors[p.name].to(dtype).flatten() for p in self.entries]
+        parts = [tensors[p.name].to(dtype).flatten() for p in self.entries]
         return torch.cat(parts).unsqueeze(0) if parts else torch.empty((1, 0), dtype=dtype)

@@ -28,7 +28,7 @@ def adam_step(
     rows = zip(params.unbind(), grads.unbind(), exp_avg.unbind(), exp_avg_sq.unbind(), counts, lr, strict=True)
     for p, g, m, v, count, rate in rows:
         count.add_(1)  # the fused kernel leaves counting to its caller
-        torch._fused_adamw_(  # noqa: SLF001 - the kernel behind torch.optim.AdamW(fused=True); it has no public name
+        torch._fused_adamw_(  # the kernel behind torch.optim.AdamW(fused=True); it has no public name
             [p], [g], [m], [v], [], [count],
             lr=rate, beta1=BETAS[0], beta2=BETAS[1], weight_decay=0.0, eps=EPS, amsgrad=False, maximize=False,
         )

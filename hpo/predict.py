@@ -29,7 +29,7 @@ def predict(data: Path, folder: Path) -> pd.DataFrame:
             raise InputError(f"{data}: the column {column} must hold numbers, as the table that was searched does.")
     x = torch.from_numpy(Preprocess(tuple(preprocess["features"])).encode(frame))
     with torch.no_grad():
-        logits = torch.cat([net(part) for part in x.split(_BLOCK)])
+        logits = torch.cat([net(part) for part in torch.split(x, _BLOCK)])
     if preprocess["task"] == "regression":
         return pd.DataFrame({"prediction": logits[:, 0].numpy() * preprocess["target_scale"] + preprocess["target_mean"]})
     classes = preprocess["classes"]

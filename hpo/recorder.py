@@ -15,6 +15,7 @@ import sys
 import threading
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -75,7 +76,8 @@ class Recorder:
     def abandon(self, status: str) -> None:
         """Ends the search's run with a status after a failure or Ctrl-C, unless the writer itself is what failed."""
         if self._process.poll() is None:
-            self.close(status, ended=round(1000 * time.time()))
+            with suppress(StoreError):  # the failure that led here is the one to be told
+                self.close(status, ended=round(1000 * time.time()))
 
     def _send(self, message: Mapping[str, Any]) -> None:
         self._queue.put(json.dumps(message) + "\n")
@@ -83,7 +85,7 @@ class Recorder:
     def _feed(self) -> None:
         """Carries messages to the pipe, so that a slow writer never stops the training."""
         pipe = self._process.stdin
-        assert pipe is not None  # noqa: S101 - we asked for it
+        assert pipe is not None
         try:
             while (line := self._queue.get()) is not None:
                 pipe.write(line)
@@ -94,7 +96,7 @@ class Recorder:
 
     def _reply(self) -> dict[str, str]:
         pipe = self._process.stdout
-        assert pipe is not None  # noqa: S101 - we asked for it
+        assert pipe is not None
         line = pipe.readline()
         if not line:
             raise self._lost()

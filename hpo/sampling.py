@@ -70,7 +70,7 @@ def sampler(space: Space, number: int) -> BaseSampler:
     """
     kind, options = space.sampler.kind, space.sampler.options
     own = int(np.random.SeedSequence((space.seed, number)).generate_state(1)[0])
-    quiet = {"warn_independent_sampling": False}
+    quiet: dict[str, Any] = {"warn_independent_sampling": False}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)  # gp and qmc: known, and asked for by name
         try:

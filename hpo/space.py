@@ -129,14 +129,14 @@ def _strategy(raw: Any, known: Mapping[str, Mapping[str, type]], what: str) -> S
 
 
 def _options(kind: str, options: Mapping[str, Any], known: Mapping[str, type], what: str) -> Iterator[Mistake]:
-    words = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
+    words: dict[type, str] = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
     for name, value in options.items():
         if name not in known:
             hint = did_you_mean(name, list(known)) if known else " It has none."
             yield Mistake((what, name), f"is not an option of the {what} {kind}.{hint}")
         elif not (type(value) is known[name] or (known[name] is float and type(value) is int)):
             yield Mistake((what, name), f"must be {words[known[name]]}, got {cut(value)}.")
-        elif type(value) in (int, float) and value < 0:
+        elif isinstance(value, int | float) and value < 0:
             yield Mistake((what, name), f"must not be negative, got {cut(value)}.")
 
 

@@ -130,7 +130,7 @@ class Stack:
         step = Step(
             self.network.parameters, self._leaves, torch.tensor(lr, dtype=self._data.x.dtype), noise, training=True
         )
-        for batch in index.split(self._train.batch_size, dim=1):
+        for batch in torch.split(index, self._train.batch_size, dim=1):
             self._step(step, batch, lr)
         values = self._evaluate()
         for i, row in enumerate(self.rows):
@@ -145,7 +145,7 @@ class Stack:
         total = losses(self._data.task, logits, y, weight).sum()
         grads = torch.autograd.grad(total, list(self._leaves.values()))
         with torch.no_grad():
-            torch._foreach_copy_(self._grad_views, list(grads))  # noqa: SLF001 - torch.optim's own building block
+            torch._foreach_copy_(self._grad_views, list(grads))
             for name in self._names:
                 FAMILY[name].before_step(self._strengths[name], step)
             t = self._tensors

@@ -53,7 +53,7 @@ def space_text(path: Path, target: str, folder: Path) -> str:
         rows=rows,
         columns=len(found.features.columns),
         what=f"predicting {target} ({kinds})",
-        study="".join(c if c.isalnum() and c.isascii() or c in "._-" else "-" for c in path.stem)[:100],
+        study="".join(c if (c.isalnum() and c.isascii()) or c in "._-" else "-" for c in path.stem)[:100],
         source=_quoted(os.path.relpath(path, folder)),
         target=_quoted(target),
         task=found.task,

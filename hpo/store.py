@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from hpo.errors import InputError, did_you_mean
+from hpo.errors import InputError, StoreError, did_you_mean
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,10 @@ def find(root: Path, name: str | None) -> Place:
 
 
 def replace(path: Path, write: bytes) -> None:
-    """Writes a file whole or not at all."""
+    """Writes a file whole or not at all. Raises StoreError if that fails."""
     temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    temporary.write_bytes(write)
-    temporary.replace(path)
+    try:
+        temporary.write_bytes(write)
+        temporary.replace(path)
+    except OSError as error:
+        raise StoreError(f"{path} could not be written: {error.strerror}.") from error

@@ -17,6 +17,7 @@ from typing import Any
 import optuna
 from optuna.storages import InMemoryStorage, JournalStorage
 from optuna.storages.journal import BaseJournalBackend
+from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from hpo import sampling, selection
@@ -57,7 +58,7 @@ class Study:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self._space = space
         self._metric = METRICS[space.train.metric]
-        self._direction = "minimize" if self._metric.sign == 1 else "maximize"
+        self._direction = StudyDirection.MINIMIZE if self._metric.sign == 1 else StudyDirection.MAXIMIZE
         self._distributions = sampling.distributions(space.search)
         self._journal = _Backend(path)
         self._durable = JournalStorage(self._journal)
@@ -270,8 +271,7 @@ class Study:
         name, identity = self._space.study, self._space.identity() | {"data_content": fingerprint}
         if not self._durable.get_all_studies():
             with self._journal.batch():
-                directions = [optuna.study.StudyDirection[self._direction.upper()]]
-                self._durable_id = self._durable.create_new_study(directions, name)
+                self._durable_id = self._durable.create_new_study([self._direction], name)
                 self.remember("space", identity)
         else:
             self._durable_id = self._durable.get_study_id_from_name(name)

@@ -1,0 +1,71 @@
+"""Imports go one way: from a higher layer to a lower, and only the modules named here know a heavy library."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+import hpo
+
+LAYERS = [
+    {"errors", "trial"},
+    {"noise", "metrics", "document", "optimizer", "journal", "store"},
+    {"regularizers", "weights"},
+    {"network", "domain"},
+    {"space"},
+    {"space_file", "table", "sampling", "selection", "view"},
+    {"preprocess"},
+    {"data", "starter", "predict"},
+    {"stack", "result", "export", "report", "recorder", "mirror", "ui"},
+    {"population", "study"},
+    {"loop", "finished"},
+    {"job"},
+    {"words", "api"},
+    {"terminal"},
+    {"cli"},
+]
+ONLY = {
+    "optuna": {"study", "sampling"},
+    "mlflow": {"mirror"},
+    "click": {"cli"},
+    "rich": {"cli", "terminal"},
+    "pydantic": {"space", "space_file"},
+    "yaml": {"document", "export", "starter"},
+    "matplotlib": {"report"},
+    "subprocess": {"recorder", "mirror", "ui"},
+}
+ROOT = Path(hpo.__file__).parent
+FILES = [path for path in sorted(ROOT.rglob("*.py")) if path != ROOT / "__init__.py"]
+
+
+def module(path: Path) -> str:
+    return path.relative_to(ROOT).parts[0].removesuffix(".py")
+
+
+def imported(path: Path) -> set[str]:
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module == "hpo":
+            names |= {f"hpo.{alias.name}" for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            names.add(node.module or "")
+    return names
+
+
+def level(name: str) -> int:
+    return next(i for i, layer in enumerate(LAYERS) if name in layer)
+
+
+@pytest.mark.parametrize("path", FILES, ids=module)
+def test_a_module_imports_only_lower_layers(path):
+    own = level(module(path))
+    used = {name.split(".")[1] for name in imported(path) if name.startswith("hpo.")} - {module(path)}
+    assert [name for name in used if level(name) >= own] == []
+
+
+@pytest.mark.parametrize("library", ONLY)
+def test_a_library_is_known_to_its_modules_only(library):
+    users = {module(path) for path in FILES if library in {name.split(".")[0] for name in imported(path)}}
+    assert users == ONLY[library]

@@ -1,0 +1,65 @@
+"""Metrics of many fits at once equal scikit-learn's of each."""
+
+import numpy as np
+import pytest
+import torch
+from sklearn import metrics as sk
+
+from hpo.metrics import METRICS, measure, row_losses
+
+FITS, ROWS = 3, 200
+GENERATOR = np.random.default_rng(0)
+
+
+def classes(n):
+    logits = torch.tensor(GENERATOR.normal(size=(FITS, ROWS, n)))
+    logits[:, : ROWS // 2] = logits[:, : ROWS // 2].round()  # ties
+    y = torch.tensor(GENERATOR.choice(n, p=np.arange(1, n + 1) / sum(range(n + 1)), size=(FITS, ROWS)))
+    return logits, y
+
+
+def sklearn_score(name, logits, y):
+    chances, hard = logits.softmax(1).numpy(), logits.argmax(1).numpy()
+    if name == "loss":
+        return sk.log_loss(y, chances, labels=range(logits.shape[1]))
+    if name == "roc_auc":
+        return sk.roc_auc_score(y, chances[:, 1] if logits.shape[1] == 2 else chances, multi_class="ovr")
+    if name == "f1_macro":
+        return sk.f1_score(y, hard, average="macro")
+    return {"accuracy": sk.accuracy_score, "balanced_accuracy": sk.balanced_accuracy_score}[name](y, hard)
+
+
+@pytest.mark.parametrize("n", [2, 4])
+@pytest.mark.parametrize("name", [m.name for m in METRICS.values() if "classification" in m.tasks])
+def test_classification(name, n):
+    logits, y = classes(n)
+    measured = measure([name], "classification", logits, y, None, 1.0)[name]
+    expected = [sklearn_score(name, logits[i], y[i]) for i in range(FITS)]
+    assert measured.numpy() == pytest.approx(expected, abs=1e-9)
+
+
+@pytest.mark.parametrize("name", ["loss", "r2", "mae"])
+def test_regression_in_the_units_of_the_target(name):
+    predicted, y = (torch.tensor(GENERATOR.normal(size=(FITS, ROWS))) for _ in range(2))
+    measured = measure([name], "regression", predicted.unsqueeze(2), y, None, 5.0)[name]
+    score = {"loss": sk.mean_squared_error, "r2": sk.r2_score, "mae": sk.mean_absolute_error}[name]
+    assert measured.numpy() == pytest.approx([score(5 * y[i], 5 * predicted[i]) for i in range(FITS)])
+
+
+def test_weights_weigh_the_loss_alone():
+    logits, y = classes(3)
+    weight = torch.tensor(GENERATOR.uniform(0.5, 2, size=(FITS, ROWS)))
+    measured = measure(["loss", "accuracy"], "classification", logits, y, weight, 1.0)
+    plain = measure(["accuracy"], "classification", logits, y, None, 1.0)
+    expected = [sk.log_loss(y[i], logits[i].softmax(1), sample_weight=weight[i], labels=range(3)) for i in range(FITS)]
+    assert measured["loss"].numpy() == pytest.approx(expected)
+    assert (measured["accuracy"] == plain["accuracy"]).all()
+
+
+@pytest.mark.parametrize("name", ["loss", "accuracy"])
+def test_row_losses_average_to_the_metric(name):
+    logits, y = classes(3)
+    of, each = row_losses(name, "classification", logits[0], y[0], 1.0)
+    whole = measure([name], "classification", logits[:1], y[:1], None, 1.0)[name]
+    assert float(each.mean()) == pytest.approx(float(whole if name == "loss" else 1 - whole))
+    assert of == ("loss" if name == "loss" else "error rate")

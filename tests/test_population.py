@@ -1,0 +1,104 @@
+"""The population: rooms and rows, and rows that do not feel each other."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from hpo.data import prepare
+from hpo.population import rows_for
+from hpo.space import Data, Train
+from tests.training import dataset, population, run, same, trained, trial
+
+EVERYTHING = {"weight_decay": 0.1, "l1": 1e-3, "dropout": 0.3, "learning_rate": 1e-3}
+
+
+@pytest.mark.parametrize("width", [16, 64])
+@pytest.mark.parametrize("batch_norm", [False, True])
+def test_float32_rows_are_bit_equal_at_any_number_of_rows(width, batch_norm):
+    """So that the score of an exported configuration, trained alone, is the score of the search."""
+    data = prepare(Data(source="sklearn:digits"), Path())
+    train = Train(epochs=2, batch_size=64, patience=2)
+    alone = trained(data, [trial("0", **EVERYTHING)], train, 2, width=width, batch_norm=batch_norm)["0"]
+    for rows in (2, 3, 17):
+        trials = [trial(str(i), **EVERYTHING) for i in range(rows)]
+        assert same(alone, trained(data, trials, train, 2, width=width, batch_norm=batch_norm)["0"])
+
+
+def test_a_fit_depends_on_its_seed_and_not_on_its_label():
+    a, b, c = (trained(dataset(), [trial(label, seed)])[label] for label, seed in (("3", 7), ("12", 7), ("3", 8)))
+    assert same(a, b)
+    assert not same(a, c)
+
+
+@pytest.mark.parametrize(("trials", "rows"), [(3, 1), (9, 3), (48, 16), (100, 16), (200, 25), (1000, 32), (None, 16)])
+def test_rows_are_a_third_of_small_budgets_and_an_eighth_of_large_ones(trials, rows):
+    assert rows_for(trials) == rows
+
+
+def test_room_is_full_at_its_rows_and_free_again_after_a_release():
+    pop = population(dataset(), rows=2)
+    trials = [trial(str(i)) for i in range(2)]
+    for of in trials:
+        assert pop.room()
+        pop.admit(of)
+    assert not pop.room()
+    run(pop, 1)
+    pop.release(trials[0])
+    assert pop.room()
+    assert pop.busy()
+    pop.release(trials[1])
+    assert not pop.busy()
+
+
+def test_the_best_epoch_is_kept_and_restored():
+    """At a learning rate that overshoots, the last epoch is not the best."""
+    pop = population(dataset(), Train(epochs=12, batch_size=32, patience=12))
+    of = trial("0", learning_rate=0.2)
+    pop.admit(of)
+    curve = run(pop, 12)["0"]["valid_loss"]
+    released = pop.release(of)
+    assert released.best_epoch == curve.index(min(curve)) + 1
+    assert released.best_epoch < 12
+    assert released.valid["loss"] == pytest.approx(min(curve), rel=1e-12)
+
+
+def test_patience_and_epochs_end_a_row_with_a_reason():
+    pop = population(dataset(), Train(epochs=6, batch_size=32, patience=2))
+    pop.admit(trial("0", learning_rate=1e-12))  # moves nothing, so nothing improves after the first epoch
+    pop.admit(trial("1", learning_rate=1e-3))
+    reasons = {}
+    for _ in range(6):
+        for score in pop.train_epoch():
+            if score.last:
+                reasons.setdefault(score.trial.label, (score.epoch, score.last))
+    assert reasons["1"] == (6, "trained all 6 epochs")
+
+
+def test_a_metric_that_is_better_higher_is_followed_upwards():
+    pop = population(dataset(), Train(epochs=8, batch_size=32, patience=8, metric="accuracy"))
+    of = trial("0")
+    pop.admit(of)
+    curve = run(pop, 8)["0"]["valid_accuracy"]
+    assert pop.release(of).best_epoch == curve.index(max(curve)) + 1
+
+
+def test_training_loss_is_judged_on_training_rows_only_and_validation_on_the_others():
+    data = dataset()
+    fold = data.folds[0]
+    assert not set(fold.train.tolist()) & set(fold.valid.tolist())
+    assert len(fold.train) + len(fold.valid) == len(data.x)
+
+
+def test_no_validation_row_reaches_a_training_batch():
+    """Validation rows of nan change nothing that is trained."""
+    data = dataset()
+    poisoned = data.x.clone()
+    poisoned[data.folds[0].valid] = float("nan")
+    from dataclasses import replace
+
+    pop = population(replace(data, x=poisoned))
+    pop.admit(trial("0"))
+    run(pop, 2)
+    (stack,) = pop._stacks.values()
+    assert torch.isfinite(stack._tensors.params).all()

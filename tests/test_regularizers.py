@@ -1,0 +1,142 @@
+"""The contract that every member of the family keeps. A new member is found by itself."""
+
+import pytest
+import torch
+
+from hpo.noise import Noise
+from hpo.regularizers import FAMILY, STRENGTHS
+from hpo.regularizers.base import Parameter, Step
+from hpo.trial import Fit
+from tests.training import dataset, population, run, same, shifted, trained, trial
+
+MEMBERS = pytest.mark.parametrize("name", STRENGTHS)
+
+
+def three(name):
+    """Three rows of different strengths, the first of them off."""
+    member = STRENGTHS[name]
+    return [trial(str(i), **{name: s}) for i, s in enumerate((member.neutral, *member.probe))]
+
+
+@MEMBERS
+def test_rows_together_equal_each_alone(name):
+    together = trained(dataset(), three(name))
+    for alone in three(name):
+        assert same(together[alone.label], trained(dataset(), [alone])[alone.label])
+
+
+@MEMBERS
+def test_neutral_equals_without_it(name):
+    named, unnamed = trial("0", **{name: STRENGTHS[name].neutral}), trial("0")
+    assert same(trained(dataset(), [named])["0"], trained(dataset(), [unnamed])["0"])
+
+
+@MEMBERS
+def test_changing_a_row_leaves_its_neighbours_bit_equal(name):
+    before = trained(dataset(), three(name))
+    first, *others = three(name)
+    after = trained(dataset(), [shifted(first, **{name: STRENGTHS[name].probe[0], "learning_rate": 0.02}), *others])
+    assert not same(before["0"], after["0"])
+    assert all(same(before[o.label], after[o.label]) for o in others)
+
+
+@MEMBERS
+def test_a_refilled_row_equals_a_fresh_one(name):
+    pop = population(dataset())
+    first, second, late = three(name)
+    for of in (first, second):
+        pop.admit(of)
+    run(pop, 2)
+    pop.release(first)
+    pop.admit(late)
+    run(pop, 3)
+    assert same(pop.release(late), trained(dataset(), [late])[late.label])
+
+
+@MEMBERS
+def test_a_diverging_neighbour_leaves_the_others_bit_equal_and_finite(name):
+    first, *others = three(name)
+    calm = trained(dataset(), others)
+    beside = trained(dataset(), [shifted(first, learning_rate=1e300), *others])
+    for other in others:
+        assert same(calm[other.label], beside[other.label])
+        assert all(torch.isfinite(w).all() for w in beside[other.label].weights.values())
+
+
+@MEMBERS
+def test_the_probe_strengths_differ_in_effect(name):
+    weak, strong = (trained(dataset(), [trial("0", **{name: s})])["0"] for s in STRENGTHS[name].probe)
+    assert not same(weak, strong)
+
+
+@MEMBERS
+def test_evaluation_draws_no_noise(name):
+    """The score of an epoch is the same whether it is looked at once or again."""
+    pop = population(dataset())
+    for of in three(name):
+        pop.admit(of)
+    run(pop, 2)
+    (stack,) = pop._stacks.values()
+    once, again = stack._evaluate(), stack._evaluate()
+    assert all((once[key] == again[key]).all() for key in once)
+
+
+@pytest.mark.parametrize("name", FAMILY)
+def test_facts_are_whole(name):
+    member = FAMILY[name]
+    low, high = member.allowed
+    assert member.name == name
+    assert member.summary
+    assert member.source
+    assert member.more in (1, -1)
+    assert low <= member.neutral <= high
+    assert all(low <= s <= high for s in member.probe)
+    assert member.prior["low"] < member.prior["high"]
+
+
+def step(parameters, params, lr):
+    return Step(parameters, params, torch.tensor(lr, dtype=torch.float64), {}, training=True)
+
+
+PARAMETERS = (Parameter("w", (2, 2), 0, "weight"), Parameter("b", (2,), 0, "bias"))
+
+
+def test_weight_decay_shrinks_everything_by_lr_times_strength():
+    params = {"w": torch.ones(2, 2, 2, dtype=torch.float64), "b": torch.ones(2, 2, dtype=torch.float64)}
+    STRENGTHS["weight_decay"].before_step(torch.tensor([0.5, 0.0]), step(PARAMETERS, params, [0.1, 0.1]))
+    assert torch.allclose(params["w"][0], torch.tensor(0.95, dtype=torch.float64))
+    assert torch.allclose(params["b"][0], torch.tensor(0.95, dtype=torch.float64))
+    assert (params["w"][1] == 1).all()
+
+
+def test_l1_is_the_soft_threshold_on_weights_alone():
+    w = torch.tensor([[[0.05, -0.05], [0.3, -0.3]]], dtype=torch.float64)
+    params = {"w": w, "b": torch.full((1, 2), 0.05, dtype=torch.float64)}
+    STRENGTHS["l1"].after_step(torch.tensor([1.0]), step(PARAMETERS, params, [0.1]))
+    assert torch.allclose(params["w"], torch.nn.functional.softshrink(torch.tensor([[[0.05, -0.05], [0.3, -0.3]]]).double(), 0.1))
+    assert (params["w"] == 0).sum() == 2
+    assert (params["b"] == 0.05).all()
+
+
+def test_l1_leaves_true_zeros_in_a_trained_network():
+    released = trained(dataset(), [trial("0", l1=3.0), trial("1", l1=0.0)], epochs=5)
+    assert released["0"].nonzero_share < 0.8
+    assert released["1"].nonzero_share == 1.0
+
+
+def test_dropout_zeroes_the_stated_share_and_scales_the_rest():
+    fits = [Fit(trial(str(i)), 0, torch.arange(1), torch.arange(1)) for i in range(3)]
+    noise = {"dropout": Noise([fit.stream("dropout") for fit in fits], torch.float64)}
+    rates = torch.tensor([0.0, 0.25, 0.8], dtype=torch.float64)
+    h = torch.ones(3, 100, 100, dtype=torch.float64)
+    out = STRENGTHS["dropout"].hidden(rates, Step((), {}, rates, noise, training=True), h, h, 0)
+    share = (out == 0).double().mean((1, 2))
+    assert torch.allclose(share, rates, atol=0.02)
+    assert torch.allclose(out.max(-1).values.max(-1).values, 1 / (1 - rates))
+
+
+def test_depth_decides_the_stack():
+    pop = population(dataset())
+    for i, depth in enumerate((1, 2, 2, 3)):
+        pop.admit(trial(str(i), depth=depth))
+    assert sorted(len(stack.rows) for stack in pop._stacks.values()) == [1, 1, 2]
