@@ -17,7 +17,7 @@ _PAGE = """\
 # What a trial-epoch costs
 
 One trial trained for one epoch on one core, with everything around it. The documented recipe takes
-**{means[recipe][ratio_ms]:.1f} times** as long as hpo, the tightest sequential loop **{means[tight][ratio_ms]:.1f} times**.
+**{fastest[recipe][ratio_ms]:.1f} times** as long as hpo, the tightest sequential loop **{fastest[tight][ratio_ms]:.1f} times**.
 
 ![Milliseconds a trial-epoch of the recipe, the tight loop and hpo](bench.png)
 
@@ -33,7 +33,8 @@ One trial trained for one epoch on one core, with everything around it. The docu
 {space[budget][trials]} trials, two of them its baselines, and the ablation. The others are given some of the very same
 configurations, evenly spaced in the order of depth, so that their networks are as deep on average (*depth*). All three
 score loss and accuracy on the validation rows after every epoch; hpo also scores the loss on as many training rows.
-Each runs in a process of its own, tied with its children to the same core, in the order of the table.
+Each runs in a process of its own, tied with its children to the same core, in the order of the table. The faster run
+counts, because what neighbours do to a core can only add time.
 
 *Seconds* are from the first ask to the last record written. hpo's include the creation of its journal and of MLflow's
 database and the start of its writer process; the others' stores are made before their clock starts. *Startup* is the
@@ -52,17 +53,18 @@ def aligned(rows: list[list[str]]) -> str:
 
 
 def table(result: Mapping[str, Any]) -> str:
-    """Every run in the order of running, then the means and the ratios to hpo."""
+    """Every run in the order of running, then the faster one of each and the ratios to hpo."""
     runs = [["run", "trials", "depth", "trial-epochs", "seconds", "startup", "core", "ms a trial-epoch"]]
     for r in result["runs"]:
         numbers = [f"{r['depth']:.2f}", f"{r['epochs']}", f"{r['seconds']:.1f}", f"{r['startup']:.1f}", f"{r['core']:.2f}"]
         runs.append([r["what"], f"{r['trials']}", *numbers, f"{r['ms']:.2f}"])
-    means = [["mean", "ms a trial-epoch", "by hpo's", "with startup", "by hpo's", "best loss", "hpo's"]]
+    fastest = [["faster run", "ms a trial-epoch", "÷ hpo", "with startup", "÷ hpo", "best loss", "hpo's"]]
     for what in NAMES:
-        m = result["means"][what]
+        m = result["fastest"][what]
         times = [f"{m[f'{ratio}{key}']:.2f}" for key in ("ms", "ms_with_startup") for ratio in ("", "ratio_")]
-        means.append([what, *times, f"{m['best']:.4f}", f"{m['best_of_hpo']:.4f}"])
-    return "\n\n".join([aligned([[f"{what:<6}", text.ljust(78)] for what, text in NAMES.items()]), aligned(runs), aligned(means)])
+        fastest.append([what, *times, f"{m['best']:.4f}", f"{m['best_of_hpo']:.4f}"])
+    legend = "\n".join(f"{what:<7} {text}" for what, text in NAMES.items())
+    return "\n\n".join([legend, aligned(runs), aligned(fastest)])
 
 
 def write(folder: Path) -> None:
@@ -81,13 +83,13 @@ def draw(result: Mapping[str, Any], path: Path) -> None:
     FigureCanvasAgg(figure)
     axes = figure.subplots()
     names = list(reversed(NAMES))
-    means = [result["means"][what] for what in names]
-    labels = [f"  {m['ms']:.1f} ms" + (f",  {m['ratio_ms']:.1f} × hpo" if m["ratio_ms"] != 1 else "") for m in means]
-    bars = axes.barh([NAMES[what].replace(": ", ":\n", 1) for what in names], [m["ms"] for m in means], color="0.75", ec="black")
+    faster = [result["fastest"][what] for what in names]
+    labels = [f"  {m['ms']:.1f} ms" + (f",  {m['ratio_ms']:.1f} × hpo" if m["ratio_ms"] != 1 else "") for m in faster]
+    bars = axes.barh([NAMES[what].replace(": ", ":\n", 1) for what in names], [m["ms"] for m in faster], color="0.75", ec="black")
     axes.bar_label(bars, labels)
     for run in result["runs"]:
         axes.plot(run["ms"], names.index(run["what"]), marker="|", markersize=20, color="black")
-    axes.set(xlabel="milliseconds a trial-epoch, on one core", xlim=(0, 1.35 * max(m["ms"] for m in means)))
+    axes.set(xlabel="milliseconds a trial-epoch, on one core", xlim=(0, 1.35 * max(m["ms"] for m in faster)))
     axes.tick_params(axis="y", labelsize=8)
     axes.spines[["top", "right"]].set_visible(False)
     figure.savefig(path, dpi=120)

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import sys
 import time
+import webbrowser
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +63,7 @@ def search(path: str, store: str, tracking_uri: str | None, as_json: bool, quiet
     job = jobs.prepare(space, Path(path).parent)
     place = Place(Path(store), space.study)
     console = Console(stderr=True)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a cluster's way to say Ctrl-C
     watcher = jobs.Watcher() if quiet else terminal.Progress(console)
     try:
         result = jobs.search(job, place, tracking_uri, watcher, clock=_BEGAN)
@@ -109,32 +113,31 @@ def init(data: str, target: str, output: str | None) -> None:
 @click.option("--browser/--no-browser", default=True, help="Whether to open the page in a browser.")
 def ui(store: str, study: str | None, port: int, browser: bool) -> None:
     """Open MLflow's page on a search: its trials best first, with strengths, scores and curves."""
-    import webbrowser
-
     from hpo import ui as pages
     from hpo.store import find
 
     place = find(Path(store), study)
     where = place.mlflow()
-    uri, run_id, experiment_id = where["tracking_uri"], where["run_id"], where["experiment_id"]
+    uri, page = where["tracking_uri"], (where["experiment_id"], where["run_id"])
     if uri.startswith("http"):
-        address = pages.link(experiment_id, run_id, uri.rstrip("/"))
-        click.echo(address)
-        if browser:
-            webbrowser.open(address)
+        _show(pages.link(*page, uri.rstrip("/")), browser)
         return
-    port = pages.free_port(port)
-    click.echo(f"Starting MLflow's UI for the study {place.name} …", err=True)
-    with pages.served(uri, port, place.folder / "ui.log") as base:
-        address = pages.link(experiment_id, run_id, base)
-        click.echo(f"{address}\n(if your browser does not know {pages.HOST}: the same with 127.0.0.1). Ctrl-C ends it.")
-        if browser:
-            webbrowser.open(address)
-        try:
-            while True:
-                time.sleep(3600)
-        except KeyboardInterrupt:
-            click.echo("", err=True)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that the server ends with us
+    try:
+        click.echo(f"Starting MLflow's UI for the study {place.name} …", err=True)
+        with pages.served(uri, pages.free_port(port), place.folder / "ui.log") as base:
+            _show(pages.link(*page, base), browser)
+            click.echo(f"(A browser that does not know {pages.HOST} wants 127.0.0.1 in its place. Ctrl-C ends.)", err=True)
+            signal.pause()
+    except KeyboardInterrupt:
+        click.echo("", err=True)
+
+
+def _show(address: str, browser: bool) -> None:
+    click.echo(address)
+    # Without a desktop, Python would open the page in this terminal, in w3m or lynx.
+    if browser and (sys.platform != "linux" or os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
+        webbrowser.open(address)
 
 
 @main.command()

@@ -189,7 +189,6 @@ class _Search:
         self._recorder.close(
             "FINISHED",
             ended=round(1000 * time.time()),
-            view=view(self._job.space, self._job.data.task, self._study.judged()),
             tags={f"selected.{key}": value for key, value in result["selected"].items()}
             | {"hpo.selected": result["trial"]},
             metrics=scores | {f"trials_{state}": n for state, n in result["trials"].items()},

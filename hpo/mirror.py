@@ -113,8 +113,6 @@ class Mirror:
         self._written.add(told["label"])
 
     def finish(self, told: Mapping[str, Any]) -> None:
-        if "view" in told:
-            self._view(told["view"])
         tags = [RunTag(key, str(value)) for key, value in told.get("tags", {}).items()]
         # A search that went on may have selected anew: what can change is a tag or a metric, never a parameter.
         metrics = [Metric(key, value, told["ended"], 0) for key, value in told.get("metrics", {}).items()]
@@ -149,16 +147,25 @@ def delete(uri: str, experiment_id: str, artifacts: Path) -> None:
     if not local or Path(uri.removeprefix(_SQLITE)).exists():
         try:
             client = MlflowClient(tracking_uri=uri)
-            there = client.search_experiments(ViewType.ALL)
-            stages = {found.experiment_id: found.lifecycle_stage for found in there}
-            if stages.get(experiment_id) == "active":
+            stage = _stage(client, experiment_id)
+            if stage == "active":
                 client.delete_experiment(experiment_id)
         except MlflowException as error:
             raise StoreError(f"MLflow at {uri} was lost: {cut(error, 200)}. Nothing was removed.") from error
-        if local and experiment_id in stages:
+        if local and stage:
             _collect(uri, experiment_id)
     if local:
         shutil.rmtree(artifacts, ignore_errors=True)
+
+
+def _stage(client: MlflowClient, experiment_id: str) -> str:
+    """`active`, `deleted`, or "" where there is no such experiment."""
+    try:
+        return str(client.get_experiment(experiment_id).lifecycle_stage)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+            raise
+        return ""
 
 
 def _collect(uri: str, experiment_id: str) -> None:

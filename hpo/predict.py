@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +22,17 @@ _BLOCK = 8192  # rows at a time
 def predict(data: Path, folder: Path) -> pd.DataFrame:
     """A row a row of `data`: `prediction`, and for classes the probability of each. Raises InputError."""
     preprocess, net = _load(folder)
-    frame = read_file(data, tuple(preprocess["categorical"]))
+    frame = read_file(data, _text(preprocess))
     if missing := [c for c in preprocess["columns"] if c not in frame.columns]:
         raise InputError(f"{data} lacks the column {missing[0]}; it needs: {', '.join(preprocess['columns'])}.")
-    for column in preprocess["columns"]:
-        if column not in preprocess["categorical"] and not pd.api.types.is_numeric_dtype(frame[column]):
-            raise InputError(f"{data}: the column {column} must hold numbers, as the table that was searched does.")
+    for column in set(preprocess["columns"]) - set(preprocess["categorical"]):
+        try:
+            frame[column] = pd.to_numeric(frame[column])
+        except (ValueError, TypeError) as error:
+            raise InputError(f"{data}: the column {column} must hold numbers, as the table that was searched does.") from error
     x = torch.from_numpy(Preprocess(tuple(preprocess["features"])).encode(frame))
+    for row, feature in (~x.isfinite()).nonzero().tolist():
+        raise InputError(f"{data}: the column {preprocess['features'][feature]['column']} is infinite in row {row + 1}.")
     with torch.no_grad():
         logits = torch.cat([net(part) for part in torch.split(x, _BLOCK)])
     if preprocess["task"] == "regression":
@@ -36,6 +41,15 @@ def predict(data: Path, folder: Path) -> pd.DataFrame:
     chances = logits.softmax(1).numpy()
     named = {f"probability_{label}": chances[:, i] for i, label in enumerate(classes)}
     return pd.DataFrame({"prediction": np.array(classes, dtype=object)[chances.argmax(1)], **named})
+
+
+def _text(preprocess: Mapping[str, Any]) -> tuple[str, ...]:
+    """The columns to be read as text: categories, but not truth values, which a table spells as it likes."""
+    values: dict[str, set[str]] = {}
+    for feature in preprocess["features"]:
+        if "equals" in feature:
+            values.setdefault(feature["column"], set()).add(feature["equals"])
+    return tuple(column for column, known in values.items() if not known <= {"", "True", "False"})
 
 
 def _load(folder: Path) -> tuple[dict[str, Any], torch.nn.Module]:

@@ -138,8 +138,9 @@ def message(outcome: Outcome) -> dict[str, Any]:
         "started": round(1000 * outcome.started),
         "ended": last,
         "tags": {"hpo.role": trial.role, "hpo.trial": trial.label, "hpo.state": outcome.state, "hpo.reason": outcome.reason},
-        "params": {key: f"{value:.6g}" for key, value in trial.params.items()} | {"seed": str(trial.seed)},
-        "metrics": points + [(key, value, last, outcome.best_epoch) for key, value in summary.items()],
+        "params": {key: f"{value:.4g}" for key, value in trial.params.items()} | {"seed": str(trial.seed)},
+        "metrics": points
+        + [(key, float(f"{value:.5g}"), last, outcome.best_epoch) for key, value in summary.items()],
     }
 
 
