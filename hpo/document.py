@@ -5,6 +5,7 @@ Nothing but mappings, lists and plain scalars can come out, so a file can never 
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +16,14 @@ from hpo.errors import cut
 
 Path = tuple[str | int, ...]
 _MAX_NODES, _MAX_DEPTH = 10_000, 50  # aliases can blow a small file up to anything
+_MAX_DIGITS = 200  # of a whole number, so that it always fits a float
+_PATTERNS = {
+    "null": r"~|null|Null|NULL|",
+    "bool": r"true|True|TRUE|false|False|FALSE",
+    "int": r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+",
+    "float": r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)",
+}
+_FIRST = {"null": ["~", "n", "N", ""], "bool": [*"tTfF"], "int": [*"-+0123456789"], "float": [*"-+.0123456789"]}
 
 
 class _TooLargeError(Exception):
@@ -32,9 +41,12 @@ class Mistake:
 
 @dataclass(frozen=True)
 class Document:
+    """`value` is None where the form of the whole is wrong; `unread` are the paths of values that could not be read."""
+
     value: Any
     lines: dict[Path, int]
     mistakes: tuple[Mistake, ...]
+    unread: frozenset[Path] = frozenset()
 
     def line(self, path: Path) -> int:
         """The line of a key, or of the nearest key above it."""
@@ -47,16 +59,13 @@ class _Loader(yaml.SafeLoader):
     yaml_implicit_resolvers: dict[str, Any] = {}
 
 
-def _resolve(tag: str, pattern: str, first: str) -> None:
-    """Plain scalars that match `pattern`, and begin with a character of `first` (or are empty), are of type `tag`."""
-    start = [*first, ""] if re.fullmatch(pattern, "") else [*first]
-    _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{tag}", re.compile(f"^(?:{pattern})$"), start)
+class Dumper(yaml.SafeDumper):
+    """Writes text so that this loader and those of YAML 1.1 read it as text: `1e5` and `off` get quotes."""
 
 
-_resolve("null", r"~|null|Null|NULL|", "~nN")
-_resolve("bool", r"true|True|TRUE|false|False|FALSE", "tTfF")
-_resolve("int", r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+", "-+0123456789")
-_resolve("float", r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)", "-+.0123456789")
+for _kind, _pattern in _PATTERNS.items():
+    for _class in (_Loader, Dumper):
+        _class.add_implicit_resolver(f"tag:yaml.org,2002:{_kind}", re.compile(f"^(?:{_pattern})$"), _FIRST[_kind])
 
 
 def parse(text: str) -> Document:
@@ -65,29 +74,45 @@ def parse(text: str) -> Document:
         root = yaml.compose(text, Loader=_Loader)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        line = mark.line + 1 if mark else 1
-        return Document(None, {}, (Mistake((), f"this is not YAML: {cut(error.problem or str(error), 160)}.", line),))
+        return _broken(f"this is not YAML: {cut(_problem(error), 160)}.", mark.line + 1 if mark else 1)
     except RecursionError:
-        return Document(None, {}, (Mistake((), f"a space is at most {_MAX_DEPTH} levels deep.", 1),))
+        return _broken(f"a space is at most {_MAX_DEPTH} levels deep.", 1)
     except yaml.reader.ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
-        character = f"{ord(error.character):#04x}" if isinstance(error.character, str) else f"{error.character:#04x}"
-        return Document(None, {}, (Mistake((), f"the control character {character} is not allowed in YAML.", line),))
-    if root is None:
-        return Document(None, {}, (Mistake((), "the file is empty; it needs study, data and search.", 1),))
+        code = ord(error.character) if isinstance(error.character, str) else error.character
+        return _broken(f"the control character {code:#04x} is not allowed in YAML.", line)
+    if root is None or (isinstance(root, yaml.ScalarNode) and root.tag.endswith(":null")):
+        return _broken("the file is empty; it needs study, data and search.", 1)
     builder = _Builder()
     try:
         value = builder.build(root, ())
     except _TooLargeError:
-        text = f"a space holds at most {_MAX_NODES:,} values, {_MAX_DEPTH} levels deep; write it without aliases."
-        return Document(None, {}, (Mistake((), text, 1),))
-    return Document(value, builder.lines, tuple(builder.mistakes))
+        return _broken(
+            f"a space holds at most {_MAX_NODES:,} values, {_MAX_DEPTH} levels deep; write it without aliases.", 1
+        )
+    return Document(value, builder.lines, tuple(builder.mistakes), frozenset(builder.unread))
+
+
+def _broken(text: str, line: int) -> Document:
+    return Document(None, {}, (Mistake((), text, line),))
+
+
+def _problem(error: yaml.MarkedYAMLError) -> str:
+    """PyYAML's words, and where that began which is not at its end."""
+    problem = str(error.problem or error.context)
+    if "'\\t'" in problem:
+        return "a tab stands where only spaces may"
+    if problem.startswith("but "):  # the other half of the sentence is in the context
+        return f"{error.context}, {problem}"
+    start, end = error.context_mark, error.problem_mark
+    return f"{problem} (in what begins in line {start.line + 1})" if start and end and start.line < end.line else problem
 
 
 class _Builder:
     def __init__(self) -> None:
         self.lines: dict[Path, int] = {}
         self.mistakes: list[Mistake] = []
+        self.unread: set[Path] = set()
         self._nodes = 0
 
     def build(self, node: yaml.Node, path: Path) -> Any:
@@ -95,52 +120,72 @@ class _Builder:
         self.lines.setdefault(path, node.start_mark.line + 1)
         if self._nodes > _MAX_NODES or len(path) > _MAX_DEPTH:
             raise _TooLargeError
-        if isinstance(node, yaml.MappingNode) and node.tag == "tag:yaml.org,2002:map":
+        kind = node.tag.removeprefix("tag:yaml.org,2002:")
+        if isinstance(node, yaml.MappingNode) and kind == "map":
             return self._mapping(node, path)
-        if isinstance(node, yaml.SequenceNode) and node.tag == "tag:yaml.org,2002:seq":
+        if isinstance(node, yaml.SequenceNode) and kind == "seq":
             return [self.build(item, (*path, i)) for i, item in enumerate(node.value)]
-        if isinstance(node, yaml.ScalarNode):
-            return self._scalar(node, path)
-        self._wrong(path, f"the tag {cut(node.tag)} is not allowed; write plain values.", node)
-        return None
+        if isinstance(node, yaml.ScalarNode) and kind in ("str", *_PATTERNS):
+            return self._scalar(node, kind, path)
+        return self._unreadable(f"the tag {cut(node.tag)} is not allowed; write plain values.", node, path)
 
     def _mapping(self, node: yaml.MappingNode, path: Path) -> dict[str, Any]:
         result: dict[str, Any] = {}
         for key_node, value_node in node.value:
             if not isinstance(key_node, yaml.ScalarNode):
-                self._wrong(path, "a key must be plain text.", key_node)
+                self._wrong("a key must be plain text, not a list or a mapping.", key_node, path)
                 continue
             key = key_node.value
             here = (*path, key)
             if key in result:
-                first = self.lines[here]
-                self._wrong(path, f"{dotted(here)} is a duplicate key: it is already set in line {first}.", key_node)
+                self._wrong(f"is a duplicate key: it is already set in line {self.lines[here]}.", key_node, here)
                 continue
             self.lines[here] = key_node.start_mark.line + 1
             result[key] = self.build(value_node, here)
         return result
 
-    def _scalar(self, node: yaml.ScalarNode, path: Path) -> Any:
-        kind, text = node.tag.rpartition(":")[2], node.value
+    def _scalar(self, node: yaml.ScalarNode, kind: str, path: Path) -> Any:
+        text = node.value
+        if kind == "str":
+            return text
+        if not re.fullmatch(_PATTERNS[kind], text) and not (kind == "float" and re.fullmatch(_PATTERNS["int"], text)):
+            return self._unreadable(f"{cut(text)} is not what its tag !!{kind} says; write it without the tag.", node, path)
         if kind == "null":
             return None
         if kind == "bool":
             return text.lower() == "true"
-        if kind == "int":
-            if len(text) > 400:  # beyond any float, and Python refuses to parse thousands of digits
-                return float("inf")
-            return int(text, 0) if text[:2] in ("0o", "0x") else int(text)
         if kind == "float":
             return float(re.sub(r"\.(inf|nan)$", r"\1", text.lower()))
-        if kind != "str":
-            self._wrong(path, f"the tag {cut(node.tag)} is not allowed; write plain values.", node)
-        return text
+        if len(text) > _MAX_DIGITS:
+            return self._unreadable(f"a number has at most {_MAX_DIGITS} digits, got {cut(text)}.", node, path)
+        return int(text, 0) if text[:2] in ("0o", "0x") else int(text)
 
-    def _wrong(self, path: Path, text: str, node: yaml.Node) -> None:
+    def _unreadable(self, text: str, node: yaml.Node, path: Path) -> None:
+        self.unread.add(path)
+        self._wrong(text, node, path)
+
+    def _wrong(self, text: str, node: yaml.Node, path: Path) -> None:
         self.mistakes.append(Mistake(path, text, node.start_mark.line + 1))
 
 
 def dotted(path: Path) -> str:
     """`search.depth.choices[0]`"""
-    text = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path)
+    text = "".join(f"[{part}]" if isinstance(part, int) else f".{part or quoted('')}" for part in path)
     return cut(text.removeprefix("."))
+
+
+def said(value: Any) -> str:
+    """A value as the file would say it, cut: text that could be taken for something else gets quotes."""
+    if isinstance(value, str):
+        plain = value.strip() == value and not any(re.fullmatch(pattern, value) for pattern in _PATTERNS.values())
+        return cut(value if plain else quoted(value))
+    if value is None:
+        return "nothing"
+    try:
+        return cut(json.dumps(value, ensure_ascii=False))
+    except (TypeError, ValueError):  # from Python, anything can come
+        return cut(value)
+
+
+def quoted(text: str) -> str:
+    return json.dumps(text, ensure_ascii=False)

@@ -25,7 +25,7 @@ def predict(data: Path, folder: Path) -> pd.DataFrame:
     frame = read_file(data, _text(preprocess))
     if missing := [c for c in preprocess["columns"] if c not in frame.columns]:
         raise InputError(f"{data} lacks the column {missing[0]}; it needs: {', '.join(preprocess['columns'])}.")
-    for column in set(preprocess["columns"]) - set(preprocess["categorical"]):
+    for column in (c for c in preprocess["columns"] if c not in preprocess["categorical"]):
         try:
             frame[column] = pd.to_numeric(frame[column])
         except (ValueError, TypeError) as error:

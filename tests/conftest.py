@@ -1,0 +1,134 @@
+"""What the end-to-end tests share: tiny spaces, a store whose MLflow database exists, and the real command line."""
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from click.testing import CliRunner, Result
+
+from hpo.study import stored
+
+os.environ.pop("MLFLOW_TRACKING_URI", None)  # a developer's own; the tests write to stores of their own
+os.environ |= {"MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true", "OMP_NUM_THREADS": "1"}
+
+PATIENCE = 120  # seconds that anything may take on a busy machine
+TINY = {
+    "study": "tiny",
+    "data": {"source": "sklearn:wine"},
+    "network": {"width": 8},
+    "search": {
+        "learning_rate": {"low": 1e-3, "high": 1e-1, "log": True},
+        "depth": {"low": 1, "high": 2},
+        "weight_decay": {"low": 1e-4, "high": 1.0, "log": True, "optional": True},
+        "dropout": {"low": 0.0, "high": 0.5},
+    },
+    "train": {"epochs": 4, "batch_size": 32},
+    "budget": {"trials": 6},
+}
+
+
+def pytest_configure(config):
+    # MLflow's own use of SQLAlchemy, seen where a test opens its database in this process.
+    config.addinivalue_line("filterwarnings", "ignore:The ``noload`` loader strategy is deprecated:DeprecationWarning")
+
+
+@pytest.fixture(scope="session")
+def migrated(tmp_path_factory) -> Path:
+    """An MLflow database without runs: making one takes seconds."""
+    from hpo.mirror import create_database
+
+    path = tmp_path_factory.mktemp("migrated") / "mlflow.db"
+    create_database(path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def new_store(migrated, tmp_path_factory) -> Callable[[], Path]:
+    """Makes an empty store, in a folder of its own."""
+
+    def make() -> Path:
+        store = tmp_path_factory.mktemp("search") / "mlruns"
+        store.mkdir()
+        shutil.copy(migrated, store)
+        return store
+
+    return make
+
+
+@pytest.fixture
+def store(new_store) -> Path:
+    return new_store()
+
+
+def write_space(store: Path, **changes: Any) -> Path:
+    """A space file beside `store`: the tiny one, with whole sections changed."""
+    space = TINY | changes
+    path = store.parent / f"{space['study']}.yaml"
+    path.write_text(yaml.safe_dump(space))
+    return path
+
+
+@contextmanager
+def launched(*arguments: object) -> Iterator[subprocess.Popen[str]]:
+    """The command line as a process of its own, where every warning is an error."""
+    line = [sys.executable, "-W", "error", "-m", "hpo.cli", *map(str, arguments)]
+    with subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def hpo(*arguments: object) -> subprocess.CompletedProcess[str]:
+    """The command line as a process of its own, until it has ended."""
+    with launched(*arguments) as process:
+        out, err = process.communicate(timeout=PATIENCE)
+        return subprocess.CompletedProcess(process.args, process.returncode, out, err)
+
+
+def here(*arguments: object) -> Result:
+    """The command line inside this process, which has paid for its imports already."""
+    from hpo.cli import main
+
+    result = CliRunner().invoke(main, [str(argument) for argument in arguments])
+    if result.exception and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return result
+
+
+def outcomes(store: Path, study: str = "tiny") -> dict[str, Mapping[str, Any]]:
+    """What the study remembers of every trial that has ended, by label; each is there once."""
+    found = stored(store / "studies" / study / "journal.log").get("outcomes", [])
+    labels = [outcome["trial"]["label"] for outcome in found]
+    assert len(labels) == len(set(labels))
+    return dict(zip(labels, found, strict=True))
+
+
+def wait_for(happens: Callable[[], Any]) -> Any:
+    """What `happens` returns, once it is true."""
+    end = time.monotonic() + PATIENCE
+    while not (found := happens()):
+        assert time.monotonic() < end, "it did not happen"
+        time.sleep(0.002)
+    return found
+
+
+def processes(parent: int, words: str) -> list[int]:
+    """The children of a process whose command line holds `words`."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            line, stat = (folder / "cmdline").read_text(), (folder / "stat").read_text()
+        except OSError:  # it has ended meanwhile
+            continue
+        if words in line.replace("\0", " ") and int(stat.rpartition(")")[2].split()[1]) == parent:
+            found.append(int(folder.name))
+    return found

@@ -1,0 +1,287 @@
+"""A whole search through the real command line, on real data: what is printed, stored, continued, refused, exported."""
+
+import csv
+import json
+import shutil
+import time
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from safetensors.torch import load_file
+from sklearn.datasets import load_diabetes
+from sklearn.linear_model import LinearRegression
+from sklearn.model_selection import train_test_split
+
+from hpo import space_file
+from hpo.store import Place
+from tests.conftest import TINY, here, hpo, launched, outcomes, wait_for, write_space
+from tests.tables import loans
+
+PROMISED = {
+    "study", "trials", "selected", "valid", "test", "baselines", "seconds", "startup_seconds", "epochs_trained", "run_id",
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def finished(new_store):
+    """A search that has ended, run as a user runs it in a pipe."""
+    store = new_store()
+    space = write_space(store)
+    ran = hpo("search", "--space", space, "--store", store, "--json")
+    assert ran.returncode == 0, ran.stderr
+    return SimpleNamespace(store=store, space=space, ran=ran, result=json.loads(ran.stdout))
+
+
+@pytest.fixture(scope="module")
+def diabetes(new_store):
+    """A regression of four trials, continued to six."""
+    store = new_store()
+    parts = {"study": "diabetes", "data": {"source": "sklearn:diabetes"}, "train": {"epochs": 20, "batch_size": 32}}
+    space = write_space(store, **parts, budget={"trials": 4})
+    ran = hpo("search", "--space", space, "--store", store, "--quiet")
+    assert ran.returncode == 0, ran.stderr
+    before = outcomes(store, "diabetes")
+    write_space(store, **parts, budget={"trials": 6})
+    result = json.loads(here("search", "--space", space, "--store", store, "--json").stdout)
+    return SimpleNamespace(store=store, ran=ran, before=before, after=outcomes(store, "diabetes"), result=result)
+
+
+@pytest.fixture(scope="module")
+def table(new_store):
+    """A search on a CSV of the user's own: categories (of text, of numbers, of truth values) and gaps. And its export."""
+    store = new_store()
+    raw = loans(240).assign(branch=lambda t: t.pop("past_due"), member=lambda t: t["debt_ratio"] > 0.3)
+    raw.loc[[3, 77], "repaid"] = None
+    raw.to_csv(store.parent / "loans.csv", index=False)
+    data = {"source": "loans.csv", "target": "repaid", "categorical": ["branch"], "class_weight": "balanced"}
+    search = TINY["search"] | {"l1": {"low": 1e-5, "high": 1e-2, "log": True}}
+    space = write_space(store, study="loans", data=data, network={"width": 8, "batch_norm": True}, search=search)
+    result = json.loads(here("search", "--space", space, "--store", store, "--json").stdout)
+    weights = store.parent / "weights"
+    best = store.parent / "best.yaml"
+    exported = here("export", "--store", store, "--study", "loans", "-o", best, "--weights", weights)
+    assert exported.exit_code == 0, exported.output
+    return SimpleNamespace(store=store, result=result, weights=weights, best=best)
+
+
+# ---- the result
+
+
+def test_the_json_object_holds_what_is_promised(finished):
+    result = finished.result
+    assert result.keys() >= PROMISED
+    assert result["trials"].keys() == {"complete", "pruned", "failed"}
+    assert sum(result["trials"].values()) == TINY["budget"]["trials"]
+    assert result["baselines"].keys() == {"none", "defaults", "ablation"}
+    for scores in (result, *result["baselines"].values()):
+        assert scores["valid"].keys() == scores["test"].keys() == {"loss", "accuracy", "balanced_accuracy"}
+    assert result["selected"].keys() == TINY["search"].keys()
+
+
+def test_the_result_is_the_best_of_what_was_trained(finished):
+    result, known = finished.result, outcomes(finished.store)
+    judged = [o for o in known.values() if o["state"] == "complete"]
+    assert result["valid"]["loss"] == min(o["valid"]["loss"] for o in judged)
+    assert result["valid"]["loss"] <= min(b["valid"]["loss"] for b in result["baselines"].values())
+    assert result["epochs_trained"] == sum(o["epochs"] for o in known.values() if o["trial"]["role"] != "ablation")
+
+
+def test_progress_goes_to_stderr_and_the_object_alone_to_stdout(finished):
+    assert finished.ran.stdout.count("\n") == 1
+    assert "wine · 178 rows, 13 columns, 3 classes" in finished.ran.stderr
+    assert "searching learning_rate, depth, weight_decay, dropout" in finished.ran.stderr
+    assert '"study"' not in finished.ran.stderr
+
+
+def test_quiet_says_only_the_result(diabetes):
+    assert diabetes.ran.stderr == ""
+    assert diabetes.ran.stdout.startswith(("Selected: ", "Nothing beats the usual defaults"))
+    assert "4 trials: " in diabetes.ran.stdout
+
+
+def test_the_same_command_again_prints_the_stored_result_and_trains_nothing(finished):
+    files = [finished.store / "studies/tiny/journal.log", finished.store / "mlflow.db"]
+    before = [path.read_bytes() for path in files]
+    began = time.monotonic()
+    again = here("search", "--space", finished.space, "--store", finished.store, "--json")
+    assert time.monotonic() - began < 2
+    assert json.loads(again.stdout) == finished.result
+    assert [path.read_bytes() for path in files] == before
+
+
+def test_regression_is_reported_in_the_targets_own_units(diabetes):
+    """The mean absolute error lies between a linear fit's and that of always saying the mean, in the target's units."""
+    x, y = load_diabetes(return_X_y=True)
+    rest, test = train_test_split(np.arange(len(y)), test_size=0.2, random_state=0)
+    linear = np.abs(LinearRegression().fit(x[rest], y[rest]).predict(x[test]) - y[test]).mean()
+    mean = np.abs(y[rest].mean() - y[test]).mean()
+    found = diabetes.result["test"]
+    assert found.keys() == {"loss", "r2", "mae"}
+    assert 0.8 * linear < found["mae"] < mean
+    assert found["loss"] == pytest.approx((1 - found["r2"]) * y[test].var(), rel=1e-4)
+
+
+# ---- again, longer, otherwise
+
+
+def test_a_larger_budget_is_a_total_and_leaves_what_was_trained_as_it_was(diabetes):
+    assert sum(diabetes.result["trials"].values()) == 6
+    assert {label: diabetes.after[label] for label in diabetes.before} == diabetes.before
+    assert sorted(o["trial"]["label"] for o in diabetes.after.values() if o["trial"]["role"] != "ablation") == [
+        *"0123", "defaults", "none",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("changes", "difference"),
+    [
+        ({"search": TINY["search"] | {"dropout": {"low": 0.0, "high": 0.4}}}, "search.dropout.high: 0.5 there, 0.4 here"),
+        ({"network": {"width": 9}}, "network.width: 8 there, 9 here"),
+        ({"data": {"source": "sklearn:iris"}}, "the rows of its data differ"),
+    ],
+)
+def test_another_space_under_the_same_name_is_refused_with_what_differs(finished, tmp_path, changes, difference):
+    before = (finished.store / "studies/tiny/journal.log").read_bytes()
+    refused = here("search", "--space", write_space(tmp_path / "mlruns", **changes), "--store", finished.store)
+    assert refused.exit_code == 2
+    assert f"begun with another space ({difference})" in refused.stderr
+    assert refused.stdout == ""
+    assert (finished.store / "studies/tiny/journal.log").read_bytes() == before
+
+
+def test_a_search_ends_with_its_seconds_and_keeps_all_others_out_meanwhile(store):
+    space = write_space(store, train={"epochs": 200, "patience": 200}, budget={"seconds": 2}, pruner="none")
+    with launched("search", "--space", space, "--store", store, "--json") as first:
+        wait_for(lambda: outcomes(store) if Place(store, "tiny").journal.exists() else None)
+        second = here("search", "--space", space, "--store", store)
+        deleting = here("delete", "tiny", "--yes", "--store", store)
+        assert "running" in here("studies", "--store", store).stdout
+        out, err = first.communicate(timeout=60)
+    for refused in (second, deleting):
+        assert refused.exit_code == 2
+        assert "is being searched by another process" in refused.stderr
+    assert first.returncode == 0, err
+    result = json.loads(out)
+    assert result["trials"]["pruned"] > 0
+    assert all(o["reason"].startswith("the time was up") for o in outcomes(store).values() if o["state"] == "pruned")
+    assert 2 < result["seconds"] < 20
+    assert json.loads(here("search", "--space", space, "--store", store, "--json").stdout) == result
+
+
+def test_a_search_in_which_every_trial_diverges_fails_with_the_cause_and_its_deleted_name_is_free_again(store):
+    search = {"learning_rate": 1e30, "dropout": {"low": 0.0, "high": 0.5}}
+    space = write_space(store, search=search, budget={"trials": 3})
+    failed = here("search", "--space", space, "--store", store, "--quiet")
+    assert failed.exit_code == 1
+    assert "All 3 trials diverged (diverged in epoch 1)" in failed.stderr
+    assert failed.stdout == ""
+
+    assert here("delete", "tiny", "--yes", "--store", store).exit_code == 0
+    assert here("studies", "--store", store).stdout == ""
+    assert not list(store.glob("studies/*")) + list(store.glob("artifacts/*"))
+    assert experiments(store) == {"Default"}
+
+    again = here("search", "--space", write_space(store, budget={"trials": 3}), "--store", store, "--quiet")
+    assert again.exit_code == 0
+    assert experiments(store) == {"Default", "tiny"}
+
+
+def experiments(store: Path) -> set[str]:
+    from mlflow import MlflowClient
+    from mlflow.entities import ViewType
+
+    found = MlflowClient(f"sqlite:///{store}/mlflow.db").search_experiments(ViewType.ALL)
+    return {experiment.name for experiment in found}
+
+
+def test_studies_lists_each_with_its_scores(finished, diabetes):
+    for store, name, best, test in (
+        (finished.store, "tiny", f"loss {finished.result['valid']['loss']:.4g}",
+         f"accuracy {finished.result['test']['accuracy']:.4g}"),
+        (diabetes.store, "diabetes", f"loss {diabetes.result['valid']['loss']:.4g}",
+         f"r2 {diabetes.result['test']['r2']:.4g}"),
+    ):  # fmt: skip
+        head, line = here("studies", "--store", store).stdout.splitlines()
+        assert head.split() == ["study", "state", "trials", "best", "valid", "selected", "test", "date"]
+        assert line.split()[:3] == [name, "finished", "6"]
+        assert best in line
+        assert test in line
+
+
+# ---- what is taken away
+
+
+@pytest.mark.parametrize("form", ["yaml", "json"])
+def test_the_exported_configuration_is_a_sound_space_of_one_point(table, tmp_path, form):
+    path = tmp_path / f"best.{form}"
+    shutil.copy(table.best.parent / "loans.csv", tmp_path / "elsewhere.csv")  # not needed: the path leads to the data
+    exported = here("export", "--store", table.store, "--study", "loans", "--format", form, "-o", path)
+    assert exported.exit_code == 0
+    assert here("check", path).exit_code == 0
+    point = space_file.load(path)
+    assert point.is_point
+    assert point.study == "loans-best"
+    assert point.params({}) == table.result["selected"]
+    assert point.train.seed == table.result["fit_seed"]
+    assert point.exported["run_id"] == table.result["run_id"]
+    assert point.exported["scores"]["test"] == table.result["test"]
+
+
+def test_searching_the_exported_point_gives_its_score_again(table):
+    again = json.loads(here("search", "--space", table.best, "--store", table.store, "--json").stdout)
+    assert again["trials"] == {"complete": 1, "pruned": 0, "failed": 0}
+    assert again["baselines"] == {}
+    for part in ("valid", "test"):
+        assert again[part] == pytest.approx(table.result[part], abs=1e-6)
+
+
+def raw_rows(table, part: str) -> tuple[Path, list[str]]:
+    """The rows of the test part as the user's file has them, without the target; and the target of each."""
+    raw = pd.read_csv(table.best.parent / "loans.csv", dtype=str, keep_default_na=False)
+    raw = raw[raw["repaid"] != ""].reset_index(drop=True)
+    _, test = train_test_split(np.arange(len(raw)), test_size=0.2, random_state=0, stratify=raw["repaid"])
+    path = table.best.parent / f"{part}.csv"
+    raw.iloc[test].drop(columns="repaid").to_csv(path, index=False)
+    return path, raw["repaid"].iloc[test].tolist()
+
+
+def test_predictions_of_raw_test_rows_have_the_accuracy_of_the_result(table):
+    path, truth = raw_rows(table, "test")
+    output = table.best.parent / "predicted.csv"
+    assert here("predict", path, "--weights", table.weights, "-o", output).exit_code == 0
+    predicted = pd.read_csv(output)
+    assert (predicted["prediction"] == truth).mean() == pytest.approx(table.result["test"]["accuracy"])
+    chances = predicted[["probability_no", "probability_yes"]]
+    assert chances.sum(axis=1).to_numpy() == pytest.approx(1)
+    assert (chances.idxmax(axis=1) == "probability_" + predicted["prediction"]).all()
+
+
+def test_ten_lines_of_plain_torch_predict_the_same(table):
+    path, _ = raw_rows(table, "plain")
+    layers = json.loads((table.weights / "network.json").read_text())
+    net = torch.nn.Sequential(*[getattr(torch.nn, name)(*arguments) for name, *arguments in layers]).eval()
+    net.load_state_dict(load_file(table.weights / "weights.safetensors"))
+    known = json.loads((table.weights / "preprocess.json").read_text())
+
+    def number(row: dict[str, str], f: dict) -> float:
+        if "equals" in f:
+            return float(row[f["column"]] == f["equals"])
+        return (float(row[f["column"]] or f["median"]) - f["mean"]) / f["scale"]
+
+    with path.open() as file:
+        x = torch.tensor([[number(row, f) for f in known["features"]] for row in csv.DictReader(file)])
+    with torch.no_grad():
+        chances = net(x).softmax(1)
+    predicted = pd.read_csv(path_of(here("predict", path, "--weights", table.weights), path))
+    assert predicted["prediction"].tolist() == [known["classes"][i] for i in chances.argmax(1)]
+    assert predicted["probability_yes"].to_numpy() == pytest.approx(chances[:, 1].numpy(), abs=1e-6)
+
+
+def path_of(result, beside: Path) -> Path:
+    path = beside.with_suffix(".out.csv")
+    path.write_text(result.stdout)
+    return path
