@@ -79,7 +79,9 @@ def prepare(data: Data, base: Path, dtype: torch.dtype = torch.float32) -> Datas
         mean, scale = float(y[train].mean()), float(y[train].std()) or 1.0
         y = (y - mean) / scale
     weight = None
-    if data.class_weight == "balanced":  # as scikit-learn defines it, counted on training rows
+    if data.class_weight and table.task == "regression":
+        raise InputError("data.class_weight: balanced needs classes, but the task is regression; leave it out.")
+    if data.class_weight:  # as scikit-learn defines it, counted on training rows
         counts = np.bincount(y[train], minlength=len(classes))
         weight = torch.tensor((len(train) / (len(classes) * np.maximum(counts, 1)))[y], dtype=dtype)
     target = torch.tensor(y) if table.task == "classification" else torch.tensor(y, dtype=dtype)
@@ -114,7 +116,7 @@ def _encode_target(table: Table) -> tuple[np.ndarray, tuple[Any, ...]]:
 
 
 def _split(table: Table, y: np.ndarray, data: Data, notes: list[str]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Indices of the training, validation and test rows: the test part drawn first, the validation part from the rest."""
+    """Indices of the training, validation and test rows: the test part drawn first, then validation from the rest."""
     split = data.split
     rest, test = _draw(np.arange(len(y)), y, table, split.test, split.seed, "test", notes)
     train, valid = _draw(rest, y, table, split.valid / (1 - split.test), split.seed, "validation", notes)
@@ -131,13 +133,15 @@ def _draw(
     if table.task == "classification":
         counts = np.bincount(y[rows])
         counts = counts[counts > 0]
-        taken = int(np.ceil(share * len(rows)))
-        if counts.min() >= 2 and min(taken, len(rows) - taken) >= len(counts):
+        smaller = min(taken := int(np.ceil(share * len(rows))), len(rows) - taken)
+        if counts.min() >= 2 and smaller >= len(counts):
             stratify = y[rows]
         else:
-            notes.append(f"The {part} part was drawn without stratification: the smallest class has {counts.min()} rows.")
+            why = "a class has a single row left" if counts.min() < 2 else f"too small for {len(counts)} classes"
+            notes.append(f"The {part} part was drawn without stratification: {why}.")
     try:
         left, drawn = train_test_split(rows, test_size=share, random_state=seed, stratify=stratify)
     except ValueError as error:
-        raise InputError(f"{table.name}: {len(rows)} rows are too few for a {part} part of {share:.0%}.") from error
+        left_over = "a single row" if len(rows) == 1 else f"{len(rows):,} rows"
+        raise InputError(f"{table.name}: the {part} part of data.split cannot be drawn from {left_over}.") from error
     return left, drawn

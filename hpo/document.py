@@ -1,4 +1,4 @@
-"""YAML as YAML 1.2 means it, with the line of every key: `1e-4` is a number, `off` and `yes` are text, a key occurs once.
+"""YAML as YAML 1.2 means it, with the line of each key: `1e-4` is a number, `off` and `yes` are text, a key occurs once.
 
 Nothing but mappings, lists and plain scalars can come out, so a file can never run code.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,6 +23,12 @@ _PATTERNS = {
     "bool": r"true|True|TRUE|false|False|FALSE",
     "int": r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+",
     "float": r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)",
+}
+_VALUES: dict[str, Callable[[str], Any]] = {
+    "null": lambda _: None,
+    "bool": lambda text: text.lower() == "true",
+    "int": lambda text: int(text, 0 if text[:2] in ("0o", "0x") else 10),
+    "float": lambda text: float(re.sub(r"\.(inf|nan)$", r"\1", text.lower())),
 }
 _FIRST = {"null": ["~", "n", "N", ""], "bool": [*"tTfF"], "int": [*"-+0123456789"], "float": [*"-+.0123456789"]}
 
@@ -105,7 +112,8 @@ def _problem(error: yaml.MarkedYAMLError) -> str:
     if problem.startswith("but "):  # the other half of the sentence is in the context
         return f"{error.context}, {problem}"
     start, end = error.context_mark, error.problem_mark
-    return f"{problem} (in what begins in line {start.line + 1})" if start and end and start.line < end.line else problem
+    began = f" (in what begins in line {start.line + 1})" if start and end and start.line < end.line else ""
+    return problem + began
 
 
 class _Builder:
@@ -148,17 +156,12 @@ class _Builder:
         text = node.value
         if kind == "str":
             return text
-        if not re.fullmatch(_PATTERNS[kind], text) and not (kind == "float" and re.fullmatch(_PATTERNS["int"], text)):
-            return self._unreadable(f"{cut(text)} is not what its tag !!{kind} says; write it without the tag.", node, path)
-        if kind == "null":
-            return None
-        if kind == "bool":
-            return text.lower() == "true"
-        if kind == "float":
-            return float(re.sub(r"\.(inf|nan)$", r"\1", text.lower()))
-        if len(text) > _MAX_DIGITS:
+        if not re.fullmatch(_PATTERNS[kind], text):  # only an explicit tag can promise what is not there
+            wrong = f"{said(text)} is not what its tag !!{kind} says; write it without the tag."
+            return self._unreadable(wrong, node, path)
+        if kind == "int" and len(text) > _MAX_DIGITS:
             return self._unreadable(f"a number has at most {_MAX_DIGITS} digits, got {cut(text)}.", node, path)
-        return int(text, 0) if text[:2] in ("0o", "0x") else int(text)
+        return _VALUES[kind](text)
 
     def _unreadable(self, text: str, node: yaml.Node, path: Path) -> None:
         self.unread.add(path)
@@ -181,10 +184,7 @@ def said(value: Any) -> str:
         return cut(value if plain else quoted(value))
     if value is None:
         return "nothing"
-    try:
-        return cut(json.dumps(value, ensure_ascii=False))
-    except (TypeError, ValueError):  # from Python, anything can come
-        return cut(value)
+    return cut(json.dumps(value, ensure_ascii=False, default=repr) if isinstance(value, list | dict) else value)
 
 
 def quoted(text: str) -> str:

@@ -56,8 +56,8 @@ def losses(task: Task, logits: Tensor, y: Tensor, weight: Tensor | None) -> Tens
     `logits` (fit, batch, outputs); `y` (fit, batch); `weight` (fit, batch) or None.
     """
     if task == "classification":
-        flat = torch.nn.functional.cross_entropy(logits.flatten(0, 1), y.flatten(), reduction="none")
-        each = flat.view(y.shape)
+        # Classes before rows: over contiguous rows the kernel is vectorised, over ten classes it is not (54 against 182 µs).
+        each = torch.nn.functional.cross_entropy(logits.transpose(1, 2), y, reduction="none")
     else:
         each = (logits.squeeze(-1) - y).square()
     return each.mean(1) if weight is None else (each * weight).sum(1) / weight.sum(1)

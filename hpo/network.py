@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import torch
@@ -25,14 +26,16 @@ ACTIVATIONS: dict[str, tuple[Callable[[Tensor], Tensor], str]] = {
     "elu": (torch.nn.functional.elu, "ELU"),
 }
 _MOMENTUM, _EPS = 0.1, 1e-5  # torch.nn.BatchNorm1d's
-_BLOCK = 1024  # rows that a prediction takes at a time, so that activations stay in the cache
+_BLOCK = 128  # rows that a prediction takes at a time: the activations of 16 fits stay in the cache
 
 
 @dataclass(frozen=True)
 class Mlp:
     """`depth` hidden layers of `width` units: Linear, BatchNorm1d if asked for, activation; then a Linear to the outputs.
 
-    Weights are (fit, in, out), biases (fit, out): torch's own transposed, so that a layer is one `baddbmm`.
+    Hidden weights are (fit, in, out), torch's own transposed, so that a layer is one `baddbmm`. The output layer's are
+    (fit, out, in): ten columns are slow to multiply, ten rows are not, and classes come out before rows, as the loss wants
+    them. Biases are (fit, out).
     """
 
     n_inputs: int
@@ -43,18 +46,17 @@ class Mlp:
     batch_norm: bool = False
 
     @cached_property
-    def sizes(self) -> tuple[int, ...]:
-        return (self.n_inputs, *[self.width] * self.depth, self.n_outputs)
-
-    @cached_property
     def parameters(self) -> tuple[Parameter, ...]:
+        """The output layer comes second, so that a shallower network's tensors are the first of a deeper one's."""
         found = []
-        for i, (fan_in, fan_out) in enumerate(zip(self.sizes, self.sizes[1:], strict=False)):
-            found.append(Parameter(f"{i}.weight", (fan_in, fan_out), i, "weight"))
-            found.append(Parameter(f"{i}.bias", (fan_out,), i, "bias"))
-            if self.batch_norm and i < self.depth:
-                found.append(Parameter(f"{i}.norm.weight", (fan_out,), i, "norm"))
-                found.append(Parameter(f"{i}.norm.bias", (fan_out,), i, "norm"))
+        for i in range(self.depth):
+            fan_in = self.n_inputs if i == 0 else self.width
+            found += _linear_parameters(str(i), (fan_in, self.width), self.width, i + 1)
+            if self.batch_norm:
+                found.append(Parameter(f"{i}.norm.weight", (self.width,), i + 1, "norm"))
+                found.append(Parameter(f"{i}.norm.bias", (self.width,), i + 1, "norm"))
+            if i == 0:
+                found += _linear_parameters("out", (self.n_outputs, self.width), self.n_outputs, 1)
         return tuple(found)
 
     @cached_property
@@ -63,7 +65,7 @@ class Mlp:
         if not self.batch_norm:
             return ()
         names = ("running_mean", "running_var")
-        return tuple(Parameter(f"{i}.norm.{n}", (self.width,), i, "norm") for i in range(self.depth) for n in names)
+        return tuple(Parameter(f"{i}.norm.{n}", (self.width,), i + 1, "norm") for i in range(self.depth) for n in names)
 
     def init(self, stream: np.random.Generator) -> dict[str, Tensor]:
         """One fit's fresh tensors by name, without the fit axis, distributed as `torch.nn.Linear` draws them:
@@ -73,7 +75,7 @@ class Mlp:
             if p.role == "norm":
                 tensors[p.name] = torch.ones(p.shape) if p.name.endswith("weight") else torch.zeros(p.shape)
             else:
-                bound = 1 / math.sqrt(self.sizes[p.layer])
+                bound = 1 / math.sqrt(self.n_inputs if p.name.startswith("0.") else self.width)
                 tensors[p.name] = torch.from_numpy(stream.uniform(-bound, bound, p.shape))
         for b in self.buffers:
             tensors[b.name] = torch.ones(b.shape) if b.name.endswith("var") else torch.zeros(b.shape)
@@ -82,48 +84,72 @@ class Mlp:
     def forward(self, params: Tensors, buffers: Tensors, x: Tensor, *, hidden: Hidden, training: bool) -> Tensor:
         """x (fit, batch, n_inputs) → logits (fit, batch, n_outputs); `hidden(h, h_in, site)` after each hidden layer.
 
+        Fits may be shallower than `depth`: those that have a layer are the first rows, and its tensors are theirs alone.
         With batch normalisation, training updates `buffers` in place.
         """
         function = ACTIVATIONS[self.activation][0]
         h = x
         for i in range(self.depth):
-            z = _linear(params, i, h)
+            having = len(params[f"{i}.weight"])
+            h_in = h[:having]
+            z = torch.baddbmm(params[f"{i}.bias"].unsqueeze(1), h_in, params[f"{i}.weight"])
             if self.batch_norm:
                 z = _batch_norm(params, buffers, i, z, training)
-            h = hidden(function(z), h, i)
-        return _linear(params, self.depth, h)
+            z = hidden(function(z), h_in, i)
+            h = z if having == len(h) else torch.cat((z, h[having:]))
+        out: Tensor = _Output.apply(h, params["out.weight"], params["out.bias"])  # type: ignore[no-untyped-call]
+        return out.transpose(1, 2)
 
     def predict(self, tensors: Tensors, x: Tensor) -> Tensor:
         """Logits without noise, (fit, rows, n_outputs), for x (fit, rows, n_inputs) and parameters and buffers in one."""
         with torch.no_grad():
             parts = torch.split(x, _BLOCK, dim=1)
             still = [self.forward(tensors, tensors, part, hidden=lambda h, *_: h, training=False) for part in parts]
-            return torch.cat(still, dim=1)
+            return torch.cat([part.transpose(1, 2) for part in still], dim=2).transpose(1, 2)
 
     def layers(self, dropout: float) -> list[list[object]]:
         """The same network as arguments of a plain `torch.nn.Sequential`: `[class name, *arguments]` a layer."""
         layers: list[list[object]] = []
         for i in range(self.depth):
-            layers.append(["Linear", self.sizes[i], self.width])
+            layers.append(["Linear", self.n_inputs if i == 0 else self.width, self.width])
             if self.batch_norm:
                 layers.append(["BatchNorm1d", self.width])
             layers.append([ACTIVATIONS[self.activation][1]])
             layers.append(["Dropout", dropout])
-        return [*layers, ["Linear", self.sizes[-2], self.n_outputs]]
+        return [*layers, ["Linear", self.width, self.n_outputs]]
 
     def state_dict(self, tensors: Tensors) -> dict[str, Tensor]:
         """One fit's tensors (no fit axis) under the names and in the layout of that `torch.nn.Sequential`."""
         per_block = 4 if self.batch_norm else 3
         state = {}
         for p in (*self.parameters, *self.buffers):
-            position = p.layer * per_block + (".norm." in p.name)
-            value = tensors[p.name]
-            state[f"{position}.{p.name.rpartition('.')[2]}"] = (value.T if p.role == "weight" else value).contiguous()
+            layer = self.depth if p.name.startswith("out.") else p.depth - 1
+            position = layer * per_block + (".norm." in p.name)
+            value, transposed = tensors[p.name], p.role == "weight" and p.name != "out.weight"
+            state[f"{position}.{p.name.rpartition('.')[2]}"] = (value.T if transposed else value).contiguous()
         return state
 
 
-def _linear(params: Tensors, i: int, h: Tensor) -> Tensor:
-    return torch.baddbmm(params[f"{i}.bias"].unsqueeze(1), h, params[f"{i}.weight"])
+class _Output(torch.autograd.Function):
+    """The output layer: h (fit, batch, in), weight (fit, out, in), bias (fit, out) → (fit, out, batch).
+
+    Its gradients are written out because autograd's would reach the layers before it transposed, and a transposed gradient
+    is summed in an order that depends on the number of fits.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, h: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        ctx.save_for_backward(h, weight)
+        return torch.baddbmm(bias.unsqueeze(2), weight, h.transpose(1, 2))
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        h, weight = ctx.saved_tensors
+        return torch.bmm(grad.transpose(1, 2), weight), torch.bmm(grad, h), grad.sum(2)
+
+
+def _linear_parameters(layer: str, shape: tuple[int, int], outputs: int, depth: int) -> list[Parameter]:
+    return [Parameter(f"{layer}.weight", shape, depth, "weight"), Parameter(f"{layer}.bias", (outputs,), depth, "bias")]
 
 
 def _batch_norm(params: Tensors, buffers: Tensors, i: int, z: Tensor, training: bool) -> Tensor:
@@ -149,15 +175,26 @@ class Layout:
     entries: tuple[Parameter, ...]
 
     @cached_property
-    def size(self) -> int:
-        return sum(math.prod(p.shape) for p in self.entries)
+    def _lengths(self) -> list[int]:
+        return [math.prod(p.shape) for p in self.entries]
 
-    def views(self, flat: Tensor) -> dict[str, Tensor]:
-        """`flat` (fit, size) as `{name: (fit, *shape)}` on the same memory."""
-        parts = torch.split(flat, [math.prod(p.shape) for p in self.entries], dim=1) if self.entries else ()
-        return {p.name: part.view(-1, *p.shape) for p, part in zip(self.entries, parts, strict=True)}
+    @cached_property
+    def size(self) -> int:
+        return sum(self._lengths)
+
+    def views(self, flat: Tensor, depths: Sequence[int]) -> dict[str, Tensor]:
+        """`flat` (fit, size) as `{name: (fit, *shape)}` on the same memory; a layer's tensors have the rows that are deep
+        enough, of the `depths` that the fits have in falling order."""
+        parts = torch.split(flat, self._lengths, dim=1) if self.entries else ()
+        having = [sum(depth >= p.depth for depth in depths) for p in self.entries]
+        return {
+            p.name: part[:n].view(n, *p.shape)
+            for p, n, part in zip(self.entries, having, parts, strict=True)
+        }
 
     def pack(self, tensors: Tensors, dtype: torch.dtype) -> Tensor:
         """One fit's tensors as one flat row (1, size)."""
-        parts = [tensors[p.name].to(dtype).flatten() for p in self.entries]
-        return torch.cat(parts).unsqueeze(0) if parts else torch.empty((1, 0), dtype=dtype)
+        row = torch.zeros((1, self.size), dtype=dtype)
+        for name, view in self.views(row, [max((p.depth for p in self.entries), default=0)]).items():
+            view[0] = tensors[name]
+        return row

@@ -14,44 +14,41 @@ import numpy as np
 import torch
 from torch import Tensor
 
-_BLOCK = 1 << 16  # 16-bit draws a row and refill: 128 kB, which stays in the second-level cache
+_BLOCK = 1 << 14  # draws a row and refill, at least
 
 
 class Noise:
-    """The streams of one use for all rows of a stack, valid for one epoch."""
+    """The streams of one use for some rows of a stack, valid for one epoch."""
 
     def __init__(self, streams: Sequence[np.random.Generator], dtype: torch.dtype) -> None:
         self._streams = streams
         self._dtype = dtype
-        self._block = torch.empty((len(streams), 0), dtype=torch.int16)
+        self._block = torch.empty((len(streams), 0), dtype=dtype)
         self._used = 0
 
-    def bernoulli(self, p: Tensor, shape: tuple[int, ...]) -> Tensor:
-        """Independent ones (with probability `p`, shape (fit,)) and zeros; returns (fit, *shape).
+    def dropout(self, rate: Tensor, shape: tuple[int, ...]) -> Tensor:
+        """Independent factors: 0 with probability `rate`, shape (fit,), else 1 / (1 - rate); returns (fit, *shape).
 
-        The probability is met to 2**-16, the resolution of a draw.
+        The probability is met to 2**-16. The rate must be the same throughout an epoch: factors are made a block ahead.
         """
-        threshold = (1 - p) * 65536 - 32768
-        draws = self._take(int(np.prod(shape))).view(-1, *shape).to(self._dtype)
-        ones = torch.empty_like(draws)
-        return torch.ge(draws, threshold.view(-1, *[1] * len(shape)).to(self._dtype), out=ones)
+        n = int(np.prod(shape))
+        if self._used + n > self._block.shape[1]:
+            draws = self._integers(max(n, _BLOCK)).to(self._dtype)
+            zeroed = (rate * 65536 - 32768).unsqueeze(1)
+            # Written into floats at once: a mask of truth values and its conversion cost fifteen times as much.
+            self._block = torch.ge(draws, zeroed, out=draws).mul_((1 / (1 - rate)).unsqueeze(1))
+            self._used = 0
+        self._used += n
+        return self._block[:, self._used - n : self._used].view(-1, *shape)
 
     def permutation(self, n: int) -> Tensor:
         """A random order of 0 … n-1 for every row; returns (fit, n)."""
         return torch.from_numpy(np.stack([stream.permutation(n) for stream in self._streams]))
 
-    def uniform(self, shape: tuple[int, ...]) -> Tensor:
-        """Uniform draws from [0, 1); returns (fit, *shape)."""
-        draws = np.stack([stream.random(shape, dtype=np.float32) for stream in self._streams])
-        return torch.from_numpy(draws).to(self._dtype)
-
-    def _take(self, n: int) -> Tensor:
-        """The next `n` 16-bit integers of every row; returns (fit, n)."""
-        if self._used + n > self._block.shape[1]:
-            words = -(-max(n, _BLOCK) // 4)
-            raw = np.empty((len(self._streams), words), dtype=np.uint64)
-            for row, stream in zip(raw, self._streams, strict=True):
-                row[:] = stream.bit_generator.random_raw(words)
-            self._block, self._used = torch.from_numpy(raw.view(np.int16)), 0
-        self._used += n
-        return self._block[:, self._used - n : self._used]
+    def _integers(self, n: int) -> Tensor:
+        """At least `n` uniform 16-bit integers of every row, four from a word; returns (fit, n or a few more)."""
+        words = -(-n // 4)
+        raw = np.empty((len(self._streams), words), dtype=np.uint64)
+        for row, stream in zip(raw, self._streams, strict=True):
+            row[:] = stream.bit_generator.random_raw(words)
+        return torch.from_numpy(raw.view(np.int16))

@@ -4,7 +4,7 @@ released whole."""
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -32,6 +32,7 @@ def rows_for(trials: int | None) -> int:
 @dataclass
 class _Member:
     trial: Trial
+    network: Mlp
     fits: list[Fit]
     stack: Stack
 
@@ -66,15 +67,15 @@ class Population:
         network = self._build(trial)
         names = tuple(name for name in FAMILY if name in STRENGTHS and name in trial.params)
         for fold in self._data.folds:
-            # All rows of a stack make the same steps, so fold sizes are part of the shape.
-            key = (network, names, len(fold.train), len(fold.valid))
+            # All rows of a stack make the same steps, so fold sizes are part of what they share; depth is not.
+            key = (replace(network, depth=1), names, len(fold.train), len(fold.valid))
             if key not in self._stacks:
-                self._stacks[key] = Stack(network, names, self._data, self._train)
+                self._stacks[key] = Stack(names, self._data, self._train)
             stack = self._stacks[key]
-            member = self._members.setdefault(trial.label, _Member(trial, [], stack))
+            member = self._members.setdefault(trial.label, _Member(trial, network, [], stack))
             fit = Fit(trial, fold.number, fold.train, fold.valid)
             member.fits.append(fit)
-            stack.admit(fit)
+            stack.admit(fit, network)
 
     def train_epoch(self) -> Iterator[Score]:
         """Trains every stack for one epoch; one score a trial, as its stack is done. Trials may be released meanwhile."""
@@ -98,7 +99,7 @@ class Population:
         """Frees the rows of `trial` and returns what it learned."""
         member = self._members.pop(trial.label)
         weights, epochs, train, valid = member.stack.release(member.fits)
-        masks = [weights[p.name] != 0 for p in member.stack.network.parameters if p.role == "weight"]
+        masks = [weights[p.name] != 0 for p in member.network.parameters if p.role == "weight"]
         return Released(
             best_epoch=round(float(np.mean(epochs))),
             train={name: float(value.mean()) for name, value in train.items()},

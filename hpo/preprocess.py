@@ -12,7 +12,10 @@ from sklearn.impute import SimpleImputer
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
+from hpo.errors import InputError, cut
 from hpo.table import Table, as_text
+
+_MOST_NUMBERS = 250_000_000  # of a matrix: two gigabytes while it is made
 
 
 @dataclass(frozen=True)
@@ -31,7 +34,7 @@ class Preprocess:
         made = [
             text[f["column"]].eq(f["equals"])
             if "equals" in f
-            else (frame[f["column"]].fillna(f["median"]) - f["mean"]) / f["scale"]
+            else (frame[f["column"]].astype("float64").fillna(f["median"]) - f["mean"]) / f["scale"]
             for f in self.features
         ]
         return np.column_stack(made).astype(np.float32)
@@ -44,6 +47,7 @@ def fit(table: Table, train: np.ndarray, listed: np.ndarray) -> tuple[Preprocess
     """
     numeric, categorical = list(table.numeric), list(table.categorical)
     categories = [np.unique(table.features[c].to_numpy(dtype=object)[listed].astype(str)) for c in categorical]
+    _check_size(table, categories)
     numbers = Pipeline([
         ("impute", SimpleImputer(strategy="median", keep_empty_features=True)),
         ("scale", StandardScaler()),
@@ -72,3 +76,13 @@ def fit(table: Table, train: np.ndarray, listed: np.ndarray) -> tuple[Preprocess
     if table.image:  # scikit-learn has no scaler with one mean for all columns
         return preprocess, preprocess.encode(table.features)
     return preprocess, encoder.transform(table.features).astype(np.float32)
+
+
+def _check_size(table: Table, categories: list[np.ndarray]) -> None:
+    rows, inputs = len(table.features), len(table.numeric) + sum(map(len, categories))
+    if rows * inputs > _MOST_NUMBERS:
+        widest = max(zip(table.categorical, categories, strict=True), key=lambda pair: len(pair[1]))
+        raise InputError(
+            f"{table.name}: {rows:,} rows with {inputs:,} inputs are too many to keep in memory; the column "
+            f"{cut(widest[0])} has {len(widest[1]):,} categories: add it to data.drop, or merge the rare ones."
+        )

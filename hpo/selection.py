@@ -44,10 +44,14 @@ def ablation(selected: Trial) -> Trial:
 
 
 def best(outcomes: Iterable[Outcome], metric: Metric) -> Outcome | None:
-    """The outcome with the best value among those that were not stopped by a pruner; of all, if there is none such."""
+    """The outcome with the best value among those that were not stopped by a pruner; of all, if there is none such.
+
+    Equals are ordered by loss and label, never by which came first: a search that was interrupted would choose otherwise,
+    and the weights of its choice would be gone.
+    """
     judged = [o for o in outcomes if o.value is not None and o.state != "failed"]
     whole = [o for o in judged if o.state == "complete"] or judged
-    return min(whole, key=lambda o: (o.value or 0.0) * metric.sign, default=None)
+    return min(whole, key=lambda o: ((o.value or 0.0) * metric.sign, o.valid["loss"], o.trial.label), default=None)
 
 
 def regularized(params: Mapping[str, float]) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -10,34 +11,58 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, PlainValidator, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
-from hpo import document, domain
-from hpo.document import Mistake
+from hpo import domain
+from hpo.document import Mistake, said
 from hpo.domain import DEFAULTS, SEARCHABLE, Domain
-from hpo.errors import InputError, cut, did_you_mean
+from hpo.errors import InputError, did_you_mean
 from hpo.metrics import METRICS
 from hpo.network import ACTIVATIONS
 from hpo.regularizers import FAMILY
 
 SWITCH = "_enabled"  # an optional strength is two parameters: a magnitude, and this one
 DATASETS = {name: f"load_{name}" for name in ("digits", "breast_cancer", "wine", "iris", "diabetes")}
-# What each sampler and pruner may be told, and of what type; Optuna's own names.
-SAMPLERS: dict[str, dict[str, type]] = {
-    "tpe": {"n_startup_trials": int, "n_ei_candidates": int, "multivariate": bool, "group": bool, "constant_liar": bool},
+_MOST = 1_000_000  # of anything that is counted
+
+
+@dataclasses.dataclass(frozen=True)
+class Option:
+    """What a sampler or pruner may be told: a value of `kind`, from `low` to `high`, or one of `names`."""
+
+    kind: type
+    low: float = 0
+    high: float = _MOST
+    names: tuple[str, ...] = ()
+
+
+_FLAG, _COUNT, _SOME = Option(bool), Option(int), Option(int, low=1)
+# Optuna's own names, and the values with which it works.
+SAMPLERS: dict[str, dict[str, Option]] = {
+    "tpe": {
+        "n_startup_trials": _COUNT,
+        "n_ei_candidates": Option(int, low=1, high=10_000),
+        **dict.fromkeys(("multivariate", "group", "constant_liar"), _FLAG),
+    },
     "random": {},
     "grid": {},
-    "qmc": {"qmc_type": str, "scramble": bool},
-    "gp": {"n_startup_trials": int, "deterministic_objective": bool},
-    "cmaes": {"n_startup_trials": int, "sigma0": float, "popsize": int, "with_margin": bool, "consider_pruned_trials": bool},
+    "qmc": {"qmc_type": Option(str, names=("sobol", "halton")), "scramble": _FLAG},
+    "gp": {"n_startup_trials": _COUNT, "deterministic_objective": _FLAG},
+    "cmaes": {
+        "n_startup_trials": _COUNT,
+        "popsize": Option(int, low=4, high=10_000),
+        **dict.fromkeys(("with_margin", "consider_pruned_trials"), _FLAG),
+    },
 }
-_WARMUP: dict[str, type] = {"n_startup_trials": int, "n_warmup_steps": int, "interval_steps": int, "n_min_trials": int}
-PRUNERS: dict[str, dict[str, type]] = {
+_WARMUP = {"n_startup_trials": _COUNT, "n_warmup_steps": _COUNT, "interval_steps": _SOME, "n_min_trials": _SOME}
+_HALVING = {"min_resource": _SOME, "reduction_factor": Option(int, low=2)}
+PRUNERS: dict[str, dict[str, Option]] = {
     "median": _WARMUP,
-    "percentile": {"percentile": float, **_WARMUP},
-    "hyperband": {"min_resource": int, "reduction_factor": int, "bootstrap_count": int},
-    "successive_halving": {"min_resource": int, "reduction_factor": int, "min_early_stopping_rate": int},
-    "patient": {"patience": int, "min_delta": float, **_WARMUP},
+    "percentile": {"percentile": Option(float, high=100), **_WARMUP},
+    "hyperband": {"bootstrap_count": _COUNT, **_HALVING},
+    "successive_halving": {"min_early_stopping_rate": Option(int, high=100), **_HALVING},
+    "patient": {"patience": _COUNT, "min_delta": Option(float), **_WARMUP},
     "none": {},
 }
+_MOST_POINTS = 100_000  # of a grid: Optuna lists them all
 
 
 class _Model(BaseModel):
@@ -73,9 +98,9 @@ class Data(_Model):
     def _known(cls, source: str) -> str:
         kind, colon, name = source.partition(":")
         if colon and kind == "sklearn" and name not in DATASETS:
-            raise ValueError(f"scikit-learn's {cut(name)} is not a data set of hpo.{did_you_mean(name, list(DATASETS))}")
+            raise ValueError(f"is not a data set of hpo: {said(source)}.{did_you_mean(name, list(DATASETS))}")
         if not (kind == "sklearn" and colon) and Path(source).suffix.lower() not in (".csv", ".parquet"):
-            raise ValueError(f"must be a .csv or .parquet file or sklearn:NAME, got {cut(source)}.")
+            raise ValueError(f"must be a .csv or .parquet file or sklearn:NAME, got {said(source)}.")
         return source
 
 
@@ -87,9 +112,9 @@ class Network(_Model):
 
 
 class Train(_Model):
-    epochs: Annotated[int, Field(ge=1, le=1_000_000)] = 60
+    epochs: Annotated[int, Field(ge=1, le=_MOST)] = 60
     batch_size: Annotated[int, Field(ge=1, le=65_536)] = 64
-    patience: Annotated[int, Field(ge=1)] = 10
+    patience: Annotated[int, Field(ge=1, le=_MOST)] = 10
     schedule: Literal["constant", "cosine"] = "constant"
     metric: Literal[*METRICS] = "loss"  # type: ignore[valid-type]
     seed: Annotated[int, Field(ge=0, lt=2**63)] | None = None  # one fit seed for all trials; default: one a trial
@@ -103,8 +128,14 @@ class Train(_Model):
 class Budget(_Model):
     """Totals, not "more": what is reached first ends the search."""
 
-    trials: Annotated[int, Field(ge=1)] | None = None
+    trials: Annotated[int, Field(ge=1, le=_MOST)] | None = None
     seconds: Annotated[float, Field(gt=0)] | None = None
+
+    @model_validator(mode="after")
+    def _ends(self) -> Budget:
+        if self.trials is None and self.seconds is None:
+            raise ValueError("needs trials, seconds or both.")
+        return self
 
 
 class Strategy(_Model):
@@ -114,46 +145,60 @@ class Strategy(_Model):
     options: dict[str, Any] = {}
 
 
-def _strategy(raw: Any, known: Mapping[str, Mapping[str, type]], what: str) -> Strategy:
+def _strategy(raw: Any, known: Mapping[str, Mapping[str, Option]], what: str) -> Strategy:
     """A name, or `{kind: name, …options}`."""
     if isinstance(raw, Strategy):
         return raw
-    options = dict(raw) if isinstance(raw, Mapping) else {"kind": raw}
-    kind = options.pop("kind", None)
+    named = isinstance(raw, Mapping)
+    options = dict(raw) if named else {"kind": raw}
+    if "kind" not in options:
+        raise ValueError(f"needs its kind, such as {{kind: {next(iter(known))}}}, got {said(raw)}.")
+    kind = options.pop("kind")
     if not isinstance(kind, str) or kind not in known:
-        raise ValueError(f"{cut(kind)} is not a {what}.{did_you_mean(str(kind), list(known))}")
-    mistakes = list(_options(kind, options, known[kind], what))
-    if mistakes:
-        raise PydanticCustomError("mistakes", "", {"mistakes": mistakes})
+        path = (what, "kind") if named else (what,)
+        raise _at(Mistake(path, f"{said(kind)} is not a {what}.{did_you_mean(str(kind), list(known))}"))
+    if mistakes := list(_options(kind, options, known[kind], what)):
+        raise _at(*mistakes)
     return Strategy(kind=kind, options=options)
 
 
-def _options(kind: str, options: Mapping[str, Any], known: Mapping[str, type], what: str) -> Iterator[Mistake]:
-    words: dict[type, str] = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
+def _options(kind: str, options: Mapping[str, Any], known: Mapping[str, Option], what: str) -> Iterator[Mistake]:
     for name, value in options.items():
-        if name not in known:
-            hint = did_you_mean(name, list(known)) if known else " It has none."
+        if name in known:
+            if text := _option_rule(value, known[name]):
+                yield Mistake((what, name), text)
+        else:
+            hint = did_you_mean(str(name), list(known)) if known else " It has none."
             yield Mistake((what, name), f"is not an option of the {what} {kind}.{hint}")
-        elif not (type(value) is known[name] or (known[name] is float and type(value) is int)):
-            yield Mistake((what, name), f"must be {words[known[name]]}, got {cut(value)}.")
-        elif isinstance(value, int | float) and value < 0:
-            yield Mistake((what, name), f"must not be negative, got {cut(value)}.")
+
+
+def _option_rule(value: Any, option: Option) -> str:
+    """What is wrong with the value of an option; "" if nothing is."""
+    words: dict[type, str] = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
+    kind = type(value)
+    if kind is not option.kind and not (option.kind is float and kind is int):
+        return f"must be {words[option.kind]}, got {said(value)}."
+    if isinstance(value, str):
+        return "" if value in option.names else f"{said(value)} is not known.{did_you_mean(value, option.names)}"
+    if isinstance(value, bool) or option.low <= value <= option.high:
+        return ""
+    return f"must be from {option.low:,} to {option.high:,}, got {said(value)}."
 
 
 def _search(raw: Any) -> dict[str, Domain]:
     if not isinstance(raw, Mapping):
-        raise ValueError(f"must be a mapping of keys to numbers or ranges, got {cut(raw)}.")
+        raise ValueError(f"must be a mapping of keys to numbers or ranges, got {said(raw)}.")
     domains, mistakes = {}, []
     for key, value in raw.items():
         if key not in SEARCHABLE:
-            mistakes.append(Mistake(("search", key), f"is not a regularizer.{did_you_mean(key, SEARCHABLE)}"))
+            mistakes.append(Mistake(("search", key), f"is not a regularizer.{did_you_mean(str(key), SEARCHABLE)}"))
             continue
         found, wrong = (value, []) if isinstance(value, Domain) else domain.parse(key, value, ("search", key))
         mistakes += wrong
         if found is not None:
             domains[key] = found
     if mistakes:
-        raise PydanticCustomError("mistakes", "", {"mistakes": mistakes})
+        raise _at(*mistakes)
     order = [*SEARCHABLE]
     return {key: domains[key] for key in sorted(domains, key=order.index)}
 
@@ -176,23 +221,13 @@ class Space(_Model):
     @classmethod
     def _a_folder_name(cls, study: str) -> str:
         if not study.strip("."):
-            raise ValueError(f"must hold more than dots, got {study}.")
+            raise ValueError("must hold more than dots.")
         return study
 
     @model_validator(mode="after")
     def _together(self) -> Space:
-        sampled = [key for key, found in self.search.items() if found.sampled]
-        trials = self.budget.trials
-        if trials is None and self.budget.seconds is None:
-            raise _at(("budget",), "needs trials, seconds or both.")
-        if not sampled and trials != 1:
-            raise _at(("search",), "needs at least one range or choices (or budget.trials: 1, to train this one point).")
-        if sampled and trials is not None and trials < 3:
-            raise _at(("budget", "trials"), f"must be at least 3 (two of them are the baselines), got {trials}.")
-        if self.sampler.kind == "grid":
-            for key in sampled:
-                if not self.search[key].gridded:
-                    raise _at(("search", key), "needs choices or a step for the sampler grid.")
+        if mistakes := list(_together_rules(self)):
+            raise _at(*mistakes)
         return self
 
     @property
@@ -222,8 +257,26 @@ class Space(_Model):
         return {"study": self.study, **parts, "search": search, **strategies, "seed": self.seed}
 
 
-def _at(path: document.Path, text: str) -> PydanticCustomError:
-    return PydanticCustomError("mistakes", "", {"mistakes": [Mistake(path, text)]})
+def _together_rules(space: Space) -> Iterator[Mistake]:
+    """What is wrong between the sections of a space."""
+    sampled = {key: found for key, found in space.search.items() if found.sampled}
+    trials = space.budget.trials
+    if not sampled and trials != 1:
+        text = "needs at least one range or choices (or budget.trials: 1, to train this one point)."
+        yield Mistake(("search",), text)
+    if sampled and trials is not None and trials < 3:
+        yield Mistake(("budget", "trials"), f"must be at least 3 (two of them are the baselines), got {trials}.")
+    if space.sampler.kind != "grid":
+        return
+    endless = [key for key, found in sampled.items() if found.count == math.inf]
+    yield from (Mistake(("search", key), "needs choices or a step for the sampler grid.") for key in endless)
+    points = math.prod(found.count for found in sampled.values())
+    if not endless and points > _MOST_POINTS:
+        yield Mistake(("sampler",), f"a grid has at most {_MOST_POINTS:,} points, got {points:,}; take longer steps.")
+
+
+def _at(*mistakes: Mistake) -> PydanticCustomError:
+    return PydanticCustomError("mistakes", "", {"mistakes": mistakes})
 
 
 def task_mistake(space: Space, task: str) -> InputError | None:

@@ -1,10 +1,12 @@
-"""A stack: fits of the same tensor shapes, trained as the rows of one batched tensor program."""
+"""A stack: fits that can share one batched tensor program, as its rows. They may differ in depth: a layer is computed for
+the rows that have it, which come first."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
+from functools import partial
 
 import numpy as np
 import torch
@@ -14,8 +16,8 @@ from hpo.data import Dataset
 from hpo.metrics import METRICS, losses, measure, reported, watched
 from hpo.network import Layout, Mlp
 from hpo.noise import Noise
-from hpo.optimizer import adam_step
-from hpo.regularizers import FAMILY
+from hpo.optimizer import Adam
+from hpo.regularizers import STRENGTHS
 from hpo.regularizers.base import Step
 from hpo.space import Train
 from hpo.trial import Fit
@@ -23,11 +25,12 @@ from hpo.trial import Fit
 
 @dataclass
 class Row:
-    """One fit in training: how far it has come, and its streams of random numbers."""
+    """One fit in training: its network, its streams of random numbers, and how far it has come."""
 
     fit: Fit
-    streams: Mapping[str, np.random.Generator]
-    count: Tensor  # optimizer steps taken, a scalar tensor because the fused kernel wants one
+    network: Mlp
+    order: np.random.Generator
+    streams: Mapping[str, Sequence[np.random.Generator]]  # by regularizer and hidden layer
     epoch: int = 0
     best_epoch: int = 0
     best: float = math.inf  # the followed metric times its sign: lower is better
@@ -38,98 +41,116 @@ class Row:
 class Tensors:
     """All that belongs to rows in tensors, fit axis first, so that rows enter and leave in one place."""
 
-    params: Tensor  # (fit, parameters)
+    params: Tensor  # (fit, parameters of the deepest)
     exp_avg: Tensor
     exp_avg_sq: Tensor
-    buffers: Tensor  # (fit, running statistics)
+    buffers: Tensor  # (fit, running statistics of the deepest)
     best_params: Tensor
     best_buffers: Tensor
+    counts: Tensor  # (fit, 1), optimizer steps
 
     def join(self, other: Tensors) -> Tensors:
-        return Tensors(*(torch.cat((getattr(self, f.name), getattr(other, f.name))) for f in fields(self)))
+        """Both, one below the other; what is narrower is filled up with zeros."""
+        return Tensors(*(_below(getattr(self, f.name), getattr(other, f.name)) for f in fields(self)))
 
     def keep(self, rows: Sequence[int]) -> Tensors:
+        """The given rows, in that order."""
         index = torch.tensor(rows, dtype=torch.long)
         return Tensors(*(getattr(self, f.name)[index] for f in fields(self)))
 
 
-class Stack:
-    """The rows of one network shape and one set of named regularizers."""
+def _below(a: Tensor, b: Tensor) -> Tensor:
+    width = max(a.shape[1], b.shape[1])
+    return torch.cat([torch.nn.functional.pad(t, (0, width - t.shape[1])) for t in (a, b)])
 
-    def __init__(self, network: Mlp, names: Sequence[str], data: Dataset, train: Train) -> None:
-        self.network = network
+
+class Stack:
+    """The rows of networks that are alike but for their depth, with one set of named regularizers."""
+
+    def __init__(self, names: Sequence[str], data: Dataset, train: Train) -> None:
         self.rows: list[Row] = []
         self._names = names
         self._data = data
         self._train = train
         self._metric = METRICS[train.metric]
         self._watched = watched(data.task, train.metric)
-        self._layout, self._buffer_layout = Layout(network.parameters), Layout(network.buffers)
-        dtype = data.x.dtype
-        no_rows = [torch.empty((0, layout.size), dtype=dtype) for layout in (self._layout, self._buffer_layout)]
-        params, buffers = no_rows
-        self._tensors = Tensors(params, params, params, buffers, params, buffers)
+        nothing = torch.empty((0, 0), dtype=data.x.dtype)
+        counts = torch.empty((0, 1), dtype=torch.float32)
+        self._tensors = Tensors(nothing, nothing, nothing, nothing, nothing, nothing, counts)
 
     # ---- rows enter and leave, between epochs only
 
-    def admit(self, fit: Fit) -> None:
-        uses = ("order", *self._names)
-        self.rows.append(Row(fit, {use: fit.stream(use) for use in uses}, torch.zeros((), dtype=torch.float32)))
-        fresh = self.network.init(fit.stream("init"))
-        dtype = self._data.x.dtype
-        params, buffers = self._layout.pack(fresh, dtype), self._buffer_layout.pack(fresh, dtype)
+    def admit(self, fit: Fit, network: Mlp) -> None:
+        drawing = [name for name in self._names if STRENGTHS[name].draws]
+        streams = {name: [fit.stream(f"{name}/{site}") for site in range(network.depth)] for name in drawing}
+        fresh, dtype = network.init(fit.stream("init")), self._data.x.dtype
+        params, buffers = (Layout(part).pack(fresh, dtype) for part in (network.parameters, network.buffers))
         zeros = torch.zeros_like(params)
-        self._set(self._tensors.join(Tensors(params, zeros, zeros, buffers, params, buffers)))
+        entering = Tensors(params, zeros, zeros, buffers, params, buffers, torch.zeros((1, 1), dtype=torch.float32))
+        rows = [*self.rows, Row(fit, network, fit.stream("order"), streams)]
+        order = sorted(range(len(rows)), key=lambda i: -rows[i].network.depth)
+        self._set([rows[i] for i in order], self._tensors.join(entering).keep(order))
 
     def release(self, fits: Sequence[Fit]) -> tuple[dict[str, Tensor], list[int], dict[str, Tensor], dict[str, Tensor]]:
-        """Frees the rows of `fits`; returns their best weights by name (fits, …), best epochs, and every reported
-        metric (fits,) on training and validation rows."""
+        """Frees the rows of `fits`, all of one depth; returns their best weights by name (fits, …), best epochs, and every
+        reported metric (fits,) on training and validation rows."""
         chosen = [i for i, row in enumerate(self.rows) if row.fit in fits]
-        left = self._tensors.keep(chosen)
-        weights = self._layout.views(left.best_params) | self._buffer_layout.views(left.best_buffers)
+        network, left = self.rows[chosen[0]].network, self._tensors.keep(chosen)
+        weights: dict[str, Tensor] = {}
+        for part, flat in ((network.parameters, left.best_params), (network.buffers, left.best_buffers)):
+            layout = Layout(part)
+            weights |= layout.views(flat[:, : layout.size], [network.depth] * len(chosen))
         epochs = [self.rows[i].best_epoch for i in chosen]
         names = reported(self._data.task, self._train.metric)
-        parts = [
-            self._measure(names, weights, torch.stack([getattr(self.rows[i].fit, part) for i in chosen]))
-            for part in ("train", "valid")
-        ]
+        indices = (torch.stack([getattr(self.rows[i].fit, part) for i in chosen]) for part in ("train", "valid"))
+        train, valid = (self._measure(names, network, weights, index) for index in indices)
         staying = [i for i in range(len(self.rows)) if i not in chosen]
-        self.rows = [self.rows[i] for i in staying]
-        self._set(self._tensors.keep(staying))
-        return weights, epochs, parts[0], parts[1]
+        self._set([self.rows[i] for i in staying], self._tensors.keep(staying))
+        return weights, epochs, train, valid
 
-    def _set(self, tensors: Tensors) -> None:
-        """Everything that is derived from which rows there are."""
-        self._tensors = tensors
+    def _set(self, rows: list[Row], tensors: Tensors) -> None:
+        """Takes rows, the deepest first, and derives from them all that depends on which rows there are."""
+        self.rows = rows
+        self._tensors = t = tensors
+        if not rows:
+            return
+        depths = [row.network.depth for row in rows]
+        self._network = network = replace(rows[0].network, depth=max(depths))
+        layout, dtype = Layout(network.parameters), t.params.dtype
         # Each view is a leaf of its own: autograd through slices of one buffer would zero-fill all of it per slice.
-        views = self._layout.views(tensors.params)
+        views = layout.views(t.params[:, : layout.size], depths)
         self._leaves = {name: view.detach().requires_grad_() for name, view in views.items()}
-        self._buffers = self._buffer_layout.views(tensors.buffers)
-        self._grads = torch.empty_like(tensors.params)
-        self._grad_views = list(self._layout.views(self._grads).values())
-        params = [row.fit.trial.params for row in self.rows]
-        dtype = tensors.params.dtype
-        self._strengths = {name: torch.tensor([p[name] for p in params], dtype=dtype) for name in self._names}
-        if self.rows:
-            self._train_index = torch.stack([row.fit.train for row in self.rows])
-            # Training loss is taken without noise, on as many training rows as there are validation rows.
-            sample = [row.fit.train[: len(row.fit.valid)] for row in self.rows]
-            self._sample_index = torch.stack(sample)
-            self._valid_index = torch.stack([row.fit.valid for row in self.rows])
+        self._buffers = Layout(network.buffers).views(t.buffers[:, : Layout(network.buffers).size], depths)
+        grads = torch.zeros_like(t.params)
+        self._grads = list(layout.views(grads[:, : layout.size], depths).values())
+        sizes = [Layout(row.network.parameters).size for row in rows]
+        self._adam = Adam(t.params, grads, t.exp_avg, t.exp_avg_sq, t.counts[:, 0], sizes)
+        strengths = {n: torch.tensor([row.fit.trial.params[n] for row in rows], dtype=dtype) for n in self._names}
+        having = [sum(depth > site for depth in depths) for site in range(max(depths))]
+        self._strengths = strengths
+        self._strengths_at = [{name: s[:n] for name, s in strengths.items()} for n in having]
+        self._train_index = torch.stack([row.fit.train for row in rows])
+        # Training loss is taken without noise, on as many training rows as there are validation rows.
+        self._sample_index = torch.stack([row.fit.train[: len(row.fit.valid)] for row in rows])
+        self._valid_index = torch.stack([row.fit.valid for row in rows])
 
     # ---- training
 
     def train_epoch(self) -> dict[str, np.ndarray]:
         """One epoch of every row; returns what is watched, each (fit,), and moves best weights and patience on."""
+        dtype = self._data.x.dtype
         lr = [self._scheduled(row) for row in self.rows]
-        order = Noise([row.streams["order"] for row in self.rows], self._data.x.dtype)
         noise = {
-            name: Noise([row.streams[name] for row in self.rows], self._data.x.dtype) for name in self._names
+            name: [
+                Noise([row.streams[name][site] for row in self.rows if row.network.depth > site], dtype)
+                for site in range(self._network.depth)
+            ]
+            for name in self._names
+            if STRENGTHS[name].draws
         }
-        index = self._train_index.gather(1, order.permutation(self._train_index.shape[1]))
-        step = Step(
-            self.network.parameters, self._leaves, torch.tensor(lr, dtype=self._data.x.dtype), noise, training=True
-        )
+        order = Noise([row.order for row in self.rows], dtype).permutation(self._train_index.shape[1])
+        index = self._train_index.gather(1, order)
+        step = Step(self._network.parameters, self._leaves, torch.tensor(lr, dtype=dtype), noise, training=True)
         for batch in torch.split(index, self._train.batch_size, dim=1):
             self._step(step, batch, lr)
         values = self._evaluate()
@@ -140,26 +161,23 @@ class Stack:
 
     def _step(self, step: Step, batch: Tensor, lr: Sequence[float]) -> None:
         x, y, weight = self._data.rows(batch)
-        logits = self._forward(self._leaves, self._buffers, x, step)
+        hidden = partial(self._hidden, step)
+        logits = self._network.forward(self._leaves, self._buffers, x, hidden=hidden, training=step.training)
         # Summed, not averaged: a gradient must not depend on how many rows share the program.
         total = losses(self._data.task, logits, y, weight).sum()
         grads = torch.autograd.grad(total, list(self._leaves.values()))
         with torch.no_grad():
-            torch._foreach_copy_(self._grad_views, list(grads))
+            torch._foreach_copy_(self._grads, list(grads))
             for name in self._names:
-                FAMILY[name].before_step(self._strengths[name], step)
-            t = self._tensors
-            adam_step(t.params, self._grads, t.exp_avg, t.exp_avg_sq, [row.count for row in self.rows], lr)
+                STRENGTHS[name].before_step(self._strengths[name], step)
+            self._adam.step(lr)
             for name in self._names:
-                FAMILY[name].after_step(self._strengths[name], step)
+                STRENGTHS[name].after_step(self._strengths[name], step)
 
-    def _forward(self, params: Mapping[str, Tensor], buffers: Mapping[str, Tensor], x: Tensor, step: Step) -> Tensor:
-        def hidden(h: Tensor, h_in: Tensor, site: int) -> Tensor:
-            for name in self._names:
-                h = FAMILY[name].hidden(self._strengths[name], step, h, h_in, site)
-            return h
-
-        return self.network.forward(params, buffers, x, hidden=hidden, training=step.training)
+    def _hidden(self, step: Step, h: Tensor, h_in: Tensor, site: int) -> Tensor:
+        for name in self._names:
+            h = STRENGTHS[name].hidden(self._strengths_at[site][name], step, h, h_in, site)
+        return h
 
     def _scheduled(self, row: Row) -> float:
         """The learning rate of a row's coming epoch: constant, or cosine as torch's CosineAnnealingLR over all epochs."""
@@ -171,17 +189,18 @@ class Stack:
     # ---- judging
 
     def _evaluate(self) -> dict[str, np.ndarray]:
-        weights = self._layout.views(self._tensors.params) | self._buffers
-        train = self._measure(("loss",), weights, self._sample_index)
-        valid = self._measure(self._watched, weights, self._valid_index)
+        weights = {name: leaf.detach() for name, leaf in self._leaves.items()} | self._buffers
+        train = self._measure(("loss",), self._network, weights, self._sample_index)
+        valid = self._measure(self._watched, self._network, weights, self._valid_index)
         values = {"train_loss": train["loss"]} | {f"valid_{name}": value for name, value in valid.items()}
         return {name: value.double().numpy() for name, value in values.items()}
 
-    def _measure(self, names: Sequence[str], weights: Mapping[str, Tensor], index: Tensor) -> dict[str, Tensor]:
+    def _measure(
+        self, names: Sequence[str], network: Mlp, weights: Mapping[str, Tensor], index: Tensor
+    ) -> dict[str, Tensor]:
         """Metrics of weights (fits, …) on the data rows `index` (fits, n), without noise; each (fits,)."""
         x, y, weight = self._data.rows(index)
-        logits = self.network.predict(weights, x)
-        return measure(names, self._data.task, logits, y, weight, self._data.target_scale)
+        return measure(names, self._data.task, network.predict(weights, x), y, weight, self._data.target_scale)
 
     def _judge(self, i: int, row: Row, value: float) -> None:
         """Keeps the weights of the best epoch so far, and stops the row at its last epoch or when patience ends."""

@@ -8,7 +8,11 @@ from pathlib import Path
 import yaml
 
 from hpo import table
+from hpo.document import Dumper
+from hpo.errors import cut
 from hpo.space import Data
+
+_NO_DROP = "  # drop: [column]                # columns to leave out\n"
 
 _TEXT = """\
 # A search space for {name}: {rows:,} rows, {columns} columns, {what}.
@@ -19,8 +23,7 @@ data:
   source: {source}
   target: {target}
   # task: {task}                  # inferred from the target; write the other one to overrule
-  # drop: [column]                # columns to leave out
-  # categorical: [column]         # numbers that are names, such as a postal code
+{drop}  # categorical: [column]         # numbers that are names, such as a postal code
 {weight}  split: {{test: 0.2, valid: 0.2, seed: 0}}   # shares of all rows; the test part is touched once, at the end
 
 network: {{kind: mlp, width: {width}, activation: relu, batch_norm: false}}
@@ -42,21 +45,24 @@ seed: 0
 
 def space_text(path: Path, target: str, folder: Path) -> str:
     """A commented space for the table at `path`, to be written into `folder`. Raises InputError if it cannot be used."""
-    found = table.load(Data(source=str(path.resolve()), target=target), Path())
+    table.check_file(path)
+    found, dropped = _usable(path, target)
     rows = len(found.target)
     small, large = rows < 2_000, rows > 20_000
     skewed = found.task == "classification" and found.target.value_counts(normalize=True).max() > 0.7
     kinds = f"{found.target.nunique()} classes" if found.task == "classification" else "regression"
     weight = "  class_weight: balanced        # one class holds more than 70 % of the rows\n" if skewed else ""
+    drop = f"  drop: {_scalar(dropped)}   # nothing can be learned from these columns\n" if dropped else _NO_DROP
     return _TEXT.format(
-        name=path.name,
+        name=cut(path.name),
         rows=rows,
         columns=len(found.features.columns),
-        what=f"predicting {target} ({kinds})",
-        study="".join(c if (c.isalnum() and c.isascii()) or c in "._-" else "-" for c in path.stem)[:100],
-        source=_quoted(os.path.relpath(path, folder)),
-        target=_quoted(target),
+        what=f"predicting {cut(target)} ({kinds})",
+        study=_scalar(_study(path.stem)),
+        source=_scalar(os.path.relpath(path, folder)),
+        target=_scalar(target),
         task=found.task,
+        drop=drop,
         weight=weight,
         width=64 if small else 128,
         lr="1.0e-1" if small else "3.0e-2",
@@ -69,6 +75,22 @@ def space_text(path: Path, target: str, folder: Path) -> str:
     )
 
 
-def _quoted(text: str) -> str:
-    """Text as a YAML scalar."""
-    return yaml.safe_dump(text, allow_unicode=True, width=10_000).removesuffix("...\n").strip()
+def _usable(path: Path, target: str) -> tuple[table.Table, list[str]]:
+    """The table without the columns from which nothing can be learned, and these columns."""
+    dropped: list[str] = []
+    while True:
+        try:
+            return table.load(Data(source=str(path.resolve()), target=target, drop=dropped), Path()), dropped
+        except table.ColumnError as error:
+            dropped = [*dropped, error.column]
+
+
+def _study(stem: str) -> str:
+    name = "".join(c if (c.isalnum() and c.isascii()) or c in "._-" else "-" for c in stem)[:100]
+    return name if name.strip(".") else "study"
+
+
+def _scalar(value: str | list[str]) -> str:
+    """Text, or a list of it, on one line of YAML."""
+    written = yaml.dump(value, Dumper=Dumper, allow_unicode=True, width=float("inf"), default_flow_style=True)
+    return str(written).removesuffix("...\n").strip()

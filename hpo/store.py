@@ -12,10 +12,12 @@ import fcntl
 import json
 import os
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 from hpo.errors import InputError, StoreError, did_you_mean
 
@@ -54,13 +56,13 @@ class Place:
 
     def running(self) -> bool:
         """Whether a process is searching it now."""
-        if not self.folder.is_dir():
+        try:
+            with (self.folder / "lock").open("rb") as file:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        except FileNotFoundError:
             return False
-        with (self.folder / "lock").open("a") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                return True
         return False
 
     @contextmanager
@@ -72,16 +74,26 @@ class Place:
         except OSError as error:
             raise InputError(f"--store: {self.root} cannot be written ({error.strerror}); name another folder.") from error
         with file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
+            if not _taken(file):
                 raise InputError(
                     f"The study {self.name} is being searched by another process; wait for it, or set study to another name."
-                ) from error
+                )
             yield
 
     def remove(self) -> None:
         shutil.rmtree(self.folder)
+
+
+def _taken(file: IO[str]) -> bool:
+    """Whether the lock could be had; tried for a moment, because `running` has it for an instant."""
+    for _ in range(10):
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            time.sleep(0.01)
+        else:
+            return True
+    return False
 
 
 def studies(root: Path) -> list[Place]:

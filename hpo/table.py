@@ -1,11 +1,13 @@
-"""A table as it came: loaded from a file or scikit-learn, its target apart, its columns sorted into numbers and categories.
+"""A table as it came: from a file or scikit-learn, its target apart, its columns sorted into numbers and categories.
 
 Everything that cannot be trained on is refused here, in a sentence.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import stat
+import warnings
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,16 +15,34 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from hpo.document import said
 from hpo.errors import InputError, cut
 from hpo.metrics import Task
 from hpo.space import DATASETS, Data
 
 _MAX_CLASSES = 20  # a numeric target with more distinct values is regression
+_LARGEST = 1e100  # what can be squared and summed
+# What pandas calls the values of a column that is neither numbers nor text, and what a person calls them.
+_STRANGE = {
+    **dict.fromkeys(("datetime64", "datetime", "date"), "dates"),
+    **dict.fromkeys(("time", "timedelta64", "timedelta", "period", "interval"), "times"),
+    **dict.fromkeys(("mixed", "mixed-integer"), "lists or objects"),
+    "bytes": "bytes",
+    "complex": "complex numbers",
+}
+
+
+class ColumnError(InputError):
+    """A column that nothing can be learned from, so that it must be dropped."""
+
+    def __init__(self, name: str, column: str, why: str, otherwise: str = "") -> None:
+        super().__init__(f"{name}: the column {cut(column)} {why}; add it to data.drop{otherwise}.")
+        self.column = column
 
 
 @dataclass(frozen=True)
 class Table:
-    """Rows with a target. `features` holds float columns (`numeric`) and text columns (`categorical`, missing as "")."""
+    """Rows with a target. `features` holds float columns (`numeric`) and text columns (`categorical`; missing is "")."""
 
     name: str
     features: pd.DataFrame
@@ -38,83 +58,121 @@ class Table:
 
 def load(data: Data, base: Path) -> Table:
     """The table that `data` describes; a relative path starts at `base`. Raises InputError in one sentence."""
-    name, frame, target_name, image = _read(data, base)
-    if target_name not in frame.columns:
-        columns = cut(", ".join(map(str, frame.columns)), 300)
-        raise InputError(f"data.target: {name} has no column {cut(target_name)}; set data.target to one of: {columns}.")
+    name, frame = _read(data, base)
+    if data.target not in frame.columns:
+        raise InputError(f"data.target: {name} has no column {said(data.target)}. It has: {_listed(frame.columns)}.")
     if frame.empty:
         raise InputError(f"{name} has a header and no rows: there is nothing to learn from.")
-    notes = []
-    known = frame[target_name].notna()
-    if not known.all():
-        notes.append(f"{int((~known).sum()):,} rows without a target were left out.")
-        frame = frame[known].reset_index(drop=True)
+    known = frame[data.target].notna()
+    frame = frame[known]  # its index still counts the rows of the file, for sentences
     if frame.empty:
-        raise InputError(f"{name}: every row lacks its target {target_name}: there is nothing to learn from.")
-    target = frame.pop(target_name)
+        raise InputError(f"{name}: every row lacks its target {cut(data.target)}: there is nothing to learn from.")
+    target = frame.pop(data.target)
     frame = frame.drop(columns=_named(data.drop, "drop", frame, name))
     if not len(frame.columns):
-        raise InputError(f"{name} has no column left to learn from besides the target {target_name}.")
+        raise InputError(f"{name} has no column left to learn from besides the target {cut(data.target)}.")
     categorical = _categorical(data, frame, name)
-    features = _clean(frame, categorical, name)
+    features = _clean(frame, categorical, data.categorical, name).reset_index(drop=True)
     task = data.task or _infer(target)
+    checked = _check_target(target, task).reset_index(drop=True)
     return Table(
         name=name,
         features=features,
         numeric=tuple(c for c in features.columns if c not in categorical),
         categorical=tuple(c for c in features.columns if c in categorical),
-        image=image,
-        target=_check_target(target, target_name, task),
-        target_name=target_name,
+        image=data.source == "sklearn:digits" and data.target == "target" and not categorical,
+        target=checked,
+        target_name=data.target,
         task=task,
-        fingerprint=_fingerprint(features, target),
-        notes=tuple(notes),
+        fingerprint=_fingerprint(features, checked),
+        notes=() if known.all() else (f"Rows without a target, left out: {(~known).sum():,}.",),
     )
 
 
 def read_file(path: Path, text: tuple[str, ...] = ()) -> pd.DataFrame:
     """A .csv or .parquet as it is; the columns `text` are read as text. Raises InputError in one sentence."""
-    readers: dict[str, Callable[[Path], pd.DataFrame]] = {
-        ".csv": lambda p: pd.read_csv(p, dtype=dict.fromkeys(text, str), low_memory=False),
-        ".parquet": pd.read_parquet,
-    }
-    if path.is_dir():
-        raise InputError(f"{path} is a directory; name a .csv or .parquet file in it.")
-    if path.suffix.lower() not in readers:
-        raise InputError(f"{path} must be a .csv or .parquet file.")
-    if not path.is_file():
-        raise InputError(f"{path} does not exist; a relative path starts at the folder of the space file.")
+    check_file(path)
+    shown = cut(str(path), 300)
     try:
-        frame = readers[path.suffix.lower()](path)
-    except (ValueError, OSError) as error:  # pandas' own parser, decoding and empty-file errors are ValueErrors
-        raise InputError(f"{path} cannot be read: {cut(str(error).strip() or type(error).__name__, 160)}.") from error
+        frame = _read_csv(path, text) if path.suffix.lower() == ".csv" else pd.read_parquet(path)
+    except UnicodeDecodeError as error:
+        byte = error.object[error.start]
+        raise InputError(f"{shown} must be text in UTF-8, but holds the byte {byte:#04x}.") from error
+    except pd.errors.EmptyDataError as error:
+        raise InputError(f"{shown} is empty; it needs a header with the names of its columns, and rows.") from error
+    except pd.errors.ParserWarning as error:
+        raise InputError(f"{shown} cannot be read: its rows hold more values than its header has names.") from error
+    except (ValueError, OSError) as error:  # pandas' and pyarrow's own errors among them
+        reason = str(error).strip().removeprefix("Error tokenizing data. C error: ").rstrip(".")
+        raise InputError(f"{shown} cannot be read: {cut(reason or type(error).__name__, 160)}.") from error
     frame.columns = frame.columns.map(str)
-    return frame
+    _check_once(frame.columns, path)
+    if len(frame.columns) == 1 and {";", "\t"} & {*frame.columns[0]}:
+        raise InputError(f"{shown} must be separated by commas, but its header is {cut(frame.columns[0])}.")
+    for column in (c for c in frame.columns if pd.api.types.is_object_dtype(frame[c])):
+        if pd.api.types.infer_dtype(frame[column], skipna=True) == "decimal":  # what data bases write into .parquet
+            frame[column] = frame[column].astype("float64")
+    return frame.reset_index(drop=True)
+
+
+def check_file(path: Path) -> None:
+    """Raises InputError if `path` is not an existing .csv or .parquet."""
+    shown = cut(str(path), 300)
+    if path.suffix.lower() not in (".csv", ".parquet"):
+        raise InputError(f"{shown} must be a .csv or .parquet file.")
+    try:
+        folder = stat.S_ISDIR(path.stat().st_mode)
+    except (OSError, ValueError) as error:
+        raise InputError(f"{shown} does not exist; name a .csv or .parquet file.") from error
+    if folder:
+        raise InputError(f"{shown} is a directory; name a .csv or .parquet file in it.")
 
 
 def as_text(column: pd.Series) -> pd.Series:
-    """A categorical column as text, missing as "": whole numbers are written as such also where some are missing."""
-    if pd.api.types.is_float_dtype(column) and (column.dropna() % 1 == 0).all():
-        column = column.astype("Int64")
-    return column.astype(object).where(column.notna(), "").map(str)
+    """A categorical column as text, missing as "". A code is the same with and without the `.0` that pandas adds where
+    some are missing."""
+    text = column.astype(object).where(column.notna(), "").map(str)
+    return text.str.replace(r"^(-?\d+)\.0+$", r"\1", regex=True).astype(object)
 
 
-def _read(data: Data, base: Path) -> tuple[str, pd.DataFrame, str, bool]:
-    """(name, frame with target, the target's name, whether it is an image)."""
+def _read_csv(path: Path, text: tuple[str, ...]) -> pd.DataFrame:
+    # pandas renames the second of two columns of one name, and takes the first column of rows that are too long for an
+    # index: both would train on something else than the file says.
+    header = pd.read_csv(path, header=None, nrows=1, dtype=str, index_col=False).iloc[0].dropna()
+    _check_once(pd.Index(header), path)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", pd.errors.ParserWarning)
+        return pd.read_csv(path, dtype=dict.fromkeys(text, str), index_col=False, low_memory=False)
+
+
+def _check_once(columns: pd.Index, path: Path) -> None:
+    for column in columns[columns.duplicated()]:
+        raise InputError(f"{cut(str(path), 300)}: the column {cut(column)} occurs twice; rename or remove one of them.")
+
+
+def _read(data: Data, base: Path) -> tuple[str, pd.DataFrame]:
+    """(name, frame with target)."""
     kind, _, dataset = data.source.partition(":")
     if kind == "sklearn":
         import sklearn.datasets
 
         bunch: Any = getattr(sklearn.datasets, DATASETS[dataset])(as_frame=True)
-        return dataset, bunch.frame, "target", dataset == "digits"
+        return dataset, bunch.frame
     path = base / data.source
-    return path.stem, read_file(path, tuple(data.categorical)), data.target, False
+    try:
+        return path.stem, read_file(path, tuple(data.categorical))
+    except InputError as error:
+        raise InputError(f"data.source: {error}") from error
+
+
+def _listed(columns: Iterable[str]) -> str:
+    return cut(", ".join(columns), 300)
 
 
 def _named(columns: list[str], key: str, frame: pd.DataFrame, name: str) -> list[str]:
     for column in columns:
         if column not in frame.columns:
-            known = cut(", ".join(frame.columns), 300)
+            known = _listed(frame.columns)
             raise InputError(f"data.{key}: {name} has no column {cut(column)} besides the target. It has: {known}.")
     return columns
 
@@ -124,10 +182,7 @@ def _categorical(data: Data, frame: pd.DataFrame, name: str) -> set[str]:
     named = set(_named(data.categorical, "categorical", frame, name))
     numeric = set(_named(data.numeric, "numeric", frame, name))
     if both := sorted(named & numeric):
-        raise InputError(f"data.numeric: the column {both[0]} is also in data.categorical; name it in one of them.")
-    for column in frame.columns:
-        if pd.api.types.is_datetime64_any_dtype(frame[column]) and column not in named:
-            raise InputError(f"{name}: the column {column} holds dates; add it to data.drop or turn it into numbers.")
+        raise InputError(f"data.numeric: the column {cut(both[0])} is also in data.categorical; name it in one of them.")
     text = {c for c in frame.columns if not pd.api.types.is_numeric_dtype(frame[c]) or _is_bool(frame[c])}
     return (text | named) - numeric
 
@@ -136,12 +191,20 @@ def _is_bool(column: pd.Series) -> bool:
     return bool(pd.api.types.is_bool_dtype(column))
 
 
-def _clean(frame: pd.DataFrame, categorical: set[str], name: str) -> pd.DataFrame:
+def _strange(column: pd.Series) -> str | None:
+    """What a column holds, if that is neither numbers nor text nor truth values."""
+    return _STRANGE.get(pd.api.types.infer_dtype(column, skipna=True))
+
+
+def _clean(frame: pd.DataFrame, categorical: set[str], named: list[str], name: str) -> pd.DataFrame:
+    """Columns of float64 and of text; those that are `named` categories are so whatever they hold."""
     columns = {}
     for column in frame.columns:
         values = frame[column]
         if values.isna().all():
-            raise InputError(f"{name}: the column {column} has no value in any row; add it to data.drop.")
+            raise ColumnError(name, column, "has no value in any row")
+        if (strange := _strange(values)) and column not in named:
+            raise ColumnError(name, column, f"holds {strange}", ", or turn it into numbers or text")
         columns[column] = _text(values, name) if column in categorical else _number(values, name)
     return pd.DataFrame(columns)
 
@@ -149,31 +212,27 @@ def _clean(frame: pd.DataFrame, categorical: set[str], name: str) -> pd.DataFram
 def _text(values: pd.Series, name: str) -> pd.Series:
     text = as_text(values)
     given = text[text != ""]
-    if len(given) > _MAX_CLASSES and given.is_unique and not pd.api.types.is_numeric_dtype(values):
-        raise InputError(
-            f"{name}: the column {values.name} is text and no value occurs twice, so nothing can be learned from it; "
-            f"add it to data.drop."
-        )
+    if len(given) > 1 and given.is_unique:
+        raise ColumnError(name, str(values.name), "holds no value twice, so nothing is learned from it")
     return text
 
 
 def _number(values: pd.Series, name: str) -> pd.Series:
     numbers = pd.to_numeric(values, errors="coerce").astype("float64")
-    broken = numbers.isna() & values.notna()
-    if broken.any():
-        row = int(np.flatnonzero(broken)[0])
+    what = f"{name}: the column {cut(values.name)}"
+    for row in numbers.index[numbers.isna() & values.notna()]:
         raise InputError(
-            f"{name}: the column {values.name} is in data.numeric, but row {row + 1} holds {cut(values.iloc[row])}; "
+            f"{what} is in data.numeric, but row {row + 1} holds {cut(values[row])}; "
             f"mend the row or take the column out of data.numeric."
         )
-    _check_finite(numbers, f"{name}: the column {values.name}")
+    _check_finite(numbers, what)
     return numbers
 
 
 def _check_finite(numbers: pd.Series, what: str) -> None:
-    infinite = np.isinf(numbers.to_numpy(dtype="float64", na_value=np.nan))
-    if infinite.any():
-        raise InputError(f"{what} is infinite in row {int(np.flatnonzero(infinite)[0]) + 1}; mend or remove that row.")
+    for row in numbers.index[numbers.abs() > _LARGEST]:
+        found = "infinite" if np.isinf(numbers[row]) else f"{numbers[row]:.3g}, beyond {_LARGEST:g},"
+        raise InputError(f"{what} is {found} in row {row + 1}; mend or remove that row.")
 
 
 def _infer(target: pd.Series) -> Task:
@@ -181,24 +240,37 @@ def _infer(target: pd.Series) -> Task:
     return "regression" if numeric and target.nunique() > _MAX_CLASSES else "classification"
 
 
-def _check_target(target: pd.Series, name: str, task: Task) -> pd.Series:
+def _check_target(target: pd.Series, task: Task) -> pd.Series:
+    """The target as float64, or as plain class labels."""
+    name, first = f"the target {cut(target.name)}", cut(_plain(target.iloc[0]))
+    if pd.api.types.is_numeric_dtype(target):
+        _check_finite(target.astype("float64"), f"data.target: {name}")
     if task == "regression":
         if not pd.api.types.is_numeric_dtype(target) or _is_bool(target):
-            raise InputError(f"data.task: regression needs a numeric target, but {name} holds {cut(target.iloc[0])}.")
-        _check_finite(target, f"The target {name}")
+            raise InputError(f"data.task: regression needs a numeric target, but {name} holds {first}.")
         if target.nunique() < 2:
-            raise InputError(f"The target {name} is {target.iloc[0]} in every row: there is nothing to learn.")
+            raise InputError(f"data.target: {name} is {first} in every row: there is nothing to learn.")
         return target.astype("float64")
-    counts = target.value_counts()
+    labels = target.astype(object).infer_objects()
+    if strange := _strange(labels):
+        raise InputError(f"data.target: {name} holds {strange}; turn it into numbers or text.")
+    if pd.api.types.is_float_dtype(labels) and (labels % 1 == 0).all():  # whole numbers, some of which were missing
+        labels = labels.astype("int64")
+    counts = labels.value_counts()
     if len(counts) < 2:
-        raise InputError(f"The target {name} has one class only, {cut(target.iloc[0])}: there is nothing to learn.")
+        raise InputError(f"data.target: {name} has one class only, {first}: there is nothing to learn.")
     if counts.min() < 2:
         hint = "; if it is a number to predict, set data.task to regression" if len(counts) > _MAX_CLASSES else ""
         raise InputError(
-            f"The class {cut(counts.idxmin())} of the target {name} has a single row, so it cannot be both learned and "
-            f"checked; add rows of it or remove that row{hint}."
+            f"data.target: the class {cut(_plain(counts.idxmin()))} of {name} has a single row, so it cannot be both "
+            f"learned and checked; add rows of it or remove that row{hint}."
         )
-    return target
+    return labels
+
+
+def _plain(value: Any) -> Any:
+    """A number of numpy's as Python's."""
+    return value.item() if isinstance(value, np.generic) else value
 
 
 def _fingerprint(features: pd.DataFrame, target: pd.Series) -> str:

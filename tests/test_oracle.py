@@ -15,15 +15,14 @@ from tests.training import dataset, trained, trial
 class Mask(torch.nn.Module):
     """Dropout by masks drawn from a fit's own stream."""
 
-    def __init__(self, p, noise):
+    def __init__(self, p, noise, site):
         super().__init__()
-        self.p, self.noise = p, noise
+        self.p, self.noise, self.site = p, noise, site
 
     def forward(self, h):
         if not self.training:
             return h
-        keep = torch.tensor([1 - self.p], dtype=h.dtype)
-        return h * self.noise["dropout"].bernoulli(keep, tuple(h.shape))[0] / (1 - self.p)
+        return h * self.noise[self.site].dropout(torch.tensor([self.p], dtype=h.dtype), tuple(h.shape))[0]
 
 
 def plain(data, of, train, epochs, width=8, activation="relu", batch_norm=False):
@@ -34,8 +33,9 @@ def plain(data, of, train, epochs, width=8, activation="relu", batch_norm=False)
     mlp = Mlp(data.n_inputs, data.n_outputs, int(of.params["depth"]), width, activation, batch_norm)
     noise = {}
     dropout = of.params.get("dropout", 0.0)
+    sites = iter(range(mlp.depth))
     modules = [
-        Mask(dropout, noise) if name == "Dropout" else getattr(torch.nn, name)(*arguments)
+        Mask(dropout, noise, next(sites)) if name == "Dropout" else getattr(torch.nn, name)(*arguments)
         for name, *arguments in mlp.layers(dropout)
     ]
     net = torch.nn.Sequential(*modules).double()
@@ -43,10 +43,10 @@ def plain(data, of, train, epochs, width=8, activation="relu", batch_norm=False)
     lr, l1 = of.params["learning_rate"], of.params.get("l1", 0.0)
     optimizer = torch.optim.AdamW(net.parameters(), lr=lr, weight_decay=of.params.get("weight_decay", 0.0))
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=train.epochs)
-    order, drops = fit.stream("order"), fit.stream("dropout")
+    order, drops = fit.stream("order"), [fit.stream(f"dropout/{i}") for i in range(mlp.depth)]
     curve = []
     for _ in range(epochs):
-        noise["dropout"] = Noise([drops], torch.float64)
+        noise |= {site: Noise([stream], torch.float64) for site, stream in enumerate(drops)}
         net.train()
         for batch in torch.split(fold.train[torch.from_numpy(order.permutation(len(fold.train)))], train.batch_size):
             optimizer.zero_grad()

@@ -13,16 +13,17 @@ from tests.training import dataset, population, run, same, trained, trial
 EVERYTHING = {"weight_decay": 0.1, "l1": 1e-3, "dropout": 0.3, "learning_rate": 1e-3}
 
 
-@pytest.mark.parametrize("width", [16, 64])
 @pytest.mark.parametrize("batch_norm", [False, True])
-def test_float32_rows_are_bit_equal_at_any_number_of_rows(width, batch_norm):
+@pytest.mark.parametrize(("source", "width"), [("digits", 16), ("digits", 64), ("wine", 7), ("iris", 33), ("diabetes", 50)])
+def test_float32_rows_are_bit_equal_at_any_number_of_rows(source, width, batch_norm):
     """So that the score of an exported configuration, trained alone, is the score of the search."""
-    data = prepare(Data(source="sklearn:digits"), Path())
+    data = prepare(Data(source=f"sklearn:{source}"), Path())
     train = Train(epochs=2, batch_size=64, patience=2)
-    alone = trained(data, [trial("0", **EVERYTHING)], train, 2, width=width, batch_norm=batch_norm)["0"]
-    for rows in (2, 3, 17):
-        trials = [trial(str(i), **EVERYTHING) for i in range(rows)]
-        assert same(alone, trained(data, trials, train, 2, width=width, batch_norm=batch_norm)["0"])
+    trials = [trial(str(i), depth=1 + i % 3, **EVERYTHING) for i in range(17)]
+    together = {n: trained(data, trials[:n], train, 2, width=width, batch_norm=batch_norm) for n in (2, 3, 17)}
+    for i, rows in ((0, 2), (1, 2), (2, 3), (1, 17), (15, 17), (16, 17)):
+        alone = trained(data, [trials[i]], train, 2, width=width, batch_norm=batch_norm)[str(i)]
+        assert same(alone, together[rows][str(i)])
 
 
 def test_a_fit_depends_on_its_seed_and_not_on_its_label():

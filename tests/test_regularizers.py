@@ -126,7 +126,7 @@ def test_l1_leaves_true_zeros_in_a_trained_network():
 
 def test_dropout_zeroes_the_stated_share_and_scales_the_rest():
     fits = [Fit(trial(str(i)), 0, torch.arange(1), torch.arange(1)) for i in range(3)]
-    noise = {"dropout": Noise([fit.stream("dropout") for fit in fits], torch.float64)}
+    noise = {"dropout": [Noise([fit.stream("dropout/0") for fit in fits], torch.float64)]}
     rates = torch.tensor([0.0, 0.25, 0.8], dtype=torch.float64)
     h = torch.ones(3, 100, 100, dtype=torch.float64)
     out = STRENGTHS["dropout"].hidden(rates, Step((), {}, rates, noise, training=True), h, h, 0)
@@ -135,8 +135,10 @@ def test_dropout_zeroes_the_stated_share_and_scales_the_rest():
     assert torch.allclose(out.max(-1).values.max(-1).values, 1 / (1 - rates))
 
 
-def test_depth_decides_the_stack():
-    pop = population(dataset())
-    for i, depth in enumerate((1, 2, 2, 3)):
-        pop.admit(trial(str(i), depth=depth))
-    assert sorted(len(stack.rows) for stack in pop._stacks.values()) == [1, 1, 2]
+@pytest.mark.parametrize("depths", [(1, 2, 3), (3, 1, 2), (2, 2, 1)])
+def test_rows_of_different_depth_share_a_stack_and_do_not_feel_it(depths):
+    params = {"dropout": 0.3, "weight_decay": 0.5, "l1": 0.1}
+    trials = [trial(str(i), depth=depth, **params) for i, depth in enumerate(depths)]
+    together = trained(dataset(), trials, batch_norm=True)
+    for alone in trials:
+        assert same(together[alone.label], trained(dataset(), [alone], batch_norm=True)[alone.label])

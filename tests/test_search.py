@@ -1,8 +1,6 @@
 """A whole search through the real command line, on real data: what is printed, stored, continued, refused, exported."""
 
-import csv
 import json
-import shutil
 import time
 from pathlib import Path
 from types import SimpleNamespace
@@ -18,12 +16,10 @@ from sklearn.model_selection import train_test_split
 
 from hpo import space_file
 from hpo.store import Place
-from tests.conftest import TINY, here, hpo, launched, outcomes, wait_for, write_space
+from tests.conftest import PATIENCE, TINY, here, hpo, launched, outcomes, wait_for, write_space
 from tests.tables import loans
 
-PROMISED = {
-    "study", "trials", "selected", "valid", "test", "baselines", "seconds", "startup_seconds", "epochs_trained", "run_id",
-}  # fmt: skip
+PROMISED = set("study trials selected valid test baselines seconds startup_seconds epochs_trained run_id".split())
 
 
 @pytest.fixture(scope="module")
@@ -42,12 +38,20 @@ def diabetes(new_store):
     store = new_store()
     parts = {"study": "diabetes", "data": {"source": "sklearn:diabetes"}, "train": {"epochs": 20, "batch_size": 32}}
     space = write_space(store, **parts, budget={"trials": 4})
-    ran = hpo("search", "--space", space, "--store", store, "--quiet")
-    assert ran.returncode == 0, ran.stderr
+    ran = here("search", "--space", space, "--store", store, "--quiet")
+    assert ran.exit_code == 0, ran.stderr
     before = outcomes(store, "diabetes")
     write_space(store, **parts, budget={"trials": 6})
     result = json.loads(here("search", "--space", space, "--store", store, "--json").stdout)
     return SimpleNamespace(store=store, ran=ran, before=before, after=outcomes(store, "diabetes"), result=result)
+
+
+@pytest.fixture(scope="module")
+def diverged(new_store):
+    """A search that cannot succeed."""
+    store = new_store()
+    space = write_space(store, search=TINY["search"] | {"learning_rate": 1e30}, budget={"trials": 3})
+    return SimpleNamespace(store=store, ran=here("search", "--space", space, "--store", store, "--quiet"))
 
 
 @pytest.fixture(scope="module")
@@ -131,9 +135,8 @@ def test_regression_is_reported_in_the_targets_own_units(diabetes):
 def test_a_larger_budget_is_a_total_and_leaves_what_was_trained_as_it_was(diabetes):
     assert sum(diabetes.result["trials"].values()) == 6
     assert {label: diabetes.after[label] for label in diabetes.before} == diabetes.before
-    assert sorted(o["trial"]["label"] for o in diabetes.after.values() if o["trial"]["role"] != "ablation") == [
-        *"0123", "defaults", "none",
-    ]  # fmt: skip
+    judged = [o["trial"]["label"] for o in diabetes.after.values() if o["trial"]["role"] != "ablation"]
+    assert sorted(judged) == [*"0123", "defaults", "none"]
 
 
 @pytest.mark.parametrize(
@@ -153,40 +156,39 @@ def test_another_space_under_the_same_name_is_refused_with_what_differs(finished
     assert (finished.store / "studies/tiny/journal.log").read_bytes() == before
 
 
-def test_a_search_ends_with_its_seconds_and_keeps_all_others_out_meanwhile(store):
-    space = write_space(store, train={"epochs": 200, "patience": 200}, budget={"seconds": 2}, pruner="none")
-    with launched("search", "--space", space, "--store", store, "--json") as first:
-        wait_for(lambda: outcomes(store) if Place(store, "tiny").journal.exists() else None)
+def test_a_search_in_which_every_trial_diverges_fails_with_the_cause(diverged):
+    assert diverged.ran.exit_code == 1
+    assert diverged.ran.stderr.startswith("All 3 trials diverged (diverged in epoch 1)")
+    assert diverged.ran.stdout == ""
+
+
+def test_a_deleted_study_leaves_nothing_behind(diverged):
+    assert here("delete", "tiny", "--yes", "--store", diverged.store).exit_code == 0
+    assert here("studies", "--store", diverged.store).stdout == ""
+    assert not list(diverged.store.glob("studies/*")) + list(diverged.store.glob("artifacts/*"))
+    assert experiments(diverged.store) == {"Default"}
+
+
+def test_a_search_ends_with_its_seconds_and_keeps_all_others_out_meanwhile(diverged):
+    """Under the name of the study that was deleted."""
+    store = diverged.store
+    space = write_space(store, train={"epochs": 200, "patience": 200}, budget={"seconds": 1}, pruner="none")
+    with launched("search", "--space", space, "--store", store, "--json", "--quiet") as first:
+        wait_for(Place(store, "tiny").running)
         second = here("search", "--space", space, "--store", store)
         deleting = here("delete", "tiny", "--yes", "--store", store)
+        wait_for(Place(store, "tiny").journal.exists)
         assert "running" in here("studies", "--store", store).stdout
-        out, err = first.communicate(timeout=60)
+        out, err = first.communicate(timeout=PATIENCE)
     for refused in (second, deleting):
         assert refused.exit_code == 2
         assert "is being searched by another process" in refused.stderr
-    assert first.returncode == 0, err
+    assert (first.returncode, err) == (0, "")
     result = json.loads(out)
     assert result["trials"]["pruned"] > 0
     assert all(o["reason"].startswith("the time was up") for o in outcomes(store).values() if o["state"] == "pruned")
-    assert 2 < result["seconds"] < 20
+    assert 1 < result["seconds"] < PATIENCE
     assert json.loads(here("search", "--space", space, "--store", store, "--json").stdout) == result
-
-
-def test_a_search_in_which_every_trial_diverges_fails_with_the_cause_and_its_deleted_name_is_free_again(store):
-    search = {"learning_rate": 1e30, "dropout": {"low": 0.0, "high": 0.5}}
-    space = write_space(store, search=search, budget={"trials": 3})
-    failed = here("search", "--space", space, "--store", store, "--quiet")
-    assert failed.exit_code == 1
-    assert "All 3 trials diverged (diverged in epoch 1)" in failed.stderr
-    assert failed.stdout == ""
-
-    assert here("delete", "tiny", "--yes", "--store", store).exit_code == 0
-    assert here("studies", "--store", store).stdout == ""
-    assert not list(store.glob("studies/*")) + list(store.glob("artifacts/*"))
-    assert experiments(store) == {"Default"}
-
-    again = here("search", "--space", write_space(store, budget={"trials": 3}), "--store", store, "--quiet")
-    assert again.exit_code == 0
     assert experiments(store) == {"Default", "tiny"}
 
 
@@ -198,18 +200,14 @@ def experiments(store: Path) -> set[str]:
     return {experiment.name for experiment in found}
 
 
-def test_studies_lists_each_with_its_scores(finished, diabetes):
-    for store, name, best, test in (
-        (finished.store, "tiny", f"loss {finished.result['valid']['loss']:.4g}",
-         f"accuracy {finished.result['test']['accuracy']:.4g}"),
-        (diabetes.store, "diabetes", f"loss {diabetes.result['valid']['loss']:.4g}",
-         f"r2 {diabetes.result['test']['r2']:.4g}"),
-    ):  # fmt: skip
-        head, line = here("studies", "--store", store).stdout.splitlines()
-        assert head.split() == ["study", "state", "trials", "best", "valid", "selected", "test", "date"]
-        assert line.split()[:3] == [name, "finished", "6"]
-        assert best in line
-        assert test in line
+@pytest.mark.parametrize(("name", "shown"), [("finished", "accuracy"), ("diabetes", "r2")])
+def test_studies_lists_each_with_its_scores(name, shown, request):
+    search = request.getfixturevalue(name)
+    head, line = here("studies", "--store", search.store).stdout.splitlines()
+    assert head.split() == ["study", "state", "trials", "best", "valid", "selected", "test", "date"]
+    assert line.split()[:3] == [search.result["study"], "finished", "6"]
+    assert f"loss {search.result['valid']['loss']:.4g}" in line
+    assert f"{shown} {search.result['test'][shown]:.4g}" in line
 
 
 # ---- what is taken away
@@ -218,7 +216,6 @@ def test_studies_lists_each_with_its_scores(finished, diabetes):
 @pytest.mark.parametrize("form", ["yaml", "json"])
 def test_the_exported_configuration_is_a_sound_space_of_one_point(table, tmp_path, form):
     path = tmp_path / f"best.{form}"
-    shutil.copy(table.best.parent / "loans.csv", tmp_path / "elsewhere.csv")  # not needed: the path leads to the data
     exported = here("export", "--store", table.store, "--study", "loans", "--format", form, "-o", path)
     assert exported.exit_code == 0
     assert here("check", path).exit_code == 0
@@ -239,29 +236,32 @@ def test_searching_the_exported_point_gives_its_score_again(table):
         assert again[part] == pytest.approx(table.result[part], abs=1e-6)
 
 
-def raw_rows(table, part: str) -> tuple[Path, list[str]]:
-    """The rows of the test part as the user's file has them, without the target; and the target of each."""
-    raw = pd.read_csv(table.best.parent / "loans.csv", dtype=str, keep_default_na=False)
-    raw = raw[raw["repaid"] != ""].reset_index(drop=True)
-    _, test = train_test_split(np.arange(len(raw)), test_size=0.2, random_state=0, stratify=raw["repaid"])
-    path = table.best.parent / f"{part}.csv"
-    raw.iloc[test].drop(columns="repaid").to_csv(path, index=False)
-    return path, raw["repaid"].iloc[test].tolist()
+@pytest.fixture(scope="module")
+def raw(table):
+    """The rows of the test part as the user's file spells them."""
+    rows = pd.read_csv(table.best.parent / "loans.csv", dtype=str, keep_default_na=False)
+    rows = rows[rows["repaid"] != ""].reset_index(drop=True)
+    _, test = train_test_split(np.arange(len(rows)), test_size=0.2, random_state=0, stratify=rows["repaid"])
+    return rows.iloc[test]
 
 
-def test_predictions_of_raw_test_rows_have_the_accuracy_of_the_result(table):
-    path, truth = raw_rows(table, "test")
-    output = table.best.parent / "predicted.csv"
-    assert here("predict", path, "--weights", table.weights, "-o", output).exit_code == 0
-    predicted = pd.read_csv(output)
-    assert (predicted["prediction"] == truth).mean() == pytest.approx(table.result["test"]["accuracy"])
-    chances = predicted[["probability_no", "probability_yes"]]
+def predicted(table, rows: pd.DataFrame) -> pd.DataFrame:
+    path, output = table.best.parent / "new.csv", table.best.parent / "predicted.csv"
+    rows.drop(columns="repaid").to_csv(path, index=False)
+    ran = here("predict", path, "--weights", table.weights, "-o", output)
+    assert ran.exit_code == 0, ran.stderr
+    return pd.read_csv(output)
+
+
+def test_predictions_of_raw_test_rows_have_the_accuracy_of_the_result(table, raw):
+    found = predicted(table, raw)
+    assert (found["prediction"].to_numpy() == raw["repaid"]).mean() == pytest.approx(table.result["test"]["accuracy"])
+    chances = found[["probability_no", "probability_yes"]]
     assert chances.sum(axis=1).to_numpy() == pytest.approx(1)
-    assert (chances.idxmax(axis=1) == "probability_" + predicted["prediction"]).all()
+    assert (chances.idxmax(axis=1) == "probability_" + found["prediction"]).all()
 
 
-def test_ten_lines_of_plain_torch_predict_the_same(table):
-    path, _ = raw_rows(table, "plain")
+def test_ten_lines_of_plain_torch_predict_the_same(table, raw):
     layers = json.loads((table.weights / "network.json").read_text())
     net = torch.nn.Sequential(*[getattr(torch.nn, name)(*arguments) for name, *arguments in layers]).eval()
     net.load_state_dict(load_file(table.weights / "weights.safetensors"))
@@ -272,16 +272,32 @@ def test_ten_lines_of_plain_torch_predict_the_same(table):
             return float(row[f["column"]] == f["equals"])
         return (float(row[f["column"]] or f["median"]) - f["mean"]) / f["scale"]
 
-    with path.open() as file:
-        x = torch.tensor([[number(row, f) for f in known["features"]] for row in csv.DictReader(file)])
+    x = torch.tensor([[number(row, f) for f in known["features"]] for row in raw.to_dict("records")])
     with torch.no_grad():
         chances = net(x).softmax(1)
-    predicted = pd.read_csv(path_of(here("predict", path, "--weights", table.weights), path))
-    assert predicted["prediction"].tolist() == [known["classes"][i] for i in chances.argmax(1)]
-    assert predicted["probability_yes"].to_numpy() == pytest.approx(chances[:, 1].numpy(), abs=1e-6)
+    found = predicted(table, raw)
+    assert found["prediction"].tolist() == [known["classes"][i] for i in chances.argmax(1)]
+    assert found["probability_yes"].to_numpy() == pytest.approx(chances[:, 1].numpy(), abs=1e-6)
 
 
-def path_of(result, beside: Path) -> Path:
-    path = beside.with_suffix(".out.csv")
-    path.write_text(result.stdout)
-    return path
+def test_new_rows_may_spell_truth_otherwise_and_hold_unknown_and_missing_values(table, raw):
+    other = raw.assign(member=raw["member"].str.lower(), home="a boat", region="", income="")
+    same = raw.assign(home="a tent", region="", income="")
+    pd.testing.assert_frame_equal(predicted(table, other), predicted(table, same))
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"income": "plenty"}, "the column income must hold numbers"),
+        ({"income": "inf"}, "the column income is infinite in row 1."),
+        ({"income": None}, "lacks the column income; it needs: income, debt_ratio, "),
+    ],
+)
+def test_rows_that_cannot_be_predicted_are_refused_with_the_column(table, raw, tmp_path, change, sentence):
+    rows = raw.assign(**change).dropna(axis=1)
+    rows.to_csv(tmp_path / "new.csv", index=False)
+    refused = here("predict", tmp_path / "new.csv", "--weights", table.weights)
+    assert refused.exit_code == 2
+    assert sentence in refused.stderr
+    assert refused.stdout == ""

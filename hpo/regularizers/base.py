@@ -7,7 +7,7 @@ and the only case is one strength a row: never branch on its value.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
@@ -18,22 +18,26 @@ from hpo.noise import Noise
 
 @dataclass(frozen=True)
 class Parameter:
-    """A tensor of the network: its name, its shape without the fit axis, the index of its layer and its role."""
+    """A tensor of the network: its name, its shape without the fit axis, the depth from which on a network has it, and
+    its role."""
 
     name: str
     shape: tuple[int, ...]
-    layer: int
+    depth: int
     role: Literal["weight", "bias", "norm"]
 
 
 @dataclass(frozen=True)
 class Step:
-    """What a hook may look at. Tensors have the fit axis first; those in `params` are changed in place."""
+    """What a hook may look at. Tensors have the fit axis first; those in `params` are changed in place.
+
+    Rows are in order of depth, the deepest first, so a tensor of a deep layer has fewer rows: the first ones.
+    """
 
     parameters: tuple[Parameter, ...]
     params: Mapping[str, Tensor]  # name → (fit, *shape)
     lr: Tensor  # (fit,), as scheduled for this step
-    noise: Mapping[str, Noise]  # by regularizer; empty when evaluating
+    noise: Mapping[str, Sequence[Noise]]  # by regularizer and site; empty when evaluating
     training: bool
 
     def weights(self) -> Iterator[Tensor]:
@@ -47,6 +51,7 @@ class Regularizer:
     name: ClassVar[str]
     summary: ClassVar[str]
     kind: ClassVar[Literal["strength", "structure"]] = "strength"
+    draws: ClassVar[bool] = False  # whether it needs random numbers, at each hidden layer
     integer: ClassVar[bool] = False
     allowed: ClassVar[tuple[float, float]] = (0.0, float("inf"))
     open_high: ClassVar[bool] = True  # whether the upper bound itself is excluded
@@ -57,7 +62,8 @@ class Regularizer:
     source: ClassVar[str]
 
     def hidden(self, s: Tensor, step: Step, h: Tensor, h_in: Tensor, site: int) -> Tensor:
-        """After hidden layer `site`: its output `h` and input `h_in`, both (fit, batch, features)."""
+        """After hidden layer `site`: its output `h` and input `h_in`, both (fit, batch, features), of the rows that have
+        this layer; `s` is theirs."""
         del s, step, h_in, site
         return h
 
@@ -69,5 +75,5 @@ class Regularizer:
 
 
 def per_row(s: Tensor, like: Tensor) -> Tensor:
-    """`s`, shape (fit,), with as many trailing axes as `like` needs to be multiplied row by row."""
-    return s.view(-1, *[1] * (like.dim() - 1))
+    """`s`, shape (fit,), for the rows of `like`, with as many trailing axes as it takes to multiply row by row."""
+    return s[: len(like)].view(-1, *[1] * (like.dim() - 1))

@@ -1,6 +1,6 @@
 from torch import Tensor
 
-from hpo.regularizers.base import Regularizer, Step, per_row
+from hpo.regularizers.base import Regularizer, Step
 
 
 class Dropout(Regularizer):
@@ -9,15 +9,14 @@ class Dropout(Regularizer):
 
     name = "dropout"
     summary = "zeroes a hidden unit with this probability while training"
+    draws = True
     allowed = (0.0, 1.0)
     prior = {"low": 0.0, "high": 0.6}
     probe = (0.1, 0.9)
     source = "Srivastava et al., Dropout, JMLR 2014"
 
     def hidden(self, s: Tensor, step: Step, h: Tensor, h_in: Tensor, site: int) -> Tensor:
-        del h_in, site
+        del h_in
         if not step.training:
             return h
-        keep = 1 - s
-        mask = step.noise[self.name].bernoulli(keep, (h.shape[1], h.shape[2]))
-        return h * mask.mul_(per_row(1 / keep, h))
+        return h * step.noise[self.name][site].dropout(s, tuple(h.shape[1:]))

@@ -1,3 +1,4 @@
+import torch
 from torch import Tensor
 
 from hpo.regularizers.base import Regularizer, Step, per_row
@@ -15,5 +16,5 @@ class WeightDecay(Regularizer):
 
     def before_step(self, s: Tensor, step: Step) -> None:
         keep = 1 - step.lr * s
-        for tensor in step.params.values():
-            tensor.mul_(per_row(keep, tensor))
+        tensors = list(step.params.values())
+        torch._foreach_mul_(tensors, [per_row(keep, tensor) for tensor in tensors])

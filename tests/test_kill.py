@@ -1,0 +1,155 @@
+"""A search that is killed at any moment goes on with the same command: every trial once, and what had ended unchanged."""
+
+import json
+import signal
+import time
+from random import Random
+from types import SimpleNamespace
+
+import pytest
+from mlflow import MlflowClient
+
+from hpo import space_file
+from hpo.data import prepare
+from hpo.store import Place
+from hpo.study import Study, stored
+from tests.conftest import PATIENCE, here, hpo, launched, outcomes, wait_for, write_space
+from tests.test_mlflow import STATUS, children
+
+TRIALS = 30
+# With these, a proposal depends on its number alone, so an interrupted search must find the very same result.
+SPACE = {
+    "train": {"epochs": 60, "batch_size": 16, "patience": 6, "metric": "accuracy"},  # which ends trials at many epochs
+    "budget": {"trials": TRIALS},
+    "sampler": "random",
+    "pruner": "none",
+}
+EARLY = 4  # kills within the first second
+LATE = 2  # kills while trials train
+MEANWHILE = ("started", "times")  # when it was trained is the only thing about a trial that may differ
+
+
+@pytest.fixture(scope="module")
+def undisturbed(new_store):
+    """The search as it should end."""
+    store = new_store()
+    space = write_space(store, **SPACE)
+    ran = here("search", "--space", space, "--store", store, "--json")
+    return SimpleNamespace(store=store, space=space, result=json.loads(ran.stdout), known=outcomes(store))
+
+
+def ended(store) -> int:
+    """How many trials have ended, told at a glance while their study is being written."""
+    journal = Place(store, "tiny").journal
+    return journal.read_bytes().count(b'"outcome') if journal.exists() else 0
+
+
+def interrupt(store, space, how: signal.Signals, moment) -> tuple[int, str]:
+    """Starts the search and sends a signal when `moment()` returns; its exit code and what it said."""
+    with launched("search", "--space", space, "--store", store) as search:
+        moment()
+        search.send_signal(how)
+        _, err = search.communicate(timeout=PATIENCE)
+        return search.returncode, err
+
+
+@pytest.fixture(scope="module")
+def disturbed(new_store):
+    """The search, killed again and again, with all that its kills left behind; then Ctrl-C; then left in peace."""
+    store, random, snapshots = new_store(), Random(0), []
+    (store / "mlflow.db").unlink()
+    (store / "mlflow.new").write_bytes(b"SQLite format 3\0, but killed while it was created")
+    space = write_space(store, **SPACE)
+    for _ in range(EARLY):
+        delay = random.uniform(0.02, 1)
+        assert interrupt(store, space, signal.SIGKILL, lambda delay=delay: time.sleep(delay))[0] == -signal.SIGKILL
+    for _ in range(LATE):
+        target, delay = ended(store) + random.randint(1, 3), random.uniform(0, 0.02)
+
+        def moment(target=target, delay=delay):
+            wait_for(lambda: ended(store) >= target)
+            time.sleep(delay)
+
+        assert interrupt(store, space, signal.SIGKILL, moment)[0] == -signal.SIGKILL
+        snapshots.append(outcomes(store))
+    with Place(store, "tiny").journal.open("ab") as journal:
+        journal.write(b'{"op_code":2,"worker_id":"a-1","study_id":0,"user_attr":{"resu')
+    target = ended(store) + 1
+    stopped = interrupt(store, space, signal.SIGINT, lambda: wait_for(lambda: ended(store) >= target))
+    snapshots.append(outcomes(store))
+    parent = Place(store, "tiny").mlflow()
+    client = MlflowClient(parent["tracking_uri"])
+    status = client.get_run(parent["run_id"]).info.status
+    last = hpo("search", "--space", space, "--store", store, "--json")
+    assert last.returncode == 0, last.stderr
+    return SimpleNamespace(
+        store=store, snapshots=snapshots, stopped=stopped, status=status, last=last, known=outcomes(store),
+        result=json.loads(last.stdout), client=client, run_id=parent["run_id"],
+    )  # fmt: skip
+
+
+def test_the_kills_hit_a_search_at_work(disturbed):
+    sizes = [len(snapshot) for snapshot in disturbed.snapshots]
+    assert sizes == sorted(set(sizes))
+    assert 0 < sizes[0] < sizes[-1] < TRIALS
+    assert "going on after" in disturbed.last.stderr
+
+
+def test_what_had_ended_before_a_kill_is_never_touched_again(disturbed):
+    for snapshot in disturbed.snapshots:
+        assert {label: disturbed.known[label] for label in snapshot} == snapshot
+
+
+def test_every_trial_is_there_exactly_once_in_the_study_and_in_mlflow(disturbed):
+    assert sum(disturbed.result["trials"].values()) == TRIALS
+    numbers = [int(label) for label in disturbed.known if label.isdigit()]
+    assert sorted(numbers) == list(range(TRIALS - 2))
+    runs = children(disturbed.client, disturbed.run_id)
+    assert {label: run.info.status for label, run in runs.items()} == {
+        label: STATUS[o["state"]] for label, o in disturbed.known.items()
+    }
+    assert disturbed.client.get_run(disturbed.run_id).info.status == "FINISHED"
+    searches = [run for run in disturbed.client.search_runs(["1"]) if run.data.tags["hpo.role"] == "study"]
+    assert [run.info.run_id for run in searches] == [disturbed.run_id]
+    assert searches[0].data.params["search.depth.high"] == "2"
+    assert "space.yaml" in {artifact.path for artifact in disturbed.client.list_artifacts(disturbed.run_id)}
+
+
+def test_trials_and_result_are_bit_for_bit_those_of_a_search_in_peace(disturbed, undisturbed):
+    def timeless(known):
+        return {label: {k: v for k, v in o.items() if k not in MEANWHILE} for label, o in known.items()}
+
+    assert timeless(disturbed.known) == timeless(undisturbed.known)
+    differing = {"run_id", "seconds", "startup_seconds", "tracking_uri", "experiment_id"}
+    assert {k: v for k, v in disturbed.result.items() if k not in differing} == {
+        k: v for k, v in undisturbed.result.items() if k not in differing
+    }
+
+
+def test_ctrl_c_ends_with_a_sentence_and_a_run_that_says_killed(disturbed):
+    code, err = disturbed.stopped
+    assert code == 130
+    assert err.splitlines()[-1] == "Stopped. What has ended is stored; the same command goes on from here."
+    assert "Traceback" not in err
+    assert disturbed.status == "KILLED"
+
+
+def test_a_journal_torn_anywhere_is_a_shorter_journal(undisturbed, tmp_path):
+    """Whatever a kill leaves of a write, the study opens; a trial has its whole history or none of it."""
+    space = space_file.load(undisturbed.space)
+    fingerprint = prepare(space.data, tmp_path).fingerprint
+    whole = Place(undisturbed.store, "tiny").journal.read_bytes()
+    torn = tmp_path / "journal.log"
+    begun = set()
+    for length in sorted(Random(0).sample(range(len(whole)), 60)):
+        torn.write_bytes(whole[:length])
+        known = {o["trial"]["label"]: o for o in stored(torn).get("outcomes", [])}
+        assert known.items() <= undisturbed.known.items()
+        study = Study(space, torn, fingerprint)
+        assert study.outcomes.keys() == known.keys()
+        running = [t for t in study._study.trials if not t.state.is_finished()]
+        begun |= {t.number for t in running}
+        assert not any(t.intermediate_values or "outcome" in t.user_attrs for t in running)
+        study.close()
+    assert len(begun) > TRIALS / 2  # or the cuts hit nothing
+
