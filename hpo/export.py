@@ -56,14 +56,6 @@ def space_dict(space: Space) -> dict[str, Any]:
     return {key: found[key] for key in order if key in found}
 
 
-def flat(value: Mapping[str, Any], path: str = "") -> dict[str, Any]:
-    """Nested mappings as dotted keys."""
-    found: dict[str, Any] = {}
-    for key, part in value.items():
-        found |= flat(part, f"{path}{key}.") if isinstance(part, Mapping) else {f"{path}{key}": part}
-    return found
-
-
 def as_yaml(value: Mapping[str, Any]) -> str:
     return str(yaml.safe_dump(dict(value), sort_keys=False, allow_unicode=True, width=120))
 

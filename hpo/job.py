@@ -20,7 +20,7 @@ from hpo.errors import SearchFailedError
 from hpo.metrics import METRICS
 from hpo.population import Population, rows_for
 from hpo.recorder import Recorder
-from hpo.space import Space, task_mistake
+from hpo.space import Space, flat, task_mistake
 from hpo.store import Place
 from hpo.study import Study
 from hpo.trial import Outcome, Score
@@ -205,7 +205,7 @@ class _Search:
                 "hpo.data": self._job.data.fingerprint,
                 **{f"version.{name}": value for name, value in results.versions().items()},
             },
-            "params": export.flat(export.space_dict(space)),
+            "params": flat(export.space_dict(space)),
             "view": view(space, self._job.data.task),
             "space": export.as_yaml(export.space_dict(space)),
         }

@@ -279,6 +279,14 @@ def _at(*mistakes: Mistake) -> PydanticCustomError:
     return PydanticCustomError("mistakes", "", {"mistakes": mistakes})
 
 
+def flat(value: Mapping[str, Any], path: str = "") -> dict[str, Any]:
+    """Nested mappings as dotted keys."""
+    found: dict[str, Any] = {}
+    for key, part in value.items():
+        found |= flat(part, f"{path}{key}.") if isinstance(part, Mapping) else {f"{path}{key}": part}
+    return found
+
+
 def task_mistake(space: Space, task: str) -> InputError | None:
     """A metric that the data's task does not have, as a sentence."""
     if task in METRICS[space.train.metric].tasks:

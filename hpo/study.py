@@ -15,16 +15,15 @@ from pathlib import Path
 from typing import Any
 
 import optuna
-from optuna.storages import InMemoryStorage, JournalStorage
-from optuna.storages.journal import BaseJournalBackend
+from optuna.storages import InMemoryStorage
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from hpo import sampling, selection
 from hpo.errors import InputError, cut
-from hpo.journal import Journal
+from hpo.ledger import Ledger
 from hpo.metrics import METRICS
-from hpo.space import Space
+from hpo.space import Space, flat
 from hpo.trial import Outcome, Released, Score, State, Trial
 
 _STATES: dict[State, TrialState] = {
@@ -33,10 +32,6 @@ _STATES: dict[State, TrialState] = {
     # Samplers ignore FAIL, so a configuration that diverges would come back: it is told as the worst seen.
     "failed": TrialState.COMPLETE,
 }
-
-
-class _Backend(Journal, BaseJournalBackend):
-    pass
 
 
 @dataclass
@@ -60,8 +55,7 @@ class Study:
         self._metric = METRICS[space.train.metric]
         self._direction = StudyDirection.MINIMIZE if self._metric.sign == 1 else StudyDirection.MAXIMIZE
         self._distributions = sampling.distributions(space.search)
-        self._journal = _Backend(path)
-        self._durable = JournalStorage(self._journal)
+        self._ledger = Ledger(path)
         self._memory = InMemoryStorage()
         self._study = optuna.create_study(
             storage=self._memory, study_name=space.study, direction=self._direction, pruner=sampling.pruner(space)
@@ -123,12 +117,12 @@ class Study:
             started=flight.started,
             times=flight.times,
         )
-        with self._journal.batch():
+        with self._ledger.batch():
             if trial.label in self._asked:
                 self._tell(outcome)
             else:
-                self._durable.set_study_user_attr(self._durable_id, f"outcome:{trial.label}", outcome.to_json())
-            self._durable.set_study_user_attr(self._durable_id, "elapsed", self.elapsed())
+                self.remember(f"outcome:{trial.label}", outcome.to_json())
+            self.remember("elapsed", self.elapsed())
         self.outcomes[trial.label] = outcome
         return outcome
 
@@ -146,10 +140,10 @@ class Study:
 
     def remember(self, key: str, value: Any) -> None:
         """Stores a value with the study; `recall` gives it back."""
-        self._durable.set_study_user_attr(self._durable_id, key, value)
+        self._ledger.remember(key, value)
 
     def recall(self, key: str) -> Any:
-        return self._durable.get_study_user_attrs(self._durable_id).get(key)
+        return self._ledger.recall(key)
 
     def in_flight(self) -> int:
         """How many trials are in training."""
@@ -175,7 +169,7 @@ class Study:
         return fixed | ({best.trial.label} if best else set())
 
     def close(self) -> None:
-        self._journal.close()
+        self._ledger.close()
 
     # ---- proposing and pruning
 
@@ -204,8 +198,9 @@ class Study:
         trial = self._as_trial(number, asked.params)
         asked.set_user_attr("seed", trial.seed)
         self._asked[trial.label] = asked
-        self._save_study_attrs()
-        self._durable.create_new_trial(self._durable_id, template_trial=self._frozen(number))
+        with self._ledger.batch():
+            self._ledger.keep_sampler_attrs(self._memory.get_study_system_attrs(self._id))
+            self._ledger.propose(self._frozen(number))
         return trial
 
     def _as_trial(self, number: int, params: Mapping[str, Any]) -> Trial:
@@ -219,7 +214,7 @@ class Study:
         asked.report(score.value, score.epoch)
         return asked.should_prune()
 
-    # ---- the durable copy
+    # ---- telling and loading
 
     def _tell(self, outcome: Outcome) -> None:
         number = int(outcome.trial.label)
@@ -236,26 +231,8 @@ class Study:
             # The grid sampler says "enough" by stopping a loop that ask and tell do not have; the trial is stored.
             if not self._frozen(number).state.is_finished():
                 raise
-        frozen = self._frozen(number)
-        trial_id = self._durable.get_trial_id_from_study_id_trial_number(self._durable_id, number)
-        known = self._durable.get_trial(trial_id)
-        for epoch, reported in frozen.intermediate_values.items():
-            self._durable.set_trial_intermediate_value(trial_id, epoch, reported)
-        for key, attr in frozen.system_attrs.items():
-            if known.system_attrs.get(key) != attr:
-                self._durable.set_trial_system_attr(trial_id, key, attr)
-        for key, attr in (frozen.user_attrs | {"outcome": outcome.to_json()}).items():
-            if known.user_attrs.get(key) != attr:
-                self._durable.set_trial_user_attr(trial_id, key, attr)
-        self._save_study_attrs()
-        self._durable.set_trial_state_values(trial_id, frozen.state, frozen.values)
-
-    def _save_study_attrs(self) -> None:
-        """What samplers keep in the study, such as the place in a sequence."""
-        known = self._durable.get_study_system_attrs(self._durable_id)
-        for key, attr in self._memory.get_study_system_attrs(self._id).items():
-            if known.get(key) != attr:
-                self._durable.set_study_system_attr(self._durable_id, key, attr)
+        self._ledger.keep_sampler_attrs(self._memory.get_study_system_attrs(self._id))
+        self._ledger.conclude(self._frozen(number), {"outcome": outcome.to_json()})
 
     def _frozen(self, number: int) -> FrozenTrial:
         return self._memory.get_trial(self._memory.get_trial_id_from_study_id_trial_number(self._id, number))
@@ -267,36 +244,32 @@ class Study:
         return max(finite, key=lambda v: v * self._metric.sign, default=None)
 
     def _load(self, fingerprint: str) -> None:
-        """Brings what the journal holds into memory, or begins the journal."""
+        """Brings what the ledger holds into memory, or begins it."""
         name, identity = self._space.study, self._space.identity() | {"data_content": fingerprint}
-        if not self._durable.get_all_studies():
-            with self._journal.batch():
-                self._durable_id = self._durable.create_new_study([self._direction], name)
-                self.remember("space", identity)
-        else:
-            self._durable_id = self._durable.get_study_id_from_name(name)
-            if difference := _difference(self.recall("space"), _plain(identity)):
-                raise InputError(
-                    f"The study {name} was begun with another space ({difference}). Set study to another name, "
-                    f"or remove it with: hpo delete {name}"
-                )
+        if not self._ledger.begun():
+            self._ledger.begin(name, self._direction, {"space": identity})
+        elif difference := _difference(self.recall("space"), _plain(identity)):
+            raise InputError(
+                f"The study {name} was begun with another space ({difference}). Set study to another name, "
+                f"or remove it with: hpo delete {name}"
+            )
         self._elapsed_before = self.recall("elapsed") or 0.0
-        for key, attr in self._durable.get_study_system_attrs(self._durable_id).items():
+        for key, attr in self._ledger.sampler_attrs().items():
             self._memory.set_study_system_attr(self._id, key, attr)
-        for key, data in self._durable.get_study_user_attrs(self._durable_id).items():
+        for key, data in self._ledger.remembered().items():
             if key.startswith("outcome:"):
                 self._remember_outcome(data)
-        trials = self._durable.get_all_trials(self._durable_id)
+        trials = self._ledger.trials()
         self._proposed = len(trials)
-        for stored in trials:
-            trial_id = self._memory.create_new_trial(self._id, template_trial=stored)
-            if stored.state == TrialState.RUNNING:
-                self._study.sampler = sampling.sampler(self._space, stored.number)
-                trial = self._as_trial(stored.number, stored.params)
-                self._asked[trial.label] = optuna.trial.Trial(self._study, trial_id)
-                self._pending.append(trial)
+        for trial in trials:
+            trial_id = self._memory.create_new_trial(self._id, template_trial=trial)
+            if trial.state == TrialState.RUNNING:
+                self._study.sampler = sampling.sampler(self._space, trial.number)
+                again = self._as_trial(trial.number, trial.params)
+                self._asked[again.label] = optuna.trial.Trial(self._study, trial_id)
+                self._pending.append(again)
             else:
-                self._remember_outcome(stored.user_attrs["outcome"])
+                self._remember_outcome(trial.user_attrs["outcome"])
 
     def _remember_outcome(self, data: Mapping[str, Any]) -> None:
         outcome = Outcome.from_json(data)
@@ -305,14 +278,11 @@ class Study:
 
 def stored(path: Path) -> dict[str, Any]:
     """What a journal at `path` remembers of its study, without opening it for writing; {} before its first record."""
-    durable = JournalStorage(_Backend(path, writable=False))
-    studies = durable.get_all_studies()
-    if not studies:
-        return {}
-    attrs = dict(durable.get_study_user_attrs(studies[0]._study_id))  # noqa: SLF001 - a FrozenStudy hides its own id
-    trials = durable.get_all_trials(studies[0]._study_id, deepcopy=False)  # noqa: SLF001
-    attrs["outcomes"] = [t.user_attrs["outcome"] for t in trials if "outcome" in t.user_attrs]
-    attrs["outcomes"] += [data for key, data in attrs.items() if key.startswith("outcome:")]
+    ledger = Ledger(path, writable=False)
+    attrs = ledger.remembered()
+    if attrs:
+        attrs["outcomes"] = [t.user_attrs["outcome"] for t in ledger.trials() if "outcome" in t.user_attrs]
+        attrs["outcomes"] += [data for key, data in attrs.items() if key.startswith("outcome:")]
     return attrs
 
 
@@ -325,15 +295,9 @@ def _plain(value: Any) -> Any:
 
 def _difference(there: Mapping[str, Any], here: Mapping[str, Any]) -> str:
     """What differs between two spaces, in words; "" if nothing does."""
-    a, b = _flat(there), _flat(here)
+    a, b = flat(there), flat(here)
     keys = [key for key in dict.fromkeys([*a, *b]) if a.get(key) != b.get(key)]
     if keys == ["data_content"]:
         return "the rows of its data differ"
     words = [f"{key}: {cut(a.get(key), 30)} there, {cut(b.get(key), 30)} here" for key in keys if key != "data_content"]
     return "; ".join(words[:3]) + (f"; and {len(words) - 3} more" if len(words) > 3 else "")
-
-
-def _flat(value: Any, path: str = "") -> dict[str, Any]:
-    if isinstance(value, Mapping) and value:
-        return {k: v for key, part in value.items() for k, v in _flat(part, f"{path}.{key}".strip(".")).items()}
-    return {path: value}

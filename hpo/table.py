@@ -106,7 +106,6 @@ def read_file(path: Path, text: tuple[str, ...] = ()) -> pd.DataFrame:
         reason = str(error).strip().removeprefix("Error tokenizing data. C error: ").rstrip(".")
         raise InputError(f"{shown} cannot be read: {cut(reason or type(error).__name__, 160)}.") from error
     frame.columns = frame.columns.map(str)
-    _check_once(frame.columns, path)
     if len(frame.columns) == 1 and {";", "\t"} & {*frame.columns[0]}:
         raise InputError(f"{shown} must be separated by commas, but its header is {cut(frame.columns[0])}.")
     for column in (c for c in frame.columns if pd.api.types.is_object_dtype(frame[c])):
@@ -139,15 +138,11 @@ def _read_csv(path: Path, text: tuple[str, ...]) -> pd.DataFrame:
     # pandas renames the second of two columns of one name, and takes the first column of rows that are too long for an
     # index: both would train on something else than the file says.
     header = pd.read_csv(path, header=None, nrows=1, dtype=str, index_col=False).iloc[0].dropna()
-    _check_once(pd.Index(header), path)
+    for column in header[header.duplicated()]:
+        raise InputError(f"{cut(str(path), 300)}: the column {cut(column)} occurs twice; rename or remove one of them.")
     with warnings.catch_warnings():
         warnings.simplefilter("error", pd.errors.ParserWarning)
         return pd.read_csv(path, dtype=dict.fromkeys(text, str), index_col=False, low_memory=False)
-
-
-def _check_once(columns: pd.Index, path: Path) -> None:
-    for column in columns[columns.duplicated()]:
-        raise InputError(f"{cut(str(path), 300)}: the column {cut(column)} occurs twice; rename or remove one of them.")
 
 
 def _read(data: Data, base: Path) -> tuple[str, pd.DataFrame]:

@@ -78,11 +78,12 @@ class Progress(Watcher):
         """By the pace so far, or the end of the time budget if that is nearer."""
         budget = self._space.budget
         limits = []
+        ended = done - self._already + self._study.in_flight() / 2  # those in training are half done, on average
         if budget.trials and done > self._already:
-            limits.append(elapsed / (done - self._already) * (budget.trials - done))
+            limits.append(elapsed / ended * (budget.trials - self._already - ended))
         if budget.seconds:
-            limits.append(max(budget.seconds - self._study.elapsed(), 0.0))
-        return min(limits, default=None)
+            limits.append(budget.seconds - self._study.elapsed())
+        return max(min(limits), 0.0) if limits else None
 
     def _table(self) -> Table:
         lines = self._lines()

@@ -17,6 +17,7 @@ from hpo.errors import StoreError
 
 # MLflow opens an assistant over a third of the page on 127.0.0.1 and localhost, but not on a name under localhost.
 HOST = "hpo.localhost"
+PORT = 5000
 
 
 def link(experiment_id: str, key: str, base: str) -> str:

@@ -7,6 +7,8 @@ from typing import Any
 
 from hpo.job import Job
 from hpo.regularizers import STRENGTHS
+from hpo.sampling import FIRST_DECISION
+from hpo.ui import HOST, PORT, link
 
 _ROWS = {
     "selected": "selected",
@@ -44,8 +46,9 @@ def headline(job: Job, rows: int) -> list[str]:
     fold = data.folds[0]
     kind = f"{len(data.classes)} classes" if data.classes else f"predicting {data.target_name}"
     total = len(data.x) + len(data.test_x)
-    sampler, pruner = space.sampler.kind.upper() if space.sampler.kind in ("tpe", "gp", "qmc") else space.sampler.kind, space.pruner.kind
-    pruning = "no pruning" if pruner == "none" else f"{pruner} pruner"
+    sampler, pruner = space.sampler.kind, space.pruner.kind
+    sampler = sampler.upper() if sampler in ("tpe", "gp", "qmc") else sampler
+    pruning = "no pruning" if pruner == "none" else f"{pruner.replace('_', ' ')} pruner from epoch {FIRST_DECISION}"
     inputs = f" ({data.n_inputs} inputs)" if data.n_inputs != data.columns else ""
     lines = [
         f"{data.name} · {total:,} rows, {data.columns} columns{inputs}, {kind} · train {len(fold.train):,} · "
@@ -76,9 +79,14 @@ def result_lines(result: Mapping[str, Any], store: str) -> list[str]:
         f"{result['seconds']:.0f} s",
         "",
         f"Look:    hpo ui --study {result['study']}{elsewhere}",
+        f"         {link(result['experiment_id'], result['run_id'], _base(result['tracking_uri']))}",
         f"Keep:    hpo export --study {result['study']}{elsewhere} -o best.yaml",
     ]
     return lines
+
+
+def _base(tracking_uri: str) -> str:
+    return tracking_uri.rstrip("/") if tracking_uri.startswith("http") else f"http://{HOST}:{PORT}"
 
 
 def _scores(result: Mapping[str, Any]) -> list[str]:
@@ -123,9 +131,8 @@ def regularization_line(result: Mapping[str, Any]) -> str:
     if all(value == STRENGTHS[key].neutral for key, value in result["selected"].items() if key in STRENGTHS):
         return "Regularization did not help: the selected configuration has none."
     gap, gap_none = (found["valid"]["loss"] - found["train"]["loss"] for found in (result, none))
-    closed = f"Regularization closed {100 * (1 - gap / gap_none):.0f} % of the train–valid gap" if gap_none > gap > 0 else (
-        "Regularization did not close the train–valid gap" if gap >= gap_none else "Regularization closed the train–valid gap"
-    )
+    share = "" if gap <= 0 else f"{100 * (1 - gap / gap_none):.0f} % of "
+    closed = f"Regularization {f'closed {share}' if gap < gap_none else 'did not close '}the train–valid gap"
     if result["task"] == "classification":
         shown = result["metric"] if result["metric"] != "loss" else "accuracy"
         points = 100 * (result["test"][shown] - none["test"][shown])
@@ -137,7 +144,9 @@ def regularization_line(result: Mapping[str, Any]) -> str:
 
 
 def trial_name(label: str) -> str:
-    return f"trial {label}" if label.isdigit() else f"the baseline {label}" if "-" not in label else label.replace("-", " of trial ")
+    if label.isdigit():
+        return f"trial {label}"
+    return f"the baseline {label}" if "-" not in label else label.replace("-", " of trial ")
 
 
 def beside(valid: Mapping[str, float], metric: str) -> str:

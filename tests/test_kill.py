@@ -1,4 +1,4 @@
-"""A search that is killed at any moment goes on with the same command: every trial once, and what had ended unchanged."""
+"""A search that is killed at any moment goes on with the same command: every trial once, what had ended unchanged."""
 
 import json
 import signal
@@ -152,4 +152,3 @@ def test_a_journal_torn_anywhere_is_a_shorter_journal(undisturbed, tmp_path):
         assert not any(t.intermediate_values or "outcome" in t.user_attrs for t in running)
         study.close()
     assert len(begun) > TRIALS / 2  # or the cuts hit nothing
-

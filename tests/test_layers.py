@@ -13,7 +13,7 @@ LAYERS = [
     {"regularizers", "weights"},
     {"network", "domain"},
     {"space"},
-    {"space_file", "table", "sampling", "selection", "view"},
+    {"space_file", "table", "sampling", "selection", "view", "ledger"},
     {"preprocess"},
     {"data", "starter", "predict"},
     {"stack", "result", "export", "report", "recorder", "mirror", "ui"},
@@ -25,7 +25,7 @@ LAYERS = [
     {"cli"},
 ]
 ONLY = {
-    "optuna": {"study", "sampling"},
+    "optuna": {"study", "sampling", "ledger"},
     "mlflow": {"mirror"},
     "click": {"cli"},
     "rich": {"cli", "terminal"},

@@ -61,7 +61,11 @@ def test_a_search_is_one_experiment_with_a_parent_run_and_a_child_for_every_tria
 def test_a_run_says_what_part_its_trial_had(recorded):
     roles = {label: run.data.tags["hpo.role"] for label, run in recorded.runs.items()}
     ablation = f"ablation-{recorded.result['trial'].removeprefix('ablation-')}"
-    assert roles == dict.fromkeys("0123456", "search") | {"none": "baseline", "defaults": "baseline", ablation: "ablation"}
+    assert roles == dict.fromkeys("0123456", "search") | {
+        "none": "baseline",
+        "defaults": "baseline",
+        ablation: "ablation",
+    }
 
 
 def test_states_and_reasons_are_the_true_ones(recorded):
@@ -70,7 +74,11 @@ def test_states_and_reasons_are_the_true_ones(recorded):
     assert set(states.values()) == set(STATUS.values())  # or the search above is a bad example
     for label, run in recorded.runs.items():
         assert run.data.tags["hpo.reason"] == recorded.known[label]["reason"]
-        expected = {"FINISHED": "trained all 6 epochs", "KILLED": "median pruner in epoch", "FAILED": "diverged in epoch"}
+        expected = {
+            "FINISHED": "trained all 6 epochs",
+            "KILLED": "median pruner in epoch",
+            "FAILED": "diverged in epoch",
+        }
         assert run.data.tags["hpo.reason"].startswith(expected[run.info.status])
     assert recorded.parent.info.status == "FINISHED"
 
@@ -144,7 +152,10 @@ def test_the_page_of_a_search_is_served_on_loopback_and_ends_with_its_command(re
         with urllib.request.urlopen(f"{base}/", timeout=PATIENCE) as answer:
             assert answer.status == 200
             assert "MLflow" in answer.read().decode()
-        asked = {"experiment_ids": [recorded.result["experiment_id"]], "filter": f"tags.`mlflow.parentRunId` = '{run_id}'"}
+        asked = {
+            "experiment_ids": [recorded.result["experiment_id"]],
+            "filter": f"tags.`mlflow.parentRunId` = '{run_id}'",
+        }
         request = urllib.request.Request(
             f"{base}/api/2.0/mlflow/runs/search", json.dumps(asked).encode(), {"Content-Type": "application/json"}
         )
@@ -161,7 +172,7 @@ def test_the_page_of_a_search_is_served_on_loopback_and_ends_with_its_command(re
 
 
 def test_what_mlflow_lost_is_written_again_also_after_its_writer_died(recorded):
-    """Two trials were removed and one left half-written; the writer of the larger search dies; the next makes it whole."""
+    """Two trials were removed, one left half-written; the writer of the larger search dies; the next makes it whole."""
     client, store = recorded.client, recorded.store
     for label in ("0", "none"):
         client.delete_run(recorded.runs[label].info.run_id)

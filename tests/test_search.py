@@ -19,7 +19,8 @@ from hpo.store import Place
 from tests.conftest import PATIENCE, TINY, here, hpo, launched, outcomes, wait_for, write_space
 from tests.tables import loans
 
-PROMISED = set("study trials selected valid test baselines seconds startup_seconds epochs_trained run_id".split())
+PROMISED = {"study", "trials", "selected", "valid", "test", "baselines", "run_id"}
+PROMISED |= {"seconds", "startup_seconds", "epochs_trained"}
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +57,7 @@ def diverged(new_store):
 
 @pytest.fixture(scope="module")
 def table(new_store):
-    """A search on a CSV of the user's own: categories (of text, of numbers, of truth values) and gaps. And its export."""
+    """A search on a CSV of the user's own, with categories of text, numbers and truth values, and gaps; and its export."""
     store = new_store()
     raw = loans(240).assign(branch=lambda t: t.pop("past_due"), member=lambda t: t["debt_ratio"] > 0.3)
     raw.loc[[3, 77], "repaid"] = None
@@ -70,9 +71,6 @@ def table(new_store):
     exported = here("export", "--store", store, "--study", "loans", "-o", best, "--weights", weights)
     assert exported.exit_code == 0, exported.output
     return SimpleNamespace(store=store, result=result, weights=weights, best=best)
-
-
-# ---- the result
 
 
 def test_the_json_object_holds_what_is_promised(finished):
@@ -129,9 +127,6 @@ def test_regression_is_reported_in_the_targets_own_units(diabetes):
     assert found["loss"] == pytest.approx((1 - found["r2"]) * y[test].var(), rel=1e-4)
 
 
-# ---- again, longer, otherwise
-
-
 def test_a_larger_budget_is_a_total_and_leaves_what_was_trained_as_it_was(diabetes):
     assert sum(diabetes.result["trials"].values()) == 6
     assert {label: diabetes.after[label] for label in diabetes.before} == diabetes.before
@@ -142,7 +137,10 @@ def test_a_larger_budget_is_a_total_and_leaves_what_was_trained_as_it_was(diabet
 @pytest.mark.parametrize(
     ("changes", "difference"),
     [
-        ({"search": TINY["search"] | {"dropout": {"low": 0.0, "high": 0.4}}}, "search.dropout.high: 0.5 there, 0.4 here"),
+        (
+            {"search": TINY["search"] | {"dropout": {"low": 0.0, "high": 0.4}}},
+            "search.dropout.high: 0.5 there, 0.4 here",
+        ),
         ({"network": {"width": 9}}, "network.width: 8 there, 9 here"),
         ({"data": {"source": "sklearn:iris"}}, "the rows of its data differ"),
     ],
@@ -172,7 +170,8 @@ def test_a_deleted_study_leaves_nothing_behind(diverged):
 def test_a_search_ends_with_its_seconds_and_keeps_all_others_out_meanwhile(diverged):
     """Under the name of the study that was deleted."""
     store = diverged.store
-    space = write_space(store, train={"epochs": 200, "patience": 200}, budget={"seconds": 1}, pruner="none")
+    train = {"epochs": 200, "batch_size": 4, "metric": "accuracy", "patience": 6}  # trials end at many moments
+    space = write_space(store, train=train, budget={"seconds": 1}, pruner="none")
     with launched("search", "--space", space, "--store", store, "--json", "--quiet") as first:
         wait_for(Place(store, "tiny").running)
         second = here("search", "--space", space, "--store", store)
@@ -208,9 +207,6 @@ def test_studies_lists_each_with_its_scores(name, shown, request):
     assert line.split()[:3] == [search.result["study"], "finished", "6"]
     assert f"loss {search.result['valid']['loss']:.4g}" in line
     assert f"{shown} {search.result['test'][shown]:.4g}" in line
-
-
-# ---- what is taken away
 
 
 @pytest.mark.parametrize("form", ["yaml", "json"])
