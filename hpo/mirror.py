@@ -18,7 +18,7 @@ import subprocess
 import sys
 import time
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -188,7 +188,7 @@ def _locked(path: Path) -> Iterator[None]:
         yield
 
 
-def _serve() -> None:
+def _serve(answer: Callable[[Mapping[str, str]], None]) -> None:
     mirror = None
     for line in sys.stdin:
         told = json.loads(line)
@@ -196,12 +196,12 @@ def _serve() -> None:
             case "open":
                 _wait_for_predecessor(Path(told["folder"]))
                 mirror = Mirror(told)
-                _answer({"experiment_id": mirror.experiment_id, "run_id": mirror.run_id})
+                answer({"experiment_id": mirror.experiment_id, "run_id": mirror.run_id})
             case "trial" if mirror:
                 mirror.trial(told)
             case "finish" if mirror:
                 mirror.finish(told)
-                _answer({"done": "yes"})
+                answer({"done": "yes"})
 
 
 def _wait_for_predecessor(folder: Path) -> None:
@@ -210,19 +210,22 @@ def _wait_for_predecessor(folder: Path) -> None:
     fcntl.flock(descriptor, fcntl.LOCK_EX)
 
 
-def _answer(message: Mapping[str, str]) -> None:
-    print(json.dumps(message), flush=True)  # noqa: T201 - the protocol
-
-
 def main() -> None:
     gc.set_threshold(100_000)  # the rows of a run are many objects that live briefly: a fifth of the time was collecting them
     logging.getLogger("mlflow").setLevel(logging.WARNING)
     logging.getLogger("alembic").setLevel(logging.WARNING)
+    # MLflow prints a line for each run of a remote server, so the answers get the pipe and all else goes to the log.
+    pipe = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
+
+    def answer(message: Mapping[str, str]) -> None:
+        print(json.dumps(message), file=pipe, flush=True)
+
     try:
-        _serve()
+        _serve(answer)
     except (MlflowException, SQLAlchemyError, OSError) as error:
         logging.getLogger(__name__).exception("MLflow was lost")
-        _answer({"error": cut(str(error).strip().partition("\n")[0], 200)})
+        answer({"error": cut(str(error).strip().partition("\n")[0], 200)})
         sys.exit(1)
 
 

@@ -52,10 +52,8 @@ def fit(table: Table, train: np.ndarray, listed: np.ndarray) -> tuple[Preprocess
         ("impute", SimpleImputer(strategy="median", keep_empty_features=True)),
         ("scale", StandardScaler()),
     ])
-    encoder = ColumnTransformer([
-        ("numeric", numbers, numeric),
-        ("categorical", OneHotEncoder(categories=categories, handle_unknown="ignore", sparse_output=False), categorical),
-    ])
+    one_hot = OneHotEncoder(categories=categories, handle_unknown="ignore", sparse_output=False)
+    encoder = ColumnTransformer([("numeric", numbers, numeric), ("categorical", one_hot, categorical)])
     encoder.fit(table.features.iloc[train])
     features: list[dict[str, Any]] = []
     if numeric:
@@ -69,9 +67,8 @@ def fit(table: Table, train: np.ndarray, listed: np.ndarray) -> tuple[Preprocess
             {"column": c, "median": float(a), "mean": float(b), "scale": float(s)}
             for c, a, b, s in zip(numeric, np.nan_to_num(median), mean, scale, strict=True)
         ]
-    features += [
-        {"column": c, "equals": str(value)} for c, listing in zip(categorical, categories, strict=True) for value in listing
-    ]
+    for column, listing in zip(categorical, categories, strict=True):
+        features += [{"column": column, "equals": str(value)} for value in listing]
     preprocess = Preprocess(tuple(features))
     if table.image:  # scikit-learn has no scaler with one mean for all columns
         return preprocess, preprocess.encode(table.features)

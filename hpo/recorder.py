@@ -149,6 +149,7 @@ def _environment() -> dict[str, str]:
     return os.environ | {
         "MLFLOW_DISABLE_TELEMETRY": "true",
         "DO_NOT_TRACK": "true",
+        "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "4",  # half a minute; its own seven take four
         "GIT_PYTHON_REFRESH": "quiet",
         "OMP_NUM_THREADS": "1",
         "PYTHONWARNINGS": "ignore",

@@ -249,7 +249,7 @@ class Space(_Model):
         return found
 
     def identity(self) -> dict[str, Any]:
-        """What makes two searches the same one: all but the budget, and the data by its content instead of its place."""
+        """What makes two searches the same one: all but the budget, and the data by its content, not by its place."""
         parts = {name: getattr(self, name).model_dump(mode="json") for name in ("data", "network", "train")}
         del parts["data"]["source"]
         search = {key: dataclasses.asdict(found) for key, found in self.search.items()}

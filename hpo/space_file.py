@@ -20,7 +20,7 @@ def load(path: Path) -> Space:
     """Reads a space file. Raises SpaceError with every mistake at once, InputError if there is no such file."""
     try:
         if path.stat().st_size > _MOST_BYTES:
-            raise InputError(f"{path} is too large for a space ({_MOST_BYTES:,} bytes); name a space file, not the data.")
+            raise InputError(f"{path} is larger than a space may be (1 MB); name a space file, not the data.")
         text = path.read_bytes().decode("utf-8-sig")
     except FileNotFoundError as error:
         raise InputError(f"{path} does not exist; name a space file, or write one with: hpo init DATA.csv") from error

@@ -15,14 +15,14 @@ from hpo.space import Data
 _NO_DROP = "  # drop: [column]                # columns to leave out\n"
 
 _TEXT = """\
-# A search space for {name}: {rows:,} rows, {columns} columns, {what}.
+# A search space for {name}: {rows:,} rows, {columns}, {what}.
 # Check it with `hpo check`, run it with `hpo search --space`. Every key that is not here has a default.
 study: {study}
 
 data:
   source: {source}
   target: {target}
-  # task: {task}                  # inferred from the target; write the other one to overrule
+  # task: {task:<24}# inferred from the target; write the other one to overrule
 {drop}  # categorical: [column]         # numbers that are names, such as a postal code
 {weight}  split: {{test: 0.2, valid: 0.2, seed: 0}}   # shares of all rows; the test part is touched once, at the end
 
@@ -44,7 +44,7 @@ seed: 0
 
 
 def space_text(path: Path, target: str, folder: Path) -> str:
-    """A commented space for the table at `path`, to be written into `folder`. Raises InputError if it cannot be used."""
+    """A commented space for the table at `path`, to be written into `folder`. Raises InputError if there is none."""
     table.check_file(path)
     found, dropped = _usable(path, target)
     rows = len(found.target)
@@ -56,7 +56,7 @@ def space_text(path: Path, target: str, folder: Path) -> str:
     return _TEXT.format(
         name=cut(path.name),
         rows=rows,
-        columns=len(found.features.columns),
+        columns="1 column" if len(found.features.columns) == 1 else f"{len(found.features.columns)} columns",
         what=f"predicting {cut(target)} ({kinds})",
         study=_scalar(_study(path.stem)),
         source=_scalar(os.path.relpath(path, folder)),

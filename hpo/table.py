@@ -42,7 +42,7 @@ class ColumnError(InputError):
 
 @dataclass(frozen=True)
 class Table:
-    """Rows with a target. `features` holds float columns (`numeric`) and text columns (`categorical`; missing is "")."""
+    """Rows with a target. `features` holds columns of floats (`numeric`) and of text (`categorical`; missing is "")."""
 
     name: str
     features: pd.DataFrame
@@ -176,8 +176,8 @@ def _categorical(data: Data, frame: pd.DataFrame, name: str) -> set[str]:
     """The columns to encode as categories: those of text and truth values, unless the space overrules."""
     named = set(_named(data.categorical, "categorical", frame, name))
     numeric = set(_named(data.numeric, "numeric", frame, name))
-    if both := sorted(named & numeric):
-        raise InputError(f"data.numeric: the column {cut(both[0])} is also in data.categorical; name it in one of them.")
+    for both in sorted(named & numeric):
+        raise InputError(f"data.numeric: the column {cut(both)} is also in data.categorical; name it in one of them.")
     text = {c for c in frame.columns if not pd.api.types.is_numeric_dtype(frame[c]) or _is_bool(frame[c])}
     return (text | named) - numeric
 

@@ -48,7 +48,9 @@ def headline(job: Job, rows: int) -> list[str]:
     total = len(data.x) + len(data.test_x)
     sampler, pruner = space.sampler.kind, space.pruner.kind
     sampler = sampler.upper() if sampler in ("tpe", "gp", "qmc") else sampler
-    pruning = "no pruning" if pruner == "none" else f"{pruner.replace('_', ' ')} pruner from epoch {FIRST_DECISION}"
+    options = space.pruner.options
+    first = options.get("n_warmup_steps", options.get("min_resource", FIRST_DECISION))
+    pruning = "no pruning" if pruner == "none" else f"{pruner.replace('_', ' ')} pruner from epoch {first}"
     inputs = f" ({data.n_inputs} inputs)" if data.n_inputs != data.columns else ""
     lines = [
         f"{data.name} · {total:,} rows, {data.columns} columns{inputs}, {kind} · train {len(fold.train):,} · "

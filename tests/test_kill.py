@@ -11,8 +11,11 @@ from mlflow import MlflowClient
 
 from hpo import space_file
 from hpo.data import prepare
+from hpo.metrics import METRICS
+from hpo.selection import best
 from hpo.store import Place
 from hpo.study import Study, stored
+from hpo.trial import Outcome
 from tests.conftest import PATIENCE, here, hpo, launched, outcomes, wait_for, write_space
 from tests.test_mlflow import STATUS, children
 
@@ -124,6 +127,14 @@ def test_trials_and_result_are_bit_for_bit_those_of_a_search_in_peace(disturbed,
     assert {k: v for k, v in disturbed.result.items() if k not in differing} == {
         k: v for k, v in undisturbed.result.items() if k not in differing
     }
+
+
+def test_equals_are_chosen_between_whatever_their_order(undisturbed):
+    """Else the study would choose anew when it is opened again, and the weights of its choice would be gone."""
+    found = [Outcome.from_json(o) for o in undisturbed.known.values()]
+    assert [o.value for o in found].count(max(o.value for o in found)) > 1
+    shuffled = [Random(seed).sample(found, len(found)) for seed in range(20)]
+    assert len({best(order, METRICS["accuracy"]).trial.label for order in shuffled}) == 1
 
 
 def test_ctrl_c_ends_with_a_sentence_and_a_run_that_says_killed(disturbed):

@@ -44,13 +44,12 @@ def recorded(new_store):
     runs = children(client, result["run_id"])
     return SimpleNamespace(
         store=store, space=space, result=result, client=client, runs=runs, known=outcomes(store),
-        parent=client.get_run(result["run_id"]),
+        parent=client.get_run(result["run_id"]), everything=client.search_runs([result["experiment_id"]]),
     )  # fmt: skip
 
 
 def test_a_search_is_one_experiment_with_a_parent_run_and_a_child_for_every_trial(recorded):
-    runs = recorded.client.search_runs([recorded.result["experiment_id"]])
-    assert {run.info.run_id for run in runs} == {recorded.parent.info.run_id} | {
+    assert {run.info.run_id for run in recorded.everything} == {recorded.parent.info.run_id} | {
         run.info.run_id for run in recorded.runs.values()
     }
     assert recorded.runs.keys() == recorded.known.keys()
@@ -97,8 +96,8 @@ def test_curves_have_a_point_for_every_epoch_at_its_true_time(recorded):
         known = recorded.known[label]
         if known["state"] == "failed":
             continue
-        curves = known["curves"]
-        curves["gap"] = [v - t for v, t in zip(curves["valid_loss"], curves["train_loss"], strict=True)]
+        losses = zip(known["curves"]["valid_loss"], known["curves"]["train_loss"], strict=True)
+        curves = {**known["curves"], "gap": [valid - train for valid, train in losses]}
         assert curves.keys() == {"train_loss", "valid_loss", "valid_accuracy", "gap"}
         for name, curve in curves.items():
             points = recorded.client.get_metric_history(run.info.run_id, name)
@@ -161,7 +160,7 @@ def test_the_page_of_a_search_is_served_on_loopback_and_ends_with_its_command(re
         )
         with urllib.request.urlopen(request, timeout=PATIENCE) as answer:
             found = {run["info"]["run_id"] for run in json.load(answer)["runs"]}
-        assert found == {run.info.run_id for run in recorded.runs.values()}
+        assert found == {run.info.run_id for run in children(recorded.client, run_id).values()}
         (server,) = processes(ui.pid, "mlflow ui")
         ui.send_signal(signal.SIGINT)
         assert ui.wait(PATIENCE) == 0
@@ -171,35 +170,45 @@ def test_the_page_of_a_search_is_served_on_loopback_and_ends_with_its_command(re
         probe.connect(("127.0.0.1", int(base.rpartition(":")[2])))
 
 
-def test_what_mlflow_lost_is_written_again_also_after_its_writer_died(recorded):
-    """Two trials were removed, one left half-written; the writer of the larger search dies; the next makes it whole."""
+@pytest.fixture(scope="module")
+def enlarged(recorded):
+    """The same search with a larger budget, after MLflow lost some of it, and loses its writer; then the same again."""
     client, store = recorded.client, recorded.store
     for label in ("0", "none"):
         client.delete_run(recorded.runs[label].info.run_id)
     client.update_run(recorded.runs["defaults"].info.run_id, status="RUNNING")
-    kept = {label: run.info.run_id for label, run in recorded.runs.items() if label not in ("0", "none", "defaults")}
-
     larger = write_space(store, **VARIED, budget={"trials": 30})
     with launched("search", "--space", larger, "--store", store, "--json") as search:
         (writer,) = wait_for(lambda: processes(search.pid, "hpo.mirror"))
         os.kill(writer, signal.SIGKILL)
         out, err = search.communicate(timeout=PATIENCE)
-    assert search.returncode == 1
-    assert err.splitlines()[-1].startswith("The process that writes to MLflow ended")
-    assert err.splitlines()[-1].endswith("The study is safe; run it again.")
-    assert "Traceback" not in err
-    assert out == ""
     safe = outcomes(store)
-    assert safe.keys() >= recorded.known.keys()
-
     again = here("search", "--space", larger, "--store", store, "--json")
     assert again.exit_code == 0, again.stderr
-    assert sum(json.loads(again.stdout)["trials"].values()) == 30
-    whole = outcomes(store)
-    assert {label: whole[label] for label in safe} == safe
-    runs = children(client, recorded.result["run_id"])
+    return SimpleNamespace(
+        code=search.returncode, out=out, err=err, safe=safe, result=json.loads(again.stdout), known=outcomes(store)
+    )
+
+
+def test_a_search_whose_writer_dies_fails_with_a_sentence_and_keeps_its_study(recorded, enlarged):
+    assert (enlarged.code, enlarged.out) == (1, "")
+    assert enlarged.err.splitlines()[-1].startswith("The process that writes to MLflow ended")
+    assert enlarged.err.splitlines()[-1].endswith("The study is safe; run it again.")
+    assert "Traceback" not in enlarged.err
+    assert {label: enlarged.safe[label] for label in recorded.known} == recorded.known
+
+
+def test_a_larger_budget_is_a_total_and_leaves_what_was_trained_as_it_was(enlarged):
+    assert sum(enlarged.result["trials"].values()) == 30
+    assert sorted(int(label) for label in enlarged.known if label.isdigit()) == list(range(28))
+    assert {label: enlarged.known[label] for label in enlarged.safe} == enlarged.safe
+
+
+def test_what_mlflow_lost_is_written_again_and_nothing_twice(recorded, enlarged):
+    runs = children(recorded.client, recorded.result["run_id"])
     assert {label: run.info.status for label, run in runs.items()} == {
-        label: STATUS[o["state"]] for label, o in whole.items()
+        label: STATUS[o["state"]] for label, o in enlarged.known.items()
     }
-    assert {label: runs[label].info.run_id for label in kept} == kept
-    assert client.get_run(recorded.result["run_id"]).info.status == "FINISHED"
+    kept = recorded.runs.keys() - {"0", "none", "defaults"}
+    assert all(runs[label].info.run_id == recorded.runs[label].info.run_id for label in kept)
+    assert recorded.client.get_run(recorded.result["run_id"]).info.status == "FINISHED"

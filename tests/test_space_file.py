@@ -205,10 +205,10 @@ BROKEN = [
     *((f"{HEAD}search: {text}\n", [f"3: {s}" for s in said]) for text, said in SEARCHES),
     *((f"{HEAD}{SEARCH}{text}\n", [f"4: {s}" for s in said]) for text, said in SECTIONS),
     # All mistakes at once, in the order of the file; also those between sections that are sound by themselves.
-    (HEAD + "budget: {trials: 2}\nsampler: grid\nsearch:\n  l1: {low: 0, high: 1}\n  depth: {low: 1, high: 3}\nsed: 3", [
+    (HEAD + "budget: {trials: 2}\nsampler: grid\nsearch:\n  l1: {low: 0, high: 1}\n  depth: {low: 1, high: 3}\nx: 3", [
         "3: budget.trials: must be at least 3 (two of them are the baselines), got 2.",
         "6: search.l1: needs choices or a step for the sampler grid.",
-        "8: sed is not a key of a space. Did you mean seed?",
+        f"8: x is not a key of a space. {SPACE_KEYS}",
     ]),
     (HEAD + "sampler: grid\nsearch: {l1: {low: 0, high: 1, step: 1e-3}, dropout: {low: 0, high: .5, step: 1e-3}}", [
         "3: sampler: a grid has at most 100,000 points, got 501,501; take longer steps.",

