@@ -13,6 +13,7 @@ import yaml
 from safetensors.torch import save
 
 from hpo.data import Dataset
+from hpo.document import Dumper
 from hpo.errors import InputError, StoreError
 from hpo.network import Mlp
 from hpo.space import Space
@@ -57,7 +58,7 @@ def space_dict(space: Space) -> dict[str, Any]:
 
 
 def as_yaml(value: Mapping[str, Any]) -> str:
-    return str(yaml.safe_dump(dict(value), sort_keys=False, allow_unicode=True, width=120))
+    return str(yaml.dump(dict(value), Dumper=Dumper, sort_keys=False, allow_unicode=True, width=120))
 
 
 def configuration(result: Mapping[str, Any], space: Space, base: Path, folder: Path) -> dict[str, Any]:

@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 
-from hpo.errors import InputError
+from hpo.errors import InputError, cut
 from hpo.preprocess import Preprocess
 from hpo.table import read_file
 
@@ -56,7 +57,13 @@ def _load(folder: Path) -> tuple[dict[str, Any], torch.nn.Module]:
     paths = [folder / name for name in ("preprocess.json", "network.json", "weights.safetensors")]
     if missing := [path.name for path in paths if not path.is_file()]:
         raise InputError(f"{folder} lacks {missing[0]}; write it with: hpo export --weights {folder}")
-    preprocess, layers = (json.loads(path.read_text()) for path in paths[:2])
-    net = torch.nn.Sequential(*[getattr(torch.nn, name)(*arguments) for name, *arguments in layers])
-    net.load_state_dict(load_file(paths[2]))
+    try:
+        preprocess, layers = (json.loads(path.read_text()) for path in paths[:2])
+        net = torch.nn.Sequential(*[getattr(torch.nn, name)(*arguments) for name, *arguments in layers])
+        net.load_state_dict(load_file(paths[2]))
+    except (ValueError, TypeError, AttributeError, RuntimeError, SafetensorError) as error:
+        raise InputError(
+            f"The files in {folder} do not belong together or are damaged ({cut(str(error).partition(chr(10))[0])}); "
+            f"write them again with: hpo export --weights {folder}"
+        ) from error
     return preprocess, net.eval()

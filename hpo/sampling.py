@@ -49,7 +49,7 @@ def grid(space: Space) -> dict[str, list[Any]]:
         elif isinstance(found, IntDistribution):
             values[name] = list(range(found.low, found.high + 1, found.step))
         elif isinstance(found, FloatDistribution) and found.step is not None:
-            values[name] = [float(v) for v in found.low + found.step * np.arange(_count(found))]
+            values[name] = [min(float(v), found.high) for v in found.low + found.step * np.arange(_count(found))]
     return values
 
 

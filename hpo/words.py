@@ -52,15 +52,17 @@ def headline(job: Job, rows: int) -> list[str]:
     first = options.get("n_warmup_steps", options.get("min_resource", FIRST_DECISION))
     pruning = "no pruning" if pruner == "none" else f"{pruner.replace('_', ' ')} pruner from epoch {first}"
     inputs = f" ({data.n_inputs} inputs)" if data.n_inputs != data.columns else ""
+    columns = "1 column" if data.columns == 1 else f"{data.columns} columns"
     lines = [
-        f"{data.name} · {total:,} rows, {data.columns} columns{inputs}, {kind} · train {len(fold.train):,} · "
+        f"{data.name} · {total:,} rows, {columns}{inputs}, {kind} · train {len(fold.train):,} · "
         f"valid {len(fold.valid):,} · test {len(data.test_x):,} (untouched)",
         *(f"note: {note}" for note in data.notes),
     ]
     if space.is_point:
         return [*lines, "training one configuration: " + " · ".join(strength(k, v) for k, v in space.params({}).items())]
+    at_once = "one trial at a time" if rows == 1 else f"{rows} rows at once on one core"
     sampled = ", ".join(key for key, domain in space.search.items() if domain.sampled)
-    return [*lines, f"searching {sampled} · {sampler}, {pruning} · {rows} rows at once on one core"]
+    return [*lines, f"searching {sampled} · {sampler}, {pruning} · {at_once}"]
 
 
 def result_lines(result: Mapping[str, Any], store: str) -> list[str]:

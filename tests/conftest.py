@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -18,6 +19,7 @@ from hpo.study import stored
 
 os.environ.pop("MLFLOW_TRACKING_URI", None)  # a developer's own; the tests write to stores of their own
 os.environ |= {"MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true", "OMP_NUM_THREADS": "1"}
+signal.signal(signal.SIGINT, signal.default_int_handler)  # "pytest &" ignores it, and its children would inherit that
 
 PATIENCE = 120  # seconds that anything may take on a busy machine
 TINY = {
@@ -84,7 +86,9 @@ def launched(*arguments: object) -> Iterator[subprocess.Popen[str]]:
         try:
             yield process
         finally:
-            process.kill()
+            if process.poll() is None:  # a test has failed; a page that is served must end with its server
+                process.terminate()
+                process.wait(PATIENCE)
 
 
 def hpo(*arguments: object) -> subprocess.CompletedProcess[str]:

@@ -188,6 +188,12 @@ def test_raw_rows_are_encoded_as_they_were_for_training(tmp_path, raw, on):
     assert [f["equals"] for f, x in zip(features.features[1:], encoded[0, 1:], strict=True) if x] == on
 
 
+def test_whole_numbers_with_gaps_take_a_median_between_them():
+    feature = {"column": "n", "median": 2.5, "mean": 0.5, "scale": 2.0}
+    frame = pd.DataFrame({"n": pd.array([1, None], "Int64")})
+    assert preprocess.Preprocess((feature,)).encode(frame).tolist() == [[0.25], [1.0]]
+
+
 @pytest.mark.parametrize("name", ["t.csv", "t.parquet"])
 def test_encoding_the_file_again_gives_the_same_matrix(tmp_path, name):
     frame = gaps().assign(code=[1, 2, None] * 20, flag=[True, False, False] * 20)

@@ -143,10 +143,13 @@ def test_the_parent_holds_what_was_asked_found_and_needed_to_repeat_it(recorded,
 
 def test_the_page_of_a_search_is_served_on_loopback_and_ends_with_its_command(recorded):
     run_id = recorded.result["run_id"]
-    with launched("ui", "--no-browser", "--store", recorded.store, "--port", 5400) as ui:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    with launched("ui", "--no-browser", "--store", recorded.store, "--port", port) as ui:
         address = ui.stdout.readline().strip()
         base, _, page = address.partition("/#/")
-        base = base.replace("hpo.localhost", "127.0.0.1")  # the same, where the name is not known
+        assert base == f"http://hpo.localhost:{port}"
+        base = f"http://127.0.0.1:{port}"  # the same, where the name is not known
         assert page.startswith(f"experiments/{recorded.result['experiment_id']}/runs?workflowType=machine_learning")
         with urllib.request.urlopen(f"{base}/", timeout=PATIENCE) as answer:
             assert answer.status == 200
@@ -167,7 +170,7 @@ def test_the_page_of_a_search_is_served_on_loopback_and_ends_with_its_command(re
     with pytest.raises(ProcessLookupError):
         os.kill(server, 0)
     with socket.socket() as probe, pytest.raises(ConnectionRefusedError):
-        probe.connect(("127.0.0.1", int(base.rpartition(":")[2])))
+        probe.connect(("127.0.0.1", port))
 
 
 @pytest.fixture(scope="module")

@@ -103,6 +103,7 @@ SEARCHES = [
     ("{learning_rate: {low: 0.1, high: 0.0001}}", [
         "search.learning_rate: low must be below high, got low=0.1, high=0.0001.",
     ]),
+    ("{dropout: {low: 0.5, high: 0.5}}", ["search.dropout: low must be below high, got low=0.5, high=0.5."]),
     ("{l1: {low: 0, high: 1, log: true}}", [
         'search.l1: a log range must start above 0, got low=0 (optional: true adds "off").',
     ]),
