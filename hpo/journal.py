@@ -32,7 +32,7 @@ class Journal:
         if writable and whole < len(raw):
             os.truncate(path, whole)
         self._file: BinaryIO | None = None  # opened by the first record
-        self._logs: list[dict[str, Any]] = [json.loads(line) for line in lines]
+        self._logs = _parsed(lines, path)
         self._dropped = 0  # records that were read once already; nobody asks for them again
         self._held: list[dict[str, Any]] | None = None
 
@@ -76,4 +76,18 @@ class Journal:
 
 def _ends(line: bytes) -> bool:
     """Whether a line is whole and the last of what belongs together."""
-    return line.endswith(b"\n") and _MORE not in json.loads(line)
+    try:
+        return line.endswith(b"\n") and _MORE not in json.loads(line)
+    except ValueError:
+        return False
+
+
+def _parsed(lines: list[bytes], path: Path) -> list[dict[str, Any]]:
+    """The records; raises StoreError if one is damaged that others follow, which no kill can have done."""
+    found = []
+    for number, line in enumerate(lines, 1):
+        try:
+            found.append(json.loads(line))
+        except ValueError as error:
+            raise StoreError(f"{path} is damaged in line {number}; bring back a copy, or remove the study.") from error
+    return found

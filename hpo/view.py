@@ -46,8 +46,8 @@ def view(space: Space, task: Task) -> dict[str, Any]:
 
 
 def _width(column: str) -> int:
-    """Pixels that the name of a column needs; numbers are logged with so few digits that 80 are enough."""
-    return max(80 if column != "params.`depth`" else 60, int(len(column.split("`")[1]) * 6.4) + 22)
+    """Pixels that the name of a column needs; numbers are logged with so few digits that 90 are enough."""
+    return max(60 if column == "params.`depth`" else 90, int(len(column.split("`")[1]) * 6.4) + 22)
 
 
 def _section(uuid: str, name: str, shown: bool, **more: Any) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from mlflow import MlflowClient
 
 from hpo import space_file
 from hpo.data import prepare
+from hpo.errors import StoreError
 from hpo.metrics import METRICS
 from hpo.selection import best
 from hpo.store import Place
@@ -163,3 +164,11 @@ def test_a_journal_torn_anywhere_is_a_shorter_journal(undisturbed, tmp_path):
         assert not any(t.intermediate_values or "outcome" in t.user_attrs for t in running)
         study.close()
     assert len(begun) > TRIALS / 2  # or the cuts hit nothing
+
+
+def test_a_journal_damaged_within_is_not_guessed_at(undisturbed, tmp_path):
+    lines = Place(undisturbed.store, "tiny").journal.read_bytes().splitlines(keepends=True)
+    lines[4] = b"\0" * 9 + b"\n"
+    (tmp_path / "journal.log").write_bytes(b"".join(lines))
+    with pytest.raises(StoreError, match=r"journal.log is damaged in line 5; bring back a copy, or remove the study\."):
+        stored(tmp_path / "journal.log")
