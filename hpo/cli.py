@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -37,6 +38,9 @@ class _Group(click.Group):
             return super().invoke(ctx)
         except HpoError as error:
             raise _Shown(error) from error
+        except KeyboardInterrupt:
+            click.echo("\nStopped.", err=True)
+            sys.exit(130)
 
 
 @click.group(cls=_Group)
@@ -123,14 +127,12 @@ def ui(store: str, study: str | None, port: int, browser: bool) -> None:
         _show(pages.link(*page, uri.rstrip("/")), browser)
         return
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that the server ends with us
-    try:
-        click.echo(f"Starting MLflow's UI for the study {place.name} …", err=True)
-        with pages.served(uri, pages.free_port(port), place.folder / "ui.log") as base:
-            _show(pages.link(*page, base), browser)
-            click.echo(f"(A browser that does not know {pages.HOST} wants 127.0.0.1 in its place. Ctrl-C ends.)", err=True)
+    click.echo(f"Starting MLflow's UI for the study {place.name} …", err=True)
+    with pages.served(uri, pages.free_port(port), place.folder / "ui.log") as base:
+        _show(pages.link(*page, base), browser)
+        click.echo(f"(A browser that does not know {pages.HOST} wants 127.0.0.1 in its place. Ctrl-C ends.)", err=True)
+        with contextlib.suppress(KeyboardInterrupt):  # that is how one leaves
             signal.pause()
-    except KeyboardInterrupt:
-        click.echo("", err=True)
 
 
 def _show(address: str, browser: bool) -> None:

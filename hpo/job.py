@@ -16,7 +16,7 @@ from hpo import data as data_module
 from hpo import export, loop, report, sampling, selection
 from hpo import result as results
 from hpo.data import Dataset
-from hpo.errors import SearchFailedError
+from hpo.errors import SearchFailedError, StoreError
 from hpo.metrics import METRICS
 from hpo.population import Population, rows_for
 from hpo.recorder import Recorder
@@ -90,36 +90,36 @@ class _Search:
         study.remember("rows", self._rows)
         if not study.recall("id"):
             study.remember("id", uuid.uuid4().hex)
-        self._recorder = Recorder(tracking_uri, place.folder, self._opening())
-        if tracking_uri != place.tracking_uri:
-            _ = self._recorder.ids  # somebody else's server is better asked before hours of training than after
 
     def run(self, startup: float) -> dict[str, Any]:
-        job, study = self._job, self._study
-        for outcome in list(study.outcomes.values()):
-            self._recorder.record(outcome)  # what MLflow has already is left as it is
-        population = Population(
-            job.data, lambda trial: results.network(job.space, job.data, trial), job.space.train, self._rows
-        )
-        self._watcher.begin(job, study, self._rows)
+        self._recorder = Recorder(self._uri, self._place.folder, self._opening())
         try:
-            self._run_loop(population)
-            best = study.best()
-            if best is None or not best.valid:
-                raise SearchFailedError(_all_diverged(study))
-            if not job.space.is_point:
-                study.fix(selection.ablation(best.trial))
-                self._run_loop(population)
+            if self._uri != self._place.tracking_uri:
+                _ = self._recorder.ids  # somebody else's server is better asked before hours of training than after
+            self._train()
             return self._conclude(startup)
         except BaseException as error:
-            status = "FAILED" if isinstance(error, Exception) else "KILLED"
-            self._recorder.abandon(status)
+            self._recorder.abandon("FAILED" if isinstance(error, Exception) else "KILLED")
             raise
         finally:
             self._watcher.end()
 
-    def _run_loop(self, population: Population) -> None:
-        loop.run(self._study, population, self._vault, self._recorder, self._watcher.epoch)
+    def _train(self) -> None:
+        """Spends the budget, then trains the ablation of the best."""
+        job, study = self._job, self._study
+        for outcome in list(study.outcomes.values()):
+            self._recorder.record(outcome)  # what MLflow has already is left as it is
+        self._watcher.begin(job, study, self._rows)
+        population = Population(
+            job.data, lambda trial: results.network(job.space, job.data, trial), job.space.train, self._rows
+        )
+        loop.run(study, population, self._vault, self._recorder, self._watcher.epoch)
+        best = study.best()
+        if best is None or not best.valid:
+            raise SearchFailedError(_all_diverged(study))
+        if not job.space.is_point:
+            study.fix(selection.ablation(best.trial))
+            loop.run(study, population, self._vault, self._recorder, self._watcher.epoch)
 
     def _conclude(self, startup: float) -> dict[str, Any]:
         """Selects, touches the test part once, and writes down everything."""
@@ -182,11 +182,14 @@ class _Search:
         return results.margin(self._job.space, self._job.data, (selected, defaults), weights)
 
     def _write_down(self, result: dict[str, Any], selected: Outcome, compared: dict[str, Outcome]) -> None:
-        folder = self._place.folder
-        picture = report.curves({"selected": selected, **compared}, self._job.space.train.metric, folder / "curves.png")
-        best = folder / "best.yaml"
-        point = export.configuration(result, self._job.space, self._job.base, folder)
-        best.write_text(export.commented(point, results.network(self._job.space, self._job.data, selected.trial)))
+        folder, space = self._place.folder, self._job.space
+        point = export.configuration(result, space, self._job.base, folder)
+        best, picture = folder / "best.yaml", folder / "curves.png"
+        try:
+            best.write_text(export.commented(point, results.network(space, self._job.data, selected.trial)))
+            report.curves({"selected": selected, **compared}, space.train.metric, picture)
+        except OSError as error:
+            raise StoreError(f"The result could not be written to {folder}: {error.strerror}.") from error
         scores = {f"{part}_{name}": v for part in ("valid", "test") for name, v in result[part].items()}
         self._recorder.close(
             "FINISHED",

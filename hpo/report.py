@@ -19,7 +19,7 @@ def curve_numbers(outcomes: Mapping[str, Outcome], metric: str) -> dict[str, dic
     return chosen
 
 
-def curves(outcomes: Mapping[str, Outcome], metric: str, path: Path) -> Path:
+def curves(outcomes: Mapping[str, Outcome], metric: str, path: Path) -> None:
     """Draws the learning curves of the selected configuration beside those that it is compared with."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -43,4 +43,3 @@ def curves(outcomes: Mapping[str, Outcome], metric: str, path: Path) -> Path:
     loss.legend(fontsize=8)
     other.legend(fontsize=8)
     figure.savefig(path, dpi=110)
-    return path
