@@ -57,6 +57,7 @@ def main() -> None:
 @click.option("--quiet", is_flag=True, help="Say only the result.")
 def search(path: str, store: str, tracking_uri: str | None, as_json: bool, quiet: bool) -> None:
     """Search a space; the same command again goes on from where it was."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a cluster's way to say Ctrl-C
     from rich.console import Console
 
     from hpo import job as jobs
@@ -67,7 +68,6 @@ def search(path: str, store: str, tracking_uri: str | None, as_json: bool, quiet
     job = jobs.prepare(space, Path(path).parent)
     place = Place(Path(store), space.study)
     console = Console(stderr=True)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a cluster's way to say Ctrl-C
     watcher = jobs.Watcher() if quiet else terminal.Progress(console)
     try:
         result = jobs.search(job, place, tracking_uri, watcher, clock=_BEGAN)
@@ -104,6 +104,8 @@ def init(data: str, target: str, output: str | None) -> None:
     """Write a commented space for your own table, with ranges for its size."""
     from hpo import starter
 
+    if output and Path(output).exists():
+        raise InputError(f"{output} is there already; name another file with -o, or remove it first.")
     folder = Path(output).parent if output else Path()
     _write(starter.space_text(Path(data), target, folder), output)
     if output:
@@ -169,6 +171,8 @@ def predict(data: str, weights: str, output: str | None) -> None:
     """Predict the rows of a .csv or .parquet with exported weights."""
     from hpo import predict as predictions
 
+    if output and Path(output).resolve() == Path(data).resolve():
+        raise InputError(f"{output} is the table itself; name another file with -o.")
     _write(predictions.predict(Path(data), Path(weights)).to_csv(index=False), output)
 
 
@@ -176,14 +180,14 @@ def predict(data: str, weights: str, output: str | None) -> None:
 @_STORE
 def studies(store: str) -> None:
     """List the studies in the store."""
-    from hpo import finished, words
+    from hpo import words
     from hpo.store import studies as places
 
     found = places(Path(store))
     if not found:
         click.echo(f"There is no study in {store} yet; begin one with: hpo search --space SPACE.yaml", err=True)
         return
-    for line in words.table([["study", "state", "trials", "best valid", "selected test", "date"], *map(finished.summary, found)]):
+    for line in words.table([["study", "state", "trials", "best valid", "selected test", "date"], *map(words.study_line, found)]):
         click.echo(line)
 
 

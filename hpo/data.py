@@ -58,12 +58,15 @@ class Dataset:
     def n_outputs(self) -> int:
         return len(self.classes) or 1
 
-    def rows(self, index: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
-        """The rows `index` (fit, batch): x (fit, batch, inputs), y (fit, batch) and weight (fit, batch) or None."""
+    def inputs(self, index: Tensor) -> Tensor:
+        """The rows `index` (fit, batch) of x: (fit, batch, inputs)."""
+        return self.x.index_select(0, index.flatten()).view(*index.shape, -1)
+
+    def targets(self, index: Tensor) -> tuple[Tensor, Tensor | None]:
+        """The rows `index` (fit, batch) of y, and of weight if there is one, each (fit, batch)."""
         flat = index.flatten()
-        x = self.x.index_select(0, flat).view(*index.shape, -1)
         weight = None if self.weight is None else self.weight.index_select(0, flat).view(index.shape)
-        return x, self.y.index_select(0, flat).view(index.shape), weight
+        return self.y.index_select(0, flat).view(index.shape), weight
 
 
 def prepare(data: Data, base: Path, dtype: torch.dtype = torch.float32) -> Dataset:

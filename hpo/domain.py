@@ -42,6 +42,20 @@ class Domain:
         values = len(self.choices) or (math.inf if steps is None else _steps(self.low, self.high, steps) + 1)
         return values * (2 if self.optional else 1)
 
+    def values(self) -> list[float]:
+        """All of them, where they can be counted; "off" is not among them."""
+        if self.choices:
+            return list(self.choices)
+        step = self.step or 1
+        return [min(self.low + i * step, self.high) for i in range(int(_steps(self.low, self.high, step)) + 1)]
+
+    def trained(self, value: float) -> float:
+        """The number that a sampled value becomes: from a continuous range one of four digits, as a person would write it,
+        so that what is exported, recorded and trained is the same short number."""
+        if self.choices or self.step or self.integer:
+            return value
+        return min(max(float(f"{value:.4g}"), self.low), self.high)
+
     def clip(self, value: float) -> float:
         """The value of the domain that is nearest to `value` (on its own scale)."""
         if self.choices:

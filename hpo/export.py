@@ -30,11 +30,12 @@ _HEADER = """\
 #   optimizer = torch.optim.AdamW(net.parameters(), lr={learning_rate}, weight_decay={weight_decay})
 #   for x, y in batches_of_{batch_size}:                  # {epochs} epochs
 #       optimizer.zero_grad(); loss(net(x), y).backward(); optimizer.step()
-{l1}"""
+{l1}{schedule}"""
 _L1 = """\
 #       with torch.no_grad():                       # l1: soft threshold on the weights
 #           for p in net.parameters(): p.dim() > 1 and p.copy_(torch.nn.functional.softshrink(p, {threshold}))
 """
+_COSINE = "#   the learning rate follows torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max={epochs}), l1's threshold with it\n"
 
 
 def space_dict(space: Space) -> dict[str, Any]:
@@ -92,13 +93,14 @@ def commented(point: Mapping[str, Any], mlp: Mlp) -> str:
         study=point["study"], source=exported["study"], trial=exported["trial"], date=exported["date"],
         run_id=exported["run_id"], scores=", ".join(scores), layers=layers, epochs=exported["best_epoch"],
         batch_size=train["batch_size"], learning_rate=search["learning_rate"],
-        weight_decay=search.get("weight_decay", 0.0), l1=_L1.format(threshold=search["learning_rate"] * l1) if l1 else "",
+        weight_decay=search.get("weight_decay", 0.0), l1=_L1.format(threshold=float(f"{search['learning_rate'] * l1:.6g}")) if l1 else "",
+        schedule=_COSINE.format(epochs=train["epochs"]) if train["schedule"] == "cosine" else "",
     ) + as_yaml(point)
 
 
 def network_files(
     folder: Path, mlp: Mlp, weights: Mapping[str, torch.Tensor], data: Dataset, dropout: float
-) -> list[Path]:
+) -> None:
     """Writes `weights.safetensors`, `network.json` and `preprocess.json`: all that raw rows need to be predicted.
 
     `weights` have a fit axis of length one. Raises InputError if `folder` cannot be written.
@@ -111,7 +113,7 @@ def network_files(
         "target_mean": data.target_mean,
         "target_scale": data.target_scale,
         "columns": list(dict.fromkeys(f["column"] for f in data.preprocess.features)),
-        "categorical": sorted({f["column"] for f in data.preprocess.features if "equals" in f}),
+        "text": list(data.preprocess.text),
         "features": list(data.preprocess.features),
     }
     files = {
@@ -125,4 +127,3 @@ def network_files(
             replace(folder / name, content)
     except (OSError, StoreError) as error:
         raise InputError(f"{folder} cannot be written; name another folder with --weights.") from error
-    return [folder / name for name in files]

@@ -12,6 +12,7 @@ from hpo import data as data_module
 from hpo import export, space_file
 from hpo.errors import InputError
 from hpo.network import Mlp
+from hpo.result import network
 from hpo.space import Space
 from hpo.store import Place
 from hpo.study import stored
@@ -35,9 +36,8 @@ class Finished:
         return export.commented(point, self.network())
 
     def network(self) -> Mlp:
-        kind, shape = self.space.network, self.result["shape"]
-        depth = int(self.result["selected"]["depth"])
-        return Mlp(shape["inputs"], shape["outputs"], depth, kind.width, kind.activation, kind.batch_norm)
+        shape = self.result["shape"]
+        return network(self.space, shape["inputs"], shape["outputs"], self.result["selected"])
 
     def write_network(self, folder: Path) -> None:
         """Writes all that raw rows need to be predicted. Raises InputError if the data are not those of the search."""
@@ -58,22 +58,3 @@ def load(place: Place) -> Finished:
         raise InputError(f"The study {place.name} has no result yet; run its search to the end first.")
     source = known["space_source"]
     return Finished(place, known["result"], space_file.parse(source["space"]), Path(source["base"]))
-
-
-def summary(place: Place) -> list[str]:
-    """A line of `hpo studies`: name, state, trials, the best score of the search, the selected test score, the date."""
-    known = stored(place.journal)
-    if not known:
-        return [place.name, "empty", "0", "–", "–", "–"]
-    result = known.get("result")
-    metric = known["space"]["train"]["metric"]
-    values = [o["valid"][metric] for o in known["outcomes"] if o["valid"] and o["state"] == "complete"]
-    state = "running" if place.running() else "finished" if result else "stopped"
-    trials = sum(o["trial"]["role"] != "ablation" for o in known["outcomes"])
-    if not result:
-        better = max if metric not in ("loss", "mae") else min
-        best = f"{metric} {better(values):.4g}" if values else "–"
-        return [place.name, state, str(trials), best, "–", "–"]
-    shown = metric if metric != "loss" else ("accuracy" if result["task"] == "classification" else "r2")
-    best, test = f"{metric} {result['valid'][metric]:.4g}", f"{shown} {result['test'][shown]:.4g}"
-    return [place.name, state, str(trials), best, test, result["date"]]

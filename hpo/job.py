@@ -11,13 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from hpo import data as data_module
 from hpo import export, loop, report, sampling, selection
 from hpo import result as results
 from hpo.data import Dataset
-from hpo.errors import SearchFailedError, StoreError
-from hpo.metrics import METRICS
+from hpo.errors import InputError, SearchFailedError, StoreError
+from hpo.metrics import METRICS, shown
 from hpo.population import Population, rows_for
 from hpo.recorder import Recorder
 from hpo.space import Space, flat, task_mistake
@@ -50,6 +51,11 @@ def prepare(space: Space, base: Path) -> Job:
     data = data_module.prepare(space.data, base)
     if mistake := task_mistake(space, data.task):
         raise mistake
+    if space.train.metric in ("roc_auc", "r2") and any(len(set(data.y[fold.valid].tolist())) < 2 for fold in data.folds):
+        raise InputError(
+            f"train.metric: {space.train.metric} needs two different targets in the validation part, and all "
+            f"{len(data.folds[0].valid)} of its rows have the same; use another split seed, or metric: loss."
+        )
     sampling.sampler(space, 0)
     sampling.pruner(space)
     return Job(space, base, data)
@@ -111,13 +117,16 @@ class _Search:
             self._recorder.record(outcome)  # what MLflow has already is left as it is
         self._watcher.begin(job, study, self._rows)
         population = Population(
-            job.data, lambda trial: results.network(job.space, job.data, trial), job.space.train, self._rows
+            job.data,
+            lambda trial: results.network(job.space, job.data.n_inputs, job.data.n_outputs, trial.params),
+            job.space.train,
+            self._rows,
         )
         loop.run(study, population, self._vault, self._recorder, self._watcher.epoch)
         best = study.best()
         if best is None or not best.valid:
             raise SearchFailedError(_all_diverged(study))
-        if not job.space.is_point:
+        if not job.space.is_point and selection.regularized(best.trial.params):
             study.fix(selection.ablation(best.trial))
             loop.run(study, population, self._vault, self._recorder, self._watcher.epoch)
 
@@ -127,7 +136,11 @@ class _Search:
         selected = self._selected()
         self._vault.keep(study.worth_keeping())
         compared = {} if job.space.is_point else self._compared(selected)
-        entries = {name: self._entry(outcome) for name, outcome in {"selected": selected, **compared}.items()}
+        everyone = {"selected": selected, **compared}
+        logits = {name: self._logits(outcome) for name, outcome in everyone.items() if outcome.valid}
+        tests = {name: results.test_scores(job.space, job.data, said) for name, said in logits.items()}
+        entries = {name: results.entry(outcome, tests.get(name, {})) for name, outcome in everyone.items()}
+        margin = results.margin(job.space, job.data, logits["selected"], logits["defaults"]) if "defaults" in logits else None
         ids = self._recorder.ids
         chosen = entries.pop("selected")
         result = {
@@ -136,7 +149,7 @@ class _Search:
             "selected": chosen.pop("params"),
             **chosen,
             "baselines": entries,
-            "margin": self._margin(selected, compared.get("defaults")),
+            "margin": margin,
             "metric": job.space.train.metric,
             "task": job.data.task,
             "epochs_trained": sum(o.epochs for o in study.judged()),
@@ -164,36 +177,28 @@ class _Search:
         return found
 
     def _compared(self, selected: Outcome) -> dict[str, Outcome]:
+        """The baselines, and the ablation of the best trial; that is the trial itself if it has nothing to switch off."""
         outcomes = self._study.outcomes
-        best = self._study.best()
-        ablation = outcomes[f"ablation-{best.trial.label if best else selected.trial.label}"]
+        best = self._study.best() or selected
+        ablation = outcomes.get(f"ablation-{best.trial.label}", best)
         return {"none": outcomes["none"], "defaults": outcomes["defaults"], "ablation": ablation}
 
-    def _entry(self, outcome: Outcome) -> dict[str, Any]:
-        if not outcome.valid:
-            return results.entry(outcome, {})
+    def _logits(self, outcome: Outcome) -> Tensor:
         weights = self._vault.get(outcome.trial.label)
-        return results.entry(outcome, results.test_scores(self._job.space, self._job.data, outcome, weights))
-
-    def _margin(self, selected: Outcome, defaults: Outcome | None) -> dict[str, Any] | None:
-        if defaults is None or not defaults.valid:
-            return None
-        weights = self._vault.get(selected.trial.label), self._vault.get(defaults.trial.label)
-        return results.margin(self._job.space, self._job.data, (selected, defaults), weights)
+        return results.test_logits(self._job.space, self._job.data, outcome, weights)
 
     def _write_down(self, result: dict[str, Any], selected: Outcome, compared: dict[str, Outcome]) -> None:
         folder, space = self._place.folder, self._job.space
         point = export.configuration(result, space, self._job.base, folder)
         best, picture = folder / "best.yaml", folder / "curves.png"
         try:
-            best.write_text(export.commented(point, results.network(space, self._job.data, selected.trial)))
-            report.curves({"selected": selected, **compared}, space.train.metric, picture)
+            best.write_text(export.commented(point, results.network(space, self._job.data.n_inputs, self._job.data.n_outputs, selected.trial.params)))
+            report.curves({"selected": selected, **compared}, shown(self._job.data.task, space.train.metric), picture)
         except OSError as error:
             raise StoreError(f"The result could not be written to {folder}: {error.strerror}.") from error
-        scores = {f"{part}_{name}": v for part in ("valid", "test") for name, v in result[part].items()}
+        scores = {f"{part}_{name}": v for part in ("valid", "test") for name, v in result[part].items() if v is not None}
         self._recorder.close(
             "FINISHED",
-            ended=round(1000 * time.time()),
             tags={f"selected.{key}": value for key, value in result["selected"].items()}
             | {"hpo.selected": result["trial"]},
             metrics=scores | {f"trials_{state}": n for state, n in result["trials"].items()},

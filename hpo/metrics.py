@@ -47,7 +47,7 @@ def reported(task: Task, followed: str) -> tuple[str, ...]:
 
 def watched(task: Task, followed: str) -> tuple[str, ...]:
     """The metrics of every epoch: the loss, one that is bounded and can be compared, and the followed one."""
-    return tuple(dict.fromkeys(("loss", "accuracy" if task == "classification" else "r2", followed)))
+    return tuple(dict.fromkeys(("loss", shown(task, "loss"), followed)))
 
 
 def losses(task: Task, logits: Tensor, y: Tensor, weight: Tensor | None) -> Tensor:
@@ -63,17 +63,32 @@ def losses(task: Task, logits: Tensor, y: Tensor, weight: Tensor | None) -> Tens
     return each.mean(1) if weight is None else (each * weight).sum(1) / weight.sum(1)
 
 
-def row_losses(name: str, task: Task, logits: Tensor, y: Tensor, scale: float) -> tuple[str, Tensor]:
-    """What a metric says of single rows, lower is better, shape (rows,), and its name; for one fit's logits (rows, outputs).
+def shown(task: Task, followed: str) -> str:
+    """The metric that a person sees beside the loss: the followed one, or one that is bounded and can be compared."""
+    if followed != "loss":
+        return followed
+    return "accuracy" if task == "classification" else "r2"
 
-    Metrics of whole sets are stood for by the error rate or the squared error.
+
+def row_losses(
+    name: str, task: Task, logits: Tensor, y: Tensor, weight: Tensor | None, scale: float
+) -> tuple[str, Tensor]:
+    """What a metric says of single rows, shape (rows,), their mean being the metric of all, lower is better; and its name.
+
+    `logits` (rows, outputs) of one fit, `y` (rows,), `weight` (rows,) or None. What no row can say alone (r2, the area under
+    a curve, f1) is stood for by the loss.
     """
     if task == "regression":
-        error = (logits.squeeze(-1) - y) * scale
+        error = (logits.squeeze(-1) - y).double() * scale
         return ("absolute error", error.abs()) if name == "mae" else ("squared error", error.square())
-    if name == "loss":
-        return "loss", torch.nn.functional.cross_entropy(logits, y, reduction="none")
-    return "error rate", (logits.argmax(1) != y).to(logits.dtype)
+    if name in ("accuracy", "balanced_accuracy"):
+        wrong = (logits.argmax(1) != y).double()
+        if name == "accuracy":
+            return "error rate", wrong
+        per_class = torch.bincount(y, minlength=logits.shape[1]).double()
+        return "balanced error rate", wrong * len(y) / ((per_class > 0).sum() * per_class[y])
+    each = torch.nn.functional.cross_entropy(logits, y, reduction="none").double()
+    return "loss", each if weight is None else each * weight / weight.mean()
 
 
 def measure(
@@ -87,7 +102,7 @@ def measure(
     confusion = _confusion(logits, y) if task == "classification" else None
     for name in names:
         if name == "loss":
-            values[name] = losses(task, logits, y, weight) * (scale**2 if task == "regression" else 1)
+            values[name] = losses(task, logits, y, weight).double() * (scale**2 if task == "regression" else 1)
         elif name == "roc_auc":
             values[name] = _roc_auc(logits, y)
         elif confusion is not None:
@@ -95,10 +110,10 @@ def measure(
         else:
             error = logits.squeeze(-1) - y
             if name == "mae":
-                values[name] = error.abs().mean(1) * scale
+                values[name] = error.abs().mean(1).double() * scale
             else:
                 total = (y - y.mean(1, keepdim=True)).square().sum(1)
-                values[name] = 1 - error.square().sum(1) / total.clamp_min(torch.finfo(y.dtype).tiny)
+                values[name] = torch.where(total > 0, 1 - error.square().sum(1) / total, torch.nan)
     return values
 
 

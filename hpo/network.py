@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -26,7 +26,7 @@ ACTIVATIONS: dict[str, tuple[Callable[[Tensor], Tensor], str]] = {
     "elu": (torch.nn.functional.elu, "ELU"),
 }
 _MOMENTUM, _EPS = 0.1, 1e-5  # torch.nn.BatchNorm1d's
-_BLOCK = 128  # rows that a prediction takes at a time: the activations of 16 fits stay in the cache
+BLOCK = 128  # rows of data that a prediction takes at a time: the activations of 16 fits stay in the cache
 
 
 @dataclass(frozen=True)
@@ -102,9 +102,12 @@ class Mlp:
 
     def predict(self, tensors: Tensors, x: Tensor) -> Tensor:
         """Logits without noise, (fit, rows, n_outputs), for x (fit, rows, n_inputs) and parameters and buffers in one."""
+        return self.predict_parts(tensors, torch.split(x, BLOCK, dim=1))
+
+    def predict_parts(self, tensors: Tensors, parts: Iterable[Tensor]) -> Tensor:
+        """The same for an x that comes in parts, so that it need never be whole."""
         with torch.no_grad():
-            parts = torch.split(x, _BLOCK, dim=1)
-            still = [self.forward(tensors, tensors, part, hidden=lambda h, *_: h, training=False) for part in parts]
+            still = [self.forward(tensors, tensors, x, hidden=lambda h, *_: h, training=False) for x in parts]
             return torch.cat([part.transpose(1, 2) for part in still], dim=2).transpose(1, 2)
 
     def layers(self, dropout: float) -> list[list[object]]:

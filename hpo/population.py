@@ -59,16 +59,12 @@ class Population:
     def busy(self) -> bool:
         return bool(self._members)
 
-    def trials(self) -> list[Trial]:
-        return [member.trial for member in self._members.values()]
-
     def admit(self, trial: Trial) -> None:
         """Gives every fit of `trial` a row, freshly initialised."""
         network = self._build(trial)
         names = tuple(name for name in FAMILY if name in STRENGTHS and name in trial.params)
         for fold in self._data.folds:
-            # All rows of a stack make the same steps, so fold sizes are part of what they share; depth is not.
-            key = (replace(network, depth=1), names, len(fold.train), len(fold.valid))
+            key = (replace(network, depth=1), names)
             if key not in self._stacks:
                 self._stacks[key] = Stack(names, self._data, self._train)
             stack = self._stacks[key]

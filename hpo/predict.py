@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +22,10 @@ _BLOCK = 8192  # rows at a time
 def predict(data: Path, folder: Path) -> pd.DataFrame:
     """A row a row of `data`: `prediction`, and for classes the probability of each. Raises InputError."""
     preprocess, net = _load(folder)
-    frame = read_file(data, _text(preprocess))
+    frame = read_file(data, tuple(preprocess["text"]))
     if missing := [c for c in preprocess["columns"] if c not in frame.columns]:
         raise InputError(f"{data} lacks the column {missing[0]}; it needs: {', '.join(preprocess['columns'])}.")
-    for column in (c for c in preprocess["columns"] if c not in preprocess["categorical"]):
+    for column in (f["column"] for f in preprocess["features"] if "median" in f):
         try:
             frame[column] = pd.to_numeric(frame[column])
         except (ValueError, TypeError) as error:
@@ -42,15 +41,6 @@ def predict(data: Path, folder: Path) -> pd.DataFrame:
     chances = logits.softmax(1).numpy()
     named = {f"probability_{label}": chances[:, i] for i, label in enumerate(classes)}
     return pd.DataFrame({"prediction": np.array(classes, dtype=object)[chances.argmax(1)], **named})
-
-
-def _text(preprocess: Mapping[str, Any]) -> tuple[str, ...]:
-    """The columns to be read as text: categories, but not truth values, which a table spells as it likes."""
-    values: dict[str, set[str]] = {}
-    for feature in preprocess["features"]:
-        if "equals" in feature:
-            values.setdefault(feature["column"], set()).add(feature["equals"])
-    return tuple(column for column, known in values.items() if not known <= {"", "True", "False"})
 
 
 def _load(folder: Path) -> tuple[dict[str, Any], torch.nn.Module]:

@@ -28,6 +28,15 @@ class Preprocess:
 
     features: tuple[dict[str, Any], ...]
 
+    @property
+    def text(self) -> tuple[str, ...]:
+        """The columns to be read as text: categories, but not truth values, which a table spells as it likes."""
+        values: dict[str, set[str]] = {}
+        for feature in self.features:
+            if "equals" in feature:
+                values.setdefault(feature["column"], set()).add(feature["equals"])
+        return tuple(column for column, known in values.items() if not known <= {"", "True", "False"})
+
     def encode(self, frame: pd.DataFrame) -> np.ndarray:
         """Raw columns as a matrix (rows, inputs), float32."""
         text = {f["column"]: as_text(frame[f["column"]]) for f in self.features if "equals" in f}

@@ -8,6 +8,7 @@ so what was not written when a process died is sent again by the next.
 from __future__ import annotations
 
 import json
+import math
 import os
 import queue
 import subprocess
@@ -35,7 +36,11 @@ class Recorder:
         """
         self._uri = tracking_uri
         self._log = folder / "mirror.log"
-        with self._log.open("ab") as log:
+        try:
+            log = self._log.open("ab")
+        except OSError as error:
+            raise StoreError(f"{self._log} cannot be written: {error.strerror}.") from error
+        with log:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "hpo.mirror"],
                 stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True,
@@ -55,7 +60,7 @@ class Recorder:
 
     @property
     def ids(self) -> dict[str, str]:
-        """`experiment_id` and `run_id` of the search, `key` of its view in the UI; waits for the writer to be ready."""
+        """`experiment_id` and `run_id` of the search; waits for the writer to be ready."""
         if self._ids is None:
             self._ids = self._reply()
         return self._ids
@@ -63,21 +68,27 @@ class Recorder:
     def close(self, status: str, **finish: Any) -> None:
         """Ends the search's run with a status, and waits until everything is written. Raises StoreError if it is not.
 
-        `finish` may hold `tags`, `params`, `metrics` and `artifacts` (a list of paths).
+        `finish` may hold `tags`, `metrics` and `artifacts` (a list of paths).
         """
-        self._send({"do": "finish", "status": status, **finish})
+        try:
+            self._send({"do": "finish", "status": status, "ended": round(1000 * time.time()), **finish})
+            self._queue.put(None)
+            _ = self.ids
+            self._reply()
+        finally:
+            self._end()
+
+    def abandon(self, status: str) -> None:
+        """Ends the search's run with a status after a failure or Ctrl-C."""
+        with suppress(StoreError):  # the failure that led here is the one to be told
+            self.close(status)
+
+    def _end(self) -> None:
+        """Lets the writer finish what it was sent, and go. Whoever comes next waits for it."""
         self._queue.put(None)
-        _ = self.ids
-        self._reply()
         self._process.wait()
         if self._process.stdout:
             self._process.stdout.close()
-
-    def abandon(self, status: str) -> None:
-        """Ends the search's run with a status after a failure or Ctrl-C, unless the writer itself is what failed."""
-        if self._process.poll() is None:
-            with suppress(StoreError):  # the failure that led here is the one to be told
-                self.close(status, ended=round(1000 * time.time()))
 
     def _send(self, message: Mapping[str, Any]) -> None:
         self._queue.put(json.dumps(message) + "\n")
@@ -99,18 +110,22 @@ class Recorder:
         assert pipe is not None
         line = pipe.readline()
         if not line:
-            raise self._lost()
+            raise self._gone()
         answer: dict[str, str] = json.loads(line)
         if "error" in answer:
             raise StoreError(f"MLflow at {self._uri} was lost: {answer['error']}. The study is safe; run the command again.")
         return answer
 
     def _lost(self) -> StoreError:
-        self._process.wait()
-        if self._process.stdout:
-            for line in self._process.stdout:
-                if "error" in (answer := json.loads(line)):
-                    return StoreError(f"MLflow at {self._uri} was lost: {answer['error']}. The study is safe; run it again.")
+        """Why the writer is gone: what it said last, if it could."""
+        try:
+            while self._process.stdout and not self._process.stdout.closed:
+                self._reply()
+        except StoreError as error:
+            return error
+        return self._gone()
+
+    def _gone(self) -> StoreError:
         return StoreError(f"The process that writes to MLflow ended (see {self._log}). The study is safe; run it again.")
 
 
@@ -118,19 +133,18 @@ def message(outcome: Outcome) -> dict[str, Any]:
     """A trial as MLflow shall show it."""
     trial = outcome.trial
     name = {"search": f"trial {trial.label}", "ablation": trial.label.replace("-", " of ")}.get(trial.role, trial.label)
-    times = [round(1000 * t) for t in outcome.times]
+    times, last = [round(1000 * t) for t in outcome.times], round(1000 * outcome.ended)
     points = [
         (key, value, times[i], i + 1)
         for key, curve in outcome.with_gap().items()
         for i, value in enumerate(curve)
-        if abs(value) < float("inf")  # false for nan, too: MLflow's charts have no place for either
+        if math.isfinite(value)  # MLflow's charts have no place for anything else
     ]
     summary: dict[str, float] = {f"best_valid_{key}": value for key, value in outcome.valid.items()}
     if outcome.valid:
         summary["best_gap"] = outcome.valid["loss"] - outcome.train["loss"]
         summary["best_epoch"] = outcome.best_epoch
     summary |= {"epochs": outcome.epochs, "nonzero_share": outcome.nonzero_share}
-    last = times[-1] if times else round(1000 * outcome.started)
     return {
         "label": trial.label,
         "name": name,
@@ -138,9 +152,9 @@ def message(outcome: Outcome) -> dict[str, Any]:
         "started": round(1000 * outcome.started),
         "ended": last,
         "tags": {"hpo.role": trial.role, "hpo.trial": trial.label, "hpo.state": outcome.state, "hpo.reason": outcome.reason},
-        "params": {key: f"{value:.4g}" for key, value in trial.params.items()} | {"seed": str(trial.seed)},
+        "params": {key: str(value) for key, value in trial.params.items()} | {"seed": str(trial.seed)},
         "metrics": points
-        + [(key, float(f"{value:.5g}"), last, outcome.best_epoch) for key, value in summary.items()],
+        + [(key, float(f"{value:.5g}"), last, outcome.best_epoch) for key, value in summary.items() if math.isfinite(value)],
     }
 
 

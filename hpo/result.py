@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import platform
 from collections.abc import Mapping
 from importlib.metadata import version
@@ -13,40 +14,43 @@ from hpo.data import Dataset
 from hpo.metrics import measure, reported, row_losses
 from hpo.network import Mlp
 from hpo.space import Space
-from hpo.trial import Outcome, Trial
+from hpo.trial import Outcome
 
 
-def network(space: Space, data: Dataset, trial: Trial) -> Mlp:
-    """The network of a trial."""
+def network(space: Space, n_inputs: int, n_outputs: int, params: Mapping[str, float]) -> Mlp:
+    """The network of a configuration."""
     kind = space.network
-    return Mlp(
-        data.n_inputs, data.n_outputs, int(trial.params["depth"]), kind.width, kind.activation, kind.batch_norm
-    )
+    return Mlp(n_inputs, n_outputs, int(params["depth"]), kind.width, kind.activation, kind.batch_norm)
 
 
-def test_scores(space: Space, data: Dataset, outcome: Outcome, weights: Mapping[str, Tensor]) -> dict[str, float]:
-    """Every reported metric on the test part: touched here, and nowhere else."""
-    logits = network(space, data, outcome.trial).predict(weights, data.test_x.unsqueeze(0))
+def test_logits(space: Space, data: Dataset, outcome: Outcome, weights: Mapping[str, Tensor]) -> Tensor:
+    """What a trial's weights say of the test part, (1, rows, outputs): asked once, at the very end."""
+    net = network(space, data.n_inputs, data.n_outputs, outcome.trial.params)
+    return net.predict(weights, data.test_x.unsqueeze(0))
+
+
+def test_scores(space: Space, data: Dataset, logits: Tensor) -> dict[str, float]:
+    """Every reported metric on the test part."""
     weight = None if data.test_weight is None else data.test_weight.unsqueeze(0)
     names = reported(data.task, space.train.metric)
     scores = measure(names, data.task, logits, data.test_y.unsqueeze(0), weight, data.target_scale)
     return {name: float(score) for name, score in scores.items()}
 
 
-def margin(
-    space: Space, data: Dataset, pair: tuple[Outcome, Outcome], weights: tuple[Mapping[str, Tensor], Mapping[str, Tensor]]
-) -> dict[str, Any]:
-    """By how much the first of a pair beats the second on the test rows, and the paired standard error of that."""
-    named = [
-        row_losses(
-            space.train.metric, data.task, network(space, data, outcome.trial).predict(w, data.test_x.unsqueeze(0))[0],
-            data.test_y, data.target_scale,
-        )
-        for outcome, w in zip(pair, weights, strict=True)
-    ]  # fmt: skip
-    better = (named[1][1] - named[0][1]).double()
+def margin(space: Space, data: Dataset, ours: Tensor, theirs: Tensor) -> dict[str, Any]:
+    """By how much one pair of test logits, each (1, rows, outputs), beats the other, and the paired standard error of it."""
+    metric = space.train.metric
+    (of, a), (_, b) = (
+        row_losses(metric, data.task, logits[0], data.test_y, data.test_weight, data.target_scale) for logits in (ours, theirs)
+    )
+    better = b - a
     error = float(better.std(correction=0)) / len(better) ** 0.5
-    return {"gain": float(better.mean()), "standard_error": error, "of": named[0][0], "rows": len(better)}
+    return {"gain": float(better.mean()), "standard_error": error, "of": of, "rows": len(better)}
+
+
+def _defined(scores: Mapping[str, float]) -> dict[str, float | None]:
+    """Scores as JSON has them: one that the rows do not define (an area under a curve of one class) is null."""
+    return {name: score if math.isfinite(score) else None for name, score in scores.items()}
 
 
 def entry(outcome: Outcome, test: Mapping[str, float]) -> dict[str, Any]:
@@ -57,9 +61,9 @@ def entry(outcome: Outcome, test: Mapping[str, float]) -> dict[str, Any]:
         "fit_seed": outcome.trial.seed,
         "best_epoch": outcome.best_epoch,
         "nonzero_share": outcome.nonzero_share,
-        "train": dict(outcome.train),
-        "valid": dict(outcome.valid),
-        "test": dict(test),
+        "train": _defined(outcome.train),
+        "valid": _defined(outcome.valid),
+        "test": _defined(test),
     }
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import warnings
 from collections.abc import Mapping
 from typing import Any
@@ -43,22 +42,12 @@ def _distribution(domain: Domain) -> BaseDistribution:
 def grid(space: Space) -> dict[str, list[Any]]:
     """Every value of every sampled parameter, for the grid sampler."""
     values: dict[str, list[Any]] = {}
-    for name, found in distributions(space.search).items():
-        if isinstance(found, CategoricalDistribution):
-            values[name] = list(found.choices)
-        elif isinstance(found, IntDistribution):
-            values[name] = list(range(found.low, found.high + 1, found.step))
-        elif isinstance(found, FloatDistribution) and found.step is not None:
-            values[name] = [min(float(v), found.high) for v in found.low + found.step * np.arange(_count(found))]
+    for key, domain in space.search.items():
+        if len(domain.choices) != 1:
+            values[key] = domain.values()
+        if domain.optional:
+            values[key + SWITCH] = [True, False]
     return values
-
-
-def _count(found: FloatDistribution) -> int:
-    return math.floor((found.high - found.low) / (found.step or 1) + 1e-9) + 1
-
-
-def grid_size(space: Space) -> int:
-    return math.prod(len(values) for values in grid(space).values())
 
 
 def sampler(space: Space, number: int) -> BaseSampler:

@@ -244,8 +244,9 @@ class Space(_Model):
         found: dict[str, float] = {}
         for key in dict.fromkeys((*DEFAULTS, *self.search)):
             domain = self.domain(key)
-            value = sampled.get(key, domain.choices[0] if domain.choices else None)
-            found[key] = value if sampled.get(key + SWITCH, True) else FAMILY[key].neutral
+            on = sampled.get(key + SWITCH, True)
+            value = domain.trained(sampled[key]) if key in sampled else domain.choices[0] if domain.choices else math.nan
+            found[key] = value if on else FAMILY[key].neutral
         return found
 
     def identity(self) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from hpo.data import Dataset
 from hpo.metrics import METRICS, losses, measure, reported, watched
-from hpo.network import Layout, Mlp
+from hpo.network import BLOCK, Layout, Mlp
 from hpo.noise import Noise
 from hpo.optimizer import Adam
 from hpo.regularizers import STRENGTHS
@@ -160,7 +160,7 @@ class Stack:
         return values
 
     def _step(self, step: Step, batch: Tensor, lr: Sequence[float]) -> None:
-        x, y, weight = self._data.rows(batch)
+        x, (y, weight) = self._data.inputs(batch), self._data.targets(batch)
         hidden = partial(self._hidden, step)
         logits = self._network.forward(self._leaves, self._buffers, x, hidden=hidden, training=step.training)
         # Summed, not averaged: a gradient must not depend on how many rows share the program.
@@ -199,8 +199,9 @@ class Stack:
         self, names: Sequence[str], network: Mlp, weights: Mapping[str, Tensor], index: Tensor
     ) -> dict[str, Tensor]:
         """Metrics of weights (fits, …) on the data rows `index` (fits, n), without noise; each (fits,)."""
-        x, y, weight = self._data.rows(index)
-        return measure(names, self._data.task, network.predict(weights, x), y, weight, self._data.target_scale)
+        logits = network.predict_parts(weights, map(self._data.inputs, torch.split(index, BLOCK, dim=1)))
+        y, weight = self._data.targets(index)
+        return measure(names, self._data.task, logits, y, weight, self._data.target_scale)
 
     def _judge(self, i: int, row: Row, value: float) -> None:
         """Keeps the weights of the best epoch so far, and stops the row at its last epoch or when patience ends."""

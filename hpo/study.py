@@ -7,6 +7,7 @@ history, so it is simply run again, with its number, parameters and seed.
 
 from __future__ import annotations
 
+import math
 import time
 from collections import deque
 from collections.abc import Mapping
@@ -67,7 +68,9 @@ class Study:
         self.outcomes: dict[str, Outcome] = {}
         self._load(fingerprint)
         self._began = time.time()
-        for trial in [self._point()] if space.is_point else selection.baselines(space):
+        fixed = [self._point()] if space.is_point else selection.baselines(space)
+        self._baselines = len(fixed)
+        for trial in fixed:
             self.fix(trial)
 
     # ---- what the loop asks
@@ -150,7 +153,7 @@ class Study:
         return len(self._flights)
 
     def judged(self) -> list[Outcome]:
-        """The outcomes that count against the budget: searched trials and baselines, in the order they were started."""
+        """The outcomes that count against the budget: searched trials and baselines."""
         return [o for o in self.outcomes.values() if o.trial.role != "ablation"]
 
     def current(self) -> list[Outcome]:
@@ -178,9 +181,9 @@ class Study:
         if self._space.is_point:
             return 0
         budget = self._space.budget.trials
-        total = 10**9 if budget is None else budget - len(selection.baselines(self._space))
+        total = 10**9 if budget is None else budget - self._baselines
         if self._space.sampler.kind == "grid":
-            total = min(total, sampling.grid_size(self._space))
+            total = min(total, math.prod(int(found.count) for found in self._space.search.values()))
         return total - self._proposed
 
     def _out_of_time(self) -> bool:
@@ -224,6 +227,8 @@ class Study:
             value = self._worst()
             asked.set_user_attr("diverged", outcome.reason)
             state = TrialState.FAIL if value is None else state
+        if outcome.state == "pruned" and self._space.sampler.kind == "gp" and value is not None:
+            state = TrialState.COMPLETE  # it does not see pruned trials, and would propose the same point for ever
         told = None if state in (TrialState.PRUNED, TrialState.FAIL) else value
         try:
             self._study.tell(asked, told, state=state)
@@ -240,7 +245,7 @@ class Study:
     def _worst(self) -> float | None:
         """The worst finite value that any trial has shown."""
         values = [v for o in self.outcomes.values() for v in o.curves.get(self._space.train.metric_key, [])]
-        finite = [v for v in values if v == v and abs(v) != float("inf")]  # noqa: PLR0124 - not a number
+        finite = [v for v in values if math.isfinite(v)]
         return max(finite, key=lambda v: v * self._metric.sign, default=None)
 
     def _load(self, fingerprint: str) -> None:

@@ -64,7 +64,8 @@ class Score:
 
     @property
     def finite(self) -> bool:
-        return all(bool(np.isfinite(v).all()) for v in self.values.values())
+        """Whether the trial has not diverged."""
+        return all(bool(np.isfinite(self.values[name]).all()) for name in ("train_loss", "valid_loss"))
 
 
 @dataclass(frozen=True)

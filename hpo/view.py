@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from hpo.metrics import METRICS, Task, watched
+from hpo.metrics import METRICS, Task, shown, watched
 from hpo.space import Space
 
 
@@ -15,8 +15,7 @@ def view(space: Space, task: Task) -> dict[str, Any]:
     """The trials of a search, best first: states, scores and strengths as columns; the curves of the best twenty, and a
     parallel chart of strengths and score, one click away."""
     followed = METRICS[space.train.metric]
-    seen = watched(task, followed.name)
-    bounded = next((name for name in seen if name != "loss"), "loss")
+    seen, bounded = watched(task, followed.name), shown(task, "loss")
     scores = [f"metrics.`best_valid_{name}`" for name in dict.fromkeys((followed.name, "loss", bounded))]
     params = list(space.params({}))
     columns = ["tags.`hpo.state`", *scores, *(f"params.`{name}`" for name in params)]

@@ -5,9 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from hpo import selection
 from hpo.job import Job
+from hpo.metrics import METRICS, shown
 from hpo.regularizers import STRENGTHS
 from hpo.sampling import FIRST_DECISION
+from hpo.store import Place
+from hpo.study import stored
+from hpo.trial import Outcome
 from hpo.ui import HOST, PORT, link
 
 _ROWS = {
@@ -33,6 +38,8 @@ def strength(key: str, value: float) -> str:
 def score(value: float | None) -> str:
     if value is None:
         return "–"
+    if 0 < abs(value) < 0.01:
+        return f"{value:.2g}"
     return f"{value:.3f}" if abs(value) < 10 else f"{value:,.4g}" if abs(value) < 1e4 else f"{value:.3g}"
 
 
@@ -94,15 +101,14 @@ def _base(tracking_uri: str) -> str:
 
 
 def _scores(result: Mapping[str, Any]) -> list[str]:
-    metric = result["metric"]
-    shown = metric if metric != "loss" else "accuracy" if result["task"] == "classification" else "r2"
-    short = {"accuracy": "acc", "balanced_accuracy": "bal. acc"}.get(shown, shown)
+    other = shown(result["task"], result["metric"])
+    short = {"accuracy": "acc", "balanced_accuracy": "bal. acc"}.get(other, other)
     entries = {"selected": result, **result["baselines"]}
     rows = [["", "valid loss", f"valid {short}", "train–valid gap", f"test {short}"]]
     for key in (key for key in _ROWS if key in entries):
         valid, test = entries[key]["valid"], entries[key]["test"]
         gap = valid["loss"] - entries[key]["train"]["loss"] if valid else None
-        rows.append([_ROWS[key], *map(score, (valid.get("loss"), valid.get(shown), gap, test.get(shown)))])
+        rows.append([_ROWS[key], *map(score, (valid.get("loss"), valid.get(other), gap, test.get(other)))])
     return ["  " + line for line in table(rows)]
 
 
@@ -137,14 +143,15 @@ def regularization_line(result: Mapping[str, Any]) -> str:
     gap, gap_none = (found["valid"]["loss"] - found["train"]["loss"] for found in (result, none))
     share = "" if gap <= 0 else f"{100 * (1 - gap / gap_none):.0f} % of "
     closed = f"Regularization {f'closed {share}' if gap < gap_none else 'did not close '}the train–valid gap"
+    other = shown(result["task"], result["metric"])
+    ours, theirs = result["test"][other], none["test"][other]
+    if ours is None or theirs is None:
+        return f"{closed}."
+    gained = (theirs - ours) * METRICS[other].sign
+    verb, name = "gained" if gained >= 0 else "lost", other.replace("_", " ")
     if result["task"] == "classification":
-        shown = result["metric"] if result["metric"] != "loss" else "accuracy"
-        points = 100 * (result["test"][shown] - none["test"][shown])
-        change = f"{'gained' if points >= 0 else 'lost'} {abs(points):.1f} points of test {shown.replace('_', ' ')}"
-    else:
-        points = result["test"]["r2"] - none["test"]["r2"]
-        change = f"{'gained' if points >= 0 else 'lost'} {abs(points):.3f} of test r2"
-    return f"{closed} and {change} over none."
+        return f"{closed} and {verb} {100 * abs(gained):.1f} points of test {name} over none."
+    return f"{closed} and {verb} {score(abs(gained))} of test {name} over none."
 
 
 def trial_name(label: str) -> str:
@@ -154,5 +161,22 @@ def trial_name(label: str) -> str:
 
 
 def beside(valid: Mapping[str, float], metric: str) -> str:
-    other = next((name for name in ("accuracy", "r2") if name in valid and name != metric), None)
+    other = next((name for name in ("accuracy", "r2") if name in valid and name != metric), "")
     return f" ({other} {score(valid[other])})" if other else ""
+
+
+def study_line(place: Place) -> list[str]:
+    """A line of `hpo studies`: name, state, trials, the best score of the search, the selected test score, the date."""
+    known = stored(place.journal)
+    if not known:
+        return [place.name, "empty", "0", "–", "–", "–"]
+    result = known.get("result")
+    metric = known["space"]["train"]["metric"]
+    state = "running" if place.running() else "finished" if result else "stopped"
+    judged = [o for o in map(Outcome.from_json, known["outcomes"]) if o.trial.role != "ablation"]
+    best = selection.best(judged, METRICS[metric])
+    if not result:
+        return [place.name, state, str(len(judged)), f"{metric} {score(best.value)}" if best else "–", "–", "–"]
+    other = shown(result["task"], metric)
+    valid, test = f"{metric} {score(result['valid'][metric])}", f"{other} {score(result['test'][other])}"
+    return [place.name, state, str(len(judged)), valid, test, result["date"]]

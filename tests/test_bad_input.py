@@ -129,7 +129,7 @@ NETWORK = {
     "network.json": json.dumps([["Linear", 2, 2]]),
     "preprocess.json": json.dumps({
         "task": "classification", "target": "y", "classes": [0, 1], "target_mean": 0.0, "target_scale": 1.0,
-        "columns": ["a", "b"], "categorical": ["b"],
+        "columns": ["a", "b"], "text": ["b"],
         "features": [{"column": "a", "median": 0.0, "mean": 0.0, "scale": 1.0}, {"column": "b", "equals": "u"}],
     }),
 }  # fmt: skip
@@ -183,7 +183,8 @@ def test_files_that_predict_does_not_find(folder, line, sentence):
     (["space.yaml"], "space.yaml must be a .csv or .parquet file."),
     (["t.csv"], "data.target: t has no column target. It has: a, b, y."),
     (["t.csv", "--target", "y", "-o", "gone/x.yaml"], "gone/x.yaml cannot be written: No such file or directory."),
-    (["t.csv", "--target", "y", "-o", "a folder"], "a folder cannot be written: Is a directory."),
+    (["t.csv", "--target", "y", "-o", "a folder"], "a folder is there already; name another file with -o, or remove it first."),
+    (["t.csv", "--target", "y", "-o", "t.csv"], "t.csv is there already; name another file with -o, or remove it first."),
 ])  # fmt: skip
 def test_tables_that_get_no_first_space(folder, line, sentence):
     assert refused(folder, "init", *line) == f"{sentence}\n"

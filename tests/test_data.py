@@ -278,7 +278,7 @@ def test_balanced_weights_are_those_of_scikit_learn_on_training_rows(tmp_path):
 def test_rows_are_taken_for_every_fit_at_once(tmp_path):
     found = prepared(tmp_path, rows(), class_weight="balanced")
     index = torch.tensor([[0, 5], [5, 1], [2, 2]])
-    x, y, weight = found.rows(index)
+    x, (y, weight) = found.inputs(index), found.targets(index)
     assert x.shape == (3, 2, found.n_inputs)
     assert x[1, 0].equal(found.x[5])
     assert y.equal(found.y[index])

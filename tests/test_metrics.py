@@ -56,10 +56,25 @@ def test_weights_weigh_the_loss_alone():
     assert (measured["accuracy"] == plain["accuracy"]).all()
 
 
-@pytest.mark.parametrize("name", ["loss", "accuracy"])
+@pytest.mark.parametrize("name", ["loss", "accuracy", "balanced_accuracy"])
 def test_row_losses_average_to_the_metric(name):
     logits, y = classes(3)
-    of, each = row_losses(name, "classification", logits[0], y[0], 1.0)
-    whole = measure([name], "classification", logits[:1], y[:1], None, 1.0)[name]
+    weight = torch.tensor(GENERATOR.uniform(0.5, 2, size=(1, ROWS)))
+    of, each = row_losses(name, "classification", logits[0], y[0], weight[0], 1.0)
+    whole = measure([name], "classification", logits[:1], y[:1], weight, 1.0)[name]
     assert float(each.mean()) == pytest.approx(float(whole if name == "loss" else 1 - whole))
-    assert of == ("loss" if name == "loss" else "error rate")
+    assert of == {"loss": "loss", "accuracy": "error rate", "balanced_accuracy": "balanced error rate"}[name]
+
+
+@pytest.mark.parametrize(("name", "of"), [("mae", "absolute error"), ("loss", "squared error"), ("r2", "squared error")])
+def test_row_losses_of_regression_are_in_the_units_of_the_target(name, of):
+    predicted, y = (torch.tensor(GENERATOR.normal(size=ROWS)) for _ in range(2))
+    said, each = row_losses(name, "regression", predicted.unsqueeze(1), y, None, 5.0)
+    score = sk.mean_absolute_error if name == "mae" else sk.mean_squared_error
+    assert said == of
+    assert float(each.mean()) == pytest.approx(score(5 * y, 5 * predicted))
+
+
+def test_r2_of_a_constant_target_is_undefined():
+    flat = torch.ones(1, 9)
+    assert measure(["r2"], "regression", torch.zeros(1, 9, 1), flat, None, 1.0)["r2"].isnan().all()

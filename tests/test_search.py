@@ -17,6 +17,7 @@ from sklearn.model_selection import train_test_split
 from hpo import space_file
 from hpo.store import Place
 from tests.conftest import PATIENCE, TINY, here, hpo, launched, outcomes, wait_for, write_space
+from hpo.words import score
 from tests.tables import loans
 
 PROMISED = {"study", "trials", "selected", "valid", "test", "baselines", "run_id"}
@@ -196,8 +197,8 @@ def test_studies_lists_each_with_its_scores(name, shown, request):
     head, line = here("studies", "--store", search.store).stdout.splitlines()
     assert head.split() == ["study", "state", "trials", "best", "valid", "selected", "test", "date"]
     assert line.split()[:3] == [search.result["study"], "finished", "6"]
-    assert f"loss {search.result['valid']['loss']:.4g}" in line
-    assert f"{shown} {search.result['test'][shown]:.4g}" in line
+    assert f"loss {score(search.result['valid']['loss'])}" in line
+    assert f"{shown} {score(search.result['test'][shown])}" in line
 
 
 @pytest.mark.parametrize("form", ["yaml", "json"])

@@ -258,3 +258,19 @@ def test_selection_prefers_what_was_not_stopped_and_knows_the_direction(tmp_path
     best = selection.best(outcomes, METRICS["loss"])
     assert best.value == min(o.value for o in outcomes if o.state == "complete")
     assert selection.best(outcomes, METRICS["accuracy"]).value == max(o.value for o in outcomes if o.state == "complete")
+
+
+def test_gp_does_not_propose_a_pruned_point_again(tmp_path):
+    """Optuna's GP sampler does not see pruned trials, so they are told to it as complete; to us they stay pruned."""
+    search = {"learning_rate": RANGE, "weight_decay": 0.0, "dropout": {"low": 0.0, "high": 0.9}}
+    study = go(tmp_path, space(sampler="gp", search=search), Recorded(rows=1))
+    params = [tuple(o.trial.params.items()) for o in study.outcomes.values() if o.trial.role == "search"]
+    assert len(set(params)) == len(params)
+    assert any(o.state == "pruned" for o in study.outcomes.values())
+
+
+def test_what_is_trained_is_a_number_of_four_digits(tmp_path):
+    """Short in best.yaml, the same in MLflow, and exactly what was trained."""
+    for outcome in go(tmp_path).outcomes.values():
+        for value in outcome.trial.params.values():
+            assert value == float(f"{value:.4g}")
