@@ -16,8 +16,8 @@ from sklearn.model_selection import train_test_split
 
 from hpo import space_file
 from hpo.store import Place
-from tests.conftest import PATIENCE, TINY, here, hpo, launched, outcomes, wait_for, write_space
 from hpo.words import score
+from tests.conftest import PATIENCE, TINY, here, hpo, launched, outcomes, wait_for, write_space
 from tests.tables import loans
 
 PROMISED = {"study", "trials", "selected", "valid", "test", "baselines", "run_id"}
