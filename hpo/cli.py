@@ -157,9 +157,10 @@ def export(store: str, study: str | None, output: str | None, form: str, weights
 
     search = finished.load(find(Path(store), study))
     folder = Path(output).parent if output else Path()
-    _write(search.configuration(folder, form), output)
     if weights:
         search.write_network(Path(weights))
+    _write(search.configuration(folder, form), output)
+    if weights:
         click.echo(f"Wrote {weights}/weights.safetensors, network.json and preprocess.json.", err=True)
 
 

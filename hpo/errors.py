@@ -49,5 +49,6 @@ def did_you_mean(name: str, known: Sequence[str]) -> str:
     """` Did you mean X?` when one of `known` is close to `name`, else what is known."""
     from difflib import get_close_matches
 
-    close = get_close_matches(name, known, n=1, cutoff=0.6)
-    return f" Did you mean {close[0]}?" if close else f" Known: {', '.join(known)}."
+    lower = {word.lower(): word for word in known}
+    close = get_close_matches(name.lower(), lower, n=1, cutoff=0.6)
+    return f" Did you mean {lower[close[0]]}?" if close else f" Known: {', '.join(known)}."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 import uuid
 from collections.abc import Iterator
@@ -58,6 +59,9 @@ def prepare(space: Space, base: Path) -> Job:
         )
     sampling.sampler(space, 0)
     sampling.pruner(space)
+    if space.exported.get("fingerprint", data.fingerprint) != data.fingerprint:
+        note = "The rows are not those that this configuration was exported from: expect another score."
+        data = dataclasses.replace(data, notes=(*data.notes, note))
     return Job(space, base, data)
 
 

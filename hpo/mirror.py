@@ -51,7 +51,9 @@ class Mirror:
         self.experiment_id = self._experiment(opening["study"])
         self.run_id = self._parent(opening)
         self._view(opening["view"])
-        where = {"tracking_uri": uri, "experiment_id": self.experiment_id, "run_id": self.run_id}
+        own = uri.startswith(_SQLITE) and Path(uri.removeprefix(_SQLITE)).parent == folder.resolve().parent.parent
+        # Of the store's own database the place is not written down, so that a store that was moved is not looked for there.
+        where = {"tracking_uri": "" if own else uri, "experiment_id": self.experiment_id, "run_id": self.run_id}
         replace(folder / "mlflow.json", json.dumps(where).encode())
         self._written = self._children()
 

@@ -267,6 +267,8 @@ def _together_rules(space: Space) -> Iterator[Mistake]:
         yield Mistake(("search",), text)
     if sampled and trials is not None and trials < 3:
         yield Mistake(("budget", "trials"), f"must be at least 3 (two of them are the baselines), got {trials}.")
+    if space.network.batch_norm and space.train.batch_size < 2:
+        yield Mistake(("train", "batch_size"), "must be at least 2 with batch_norm, which has nothing to learn from one row.")
     if space.sampler.kind != "grid":
         return
     endless = [key for key, found in sampled.items() if found.count == math.inf]

@@ -52,7 +52,8 @@ def space_text(path: Path, target: str, folder: Path) -> str:
     skewed = found.task == "classification" and found.target.value_counts(normalize=True).max() > 0.7
     kinds = f"{found.target.nunique()} classes" if found.task == "classification" else "regression"
     weight = "  class_weight: balanced        # one class holds more than 70 % of the rows\n" if skewed else ""
-    drop = f"  drop: {_scalar(dropped)}   # nothing can be learned from these columns\n" if dropped else _NO_DROP
+    lines = "".join(f"    - {_scalar(column)}   # it {why}\n" for column, why in dropped.items())
+    drop = f"  drop:\n{lines}" if dropped else _NO_DROP
     return _TEXT.format(
         name=cut(path.name),
         rows=rows,
@@ -75,14 +76,14 @@ def space_text(path: Path, target: str, folder: Path) -> str:
     )
 
 
-def _usable(path: Path, target: str) -> tuple[table.Table, list[str]]:
-    """The table without the columns from which nothing can be learned, and these columns."""
-    dropped: list[str] = []
+def _usable(path: Path, target: str) -> tuple[table.Table, dict[str, str]]:
+    """The table without the columns that cannot be used, and why each of these cannot."""
+    dropped: dict[str, str] = {}
     while True:
         try:
-            return table.load(Data(source=str(path.resolve()), target=target, drop=dropped), Path()), dropped
+            return table.load(Data(source=str(path.resolve()), target=target, drop=list(dropped)), Path()), dropped
         except table.ColumnError as error:
-            dropped = [*dropped, error.column]
+            dropped[error.column] = error.why
 
 
 def _study(stem: str) -> str:
@@ -90,7 +91,7 @@ def _study(stem: str) -> str:
     return name if name.strip(".") else "study"
 
 
-def _scalar(value: str | list[str]) -> str:
-    """Text, or a list of it, on one line of YAML."""
+def _scalar(value: str) -> str:
+    """Text on one line of YAML."""
     written = yaml.dump(value, Dumper=Dumper, allow_unicode=True, width=float("inf"), default_flow_style=True)
     return str(written).removesuffix("...\n").strip()

@@ -37,7 +37,7 @@ class ColumnError(InputError):
 
     def __init__(self, name: str, column: str, why: str, otherwise: str = "") -> None:
         super().__init__(f"{name}: the column {cut(column)} {why}; add it to data.drop{otherwise}.")
-        self.column = column
+        self.column, self.why = column, why
 
 
 @dataclass(frozen=True)
@@ -208,6 +208,10 @@ def _text(values: pd.Series, name: str) -> pd.Series:
     text = as_text(values)
     given = text[text != ""]
     if len(given) > 1 and given.is_unique:
+        words = given[pd.to_numeric(given, errors="coerce").isna()]
+        if 0 < len(words) < len(given) / 2:
+            why = f"holds numbers, but row {words.index[0] + 1} holds {said(words.iloc[0])}"
+            raise ColumnError(name, str(values.name), why, ", or leave such cells empty")
         raise ColumnError(name, str(values.name), "holds no value twice, so nothing is learned from it")
     return text
 

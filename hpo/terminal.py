@@ -45,8 +45,7 @@ class Progress(Watcher):
                 self._live.update(self._table())
         elif time.monotonic() - self._said > _EVERY:
             self._said = time.monotonic()
-            bar, *lines = self._lines()
-            self._console.print(" · ".join([bar.replace("  ", " "), *lines]), highlight=False, soft_wrap=True)
+            self._console.print(" · ".join(" ".join(line.split()) for line in self._lines()), highlight=False, soft_wrap=True)
 
     def end(self) -> None:
         if self._live:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import shlex
 from collections.abc import Mapping
 from typing import Any
 
@@ -54,7 +56,10 @@ def headline(job: Job, rows: int) -> list[str]:
     kind = f"{len(data.classes)} classes" if data.classes else f"predicting {data.target_name}"
     total = len(data.x) + len(data.test_x)
     sampler, pruner = space.sampler.kind, space.pruner.kind
-    sampler = sampler.upper() if sampler in ("tpe", "gp", "qmc") else sampler
+    if sampler == "grid":
+        sampler = f"grid of {math.prod(int(found.count) for found in space.search.values()):,} points"
+    else:
+        sampler = {"tpe": "TPE", "gp": "GP", "qmc": "QMC", "cmaes": "CMA-ES"}.get(sampler, sampler)
     options = space.pruner.options
     first = options.get("n_warmup_steps", options.get("min_resource", FIRST_DECISION))
     pruning = "no pruning" if pruner == "none" else f"{pruner.replace('_', ' ')} pruner from epoch {first}"
@@ -67,7 +72,7 @@ def headline(job: Job, rows: int) -> list[str]:
     ]
     if space.is_point:
         return [*lines, "training one configuration: " + " · ".join(strength(k, v) for k, v in space.params({}).items())]
-    at_once = "one trial at a time" if rows == 1 else f"{rows} rows at once on one core"
+    at_once = "one trial at a time" if rows == 1 else f"{rows} trials at once on one core"
     sampled = ", ".join(key for key, domain in space.search.items() if domain.sampled)
     return [*lines, f"searching {sampled} · {sampler}, {pruning} · {at_once}"]
 
@@ -81,7 +86,7 @@ def result_lines(result: Mapping[str, Any], store: str) -> list[str]:
     lines += [f"Selected: {trial_name(result['trial'])}", f"  {params}", "", *_scores(result), ""]
     if gained := regularization_line(result):
         lines.append(gained)
-    elsewhere = "" if store == "mlruns" else f" --store {store}"
+    elsewhere = "" if store == "mlruns" else f" --store {shlex.quote(store)}"
     counts = result["trials"]
     total = sum(counts.values())
     lines += [
@@ -134,8 +139,8 @@ def first_line(result: Mapping[str, Any]) -> str:
 
 
 def regularization_line(result: Mapping[str, Any]) -> str:
-    """What regularization did, against a network without any."""
-    none = result["baselines"].get("none")
+    """What regularization itself did: against the same learning rate and depth from the same seed, without it."""
+    none = result["baselines"].get("ablation")
     if not none or not none["valid"]:
         return ""
     if all(value == STRENGTHS[key].neutral for key, value in result["selected"].items() if key in STRENGTHS):
@@ -150,8 +155,8 @@ def regularization_line(result: Mapping[str, Any]) -> str:
     gained = (theirs - ours) * METRICS[other].sign
     verb, name = "gained" if gained >= 0 else "lost", other.replace("_", " ")
     if result["task"] == "classification":
-        return f"{closed} and {verb} {100 * abs(gained):.1f} points of test {name} over none."
-    return f"{closed} and {verb} {score(abs(gained))} of test {name} over none."
+        return f"{closed} and {verb} {100 * abs(gained):.1f} points of test {name} over the same without it."
+    return f"{closed} and {verb} {score(abs(gained))} of test {name} over the same without it."
 
 
 def trial_name(label: str) -> str:

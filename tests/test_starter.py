@@ -84,6 +84,6 @@ def test_it_explains_itself(tmp_path):
     rows(y=[0] * 50 + [1] * 10, id=[f"n{i}" for i in range(60)]).to_csv(tmp_path / "mine.csv", index=False)
     text = starter.space_text(tmp_path / "mine.csv", "y", tmp_path)
     assert text.startswith("# A search space for mine.csv: 60 rows, 2 columns, predicting y (2 classes).\n")
-    for comment in ("# nothing can be learned from these columns", "# one class holds more than 70 % of the rows"):
+    for comment in ("- id   # it holds no value twice, so nothing is learned from it", "# one class holds more than 70 % of the rows"):
         assert comment in text
     assert max(map(len, text.splitlines())) <= 120
