@@ -88,15 +88,18 @@ class Mlp:
         With batch normalisation, training updates `buffers` in place.
         """
         function = ACTIVATIONS[self.activation][0]
-        h = x
+        h, done = x, []  # `done` holds what came out of the last layer of the shallower fits
         for i in range(self.depth):
             having = len(params[f"{i}.weight"])
-            h_in = h[:having]
-            z = torch.baddbmm(params[f"{i}.bias"].unsqueeze(1), h_in, params[f"{i}.weight"])
+            if having < len(h):
+                h, shallow = torch.split(h, [having, len(h) - having])
+                done.append(shallow)
+            z = torch.baddbmm(params[f"{i}.bias"].unsqueeze(1), h, params[f"{i}.weight"])
             if self.batch_norm:
                 z = _batch_norm(params, buffers, i, z, training)
-            z = hidden(function(z), h_in, i)
-            h = z if having == len(h) else torch.cat((z, h[having:]))
+            h = hidden(function(z), h, i)
+        if done:
+            h = torch.cat([h, *reversed(done)])
         out: Tensor = _Output.apply(h, params["out.weight"], params["out.bias"])  # type: ignore[no-untyped-call]
         return out.transpose(1, 2)
 

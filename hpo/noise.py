@@ -8,6 +8,7 @@ so one position serves all of them, and blocks never outlive an epoch: a row tha
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -31,7 +32,7 @@ class Noise:
 
         The probability is met to 2**-16. The rate must be the same throughout an epoch: factors are made a block ahead.
         """
-        n = int(np.prod(shape))
+        n = math.prod(shape)
         if self._used + n > self._block.shape[1]:
             draws = self._integers(max(n, _BLOCK)).to(self._dtype)
             zeroed = (rate * 65536 - 32768).unsqueeze(1)
