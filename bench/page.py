@@ -16,10 +16,10 @@ NAMES = {
 _PAGE = """\
 # What a trial-epoch costs
 
-One trial trained for one epoch on one core, with everything around it. In processor time, the documented recipe takes
-**{lesser[recipe][ratio_ms]:.1f} times** as long as hpo, the tightest sequential loop **{lesser[tight][ratio_ms]:.1f} times**.
+One trial trained for one epoch on one core, with everything around it. The documented recipe takes
+**{faster[recipe][ratio_ms]:.1f} times** as long as hpo, the tightest sequential loop **{faster[tight][ratio_ms]:.1f} times**.
 
-![Processor milliseconds a trial-epoch of the recipe, the tight loop and hpo](bench.png)
+![Milliseconds a trial-epoch of the recipe, the tight loop and hpo](bench.png)
 
 ```
 {table}
@@ -39,8 +39,7 @@ Each runs in a process of its own, tied with its children to the same core, in t
 the start of its writer process; the MLflow databases of all three are made before their clocks start. *Startup* is the
 rest, mostly imports; *with startup* spreads it over hpo's number of trial-epochs, for all three. *Each* is a trial-epoch.
 *Core* is the processor seconds of a process and its children by wall seconds: below 1, others were using the core, or it
-waited for the disk, as the recipe does. *Processor ms* are *ms* times *core*: neighbours lengthen them less than the
-clock, and the recipe's waiting for the disk is given to it for nothing. Of two runs, the lesser counts.
+waited for the disk, as the recipe does. Of two runs, the faster counts.
 *Best loss* is the median over configurations of the best validation loss, beside hpo's on the same configurations
 with other seeds: the same thing was computed.
 """
@@ -54,18 +53,18 @@ def aligned(rows: list[list[str]]) -> str:
 
 
 def table(result: Mapping[str, Any]) -> str:
-    """Every run in the order of running, then the lesser one of each and the ratios to hpo."""
-    runs = [["run", "trials", "depth", "trial-epochs", "seconds", "startup", "ms each", "core", "processor ms each"]]
+    """Every run in the order of running, then the faster one of each and the ratios to hpo."""
+    runs = [["run", "trials", "depth", "trial-epochs", "seconds", "startup", "core", "ms each"]]
     for r in result["runs"]:
-        numbers = [f"{r['seconds']:.1f}", f"{r['startup']:.1f}", f"{r['wall_ms']:.2f}", f"{r['core']:.2f}", f"{r['ms']:.2f}"]
+        numbers = [f"{r['seconds']:.1f}", f"{r['startup']:.1f}", f"{r['core']:.2f}", f"{r['ms']:.2f}"]
         runs.append([r["what"], f"{r['trials']}", f"{r['depth']:.2f}", f"{r['epochs']}", *numbers])
-    lesser = [["lesser run", "processor ms each", "÷ hpo", "with startup", "÷ hpo", "best loss", "hpo's"]]
+    faster = [["faster run", "ms each", "÷ hpo", "with startup", "÷ hpo", "best loss", "hpo's"]]
     for what in NAMES:
-        m = result["lesser"][what]
+        m = result["faster"][what]
         times = [f"{m[f'{ratio}{key}']:.2f}" for key in ("ms", "ms_with_startup") for ratio in ("", "ratio_")]
-        lesser.append([what, *times, f"{m['best']:.4f}", f"{m['best_of_hpo']:.4f}"])
+        faster.append([what, *times, f"{m['best']:.4f}", f"{m['best_of_hpo']:.4f}"])
     legend = "\n".join(f"{what:<7} {text}" for what, text in NAMES.items())
-    return "\n\n".join([legend, aligned(runs), aligned(lesser)])
+    return "\n\n".join([legend, aligned(runs), aligned(faster)])
 
 
 def write(folder: Path) -> None:
@@ -84,15 +83,15 @@ def draw(result: Mapping[str, Any], path: Path) -> None:
     FigureCanvasAgg(figure)
     axes = figure.subplots()
     names = list(reversed(NAMES))
-    lesser = [result["lesser"][what] for what in names]
-    labels = [f"  {m['ms']:.1f} ms" + (f",  {m['ratio_ms']:.1f} × hpo" if m["ratio_ms"] != 1 else "") for m in lesser]
-    axes.barh([NAMES[what].replace(": ", ":\n", 1) for what in names], [m["ms"] for m in lesser], color="0.75", ec="black")
+    faster = [result["faster"][what] for what in names]
+    labels = [f"  {m['ms']:.1f} ms" + (f",  {m['ratio_ms']:.1f} × hpo" if m["ratio_ms"] != 1 else "") for m in faster]
+    axes.barh([NAMES[what].replace(": ", ":\n", 1) for what in names], [m["ms"] for m in faster], color="0.75", ec="black")
     farthest = max(run["ms"] for run in result["runs"])
     for place, (what, label) in enumerate(zip(names, labels, strict=True)):
         ms = [run["ms"] for run in result["runs"] if run["what"] == what]
         axes.plot(ms, [place] * len(ms), "|", markersize=20, color="black")
         axes.text(max(ms), place, label, va="center")
-    axes.set(xlabel="processor milliseconds a trial-epoch", xlim=(0, 1.35 * farthest))
+    axes.set(xlabel="milliseconds a trial-epoch", xlim=(0, 1.35 * farthest))
     axes.tick_params(axis="y", labelsize=8)
     axes.spines[["top", "right"]].set_visible(False)
     figure.savefig(path, dpi=120)

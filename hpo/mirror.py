@@ -225,6 +225,7 @@ def main() -> None:
 
     try:
         _serve(answer)
+        os._exit(0)  # everything is committed, and taking MLflow apart object by object takes most of a second
     except (MlflowException, SQLAlchemyError, OSError) as error:
         logging.getLogger(__name__).exception("MLflow was lost")
         answer({"error": cut(str(error).strip().partition("\n")[0], 200)})

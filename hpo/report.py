@@ -20,9 +20,10 @@ def curves(outcomes: Mapping[str, Outcome], metric: str, path: Path) -> None:
     from matplotlib.figure import Figure
 
     numbers = curve_numbers(outcomes, metric)
-    figure = Figure(figsize=(11, 4.2), layout="constrained")
+    figure = Figure(figsize=(11, 4.2))
     FigureCanvasAgg(figure)
     loss, other = figure.subplots(1, 2)
+    figure.subplots_adjust(left=0.07, right=0.985, bottom=0.14, top=0.96, wspace=0.2)
     for i, (label, found) in enumerate(numbers.items()):
         colour, epochs = f"C{i}", range(1, len(found["valid_loss"]) + 1)
         loss.plot(epochs, found["valid_loss"], color=colour, label=f"{label}, validation")
