@@ -1,0 +1,56 @@
+"""What the README shows is what works: its space file, and its lines that use the result."""
+
+import io
+import re
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import yaml
+
+from hpo import space_file
+from tests.conftest import here
+from tests.tables import loans
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text()
+
+
+def block(language):
+    (found,) = re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
+    return found
+
+
+def test_the_space_file_is_sound(tmp_path):
+    path = tmp_path / "loans.yaml"
+    path.write_text(block("yaml"))
+    assert list(space_file.load(path).search) == ["learning_rate", "depth", "weight_decay", "l1", "dropout"]
+
+
+def test_the_made_table_is_the_one_that_is_shipped():
+    shipped = pd.read_csv(ROOT / "search_spaces" / "loans.csv")
+    pd.testing.assert_frame_equal(shipped, pd.read_csv(io.StringIO(loans().to_csv(index=False))))
+
+
+@pytest.mark.parametrize("name", ["reg", "tabular"])
+def test_the_ready_spaces_are_sound(name):
+    assert here("check", ROOT / "search_spaces" / f"{name}.yaml").exit_code == 0
+
+
+def test_ten_lines_of_plain_torch_predict_as_hpo_does(store, monkeypatch):
+    folder = store.parent
+    space = yaml.safe_load((ROOT / "search_spaces" / "tabular.yaml").read_text())
+    space |= {"budget": {"trials": 4}, "train": {"epochs": 3}, "study": "readme"}
+    loans().to_csv(folder / "loans.csv", index=False)
+    loans(rows=50, seed=1).to_csv(folder / "new.csv", index=False)
+    (folder / "space.yaml").write_text(yaml.safe_dump(space))
+    monkeypatch.chdir(folder)
+    assert here("search", "--space", "space.yaml", "--store", store, "--quiet").exit_code == 0
+    assert here("export", "--store", store, "-o", "best.yaml", "--weights", "best").exit_code == 0
+    names = {}
+    exec(block("python"), names)
+    predicted = pd.read_csv(io.StringIO(here("predict", "--weights", "best", "new.csv").stdout))
+    classes = names["pre"]["classes"]
+    assert [classes[i] for i in names["out"].argmax(1)] == predicted["prediction"].tolist()
+    chance = names["out"].softmax(1)[:, classes.index("yes")].tolist()
+    assert chance == pytest.approx(predicted["probability_yes"].tolist(), abs=1e-6)
