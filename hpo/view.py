@@ -20,7 +20,7 @@ def view(space: Space, task: Task) -> dict[str, Any]:
     params = list(space.params({}))
     columns = ["tags.`hpo.state`", *scores, *(f"params.`{name}`" for name in params)]
     columns += ["metrics.`best_gap`", "metrics.`nonzero_share`", "metrics.`epochs`", "tags.`hpo.role`"]
-    first = {"attributes.`Run Name`": 112, "runDateAndNestInfo": 132, "duration": 70}
+    first = {"attributes.`Run Name`": 112, "runDateAndNestInfo": 124, "duration": 70}
     curves = ["train_loss", *(f"valid_{name}" for name in seen), "gap"]
     parallel = {
         "uuid": "hpo-parallel", "type": "PARALLEL", "metricSectionId": "hpo-strengths", "isGenerated": False,
@@ -45,8 +45,8 @@ def view(space: Space, task: Task) -> dict[str, Any]:
 
 
 def _width(column: str) -> int:
-    """Pixels that the name of a column needs; numbers are logged with so few digits that 90 are enough."""
-    return max(60 if column == "params.`depth`" else 90, int(len(column.split("`")[1]) * 6.4) + 22)
+    """Pixels that the name of a column needs; numbers are logged with so few digits that 86 are enough."""
+    return max(60 if column == "params.`depth`" else 86, int(len(column.split("`")[1]) * 6.4) + 22)
 
 
 def _section(uuid: str, name: str, shown: bool, **more: Any) -> dict[str, Any]:

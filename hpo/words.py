@@ -155,8 +155,8 @@ def regularization_line(result: Mapping[str, Any]) -> str:
     gained = (theirs - ours) * METRICS[other].sign
     verb, name = "gained" if gained >= 0 else "lost", other.replace("_", " ")
     if result["task"] == "classification":
-        return f"{closed} and {verb} {100 * abs(gained):.1f} points of test {name} over the same without it."
-    return f"{closed} and {verb} {score(abs(gained))} of test {name} over the same without it."
+        return f"{closed} and {verb} {100 * abs(gained):.1f} points of test {name} against the same without it."
+    return f"{closed} and {verb} {score(abs(gained))} of test {name} against the same without it."
 
 
 def trial_name(label: str) -> str:
