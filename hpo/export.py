@@ -87,7 +87,8 @@ def commented(point: Mapping[str, Any], mlp: Mlp) -> str:
     search, train, exported = point["search"], point["train"], point["exported"]
     layers = ", ".join(f"{name}({', '.join(map(str, arguments))})" for name, *arguments in
                        mlp.layers(search.get("dropout", 0.0)))
-    scores = [f"{part} {name} {value:.4g}" for part in ("valid", "test") for name, value in exported["scores"][part].items()]
+    parts = ((part, name, value) for part in ("valid", "test") for name, value in exported["scores"][part].items())
+    scores = [f"{part} {name} {value:.4g}" for part, name, value in parts if value is not None]
     l1 = search.get("l1", 0.0)
     return _HEADER.format(
         study=point["study"], source=exported["study"], trial=exported["trial"], date=exported["date"],

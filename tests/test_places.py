@@ -1,5 +1,8 @@
-"""Stores that move, and rows that change after they were searched."""
+"""Stores that move, rows that change after they were searched, and rows that cannot be scored."""
 
+import json
+
+import pandas as pd
 import yaml
 from mlflow import MlflowClient
 
@@ -30,3 +33,14 @@ def test_an_exported_point_says_when_its_rows_have_changed(store):
     changed["exported"]["fingerprint"] = "another"
     point.write_text(yaml.safe_dump(changed))
     assert said in here("check", point).stdout.splitlines()
+
+
+def test_a_score_that_the_test_rows_do_not_define_is_null(store):
+    """An area under the curve needs two classes; the two test rows here hold one."""
+    y = [0] * 40 + [1] * 6
+    pd.DataFrame({"a": range(46), "b": [*range(23)] * 2, "y": y}).to_csv(store.parent / "t.csv", index=False)
+    data = {"source": "t.csv", "target": "y", "split": {"test": 0.04, "valid": 0.4, "seed": 0}}
+    space = write_space(store, data=data, train={"epochs": 2, "metric": "roc_auc"})
+    ran = here("search", "--space", space, "--store", store, "--json")
+    assert ran.exit_code == 0
+    assert json.loads(ran.stdout)["test"]["roc_auc"] is None
