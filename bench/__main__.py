@@ -26,7 +26,7 @@ import torch
 import yaml
 
 from bench import page
-from hpo import study
+from hpo.ledger import stored
 from hpo.store import Place
 
 _HERE = Path(__file__).parent
@@ -63,7 +63,7 @@ def run_hpo(space: Json) -> tuple[Json, list[Json]]:
         create = "import pathlib; from hpo.mirror import create_database; create_database(pathlib.Path('store/mlflow.db'))"
         subprocess.run([sys.executable, "-c", create], cwd=folder, stderr=subprocess.DEVNULL, check=True)
         run = timed("hpo", ["hpo.cli", "search", "--space", "space.yaml", "--store", "store", "--json"], folder)
-        outcomes = study.stored(Place(Path(folder, "store"), space["study"]).journal)["outcomes"]
+        outcomes = stored(Place(Path(folder, "store"), space["study"]).journal)["outcomes"]
     configurations = [o["trial"]["params"] for o in outcomes]
     run["best"] = [min(o["curves"]["valid_loss"]) for o in outcomes]
     return with_counts(run, configurations, sum(o["epochs"] for o in outcomes)), configurations

@@ -20,8 +20,5 @@ def search(
     Called again, it goes on to the total budget; on a finished study it returns the stored result. Raises
     `hpo.errors.InputError` with sentences for whatever must change.
     """
-    if isinstance(space, Mapping):
-        found, base = space_file.parse(space), Path()
-    else:
-        found, base = space_file.load(Path(space)), Path(space).parent
-    return jobs.search(jobs.prepare(found, base), Place(Path(store), found.study), tracking_uri)
+    job = jobs.prepare(space_file.parse(space), Path()) if isinstance(space, Mapping) else jobs.load(Path(space))
+    return jobs.search(job, Place(Path(store), job.space.study), tracking_uri)

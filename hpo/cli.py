@@ -61,12 +61,11 @@ def search(path: str, store: str, tracking_uri: str | None, as_json: bool, quiet
     from rich.console import Console
 
     from hpo import job as jobs
-    from hpo import space_file, terminal, words
+    from hpo import terminal, words
     from hpo.store import Place
 
-    space = space_file.load(Path(path))
-    job = jobs.prepare(space, Path(path).parent)
-    place = Place(Path(store), space.study)
+    job = jobs.load(Path(path))
+    place = Place(Path(store), job.space.study)
     console = Console(stderr=True)
     watcher = jobs.Watcher() if quiet else terminal.Progress(console)
     try:
@@ -86,12 +85,11 @@ def search(path: str, store: str, tracking_uri: str | None, as_json: bool, quiet
 def check(path: str) -> None:
     """Say every mistake of a space file and its data; run nothing."""
     from hpo import job as jobs
-    from hpo import space_file, words
+    from hpo import words
     from hpo.population import rows_for
 
-    space = space_file.load(Path(path))
-    job = jobs.prepare(space, Path(path).parent)
-    for line in words.headline(job, rows_for(space.budget.trials)):
+    job = jobs.load(Path(path))
+    for line in words.headline(job, rows_for(job.space.budget.trials)):
         click.echo(line)
     click.echo(f"{path} is sound.")
 
@@ -159,9 +157,8 @@ def export(store: str, study: str | None, output: str | None, form: str, weights
     folder = Path(output).parent if output else Path()
     if weights:
         search.write_network(Path(weights))
-    _write(search.configuration(folder, form), output)
-    if weights:
         click.echo(f"Wrote {weights}/weights.safetensors, network.json and preprocess.json.", err=True)
+    _write(search.configuration(folder, form), output)
 
 
 @main.command()

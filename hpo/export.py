@@ -64,13 +64,12 @@ def as_yaml(value: Mapping[str, Any]) -> str:
 
 def configuration(result: Mapping[str, Any], space: Space, base: Path, folder: Path) -> dict[str, Any]:
     """The selected configuration as a space of one point; a relative data path is made relative to `folder`."""
-    point = space_dict(space)
-    source = point["data"]["source"]
-    if not source.startswith("sklearn:"):
-        point["data"] = point["data"] | {"source": os.path.relpath(base / source, folder)}
+    data = space.data.model_dump(mode="json", exclude_defaults=True)
+    if not space.data.source.startswith("sklearn:"):
+        data["source"] = os.path.relpath(base / space.data.source, folder)
     return {
         "study": f"{space.study[:95]}-best",
-        "data": point["data"],
+        "data": data,
         "network": space.network.model_dump(mode="json"),
         "search": dict(result["selected"]),
         "train": {**space.train.model_dump(mode="json"), "seed": result["fit_seed"]},

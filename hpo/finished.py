@@ -11,11 +11,11 @@ from typing import Any
 from hpo import data as data_module
 from hpo import export, space_file
 from hpo.errors import InputError
+from hpo.ledger import stored
 from hpo.network import Mlp
 from hpo.result import network
 from hpo.space import Space
 from hpo.store import Place
-from hpo.study import stored
 from hpo.weights import Vault
 
 

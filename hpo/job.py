@@ -15,17 +15,18 @@ import torch
 from torch import Tensor
 
 from hpo import data as data_module
-from hpo import export, loop, report, sampling, selection
+from hpo import export, loop, report, sampling, selection, space_file
 from hpo import result as results
 from hpo.data import Dataset
 from hpo.errors import InputError, SearchFailedError, StoreError
 from hpo.metrics import METRICS, shown
+from hpo.network import Mlp
 from hpo.population import Population, rows_for
 from hpo.recorder import Recorder
 from hpo.space import Space, flat, task_mistake
 from hpo.store import Place
 from hpo.study import Study
-from hpo.trial import Outcome, Score
+from hpo.trial import Outcome, Score, Trial
 from hpo.view import view
 from hpo.weights import Vault
 
@@ -45,6 +46,11 @@ class Watcher:
     def begin(self, job: Job, study: Study, rows: int) -> None: ...
     def epoch(self, score: Score) -> None: ...
     def end(self) -> None: ...
+
+
+def load(path: Path) -> Job:
+    """The search that a space file describes. Raises InputError."""
+    return prepare(space_file.load(path), path.parent)
 
 
 def prepare(space: Space, base: Path) -> Job:
@@ -95,7 +101,8 @@ class _Search:
         self._job, self._place, self._study, self._uri, self._watcher = job, place, study, tracking_uri, watcher
         self._vault = Vault(place.weights)
         study.remember("result", None)
-        study.remember("space_source", {"base": str(job.base.resolve()), "space": export.space_dict(job.space)})
+        self._said = export.space_dict(job.space)
+        study.remember("space_source", {"base": str(job.base.resolve()), "space": self._said})
         self._rows = study.recall("rows") or rows_for(job.space.budget.trials)
         study.remember("rows", self._rows)
         if not study.recall("id"):
@@ -106,26 +113,20 @@ class _Search:
         try:
             if self._uri != self._place.tracking_uri:
                 _ = self._recorder.ids  # somebody else's server is better asked before hours of training than after
-            self._train()
-            return self._conclude(startup)
+            return self._conclude(self._train(), startup)
         except BaseException as error:
             self._recorder.abandon("FAILED" if isinstance(error, Exception) else "KILLED")
             raise
         finally:
             self._watcher.end()
 
-    def _train(self) -> None:
-        """Spends the budget, then trains the ablation of the best."""
+    def _train(self) -> Outcome:
+        """Spends the budget, then trains the ablation of the best; returns the best."""
         job, study = self._job, self._study
         for outcome in list(study.outcomes.values()):
             self._recorder.record(outcome)  # what MLflow has already is left as it is
         self._watcher.begin(job, study, self._rows)
-        population = Population(
-            job.data,
-            lambda trial: results.network(job.space, job.data.n_inputs, job.data.n_outputs, trial.params),
-            job.space.train,
-            self._rows,
-        )
+        population = Population(job.data, self._network, job.space.train, self._rows)
         loop.run(study, population, self._vault, self._recorder, self._watcher.epoch)
         best = study.best()
         if best is None or not best.valid:
@@ -133,13 +134,18 @@ class _Search:
         if not job.space.is_point and selection.regularized(best.trial.params):
             study.fix(selection.ablation(best.trial))
             loop.run(study, population, self._vault, self._recorder, self._watcher.epoch)
+        return best
 
-    def _conclude(self, startup: float) -> dict[str, Any]:
+    def _conclude(self, best: Outcome, startup: float) -> dict[str, Any]:
         """Selects, touches the test part once, and writes down everything."""
         study, job = self._study, self._job
-        selected = self._selected()
+        # Where the best has nothing to switch off, it is its own ablation.
+        ablation = study.outcomes.get(selection.ablation(best.trial).label, best)
+        # The ablation may be selected, too: then regularization did not help.
+        selected = selection.best([best, ablation], METRICS[job.space.train.metric]) or best
         self._vault.keep(study.worth_keeping())
-        compared = {} if job.space.is_point else self._compared(selected)
+        baselines = {} if job.space.is_point else {name: study.outcomes[name] for name in ("none", "defaults")}
+        compared = baselines | ({"ablation": ablation} if baselines else {})
         everyone = {"selected": selected, **compared}
         logits = {name: self._logits(outcome) for name, outcome in everyone.items() if outcome.valid}
         tests = {name: results.test_scores(job.space, job.data, said) for name, said in logits.items()}
@@ -174,29 +180,20 @@ class _Search:
         study.remember("result", result)
         return result
 
-    def _selected(self) -> Outcome:
-        """The best of all that were trained, the ablation among them: if it is the best, regularization did not help."""
-        found = selection.best(self._study.current(), METRICS[self._job.space.train.metric])
-        assert found is not None
-        return found
-
-    def _compared(self, selected: Outcome) -> dict[str, Outcome]:
-        """The baselines, and the ablation of the best trial; that is the trial itself if it has nothing to switch off."""
-        outcomes = self._study.outcomes
-        best = self._study.best() or selected
-        ablation = outcomes.get(f"ablation-{best.trial.label}", best)
-        return {"none": outcomes["none"], "defaults": outcomes["defaults"], "ablation": ablation}
+    def _network(self, trial: Trial) -> Mlp:
+        return results.network(self._job.space, self._job.data.n_inputs, self._job.data.n_outputs, trial.params)
 
     def _logits(self, outcome: Outcome) -> Tensor:
+        """What a trial's best weights say of the test part, (1, rows, outputs): asked once, at the very end."""
         weights = self._vault.get(outcome.trial.label)
-        return results.test_logits(self._job.space, self._job.data, outcome, weights)
+        return self._network(outcome.trial).predict(weights, self._job.data.test_x.unsqueeze(0))
 
     def _write_down(self, result: dict[str, Any], selected: Outcome, compared: dict[str, Outcome]) -> None:
         folder, space = self._place.folder, self._job.space
         point = export.configuration(result, space, self._job.base, folder)
         best, picture = folder / "best.yaml", folder / "curves.png"
         try:
-            best.write_text(export.commented(point, results.network(space, self._job.data.n_inputs, self._job.data.n_outputs, selected.trial.params)))
+            best.write_text(export.commented(point, self._network(selected.trial)))
             report.curves({"selected": selected, **compared}, shown(self._job.data.task, space.train.metric), picture)
         except OSError as error:
             raise StoreError(f"The result could not be written to {folder}: {error.strerror}.") from error
@@ -219,9 +216,9 @@ class _Search:
                 "hpo.data": self._job.data.fingerprint,
                 **{f"version.{name}": value for name, value in results.versions().items()},
             },
-            "params": flat(export.space_dict(space)),
+            "params": flat(self._said),
             "view": view(space, self._job.data.task),
-            "space": export.as_yaml(export.space_dict(space)),
+            "space": export.as_yaml(self._said),
         }
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -33,15 +33,13 @@ class Ledger:
 
     def begin(self, name: str, direction: StudyDirection, attrs: Mapping[str, Any]) -> None:
         """The first record: the study, and what it remembers from the start."""
-        with self._journal.batch():
+        with self.batch():
             self._id = self._storage.create_new_study([direction], name)
             for key, value in attrs.items():
                 self.remember(key, value)
 
-    @contextmanager
-    def batch(self) -> Iterator[None]:
-        with self._journal.batch():
-            yield
+    def batch(self) -> AbstractContextManager[None]:
+        return self._journal.batch()
 
     def close(self) -> None:
         self._journal.close()
@@ -94,3 +92,13 @@ class Ledger:
     def _study(self) -> int:
         assert self._id is not None
         return self._id
+
+
+def stored(path: Path) -> dict[str, Any]:
+    """What a journal at `path` remembers of its study, without opening it for writing; {} before its first record."""
+    ledger = Ledger(path, writable=False)
+    attrs = ledger.remembered()
+    if attrs:
+        attrs["outcomes"] = [t.user_attrs["outcome"] for t in ledger.trials() if "outcome" in t.user_attrs]
+        attrs["outcomes"] += [data for key, data in attrs.items() if key.startswith("outcome:")]
+    return attrs

@@ -189,14 +189,11 @@ class Layout:
         return sum(self._lengths)
 
     def views(self, flat: Tensor, depths: Sequence[int]) -> dict[str, Tensor]:
-        """`flat` (fit, size) as `{name: (fit, *shape)}` on the same memory; a layer's tensors have the rows that are deep
+        """The first `size` columns of `flat` (fit, …) as `{name: (fit, *shape)}` on the same memory; a layer's tensors have the rows that are deep
         enough, of the `depths` that the fits have in falling order."""
-        parts = torch.split(flat, self._lengths, dim=1) if self.entries else ()
+        parts = torch.split(flat[:, : self.size], self._lengths, dim=1) if self.entries else ()
         having = [sum(depth >= p.depth for depth in depths) for p in self.entries]
-        return {
-            p.name: part[:n].view(n, *p.shape)
-            for p, n, part in zip(self.entries, having, parts, strict=True)
-        }
+        return {p.name: part[:n].view(n, *p.shape) for p, n, part in zip(self.entries, having, parts, strict=True)}
 
     def pack(self, tensors: Tensors, dtype: torch.dtype) -> Tensor:
         """One fit's tensors as one flat row (1, size)."""

@@ -63,15 +63,13 @@ class Population:
         """Gives every fit of `trial` a row, freshly initialised."""
         network = self._build(trial)
         names = tuple(name for name in FAMILY if name in STRENGTHS and name in trial.params)
-        for fold in self._data.folds:
-            key = (replace(network, depth=1), names)
-            if key not in self._stacks:
-                self._stacks[key] = Stack(names, self._data, self._train)
-            stack = self._stacks[key]
-            member = self._members.setdefault(trial.label, _Member(trial, network, [], stack))
-            fit = Fit(trial, fold.number, fold.train, fold.valid)
-            member.fits.append(fit)
-            stack.admit(fit, network)
+        key = (replace(network, depth=1), names)
+        if key not in self._stacks:
+            self._stacks[key] = Stack(names, self._data, self._train)
+        fits = [Fit(trial, fold.number, fold.train, fold.valid) for fold in self._data.folds]
+        self._members[trial.label] = _Member(trial, network, fits, self._stacks[key])
+        for fit in fits:
+            self._stacks[key].admit(fit, network)
 
     def train_epoch(self) -> Iterator[Score]:
         """Trains every stack for one epoch; one score a trial, as its stack is done. Trials may be released meanwhile."""

@@ -22,6 +22,7 @@ from typing import Any
 
 from hpo.errors import StoreError
 from hpo.trial import Outcome, State
+from hpo.ui import QUIET
 
 STATUS: dict[State, str] = {"complete": "FINISHED", "pruned": "KILLED", "failed": "FAILED"}
 
@@ -47,8 +48,7 @@ class Recorder:
                 env=_environment(), start_new_session=True,  # Ctrl-C is for the search; the writer still has to write
             )
         self._queue: queue.SimpleQueue[str | None] = queue.SimpleQueue()
-        self._feeder = threading.Thread(target=self._feed, daemon=True)
-        self._feeder.start()
+        threading.Thread(target=self._feed, daemon=True).start()
         self._ids: dict[str, str] | None = None
         self._send({"do": "open", "uri": tracking_uri, "folder": str(folder), **opening})
 
@@ -72,7 +72,6 @@ class Recorder:
         """
         try:
             self._send({"do": "finish", "status": status, "ended": round(1000 * time.time()), **finish})
-            self._queue.put(None)
             _ = self.ids
             self._reply()
         finally:
@@ -110,7 +109,8 @@ class Recorder:
         assert pipe is not None
         line = pipe.readline()
         if not line:
-            raise self._gone()
+            text = f"The process that writes to MLflow ended (see {self._log}). The study is safe; run it again."
+            raise StoreError(text)
         answer: dict[str, str] = json.loads(line)
         if "error" in answer:
             raise StoreError(f"MLflow at {self._uri} was lost: {answer['error']}. The study is safe; run the command again.")
@@ -119,14 +119,10 @@ class Recorder:
     def _lost(self) -> StoreError:
         """Why the writer is gone: what it said last, if it could."""
         try:
-            while self._process.stdout and not self._process.stdout.closed:
+            while True:
                 self._reply()
         except StoreError as error:
             return error
-        return self._gone()
-
-    def _gone(self) -> StoreError:
-        return StoreError(f"The process that writes to MLflow ended (see {self._log}). The study is safe; run it again.")
 
 
 def message(outcome: Outcome) -> dict[str, Any]:
@@ -160,11 +156,8 @@ def message(outcome: Outcome) -> dict[str, Any]:
 
 def _environment() -> dict[str, str]:
     """The writer's: silent, offline and on one thread."""
-    return os.environ | {
-        "MLFLOW_DISABLE_TELEMETRY": "true",
-        "DO_NOT_TRACK": "true",
+    return os.environ | QUIET | {
         "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "4",  # half a minute; its own seven take four
         "GIT_PYTHON_REFRESH": "quiet",
         "OMP_NUM_THREADS": "1",
-        "PYTHONWARNINGS": "ignore",
     }

@@ -23,12 +23,6 @@ def network(space: Space, n_inputs: int, n_outputs: int, params: Mapping[str, fl
     return Mlp(n_inputs, n_outputs, int(params["depth"]), kind.width, kind.activation, kind.batch_norm)
 
 
-def test_logits(space: Space, data: Dataset, outcome: Outcome, weights: Mapping[str, Tensor]) -> Tensor:
-    """What a trial's weights say of the test part, (1, rows, outputs): asked once, at the very end."""
-    net = network(space, data.n_inputs, data.n_outputs, outcome.trial.params)
-    return net.predict(weights, data.test_x.unsqueeze(0))
-
-
 def test_scores(space: Space, data: Dataset, logits: Tensor) -> dict[str, float]:
     """Every reported metric on the test part."""
     weight = None if data.test_weight is None else data.test_weight.unsqueeze(0)

@@ -235,6 +235,11 @@ class Space(_Model):
         """Whether this is one configuration, to be trained as it is, without baselines."""
         return not any(found.sampled for found in self.search.values())
 
+    @property
+    def points(self) -> float:
+        """How many configurations the search has; infinite if a range cannot be counted."""
+        return math.prod(found.count for found in self.search.values())
+
     def domain(self, key: str) -> Domain:
         """The domain of a search key; of one that is not named, its default."""
         return self.search.get(key) or Domain(choices=(DEFAULTS[key],), integer=key == "depth")
@@ -273,9 +278,8 @@ def _together_rules(space: Space) -> Iterator[Mistake]:
         return
     endless = [key for key, found in sampled.items() if found.count == math.inf]
     yield from (Mistake(("search", key), "needs choices or a step for the sampler grid.") for key in endless)
-    points = math.prod(found.count for found in sampled.values())
-    if not endless and points > _MOST_POINTS:
-        yield Mistake(("sampler",), f"a grid has at most {_MOST_POINTS:,} points, got {points:,}; take longer steps.")
+    if not endless and space.points > _MOST_POINTS:
+        yield Mistake(("sampler",), f"a grid has at most {_MOST_POINTS:,} points, got {space.points:,}; take longer steps.")
 
 
 def _at(*mistakes: Mistake) -> PydanticCustomError:

@@ -98,8 +98,7 @@ class Stack:
         network, left = self.rows[chosen[0]].network, self._tensors.keep(chosen)
         weights: dict[str, Tensor] = {}
         for part, flat in ((network.parameters, left.best_params), (network.buffers, left.best_buffers)):
-            layout = Layout(part)
-            weights |= layout.views(flat[:, : layout.size], [network.depth] * len(chosen))
+            weights |= Layout(part).views(flat, [network.depth] * len(chosen))
         epochs = [self.rows[i].best_epoch for i in chosen]
         names = reported(self._data.task, self._train.metric)
         indices = (torch.stack([getattr(self.rows[i].fit, part) for i in chosen]) for part in ("train", "valid"))
@@ -118,11 +117,11 @@ class Stack:
         self._network = network = replace(rows[0].network, depth=max(depths))
         layout, dtype = Layout(network.parameters), t.params.dtype
         # Each view is a leaf of its own: autograd through slices of one buffer would zero-fill all of it per slice.
-        views = layout.views(t.params[:, : layout.size], depths)
+        views = layout.views(t.params, depths)
         self._leaves = {name: view.detach().requires_grad_() for name, view in views.items()}
-        self._buffers = Layout(network.buffers).views(t.buffers[:, : Layout(network.buffers).size], depths)
+        self._buffers = Layout(network.buffers).views(t.buffers, depths)
         grads = torch.zeros_like(t.params)
-        self._grads = list(layout.views(grads[:, : layout.size], depths).values())
+        self._grads = list(layout.views(grads, depths).values())
         sizes = [Layout(row.network.parameters).size for row in rows]
         self._adam = Adam(t.params, grads, t.exp_avg, t.exp_avg_sq, t.counts[:, 0], sizes)
         strengths = {n: torch.tensor([row.fit.trial.params[n] for row in rows], dtype=dtype) for n in self._names}

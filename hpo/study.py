@@ -68,7 +68,7 @@ class Study:
         self.outcomes: dict[str, Outcome] = {}
         self._load(fingerprint)
         self._began = time.time()
-        fixed = [self._point()] if space.is_point else selection.baselines(space)
+        fixed = [self._as_trial(0, {})] if space.is_point else selection.baselines(space)
         self._baselines = len(fixed)
         for trial in fixed:
             self.fix(trial)
@@ -156,12 +156,6 @@ class Study:
         """The outcomes that count against the budget: searched trials and baselines."""
         return [o for o in self.outcomes.values() if o.trial.role != "ablation"]
 
-    def current(self) -> list[Outcome]:
-        """Those, and the ablation of the best of them."""
-        best = self.best()
-        ablation = self.outcomes.get(f"ablation-{best.trial.label}") if best else None
-        return [*self.judged(), *([ablation] if ablation else [])]
-
     def best(self) -> Outcome | None:
         return selection.best(self.judged(), self._metric)
 
@@ -183,15 +177,12 @@ class Study:
         budget = self._space.budget.trials
         total = 10**9 if budget is None else budget - self._baselines
         if self._space.sampler.kind == "grid":
-            total = min(total, math.prod(int(found.count) for found in self._space.search.values()))
+            total = min(total, int(self._space.points))
         return total - self._proposed
 
     def _out_of_time(self) -> bool:
         seconds = self._space.budget.seconds
         return seconds is not None and self.elapsed() > seconds
-
-    def _point(self) -> Trial:
-        return Trial("0", "search", self._space.params({}), selection.fit_seed(self._space, "0"))
 
     def _propose(self) -> Trial:
         number = self._proposed
@@ -279,16 +270,6 @@ class Study:
     def _remember_outcome(self, data: Mapping[str, Any]) -> None:
         outcome = Outcome.from_json(data)
         self.outcomes[outcome.trial.label] = outcome
-
-
-def stored(path: Path) -> dict[str, Any]:
-    """What a journal at `path` remembers of its study, without opening it for writing; {} before its first record."""
-    ledger = Ledger(path, writable=False)
-    attrs = ledger.remembered()
-    if attrs:
-        attrs["outcomes"] = [t.user_attrs["outcome"] for t in ledger.trials() if "outcome" in t.user_attrs]
-        attrs["outcomes"] += [data for key, data in attrs.items() if key.startswith("outcome:")]
-    return attrs
 
 
 def _plain(value: Any) -> Any:

@@ -11,11 +11,14 @@ from rich.table import Table
 from rich.text import Text
 
 from hpo.job import Job, Watcher
+from hpo.result import counts
 from hpo.study import Study
 from hpo.trial import Score
 from hpo.words import beside, clock, headline, score, strength, trial_name
 
 _EVERY = 5.0  # seconds between plain lines, where there is no terminal
+
+
 class Progress(Watcher):
     """Four lines that stay in place on a terminal; elsewhere one plain line every few seconds."""
 
@@ -25,7 +28,7 @@ class Progress(Watcher):
         self._said = time.monotonic()
 
     def begin(self, job: Job, study: Study, rows: int) -> None:
-        self._space, self._study, self._rows = job.space, study, rows
+        self._job, self._space, self._study = job, job.space, study
         self._began, self._epochs = time.monotonic(), 0
         self._already = len(study.judged())
         for line in headline(job, rows):
@@ -59,7 +62,7 @@ class Progress(Watcher):
         shown = f"{len(done)}/{budget.trials}" if budget.trials else f"{len(done)}"
         left = self._seconds_left(len(done), elapsed)
         times = f"{clock(elapsed)} elapsed" + (f" · {clock(left)} left" if left is not None else "")
-        states = {state: sum(o.state == state for o in done) for state in ("complete", "pruned", "failed")}
+        states = counts(done)
         rows = (
             f"{self._study.in_flight()} in flight · {states['complete']} finished · {states['pruned']} pruned · "
             f"{states['failed']} diverged · {self._epochs / max(elapsed, 1e-9):,.0f} trial-epochs/s"
@@ -69,7 +72,7 @@ class Progress(Watcher):
         if best:
             metric = self._space.train.metric
             params = " · ".join(strength(k, v).replace("learning_rate", "lr") for k, v in best.trial.params.items())
-            lines.append(f"best    valid {metric} {score(best.value)}{beside(best.valid, metric)}, "
+            lines.append(f"best    valid {metric} {score(best.value)}{beside(best.valid, self._job.data.task, metric)}, "
                          f"{trial_name(best.trial.label)}:  {params}")
         return lines
 

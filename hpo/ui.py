@@ -18,6 +18,7 @@ from hpo.errors import StoreError
 # MLflow opens an assistant over a third of the page on 127.0.0.1 and localhost, but not on a name under localhost.
 HOST = "hpo.localhost"
 PORT = 5000
+QUIET = {"MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true", "PYTHONWARNINGS": "ignore"}  # for MLflow's processes
 
 
 def link(experiment_id: str, key: str, base: str) -> str:
@@ -34,13 +35,10 @@ def served(tracking_uri: str, port: int, log: Path) -> Iterator[str]:
         "--port", str(port), "--workers", "1", "--cors-allowed-origins", base,
         "--allowed-hosts", f"127.0.0.1:*,localhost:*,{HOST}:*",
     ]  # fmt: skip
-    quiet = {
-        "MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true", "PYTHONWARNINGS": "ignore",
-        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # a job runner that nobody asked for, and that outlives the server
-    }  # fmt: skip
+    alone = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}  # a job runner that nobody asked for outlives the server
     with log.open("wb") as file:
         server = subprocess.Popen(
-            command, env=os.environ | quiet, stdout=file, stderr=subprocess.STDOUT, start_new_session=True
+            command, env=os.environ | QUIET | alone, stdout=file, stderr=subprocess.STDOUT, start_new_session=True
         )
     try:
         _wait(server, f"http://127.0.0.1:{port}/health", log)

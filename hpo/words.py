@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import math
 import shlex
 from collections.abc import Mapping
 from typing import Any
 
 from hpo import selection
 from hpo.job import Job
-from hpo.metrics import METRICS, shown
+from hpo.ledger import stored
+from hpo.metrics import METRICS, Task, shown
 from hpo.regularizers import STRENGTHS
 from hpo.sampling import FIRST_DECISION
 from hpo.store import Place
-from hpo.study import stored
 from hpo.trial import Outcome
 from hpo.ui import HOST, PORT, link
 
@@ -57,7 +56,7 @@ def headline(job: Job, rows: int) -> list[str]:
     total = len(data.x) + len(data.test_x)
     sampler, pruner = space.sampler.kind, space.pruner.kind
     if sampler == "grid":
-        sampler = f"grid of {math.prod(int(found.count) for found in space.search.values()):,} points"
+        sampler = f"grid of {int(space.points):,} points"
     else:
         sampler = {"tpe": "TPE", "gp": "GP", "qmc": "QMC", "cmaes": "CMA-ES"}.get(sampler, sampler)
     options = space.pruner.options
@@ -143,7 +142,7 @@ def regularization_line(result: Mapping[str, Any]) -> str:
     none = result["baselines"].get("ablation")
     if not none or not none["valid"]:
         return ""
-    if all(value == STRENGTHS[key].neutral for key, value in result["selected"].items() if key in STRENGTHS):
+    if not selection.regularized(result["selected"]):
         return "Regularization did not help: the selected configuration has none."
     gap, gap_none = (found["valid"]["loss"] - found["train"]["loss"] for found in (result, none))
     share = "" if gap <= 0 else f"{100 * (1 - gap / gap_none):.0f} % of "
@@ -165,9 +164,9 @@ def trial_name(label: str) -> str:
     return f"the baseline {label}" if "-" not in label else label.replace("-", " of trial ")
 
 
-def beside(valid: Mapping[str, float], metric: str) -> str:
-    other = next((name for name in ("accuracy", "r2") if name in valid and name != metric), "")
-    return f" ({other} {score(valid[other])})" if other else ""
+def beside(valid: Mapping[str, float], task: Task, metric: str) -> str:
+    other = shown(task, "loss")
+    return f" ({other} {score(valid[other])})" if other != metric else ""
 
 
 def study_line(place: Place) -> list[str]:

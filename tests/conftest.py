@@ -15,7 +15,7 @@ import pytest
 import yaml
 from click.testing import CliRunner, Result
 
-from hpo.study import stored
+from hpo.ledger import stored
 
 os.environ.pop("MLFLOW_TRACKING_URI", None)  # a developer's own; the tests write to stores of their own
 os.environ |= {"MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true", "OMP_NUM_THREADS": "1"}

@@ -12,10 +12,11 @@ from mlflow import MlflowClient
 from hpo import space_file
 from hpo.data import prepare
 from hpo.errors import StoreError
+from hpo.ledger import stored
 from hpo.metrics import METRICS
 from hpo.selection import best
 from hpo.store import Place
-from hpo.study import Study, stored
+from hpo.study import Study
 from hpo.trial import Outcome
 from tests.conftest import PATIENCE, here, hpo, launched, outcomes, wait_for, write_space
 from tests.test_mlflow import STATUS, children

@@ -9,14 +9,14 @@ import hpo
 
 LAYERS = [
     {"errors", "trial"},
-    {"noise", "metrics", "document", "optimizer", "journal", "store"},
+    {"noise", "metrics", "document", "optimizer", "journal", "store", "ui"},
     {"regularizers", "weights"},
     {"network", "domain"},
     {"space"},
     {"space_file", "table", "sampling", "selection", "view", "ledger"},
     {"preprocess"},
     {"data", "starter", "predict"},
-    {"stack", "result", "export", "report", "recorder", "mirror", "ui"},
+    {"stack", "result", "export", "report", "recorder", "mirror"},
     {"population", "study"},
     {"loop", "finished"},
     {"job"},

@@ -8,8 +8,9 @@ import pytest
 
 from hpo import loop, selection, space_file
 from hpo.errors import InputError
+from hpo.ledger import stored
 from hpo.metrics import METRICS
-from hpo.study import Study, stored
+from hpo.study import Study
 from hpo.trial import Released, Score
 
 RANGE = {"low": 1e-4, "high": 1e-1, "log": True}
