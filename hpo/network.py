@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from hpo.linear import Linear, Output
 from hpo.regularizers.base import Parameter
 
 Tensors = Mapping[str, Tensor]
@@ -19,13 +20,14 @@ Hidden = Callable[[Tensor, Tensor, int], Tensor]
 
 # name → (function, the torch.nn class that a plain torch user writes)
 ACTIVATIONS: dict[str, tuple[Callable[[Tensor], Tensor], str]] = {
-    "relu": (torch.relu, "ReLU"),
+    "relu": (torch.relu_, "ReLU"),
     "gelu": (torch.nn.functional.gelu, "GELU"),
     "silu": (torch.nn.functional.silu, "SiLU"),
     "tanh": (torch.tanh, "Tanh"),
     "elu": (torch.nn.functional.elu, "ELU"),
 }
 _MOMENTUM, _EPS = 0.1, 1e-5  # torch.nn.BatchNorm1d's
+_DEEPEST = 10**9
 BLOCK = 128  # rows of data that a prediction takes at a time: the activations of 16 fits stay in the cache
 
 
@@ -33,9 +35,7 @@ BLOCK = 128  # rows of data that a prediction takes at a time: the activations o
 class Mlp:
     """`depth` hidden layers of `width` units: Linear, BatchNorm1d if asked for, activation; then a Linear to the outputs.
 
-    Hidden weights are (fit, in, out), torch's own transposed, so that a layer is one `baddbmm`. The output layer's are
-    (fit, out, in): ten columns are slow to multiply, ten rows are not, and classes come out before rows, as the loss wants
-    them. Biases are (fit, out).
+    Hidden weights are (fit, in, out), torch's own transposed; the output layer's are (fit, out, in). Biases are (fit, out).
     """
 
     n_inputs: int
@@ -47,7 +47,6 @@ class Mlp:
 
     @cached_property
     def parameters(self) -> tuple[Parameter, ...]:
-        """The output layer comes second, so that a shallower network's tensors are the first of a deeper one's."""
         found = []
         for i in range(self.depth):
             fan_in = self.n_inputs if i == 0 else self.width
@@ -55,8 +54,7 @@ class Mlp:
             if self.batch_norm:
                 found.append(Parameter(f"{i}.norm.weight", (self.width,), i + 1, "norm"))
                 found.append(Parameter(f"{i}.norm.bias", (self.width,), i + 1, "norm"))
-            if i == 0:
-                found += _linear_parameters("out", (self.n_outputs, self.width), self.n_outputs, 1)
+        found += _linear_parameters("out", (self.n_outputs, self.width), self.n_outputs, 1)
         return tuple(found)
 
     @cached_property
@@ -65,7 +63,7 @@ class Mlp:
         if not self.batch_norm:
             return ()
         names = ("running_mean", "running_var")
-        return tuple(Parameter(f"{i}.norm.{n}", (self.width,), i + 1, "norm") for i in range(self.depth) for n in names)
+        return tuple(Parameter(f"{i}.norm.{n}", (self.width,), i + 1, "buffer") for i in range(self.depth) for n in names)
 
     def init(self, stream: np.random.Generator) -> dict[str, Tensor]:
         """One fit's fresh tensors by name, without the fit axis, distributed as `torch.nn.Linear` draws them:
@@ -94,13 +92,13 @@ class Mlp:
             if having < len(h):
                 h, shallow = torch.split(h, [having, len(h) - having])
                 done.append(shallow)
-            z = torch.baddbmm(params[f"{i}.bias"].unsqueeze(1), h, params[f"{i}.weight"])
+            z: Tensor = Linear.apply(h, params[f"{i}.weight"], params[f"{i}.bias"])  # type: ignore[no-untyped-call]
             if self.batch_norm:
                 z = _batch_norm(params, buffers, i, z, training)
             h = hidden(function(z), h, i)
         if done:
             h = torch.cat([h, *reversed(done)])
-        out: Tensor = _Output.apply(h, params["out.weight"], params["out.bias"])  # type: ignore[no-untyped-call]
+        out: Tensor = Output.apply(h, params["out.weight"], params["out.bias"])  # type: ignore[no-untyped-call]
         return out.transpose(1, 2)
 
     def predict(self, tensors: Tensors, x: Tensor) -> Tensor:
@@ -136,24 +134,6 @@ class Mlp:
         return state
 
 
-class _Output(torch.autograd.Function):
-    """The output layer: h (fit, batch, in), weight (fit, out, in), bias (fit, out) → (fit, out, batch).
-
-    Its gradients are written out because autograd's would reach the layers before it transposed, and a transposed gradient
-    is summed in an order that depends on the number of fits.
-    """
-
-    @staticmethod
-    def forward(ctx: Any, h: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-        ctx.save_for_backward(h, weight)
-        return torch.baddbmm(bias.unsqueeze(2), weight, h.transpose(1, 2))
-
-    @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        h, weight = ctx.saved_tensors
-        return torch.bmm(grad.transpose(1, 2), weight), torch.bmm(grad, h), grad.sum(2)
-
-
 def _linear_parameters(layer: str, shape: tuple[int, int], outputs: int, depth: int) -> list[Parameter]:
     return [Parameter(f"{layer}.weight", shape, depth, "weight"), Parameter(f"{layer}.bias", (outputs,), depth, "bias")]
 
@@ -174,30 +154,51 @@ def _batch_norm(params: Tensors, buffers: Tensors, i: int, z: Tensor, training: 
     return (z - mean.unsqueeze(1)) * scale.unsqueeze(1) + params[f"{i}.norm.bias"].unsqueeze(1)
 
 
-@dataclass(frozen=True)
 class Layout:
-    """Where each named tensor lies in a row of a flat buffer (fit, size)."""
+    """Where each named tensor lies in a row of a flat buffer (fit, size): the weights first, then what else is trained, then
+    buffers, each in order of depth, so that what a shallower network has of them lies at their beginning."""
 
-    entries: tuple[Parameter, ...]
-
-    @cached_property
-    def _lengths(self) -> list[int]:
-        return [math.prod(p.shape) for p in self.entries]
-
-    @cached_property
-    def size(self) -> int:
-        return sum(self._lengths)
+    def __init__(self, entries: Sequence[Parameter]) -> None:
+        self._entries = sorted(entries, key=lambda p: (_part(p), p.depth))
+        self._lengths = [math.prod(p.shape) for p in self._entries]
+        self.size = sum(self._lengths)
 
     def views(self, flat: Tensor, depths: Sequence[int]) -> dict[str, Tensor]:
-        """The first `size` columns of `flat` (fit, …) as `{name: (fit, *shape)}` on the same memory; a layer's tensors have the rows that are deep
-        enough, of the `depths` that the fits have in falling order."""
-        parts = torch.split(flat[:, : self.size], self._lengths, dim=1) if self.entries else ()
-        having = [sum(depth >= p.depth for depth in depths) for p in self.entries]
-        return {p.name: part[:n].view(n, *p.shape) for p, n, part in zip(self.entries, having, parts, strict=True)}
+        """`flat` (fit, size) as `{name: (fit, *shape)}` on the same memory, for fits of these depths in falling order; a layer's
+        tensors have the rows that are deep enough, and are left out where there is none."""
+        found = {}
+        for p, part in zip(self._entries, torch.split(flat, self._lengths, dim=1), strict=True):
+            if having := sum(depth >= p.depth for depth in depths):
+                found[p.name] = part[:having].view(having, *p.shape)
+        return found
+
+    def trained(self, row: Tensor, depth: int) -> tuple[Tensor, Tensor]:
+        """What a network of this depth trains in its `row` (size,): its weights, and all else."""
+        starts, sizes = [0, 0], [0, 0]
+        for p, length in zip(self._entries, self._lengths, strict=True):
+            if (part := _part(p)) < 2:
+                starts[1] += length * (part == 0)
+                sizes[part] += length * (p.depth <= depth)
+        weights, rest = (row[start : start + size] for start, size in zip(starts, sizes, strict=True))
+        return weights, rest
 
     def pack(self, tensors: Tensors, dtype: torch.dtype) -> Tensor:
-        """One fit's tensors as one flat row (1, size)."""
+        """One fit's tensors as one flat row (1, size); zero where it has none."""
         row = torch.zeros((1, self.size), dtype=dtype)
-        for name, view in self.views(row, [max((p.depth for p in self.entries), default=0)]).items():
-            view[0] = tensors[name]
+        for name, place in self.views(row, [_DEEPEST]).items():
+            if name in tensors:
+                place[0] = tensors[name]
         return row
+
+    def moved(self, flat: Tensor, other: Layout) -> Tensor:
+        """`flat` (fit, size) as the layout `other` has it, which knows the same tensors and more."""
+        result = flat.new_zeros((len(flat), other.size))
+        everywhere = [_DEEPEST] * len(flat)
+        places = other.views(result, everywhere)
+        for name, part in self.views(flat, everywhere).items():
+            places[name].copy_(part)
+        return result
+
+
+def _part(p: Parameter) -> int:
+    return {"weight": 0, "buffer": 2}.get(p.role, 1)

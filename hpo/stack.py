@@ -16,7 +16,7 @@ from hpo.data import Dataset
 from hpo.metrics import METRICS, losses, measure, reported, watched
 from hpo.network import BLOCK, Layout, Mlp
 from hpo.noise import Noise
-from hpo.optimizer import Adam
+from hpo.optimizer import AdamRow, AdamW
 from hpo.regularizers import STRENGTHS
 from hpo.regularizers.base import Step
 from hpo.space import Train
@@ -41,27 +41,24 @@ class Row:
 class Tensors:
     """All that belongs to rows in tensors, fit axis first, so that rows enter and leave in one place."""
 
-    params: Tensor  # (fit, parameters of the deepest)
+    values: Tensor  # (fit, size), parameters and buffers as the stack's layout has them
     exp_avg: Tensor
     exp_avg_sq: Tensor
-    buffers: Tensor  # (fit, running statistics of the deepest)
-    best_params: Tensor
-    best_buffers: Tensor
+    best: Tensor  # (fit, size), the values at the best epoch
     counts: Tensor  # (fit, 1), optimizer steps
 
     def join(self, other: Tensors) -> Tensors:
-        """Both, one below the other; what is narrower is filled up with zeros."""
-        return Tensors(*(_below(getattr(self, f.name), getattr(other, f.name)) for f in fields(self)))
+        """Both, one below the other."""
+        return Tensors(*(torch.cat([getattr(self, f.name), getattr(other, f.name)]) for f in fields(self)))
 
     def keep(self, rows: Sequence[int]) -> Tensors:
         """The given rows, in that order."""
         index = torch.tensor(rows, dtype=torch.long)
         return Tensors(*(getattr(self, f.name)[index] for f in fields(self)))
 
-
-def _below(a: Tensor, b: Tensor) -> Tensor:
-    width = max(a.shape[1], b.shape[1])
-    return torch.cat([torch.nn.functional.pad(t, (0, width - t.shape[1])) for t in (a, b)])
+    def moved(self, old: Layout, new: Layout) -> Tensors:
+        flat = (self.values, self.exp_avg, self.exp_avg_sq, self.best)
+        return Tensors(*(old.moved(part, new) for part in flat), self.counts)
 
 
 class Stack:
@@ -74,19 +71,21 @@ class Stack:
         self._train = train
         self._metric = METRICS[train.metric]
         self._watched = watched(data.task, train.metric)
+        self._layout = Layout(())  # of the deepest network there has been
         nothing = torch.empty((0, 0), dtype=data.x.dtype)
-        counts = torch.empty((0, 1), dtype=torch.float32)
-        self._tensors = Tensors(nothing, nothing, nothing, nothing, nothing, nothing, counts)
+        self._tensors = Tensors(nothing, nothing, nothing, nothing, torch.empty((0, 1), dtype=torch.float32))
 
     # ---- rows enter and leave, between epochs only
 
     def admit(self, fit: Fit, network: Mlp) -> None:
+        layout = Layout((*network.parameters, *network.buffers))
+        if layout.size > self._layout.size:
+            self._tensors, self._layout = self._tensors.moved(self._layout, layout), layout
         drawing = [name for name in self._names if STRENGTHS[name].draws]
         streams = {name: [fit.stream(f"{name}/{site}") for site in range(network.depth)] for name in drawing}
-        fresh, dtype = network.init(fit.stream("init")), self._data.x.dtype
-        params, buffers = (Layout(part).pack(fresh, dtype) for part in (network.parameters, network.buffers))
-        zeros = torch.zeros_like(params)
-        entering = Tensors(params, zeros, zeros, buffers, params, buffers, torch.zeros((1, 1), dtype=torch.float32))
+        fresh = self._layout.pack(network.init(fit.stream("init")), self._data.x.dtype)
+        zeros = torch.zeros_like(fresh)
+        entering = Tensors(fresh, zeros, zeros, fresh, torch.zeros((1, 1), dtype=torch.float32))
         rows = [*self.rows, Row(fit, network, fit.stream("order"), streams)]
         order = sorted(range(len(rows)), key=lambda i: -rows[i].network.depth)
         self._set([rows[i] for i in order], self._tensors.join(entering).keep(order))
@@ -95,10 +94,8 @@ class Stack:
         """Frees the rows of `fits`, all of one depth; returns their best weights by name (fits, …), best epochs, and every
         reported metric (fits,) on training and validation rows."""
         chosen = [i for i, row in enumerate(self.rows) if row.fit in fits]
-        network, left = self.rows[chosen[0]].network, self._tensors.keep(chosen)
-        weights: dict[str, Tensor] = {}
-        for part, flat in ((network.parameters, left.best_params), (network.buffers, left.best_buffers)):
-            weights |= Layout(part).views(flat, [network.depth] * len(chosen))
+        network = self.rows[chosen[0]].network
+        weights = self._layout.views(self._tensors.best[chosen], [network.depth] * len(chosen))
         epochs = [self.rows[i].best_epoch for i in chosen]
         names = reported(self._data.task, self._train.metric)
         indices = (torch.stack([getattr(self.rows[i].fit, part) for i in chosen]) for part in ("train", "valid"))
@@ -113,25 +110,39 @@ class Stack:
         self._tensors = t = tensors
         if not rows:
             return
-        depths = [row.network.depth for row in rows]
+        depths, layout = [row.network.depth for row in rows], self._layout
         self._network = network = replace(rows[0].network, depth=max(depths))
-        layout, dtype = Layout(network.parameters), t.params.dtype
-        # Each view is a leaf of its own: autograd through slices of one buffer would zero-fill all of it per slice.
-        views = layout.views(t.params, depths)
-        self._leaves = {name: view.detach().requires_grad_() for name, view in views.items()}
-        self._buffers = Layout(network.buffers).views(t.buffers, depths)
-        grads = torch.zeros_like(t.params)
-        self._grads = list(layout.views(grads, depths).values())
-        sizes = [Layout(row.network.parameters).size for row in rows]
-        self._adam = Adam(t.params, grads, t.exp_avg, t.exp_avg_sq, t.counts[:, 0], sizes)
-        strengths = {n: torch.tensor([row.fit.trial.params[n] for row in rows], dtype=dtype) for n in self._names}
+        buffers = {b.name for b in network.buffers}
+        views, grads = layout.views(t.values, depths), torch.zeros_like(t.values)
+        # `data` has a version counter of its own: autograd need not fear that a buffer's update has changed a weight.
+        self._buffers = {name: view.data for name, view in views.items() if name in buffers}
+        # Each view is a leaf of its own: autograd through slices of one buffer would zero-fill all of it per slice. A leaf's
+        # gradient has its place in another buffer, where the optimizer finds it.
+        self._leaves = {name: view.detach().requires_grad_() for name, view in views.items() if name not in buffers}
+        for name, place in layout.views(grads, depths).items():
+            if name in self._leaves:
+                self._leaves[name].grad = place
+        self._strengths = {
+            n: torch.tensor([row.fit.trial.params[n] for row in rows], dtype=t.values.dtype) for n in self._names
+        }
         having = [sum(depth > site for depth in depths) for site in range(max(depths))]
-        self._strengths = strengths
-        self._strengths_at = [{name: s[:n] for name, s in strengths.items()} for n in having]
+        self._strengths_at = [{name: s[:n] for name, s in self._strengths.items()} for n in having]
+        self._set_optimizer(depths, grads)
         self._train_index = torch.stack([row.fit.train for row in rows])
         # Training loss is taken without noise, on as many training rows as there are validation rows.
         self._sample_index = torch.stack([row.fit.train[: len(row.fit.valid)] for row in rows])
         self._valid_index = torch.stack([row.fit.valid for row in rows])
+
+    def _set_optimizer(self, depths: Sequence[int], grads: Tensor) -> None:
+        t, counts = self._tensors, self._tensors.counts[:, 0]
+        decays = [d for name in self._names if (d := STRENGTHS[name].decay(self._strengths[name])) is not None]
+        decay = torch.stack(decays).sum(0).tolist() if decays else [0.0] * len(depths)
+        memory = [
+            [self._layout.trained(flat[i], depth) for flat in (t.values, grads, t.exp_avg, t.exp_avg_sq)]
+            for i, depth in enumerate(depths)
+        ]
+        self._weights = [params[0] for params, *_ in memory]
+        self._adam = AdamW([AdamRow(*pieces, d, c) for pieces, d, c in zip(memory, decay, counts, strict=True)], counts)
 
     # ---- training
 
@@ -149,7 +160,7 @@ class Stack:
         }
         order = Noise([row.order for row in self.rows], dtype).permutation(self._train_index.shape[1])
         index = self._train_index.gather(1, order)
-        step = Step(self._network.parameters, self._leaves, torch.tensor(lr, dtype=dtype), noise, training=True)
+        step = Step(self._leaves, self._weights, torch.tensor(lr, dtype=dtype), noise, training=True)
         for batch in torch.split(index, self._train.batch_size, dim=1):
             self._step(step, batch, lr)
         values = self._evaluate()
@@ -164,11 +175,12 @@ class Stack:
         logits = self._network.forward(self._leaves, self._buffers, x, hidden=hidden, training=step.training)
         # Summed, not averaged: a gradient must not depend on how many rows share the program.
         total = losses(self._data.task, logits, y, weight).sum()
-        grads = torch.autograd.grad(total, list(self._leaves.values()))
+        leaves = list(self._leaves.values())
+        grads = torch.autograd.grad(total, leaves)
         with torch.no_grad():
-            torch._foreach_copy_(self._grads, list(grads))
-            for name in self._names:
-                STRENGTHS[name].before_step(self._strengths[name], step)
+            for leaf, grad in zip(leaves, grads, strict=True):
+                if grad is not leaf.grad:
+                    leaf.grad.copy_(grad)
             self._adam.step(lr)
             for name in self._names:
                 STRENGTHS[name].after_step(self._strengths[name], step)
@@ -207,8 +219,7 @@ class Stack:
         value *= self._metric.sign
         if value < row.best:
             row.best, row.best_epoch = value, row.epoch
-            self._tensors.best_params[i] = self._tensors.params[i]
-            self._tensors.best_buffers[i] = self._tensors.buffers[i]
+            self._tensors.best[i] = self._tensors.values[i]
         if row.epoch >= self._train.epochs:
             row.stopped = f"trained all {self._train.epochs} epochs"
         elif row.epoch - row.best_epoch >= self._train.patience:

@@ -9,7 +9,7 @@ import hpo
 
 LAYERS = [
     {"errors", "trial"},
-    {"noise", "metrics", "document", "optimizer", "journal", "store", "ui"},
+    {"noise", "metrics", "document", "linear", "optimizer", "journal", "store", "ui"},
     {"regularizers", "weights"},
     {"network", "domain"},
     {"space"},

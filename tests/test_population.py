@@ -102,4 +102,4 @@ def test_no_validation_row_reaches_a_training_batch():
     pop.admit(trial("0"))
     run(pop, 2)
     (stack,) = pop._stacks.values()
-    assert torch.isfinite(stack._tensors.params).all()
+    assert torch.isfinite(stack._tensors.values).all()

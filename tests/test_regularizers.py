@@ -1,11 +1,13 @@
 """The contract that every member of the family keeps. A new member is found by itself."""
 
+import math
+
 import pytest
 import torch
 
 from hpo.noise import Noise
 from hpo.regularizers import FAMILY, STRENGTHS
-from hpo.regularizers.base import Parameter, Step
+from hpo.regularizers.base import Step
 from hpo.trial import Fit
 from tests.training import dataset, population, run, same, shifted, trained, trial
 
@@ -94,28 +96,29 @@ def test_facts_are_whole(name):
     assert member.prior["low"] < member.prior["high"]
 
 
-def step(parameters, params, lr):
-    return Step(parameters, params, torch.tensor(lr, dtype=torch.float64), {}, training=True)
-
-
-PARAMETERS = (Parameter("w", (2, 2), 0, "weight"), Parameter("b", (2,), 0, "bias"))
-
-
 def test_weight_decay_shrinks_everything_by_lr_times_strength():
-    params = {"w": torch.ones(2, 2, 2, dtype=torch.float64), "b": torch.ones(2, 2, dtype=torch.float64)}
-    STRENGTHS["weight_decay"].before_step(torch.tensor([0.5, 0.0]), step(PARAMETERS, params, [0.1, 0.1]))
-    assert torch.allclose(params["w"][0], torch.tensor(0.95, dtype=torch.float64))
-    assert torch.allclose(params["b"][0], torch.tensor(0.95, dtype=torch.float64))
-    assert (params["w"][1] == 1).all()
+    at_rest = [trial(str(i), learning_rate=0.1, weight_decay=s) for i, s in enumerate((0.5, 0.0))]
+    data, pop = dataset(), population(dataset())
+    for of in at_rest:
+        pop.admit(of)
+    (stack,) = pop._stacks.values()
+    before = stack._tensors.values.clone()
+    stack._adam.step([0.1, 0.1])  # all gradients are still zero
+    assert torch.allclose(stack._tensors.values[0], before[0] * 0.95)
+    assert torch.equal(stack._tensors.values[1], before[1])
 
 
-def test_l1_is_the_soft_threshold_on_weights_alone():
-    w = torch.tensor([[[0.05, -0.05], [0.3, -0.3]]], dtype=torch.float64)
-    params = {"w": w, "b": torch.full((1, 2), 0.05, dtype=torch.float64)}
-    STRENGTHS["l1"].after_step(torch.tensor([1.0]), step(PARAMETERS, params, [0.1]))
-    assert torch.allclose(params["w"], torch.nn.functional.softshrink(torch.tensor([[[0.05, -0.05], [0.3, -0.3]]]).double(), 0.1))
-    assert (params["w"] == 0).sum() == 2
-    assert (params["b"] == 0.05).all()
+def test_l1_is_the_soft_threshold_of_the_weights():
+    weights = torch.tensor([[0.05, -0.05, 0.3, -0.3], [0.05, -0.05, 0.3, math.nan]], dtype=torch.float64)
+    expected = torch.tensor([[0.0, 0.0, 0.2, -0.2], [0.05, -0.05, 0.3, math.nan]], dtype=torch.float64)
+    lr, strengths = torch.tensor([0.1, 0.1], dtype=torch.float64), torch.tensor([1.0, 0.0], dtype=torch.float64)
+    STRENGTHS["l1"].after_step(strengths, Step({}, weights, lr, {}, training=True))
+    assert torch.allclose(weights, expected, equal_nan=True)
+
+
+def test_l1_leaves_biases_alone():
+    fresh = trained(dataset(), [trial("0", l1=1e6)], epochs=1)["0"].weights
+    assert all((fresh[name] == 0).all() == name.endswith("weight") for name in fresh)
 
 
 def test_l1_leaves_true_zeros_in_a_trained_network():
@@ -129,7 +132,7 @@ def test_dropout_zeroes_the_stated_share_and_scales_the_rest():
     noise = {"dropout": [Noise([fit.stream("dropout/0") for fit in fits], torch.float64)]}
     rates = torch.tensor([0.0, 0.25, 0.8], dtype=torch.float64)
     h = torch.ones(3, 100, 100, dtype=torch.float64)
-    out = STRENGTHS["dropout"].hidden(rates, Step((), {}, rates, noise, training=True), h, h, 0)
+    out = STRENGTHS["dropout"].hidden(rates, Step({}, (), rates, noise, training=True), h, h, 0)
     share = (out == 0).double().mean((1, 2))
     assert torch.allclose(share, rates, atol=0.02)
     assert torch.allclose(out.max(-1).values.max(-1).values, 1 / (1 - rates))

@@ -1,13 +1,12 @@
 """What a regularizer is: an immutable object without state that acts at a few fixed moments of a training step.
 
-Order of a step: batch → forward (`hidden` after each hidden layer) → loss → gradient → `before_step` → AdamW →
-`after_step`. Every hook takes `(s, step, …)`, where `s` is the strength of each row, shape (fit,). A strength is a tensor
+Order of a step: batch → forward (`hidden` after each hidden layer) → loss → gradient → AdamW (`decay`) → `after_step`. Every hook takes `(s, step, …)`, where `s` is the strength of each row, shape (fit,). A strength is a tensor
 and the only case is one strength a row: never branch on its value.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
@@ -24,7 +23,7 @@ class Parameter:
     name: str
     shape: tuple[int, ...]
     depth: int
-    role: Literal["weight", "bias", "norm"]
+    role: Literal["weight", "bias", "norm", "buffer"]
 
 
 @dataclass(frozen=True)
@@ -34,15 +33,11 @@ class Step:
     Rows are in order of depth, the deepest first, so a tensor of a deep layer has fewer rows: the first ones.
     """
 
-    parameters: tuple[Parameter, ...]
     params: Mapping[str, Tensor]  # name → (fit, *shape)
+    weights: Sequence[Tensor]  # of each row the weight matrices alone, no biases, no norms: one flat piece of memory
     lr: Tensor  # (fit,), as scheduled for this step
     noise: Mapping[str, Sequence[Noise]]  # by regularizer and site; empty when evaluating
     training: bool
-
-    def weights(self) -> Iterator[Tensor]:
-        """The weight matrices alone, each (fit, in, out): no biases, no norms."""
-        return (self.params[p.name] for p in self.parameters if p.role == "weight")
 
 
 class Regularizer:
@@ -67,13 +62,10 @@ class Regularizer:
         del s, step, h_in, site
         return h
 
-    def before_step(self, s: Tensor, step: Step) -> None:
-        """Before AdamW, gradients at hand."""
+    def decay(self, s: Tensor) -> Tensor | None:
+        """What AdamW takes off every parameter at a step, (fit,), as a share of it and times the learning rate."""
+        del s
+        return None
 
     def after_step(self, s: Tensor, step: Step) -> None:
         """After AdamW."""
-
-
-def per_row(s: Tensor, like: Tensor) -> Tensor:
-    """`s`, shape (fit,), for the rows of `like`, with as many trailing axes as it takes to multiply row by row."""
-    return s[: len(like)].view(-1, *[1] * (like.dim() - 1))

@@ -1,7 +1,7 @@
 import torch
 from torch import Tensor
 
-from hpo.regularizers.base import Regularizer, Step, per_row
+from hpo.regularizers.base import Regularizer, Step
 
 
 class L1(Regularizer):
@@ -16,7 +16,5 @@ class L1(Regularizer):
     source = "Parikh & Boyd, Proximal Algorithms, Foundations and Trends in Optimization, 2014"
 
     def after_step(self, s: Tensor, step: Step) -> None:
-        distance = step.lr * s
-        for weight in step.weights():
-            bound = per_row(distance, weight)
-            weight.sub_(torch.maximum(torch.minimum(weight, bound), -bound))
+        for weights, distance in zip(step.weights, (step.lr * s).tolist(), strict=True):
+            torch.ops.aten.softshrink.out(weights, min(distance, torch.finfo(weights.dtype).max), out=weights)
