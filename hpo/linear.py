@@ -14,7 +14,11 @@ import torch
 from torch import Tensor
 
 
-@np.errstate(over="ignore", invalid="ignore")  # a fit that diverges is seen by its loss
+def diverging() -> np.errstate:
+    """Within it, products may overflow in silence: a fit that diverges is seen by its loss."""
+    return np.errstate(over="ignore", invalid="ignore")
+
+
 def _product(a: Tensor, b: Tensor, out: Tensor) -> Tensor:
     np.matmul(a.numpy(), b.numpy(), out=out.numpy())
     return out

@@ -99,7 +99,8 @@ def measure(
     A regression target was divided by `scale` for training; loss and mae are returned in its own units.
     """
     values: dict[str, Tensor] = {}
-    confusion = _confusion(logits, y) if task == "classification" else None
+    counted = task == "classification" and not {"loss", "roc_auc"}.issuperset(names)
+    confusion = _confusion(logits, y) if counted else None
     for name in names:
         if name == "loss":
             values[name] = losses(task, logits, y, weight).double() * (scale**2 if task == "regression" else 1)

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from hpo.linear import Linear, Output
+from hpo.linear import Linear, Output, diverging
 from hpo.regularizers.base import Parameter
 
 Tensors = Mapping[str, Tensor]
@@ -107,7 +107,7 @@ class Mlp:
 
     def predict_parts(self, tensors: Tensors, parts: Iterable[Tensor]) -> Tensor:
         """The same for an x that comes in parts, so that it need never be whole."""
-        with torch.no_grad():
+        with torch.no_grad(), diverging():
             still = [self.forward(tensors, tensors, x, hidden=lambda h, *_: h, training=False) for x in parts]
             return torch.cat([part.transpose(1, 2) for part in still], dim=2).transpose(1, 2)
 

@@ -13,12 +13,13 @@ import torch
 from torch import Tensor
 
 from hpo.data import Dataset
+from hpo.linear import diverging
 from hpo.metrics import METRICS, losses, measure, reported, watched
 from hpo.network import BLOCK, Layout, Mlp
 from hpo.noise import Noise
 from hpo.optimizer import AdamRow, AdamW
 from hpo.regularizers import STRENGTHS
-from hpo.regularizers.base import Step
+from hpo.regularizers.base import Regularizer, Step
 from hpo.space import Train
 from hpo.trial import Fit
 
@@ -67,6 +68,7 @@ class Stack:
     def __init__(self, names: Sequence[str], data: Dataset, train: Train) -> None:
         self.rows: list[Row] = []
         self._names = names
+        self._acting = [name for name in names if type(STRENGTHS[name]).hidden is not Regularizer.hidden]
         self._data = data
         self._train = train
         self._metric = METRICS[train.metric]
@@ -99,7 +101,7 @@ class Stack:
         epochs = [self.rows[i].best_epoch for i in chosen]
         names = reported(self._data.task, self._train.metric)
         indices = (torch.stack([getattr(self.rows[i].fit, part) for i in chosen]) for part in ("train", "valid"))
-        train, valid = (self._measure(names, network, weights, index) for index in indices)
+        train, valid = self._measure(network, weights, [(names, index) for index in indices])
         staying = [i for i in range(len(self.rows)) if i not in chosen]
         self._set([self.rows[i] for i in staying], self._tensors.keep(staying))
         return weights, epochs, train, valid
@@ -161,8 +163,9 @@ class Stack:
         order = Noise([row.order for row in self.rows], dtype).permutation(self._train_index.shape[1])
         index = self._train_index.gather(1, order)
         step = Step(self._leaves, self._weights, torch.tensor(lr, dtype=dtype), noise, training=True)
-        for batch in torch.split(index, self._train.batch_size, dim=1):
-            self._step(step, batch, lr)
+        with diverging():
+            for batch in torch.split(index, self._train.batch_size, dim=1):
+                self._step(step, batch, lr)
         values = self._evaluate()
         for i, row in enumerate(self.rows):
             row.epoch += 1
@@ -186,7 +189,7 @@ class Stack:
                 STRENGTHS[name].after_step(self._strengths[name], step)
 
     def _hidden(self, step: Step, h: Tensor, h_in: Tensor, site: int) -> Tensor:
-        for name in self._names:
+        for name in self._acting:
             h = STRENGTHS[name].hidden(self._strengths_at[site][name], step, h, h_in, site)
         return h
 
@@ -201,18 +204,25 @@ class Stack:
 
     def _evaluate(self) -> dict[str, np.ndarray]:
         weights = {name: leaf.detach() for name, leaf in self._leaves.items()} | self._buffers
-        train = self._measure(("loss",), self._network, weights, self._sample_index)
-        valid = self._measure(self._watched, self._network, weights, self._valid_index)
+        wanted = ((("loss",), self._sample_index), (self._watched, self._valid_index))
+        train, valid = self._measure(self._network, weights, wanted)
         values = {"train_loss": train["loss"]} | {f"valid_{name}": value for name, value in valid.items()}
         return {name: value.double().numpy() for name, value in values.items()}
 
     def _measure(
-        self, names: Sequence[str], network: Mlp, weights: Mapping[str, Tensor], index: Tensor
-    ) -> dict[str, Tensor]:
-        """Metrics of weights (fits, …) on the data rows `index` (fits, n), without noise; each (fits,)."""
-        logits = network.predict_parts(weights, map(self._data.inputs, torch.split(index, BLOCK, dim=1)))
-        y, weight = self._data.targets(index)
-        return measure(names, self._data.task, logits, y, weight, self._data.target_scale)
+        self, network: Mlp, weights: Mapping[str, Tensor], wanted: Sequence[tuple[Sequence[str], Tensor]]
+    ) -> list[dict[str, Tensor]]:
+        """Metrics of weights (fits, …), without noise: for each `(names, index)`, those names on the data rows `index`
+        (fits, n); each (fits,)."""
+        parts = [index for _, index in wanted]
+        # In one pass, by blocks.
+        blocks = torch.split(torch.cat(parts, dim=1), BLOCK, dim=1)
+        logits = network.predict_parts(weights, map(self._data.inputs, blocks))
+        found = []
+        for (names, index), said in zip(wanted, torch.split(logits, [p.shape[1] for p in parts], dim=1), strict=True):
+            y, weight = self._data.targets(index)
+            found.append(measure(names, self._data.task, said, y, weight, self._data.target_scale))
+        return found
 
     def _judge(self, i: int, row: Row, value: float) -> None:
         """Keeps the weights of the best epoch so far, and stops the row at its last epoch or when patience ends."""
