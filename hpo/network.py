@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -29,8 +30,68 @@ _MOMENTUM, _EPS = 0.1, 1e-5  # torch.nn.BatchNorm1d's
 BLOCK = 128  # rows of data that a prediction takes at a time: the activations of 16 fits stay in the cache
 
 
+class Network(ABC):
+    """What a stack asks of a network: one architecture, as functions of tensors that have the fit axis first.
+
+    `depth` is at how many sites a regularizer acts on what is hidden. Networks whose `alike` is equal share a stack, rows
+    in order of depth; a network that is not `batched` can be computed for one row only and has a stack for itself.
+    """
+
+    depth: int
+    batched: bool = True
+
+    @property
+    @abstractmethod
+    def alike(self) -> object: ...
+
+    @property
+    @abstractmethod
+    def parameters(self) -> tuple[Parameter, ...]: ...
+
+    @property
+    @abstractmethod
+    def buffers(self) -> tuple[Parameter, ...]:
+        """What is not trained, but scored, kept and exported, such as the running statistics of batch normalisation."""
+
+    @abstractmethod
+    def init(self, stream: np.random.Generator) -> dict[str, Tensor]:
+        """One fit's fresh parameters and buffers by name, without the fit axis."""
+
+    @abstractmethod
+    def forward(self, params: Tensors, buffers: Tensors, x: Tensor, *, hidden: Hidden, training: bool) -> Tensor:
+        """x (fit, batch, n_inputs) → logits (fit, batch, n_outputs); `hidden(h, h_in, site)` at each site, while training.
+
+        Training may update `buffers`, in place.
+        """
+
+    @abstractmethod
+    def state_dict(self, tensors: Tensors) -> dict[str, Tensor]:
+        """One fit's tensors (no fit axis) under the names and in the layout of the same network in plain torch."""
+
+    @abstractmethod
+    def description(self, dropout: float) -> object:
+        """The same network for `hpo predict`, as JSON."""
+
+    @abstractmethod
+    def code(self, dropout: float) -> list[str]:
+        """Lines of Python that make the same network in plain torch, as `net`."""
+
+    def check(self, smallest: int) -> None:  # noqa: B027 -- what is ours works
+        """Raises InputError if it cannot be built, or not be trained with `smallest` rows in a minibatch."""
+
+    def predict(self, tensors: Tensors, x: Tensor) -> Tensor:
+        """Logits without noise, (fit, rows, n_outputs), for x (fit, rows, n_inputs) and parameters and buffers in one."""
+        return self.predict_parts(tensors, torch.split(x, BLOCK, dim=1))
+
+    def predict_parts(self, tensors: Tensors, parts: Iterable[Tensor]) -> Tensor:
+        """The same for an x that comes in parts, so that it need never be whole."""
+        with torch.no_grad():
+            still = [self.forward(tensors, tensors, x, hidden=lambda h, *_: h, training=False) for x in parts]
+            return torch.cat([part.transpose(1, 2) for part in still], dim=2).transpose(1, 2)
+
+
 @dataclass(frozen=True)
-class Mlp:
+class Mlp(Network):
     """`depth` hidden layers of `width` units: Linear, BatchNorm1d if asked for, activation; then a Linear to the outputs.
 
     Hidden weights are (fit, in, out), torch's own transposed, so that a layer is one `baddbmm`. The output layer's are
@@ -44,6 +105,10 @@ class Mlp:
     width: int
     activation: str = "relu"
     batch_norm: bool = False
+
+    @property
+    def alike(self) -> object:
+        return replace(self, depth=1)
 
     @cached_property
     def parameters(self) -> tuple[Parameter, ...]:
@@ -103,15 +168,12 @@ class Mlp:
         out: Tensor = _Output.apply(h, params["out.weight"], params["out.bias"])  # type: ignore[no-untyped-call]
         return out.transpose(1, 2)
 
-    def predict(self, tensors: Tensors, x: Tensor) -> Tensor:
-        """Logits without noise, (fit, rows, n_outputs), for x (fit, rows, n_inputs) and parameters and buffers in one."""
-        return self.predict_parts(tensors, torch.split(x, BLOCK, dim=1))
+    def description(self, dropout: float) -> object:
+        return self.layers(dropout)
 
-    def predict_parts(self, tensors: Tensors, parts: Iterable[Tensor]) -> Tensor:
-        """The same for an x that comes in parts, so that it need never be whole."""
-        with torch.no_grad():
-            still = [self.forward(tensors, tensors, x, hidden=lambda h, *_: h, training=False) for x in parts]
-            return torch.cat([part.transpose(1, 2) for part in still], dim=2).transpose(1, 2)
+    def code(self, dropout: float) -> list[str]:
+        layers = ", ".join(f"{name}({', '.join(map(str, arguments))})" for name, *arguments in self.layers(dropout))
+        return [f"net = torch.nn.Sequential({layers})"]
 
     def layers(self, dropout: float) -> list[list[object]]:
         """The same network as arguments of a plain `torch.nn.Sequential`: `[class name, *arguments]` a layer."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from functools import partial
 
 import numpy as np
@@ -14,7 +14,7 @@ from torch import Tensor
 
 from hpo.data import Dataset
 from hpo.metrics import METRICS, losses, measure, reported, watched
-from hpo.network import BLOCK, Layout, Mlp
+from hpo.network import BLOCK, Layout, Network
 from hpo.noise import Noise
 from hpo.optimizer import Adam
 from hpo.regularizers import STRENGTHS
@@ -28,7 +28,7 @@ class Row:
     """One fit in training: its network, its streams of random numbers, and how far it has come."""
 
     fit: Fit
-    network: Mlp
+    network: Network
     order: np.random.Generator
     streams: Mapping[str, Sequence[np.random.Generator]]  # by regularizer and hidden layer
     epoch: int = 0
@@ -80,7 +80,7 @@ class Stack:
 
     # ---- rows enter and leave, between epochs only
 
-    def admit(self, fit: Fit, network: Mlp) -> None:
+    def admit(self, fit: Fit, network: Network) -> None:
         drawing = [name for name in self._names if STRENGTHS[name].draws]
         streams = {name: [fit.stream(f"{name}/{site}") for site in range(network.depth)] for name in drawing}
         fresh, dtype = network.init(fit.stream("init")), self._data.x.dtype
@@ -114,7 +114,7 @@ class Stack:
         if not rows:
             return
         depths = [row.network.depth for row in rows]
-        self._network = network = replace(rows[0].network, depth=max(depths))
+        self._network = network = rows[0].network
         layout, dtype = Layout(network.parameters), t.params.dtype
         # Each view is a leaf of its own: autograd through slices of one buffer would zero-fill all of it per slice.
         views = layout.views(t.params, depths)
@@ -137,6 +137,14 @@ class Stack:
 
     def train_epoch(self) -> dict[str, np.ndarray]:
         """One epoch of every row; returns what is watched, each (fit,), and moves best weights and patience on."""
+        if self._network.batched:
+            return self._train_epoch()
+        row = self.rows[0]
+        with torch.random.fork_rng(devices=[]):  # it may draw from torch itself, so torch gets the fit's own seed
+            torch.manual_seed(int(row.fit.stream(f"torch/{row.epoch}").integers(2**63)))
+            return self._train_epoch()
+
+    def _train_epoch(self) -> dict[str, np.ndarray]:
         dtype = self._data.x.dtype
         lr = [self._scheduled(row) for row in self.rows]
         noise = {
@@ -195,7 +203,7 @@ class Stack:
         return {name: value.double().numpy() for name, value in values.items()}
 
     def _measure(
-        self, names: Sequence[str], network: Mlp, weights: Mapping[str, Tensor], index: Tensor
+        self, names: Sequence[str], network: Network, weights: Mapping[str, Tensor], index: Tensor
     ) -> dict[str, Tensor]:
         """Metrics of weights (fits, …) on the data rows `index` (fits, n), without noise; each (fits,)."""
         logits = network.predict_parts(weights, map(self._data.inputs, torch.split(index, BLOCK, dim=1)))

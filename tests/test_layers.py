@@ -8,11 +8,11 @@ import pytest
 import hpo
 
 LAYERS = [
-    {"errors", "trial"},
-    {"noise", "metrics", "document", "optimizer", "journal", "store", "ui"},
+    {"errors", "trial", "nets"},
+    {"noise", "metrics", "document", "optimizer", "journal", "store", "ui", "factory"},
     {"regularizers", "weights"},
     {"network", "domain"},
-    {"space"},
+    {"space", "module"},
     {"space_file", "table", "sampling", "selection", "view", "ledger"},
     {"preprocess"},
     {"data", "starter", "predict"},
