@@ -129,6 +129,11 @@ class Module(Network):
             hint = "; another train.batch_size leaves no such last one" if smallest == 1 else ""
             raise self.refuse(f"cannot learn from a minibatch of {smallest} ({exception(error)}){hint}.") from error
 
+    def notes(self, dropout: bool) -> list[str]:
+        alone = [f"{self.name} is trained one row at a time, which is slower: {self.why_alone}."] if self.why_alone else []
+        unused = self.depth > 0 and not dropout
+        return alone + ([f"the dropout of {self.name} is off, as that of any network whose space does not name it."] if unused else [])
+
     @property
     def _values(self) -> str:
         return f"({', '.join(f'{name}={value!r}' for name, value in self.arguments)})"

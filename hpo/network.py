@@ -79,6 +79,11 @@ class Network(ABC):
     def check(self, smallest: int) -> None:  # noqa: B027 -- what is ours works
         """Raises InputError if it cannot be built, or not be trained with `smallest` rows in a minibatch."""
 
+    def notes(self, dropout: bool) -> list[str]:
+        """What somebody who searches it should know; `dropout` is whether that is named in the space."""
+        del dropout
+        return []
+
     def predict(self, tensors: Tensors, x: Tensor) -> Tensor:
         """Logits without noise, (fit, rows, n_outputs), for x (fit, rows, n_inputs) and parameters and buffers in one."""
         return self.predict_parts(tensors, torch.split(x, BLOCK, dim=1))
