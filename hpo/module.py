@@ -117,7 +117,7 @@ class Module(Network):
         takes = f"  # it takes x as (batch, {', '.join(map(str, self.image))})" if self.image else ""
         lines = [f"from {where} import {what.partition('.')[0]}", f"net = {what}{self._values}{takes}"]
         if self._plan.sites:
-            lines += ["for module in net.modules():", f"    if isinstance(module, torch.nn.Dropout): module.p = {dropout}"]
+            lines += ["for module in net.modules():", f'    if "Dropout" in type(module).__name__: module.p = {dropout}']
         return lines
 
     def check(self, smallest: int) -> None:
