@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
+
+import torch
 
 from hpo import job as jobs
 from hpo import space_file
@@ -12,13 +14,24 @@ from hpo.store import Place
 
 
 def search(
-    space: str | Path | Mapping[str, Any], *, store: str | Path = "mlruns", tracking_uri: str | None = None
+    space: str | Path | Mapping[str, Any],
+    *,
+    store: str | Path = "mlruns",
+    tracking_uri: str | None = None,
+    factory: Callable[..., torch.nn.Module] | None = None,
 ) -> dict[str, Any]:
     """Searches a space and returns the result, as `hpo search --json` prints it.
 
     `space` is a space file, or a mapping with the same keys (relative paths then start at the working directory).
+    `factory` is a function that makes the networks, in place of `network: {kind: module, factory: my_package.nets:build}`;
+    what is exported names it, so it is best one that can be imported.
     Called again, it goes on to the total budget; on a finished study it returns the stored result. Raises
     `hpo.errors.InputError` with sentences for whatever must change.
     """
-    job = jobs.prepare(space_file.parse(space), Path()) if isinstance(space, Mapping) else jobs.load(Path(space))
+    if isinstance(space, Mapping):
+        if factory and isinstance(network := space.get("network", {}), Mapping):
+            space = {**space, "network": {"kind": "module", **network}}
+        job = jobs.prepare(space_file.parse(space), Path(), factory)
+    else:
+        job = jobs.load(Path(space), factory)
     return jobs.search(job, Place(Path(store), job.space.study), tracking_uri)

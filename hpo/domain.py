@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import keyword
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any
 
@@ -23,7 +24,7 @@ _FINEST = 1e-9  # the smallest step, as a share of the range: what decimal arith
 class Domain:
     """The values of one search key. Either `choices` (one of them: fixed), or `low` to `high`."""
 
-    choices: tuple[float, ...] = ()
+    choices: tuple[Any, ...] = ()  # numbers; of an architecture, text and truth values, too
     low: float = 0.0
     high: float = 0.0
     log: bool = False
@@ -49,14 +50,14 @@ class Domain:
         step = self.step or 1
         return [min(self.low + i * step, self.high) for i in range(int(_steps(self.low, self.high, step)) + 1)]
 
-    def trained(self, value: float) -> float:
+    def trained(self, value: Any) -> Any:
         """The number that a sampled value becomes: from a continuous range one of four digits, as a person would write it,
         so that what is exported, recorded and trained is the same short number."""
         if self.choices or self.step or self.integer:
             return value
         return min(max(float(f"{value:.4g}"), self.low), self.high)
 
-    def clip(self, value: float) -> float:
+    def clip(self, value: float) -> Any:
         """The value of the domain that is nearest to `value` (on its own scale)."""
         if self.choices:
             return min(self.choices, key=lambda c: abs(c - value))
@@ -66,10 +67,28 @@ class Domain:
             value = min(self.low + round((value - self.low) / step) * step, self.high)
         return round(value) if self.integer else value
 
-    def middle(self) -> float:
+    def middle(self) -> Any:
         if self.choices:
-            return sorted(self.choices)[len(self.choices) // 2]
+            numbers = all(map(_is_number, self.choices))
+            return sorted(self.choices)[len(self.choices) // 2] if numbers else self.choices[0]
         return self.clip(math.sqrt(self.low * self.high) if self.log else (self.low + self.high) / 2)
+
+
+def parse_architecture(key: str, raw: Any, path: Path) -> tuple[Domain | None, list[Mistake]]:
+    """The domain of an argument of a network's factory, or everything that is wrong with it."""
+    if not key.isidentifier() or keyword.iskeyword(key):
+        return None, [Mistake(path, "must be the name of an argument of the factory.")]
+    if key in SEARCHABLE:
+        return None, [Mistake(path, f"is a key of search, not of the network: write search.{key}.")]
+    if key in ("n_inputs", "n_outputs", "image"):
+        return None, [Mistake(path, "comes from the data, or is a key of network; it is not searched.")]
+    if isinstance(raw, str | bool):
+        return Domain(choices=(raw,)), []
+    found, wrong = parse(key, raw, path)
+    if found and not found.choices:
+        whole = all(isinstance(value, int) for value in (found.low, found.high, found.step or 1))
+        found = replace(found, integer=whole)
+    return found, wrong
 
 
 def parse(key: str, raw: Any, path: Path) -> tuple[Domain | None, list[Mistake]]:
@@ -124,7 +143,9 @@ def _choices_rules(key: str, raw: Mapping[str, Any], path: Path) -> Iterator[Mis
     if not isinstance(choices, list | tuple) or not choices:
         yield Mistake((*path, "choices"), f"must be a list with at least one number, got {said(choices)}.")
         return
-    wrong = [Mistake((*path, "choices", i), text) for i, c in enumerate(choices) for text in _value_rules(key, c)]
+    free = key not in SEARCHABLE  # an architecture's may be text or truth values
+    judged = [(i, c) for i, c in enumerate(choices) if not (free and isinstance(c, str | bool))]
+    wrong = [Mistake((*path, "choices", i), text) for i, c in judged for text in _value_rules(key, c)]
     yield from wrong
     if not wrong and len(set(choices)) < len(choices):
         yield Mistake((*path, "choices"), f"must differ from each other, got {said(choices)}.")
@@ -183,7 +204,7 @@ def _value_rules(key: str, value: Any) -> Iterator[str]:
     elif key == "learning_rate":
         if value <= 0:
             yield f"must be above 0, got {value}."
-    else:
+    elif key in FAMILY:
         low, high = FAMILY[key].allowed
         excluded = FAMILY[key].open_high and value == high
         if not low <= value <= high or excluded:

@@ -45,6 +45,11 @@ def cut(value: object, limit: int = 80) -> str:
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
+def exception(error: Exception) -> str:
+    """Somebody else's exception in a sentence: its kind, and the first line of what it says."""
+    return f"{type(error).__name__}: {cut(str(error).strip().partition(chr(10))[0], 120)}"
+
+
 def did_you_mean(name: str, known: Sequence[str]) -> str:
     """` Did you mean X?` when one of `known` is close to `name`, else what is known."""
     from difflib import get_close_matches

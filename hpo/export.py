@@ -14,8 +14,9 @@ from safetensors.torch import save
 
 from hpo.data import Dataset
 from hpo.document import Dumper
+from hpo.domain import Domain
 from hpo.errors import InputError, StoreError
-from hpo.network import Mlp
+from hpo.network import Network
 from hpo.space import Space
 from hpo.store import replace
 
@@ -26,7 +27,7 @@ _HEADER = """\
 # {scores}
 #
 # In your own torch code:
-#   net = torch.nn.Sequential({layers})
+#   {net}
 #   optimizer = torch.optim.AdamW(net.parameters(), lr={learning_rate}, weight_decay={weight_decay})
 #   for x, y in batches_of_{batch_size}:                  # {epochs} epochs
 #       optimizer.zero_grad(); loss(net(x), y).backward(); optimizer.step()
@@ -40,15 +41,11 @@ _COSINE = "#   the learning rate follows torch.optim.lr_scheduler.CosineAnnealin
 
 def space_dict(space: Space) -> dict[str, Any]:
     """A space as its file would say it, without what is default or empty."""
-    plain = space.model_dump(mode="json", exclude={"search", "sampler", "pruner"}, exclude_defaults=True)
-    search: dict[str, Any] = {}
-    for key, domain in space.search.items():
-        if not domain.sampled:
-            search[key] = domain.choices[0]
-            continue
-        said = {"choices": list(domain.choices)} if domain.choices else {"low": domain.low, "high": domain.high}
-        extra = {"log": domain.log, "step": domain.step, "optional": domain.optional}
-        search[key] = said | {name: value for name, value in extra.items() if value}
+    omitted: Any = {"search": True, "sampler": True, "pruner": True, "network": {"search"}}
+    plain = space.model_dump(mode="json", exclude=omitted, exclude_defaults=True)
+    if space.network.search:
+        plain["network"] = plain.get("network", {}) | {"search": _search_dict(space.network.search)}
+    search = _search_dict(space.search)
     strategies = {}
     for name in ("sampler", "pruner"):
         strategy = getattr(space, name)
@@ -56,6 +53,18 @@ def space_dict(space: Space) -> dict[str, Any]:
     order = ("study", "data", "network", "search", "train", "budget", "sampler", "pruner", "seed", "exported")
     found = plain | {"search": search, "budget": space.budget.model_dump(exclude_none=True)} | strategies
     return {key: found[key] for key in order if key in found}
+
+
+def _search_dict(domains: Mapping[str, Domain]) -> dict[str, Any]:
+    search: dict[str, Any] = {}
+    for key, domain in domains.items():
+        if not domain.sampled:
+            search[key] = domain.choices[0]
+            continue
+        said = {"choices": list(domain.choices)} if domain.choices else {"low": domain.low, "high": domain.high}
+        extra = {"log": domain.log, "step": domain.step, "optional": domain.optional}
+        search[key] = said | {name: value for name, value in extra.items() if value}
+    return search
 
 
 def as_yaml(value: Mapping[str, Any]) -> str:
@@ -67,11 +76,15 @@ def configuration(result: Mapping[str, Any], space: Space, base: Path, folder: P
     data = space.data.model_dump(mode="json", exclude_defaults=True)
     if not space.data.source.startswith("sklearn:"):
         data["source"] = os.path.relpath(base / space.data.source, folder)
+    others = {"search"} if space.network.kind == "mlp" else {"search", "activation", "batch_norm"}
+    network = space.network.model_dump(mode="json", exclude=others, exclude_none=True)
+    if space.network.search:
+        network["search"] = {key: result["selected"][key] for key in space.network.search}
     return {
         "study": f"{space.study[:95]}-best",
         "data": data,
-        "network": space.network.model_dump(mode="json"),
-        "search": dict(result["selected"]),
+        "network": network,
+        "search": {key: value for key, value in result["selected"].items() if key not in space.network.search},
         "train": {**space.train.model_dump(mode="json"), "seed": result["fit_seed"]},
         "budget": {"trials": 1},
         "exported": {
@@ -81,17 +94,16 @@ def configuration(result: Mapping[str, Any], space: Space, base: Path, folder: P
     }
 
 
-def commented(point: Mapping[str, Any], mlp: Mlp) -> str:
+def commented(point: Mapping[str, Any], network: Network) -> str:
     """The configuration as YAML under a comment that says where it came from and how plain torch uses it."""
     search, train, exported = point["search"], point["train"], point["exported"]
-    layers = ", ".join(f"{name}({', '.join(map(str, arguments))})" for name, *arguments in
-                       mlp.layers(search.get("dropout", 0.0)))
+    net = "\n#   ".join(network.code(search.get("dropout", 0.0)))
     parts = ((part, name, value) for part in ("valid", "test") for name, value in exported["scores"][part].items())
     scores = [f"{part} {name} {value:.4g}" for part, name, value in parts if value is not None]
     l1 = search.get("l1", 0.0)
     return _HEADER.format(
         study=point["study"], source=exported["study"], trial=exported["trial"], date=exported["date"],
-        run_id=exported["run_id"], scores=", ".join(scores), layers=layers, epochs=exported["best_epoch"],
+        run_id=exported["run_id"], scores=", ".join(scores), net=net, epochs=exported["best_epoch"],
         batch_size=train["batch_size"], learning_rate=search["learning_rate"],
         weight_decay=search.get("weight_decay", 0.0), l1=_L1.format(threshold=float(f"{search['learning_rate'] * l1:.6g}")) if l1 else "",
         schedule=_COSINE.format(epochs=train["epochs"]) if train["schedule"] == "cosine" else "",
@@ -99,13 +111,13 @@ def commented(point: Mapping[str, Any], mlp: Mlp) -> str:
 
 
 def network_files(
-    folder: Path, mlp: Mlp, weights: Mapping[str, torch.Tensor], data: Dataset, dropout: float
+    folder: Path, network: Network, weights: Mapping[str, torch.Tensor], data: Dataset, dropout: float
 ) -> None:
     """Writes `weights.safetensors`, `network.json` and `preprocess.json`: all that raw rows need to be predicted.
 
     `weights` have a fit axis of length one. Raises InputError if `folder` cannot be written.
     """
-    state = mlp.state_dict({name: tensor[0] for name, tensor in weights.items()})
+    state = network.state_dict({name: tensor[0] for name, tensor in weights.items()})
     preprocess = {
         "task": data.task,
         "target": data.target_name,
@@ -118,7 +130,7 @@ def network_files(
     }
     files = {
         "weights.safetensors": save(state),
-        "network.json": json.dumps(mlp.layers(dropout), indent=1).encode(),
+        "network.json": json.dumps(network.description(dropout), indent=1).encode(),
         "preprocess.json": json.dumps(preprocess, indent=1).encode(),
     }
     try:

@@ -12,8 +12,8 @@ from hpo import data as data_module
 from hpo import export, space_file
 from hpo.errors import InputError
 from hpo.ledger import stored
-from hpo.network import Mlp
-from hpo.result import network
+from hpo.network import Network
+from hpo.result import factory, network
 from hpo.space import Space
 from hpo.store import Place
 from hpo.weights import Vault
@@ -35,9 +35,9 @@ class Finished:
             return json.dumps(point, indent=2) + "\n"
         return export.commented(point, self.network())
 
-    def network(self) -> Mlp:
+    def network(self) -> Network:
         shape = self.result["shape"]
-        return network(self.space, shape["inputs"], shape["outputs"], self.result["selected"])
+        return network(self.space, factory(self.space, self.base), shape["inputs"], shape["outputs"], self.result["selected"])
 
     def write_network(self, folder: Path) -> None:
         """Writes all that raw rows need to be predicted. Raises InputError if the data are not those of the search."""

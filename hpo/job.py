@@ -19,8 +19,9 @@ from hpo import export, loop, report, sampling, selection, space_file
 from hpo import result as results
 from hpo.data import Dataset
 from hpo.errors import InputError, SearchFailedError, StoreError
+from hpo.factory import Factory, name_of
 from hpo.metrics import METRICS, shown
-from hpo.network import Mlp
+from hpo.network import Network
 from hpo.population import Population, rows_for
 from hpo.recorder import Recorder
 from hpo.space import Space, flat, task_mistake
@@ -33,11 +34,13 @@ from hpo.weights import Vault
 
 @dataclass(frozen=True)
 class Job:
-    """A search that can begin: its space is sound and its data are loaded. `base` is where relative paths start."""
+    """A search that can begin: its space is sound and its data are loaded. `base` is where relative paths start; `factory`
+    makes the networks (None: an mlp)."""
 
     space: Space
     base: Path
     data: Dataset
+    factory: Factory | None = None
 
 
 class Watcher:
@@ -48,13 +51,21 @@ class Watcher:
     def end(self) -> None: ...
 
 
-def load(path: Path) -> Job:
+def load(path: Path, factory: Factory | None = None) -> Job:
     """The search that a space file describes. Raises InputError."""
-    return prepare(space_file.load(path), path.parent)
+    return prepare(space_file.load(path), path.parent, factory)
 
 
-def prepare(space: Space, base: Path) -> Job:
-    """Loads the data and checks all that can be checked before anything is written. Raises InputError."""
+def prepare(space: Space, base: Path, factory: Factory | None = None) -> Job:
+    """Loads the data and checks all that can be checked before anything is written; `factory` takes the place of the one
+    that the space names. Raises InputError."""
+    if factory is None:
+        factory = results.factory(space, base)
+    elif space.network.kind != "module":
+        raise InputError(f"factory: needs network.kind: module, got {space.network.kind}.")
+    else:
+        named = space.network.model_copy(update={"factory": name_of(factory)})
+        space = space.model_copy(update={"network": named})
     data = data_module.prepare(space.data, base)
     if mistake := task_mistake(space, data.task):
         raise mistake
@@ -68,7 +79,20 @@ def prepare(space: Space, base: Path) -> Job:
     if space.exported.get("fingerprint", data.fingerprint) != data.fingerprint:
         note = "The rows are not those that this configuration was exported from: expect another score."
         data = dataclasses.replace(data, notes=(*data.notes, note))
-    return Job(space, base, data)
+    data = dataclasses.replace(data, notes=(*data.notes, *_network_notes(space, data, factory)))
+    return Job(space, base, data, factory)
+
+
+def _network_notes(space: Space, data: Dataset, factory: Factory | None) -> list[str]:
+    """What is to be known of its networks, after building those at the ends of the space. Raises InputError."""
+    rows = min(len(fold.train) for fold in data.folds)
+    smallest = 1 if 1 in (rows, rows % space.train.batch_size, space.train.batch_size) else 2
+    found = [results.network(space, factory, data.n_inputs, data.n_outputs, params) for params in space.architectures()]
+    for one in found:
+        one.check(smallest)
+    if "dropout" in space.search and not all(one.depth for one in found):
+        raise InputError("search.dropout: the network has no nn.Dropout to act on; give it one, or leave the key out.")
+    return list(dict.fromkeys(note for one in found for note in one.notes("dropout" in space.search)))
 
 
 def search(
@@ -180,8 +204,9 @@ class _Search:
         study.remember("result", result)
         return result
 
-    def _network(self, trial: Trial) -> Mlp:
-        return results.network(self._job.space, self._job.data.n_inputs, self._job.data.n_outputs, trial.params)
+    def _network(self, trial: Trial) -> Network:
+        job = self._job
+        return results.network(job.space, job.factory, job.data.n_inputs, job.data.n_outputs, trial.params)
 
     def _logits(self, outcome: Outcome) -> Tensor:
         """What a trial's best weights say of the test part, (1, rows, outputs): asked once, at the very end."""

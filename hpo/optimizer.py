@@ -16,10 +16,10 @@ EPS = 1e-8
 class AdamRow:
     """What one row trains, as flat pieces of memory: its parameters, their gradients and moments."""
 
-    params: Sequence[Tensor]
-    grads: Sequence[Tensor]
-    exp_avg: Sequence[Tensor]
-    exp_avg_sq: Sequence[Tensor]
+    params: tuple[Tensor, ...]
+    grads: tuple[Tensor, ...]
+    exp_avg: tuple[Tensor, ...]
+    exp_avg_sq: tuple[Tensor, ...]
     decay: float
     count: Tensor  # (), the steps taken, float32
 
@@ -41,6 +41,6 @@ class AdamW:
         self._counts.add_(1)  # the fused kernel leaves counting to its caller
         for row, rate in zip(self._rows, lr, strict=True):
             torch._fused_adamw_(  # the kernel behind torch.optim.AdamW(fused=True); it has no public name
-                row.params, row.grads, row.exp_avg, row.exp_avg_sq, [], [row.count] * len(row.params),
+                row.params, row.grads, row.exp_avg, row.exp_avg_sq, [], (row.count,) * len(row.params),
                 lr=rate, beta1=BETAS[0], beta2=BETAS[1], weight_decay=row.decay, eps=EPS, amsgrad=False, maximize=False,
             )  # fmt: skip

@@ -4,12 +4,12 @@ released whole."""
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
 from hpo.data import Dataset
-from hpo.network import Mlp
+from hpo.network import Network
 from hpo.regularizers import FAMILY, STRENGTHS
 from hpo.space import Train
 from hpo.stack import Stack
@@ -32,7 +32,7 @@ def rows_for(trials: int | None) -> int:
 @dataclass
 class _Member:
     trial: Trial
-    network: Mlp
+    network: Network
     fits: list[Fit]
     stack: Stack
 
@@ -40,10 +40,10 @@ class _Member:
 class Population:
     """Room for `rows` fits of the trials that are proposed for one data set.
 
-    `build` makes the network of a trial's depth.
+    `build` makes the network of a trial.
     """
 
-    def __init__(self, data: Dataset, build: Callable[[Trial], Mlp], train: Train, rows: int) -> None:
+    def __init__(self, data: Dataset, build: Callable[[Trial], Network], train: Train, rows: int) -> None:
         self._data = data
         self._build = build
         self._train = train
@@ -63,7 +63,7 @@ class Population:
         """Gives every fit of `trial` a row, freshly initialised."""
         network = self._build(trial)
         names = tuple(name for name in FAMILY if name in STRENGTHS and name in trial.params)
-        key = (replace(network, depth=1), names)
+        key = (network.alike, names, "" if network.batched else trial.label)
         if key not in self._stacks:
             self._stacks[key] = Stack(names, self._data, self._train)
         fits = [Fit(trial, fold.number, fold.train, fold.valid) for fold in self._data.folds]
@@ -93,11 +93,12 @@ class Population:
         """Frees the rows of `trial` and returns what it learned."""
         member = self._members.pop(trial.label)
         weights, epochs, train, valid = member.stack.release(member.fits)
+        self._stacks = {key: stack for key, stack in self._stacks.items() if stack.rows}
         masks = [weights[p.name] != 0 for p in member.network.parameters if p.role == "weight"]
         return Released(
             best_epoch=round(float(np.mean(epochs))),
             train={name: float(value.mean()) for name, value in train.items()},
             valid={name: float(value.mean()) for name, value in valid.items()},
-            nonzero_share=sum(int(m.sum()) for m in masks) / sum(m.numel() for m in masks),
+            nonzero_share=sum(int(m.sum()) for m in masks) / (sum(m.numel() for m in masks) or 1),
             weights=weights,
         )

@@ -13,6 +13,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from hpo.errors import InputError, cut
+from hpo.factory import find
 from hpo.preprocess import Preprocess
 from hpo.table import read_file
 
@@ -48,10 +49,15 @@ def _load(folder: Path) -> tuple[dict[str, Any], torch.nn.Module]:
     if missing := [path.name for path in paths if not path.is_file()]:
         raise InputError(f"{folder} lacks {missing[0]}; write it with: hpo export --weights {folder}")
     try:
-        preprocess, layers = (json.loads(path.read_text()) for path in paths[:2])
-        net = torch.nn.Sequential(*[getattr(torch.nn, name)(*arguments) for name, *arguments in layers])
+        preprocess, network = (json.loads(path.read_text()) for path in paths[:2])
+        if isinstance(network, dict):
+            net = find(network["factory"], folder)(**network["arguments"])
+        else:
+            net = torch.nn.Sequential(*[getattr(torch.nn, name)(*arguments) for name, *arguments in network])
         net.load_state_dict(load_file(paths[2]))
-    except (ValueError, TypeError, AttributeError, RuntimeError, SafetensorError) as error:
+        if isinstance(network, dict) and network["image"]:
+            net = torch.nn.Sequential(torch.nn.Unflatten(1, network["image"]), net)
+    except (ValueError, TypeError, AttributeError, KeyError, RuntimeError, SafetensorError) as error:
         raise InputError(
             f"The files in {folder} do not belong together or are damaged ({cut(str(error).partition(chr(10))[0])}); "
             f"write them again with: hpo export --weights {folder}"

@@ -6,21 +6,63 @@ import math
 import platform
 from collections.abc import Mapping
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
+from hpo import nets
 from hpo.data import Dataset
+from hpo.errors import InputError
+from hpo.factory import Factory, arguments, find, name_of
 from hpo.metrics import measure, reported, row_losses
-from hpo.network import Mlp
+from hpo.mlp import Mlp
+from hpo.module import Module
+from hpo.network import Network
 from hpo.space import Space
 from hpo.trial import Outcome
 
+_SHIPPED: dict[str, Factory] = {"resnet": nets.resnet, "cnn": nets.cnn}
 
-def network(space: Space, n_inputs: int, n_outputs: int, params: Mapping[str, float]) -> Mlp:
-    """The network of a configuration."""
-    kind = space.network
-    return Mlp(n_inputs, n_outputs, int(params["depth"]), kind.width, kind.activation, kind.batch_norm)
+
+def factory(space: Space, base: Path) -> Factory | None:
+    """The function that makes the networks of a space, imported if it is somebody's; None for an mlp."""
+    kind, name = space.network.kind, space.network.factory
+    if kind == "module":
+        if name is None:
+            raise InputError("network.factory is missing: kind: module needs it, as in my_package.nets:build.")
+        return find(name, base)
+    return _SHIPPED.get(kind)
+
+
+def network(
+    space: Space, build: Factory | None, n_inputs: int, n_outputs: int, params: Mapping[str, Any]
+) -> Network:
+    """The network of a configuration. Raises InputError if it does not fit the data or its factory."""
+    said = space.network
+    own = {key: params[key] for key in said.search}
+    width = {} if said.width is None else {"width": said.width}
+    if build is None:
+        return Mlp(n_inputs, n_outputs, int(params["depth"]), **(width | own), activation=said.activation, batch_norm=said.batch_norm)
+    image = _image(space, n_inputs)
+    offered = {"n_inputs": n_inputs, "n_outputs": n_outputs, **({"image": image} if image else {}), **width, **own}
+    asked = {key: f"network.search.{key}" for key in own} | ({"width": "network.width"} if width else {})
+    if "depth" in params:
+        offered["depth"], asked["depth"] = params["depth"], "search.depth"
+    name = said.factory or name_of(build)
+    return Module(build, name, arguments(build, offered, asked), n_inputs, n_outputs, image)
+
+
+def _image(space: Space, n_inputs: int) -> tuple[int, ...]:
+    """The shape in which a network wants a row: channels, height and width; () for a plain row."""
+    said, side = space.network.image, math.isqrt(n_inputs)
+    if said is None and space.network.kind == "cnn":
+        if side**2 != n_inputs:
+            raise InputError(f"network.image is missing: kind: cnn needs [channels, height, width], and {n_inputs} inputs are not a square.")
+        return (1, side, side)
+    if said is not None and math.prod(said) != n_inputs:
+        raise InputError(f"network.image: {said} holds {math.prod(said):,} numbers, but the data have {n_inputs:,} inputs.")
+    return tuple(said or ())
 
 
 def test_scores(space: Space, data: Dataset, logits: Tensor) -> dict[str, float]:

@@ -42,7 +42,7 @@ def _distribution(domain: Domain) -> BaseDistribution:
 def grid(space: Space) -> dict[str, list[Any]]:
     """Every value of every sampled parameter, for the grid sampler."""
     values: dict[str, list[Any]] = {}
-    for key, domain in space.search.items():
+    for key, domain in space.domains.items():
         if len(domain.choices) != 1:
             values[key] = domain.values()
         if domain.optional:

@@ -28,7 +28,8 @@ def baselines(space: Space) -> list[Trial]:
 
     A usual strength that the space does not name has no range to be clipped to, and keeps its usual value.
     """
-    frame = {"learning_rate": space.domain("learning_rate").clip(1e-3), "depth": space.domain("depth").middle()}
+    frame = {key: domain.middle() for key, domain in space.domains.items() if key not in STRENGTHS}
+    frame["learning_rate"] = space.domains["learning_rate"].clip(1e-3)
     off = {key: STRENGTHS[key].neutral for key in space.search if key in STRENGTHS}
     usual = {key: space.search[key].clip(value) if key in space.search else value for key, value in USUAL.items()}
     return [

@@ -4,24 +4,26 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterator, Mapping
-from pathlib import Path
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path as FilePath
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PlainValidator, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from hpo import domain
-from hpo.document import Mistake, said
+from hpo.document import Mistake, Path, said
 from hpo.domain import DEFAULTS, SEARCHABLE, Domain
 from hpo.errors import InputError, did_you_mean
 from hpo.metrics import METRICS
-from hpo.network import ACTIVATIONS
+from hpo.mlp import ACTIVATIONS
 from hpo.regularizers import FAMILY
 
 SWITCH = "_enabled"  # an optional strength is two parameters: a magnitude, and this one
 DATASETS = {name: f"load_{name}" for name in ("digits", "breast_cancer", "wine", "iris", "diabetes")}
 _MOST = 1_000_000  # of anything that is counted
+_MOST_WIDTH = 65_536
+WIDTHS = {"mlp": 128, "resnet": 128, "cnn": 16}  # unless the space says another
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,6 +64,7 @@ PRUNERS: dict[str, dict[str, Option]] = {
     "patient": {"patience": _COUNT, "min_delta": Option(float), **_WARMUP},
     "none": {},
 }
+Parse = Callable[[str, Any, Path], tuple[Domain | None, list[Mistake]]]
 _MOST_POINTS = 100_000  # of a grid: Optuna lists them all
 
 
@@ -99,16 +102,82 @@ class Data(_Model):
         kind, colon, name = source.partition(":")
         if colon and kind == "sklearn" and name not in DATASETS:
             raise ValueError(f"is not a data set of hpo: {said(source)}.{did_you_mean(name, list(DATASETS))}")
-        if not (kind == "sklearn" and colon) and Path(source).suffix.lower() not in (".csv", ".parquet"):
+        if not (kind == "sklearn" and colon) and FilePath(source).suffix.lower() not in (".csv", ".parquet"):
             raise ValueError(f"must be a .csv or .parquet file or sklearn:NAME, got {said(source)}.")
         return source
 
 
+def _arguments(raw: Any) -> dict[str, Domain]:
+    """`network.search`: the arguments of a factory, in the order of their names."""
+    return dict(sorted(_domains(raw, ("network", "search"), domain.parse_architecture).items()))
+
+
 class Network(_Model):
-    kind: Literal["mlp"] = "mlp"
-    width: Annotated[int, Field(ge=1, le=65_536)] = 128
+    """What is built for each trial; `search` holds what else its factory is given, fixed or sampled."""
+
+    model_config = ConfigDict(arbitrary_types_allowed=True)
+
+    kind: Literal["mlp", "resnet", "cnn", "module"] = "mlp"
+    factory: str | None = None  # package.module:function; of kind module
+    width: Annotated[int, Field(ge=1, le=_MOST_WIDTH)] | None = None
     activation: Literal[*ACTIVATIONS] = "relu"  # type: ignore[valid-type]
     batch_norm: bool = False
+    image: list[int] | None = None  # channels, height, width
+    search: Annotated[dict[str, Domain], PlainValidator(_arguments)] = {}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _usual_width(cls, raw: Any) -> Any:
+        """That of its kind, unless it is set, or searched, or is the business of somebody's factory."""
+        if not isinstance(raw, Mapping) or (isinstance(raw.get("search"), Mapping) and "width" in raw["search"]):
+            return raw
+        usual = WIDTHS.get(kind) if isinstance(kind := raw.get("kind", "mlp"), str) else None
+        return raw if usual is None else {"width": usual, **raw}
+
+    @field_validator("factory")
+    @classmethod
+    def _a_name(cls, factory: str | None) -> str | None:
+        module, _, function = (factory or "").partition(":")
+        if factory is not None and not all(part.isidentifier() for text in (module, function) for part in text.split(".")):
+            raise ValueError(f"must be package.module:function, got {said(factory)}.")
+        return factory
+
+    @field_validator("image")
+    @classmethod
+    def _an_image(cls, image: list[int] | None) -> list[int] | None:
+        if image is not None and (len(image) != 3 or min(image) < 1):
+            raise ValueError(f"must be [channels, height, width], got {said(image)}.")
+        return image
+
+    @model_validator(mode="after")
+    def _of_its_kind(self) -> Network:
+        if mistakes := list(_network_rules(self)):
+            raise _at(*mistakes)
+        return self
+
+
+def _network_rules(network: Network) -> Iterator[Mistake]:
+    """What is wrong between the keys of a network."""
+    kind, named = network.kind, network.model_fields_set
+    if network.factory is not None and kind != "module":
+        yield Mistake(("network", "factory"), f"needs kind: module, got kind: {kind}.")
+    yield from (
+        Mistake(("network", key), f"needs kind: mlp, got kind: {kind}.") for key in ("activation", "batch_norm")
+        if key in named and kind != "mlp"
+    )
+    if network.image is not None and kind in ("mlp", "resnet"):
+        yield Mistake(("network", "image"), f"needs kind: cnn or module, got kind: {kind}.")
+    if network.width is not None and "width" in network.search:
+        yield Mistake(("network", "width"), "is set twice: it stands under network.search, too.")
+    if kind != "mlp":
+        return
+    for key, found in network.search.items():
+        path = ("network", "search", key)
+        values = found.choices or (found.low, found.high)
+        if key != "width":
+            yield Mistake(path, "is not searched with kind: mlp; only width is (depth stands under search).")
+        elif not all(type(value) is int and 1 <= value <= _MOST_WIDTH for value in values):
+            yield Mistake(path, f"must hold whole numbers from 1 to {_MOST_WIDTH:,}.")
 
 
 class Train(_Model):
@@ -185,21 +254,29 @@ def _option_rule(value: Any, option: Option) -> str:
     return f"must be from {option.low:,} to {option.high:,}, got {said(value)}."
 
 
-def _search(raw: Any) -> dict[str, Domain]:
+def _domains(raw: Any, path: tuple[str, ...], parse: Parse) -> dict[str, Domain]:
+    """A mapping of keys to fixed values, ranges or choices."""
     if not isinstance(raw, Mapping):
         raise ValueError(f"must be a mapping of keys to numbers or ranges, got {said(raw)}.")
     domains, mistakes = {}, []
     for key, value in raw.items():
-        if key not in SEARCHABLE:
-            mistakes.append(Mistake(("search", key), f"is not a regularizer.{did_you_mean(str(key), SEARCHABLE)}"))
-            continue
-        found, wrong = (value, []) if isinstance(value, Domain) else domain.parse(key, value, ("search", key))
+        found, wrong = (value, []) if isinstance(value, Domain) else parse(str(key), value, (*path, key))
         mistakes += wrong
         if found is not None:
             domains[key] = found
     if mistakes:
         raise _at(*mistakes)
-    order = [*SEARCHABLE]
+    return domains
+
+
+def _parse_strength(key: str, raw: Any, path: Path) -> tuple[Domain | None, list[Mistake]]:
+    if key in SEARCHABLE:
+        return domain.parse(key, raw, path)
+    return None, [Mistake(path, f"is not a regularizer.{did_you_mean(key, SEARCHABLE)}")]
+
+
+def _search(raw: Any) -> dict[str, Domain]:
+    domains, order = _domains(raw, ("search",), _parse_strength), [*SEARCHABLE]
     return {key: domains[key] for key in sorted(domains, key=order.index)}
 
 
@@ -233,39 +310,52 @@ class Space(_Model):
     @property
     def is_point(self) -> bool:
         """Whether this is one configuration, to be trained as it is, without baselines."""
-        return not any(found.sampled for found in self.search.values())
+        return not any(found.sampled for found in self.domains.values())
 
     @property
     def points(self) -> float:
         """How many configurations the search has; infinite if a range cannot be counted."""
-        return math.prod(found.count for found in self.search.values())
+        return math.prod(found.count for found in self.domains.values())
 
-    def domain(self, key: str) -> Domain:
-        """The domain of a search key; of one that is not named, its default."""
-        return self.search.get(key) or Domain(choices=(DEFAULTS[key],), integer=key == "depth")
+    @property
+    def domains(self) -> dict[str, Domain]:
+        """Of every parameter of a trial, in the order in which they are shown: the learning rate, what makes the network,
+        the strengths. Where the space does not name one that has a default, that."""
+        # Somebody's factory may have no depth, or its own default.
+        defaults = {key: value for key, value in DEFAULTS.items() if key != "depth" or self.network.kind != "module"}
+        usual = {key: Domain(choices=(value,), integer=key == "depth") for key, value in defaults.items()}
+        first = {key: self.search.get(key, usual.get(key)) for key in DEFAULTS}
+        return {key: found for key, found in (first | self.network.search | self.search).items() if found}
 
-    def params(self, sampled: Mapping[str, Any]) -> dict[str, float]:
-        """The number that each search key takes in a trial: sampled, fixed or default; neutral where switched off."""
-        found: dict[str, float] = {}
-        for key in dict.fromkeys((*DEFAULTS, *self.search)):
-            domain = self.domain(key)
+    def architectures(self) -> Iterator[dict[str, Any]]:
+        """Params of the middle of the space, then with one value after another of what makes the network at its ends."""
+        middle = {key: found.middle() for key, found in self.domains.items()}
+        yield middle
+        for key, found in self.domains.items():
+            if found.sampled and (key == "depth" or key in self.network.search):
+                yield from (middle | {key: value} for value in found.choices or (found.low, found.high))
+
+    def params(self, sampled: Mapping[str, Any]) -> dict[str, Any]:
+        """The value that each parameter takes in a trial: sampled, fixed or default; neutral where switched off."""
+        found: dict[str, Any] = {}
+        for key, own in self.domains.items():
             on = sampled.get(key + SWITCH, True)
-            value = domain.trained(sampled[key]) if key in sampled else domain.choices[0] if domain.choices else math.nan
+            value = own.trained(sampled[key]) if key in sampled else own.choices[0] if own.choices else math.nan
             found[key] = value if on else FAMILY[key].neutral
         return found
 
     def identity(self) -> dict[str, Any]:
         """What makes two searches the same one: all but the budget, and the data by its content, not by its place."""
-        parts = {name: getattr(self, name).model_dump(mode="json") for name in ("data", "network", "train")}
+        parts = {name: getattr(self, name).model_dump(mode="json", exclude={"search"}) for name in ("data", "network", "train")}
         del parts["data"]["source"]
-        search = {key: dataclasses.asdict(found) for key, found in self.search.items()}
+        search = {key: dataclasses.asdict(found) for key, found in (self.network.search | self.search).items()}
         strategies = {name: getattr(self, name).model_dump(mode="json") for name in ("sampler", "pruner")}
         return {"study": self.study, **parts, "search": search, **strategies, "seed": self.seed}
 
 
 def _together_rules(space: Space) -> Iterator[Mistake]:
     """What is wrong between the sections of a space."""
-    sampled = {key: found for key, found in space.search.items() if found.sampled}
+    sampled = {key: found for key, found in space.domains.items() if found.sampled}
     trials = space.budget.trials
     if not sampled and trials != 1:
         text = "needs at least one range or choices (or budget.trials: 1, to train this one point)."
@@ -277,9 +367,13 @@ def _together_rules(space: Space) -> Iterator[Mistake]:
     if space.sampler.kind != "grid":
         return
     endless = [key for key, found in sampled.items() if found.count == math.inf]
-    yield from (Mistake(("search", key), "needs choices or a step for the sampler grid.") for key in endless)
+    yield from (Mistake(_place(space, key), "needs choices or a step for the sampler grid.") for key in endless)
     if not endless and space.points > _MOST_POINTS:
         yield Mistake(("sampler",), f"a grid has at most {_MOST_POINTS:,} points, got {space.points:,}; take longer steps.")
+
+
+def _place(space: Space, key: str) -> Path:
+    return ("network", "search", key) if key in space.network.search else ("search", key)
 
 
 def _at(*mistakes: Mistake) -> PydanticCustomError:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from functools import partial
 
 import numpy as np
@@ -13,9 +13,10 @@ import torch
 from torch import Tensor
 
 from hpo.data import Dataset
+from hpo.layout import Layout
 from hpo.linear import diverging
 from hpo.metrics import METRICS, losses, measure, reported, watched
-from hpo.network import BLOCK, Layout, Mlp
+from hpo.network import BLOCK, Network
 from hpo.noise import Noise
 from hpo.optimizer import AdamRow, AdamW
 from hpo.regularizers import STRENGTHS
@@ -29,7 +30,7 @@ class Row:
     """One fit in training: its network, its streams of random numbers, and how far it has come."""
 
     fit: Fit
-    network: Mlp
+    network: Network
     order: np.random.Generator
     streams: Mapping[str, Sequence[np.random.Generator]]  # by regularizer and hidden layer
     epoch: int = 0
@@ -58,8 +59,9 @@ class Tensors:
         return Tensors(*(getattr(self, f.name)[index] for f in fields(self)))
 
     def moved(self, old: Layout, new: Layout) -> Tensors:
-        flat = (self.values, self.exp_avg, self.exp_avg_sq, self.best)
-        return Tensors(*(old.moved(part, new) for part in flat), self.counts)
+        """The same from one layout to another, which knows more tensors."""
+        values, exp_avg = old.moved(self.values, new), old.moved(self.exp_avg, new)
+        return Tensors(values, exp_avg, old.moved(self.exp_avg_sq, new), old.moved(self.best, new), self.counts)
 
 
 class Stack:
@@ -79,7 +81,7 @@ class Stack:
 
     # ---- rows enter and leave, between epochs only
 
-    def admit(self, fit: Fit, network: Mlp) -> None:
+    def admit(self, fit: Fit, network: Network) -> None:
         layout = Layout((*network.parameters, *network.buffers))
         if layout.size > self._layout.size:
             self._tensors, self._layout = self._tensors.moved(self._layout, layout), layout
@@ -113,7 +115,7 @@ class Stack:
         if not rows:
             return
         depths, layout = [row.network.depth for row in rows], self._layout
-        self._network = network = replace(rows[0].network, depth=max(depths))
+        self._network = network = rows[0].network
         buffers = {b.name for b in network.buffers}
         views, grads = layout.views(t.values, depths), torch.zeros_like(t.values)
         # `data` has a version counter of its own: autograd need not fear that a buffer's update has changed a weight.
@@ -121,9 +123,10 @@ class Stack:
         # Each view is a leaf of its own: autograd through slices of one buffer would zero-fill all of it per slice. A leaf's
         # gradient has its place in another buffer, where the optimizer finds it.
         self._leaves = {name: view.detach().requires_grad_() for name, view in views.items() if name not in buffers}
-        for name, place in layout.views(grads, depths).items():
-            if name in self._leaves:
-                self._leaves[name].grad = place
+        places = layout.views(grads, depths)
+        self._grads = [places[name] for name in self._leaves]
+        for leaf, place in zip(self._leaves.values(), self._grads, strict=True):
+            leaf.grad = place
         self._strengths = {
             n: torch.tensor([row.fit.trial.params[n] for row in rows], dtype=t.values.dtype) for n in self._names
         }
@@ -139,17 +142,27 @@ class Stack:
         t, counts = self._tensors, self._tensors.counts[:, 0]
         decays = [d for name in self._names if (d := STRENGTHS[name].decay(self._strengths[name])) is not None]
         decay = torch.stack(decays).sum(0).tolist() if decays else [0.0] * len(depths)
-        memory = [
-            [self._layout.trained(flat[i], depth) for flat in (t.values, grads, t.exp_avg, t.exp_avg_sq)]
-            for i, depth in enumerate(depths)
-        ]
-        self._weights = [params[0] for params, *_ in memory]
-        self._adam = AdamW([AdamRow(*pieces, d, c) for pieces, d, c in zip(memory, decay, counts, strict=True)], counts)
+
+        def pieces(flat: Tensor) -> list[tuple[Tensor, Tensor]]:
+            return [self._layout.trained(row, depth) for row, depth in zip(flat, depths, strict=True)]
+
+        values = pieces(t.values)
+        memory = zip(values, pieces(grads), pieces(t.exp_avg), pieces(t.exp_avg_sq), decay, counts, strict=True)
+        self._weights = [weights for weights, _ in values]
+        self._optimizer = AdamW([AdamRow(*row) for row in memory], counts)
 
     # ---- training
 
     def train_epoch(self) -> dict[str, np.ndarray]:
         """One epoch of every row; returns what is watched, each (fit,), and moves best weights and patience on."""
+        if self._network.batched:
+            return self._train_epoch()
+        row = self.rows[0]
+        with torch.random.fork_rng(devices=[]):  # it may draw from torch itself, so torch gets the fit's own seed
+            torch.manual_seed(int(row.fit.stream(f"torch/{row.epoch}").integers(2**63)))
+            return self._train_epoch()
+
+    def _train_epoch(self) -> dict[str, np.ndarray]:
         dtype = self._data.x.dtype
         lr = [self._scheduled(row) for row in self.rows]
         noise = {
@@ -181,10 +194,10 @@ class Stack:
         leaves = list(self._leaves.values())
         grads = torch.autograd.grad(total, leaves)
         with torch.no_grad():
-            for leaf, grad in zip(leaves, grads, strict=True):
-                if grad is not leaf.grad:
-                    leaf.grad.copy_(grad)
-            self._adam.step(lr)
+            for place, grad in zip(self._grads, grads, strict=True):
+                if grad is not place:  # not every operation writes its gradient there
+                    place.copy_(grad)
+            self._optimizer.step(lr)
             for name in self._names:
                 STRENGTHS[name].after_step(self._strengths[name], step)
 
@@ -210,7 +223,7 @@ class Stack:
         return {name: value.double().numpy() for name, value in values.items()}
 
     def _measure(
-        self, network: Mlp, weights: Mapping[str, Tensor], wanted: Sequence[tuple[Sequence[str], Tensor]]
+        self, network: Network, weights: Mapping[str, Tensor], wanted: Sequence[tuple[Sequence[str], Tensor]]
     ) -> list[dict[str, Tensor]]:
         """Metrics of weights (fits, …), without noise: for each `(names, index)`, those names on the data rows `index`
         (fits, n); each (fits,)."""

@@ -55,7 +55,7 @@ class Study:
         self._space = space
         self._metric = METRICS[space.train.metric]
         self._direction = StudyDirection.MINIMIZE if self._metric.sign == 1 else StudyDirection.MAXIMIZE
-        self._distributions = sampling.distributions(space.search)
+        self._distributions = sampling.distributions(space.domains)
         self._ledger = Ledger(path)
         self._memory = InMemoryStorage()
         self._study = optuna.create_study(

@@ -20,12 +20,12 @@ class Trial:
 
     `label` names it within its study: Optuna's number for a searched trial, else `none`, `defaults` or `ablation-` and
     the label of what it ablates.
-    `params` holds a plain number for every search key; a strength at its neutral value is off.
+    `params` holds a plain value for every parameter; a strength at its neutral value is off.
     """
 
     label: str
     role: Role
-    params: Mapping[str, float]
+    params: Mapping[str, Any]
     seed: int
 
 

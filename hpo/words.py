@@ -31,7 +31,9 @@ def number(value: float) -> str:
     return f"{value:.1e}" if abs(value) < 1e-2 or abs(value) >= 1e4 else f"{value:.3g}"
 
 
-def strength(key: str, value: float) -> str:
+def strength(key: str, value: Any) -> str:
+    if isinstance(value, str | bool):
+        return f"{key} {value}"
     off = key in STRENGTHS and value == STRENGTHS[key].neutral
     return f"{key} {'off' if off else number(value)}"
 
@@ -67,12 +69,13 @@ def headline(job: Job, rows: int) -> list[str]:
     lines = [
         f"{data.name} · {total:,} rows, {columns}{inputs}, {kind} · train {len(fold.train):,} · "
         f"valid {len(fold.valid):,} · test {len(data.test_x):,} (untouched)",
+        *([f"network {space.network.factory}"] if space.network.factory else []),
         *(f"note: {note}" for note in data.notes),
     ]
     if space.is_point:
         return [*lines, "training one configuration: " + " · ".join(strength(k, v) for k, v in space.params({}).items())]
     at_once = "one trial at a time" if rows == 1 else f"{rows} trials at once on one core"
-    sampled = ", ".join(key for key, domain in space.search.items() if domain.sampled)
+    sampled = ", ".join(key for key, domain in space.domains.items() if domain.sampled)
     return [*lines, f"searching {sampled} · {sampler}, {pruning} · {at_once}"]
 
 

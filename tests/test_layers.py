@@ -8,10 +8,11 @@ import pytest
 import hpo
 
 LAYERS = [
-    {"errors", "trial"},
-    {"noise", "metrics", "document", "linear", "optimizer", "journal", "store", "ui"},
+    {"errors", "trial", "nets"},
+    {"noise", "metrics", "document", "linear", "optimizer", "journal", "store", "ui", "factory"},
     {"regularizers", "weights"},
-    {"network", "domain"},
+    {"layout", "network", "domain"},
+    {"mlp", "module"},
     {"space"},
     {"space_file", "table", "sampling", "selection", "view", "ledger"},
     {"preprocess"},

@@ -5,45 +5,57 @@ import math
 import pytest
 import torch
 
-from hpo.network import ACTIVATIONS, Mlp
+from hpo.mlp import ACTIVATIONS
 from hpo.noise import Noise
 from hpo.space import Train
 from hpo.trial import Fit
-from tests.training import dataset, trained, trial
+from tests.training import FACTORIES, dataset, network, trained, trial
 
 
 class Mask(torch.nn.Module):
-    """Dropout by masks drawn from a fit's own stream."""
+    """Dropout by masks drawn from a fit's own stream; the `shared` last axes have one draw."""
 
-    def __init__(self, p, noise, site):
+    def __init__(self, p, noise, site, shared=0):
         super().__init__()
-        self.p, self.noise, self.site = p, noise, site
+        self.p, self.noise, self.site, self.shared = p, noise, site, shared
 
     def forward(self, h):
         if not self.training:
             return h
-        return h * self.noise[self.site].dropout(torch.tensor([self.p], dtype=h.dtype), tuple(h.shape))[0]
+        shape = h.shape[: h.dim() - self.shared]
+        mask = self.noise[self.site].dropout(torch.tensor([self.p], dtype=h.dtype), tuple(shape))[0]
+        return h * mask.view(*shape, *[1] * self.shared)
 
 
-def plain(data, of, train, epochs, width=8, activation="relu", batch_norm=False):
+def made(kind, net, fit, p, noise):
+    """The network as a plain module, with its initial weights, and dropout by masks; the number of these."""
+    if kind == "mlp":
+        sites = iter(range(net.depth))
+        modules = [
+            Mask(p, noise, next(sites)) if name == "Dropout" else getattr(torch.nn, name)(*arguments)
+            for name, *arguments in net.layers(p)
+        ]
+        module = torch.nn.Sequential(*modules).double()
+        module.load_state_dict(net.state_dict(net.init(fit.stream("init"))), strict=not net.batch_norm)
+        return module, net.depth
+    module = net.build(int(fit.stream("init").integers(2**63))).double()
+    drops = [(path, drop) for path, drop in module.named_modules() if "Dropout" in type(drop).__name__]
+    for site, (path, drop) in enumerate(drops):
+        module.set_submodule(path, Mask(p, noise, site, shared=isinstance(drop, torch.nn.Dropout1d)))
+    return (torch.nn.Sequential(torch.nn.Unflatten(1, net.image), module) if net.image else module), len(drops)
+
+
+def plain(data, of, train, epochs, kind="mlp", **more):
     """The same trial in plain torch; its state_dict after `epochs`, and the validation loss of each."""
     torch.set_num_threads(1)
     fold = data.folds[0]
     fit = Fit(of, 0, fold.train, fold.valid)
-    mlp = Mlp(data.n_inputs, data.n_outputs, int(of.params["depth"]), width, activation, batch_norm)
     noise = {}
-    dropout = of.params.get("dropout", 0.0)
-    sites = iter(range(mlp.depth))
-    modules = [
-        Mask(dropout, noise, next(sites)) if name == "Dropout" else getattr(torch.nn, name)(*arguments)
-        for name, *arguments in mlp.layers(dropout)
-    ]
-    net = torch.nn.Sequential(*modules).double()
-    net.load_state_dict(mlp.state_dict(mlp.init(fit.stream("init"))), strict=not batch_norm)
+    net, sites = made(kind, network(data, of, kind, **more), fit, of.params.get("dropout", 0.0), noise)
     lr, l1 = of.params["learning_rate"], of.params.get("l1", 0.0)
     optimizer = torch.optim.AdamW(net.parameters(), lr=lr, weight_decay=of.params.get("weight_decay", 0.0))
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=train.epochs)
-    order, drops = fit.stream("order"), [fit.stream(f"dropout/{i}") for i in range(mlp.depth)]
+    order, drops = fit.stream("order"), [fit.stream(f"dropout/{i}") for i in range(sites)]
     curve = []
     for _ in range(epochs):
         noise |= {site: Noise([stream], torch.float64) for site, stream in enumerate(drops)}
@@ -82,25 +94,26 @@ CASES = {
     "class weight": ({}, {}, {}, {"class_weight": "balanced"}),
     "regression": ({"l1": 0.01, "dropout": 0.2}, {}, {}, {"source": "sklearn:diabetes"}),
     **{name: ({"weight_decay": 0.1}, {}, {"activation": name}, {}) for name in ACTIVATIONS},
+    **{kind: ({"weight_decay": 0.3, "l1": 0.02, "dropout": 0.4}, {}, {"kind": kind}, {}) for kind in FACTORIES},
 }
 
 
 @pytest.mark.parametrize("case", CASES)
 def test_one_row_equals_plain_torch(case):
-    params, train, network, source = CASES[case]
+    params, train, kind, source = CASES[case]
     data, epochs = dataset(**source), 4
     train = Train(epochs=epochs, batch_size=32, patience=epochs, **train)
     of = trial("0", **params)
-    expected, curve = plain(data, of, train, epochs, **network)
-    actual = trained(data, [of], train, epochs, **network)["0"]
+    expected, curve = plain(data, of, train, epochs, **kind)
+    actual = trained(data, [of], train, epochs, **kind)["0"]
     scale = data.target_scale**2 if data.task == "regression" else 1.0
     best = min(range(epochs), key=curve.__getitem__) + 1
     assert actual.best_epoch == best
     assert actual.valid["loss"] == pytest.approx(curve[best - 1] * scale, rel=1e-9)
     if best == epochs:
-        mlp = Mlp(data.n_inputs, data.n_outputs, int(of.params["depth"]), **{"width": 8, **network})
-        for name, tensor in mlp.state_dict({n: t[0] for n, t in actual.weights.items()}).items():
-            assert torch.allclose(tensor, expected[name], rtol=0, atol=1e-9), name
+        prefix = "1." if kind.get("kind") == "cnn" else ""  # an image stands behind what reshapes its rows
+        for name, tensor in network(data, of, **kind).state_dict({n: t[0] for n, t in actual.weights.items()}).items():
+            assert torch.allclose(tensor.double(), expected[prefix + name].double(), rtol=0, atol=1e-6), name
 
 
 def test_the_oracle_sees_last_weights_in_most_cases():

@@ -13,6 +13,19 @@ from tests.training import dataset, population, run, same, trained, trial
 EVERYTHING = {"weight_decay": 0.1, "l1": 1e-3, "dropout": 0.3, "learning_rate": 1e-3}
 
 
+@pytest.mark.parametrize(("kind", "source", "width"), [
+    ("resnet", "digits", 16), ("resnet", "digits", 33), ("cnn", "digits", 6), ("mixed", "wine", 10),
+])  # fmt: skip
+def test_float32_rows_of_any_module_are_bit_equal_at_any_number_of_rows(kind, source, width):
+    data = prepare(Data(source=f"sklearn:{source}"), Path())
+    train = Train(epochs=1, batch_size=64, patience=1)
+    trials = [trial(str(i), **EVERYTHING) for i in range(17)]
+    together = {n: trained(data, trials[:n], train, 1, kind=kind, width=width) for n in (2, 3, 17)}
+    for i, rows in ((0, 2), (1, 2), (2, 3), (1, 17), (16, 17)):
+        alone = trained(data, [trials[i]], train, 1, kind=kind, width=width)[str(i)]
+        assert same(alone, together[rows][str(i)])
+
+
 @pytest.mark.parametrize("batch_norm", [False, True])
 @pytest.mark.parametrize(("source", "width"), [("digits", 16), ("digits", 64), ("wine", 7), ("iris", 33), ("diabetes", 50)])
 def test_float32_rows_are_bit_equal_at_any_number_of_rows(source, width, batch_norm):

@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 import yaml
 
+import hpo
 from hpo import space_file
 from tests.conftest import here
 from tests.tables import loans
@@ -16,14 +17,15 @@ ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
 
 
-def block(language):
-    (found,) = re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
-    return found
+def block(language, section):
+    """The blocks of a language in a section of the README."""
+    (text,) = re.findall(rf"^## {section}\n(.*?)(?=^## |\Z)", README, re.DOTALL | re.MULTILINE)
+    return re.findall(rf"```{language}\n(.*?)```", text, re.DOTALL)
 
 
 def test_the_space_file_is_sound(tmp_path):
     path = tmp_path / "loans.yaml"
-    path.write_text(block("yaml"))
+    path.write_text(*block("yaml", "The space file"))
     assert list(space_file.load(path).search) == ["learning_rate", "depth", "weight_decay", "l1", "dropout"]
 
 
@@ -48,9 +50,29 @@ def test_ten_lines_of_plain_torch_predict_as_hpo_does(store, monkeypatch):
     assert here("search", "--space", "space.yaml", "--store", store, "--quiet").exit_code == 0
     assert here("export", "--store", store, "-o", "best.yaml", "--weights", "best").exit_code == 0
     names = {}
-    exec(block("python"), names)
+    exec(*block("python", "Use the result"), names)
     predicted = pd.read_csv(io.StringIO(here("predict", "--weights", "best", "new.csv").stdout))
     classes = names["pre"]["classes"]
     assert [classes[i] for i in names["out"].argmax(1)] == predicted["prediction"].tolist()
     chance = names["out"].softmax(1)[:, classes.index("yes")].tolist()
     assert chance == pytest.approx(predicted["probability_yes"].tolist(), abs=1e-6)
+
+
+def test_ones_own_network_is_searched_from_a_file_and_from_python_and_its_weights_load(store, monkeypatch):
+    folder = store.parent
+    monkeypatch.chdir(folder)
+    (space,), (nets, load) = (block(language, "Your own network") for language in ("yaml", "python"))
+    (folder / "readme_nets.py").write_text(nets)
+    (folder / "own.yaml").write_text(
+        space.replace("nets:build", "readme_nets:build").replace("[8, 16]", "[8]") + "budget: {trials: 3}\ntrain: {epochs: 2}\n"
+    )
+    assert here("search", "--space", "own.yaml", "--store", store, "--quiet").exit_code == 0
+    assert here("export", "--store", store, "--weights", "best").exit_code == 0
+    names = {}
+    exec(nets + load, names)
+    assert sum(p.numel() for p in names["net"].parameters()) > 0
+    raw = space_file.load(folder / "own.yaml")
+    again = yaml.safe_load((folder / "own.yaml").read_text()) | {"study": "python"}
+    del again["network"]["factory"]
+    result = hpo.search(again, store=store, factory=names["build"])
+    assert result["selected"]["channels"] in raw.domains["channels"].choices

@@ -9,9 +9,11 @@ from hpo.noise import Noise
 from hpo.regularizers import FAMILY, STRENGTHS
 from hpo.regularizers.base import Step
 from hpo.trial import Fit
-from tests.training import dataset, population, run, same, shifted, trained, trial
+from tests.training import FACTORIES, dataset, population, run, same, shifted, trained, trial
 
-MEMBERS = pytest.mark.parametrize("name", STRENGTHS)
+# Of the members only dropout acts inside a network, so it is the one that is tried with every kind.
+CASES = [*((name, "mlp") for name in STRENGTHS), *(("dropout", kind) for kind in FACTORIES)]
+MEMBERS = pytest.mark.parametrize(("name", "kind"), CASES)
 
 
 def three(name):
@@ -21,30 +23,30 @@ def three(name):
 
 
 @MEMBERS
-def test_rows_together_equal_each_alone(name):
-    together = trained(dataset(), three(name))
+def test_rows_together_equal_each_alone(name, kind):
+    together = trained(dataset(), three(name), kind=kind)
     for alone in three(name):
-        assert same(together[alone.label], trained(dataset(), [alone])[alone.label])
+        assert same(together[alone.label], trained(dataset(), [alone], kind=kind)[alone.label])
 
 
 @MEMBERS
-def test_neutral_equals_without_it(name):
+def test_neutral_equals_without_it(name, kind):
     named, unnamed = trial("0", **{name: STRENGTHS[name].neutral}), trial("0")
-    assert same(trained(dataset(), [named])["0"], trained(dataset(), [unnamed])["0"])
+    assert same(trained(dataset(), [named], kind=kind)["0"], trained(dataset(), [unnamed], kind=kind)["0"])
 
 
 @MEMBERS
-def test_changing_a_row_leaves_its_neighbours_bit_equal(name):
-    before = trained(dataset(), three(name))
+def test_changing_a_row_leaves_its_neighbours_bit_equal(name, kind):
+    before = trained(dataset(), three(name), kind=kind)
     first, *others = three(name)
-    after = trained(dataset(), [shifted(first, **{name: STRENGTHS[name].probe[0], "learning_rate": 0.02}), *others])
+    after = trained(dataset(), [shifted(first, **{name: STRENGTHS[name].probe[0], "learning_rate": 0.02}), *others], kind=kind)
     assert not same(before["0"], after["0"])
     assert all(same(before[o.label], after[o.label]) for o in others)
 
 
 @MEMBERS
-def test_a_refilled_row_equals_a_fresh_one(name):
-    pop = population(dataset())
+def test_a_refilled_row_equals_a_fresh_one(name, kind):
+    pop = population(dataset(), kind=kind)
     first, second, late = three(name)
     for of in (first, second):
         pop.admit(of)
@@ -52,35 +54,35 @@ def test_a_refilled_row_equals_a_fresh_one(name):
     pop.release(first)
     pop.admit(late)
     run(pop, 3)
-    assert same(pop.release(late), trained(dataset(), [late])[late.label])
+    assert same(pop.release(late), trained(dataset(), [late], kind=kind)[late.label])
 
 
 @MEMBERS
-def test_a_diverging_neighbour_leaves_the_others_bit_equal_and_finite(name):
+def test_a_diverging_neighbour_leaves_the_others_bit_equal_and_finite(name, kind):
     first, *others = three(name)
-    calm = trained(dataset(), others)
-    beside = trained(dataset(), [shifted(first, learning_rate=1e300), *others])
+    calm = trained(dataset(), others, kind=kind)
+    beside = trained(dataset(), [shifted(first, learning_rate=1e300), *others], kind=kind)
     for other in others:
         assert same(calm[other.label], beside[other.label])
         assert all(torch.isfinite(w).all() for w in beside[other.label].weights.values())
 
 
 @MEMBERS
-def test_the_probe_strengths_differ_in_effect(name):
-    weak, strong = (trained(dataset(), [trial("0", **{name: s})])["0"] for s in STRENGTHS[name].probe)
+def test_the_probe_strengths_differ_in_effect(name, kind):
+    weak, strong = (trained(dataset(), [trial("0", **{name: s})], kind=kind)["0"] for s in STRENGTHS[name].probe)
     assert not same(weak, strong)
 
 
 @MEMBERS
-def test_evaluation_draws_no_noise(name):
+def test_evaluation_draws_no_noise(name, kind):
     """The score of an epoch is the same whether it is looked at once or again."""
-    pop = population(dataset())
+    pop = population(dataset(), kind=kind)
     for of in three(name):
         pop.admit(of)
     run(pop, 2)
-    (stack,) = pop._stacks.values()
-    once, again = stack._evaluate(), stack._evaluate()
-    assert all((once[key] == again[key]).all() for key in once)
+    for stack in pop._stacks.values():
+        once, again = stack._evaluate(), stack._evaluate()
+        assert all((once[key] == again[key]).all() for key in once)
 
 
 @pytest.mark.parametrize("name", FAMILY)
@@ -98,12 +100,12 @@ def test_facts_are_whole(name):
 
 def test_weight_decay_shrinks_everything_by_lr_times_strength():
     at_rest = [trial(str(i), learning_rate=0.1, weight_decay=s) for i, s in enumerate((0.5, 0.0))]
-    data, pop = dataset(), population(dataset())
+    pop = population(dataset())
     for of in at_rest:
         pop.admit(of)
     (stack,) = pop._stacks.values()
     before = stack._tensors.values.clone()
-    stack._adam.step([0.1, 0.1])  # all gradients are still zero
+    stack._optimizer.step([0.1, 0.1])  # all gradients are still zero
     assert torch.allclose(stack._tensors.values[0], before[0] * 0.95)
     assert torch.equal(stack._tensors.values[1], before[1])
 

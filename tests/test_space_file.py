@@ -162,8 +162,8 @@ SECTIONS = [
     ("seed: 4294967296", ["seed: must be below 4,294,967,296, got 4294967296."]),
     ("seed: 1.0", ["seed: must be a whole number, got 1.0."]),
     ("network: mlp", ["network: must be a mapping, got mlp."]),
-    ("network: {kind: cnn, widht: 8}", [
-        "network.kind: cnn is not known. Known: mlp.", "network.widht is not a key of network. Did you mean width?",
+    ("network: {kind: cnm, widht: 8}", [
+        "network.kind: cnm is not known. Did you mean cnn?", "network.widht is not a key of network. Did you mean width?",
     ]),
     ("network: {width: 65537, activation: rleu, batch_norm: 1}", [
         "network.width: must be at most 65,536, got 65537.",
@@ -171,6 +171,29 @@ SECTIONS = [
         "network.batch_norm: must be true or false, got 1.",
     ]),
     ("network: {width: true}", ["network.width: must be a whole number, got true."]),
+    ("network: {factory: nets:build, image: [1, 8, 8], search: {size: 3}}", [
+        "network.factory: needs kind: module, got kind: mlp.",
+        "network.image: needs kind: cnn or module, got kind: mlp.",
+        "network.search.size is not searched with kind: mlp; only width is (depth stands under search).",
+    ]),
+    ("network: {kind: module, factory: nets.build}", ["network.factory: must be package.module:function, got nets.build."]),
+    ("network: {kind: module, factory: a:b, activation: relu}", ["network.activation: needs kind: mlp, got kind: module."]),
+    ("network: {kind: cnn, image: [8, 8]}", ["network.image: must be [channels, height, width], got [8, 8]."]),
+    ("network: {width: 8, search: {width: {choices: [8, 16]}}}", [
+        "network.width is set twice: it stands under network.search, too.",
+    ]),
+    ("network: {search: {width: {choices: [0.5, 16]}}}", ["network.search.width: must hold whole numbers from 1 to 65,536."]),
+    ("network: {search: 3}", ["network.search: must be a mapping of keys to numbers or ranges, got 3."]),
+    ("network: {kind: module, search: {depth: 1, a-b: 2, n_inputs: 3, c: {choices: [[1]]}, d: {low: a, high: 2}}}", [
+        "network.search.depth is a key of search, not of the network: write search.depth.",
+        "network.search.a-b: must be the name of an argument of the factory.",
+        "network.search.n_inputs: comes from the data, or is a key of network; it is not searched.",
+        "network.search.c.choices[0]: must be a number, got [1].",
+        "network.search.d.low: must be a number, got a.",
+    ]),
+    ("network: {kind: module, search: {c: {low: 1, high: 2, optional: true}}}", [
+        "network.search.c.optional: needs something that can be off, and c cannot.",
+    ]),
     ("train: {epochs: 0, batch_size: 1e2, patience: no}", [
         "train.epochs: must be at least 1, got 0.",
         "train.batch_size: must be a whole number, got 100.0.",

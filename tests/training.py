@@ -1,20 +1,58 @@
 """Small trainings that many tests share: a data set in float64, and populations of chosen trials."""
 
 from dataclasses import replace
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
 import torch
 
+from hpo import nets
 from hpo.data import Dataset, prepare
-from hpo.network import Mlp
+from hpo.factory import Factory, arguments, name_of
+from hpo.mlp import Mlp
+from hpo.module import Module
+from hpo.network import Network
 from hpo.population import Population
 from hpo.space import Data, Train
 from hpo.trial import Released, Trial
 
 torch.set_num_threads(1)  # two that wait for each other are slower than one
 
+class Mixed(torch.nn.Module):
+    """Somebody's network: convolution, attention, every norm, a shortcut, a dropout in two places, a counter in a buffer."""
+
+    def __init__(self, n_outputs: int, width: int) -> None:
+        super().__init__()
+        nn = torch.nn
+        self.conv, self.group, self.batch = nn.Conv1d(1, width, 3, padding=1), nn.GroupNorm(2, width), nn.BatchNorm1d(width)
+        self.layer, self.attention = nn.LayerNorm(width), nn.MultiheadAttention(width, 2, batch_first=True)
+        self.drop, self.channels, self.out = nn.Dropout(), nn.Dropout1d(), nn.Linear(width, n_outputs)
+        self.scale = nn.Parameter(torch.ones(width, 1))
+        self.register_buffer("steps", torch.zeros((), dtype=torch.long))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        h = self.channels(torch.relu(self.group(self.conv(x.unsqueeze(1)))))
+        h = (h * self.scale + self.drop(torch.relu(self.batch(h)))).transpose(1, 2)
+        q = self.layer(h)
+        h = h + self.drop(self.attention(q, q, q, need_weights=False)[0])
+        if self.training:
+            self.steps = self.steps + 1
+        return self.out(h.mean(1))
+
+
+class Recurrent(torch.nn.Module):
+    """Somebody's network that torch.func cannot batch."""
+
+    def __init__(self, n_outputs: int, width: int) -> None:
+        super().__init__()
+        self.cell, self.drop, self.out = torch.nn.GRU(1, width, batch_first=True), torch.nn.Dropout(), torch.nn.Linear(width, n_outputs)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.out(self.drop(self.cell(x.unsqueeze(2))[0][:, -1]))
+
+
+FACTORIES: dict[str, Factory] = {"resnet": nets.resnet, "cnn": nets.cnn, "mixed": Mixed, "recurrent": Recurrent}
 TRAIN = Train(epochs=5, batch_size=32, patience=5)
 
 
@@ -28,11 +66,19 @@ def trial(label: str = "0", seed: int | None = None, **params: float) -> Trial:
     return Trial(label, "search", {"learning_rate": 1e-2, "depth": 2, **params}, seed)
 
 
-def population(data: Dataset, train: Train = TRAIN, rows: int = 64, **network: object) -> Population:
-    def build(of: Trial) -> Mlp:
-        return Mlp(data.n_inputs, data.n_outputs, int(of.params["depth"]), **{"width": 8, **network})
+def network(data: Dataset, of: Trial, kind: str = "mlp", width: int = 8, **more: object) -> Network:
+    depth = int(of.params["depth"])
+    if kind == "mlp":
+        return Mlp(data.n_inputs, data.n_outputs, depth, width, **more)
+    side = round(data.n_inputs**0.5)
+    image = () if kind != "cnn" else (1, side, side) if side**2 == data.n_inputs else (1, 1, data.n_inputs)
+    offered = {"n_inputs": data.n_inputs, "n_outputs": data.n_outputs, "depth": depth, "width": width, "image": image}
+    factory = FACTORIES[kind]
+    return Module(factory, name_of(factory), arguments(factory, offered, {}), data.n_inputs, data.n_outputs, image)
 
-    return Population(data, build, train, rows)
+
+def population(data: Dataset, train: Train = TRAIN, rows: int = 64, **kind: object) -> Population:
+    return Population(data, partial(network, data, **kind), train, rows)
 
 
 def run(pop: Population, epochs: int) -> dict[str, dict[str, list[float]]]:
@@ -45,9 +91,9 @@ def run(pop: Population, epochs: int) -> dict[str, dict[str, list[float]]]:
     return curves
 
 
-def trained(data: Dataset, trials: list[Trial], train: Train = TRAIN, epochs: int = 3, **network: object) -> dict[str, Released]:
+def trained(data: Dataset, trials: list[Trial], train: Train = TRAIN, epochs: int = 3, **kind: object) -> dict[str, Released]:
     """The trials trained together; what each leaves behind."""
-    pop = population(data, train, **network)
+    pop = population(data, train, **kind)
     for of in trials:
         pop.admit(of)
     run(pop, epochs)

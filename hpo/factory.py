@@ -1,0 +1,54 @@
+"""The function that makes somebody's networks: found by its name, and asked for what its signature names."""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import inspect
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from hpo.errors import InputError, cut, exception
+
+Factory = Callable[..., Any]
+
+
+def find(name: str, folder: Path) -> Factory:
+    """The function `package.module:function`, looked for beside the space file and in the working directory, too."""
+    for place in (str(folder.resolve()), str(Path.cwd())):
+        if place not in sys.path:
+            sys.path.append(place)
+    where, _, what = name.partition(":")
+    try:
+        found: Any = functools.reduce(getattr, what.split("."), importlib.import_module(where))
+    except Exception as error:  # whatever somebody's file does when it is imported
+        raise InputError(
+            f"network.factory: {cut(name)} cannot be imported ({exception(error)}); it must be importable from the space file's "
+            f"folder or the working directory."
+        ) from error
+    if not callable(found):
+        raise InputError(f"network.factory: {cut(name)} must be a function that returns a torch.nn.Module, got {cut(found)}.")
+    return found  # type: ignore[no-any-return]
+
+
+def name_of(factory: Factory) -> str:
+    return f"{factory.__module__}:{factory.__qualname__}"
+
+
+def arguments(factory: Factory, offered: Mapping[str, Any], asked: Mapping[str, str]) -> tuple[tuple[str, Any], ...]:
+    """Those of `offered` that the factory's signature names. `asked` are the keys of the space that it must name, with
+    where they stand. Raises InputError."""
+    parameters = inspect.signature(factory).parameters
+    open_ended = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
+    named = [name for name, p in parameters.items() if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
+    what = factory.__name__
+    for key, path in asked.items():
+        if key not in named and not open_ended:
+            raise InputError(f"{path}: {what} takes no {key}; it takes {', '.join(named) or 'nothing'}.")
+    for key in named:
+        if key not in offered and parameters[key].default is inspect.Parameter.empty:
+            where = f"search.{key}" if key == "depth" else f"network.{key}" if key == "image" else f"network.search.{key}"
+            raise InputError(f"network.factory: {what} needs {key}, which nothing sets; set {where}.")
+    return tuple((key, value) for key, value in offered.items() if key in named or (open_ended and key in asked))

@@ -1,0 +1,348 @@
+"""Anyone's network: an ordinary `torch.nn.Module`, many of which run as one batched program by `torch.func`.
+
+A function, the factory, makes the module. Modules of one architecture have tensors of equal shapes, so these are stacked and
+one module is called with all of them under `vmap`. Every `nn.Dropout` is replaced by a site, where the regularizers act: the
+searched rate of each row instead of the module's own, and noise from the row's own stream.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call, vmap
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from hpo.errors import InputError, cut, exception
+from hpo.factory import Factory
+from hpo.network import Hidden, Network, Tensors
+from hpo.regularizers.base import Parameter
+
+# The trailing axes over which one draw is shared: whole channels are dropped.
+_DROPOUTS: dict[type[nn.Module], int] = {nn.Dropout: 0, nn.Dropout1d: 1, nn.Dropout2d: 2, nn.Dropout3d: 3}
+# Layers that torch.func computes with the fits among the channels.
+_MIXING = (nn.modules.conv._ConvNd, nn.modules.batchnorm._NormBase, nn.GroupNorm)  # noqa: SLF001 -- the only names they have
+# What torch.func says of what it cannot batch → what it means.
+_REASONS = {
+    "random operation": "it draws random numbers elsewhere than in nn.Dropout (functional dropout, an attention layer's own rate)",
+    "control flow": "its control flow depends on the data",
+    ".item()": "its control flow depends on the data",
+    "dynamic shape": "its shapes depend on the data",
+}
+
+
+@dataclass(frozen=True)
+class Module(Network):
+    """The module that `factory(**arguments)` returns; `image` is the shape in which it takes a row, () for a plain one."""
+
+    factory: Factory
+    name: str
+    arguments: tuple[tuple[str, Any], ...]
+    n_inputs: int
+    n_outputs: int
+    image: tuple[int, ...] = ()
+
+    @property
+    def alike(self) -> object:
+        return self
+
+    @property
+    def _plan(self) -> _Plan:
+        return _plan(self)  # one for all networks that are equal
+
+    @property
+    def depth(self) -> int:  # type: ignore[override]
+        return len(self._plan.sites)
+
+    @property
+    def batched(self) -> bool:  # type: ignore[override]
+        return not self.why_alone
+
+    @property
+    def why_alone(self) -> str:
+        """Why it is run one row at a time; "" if it need not be."""
+        return self._plan.why_alone
+
+    @cached_property
+    def parameters(self) -> tuple[Parameter, ...]:
+        """What is at least a matrix is a weight, as torch users tell them apart, too."""
+        roles = {name: "weight" if p.dim() > 1 else "bias" if name.endswith("bias") else "norm" for name, p in self._plan.trained}
+        return tuple(Parameter(name, tuple(p.shape), 0, roles[name]) for name, p in self._plan.trained)  # type: ignore[arg-type]
+
+    @cached_property
+    def buffers(self) -> tuple[Parameter, ...]:
+        return tuple(Parameter(name, tuple(b.shape), 0, "buffer") for name, b in self._plan.still)
+
+    def build(self, seed: int) -> nn.Module:
+        """A fresh module, its initial weights drawn from `seed`. Raises InputError."""
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            try:
+                module = self.factory(**dict(self.arguments))
+            except Exception as error:
+                raise InputError(f"network: {self._call} failed with {exception(error)}.") from error
+        if not isinstance(module, nn.Module):
+            raise InputError(f"network: {self._call} must return a torch.nn.Module, got {cut(module)}.")
+        return module
+
+    def init(self, stream: np.random.Generator) -> dict[str, Tensor]:
+        module = self.build(int(stream.integers(2**63)))
+        return {name: tensor.detach() for name, tensor in (*module.named_parameters(), *module.named_buffers())}
+
+    def forward(self, params: Tensors, buffers: Tensors, x: Tensor, *, hidden: Hidden, training: bool) -> Tensor:
+        return self._plan.run(params, buffers, x, hidden, training, self.batched)
+
+    def state_dict(self, tensors: Tensors) -> dict[str, Tensor]:
+        module = self.build(0)
+        with torch.no_grad():
+            for name, tensor in (*module.named_parameters(), *module.named_buffers()):
+                tensor.copy_(tensors[name])
+        return {name: tensor.clone() for name, tensor in module.state_dict().items()}
+
+    def description(self, dropout: float) -> object:
+        del dropout  # nothing is dropped in a prediction
+        return {"factory": self.name, "arguments": dict(self.arguments), "image": list(self.image)}
+
+    def code(self, dropout: float) -> list[str]:
+        where, _, what = self.name.partition(":")
+        takes = f"  # it takes x as (batch, {', '.join(map(str, self.image))})" if self.image else ""
+        lines = [f"from {where} import {what.partition('.')[0]}", f"net = {what}{self._values}{takes}"]
+        if self._plan.sites:
+            lines += ["for module in net.modules():", f'    if "Dropout" in type(module).__name__: module.p = {dropout}']
+        return lines
+
+    def check(self, smallest: int) -> None:
+        try:
+            _trial_run(self._plan, self.init(np.random.default_rng(0)), torch.zeros(smallest, self.n_inputs))
+        except Exception as error:
+            if isinstance(error, InputError):
+                raise
+            hint = "; another train.batch_size leaves no such last one" if smallest == 1 else ""
+            raise self.refuse(f"cannot learn from a minibatch of {smallest} ({exception(error)}){hint}.") from error
+
+    def notes(self, dropout: bool) -> list[str]:
+        alone = [f"{self.name} is trained one row at a time, which is slower: {self.why_alone}."] if self.why_alone else []
+        unused = self.depth > 0 and not dropout
+        return alone + ([f"the dropout of {self.name} is off, as that of any network whose space does not name it."] if unused else [])
+
+    @property
+    def _values(self) -> str:
+        return f"({', '.join(f'{name}={value!r}' for name, value in self.arguments)})"
+
+    @property
+    def _call(self) -> str:
+        return cut(self.factory.__name__ + self._values)
+
+    def refuse(self, what: str) -> InputError:
+        return InputError(f"network: the module of {self._call} {what}")
+
+
+class _Site(nn.Module):
+    """Stands where a dropout was. What it does in a pass is set before that pass."""
+
+    hidden: Hidden
+    rows: int  # of a stack; more of them are computed only where a lone one is doubled
+    batched: bool
+
+    def __init__(self, number: int, shared: int) -> None:
+        super().__init__()
+        self._number, self._shared = number, shared
+
+    def forward(self, h: Tensor) -> Tensor:
+        if not self.training:
+            return h
+        if not self.batched:
+            return self.act(h.unsqueeze(0)).squeeze(0)
+        return _stacked(h, self.act)
+
+    def act(self, h: Tensor) -> Tensor:
+        """h (fit, …) of all rows at once."""
+        mine = h[: self.rows]
+        if self._shared:
+            ones = torch.ones(mine.shape[: -self._shared], dtype=h.dtype)
+            out = mine * self.hidden(ones, ones, self._number).view(*ones.shape, *[1] * self._shared)
+        else:
+            out = self.hidden(mine, mine, self._number)
+        return out if len(out) == len(h) else torch.cat([out, h[self.rows :]])
+
+
+class _Stacked(torch.autograd.Function):
+    """Leaves `vmap` for one operation, which sees the whole stack, fit axis first, as the regularizers want it."""
+
+    @staticmethod
+    def forward(h: Tensor, operation: Callable[[Tensor], Tensor]) -> Tensor:
+        raise NotImplementedError  # always under vmap
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: Any, output: Any) -> None: ...
+
+    @staticmethod
+    def vmap(info: Any, in_dims: tuple[int | None, None], h: Tensor, operation: Callable[[Tensor], Tensor]) -> tuple[Tensor, int]:
+        axis = in_dims[0]
+        return operation(h.expand(info.batch_size, *h.shape) if axis is None else h.movedim(axis, 0)), 0
+
+
+def _stacked(h: Tensor, operation: Callable[[Tensor], Tensor]) -> Tensor:
+    out: Tensor = _Stacked.apply(h, operation)  # type: ignore[no-untyped-call]
+    return out
+
+
+class _Even(torch.autograd.Function):
+    """Contiguous, and its gradient, too: the sum over an axis of anything else is taken in an order that depends on the
+    number of rows, and convolutions and norms leave the fits between batch and channels."""
+
+    @staticmethod
+    def forward(ctx: Any, h: Tensor) -> Tensor:
+        del ctx
+        return h.contiguous()
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> Tensor:
+        del ctx
+        return grad.contiguous()
+
+
+def _even(h: Tensor) -> Tensor:
+    out: Tensor = _Even.apply(h)  # type: ignore[no-untyped-call]
+    return out
+
+
+class _Plan:
+    """One module for all rows of an architecture: its own tensors give way to theirs."""
+
+    def __init__(self, module: nn.Module, image: tuple[int, ...]) -> None:
+        self.module, self.sites = module, _put_sites(module)
+        self._image = image
+        self.trained = [(name, p) for name, p in module.named_parameters() if p.requires_grad]
+        frozen = [(name, p) for name, p in module.named_parameters() if not p.requires_grad]
+        self.still = [*frozen, *module.named_buffers()]
+        self.why_alone = ""
+        for part in module.modules():
+            if isinstance(part, _MIXING):
+                part.register_forward_pre_hook(lambda _, inputs: tuple(map(self._even, inputs)))
+                part.register_forward_hook(lambda _, __, output: self._even(output))
+
+    def _even(self, h: Tensor) -> Tensor:
+        return _stacked(h, _even) if self._batched else h
+
+    def run(self, params: Tensors, buffers: Tensors, x: Tensor, hidden: Hidden, training: bool, batched: bool) -> Tensor:
+        rows, self._batched = len(x), batched
+        # Buffers lie among floats; a module may want them whole or as truth values. They are copied, because vmap's rule of
+        # batch normalisation loses what it should write into a tensor that is not contiguous.
+        typed = {
+            name: buffers[name].to(b.dtype if not b.is_floating_point() else x.dtype, copy=training).contiguous()
+            for name, b in self.still
+        }
+        tensors = {name: params[name] for name, _ in self.trained} | typed
+        x = x.reshape(*x.shape[:2], *self._image) if self._image else x
+        self.module.train(training)
+        for site in self.sites:
+            site.hidden, site.rows, site.batched = hidden, rows, batched
+        if not batched:
+            assert rows == 1, "a network that is not batched has a stack for itself"
+            out, after = self._one({name: t[0] for name, t in tensors.items()}, x[0])
+            out, after = out.unsqueeze(0), {name: b.unsqueeze(0) for name, b in after.items()}
+        else:
+            if rows == 1:  # alone it would take other kernels, which round otherwise: it is computed twice
+                tensors = {name: torch.cat([t, t.detach()]) for name, t in tensors.items()}
+                x = x.expand(2, *x.shape[1:])
+            with _plain_kernels():
+                out, after = vmap(self._one, randomness="error")(tensors, x)
+            out = _even(out)
+        if training:
+            with torch.no_grad():
+                for name, b in after.items():
+                    buffers[name].copy_(b[:rows])
+        return out[:rows]
+
+    def _one(self, tensors: dict[str, Tensor], x: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """One row's outputs, and its buffers afterwards, whether they were changed in place or replaced."""
+        tensors = dict(tensors)
+        return functional_call(self.module, tensors, (x,)), {name: tensors[name] for name, _ in self.still}
+
+
+def _put_sites(module: nn.Module) -> list[_Site]:
+    """Replaces every dropout of `module`; one that stands in several places becomes one site there."""
+    sites: dict[nn.Module, _Site] = {}
+    for path, child in list(module.named_modules(remove_duplicate=False)):
+        if type(child) in _DROPOUTS:
+            module.set_submodule(path, sites.setdefault(child, _Site(len(sites), _DROPOUTS[type(child)])))
+    return list(sites.values())
+
+
+@contextmanager
+def _plain_kernels() -> Iterator[None]:
+    """Attention without its fused kernels, which vmap would call row by row."""
+    fast = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        with sdpa_kernel(SDPBackend.MATH):
+            yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(fast)
+
+
+@functools.lru_cache(maxsize=256)
+def _plan(network: Module) -> _Plan:
+    """The plan of an architecture, tried out on a few made rows. Raises InputError."""
+    plan = _Plan(network.build(0), network.image)
+    if any(map(torch.nn.parameter.is_lazy, plan.module.parameters())):
+        raise network.refuse("has layers without a size; give them one, with the help of n_inputs.")
+    if not plan.trained:
+        raise network.refuse("has no parameter to train.")
+    x = torch.randn(2, 3, network.n_inputs, generator=torch.Generator().manual_seed(0))
+    rows = [network.init(np.random.default_rng(i)) for i in range(2)]
+    try:
+        alone = [_trial_run(plan, row, part) for row, part in zip(rows, x, strict=True)]
+    except Exception as error:
+        shape = (3, *(network.image or (network.n_inputs,)))
+        raise network.refuse(f"failed on a batch of shape {shape} with {exception(error)}.") from error
+    got = alone[0][0]
+    if got.shape != (3, network.n_outputs):
+        raise network.refuse(f"must return (batch, {network.n_outputs}) for a batch of 3, got {tuple(got.shape)}.")
+    plan.why_alone = _why_alone(plan, {name: torch.stack([row[name] for row in rows]) for name in rows[0]}, x, alone)
+    return plan
+
+
+def _trial_run(plan: _Plan, row: Tensors, x: Tensor) -> list[Tensor]:
+    """Outputs, gradients and buffers of one row in training, by itself; also evaluates it, which must not fail."""
+    tensors = {name: t.detach().clone().float().unsqueeze(0) for name, t in row.items()}
+    with torch.random.fork_rng(devices=[]), torch.no_grad():
+        torch.manual_seed(0)
+        plan.run(tensors, tensors, x.unsqueeze(0), lambda h, *_: h, training=False, batched=False)
+    return [t[0] for t in _learn(plan, tensors, x.unsqueeze(0), batched=False)]
+
+
+def _learn(plan: _Plan, tensors: dict[str, Tensor], x: Tensor, batched: bool) -> list[Tensor]:
+    leaves = {name: tensors[name].requires_grad_() for name, _ in plan.trained}
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        out = plan.run(leaves, tensors, x, lambda h, *_: h, True, batched)
+    grads = torch.autograd.grad(out.square().sum(), list(leaves.values()))
+    return [out.detach(), *grads, *(tensors[name] for name, _ in plan.still)]
+
+
+def _why_alone(plan: _Plan, tensors: Tensors, x: Tensor, alone: Sequence[Sequence[Tensor]]) -> str:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")  # one is how torch.func says that an operation runs row by row
+            together = _learn(plan, {name: t.detach().clone().float() for name, t in tensors.items()}, x, batched=True)
+    except Exception as error:  # noqa: BLE001 -- whatever torch.func says, one row at a time works
+        text = str(error)
+        rule = re.search(r"atching rule (?:not implemented )?for (\S+?)\.?\s", f"{text} ")
+        known = [reason for words, reason in _REASONS.items() if words in text]
+        return known[0] if known else f"torch.func cannot batch {rule.group(1)}" if rule else exception(error)
+    same = all(
+        torch.allclose(mine, t[i], rtol=1e-2, atol=1e-3 * float(mine.abs().max().clamp(min=1)), equal_nan=True)
+        for i, row in enumerate(alone) for mine, t in zip(row, together, strict=True)
+    )
+    return "" if same else "batched by torch.func it gives other numbers"

@@ -1,0 +1,102 @@
+"""Somebody's factories, good and bad."""
+
+import torch
+from torch import nn
+
+not_a_function = 3
+
+
+def small(channels, n_outputs):
+    """The README's network, for rows that are 8 × 8 images."""
+    return nn.Sequential(
+        nn.Conv2d(1, channels, 3), nn.GroupNorm(2, channels), nn.ReLU(), nn.Dropout(),
+        nn.AvgPool2d(2), nn.Flatten(), nn.Linear(9 * channels, n_outputs),
+    )  # fmt: skip
+
+
+def plain(n_inputs, n_outputs, width=8, style="relu", deep=False):
+    activation = {"relu": nn.ReLU, "tanh": nn.Tanh}[style]
+    middle = (nn.Linear(width, width), activation()) if deep else ()
+    return nn.Sequential(nn.Linear(n_inputs, width), activation(), *middle, nn.Linear(width, n_outputs))
+
+
+def deep(n_inputs, n_outputs, depth):
+    return nn.Sequential(*[nn.Linear(n_inputs, n_inputs) for _ in range(depth)], nn.Linear(n_inputs, n_outputs))
+
+
+def no_module():
+    return "a network"
+
+
+def fails():
+    raise ZeroDivisionError("one half\nsecond line")
+
+
+def two_outputs(n_inputs):
+    return nn.Linear(n_inputs, 2)
+
+
+def no_parameters():
+    return nn.Flatten()
+
+
+def other_inputs(n_outputs):
+    return nn.Linear(7, n_outputs)
+
+
+def lazy(n_outputs):
+    return nn.LazyLinear(n_outputs)
+
+
+def normed(n_inputs, n_outputs):
+    return nn.Sequential(nn.Linear(n_inputs, 4), nn.BatchNorm1d(4), nn.Linear(4, n_outputs))
+
+
+class _Odd(nn.Module):
+    def __init__(self, n_inputs, n_outputs):
+        super().__init__()
+        self.out = nn.Linear(n_inputs, n_outputs)
+
+
+class Branching(_Odd):
+    def forward(self, x):
+        return self.out(x) if x.sum() > 0 else self.out(-x)
+
+
+class Item(_Odd):
+    def forward(self, x):
+        return self.out(x) * float(x.abs().max())
+
+
+class Masked(_Odd):
+    def forward(self, x):
+        return self.out(x) + x[x > 0].mean()
+
+
+class Functional(_Odd):
+    def forward(self, x):
+        return self.out(nn.functional.dropout(x, 0.5, self.training))
+
+
+class Attention(_Odd):
+    def __init__(self, n_inputs, n_outputs):
+        super().__init__(n_inputs, n_outputs)
+        self.attention = nn.MultiheadAttention(1, 1, dropout=0.1, batch_first=True)
+
+    def forward(self, x):
+        h = x.unsqueeze(2)
+        return self.out(self.attention(h, h, h)[0].squeeze(2))
+
+
+class Tied(nn.Module):
+    """One matrix under two names, and one that is not trained."""
+
+    def __init__(self, n_inputs, n_outputs):
+        super().__init__()
+        self.one, self.two, self.out = nn.Linear(n_inputs, 5), nn.Linear(n_inputs, 5), nn.Linear(5, n_outputs)
+        self.two.weight = self.one.weight
+        self.two.bias.requires_grad_(False)
+        self.register_buffer("order", torch.arange(n_inputs).flip(0))
+
+    def forward(self, x):
+        return self.out(self.one(x) - self.two(x[:, self.order]))

@@ -1,0 +1,235 @@
+"""Anyone's network: what is stacked, what is not and why, what is refused, and what comes out of a search."""
+
+import importlib
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+import yaml
+from safetensors.torch import load_file
+from sklearn.datasets import load_digits
+
+import hpo
+from hpo.errors import InputError
+from hpo.factory import arguments, name_of
+from hpo.job import prepare
+from hpo.module import Module
+from hpo.population import Population
+from hpo.space_file import parse
+from tests import factories
+from tests.conftest import here, write_space
+from tests.training import TRAIN, dataset, run, same, trial
+
+SEARCH = {"learning_rate": {"low": 1e-3, "high": 1e-2, "log": True}}
+
+
+def space(network, search=SEARCH, source="wine", **more):
+    return {"study": "tiny", "data": {"source": f"sklearn:{source}"}, "network": {"kind": "module"} | network, "search": search,
+            "train": {"epochs": 2}, "budget": {"trials": 4}} | more  # fmt: skip
+
+
+def module(factory, **more):
+    data = dataset()
+    offered = {"n_inputs": data.n_inputs, "n_outputs": data.n_outputs, **more}
+    return Module(factory, name_of(factory), arguments(factory, offered, {}), data.n_inputs, data.n_outputs)
+
+
+@pytest.mark.parametrize(("factory", "why"), [
+    (factories.plain, ""),
+    (factories.normed, ""),
+    (factories.Tied, ""),
+    (factories.Branching, "its control flow depends on the data"),
+    (factories.Item, "its control flow depends on the data"),
+    (factories.Masked, "its shapes depend on the data"),
+    (factories.Functional, "it draws random numbers elsewhere than in nn.Dropout (functional dropout, an attention layer's own rate)"),
+    (factories.Attention, "it draws random numbers elsewhere than in nn.Dropout (functional dropout, an attention layer's own rate)"),
+])  # fmt: skip
+def test_what_cannot_be_batched_runs_one_row_at_a_time_and_says_why(factory, why):
+    net = module(factory)
+    assert net.why_alone == why
+    together = _trained(net, [trial(str(i)) for i in range(3)])
+    for i in range(3):
+        assert same(together[str(i)], _trained(net, [trial(str(i))])[str(i)])
+    assert not same(together["0"], together["1"])
+
+
+def _trained(net, trials):
+    pop = Population(dataset(), lambda _: net, TRAIN, 64)
+    for of in trials:
+        pop.admit(of)
+    run(pop, 2)
+    return {of.label: pop.release(of) for of in trials}
+
+
+def test_a_search_leaves_the_global_generator_alone():
+    torch.manual_seed(5)
+    before = torch.get_rng_state()
+    _trained(module(factories.Functional), [trial("0")])
+    assert torch.equal(before, torch.get_rng_state())
+
+
+def test_weights_are_what_has_two_dimensions_and_what_is_frozen_is_not_trained():
+    net = module(factories.Tied)
+    assert {p.name: p.role for p in net.parameters} == {
+        "one.weight": "weight", "one.bias": "bias", "out.weight": "weight", "out.bias": "bias",
+    }  # fmt: skip
+    assert {b.name for b in net.buffers} == {"two.bias", "order"}
+    plain = factories.Tied(13, 3)
+    plain.load_state_dict(net.state_dict(net.init(np.random.default_rng(0))))
+    assert torch.equal(plain.one.weight, plain.two.weight)
+    assert plain.order.dtype == torch.int64
+    assert plain.order.tolist() == list(range(13))[::-1]
+
+
+REFUSED = {
+    "is missing": ({}, "network.factory is missing: kind: module needs it, as in my_package.nets:build."),
+    "no file": ({"factory": "gone_nets:build"},
+                "network.factory: gone_nets:build cannot be imported (ModuleNotFoundError: No module named 'gone_nets'); it must be "
+                "importable from the space file's folder or the working directory."),
+    "no function": ({"factory": "tests.factories:gone"},
+                    "network.factory: tests.factories:gone cannot be imported (AttributeError: module 'tests.factories' has no "
+                    "attribute 'gone'); it must be importable from the space file's folder or the working directory."),
+    "not callable": ({"factory": "tests.factories:not_a_function"},
+                     "network.factory: tests.factories:not_a_function must be a function that returns a torch.nn.Module, got 3."),
+    "no module": ({"factory": "tests.factories:no_module"},
+                  "network: no_module() must return a torch.nn.Module, got a network."),
+    "fails": ({"factory": "tests.factories:fails"}, "network: fails() failed with ZeroDivisionError: one half."),
+    "outputs": ({"factory": "tests.factories:two_outputs"},
+                "network: the module of two_outputs(n_inputs=13) must return (batch, 3) for a batch of 3, got (3, 2)."),
+    "inputs": ({"factory": "tests.factories:other_inputs"},
+               "network: the module of other_inputs(n_outputs=3) failed on a batch of shape (3, 13) with RuntimeError: mat1 and mat2 "
+               "shapes cannot be multiplied (3x13 and 7x3)."),
+    "nothing to train": ({"factory": "tests.factories:no_parameters"},
+                         "network: the module of no_parameters() has no parameter to train."),
+    "lazy": ({"factory": "tests.factories:lazy"},
+             "network: the module of lazy(n_outputs=3) has layers without a size; give them one, with the help of n_inputs."),
+    "argument unknown": ({"factory": "tests.factories:plain", "search": {"widht": 8}},
+                         "network.search.widht: plain takes no widht; it takes n_inputs, n_outputs, width, style, deep."),
+    "width unknown": ({"factory": "tests.factories:deep", "width": 3}, "network.width: deep takes no width; it takes n_inputs, n_outputs, depth."),
+    "depth missing": ({"factory": "tests.factories:deep"},
+                      "network.factory: deep needs depth, which nothing sets; set search.depth."),
+    "argument missing": ({"factory": "tests.factories:small", "image": [1, 1, 13]},
+                         "network.factory: small needs channels, which nothing sets; set network.search.channels."),
+    "an end of the space": ({"factory": "tests.factories:plain", "search": {"style": {"choices": ["relu", "tahn"]}}},
+                            "network: plain(n_inputs=13, n_outputs=3, style='tahn') failed with KeyError: 'tahn'."),
+    "image": ({"factory": "tests.factories:small", "image": [1, 8, 8], "search": {"channels": 4}},
+              "network.image: [1, 8, 8] holds 64 numbers, but the data have 13 inputs."),
+    "no image": ({"kind": "cnn"}, "network.image is missing: kind: cnn needs [channels, height, width], and 13 inputs are not a square."),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_what_is_wrong_with_a_network_is_one_sentence(store, case):
+    network, sentence = REFUSED[case]
+    result = here("check", write_space(store, **space(network)))
+    assert (result.exit_code, result.stderr) == (2, f"{sentence}\n")
+
+
+@pytest.mark.parametrize(("key", "domain", "sentence"), [
+    ("depth", {"low": 1, "high": 2}, "search.depth: plain takes no depth; it takes n_inputs, n_outputs, width, style, deep."),
+    ("dropout", 0.3, "search.dropout: the network has no nn.Dropout to act on; give it one, or leave the key out."),
+])  # fmt: skip
+def test_a_regularizer_that_the_network_does_not_have_is_one_sentence(key, domain, sentence):
+    with pytest.raises(InputError) as caught:
+        prepare(parse(space({"factory": "tests.factories:plain"}, {**SEARCH, key: domain})), Path())
+    assert str(caught.value) == sentence
+
+
+def test_a_last_minibatch_of_one_row_is_refused_before_the_search():
+    with pytest.raises(InputError, match=r"cannot learn from a minibatch of 1 \(ValueError: Expected more than 1 value per channel"):
+        prepare(parse(space({"factory": "tests.factories:normed"}, train={"batch_size": 15})), Path())  # of 106 rows
+
+
+def test_notes_say_what_is_slow_and_what_is_off():
+    slow = prepare(parse(space({"factory": "tests.factories:Branching"})), Path()).data.notes
+    assert slow == ("tests.factories:Branching is trained one row at a time, which is slower: its control flow depends on the data.",)
+    unused = prepare(parse(space({"factory": "tests.factories:small", "image": [1, 8, 8], "search": {"channels": 4}}, source="digits")), Path())
+    assert unused.data.notes == ("the dropout of tests.factories:small is off, as that of any network whose space does not name it.",)
+
+
+def test_architecture_and_strengths_are_searched_together_and_the_ablation_keeps_the_architecture(store):
+    search = {**SEARCH, "dropout": {"low": 0.1, "high": 0.5}}
+    network = {"factory": "tests.factories:small", "image": [1, 8, 8], "search": {"channels": {"choices": [2, 4]}}}
+    result = hpo.search(space(network, search, source="digits", budget={"trials": 6}), store=store)
+    assert result["selected"]["channels"] in (2, 4)
+    entries = result["baselines"]
+    assert {entries[name]["params"]["channels"] for name in ("none", "defaults")} == {4}
+    assert entries["ablation"]["params"]["channels"] == result["selected"]["channels"]
+    assert "depth" not in result["selected"]
+
+
+def test_what_is_exported_loads_into_ones_own_module_and_trains_to_the_same_score(store, monkeypatch):
+    monkeypatch.chdir(store.parent)
+    search = {**SEARCH, "dropout": {"low": 0.1, "high": 0.5}}
+    network = {"factory": "tests.factories:small", "image": [1, 8, 8], "search": {"channels": {"low": 2, "high": 6, "step": 2}}}
+    write_space(store, **space(network, search, source="digits", study="own"))
+    first = here("search", "--space", "own.yaml", "--store", store, "--json")
+    assert "network tests.factories:small" in first.stderr
+    assert here("export", "--store", store, "-o", "best.yaml", "--weights", "best").exit_code == 0
+    selected = json.loads(first.stdout)["selected"]
+    net = factories.small(selected["channels"], 10)
+    net.load_state_dict(load_file("best/weights.safetensors"))
+    frame = load_digits(as_frame=True).data
+    frame.to_csv("new.csv", index=False)
+    predicted = here("predict", "new.csv", "--weights", "best", "-o", "out.csv")
+    assert predicted.exit_code == 0
+    features = json.loads((store.parent / "best" / "preprocess.json").read_text())["features"]
+    x = np.column_stack([(frame[f["column"]] - f["mean"]) / f["scale"] for f in features])
+    out = net.eval()(torch.tensor(x.astype("float32")).view(-1, 1, 8, 8))
+    assert out.argmax(1).tolist() == pd.read_csv("out.csv")["prediction"].tolist()
+    point = yaml.safe_load((store.parent / "best.yaml").read_text())
+    assert point["network"] == {**network, "kind": "module", "search": {"channels": selected["channels"]}}
+    assert "channels" not in point["search"]
+    again = here("search", "--space", "best.yaml", "--store", store, "--json")
+    assert json.loads(again.stdout)["valid"] == json.loads(first.stdout)["valid"]
+
+
+def test_the_comment_of_an_exported_configuration_makes_the_network(store):
+    network = {"factory": "tests.factories:small", "image": [1, 8, 8], "search": {"channels": {"choices": [2, 4]}}}
+    result = hpo.search(space(network, {**SEARCH, "dropout": 0.3}, source="digits"), store=store)
+    lines = here("export", "--store", store).stdout.splitlines()
+    begin = lines.index("# In your own torch code:") + 1
+    end = next(i for i, line in enumerate(lines) if "optimizer =" in line)
+    names = {"torch": torch}
+    exec("\n".join(line[4:] for line in lines[begin:end]), names)
+    assert names["net"](torch.zeros(2, 1, 8, 8)).shape == (2, 10)
+    assert [m.p for m in names["net"].modules() if isinstance(m, torch.nn.Dropout)] == [result["selected"]["dropout"]]
+
+
+def test_a_factory_may_be_given_from_python(store):
+    def build(n_inputs, n_outputs, size):
+        return torch.nn.Sequential(torch.nn.Linear(n_inputs, size), torch.nn.ReLU(), torch.nn.Linear(size, n_outputs))
+
+    raw = space({"search": {"size": {"choices": [4, 8]}}})
+    del raw["network"]["kind"]
+    result = hpo.search(raw, store=store, factory=build)
+    assert result["selected"]["size"] in (4, 8)
+
+
+def test_a_factory_from_python_is_for_modules(store):
+    with pytest.raises(InputError) as caught:
+        hpo.search(space({"kind": "mlp"}), store=store, factory=factories.plain)
+    assert str(caught.value) == "factory: needs network.kind: module, got mlp."
+
+
+def test_the_folder_of_the_space_is_importable(store):
+    (store.parent / "nets_beside_the_space.py").write_text("from tests.factories import plain\n")
+    assert here("check", write_space(store, **space({"factory": "nets_beside_the_space:plain"}))).exit_code == 0
+    assert importlib.import_module("nets_beside_the_space").plain is factories.plain
+
+
+@pytest.mark.parametrize("network", [
+    {"kind": "resnet", "width": 8, "search": {}}, {"kind": "cnn", "search": {"width": {"choices": [4, 6]}}},
+    {"kind": "mlp", "search": {"width": {"choices": [4, 8]}}},
+])  # fmt: skip
+def test_every_kind_is_searched_and_exported(store, network, monkeypatch):
+    monkeypatch.chdir(store.parent)
+    search = {**SEARCH, "depth": {"low": 1, "high": 2}, "dropout": {"low": 0.0, "high": 0.5}}
+    first = hpo.search(space(network, search, source="digits"), store=store)
+    assert here("export", "--store", store, "-o", "best.yaml", "--weights", "best").exit_code == 0
+    load_digits(as_frame=True).data.head(20).to_csv("new.csv", index=False)
+    assert len(here("predict", "new.csv", "--weights", "best").stdout.splitlines()) == 21
+    assert hpo.search("best.yaml", store=store)["valid"] == first["valid"]
