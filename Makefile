@@ -26,7 +26,7 @@ $(VENV)/bench-ready: $(VENV)/ready
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[bench]'
 	touch $@
 
-bench: $(VENV)/bench-ready  ## a quarter of an hour: hpo beside its peers, and beside what the machine can do
+bench: $(VENV)/bench-ready  ## twenty minutes: hpo beside its peers, and beside what the machine can do
 	$(BIN)/python -m bench
 
 clean:

@@ -25,13 +25,14 @@ from hpo.population import rows_for
 
 _HERE = Path(__file__).parent
 ONE_CORE, ALL_CORES = ("hpo", "tight", "recipe"), ("workers", "joblib", "ray")
-# Of hpo's trials, how many the others train: fewer where they take long. A run of fewer seconds would be all noise.
+# How many trials each trains, the others of hpo's: fewer where they take long, enough that no run is all noise.
 TRIALS = {
-    32: {"recipe": 16, "tight": 48, "joblib": 48, "ray": 32},
-    64: {"recipe": 16, "tight": 48, "joblib": 48, "ray": 32},
-    128: {"recipe": 12, "tight": 24, "joblib": 48, "ray": 32},
-    256: {"recipe": 8, "tight": 16, "joblib": 24, "ray": 24},
+    32: {"hpo": 96, "recipe": 12, "tight": 48, "joblib": 48, "ray": 32},
+    64: {"hpo": 96, "recipe": 12, "tight": 48, "joblib": 48, "ray": 32},
+    128: {"hpo": 96, "recipe": 12, "tight": 24, "joblib": 32, "ray": 24},
+    256: {"hpo": 48, "recipe": 8, "tight": 12, "joblib": 16, "ray": 16},
 }
+QUICK_TRIALS = {"hpo": 12, "recipe": 4, "tight": 4, "joblib": 4, "ray": 4}
 ROWS, QUICK_ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256), (1, 16)
 
 
@@ -60,18 +61,18 @@ def side_by_side(space: Json, names: Sequence[str], trials: Mapping[str, int], c
 def measured(widths: Sequence[int], epochs: int, quick: bool, core: int) -> Json:
     """All that docs/bench.json holds."""
     began = time.perf_counter()
-    trials, rows = (12, QUICK_ROWS) if quick else (96, ROWS)
-    spaces = [space_of(width, epochs, trials) for width in widths]
+    trials = {width: QUICK_TRIALS if quick else TRIALS[width] for width in widths}
+    spaces = [space_of(width, epochs, trials[width]["hpo"]) for width in widths]
+    search_rows = [rows_for(trials[width]["hpo"]) for width in widths]
     names = [*ONE_CORE, *(name for name in ALL_CORES if name != "workers" or runs.has_workers())]
     result: Json = {
-        "date": time.strftime("%Y-%m-%d"), "machine": machine(), "widths": widths, "epochs": epochs, "trials": trials,
-        "search_rows": rows_for(trials), "one_core": ONE_CORE, "runs": [],
+        "date": time.strftime("%Y-%m-%d"), "machine": machine(), "widths": widths, "epochs": epochs, "search_rows": search_rows,
+        "one_core": ONE_CORE, "runs": [],
     }
-    told = {"spaces": spaces, "rows": sorted({*rows, rows_for(trials)})}
+    told = {"spaces": spaces, "rows": sorted({*search_rows, *(QUICK_ROWS if quick else ROWS)})}
     result["rows"] = runs.said(["bench.rows"], _HERE.parent, {core}, told)
     for width, space in zip(widths, spaces, strict=True):
-        counts = dict.fromkeys(TRIALS[width], 4) if quick else TRIALS[width]
-        for run in side_by_side(space, names if quick else [*names, *reversed(names)], counts, core):
+        for run in side_by_side(space, names if quick else [*names, *reversed(names)], trials[width], core):
             print(f"{run['what']:<7}  width {width:>3}  {run['ms']:7.2f} ms a trial-epoch", file=sys.stderr)
             result["runs"].append(run)
     return result | {"minutes": (time.perf_counter() - began) / 60}

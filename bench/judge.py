@@ -58,8 +58,9 @@ def peak(result: Mapping[str, Any]) -> float:
 
 def share(result: Mapping[str, Any], width: int) -> float | None:
     """Of the peak, what training reaches with as many rows as the search had, of mixed depths."""
+    rows = dict(zip(result["widths"], result["search_rows"], strict=True))
     for cell in result["rows"]["cells"]:
-        if (cell["width"], cell["depth"], cell["rows"]) == (width, "1–5", result["search_rows"]):
+        if (cell["width"], cell["depth"], cell["rows"]) == (width, "1–5", rows.get(width)):
             return float(cell["gflops"] / peak(result))
     return None
 

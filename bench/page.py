@@ -58,8 +58,8 @@ Training alone, without study and recorder, on one core; GFLOP/s, and their shar
 Ray {machine[ray]}, joblib {machine[joblib]} and MLflow {machine[mlflow]}.
 
 **Method.** The space is `bench/digits.yaml`: scikit-learn's digits, an MLP of depth 1 to 5 and of each width, minibatches
-of 64, {epochs} epochs, no pruner and no early stopping, so that every trial trains all epochs. hpo's search is
-{trials} trials, two of them its baselines, and the ablation. The others are given some of the very same configurations, evenly
+of 64, {epochs} epochs, no pruner and no early stopping, so that every trial trains all epochs. hpo's *trials* are a whole
+search: two of them are its baselines, one is the ablation. The others are given some of the very same configurations, evenly
 spaced in the order of depth, so that their networks are as deep on average (*depth*): enqueued in Optuna's studies,
 `points_to_evaluate` of Ray's. All score loss and accuracy on the validation rows after every epoch; hpo also scores the
 loss on as many training rows. Every process has one thread. Each contender runs alone, in a process of its own, tied with its
@@ -79,7 +79,8 @@ seeds: the same thing was computed.
 whose input needs no gradient), of a scored row one. What else an epoch does (optimizer, noise, loss, batches) costs time
 and counts nothing. The *peak* is the faster of torch ({torch:.0f}) and numpy ({numpy:.0f}) at a product of two square float32 matrices
 of {square}, on one thread, in the same process and environment, the best of all tries before and after. The share
-in the goals is that of {search_rows} rows of depth 1–5, as many as hpo's search trains together. A case ends where an epoch takes over a second.
+in the goals is that of depth 1–5 and as many rows as hpo's search trains together ({search_rows}). More rows are left out where an
+epoch takes over a second.
 """
 
 
@@ -147,7 +148,8 @@ def write(folder: Path) -> None:
         names=names(result), goals=goal_table(result), rows=row_table(result), peak=peak(result), **result["rows"]["peak"],
         one_core=run_table(result, one_core=True), all_cores=run_table(result, one_core=False),
         square=result["rows"]["square"], base="hpo's with workers" if workers else "hpo's on one core",
-        **{key: result[key] for key in ("machine", "minutes", "date", "epochs", "trials", "search_rows")},
+        **{key: result[key] for key in ("machine", "minutes", "date", "epochs")},
+        search_rows=", ".join(map(str, sorted(set(result["search_rows"])))),
     )
     (folder / "bench.md").write_text("\n".join(line.rstrip() for line in text.split("\n")))
 
