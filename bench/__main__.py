@@ -67,7 +67,7 @@ def measured(widths: Sequence[int], epochs: int, quick: bool, core: int) -> Json
     names = [*ONE_CORE, *(name for name in ALL_CORES if name != "workers" or runs.has_workers())]
     result: Json = {
         "date": time.strftime("%Y-%m-%d"), "machine": machine(), "widths": widths, "epochs": epochs, "search_rows": search_rows,
-        "one_core": ONE_CORE, "runs": [],
+        "one_core": ONE_CORE, "load": os.getloadavg()[0], "runs": [],
     }
     told = {"spaces": spaces, "rows": sorted({*search_rows, *(QUICK_ROWS if quick else ROWS)})}
     result["rows"] = runs.said(["bench.rows"], _HERE.parent, {core}, told)

@@ -11,6 +11,7 @@ Json = dict[str, Any]
 # Ratios to hpo, by contender and width; and the share of the peak that training reaches in a search, by width.
 TIMES_AS_LONG = {("recipe", 64): 15.0, ("tight", 64): 5.0, ("tight", 128): 3.0, ("tight", 256): 2.0}
 SHARE_OF_PEAK = {128: 0.60, 256: 0.60}
+MIXED = "1–5"  # the case of rows whose depths are mixed, as a search's are
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,7 @@ def share(result: Mapping[str, Any], width: int) -> float | None:
     """Of the peak, what training reaches with as many rows as the search had, of mixed depths."""
     rows = dict(zip(result["widths"], result["search_rows"], strict=True))
     for cell in result["rows"]["cells"]:
-        if (cell["width"], cell["depth"], cell["rows"]) == (width, "1–5", rows.get(width)):
+        if (cell["width"], cell["depth"], cell["rows"]) == (width, MIXED, rows.get(width)):
             return float(cell["gflops"] / peak(result))
     return None
 

@@ -55,7 +55,7 @@ Training alone, without study and recorder, on one core; GFLOP/s, and their shar
 
 `make bench` makes this page anew ({minutes:.0f} minutes; `python -m bench --help` for less). It was made on {date} on
 {machine[cores]} cores of {machine[cpu]} ({machine[vectors]}) with Python {machine[python]}, torch {machine[torch]}, Optuna {machine[optuna]},
-Ray {machine[ray]}, joblib {machine[joblib]} and MLflow {machine[mlflow]}.
+Ray {machine[ray]}, joblib {machine[joblib]} and MLflow {machine[mlflow]}; the load when it began was {load:.1f}: near 0, the machine was its own.
 
 **Method.** The space is `bench/digits.yaml`: scikit-learn's digits, an MLP of depth 1 to 5 and of each width, minibatches
 of 64, {epochs} epochs, no pruner and no early stopping, so that every trial trains all epochs. hpo's *trials* are a whole
@@ -148,7 +148,7 @@ def write(folder: Path) -> None:
         names=names(result), goals=goal_table(result), rows=row_table(result), peak=peak(result), **result["rows"]["peak"],
         one_core=run_table(result, one_core=True), all_cores=run_table(result, one_core=False),
         square=result["rows"]["square"], base="hpo's with workers" if workers else "hpo's on one core",
-        **{key: result[key] for key in ("machine", "minutes", "date", "epochs")},
+        **{key: result[key] for key in ("machine", "minutes", "date", "epochs", "load")},
         search_rows=", ".join(map(str, sorted(set(result["search_rows"])))),
     )
     (folder / "bench.md").write_text("\n".join(line.rstrip() for line in text.split("\n")))

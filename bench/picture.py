@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from bench.judge import SHARE_OF_PEAK, TIMES_AS_LONG, faster, peak
+from bench.judge import MIXED, SHARE_OF_PEAK, TIMES_AS_LONG, faster, peak
 
 _MARKS = {"recipe": "s", "ray": "D", "joblib": "^", "tight": "o"}
 _WIDTH_MARKS = ("o", "^", "s", "D")
@@ -51,7 +51,7 @@ def _shares(axes: Any, result: Mapping[str, Any]) -> None:
     """A line a width, of mixed depths."""
     lines: dict[str, list[tuple[float, float]]] = {}
     for c in result["rows"]["cells"]:
-        if c["depth"] == "1–5":
+        if c["depth"] == MIXED:
             lines.setdefault(str(c["width"]), []).append((c["rows"], 100 * c["gflops"] / peak(result)))
     aim = 100 * min(SHARE_OF_PEAK.values())
     axes.axhline(aim, color="0.6", lw=0.8, ls="--")

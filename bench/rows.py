@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from bench.judge import MIXED
 from hpo import data as data_module
 from hpo import result, space_file
 from hpo.data import Dataset
@@ -26,7 +27,7 @@ from hpo.space import Space
 from hpo.trial import Trial
 
 SQUARE = 2048  # the product whose speed is the peak
-CASES = {"1–5": (3, 1, 5, 2, 4), "3": (3,)}  # depths of the networks in turn
+CASES = {MIXED: (3, 1, 5, 2, 4), "3": (3,)}  # depths of the networks in turn
 _STRENGTHS = {"learning_rate": 1e-3, "weight_decay": 1e-2, "l1": 1e-4, "dropout": 0.3}
 _ENOUGH, _SLOW = 0.4, 1.0  # seconds: how long a cell is measured; after an epoch that long, more rows are left out
 
