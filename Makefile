@@ -22,7 +22,11 @@ lint: $(VENV)/ready
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-bench: $(VENV)/ready  ## minutes: hpo beside a documented recipe and a tight loop
+$(VENV)/bench-ready: $(VENV)/ready
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[bench]'
+	touch $@
+
+bench: $(VENV)/bench-ready  ## twenty minutes: hpo beside its peers, and beside what the machine can do
 	$(BIN)/python -m bench
 
 clean:

@@ -1,1 +1,1 @@
-"""What a trial-epoch costs: the documented recipe, the tightest sequential loop, and hpo, side by side on one core."""
+"""What a trial-epoch costs: hpo beside its peers, on one core and on all, and beside what the machine can do."""

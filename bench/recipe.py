@@ -11,7 +11,7 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from bench.task import Task, answer, read
+from bench.task import Answer, Task
 
 
 def train(network: nn.Sequential, loader: DataLoader, optimizer: torch.optim.Optimizer, l1: float) -> float:
@@ -69,8 +69,7 @@ def objective(trial: optuna.Trial, task: Task) -> float:
     return best
 
 
-def main() -> None:
-    task = read()
+def run(task: Task) -> Answer:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     mlflow.set_tracking_uri("sqlite:///mlflow.db")
     mlflow.set_experiment("digits")
@@ -85,8 +84,5 @@ def main() -> None:
     with mlflow.start_run(run_name="study"):
         began = time.perf_counter()
         study.optimize(lambda trial: objective(trial, task), n_trials=len(task.configurations))
-    answer(began, [trial.value for trial in study.trials])
-
-
-if __name__ == "__main__":
-    main()
+        seconds = time.perf_counter() - began
+    return Answer(seconds, [trial.value for trial in study.trials])

@@ -1,12 +1,17 @@
-"""The work that is given to all three: the same rows, network, configurations and epochs."""
+"""The work that is given to every sequential contender: the same rows, network, configurations and epochs.
+
+`python -m bench.task CONTENDER` runs `bench.CONTENDER.run` on what it reads from standard input.
+"""
 
 from __future__ import annotations
 
+import importlib
 import json
+import os
 import sys
-import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -17,12 +22,13 @@ from hpo.space import Space
 
 @dataclass(frozen=True)
 class Task:
-    """What a sequential contender reads from standard input."""
+    """What a contender is asked to train."""
 
     space: Space
     train: tuple[Tensor, Tensor]  # x (rows, inputs), y (rows,)
     valid: tuple[Tensor, Tensor]
     configurations: list[dict[str, float]]  # what hpo's search has trained
+    cores: int  # that it may use
 
     def network(self, depth: int, dropout: float) -> nn.Sequential:
         """The network of the space, as torch's tutorials write it."""
@@ -32,29 +38,41 @@ class Task:
             layers += [nn.Linear(fan_in, width), nn.ReLU(), nn.Dropout(dropout)]
         return nn.Sequential(*layers, nn.Linear(width, int(self.train[1].max()) + 1))
 
+    def warm_up(self) -> None:
+        """One step before the clock starts: torch imports for most of a second when it first makes an optimizer, and a
+        contender that trains fewer trials would bear more of that in each."""
+        torch.set_num_threads(1)
+        network = self.network(1, 0.0)
+        optimizer = torch.optim.AdamW(network.parameters())
+        nn.functional.cross_entropy(network(self.train[0]), self.train[1]).backward()
+        optimizer.step()
 
-def read() -> Task:
-    torch.set_num_threads(1)
-    told = json.load(sys.stdin)
+
+@dataclass(frozen=True)
+class Answer:
+    """What a contender says of its work."""
+
+    seconds: float  # from the first ask to the last record
+    best: list[float]  # best validation loss, in the order of `Task.configurations`
+
+
+def read(told: dict[str, Any]) -> Task:
+    """The task in words, with its rows loaded."""
     space = space_file.parse(told["space"])
     rows = data.prepare(space.data, Path())
     train, valid = ((rows.x[part], rows.y[part]) for part in (rows.folds[0].train, rows.folds[0].valid))
     # "Off" lies outside a log range, where Optuna refuses it: it becomes the low end.
     inside = [{key: space.search[key].clip(value) for key, value in c.items()} for c in told["configurations"]]
-    task = Task(space, train, valid, inside)
-    _warm_up(task)
-    return task
+    return Task(space, train, valid, inside, len(os.sched_getaffinity(0)))
 
 
-def _warm_up(task: Task) -> None:
-    """One step before the clock starts: torch imports for most of a second when it first makes an optimizer, and a
-    contender that trains fewer trials would bear more of that in each."""
-    network = task.network(1, 0.0)
-    optimizer = torch.optim.AdamW(network.parameters())
-    nn.functional.cross_entropy(network(task.train[0]), task.train[1]).backward()
-    optimizer.step()
+def main() -> None:
+    contender = importlib.import_module(f"bench.{sys.argv[1]}")
+    task = read(json.load(sys.stdin))
+    task.warm_up()
+    answer = contender.run(task)
+    print(json.dumps({"seconds": answer.seconds, "best": answer.best}))
 
 
-def answer(began: float, best: list[float | None]) -> None:
-    """Tells the time since `began`, and the best validation loss of each configuration."""
-    print(json.dumps({"seconds": time.perf_counter() - began, "best": best}))
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,49 @@
+"""Optuna on all cores, as its FAQ teaches it: processes of joblib that optimize one study in a journal file, each with the
+tight loop on one thread."""
+
+from __future__ import annotations
+
+import time
+from functools import cache
+
+import optuna
+from joblib import Parallel, delayed
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
+
+from bench.task import Answer, Task
+from bench.tight import epochs
+from hpo.sampling import distributions
+
+
+def _study() -> optuna.Study:
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    storage = JournalStorage(JournalFileBackend("journal.log"))
+    return optuna.create_study(study_name="digits", storage=storage, sampler=optuna.samplers.TPESampler(), load_if_exists=True)
+
+
+_own_study = cache(_study)  # a process reads the journal from its beginning once
+
+
+def _optimize_one(task: Task) -> None:
+    """The next trial of the study: processes take them one by one, so that none idles while another has a queue."""
+    trial = _own_study().ask(distributions(task.space.search))
+    _own_study().tell(trial, min(epochs(task, trial.params, trial.number)))
+
+
+def _ready(task: Task) -> None:
+    task.warm_up()
+    _own_study()
+    time.sleep(0.5)  # so that every process gets one of these
+
+
+def run(task: Task) -> Answer:
+    study = _study()
+    for configuration in task.configurations:
+        study.enqueue_trial(configuration)
+    with Parallel(n_jobs=task.cores) as processes:
+        processes(delayed(_ready)(task) for _ in range(task.cores))
+        began = time.perf_counter()
+        processes(delayed(_optimize_one)(task) for _ in task.configurations)
+        seconds = time.perf_counter() - began
+    return Answer(seconds, [trial.value for trial in study.trials])

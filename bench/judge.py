@@ -1,0 +1,74 @@
+"""What the measurements say: the faster runs, ratios, shares of the peak, and the goals. Pure functions on docs/bench.json."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+Json = dict[str, Any]
+
+# Ratios to hpo, by contender and width; and the share of the peak that training reaches in a search, by width.
+TIMES_AS_LONG = {("recipe", 64): 15.0, ("tight", 64): 5.0, ("tight", 128): 3.0, ("tight", 256): 2.0}
+SHARE_OF_PEAK = {128: 0.60, 256: 0.60}
+MIXED = "1–5"  # the case of rows whose depths are mixed, as a search's are
+
+
+@dataclass(frozen=True)
+class Goal:
+    """One aim beside what was measured."""
+
+    what: str
+    aim: float
+    reached: float
+    unit: str
+
+    @property
+    def verdict(self) -> str:
+        """As shown: what rounds to the aim has met it."""
+        missing = round(self.aim, 1) - round(self.reached, 1)
+        return "met" if missing <= 0 else f"missed by {missing:.1f}{self.unit}"
+
+
+def faster(result: Mapping[str, Any]) -> list[Json]:
+    """Of each width and contender the faster run, beside hpo on as many cores (or on one, where it has no workers): a
+    ratio is how many times as long a trial-epoch takes. `slower` is the other run's time."""
+    found = []
+    for width in result["widths"]:
+        runs = [run for run in result["runs"] if run["width"] == width]
+        epochs = next(run["epochs"] for run in runs if run["what"] == "hpo")
+        best: dict[str, Json] = {}
+        for run in sorted(runs, key=lambda run: run["ms"]):
+            whole = run["ms"] + 1000 * run["startup"] / epochs
+            best.setdefault(run["what"], run | {"ms_with_startup": whole})["slower"] = run["ms"]
+        for run in (best[what] for what in dict.fromkeys(run["what"] for run in runs)):
+            own = best["hpo"] if run["what"] in result["one_core"] else best.get("workers", best["hpo"])
+            found.append(run | {f"ratio_{key}": run[key] / own[key] for key in ("ms", "ms_with_startup")})
+    return found
+
+
+def ratio(result: Mapping[str, Any], what: str, width: int) -> float | None:
+    """How many times as long as hpo, if that was measured."""
+    return next((run["ratio_ms"] for run in faster(result) if (run["what"], run["width"]) == (what, width)), None)
+
+
+def peak(result: Mapping[str, Any]) -> float:
+    """GFLOP/s of the faster library."""
+    return float(max(result["rows"]["peak"].values()))
+
+
+def share(result: Mapping[str, Any], width: int) -> float | None:
+    """Of the peak, what training reaches with as many rows as the search had, of mixed depths."""
+    rows = dict(zip(result["widths"], result["search_rows"], strict=True))
+    for cell in result["rows"]["cells"]:
+        if (cell["width"], cell["depth"], cell["rows"]) == (width, MIXED, rows.get(width)):
+            return float(cell["gflops"] / peak(result))
+    return None
+
+
+def goals(result: Mapping[str, Any]) -> list[Goal]:
+    """Every goal whose two sides were measured."""
+    ratios = [(f"{what}, width {w}", aim, ratio(result, what, w), " ×") for (what, w), aim in TIMES_AS_LONG.items()]
+    shares = [(w, aim, share(result, w)) for w, aim in SHARE_OF_PEAK.items()]
+    found = [Goal(what, aim, reached, unit) for what, aim, reached, unit in ratios if reached is not None]
+    return found + [Goal(f"share of peak, width {w}", 100 * aim, 100 * s, " %") for w, aim, s in shares if s is not None]

@@ -1,0 +1,101 @@
+"""Training alone, without study and recorder, by number of rows, beside what this machine's matrix products can do.
+
+`python -m bench.rows` reads what to measure from standard input. It runs in hpo's environment: one thread, and MKL as
+`hpo/__init__.py` sets it.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from bench.judge import MIXED
+from hpo import data as data_module
+from hpo import result, space_file
+from hpo.data import Dataset
+from hpo.network import Mlp
+from hpo.population import Population
+from hpo.space import Space
+from hpo.trial import Trial
+
+SQUARE = 2048  # the product whose speed is the peak
+CASES = {MIXED: (3, 1, 5, 2, 4), "3": (3,)}  # depths of the networks in turn
+_STRENGTHS = {"learning_rate": 1e-3, "weight_decay": 1e-2, "l1": 1e-4, "dropout": 0.3}
+_ENOUGH, _SLOW = 0.4, 1.0  # seconds: how long a cell is measured; after an epoch that long, more rows are left out
+
+
+def flops(network: Mlp, trained: int, scored: int) -> int:
+    """Operations of the matrix products of one epoch: of a training row, three products a layer (forward, its weights'
+    gradient, its input's gradient) but two of the first, whose input needs none; of a scored row, one a layer."""
+    weights = sum(math.prod(p.shape) for p in network.parameters if p.role == "weight")
+    first = network.n_inputs * network.width
+    return 2 * (trained * (3 * weights - first) + scored * weights)
+
+
+def fastest(work: Callable[[], object], seconds: float) -> float:
+    """The shortest of at least three times, after one that is not counted; goes on for `seconds`."""
+    work()
+    times: list[float] = []
+    while len(times) < 3 or sum(times) < seconds:
+        began = time.perf_counter()
+        work()
+        times.append(time.perf_counter() - began)
+    return min(times)
+
+
+def peak() -> dict[str, float]:
+    """GFLOP/s of a large square product in float32, by library."""
+    a, b = torch.randn(2, SQUARE, SQUARE)
+    x, y = a.numpy(), b.numpy()
+    products: dict[str, Callable[[], object]] = {"torch": lambda: torch.mm(a, b), "numpy": lambda: np.matmul(x, y)}
+    return {name: 2e-9 * SQUARE**3 / fastest(product, 1.0) for name, product in products.items()}
+
+
+def cell(space: Space, data: Dataset, depths: Sequence[int], rows: int) -> tuple[float, float]:
+    """Seconds and GFLOP of an epoch of that many rows."""
+    def build(trial: Trial) -> Mlp:
+        return result.network(space, data.n_inputs, data.n_outputs, trial.params)
+
+    population = Population(data, build, space.train, rows)
+    trials = [Trial(str(i), "search", _STRENGTHS | {"depth": depths[i % len(depths)]}, i) for i in range(rows)]
+    for trial in trials:
+        population.admit(trial)
+    fold = data.folds[0]
+    trained, valid = len(fold.train), len(fold.valid)
+    work = sum(flops(build(trial), trained, valid + min(trained, valid)) for trial in trials)
+    return fastest(lambda: list(population.train_epoch()), _ENOUGH), 1e-9 * work
+
+
+def measure(spaces: Sequence[Space], rows: Sequence[int]) -> dict[str, Any]:
+    """The peak, before and after, and every cell that is not too slow."""
+    peaks, cells = [peak()], []
+    for space in spaces:
+        data = data_module.prepare(space.data, Path())
+        for case, depths in CASES.items():
+            seconds = 0.0
+            for n in rows:
+                if seconds > _SLOW:
+                    break
+                seconds, work = cell(space, data, depths, n)
+                each, speed = 1000 * seconds / n, work / seconds
+                cells.append({"width": space.network.width, "depth": case, "rows": n, "ms": each, "gflops": speed})
+    peaks.append(peak())
+    return {"square": SQUARE, "peak": {name: max(p[name] for p in peaks) for name in peaks[0]}, "cells": cells}
+
+
+def main() -> None:
+    torch.set_num_threads(1)
+    told = json.load(sys.stdin)
+    print(json.dumps(measure([space_file.parse(space) for space in told["spaces"]], told["rows"])))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,105 @@
+"""Runs a contender in a process of its own, tied to cores, and says what it took."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from resource import RUSAGE_CHILDREN, getrusage
+from statistics import mean, median
+from typing import Any
+
+import yaml
+
+from hpo.ledger import stored
+from hpo.store import Place
+
+Json = dict[str, Any]
+_ROOT = Path(__file__).parent.parent
+
+
+@contextmanager
+def _tied(cores: Collection[int]) -> Iterator[None]:
+    """What is started here runs on these cores: children inherit that, and theirs."""
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, cores)
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
+
+
+def said(command: Sequence[str], folder: str | Path, cores: Collection[int], told: Json | None = None) -> Any:
+    """The JSON in the last line that `python -m COMMAND` prints, run in `folder` on some cores."""
+    with _tied(cores):
+        done = subprocess.run(
+            [sys.executable, "-m", *command],
+            input=json.dumps(told), stdout=subprocess.PIPE, text=True, check=True, cwd=folder,
+            env=os.environ | {"PYTHONPATH": str(_ROOT)},
+        )
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def _timed(command: Sequence[str], folder: str, cores: Collection[int], told: Json | None = None) -> Json:
+    """`seconds`, its own figure, is from the first ask to the last record; `startup` is the rest of its life; `core` is
+    processor by wall seconds of its cores: below 1, it waited, for others on the core or for the disk."""
+    before, began = getrusage(RUSAGE_CHILDREN), time.perf_counter()
+    found = said(command, folder, cores, told)
+    wall, after = time.perf_counter() - began, getrusage(RUSAGE_CHILDREN)
+    processor = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    startup = wall - found["seconds"]
+    return {"seconds": found["seconds"], "startup": startup, "core": processor / wall / len(cores), "best": found.get("best")}
+
+
+def has_workers() -> bool:
+    """Whether `hpo search` can use more than one process."""
+    shown = subprocess.run(
+        [sys.executable, "-m", "hpo.cli", "search", "--help"], stdout=subprocess.PIPE, text=True, check=True, cwd=_ROOT
+    )
+    return "--workers" in shown.stdout
+
+
+def search(space: Json, cores: Collection[int]) -> tuple[Json, list[Json], list[float]]:
+    """hpo's whole search; also the configurations that it trained, baselines and ablation among them, and how well."""
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder, "space.yaml").write_text(yaml.safe_dump(space))
+        # The others' databases are there when their clocks start, so is this one's.
+        create = "import pathlib; from hpo.mirror import create_database; create_database(pathlib.Path('store/mlflow.db'))"
+        subprocess.run([sys.executable, "-c", create], cwd=folder, stderr=subprocess.DEVNULL, check=True)
+        workers = ["--workers", str(len(cores))] if len(cores) > 1 else []
+        command = ["hpo.cli", "search", "--space", "space.yaml", "--store", "store", "--json", "--quiet", *workers]
+        run = _timed(command, folder, cores)
+        outcomes = stored(Place(Path(folder, "store"), space["study"]).journal)["outcomes"]
+    configurations = [o["trial"]["params"] for o in outcomes]
+    best = [min(o["curves"]["valid_loss"]) for o in outcomes]
+    counts = _counts(configurations, sum(o["epochs"] for o in outcomes), run["seconds"])
+    return run | counts | {"best": median(best), "best_of_hpo": median(best)}, configurations, best
+
+
+def loop(what: str, space: Json, cores: Collection[int], configurations: list[Json], best: list[float], count: int) -> Json:
+    """Another contender on `count` of hpo's configurations, beside how well hpo did on the same ones."""
+    chosen = thinned(configurations, count)
+    given = [configurations[i] for i in chosen]
+    with tempfile.TemporaryDirectory() as folder:
+        run = _timed(["bench.task", what], folder, cores, {"space": space, "configurations": given})
+    own, of_hpo = median(run["best"]), median(best[i] for i in chosen)
+    return run | _counts(given, len(given) * space["train"]["epochs"], run["seconds"]) | {"best": own, "best_of_hpo": of_hpo}
+
+
+def _counts(configurations: list[Json], epochs: int, seconds: float) -> Json:
+    """How much a run trained, and what an epoch of a trial took."""
+    depth = mean(c["depth"] for c in configurations)
+    return {"trials": len(configurations), "depth": depth, "epochs": epochs, "ms": 1000 * seconds / epochs}
+
+
+def thinned(configurations: list[Json], count: int) -> list[int]:
+    """Which `count` to take: evenly spaced in the order of depth, which decides what an epoch costs."""
+    order = sorted(range(len(configurations)), key=lambda i: configurations[i]["depth"])
+    count = min(count, len(order))
+    return [order[int((i + 0.5) * len(order) / count)] for i in range(count)]
