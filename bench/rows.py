@@ -21,7 +21,7 @@ from bench.judge import MIXED
 from hpo import data as data_module
 from hpo import result, space_file
 from hpo.data import Dataset
-from hpo.network import Mlp
+from hpo.mlp import Mlp
 from hpo.population import Population
 from hpo.space import Space
 from hpo.trial import Trial
