@@ -29,33 +29,41 @@ def _place(parameter: Tensor) -> Tensor:
     return torch.empty_like(parameter) if parameter.grad is None else parameter.grad
 
 
-class Linear(torch.autograd.Function):
-    """h (fit, batch, in), weight (fit, in, out), bias (fit, out) → (fit, batch, out)."""
-
+class _Linear(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, h: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-        ctx.save_for_backward(h, weight, bias)
+        ctx.inputs = h, weight, bias
         return _product(h, weight, h.new_empty((*h.shape[:2], weight.shape[2]))).add_(bias.unsqueeze(1))
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor, Tensor]:
-        h, weight, bias = ctx.saved_tensors
+        h, weight, bias = ctx.inputs
         before = _product(grad, weight.transpose(1, 2), torch.empty_like(h)) if ctx.needs_input_grad[0] else None
         return before, _product(h.transpose(1, 2), grad, _place(weight)), torch.sum(grad, 1, out=_place(bias))
 
 
-class Output(torch.autograd.Function):
-    """h (fit, batch, in), weight (fit, out, in), bias (fit, out) → (fit, out, batch): classes before rows, as the loss wants
-    them. Ten columns are slow to multiply, ten rows are not."""
-
+class _Output(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, h: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-        ctx.save_for_backward(h, weight, bias)
+        ctx.inputs = h, weight, bias
         out = h.new_empty((len(h), weight.shape[1], h.shape[1]))
         return _product(weight, h.transpose(1, 2), out).add_(bias.unsqueeze(2))
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        h, weight, bias = ctx.saved_tensors
+        h, weight, bias = ctx.inputs
         before = _product(grad.transpose(1, 2), weight, torch.empty_like(h))
         return before, _product(grad, h, _place(weight)), torch.sum(grad, 2, out=_place(bias))
+
+
+def linear(h: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """h (fit, batch, in), weight (fit, in, out), bias (fit, out) → (fit, batch, out)."""
+    result: Tensor = _Linear.apply(h, weight, bias)  # type: ignore[no-untyped-call]
+    return result
+
+
+def output(h: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """h (fit, batch, in), weight (fit, out, in), bias (fit, out) → (fit, out, batch): classes before rows, as the loss wants
+    them. Ten columns are slow to multiply, ten rows are not."""
+    result: Tensor = _Output.apply(h, weight, bias)  # type: ignore[no-untyped-call]
+    return result

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from hpo.linear import Linear, Output
+from hpo.linear import linear, output
 from hpo.network import Hidden, Network, Tensors
 from hpo.regularizers.base import Parameter
 
@@ -91,14 +91,13 @@ class Mlp(Network):
             if having < len(h):
                 h, shallow = torch.split(h, [having, len(h) - having])
                 done.append(shallow)
-            z: Tensor = Linear.apply(h, params[f"{i}.weight"], params[f"{i}.bias"])  # type: ignore[no-untyped-call]
+            z = linear(h, params[f"{i}.weight"], params[f"{i}.bias"])
             if self.batch_norm:
                 z = _batch_norm(params, buffers, i, z, training)
             h = hidden(function(z), h, i)
         if done:
             h = torch.cat([h, *reversed(done)])
-        out: Tensor = Output.apply(h, params["out.weight"], params["out.bias"])  # type: ignore[no-untyped-call]
-        return out.transpose(1, 2)
+        return output(h, params["out.weight"], params["out.bias"]).transpose(1, 2)
 
     def description(self, dropout: float) -> object:
         return self.layers(dropout)
