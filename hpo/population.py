@@ -8,25 +8,26 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from hpo.data import Dataset
+from hpo.dataset import Samples
 from hpo.network import Mlp
 from hpo.regularizers import FAMILY, STRENGTHS
-from hpo.space import Train
+from hpo.result import network
+from hpo.space import Space, Train
 from hpo.stack import Stack
 from hpo.trial import Fit, Released, Score, Trial
 
 _CPU_ROWS = 32  # measured: more rows buy nothing on a CPU
 
 
-def rows_for(trials: int | None) -> int:
-    """How many rows train at once, for a budget of that many trials (None: limited by time alone).
+def rows_for(trials: int | None, workers: int = 1) -> int:
+    """How many rows train at once, in all workers, for a budget of that many trials (None: limited by time alone).
 
     Rows in flight are proposed without knowing each other's results, so they are a small part of the budget: an eighth,
-    but at least 16, for speed, and never more than a third.
+    but at least 16 a worker, for speed, and never more than a third.
     """
     if trials is None:
-        return 16
-    return max(1, min(_CPU_ROWS, trials // 3, max(16, trials // 8)))
+        return 16 * workers
+    return max(1, min(_CPU_ROWS * workers, trials // 3, max(16 * workers, trials // 8)))
 
 
 @dataclass
@@ -43,13 +44,22 @@ class Population:
     `build` makes the network of a trial's depth.
     """
 
-    def __init__(self, data: Dataset, build: Callable[[Trial], Mlp], train: Train, rows: int) -> None:
+    def __init__(self, data: Samples, build: Callable[[Trial], Mlp], train: Train, rows: int) -> None:
         self._data = data
         self._build = build
         self._train = train
         self._rows = rows
         self._stacks: dict[object, Stack] = {}
         self._members: dict[str, _Member] = {}
+
+    @classmethod
+    def of(cls, space: Space, data: Samples, rows: int) -> Population:
+        """The population that a space asks for."""
+
+        def build(trial: Trial) -> Mlp:
+            return network(space, data.n_inputs, data.n_outputs, trial.params)
+
+        return cls(data, build, space.train, rows)
 
     def room(self) -> bool:
         """Whether all fits of one more trial find a row (the first trial always does)."""

@@ -6,15 +6,17 @@ import math
 import platform
 from collections.abc import Mapping
 from importlib.metadata import version
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
-from hpo.data import Dataset
 from hpo.metrics import measure, reported, row_losses
 from hpo.network import Mlp
 from hpo.space import Space
 from hpo.trial import Outcome
+
+if TYPE_CHECKING:  # a worker process builds networks, and does without pandas and scikit-learn
+    from hpo.data import Dataset
 
 
 def network(space: Space, n_inputs: int, n_outputs: int, params: Mapping[str, float]) -> Mlp:

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from hpo.data import Dataset
+from hpo.dataset import Samples
 from hpo.metrics import METRICS, losses, measure, reported, watched
 from hpo.network import BLOCK, Layout, Mlp
 from hpo.noise import Noise
@@ -67,7 +67,7 @@ def _below(a: Tensor, b: Tensor) -> Tensor:
 class Stack:
     """The rows of networks that are alike but for their depth, with one set of named regularizers."""
 
-    def __init__(self, names: Sequence[str], data: Dataset, train: Train) -> None:
+    def __init__(self, names: Sequence[str], data: Samples, train: Train) -> None:
         self.rows: list[Row] = []
         self._names = names
         self._data = data

@@ -48,8 +48,8 @@ def clock(seconds: float) -> str:
     return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"
 
 
-def headline(job: Job, rows: int) -> list[str]:
-    """What is searched, on what."""
+def headline(job: Job, rows: int, workers: int = 1) -> list[str]:
+    """What is searched, on what, how many at once."""
     data, space = job.data, job.space
     fold = data.folds[0]
     kind = f"{len(data.classes)} classes" if data.classes else f"predicting {data.target_name}"
@@ -71,7 +71,8 @@ def headline(job: Job, rows: int) -> list[str]:
     ]
     if space.is_point:
         return [*lines, "training one configuration: " + " · ".join(strength(k, v) for k, v in space.params({}).items())]
-    at_once = "one trial at a time" if rows == 1 else f"{rows} trials at once on one core"
+    where = "on one core" if workers == 1 else f"in {workers} workers"
+    at_once = "one trial at a time" if rows == 1 else f"{rows} trials at once {where}"
     sampled = ", ".join(key for key, domain in space.search.items() if domain.sampled)
     return [*lines, f"searching {sampled} · {sampler}, {pruning} · {at_once}"]
 

@@ -10,7 +10,7 @@ import hpo
 LAYERS = [
     {"errors", "trial"},
     {"noise", "metrics", "document", "optimizer", "journal", "store", "ui"},
-    {"regularizers", "weights"},
+    {"regularizers", "weights", "dataset"},
     {"network", "domain"},
     {"space"},
     {"space_file", "table", "sampling", "selection", "view", "ledger"},
@@ -18,7 +18,8 @@ LAYERS = [
     {"data", "starter", "predict"},
     {"stack", "result", "export", "report", "recorder", "mirror"},
     {"population", "study"},
-    {"loop", "finished"},
+    {"worker"},
+    {"loop", "crew", "finished"},
     {"job"},
     {"words", "api"},
     {"terminal"},
@@ -32,7 +33,7 @@ ONLY = {
     "pydantic": {"space", "space_file"},
     "yaml": {"document", "export", "starter"},
     "matplotlib": {"report"},
-    "subprocess": {"recorder", "mirror", "ui"},
+    "subprocess": {"recorder", "mirror", "ui", "worker"},
 }
 ROOT = Path(hpo.__file__).parent
 FILES = [path for path in sorted(ROOT.rglob("*.py")) if path != ROOT / "__init__.py"]
