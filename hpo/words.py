@@ -15,6 +15,7 @@ from hpo.sampling import FIRST_DECISION
 from hpo.store import Place
 from hpo.trial import Outcome
 from hpo.ui import HOST, PORT, link
+from hpo.worker import cores
 
 _ROWS = {
     "selected": "selected",
@@ -69,6 +70,8 @@ def headline(job: Job, rows: int, workers: int = 1) -> list[str]:
         f"valid {len(fold.valid):,} · test {len(data.test_x):,} (untouched)",
         *(f"note: {note}" for note in data.notes),
     ]
+    if workers > cores():
+        lines.append(f"note: {workers} workers share {cores()} cores; more than one a core gain nothing.")
     if space.is_point:
         return [*lines, "training one configuration: " + " · ".join(strength(k, v) for k, v in space.params({}).items())]
     where = "on one core" if workers == 1 else f"in {workers} workers"

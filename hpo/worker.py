@@ -71,6 +71,11 @@ class Worker:
         return f"signal {-code}" if code < 0 else f"exit code {code}"
 
 
+def cores() -> int:
+    """How many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 @contextmanager
 def started(count: int) -> Iterator[list[Worker]]:
     """That many worker processes, which end with the context; none for one, since the search can train by itself."""

@@ -37,6 +37,11 @@ def test_rows_are_a_third_of_small_budgets_and_an_eighth_of_large_ones(trials, r
     assert rows_for(trials) == rows
 
 
+@pytest.mark.parametrize(("trials", "rows"), [(3, 1), (9, 3), (48, 16), (64, 21), (100, 32), (200, 32), (1000, 64), (None, 32)])
+def test_two_workers_have_rows_for_two_as_far_as_a_third_of_the_budget(trials, rows):
+    assert rows_for(trials, workers=2) == rows
+
+
 def test_room_is_full_at_its_rows_and_free_again_after_a_release():
     pop = population(dataset(), rows=2)
     trials = [trial(str(i)) for i in range(2)]
