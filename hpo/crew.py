@@ -2,7 +2,8 @@
 
 A worker that has trained an epoch is judged, filled up and sent on at once; no worker waits for another's epoch. The
 crew does not mind that a worker dies: a trial's scores depend on nothing but data, configuration and seed, so it is
-trained again elsewhere, and the epochs that the loop has seen are not told twice.
+trained again elsewhere, and the epochs that the loop has seen are not told twice. At the end of a search, when nothing
+new comes in, a worker that runs out of trials takes over half of another's, as far as they have come.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from multiprocessing.connection import wait
 
 from hpo.data import Dataset
 from hpo.errors import WorkersError
-from hpo.population import Population
+from hpo.population import Moving, Population
 from hpo.space import Space
 from hpo.trial import Released, Score, Trial
 from hpo.worker import LostError, Worker
@@ -23,7 +24,7 @@ from hpo.worker import LostError, Worker
 class _Member:
     trial: Trial
     worker: Worker
-    admitted: bool = False  # whether its worker knows it
+    entering: Trial | Moving | None  # what its worker is still to be sent
     epoch: int = 0  # the last that the loop was told of
 
 
@@ -55,14 +56,16 @@ class Crew:
 
     def admit(self, trial: Trial) -> None:
         """Gives `trial` to the worker that has the fewest."""
-        self._members[trial.label] = _Member(trial, self._least())
+        self._members[trial.label] = _Member(trial, self._least(), trial)
 
     def train_epoch(self) -> Iterator[Score]:
         """Has every idle worker begin an epoch, and yields the scores of one that has finished its own."""
         try:
-            for worker in self._workers:
-                if worker not in self._training:
-                    self._begin(worker)
+            idle = [worker for worker in self._workers if worker not in self._training]
+            for worker in idle:
+                self._share(worker)
+            for worker in idle:
+                self._begin(worker)
             scores = self._finished()
         except LostError as lost:
             self._lose(lost.worker)
@@ -76,25 +79,32 @@ class Crew:
     def release(self, trial: Trial) -> Released:
         """Frees the rows of a trial that was just scored, and returns what it learned."""
         member = self._members.pop(trial.label)
-        if not member.admitted:
+        if member.entering:
             return self._again(member)
         try:
-            member.worker.send("release", trial)
-            released: Released = member.worker.receive()
+            released: Released = member.worker.ask("release", trial)
         except LostError as lost:
             self._lose(lost.worker)
             return self._again(member)
         return released
 
-    def _begin(self, worker: Worker) -> None:
-        members = [member for member in self._members.values() if member.worker is worker]
-        if not members:
+    def _share(self, worker: Worker) -> None:
+        """Takes from an idle worker half of what it has more than the one with the fewest, the youngest trials first."""
+        other, mine = self._least(), self._of(worker)
+        surplus = (len(mine) - len(self._of(other))) // 2
+        if surplus < 1 or any(member.entering for member in mine):
             return
-        entering = [member for member in members if not member.admitted]
-        worker.send("train", [member.trial for member in entering])
-        self._training.append(worker)
-        for member in entering:
-            member.admitted = True
+        moving = mine[-surplus:]
+        given: list[Moving] = worker.ask("give", [member.trial for member in moving])
+        for member, entering in zip(moving, given, strict=True):
+            member.worker, member.entering = other, entering
+
+    def _begin(self, worker: Worker) -> None:
+        if mine := self._of(worker):
+            worker.send("train", [member.entering for member in mine if member.entering])
+            self._training.append(worker)
+            for member in mine:
+                member.entering = None
 
     def _finished(self) -> list[Score]:
         """The scores of the worker that has finished its epoch; of several, of the one that began first."""
@@ -104,10 +114,12 @@ class Crew:
         scores: list[Score] = worker.receive()
         return scores
 
+    def _of(self, worker: Worker) -> list[_Member]:
+        return [member for member in self._members.values() if member.worker is worker]
+
     def _least(self) -> Worker:
-        """The worker with the fewest trials; of equals one that waits for some, so that a lone trial begins at once."""
-        homes = [member.worker for member in self._members.values()]
-        return min(self._workers, key=lambda worker: (homes.count(worker), worker in self._training))
+        """The worker with the fewest trials; of equals an idle one."""
+        return min(self._workers, key=lambda worker: (len(self._of(worker)), worker in self._training))
 
     def _lose(self, worker: Worker) -> None:
         """Spreads the trials of a process that is gone over the others. Raises WorkersError if there is none left."""
@@ -118,9 +130,9 @@ class Crew:
                 f"The last worker process ended ({how}; 9 is also what a system without memory sends). What has ended is stored; "
                 f"the same command goes on from here, with fewer workers if memory is short."
             )
-        lost = [member for member in self._members.values() if member.worker is worker]
+        lost = self._of(worker)
         for member in lost:
-            member.worker, member.admitted = self._least(), False
+            member.worker, member.entering = self._least(), member.entering or member.trial
         self._note(f"A worker process ended ({how}); the {len(self._workers)} left go on with its {len(lost)} trials.")
 
     def _again(self, member: _Member) -> Released:

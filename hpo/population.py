@@ -13,21 +13,31 @@ from hpo.network import Mlp
 from hpo.regularizers import FAMILY, STRENGTHS
 from hpo.result import network
 from hpo.space import Space, Train
-from hpo.stack import Stack
+from hpo.stack import Row, Stack, Tensors
 from hpo.trial import Fit, Released, Score, Trial
 
-_CPU_ROWS = 32  # measured: more rows buy nothing on a CPU
+_LEAST, _MOST = 16, 32  # measured: fewer rows make a step dear, more buy nothing on a CPU
+_LEAST_A_WORKER = 8  # half the rows of one process: a step is a little dearer, but fewer trials start without being told of others
 
 
 def rows_for(trials: int | None, workers: int = 1) -> int:
-    """How many rows train at once, in all workers, for a budget of that many trials (None: limited by time alone).
+    """How many rows train at once, in all workers together, for a budget of that many trials (None: limited by time alone).
 
     Rows in flight are proposed without knowing each other's results, so they are a small part of the budget: an eighth,
-    but at least 16 a worker, for speed, and never more than a third.
+    within what makes a step cheap, and never more than a third.
     """
-    if trials is None:
-        return 16 * workers
-    return max(1, min(_CPU_ROWS * workers, trials // 3, max(16 * workers, trials // 8)))
+    rows = _LEAST if trials is None else max(_LEAST, min(_MOST, trials // 8))
+    rows = max(rows, _LEAST_A_WORKER * workers)
+    return rows if trials is None else max(1, min(rows, trials // 3))
+
+
+@dataclass(frozen=True)
+class Moving:
+    """A trial in the middle of its training, on the way from one population to another."""
+
+    trial: Trial
+    rows: list[Row]
+    tensors: Tensors
 
 
 @dataclass
@@ -72,14 +82,33 @@ class Population:
     def admit(self, trial: Trial) -> None:
         """Gives every fit of `trial` a row, freshly initialised."""
         network = self._build(trial)
+        stack = self._stack(trial, network)
+        fits = [Fit(trial, fold.number, fold.train, fold.valid) for fold in self._data.folds]
+        self._members[trial.label] = _Member(trial, network, fits, stack)
+        for fit in fits:
+            stack.admit(fit, network)
+
+    def give(self, trial: Trial) -> Moving:
+        """Frees the rows of `trial` as they are, for another population to `take`."""
+        member = self._members.pop(trial.label)
+        return Moving(trial, *member.stack.give(member.fits))
+
+    def take(self, moving: Moving) -> None:
+        """Goes on with a trial where another population left it."""
+        network = self._build(moving.trial)
+        stack = self._stack(moving.trial, network)
+        for row in moving.rows:
+            row.network = network
+        self._members[moving.trial.label] = _Member(moving.trial, network, [row.fit for row in moving.rows], stack)
+        stack.take(moving.rows, moving.tensors)
+
+    def _stack(self, trial: Trial, network: Mlp) -> Stack:
+        """The stack for networks of that shape, with the regularizers that the trial names."""
         names = tuple(name for name in FAMILY if name in STRENGTHS and name in trial.params)
         key = (replace(network, depth=1), names)
         if key not in self._stacks:
             self._stacks[key] = Stack(names, self._data, self._train)
-        fits = [Fit(trial, fold.number, fold.train, fold.valid) for fold in self._data.folds]
-        self._members[trial.label] = _Member(trial, network, fits, self._stacks[key])
-        for fit in fits:
-            self._stacks[key].admit(fit, network)
+        return self._stacks[key]
 
     def train_epoch(self) -> Iterator[Score]:
         """Trains every stack for one epoch; one score a trial, as its stack is done. Trials may be released meanwhile."""

@@ -36,6 +36,9 @@ class Row:
     best: float = math.inf  # the followed metric times its sign: lower is better
     stopped: str = ""  # why it stopped by itself, or ""
 
+    def __getstate__(self) -> dict[str, object]:
+        return vars(self) | {"network": None}  # `Population.take` builds it anew: a user's network may not be picklable
+
 
 @dataclass
 class Tensors:
@@ -87,24 +90,34 @@ class Stack:
         params, buffers = (Layout(part).pack(fresh, dtype) for part in (network.parameters, network.buffers))
         zeros = torch.zeros_like(params)
         entering = Tensors(params, zeros, zeros, buffers, params, buffers, torch.zeros((1, 1), dtype=torch.float32))
-        rows = [*self.rows, Row(fit, network, fit.stream("order"), streams)]
+        self.take([Row(fit, network, fit.stream("order"), streams)], entering)
+
+    def take(self, entering: Sequence[Row], tensors: Tensors) -> None:
+        """Lets in rows, new or from another stack, with what belongs to them."""
+        rows = [*self.rows, *entering]
         order = sorted(range(len(rows)), key=lambda i: -rows[i].network.depth)
-        self._set([rows[i] for i in order], self._tensors.join(entering).keep(order))
+        self._set([rows[i] for i in order], self._tensors.join(tensors).keep(order))
+
+    def give(self, fits: Sequence[Fit]) -> tuple[list[Row], Tensors]:
+        """Frees the rows of `fits`; returns them as they are."""
+        chosen = [i for i, row in enumerate(self.rows) if row.fit in fits]
+        staying = [i for i in range(len(self.rows)) if i not in chosen]
+        given = [self.rows[i] for i in chosen], self._tensors.keep(chosen)
+        self._set([self.rows[i] for i in staying], self._tensors.keep(staying))
+        return given
 
     def release(self, fits: Sequence[Fit]) -> tuple[dict[str, Tensor], list[int], dict[str, Tensor], dict[str, Tensor]]:
         """Frees the rows of `fits`, all of one depth; returns their best weights by name (fits, …), best epochs, and every
         reported metric (fits,) on training and validation rows."""
-        chosen = [i for i, row in enumerate(self.rows) if row.fit in fits]
-        network, left = self.rows[chosen[0]].network, self._tensors.keep(chosen)
+        rows, left = self.give(fits)
+        network = rows[0].network
         weights: dict[str, Tensor] = {}
         for part, flat in ((network.parameters, left.best_params), (network.buffers, left.best_buffers)):
-            weights |= Layout(part).views(flat, [network.depth] * len(chosen))
-        epochs = [self.rows[i].best_epoch for i in chosen]
+            weights |= Layout(part).views(flat, [network.depth] * len(rows))
+        epochs = [row.best_epoch for row in rows]
         names = reported(self._data.task, self._train.metric)
-        indices = (torch.stack([getattr(self.rows[i].fit, part) for i in chosen]) for part in ("train", "valid"))
+        indices = (torch.stack([getattr(row.fit, part) for row in rows]) for part in ("train", "valid"))
         train, valid = (self._measure(names, network, weights, index) for index in indices)
-        staying = [i for i in range(len(self.rows)) if i not in chosen]
-        self._set([self.rows[i] for i in staying], self._tensors.keep(staying))
         return weights, epochs, train, valid
 
     def _set(self, rows: list[Row], tensors: Tensors) -> None:

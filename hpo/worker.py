@@ -15,6 +15,7 @@ import threading
 import traceback
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import replace
 from multiprocessing.connection import Connection, Pipe
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
@@ -60,6 +61,10 @@ class Worker:
         if isinstance(answer, BaseException):
             raise answer
         return answer
+
+    def ask(self, *message: object) -> Any:
+        self.send(*message)
+        return self.receive()
 
     def end(self) -> str:
         """Ends the process, and says how it had ended by itself, if so. It holds nothing that would have to be saved."""
@@ -118,10 +123,17 @@ def _listen(pipe: Connection, messages: SimpleQueue[bytes]) -> None:
 
 
 def _answer(population: Population, what: str, given: Any) -> object:
+    """What the search asked: an epoch's scores, what a trial has learned, or trials to go elsewhere."""
+    from hpo.population import Moving
+
     if what == "release":
-        return population.release(given)
-    for trial in given:
-        population.admit(trial)
+        released = population.release(given)
+        # Views of one buffer: each of them would carry all of it.
+        return replace(released, weights={name: tensor.clone() for name, tensor in released.weights.items()})
+    if what == "give":
+        return [population.give(trial) for trial in given]
+    for entering in given:
+        population.take(entering) if isinstance(entering, Moving) else population.admit(entering)
     return list(population.train_epoch())
 
 

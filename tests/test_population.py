@@ -1,5 +1,6 @@
 """The population: rooms and rows, and rows that do not feel each other."""
 
+import pickle
 from pathlib import Path
 
 import pytest
@@ -37,9 +38,9 @@ def test_rows_are_a_third_of_small_budgets_and_an_eighth_of_large_ones(trials, r
     assert rows_for(trials) == rows
 
 
-@pytest.mark.parametrize(("trials", "rows"), [(3, 1), (9, 3), (48, 16), (64, 21), (100, 32), (200, 32), (1000, 64), (None, 32)])
-def test_two_workers_have_rows_for_two_as_far_as_a_third_of_the_budget(trials, rows):
-    assert rows_for(trials, workers=2) == rows
+@pytest.mark.parametrize(("trials", "rows"), [(3, 1), (30, 10), (100, 32), (1000, 32), (None, 32)])
+def test_four_workers_have_eight_rows_each_but_together_no_more_than_a_third(trials, rows):
+    assert rows_for(trials, workers=4) == rows
 
 
 def test_room_is_full_at_its_rows_and_free_again_after_a_release():
@@ -108,3 +109,26 @@ def test_no_validation_row_reaches_a_training_batch():
     run(pop, 2)
     (stack,) = pop._stacks.values()
     assert torch.isfinite(stack._tensors.params).all()
+
+
+@pytest.mark.parametrize("batch_norm", [False, True])
+def test_a_trial_goes_on_in_another_population_as_if_it_had_never_moved(batch_norm):
+    """Deep among shallow and shallow among deep, as pickled on its way."""
+    data, trials = dataset(), [trial(str(i), depth=1 + i, **EVERYTHING) for i in range(3)]
+    train = Train(epochs=4, batch_size=32, patience=4)
+    stayed = trained(data, trials, train, 4, batch_norm=batch_norm)
+    here, there = (population(data, train, batch_norm=batch_norm) for _ in range(2))
+    for of in trials:
+        here.admit(of)
+    run(here, 2)
+    there.take(pickle.loads(pickle.dumps(here.give(trials[2]))))
+    run(there, 1)
+    there.take(pickle.loads(pickle.dumps(here.give(trials[0]))))
+    run(here, 2)
+    assert same(here.release(trials[1]), stayed["1"])
+    run(there, 1)
+    assert same(there.release(trials[2]), stayed["2"])
+    run(there, 1)
+    assert same(there.release(trials[0]), stayed["0"])
+    assert not here.busy()
+    assert not there.busy()

@@ -213,6 +213,25 @@ def test_trials_of_a_lost_worker_are_trained_again_and_told_once(crew, expected,
     assert notes == [f"A worker process ended (signal 9); the 1 left go on with its {2 if epoch < EPOCHS else 1} trials."]
 
 
+def test_a_worker_without_trials_takes_over_half_of_what_another_has(crew, expected):
+    for of, _ in expected.values():
+        crew.admit(of)
+    emptied, other = crew._workers
+    os.kill(other._process.pid, signal.SIGSTOP)
+    leaving = {label for label, member in crew._members.items() if member.worker is emptied}
+    while leaving & crew._members.keys():
+        for score in crew.train_epoch():
+            if score.trial.label in leaving:
+                crew.release(score.trial)
+    os.kill(other._process.pid, signal.SIGCONT)
+    homes = []
+    left, told = finish(crew, lambda _: homes.append([member.worker for member in crew._members.values()]))
+    assert any(emptied in found and other in found for found in homes)
+    assert told.keys() == left.keys() == expected.keys() - leaving
+    assert all(epochs[-1] == EPOCHS for epochs in told.values())
+    assert all(same(released, expected[label][1]) for label, released in left.items())
+
+
 def test_what_is_raised_in_a_worker_is_raised_here_with_its_traceback(data):
     with started(2) as workers:
         crew = Crew(workers, SPACE_OF_CREWS, replace(data, y=data.y[:1]), rows=4)
