@@ -17,7 +17,7 @@ from hpo.stack import Row, Stack, Tensors
 from hpo.trial import Fit, Released, Score, Trial
 
 _LEAST, _MOST = 16, 32  # measured: fewer rows make a step dear, more buy nothing on a CPU
-_LEAST_A_WORKER = 8  # half the rows of one process: a step is a little dearer, but fewer trials start without being told of others
+_LEAST_A_WORKER = 12  # fewer make a step dear; more start without being told of others, and are pruned later (docs/decisions.md)
 
 
 def rows_for(trials: int | None, workers: int = 1) -> int:

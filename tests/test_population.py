@@ -38,9 +38,9 @@ def test_rows_are_a_third_of_small_budgets_and_an_eighth_of_large_ones(trials, r
     assert rows_for(trials) == rows
 
 
-@pytest.mark.parametrize(("trials", "rows"), [(3, 1), (30, 10), (100, 32), (1000, 32), (None, 32)])
-def test_four_workers_have_eight_rows_each_but_together_no_more_than_a_third(trials, rows):
-    assert rows_for(trials, workers=4) == rows
+@pytest.mark.parametrize(("trials", "rows"), [(3, 1), (64, 21), (100, 24), (200, 25), (1000, 32), (None, 24)])
+def test_two_workers_have_twelve_rows_each_but_together_no_more_than_a_third(trials, rows):
+    assert rows_for(trials, workers=2) == rows
 
 
 def test_room_is_full_at_its_rows_and_free_again_after_a_release():
