@@ -26,6 +26,6 @@ def search(
     Called again, it goes on to the total budget; on a finished study it returns the stored result. Raises
     `hpo.errors.InputError` with sentences for whatever must change.
     """
-    with started(workers) as crew:
+    with started(workers) as processes:
         job = jobs.prepare(space_file.parse(space), Path()) if isinstance(space, Mapping) else jobs.load(Path(space))
-        return jobs.search(job, Place(Path(store), job.space.study), tracking_uri, workers=crew)
+        return jobs.search(job, Place(Path(store), job.space.study), tracking_uri, workers=processes)

@@ -61,7 +61,7 @@ def search(path: str, store: str, tracking_uri: str | None, workers: int, as_jso
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a cluster's way to say Ctrl-C
     from hpo.worker import started
 
-    with started(workers) as crew:  # before our own imports, since theirs take as long
+    with started(workers) as processes:  # before our own imports, since theirs take as long
         from rich.console import Console
 
         from hpo import job as jobs
@@ -72,7 +72,7 @@ def search(path: str, store: str, tracking_uri: str | None, workers: int, as_jso
         place = Place(Path(store), job.space.study)
         watcher = jobs.Watcher() if quiet else terminal.Progress(Console(stderr=True))
         try:
-            result = jobs.search(job, place, tracking_uri, watcher, clock=_BEGAN, workers=crew)
+            result = jobs.search(job, place, tracking_uri, watcher, clock=_BEGAN, workers=processes)
         except KeyboardInterrupt:
             click.echo("\nStopped. What has ended is stored; the same command goes on from here.", err=True)
             sys.exit(130)

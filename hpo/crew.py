@@ -123,17 +123,17 @@ class Crew:
 
     def _lose(self, worker: Worker) -> None:
         """Spreads the trials of a process that is gone over the others. Raises WorkersError if there is none left."""
-        how = worker.end()
+        how = worker.fate()
         self._workers.remove(worker)
         if not self._workers:
             raise WorkersError(
-                f"The last worker process ended ({how}; 9 is also what a system without memory sends). What has ended is stored; "
-                f"the same command goes on from here, with fewer workers if memory is short."
+                f"The last worker process ended ({how}). What has ended is stored; the same command goes on from here, "
+                f"with fewer workers if memory is short."
             )
         lost = self._of(worker)
         for member in lost:
             member.worker, member.entering = self._least(), member.entering or member.trial
-        self._note(f"A worker process ended ({how}); the {len(self._workers)} left go on with its {len(lost)} trials.")
+        self._note(f"A worker process ended ({how}); its {len(lost)} trials are trained by the others.")
 
     def _again(self, member: _Member) -> Released:
         """Trains a trial as far as it had come, here: its worker was lost before it could hand it over."""

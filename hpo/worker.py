@@ -66,14 +66,21 @@ class Worker:
         self.send(*message)
         return self.receive()
 
-    def end(self) -> str:
-        """Ends the process, and says how it had ended by itself, if so. It holds nothing that would have to be saved."""
+    def end(self) -> None:
+        """Ends the process. It holds nothing that would have to be saved."""
         self.pipe.close()
-        with suppress(subprocess.TimeoutExpired):  # a process that is dying closes its pipe first
-            self._process.wait(0.2)
         self._process.kill()
-        code = self._process.wait()
-        return f"signal {-code}" if code < 0 else f"exit code {code}"
+        self._process.wait()
+
+    def fate(self) -> str:
+        """How a process ended that is gone."""
+        with suppress(subprocess.TimeoutExpired):  # its pipe is closed a moment before it has ended
+            self._process.wait(1)
+        self.end()
+        code = self._process.returncode
+        if code >= 0:
+            return f"exit code {code}"
+        return f"signal {-code}" + (", as when memory runs out" if code == -signal.SIGKILL else "")
 
 
 def cores() -> int:
@@ -94,7 +101,7 @@ def started(count: int) -> Iterator[list[Worker]]:
 
 
 def main() -> None:
-    """The process itself: first it is told what to train, then its trials."""
+    """The process itself: it is told what to train, then its trials."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     pipe = Connection(int(sys.argv[1]))
     messages: SimpleQueue[bytes] = SimpleQueue()

@@ -105,7 +105,7 @@ def test_a_worker_that_dies_is_mentioned_and_when_all_have_a_sentence_says_how_t
     assert lost.code == 1
     assert "Traceback" not in lost.err
     first, last = [line for line in lost.err.splitlines() if "worker process" in line]
-    assert first.startswith("note: A worker process ended (signal 9); ")
+    assert first.startswith("note: A worker process ended (signal 9")
     assert last.startswith("The last worker process ended (signal 9")
 
 
@@ -210,7 +210,8 @@ def test_trials_of_a_lost_worker_are_trained_again_and_told_once(crew, expected,
     left, told = finish(crew, kill)
     assert told == {label: list(range(1, EPOCHS + 1)) for label in expected}
     assert all(same(left[label], released) for label, (_, released) in expected.items())
-    assert notes == [f"A worker process ended (signal 9); the 1 left go on with its {2 if epoch < EPOCHS else 1} trials."]
+    (note,) = notes
+    assert note.startswith("A worker process ended (signal 9, as when memory runs out); its ")
 
 
 def test_a_worker_without_trials_takes_over_half_of_what_another_has(crew, expected):
