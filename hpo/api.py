@@ -11,6 +11,7 @@ import torch
 from hpo import job as jobs
 from hpo import space_file
 from hpo.store import Place
+from hpo.worker import started
 
 
 def search(
@@ -19,19 +20,22 @@ def search(
     store: str | Path = "mlruns",
     tracking_uri: str | None = None,
     factory: Callable[..., torch.nn.Module] | None = None,
+    workers: int = 1,
 ) -> dict[str, Any]:
     """Searches a space and returns the result, as `hpo search --json` prints it.
 
     `space` is a space file, or a mapping with the same keys (relative paths then start at the working directory).
     `factory` is a function that makes the networks, in place of `network: {kind: module, factory: my_package.nets:build}`;
-    what is exported names it, so it is best one that can be imported.
+    what is exported names it, so it is best one that can be imported. `workers` is the number of processes that train, at
+    best one a core.
     Called again, it goes on to the total budget; on a finished study it returns the stored result. Raises
     `hpo.errors.InputError` with sentences for whatever must change.
     """
-    if isinstance(space, Mapping):
-        if factory and isinstance(network := space.get("network", {}), Mapping):
-            space = {**space, "network": {"kind": "module", **network}}
-        job = jobs.prepare(space_file.parse(space), Path(), factory)
-    else:
-        job = jobs.load(Path(space), factory)
-    return jobs.search(job, Place(Path(store), job.space.study), tracking_uri)
+    if isinstance(space, Mapping) and factory and isinstance(network := space.get("network", {}), Mapping):
+        space = {**space, "network": {"kind": "module", **network}}
+    with started(workers) as processes:
+        if isinstance(space, Mapping):
+            job = jobs.prepare(space_file.parse(space), Path(), factory)
+        else:
+            job = jobs.load(Path(space), factory)
+        return jobs.search(job, Place(Path(store), job.space.study), tracking_uri, workers=processes)

@@ -53,26 +53,29 @@ def main() -> None:
 @click.option("--space", "path", required=True, help="The space file (YAML).")
 @_STORE
 @click.option("--tracking-uri", envvar="MLFLOW_TRACKING_URI", help="Another MLflow than STORE/mlflow.db.")
+@click.option("--workers", type=click.IntRange(1), default=1, show_default=True, help="Processes that train: one a core.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON object.")
 @click.option("--quiet", is_flag=True, help="Say only the result.")
-def search(path: str, store: str, tracking_uri: str | None, as_json: bool, quiet: bool) -> None:
+def search(path: str, store: str, tracking_uri: str | None, workers: int, as_json: bool, quiet: bool) -> None:
     """Search a space; the same command again goes on from where it was."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a cluster's way to say Ctrl-C
-    from rich.console import Console
+    from hpo.worker import started
 
-    from hpo import job as jobs
-    from hpo import terminal, words
-    from hpo.store import Place
+    with started(workers) as processes:  # before our own imports, since theirs take as long
+        from rich.console import Console
 
-    job = jobs.load(Path(path))
-    place = Place(Path(store), job.space.study)
-    console = Console(stderr=True)
-    watcher = jobs.Watcher() if quiet else terminal.Progress(console)
-    try:
-        result = jobs.search(job, place, tracking_uri, watcher, clock=_BEGAN)
-    except KeyboardInterrupt:
-        click.echo("\nStopped. What has ended is stored; the same command goes on from here.", err=True)
-        sys.exit(130)
+        from hpo import job as jobs
+        from hpo import terminal, words
+        from hpo.store import Place
+
+        job = jobs.load(Path(path))
+        place = Place(Path(store), job.space.study)
+        watcher = jobs.Watcher() if quiet else terminal.Progress(Console(stderr=True))
+        try:
+            result = jobs.search(job, place, tracking_uri, watcher, clock=_BEGAN, workers=processes)
+        except KeyboardInterrupt:
+            click.echo("\nStopped. What has ended is stored; the same command goes on from here.", err=True)
+            sys.exit(130)
     if as_json:
         click.echo(json.dumps(result))
         return

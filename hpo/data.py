@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -11,62 +11,31 @@ import torch
 from sklearn.model_selection import train_test_split
 from torch import Tensor
 
+from hpo.dataset import Fold, Samples
 from hpo.errors import InputError
-from hpo.metrics import Task
 from hpo.preprocess import Preprocess, fit
 from hpo.space import Data
 from hpo.table import Table, load
 
 
 @dataclass(frozen=True)
-class Fold:
-    number: int
-    train: Tensor  # (n_train,) rows of `Dataset.x`
-    valid: Tensor  # (n_valid,)
-
-
-@dataclass(frozen=True)
-class Dataset:
-    """Rows to learn from and to select by (`x`, `y`, `weight`), and rows to test on once, at the very end.
-
-    `x` (rows, inputs); `y` (rows,), class indices or a standardised number; `weight` (rows,) or None.
-    """
+class Dataset(Samples):
+    """Samples, and the rows to test on once, at the very end."""
 
     name: str
-    task: Task
-    x: Tensor
-    y: Tensor
-    weight: Tensor | None
-    folds: tuple[Fold, ...]
     test_x: Tensor
     test_y: Tensor
     test_weight: Tensor | None
-    classes: tuple[Any, ...]  # labels by index; empty for regression
     target_name: str
     target_mean: float
-    target_scale: float
     preprocess: Preprocess
     columns: int
     fingerprint: str
     notes: tuple[str, ...]
 
-    @property
-    def n_inputs(self) -> int:
-        return self.x.shape[1]
-
-    @property
-    def n_outputs(self) -> int:
-        return len(self.classes) or 1
-
-    def inputs(self, index: Tensor) -> Tensor:
-        """The rows `index` (fit, batch) of x: (fit, batch, inputs)."""
-        return self.x.index_select(0, index.flatten()).view(*index.shape, -1)
-
-    def targets(self, index: Tensor) -> tuple[Tensor, Tensor | None]:
-        """The rows `index` (fit, batch) of y, and of weight if there is one, each (fit, batch)."""
-        flat = index.flatten()
-        weight = None if self.weight is None else self.weight.index_select(0, flat).view(index.shape)
-        return self.y.index_select(0, flat).view(index.shape), weight
+    def samples(self) -> Samples:
+        """What training needs, without the test part."""
+        return Samples(**{f.name: getattr(self, f.name) for f in fields(Samples)})
 
 
 def prepare(data: Data, base: Path, dtype: torch.dtype = torch.float32) -> Dataset:

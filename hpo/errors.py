@@ -4,6 +4,7 @@
      ├── InputError         2   something the user gave must change; nothing was written
      │    └── SpaceError    2   the space file: every mistake at once, in its order
      ├── StoreError         1   the store or the MLflow server was lost while searching
+     ├── WorkersError       1   every worker process has ended
      └── SearchFailedError  1   there is no result: every trial diverged
 """
 
@@ -31,6 +32,10 @@ class SpaceError(InputError):
 
 
 class StoreError(HpoError):
+    pass
+
+
+class WorkersError(HpoError):
     pass
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import importlib
 import inspect
+import pickle
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -35,6 +36,15 @@ def find(name: str, folder: Path) -> Factory:
 
 def name_of(factory: Factory) -> str:
     return f"{factory.__module__}:{factory.__qualname__}"
+
+
+def importable(factory: Factory) -> bool:
+    """Whether another process can find it by its name."""
+    try:
+        pickle.dumps(factory)
+    except (pickle.PicklingError, AttributeError, TypeError):
+        return False
+    return factory.__module__ != "__main__"
 
 
 def arguments(factory: Factory, offered: Mapping[str, Any], asked: Mapping[str, str]) -> tuple[tuple[str, Any], ...]:

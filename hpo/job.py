@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,9 +17,10 @@ from torch import Tensor
 from hpo import data as data_module
 from hpo import export, loop, report, sampling, selection, space_file
 from hpo import result as results
+from hpo.crew import Crew
 from hpo.data import Dataset
 from hpo.errors import InputError, SearchFailedError, StoreError
-from hpo.factory import Factory, name_of
+from hpo.factory import Factory, importable, name_of
 from hpo.metrics import METRICS, shown
 from hpo.network import Network
 from hpo.population import Population, rows_for
@@ -30,6 +31,7 @@ from hpo.study import Study
 from hpo.trial import Outcome, Score, Trial
 from hpo.view import view
 from hpo.weights import Vault
+from hpo.worker import Worker
 
 
 @dataclass(frozen=True)
@@ -46,8 +48,9 @@ class Job:
 class Watcher:
     """Is told how a search goes on. The terminal overrides these; by itself it says nothing."""
 
-    def begin(self, job: Job, study: Study, rows: int) -> None: ...
+    def begin(self, job: Job, study: Study, rows: int, workers: int) -> None: ...
     def epoch(self, score: Score) -> None: ...
+    def note(self, sentence: str) -> None: ...
     def end(self) -> None: ...
 
 
@@ -101,13 +104,17 @@ def search(
     tracking_uri: str | None = None,
     watcher: Watcher | None = None,
     clock: float | None = None,
+    workers: Sequence[Worker] = (),
 ) -> dict[str, Any]:
     """Searches until the budget is spent and returns the result; on a finished study, the stored one.
 
+    `workers` are processes to train in (see `hpo.worker.started`); without any, this one trains.
     `clock` is when the process began, for `startup_seconds`. Raises InputError if the study is another's, StoreError if
     the store is lost, SearchFailedError if every trial diverged; KeyboardInterrupt leaves a study that can be continued.
     """
     watcher = watcher or Watcher()
+    if len(workers) > 1 and job.factory and not importable(job.factory):
+        raise InputError(f"workers: another process cannot import {name_of(job.factory)}; put it into a module, or use one worker.")
     with place.locked(), _one_thread():
         study = Study(job.space, place.journal, job.data.fingerprint)
         try:
@@ -115,20 +122,23 @@ def search(
             if stored and not study.open():
                 return dict(stored)
             startup = 0.0 if clock is None else time.time() - clock
-            return _Search(job, place, study, tracking_uri or place.tracking_uri, watcher).run(startup)
+            return _Search(job, place, study, tracking_uri or place.tracking_uri, watcher, workers).run(startup)
         finally:
             study.close()
 
 
 class _Search:
-    def __init__(self, job: Job, place: Place, study: Study, tracking_uri: str, watcher: Watcher) -> None:
+    def __init__(
+        self, job: Job, place: Place, study: Study, tracking_uri: str, watcher: Watcher, workers: Sequence[Worker]
+    ) -> None:
         self._job, self._place, self._study, self._uri, self._watcher = job, place, study, tracking_uri, watcher
         self._vault = Vault(place.weights)
         study.remember("result", None)
         self._said = export.space_dict(job.space)
         study.remember("space_source", {"base": str(job.base.resolve()), "space": self._said})
-        self._rows = study.recall("rows") or rows_for(job.space.budget.trials)
+        self._rows = study.recall("rows") or rows_for(job.space.budget.trials, max(1, len(workers)))
         study.remember("rows", self._rows)
+        self._workers = [] if job.space.is_point else list(workers[: self._rows])
         if not study.recall("id"):
             study.remember("id", uuid.uuid4().hex)
 
@@ -149,8 +159,8 @@ class _Search:
         job, study = self._job, self._study
         for outcome in list(study.outcomes.values()):
             self._recorder.record(outcome)  # what MLflow has already is left as it is
-        self._watcher.begin(job, study, self._rows)
-        population = Population(job.data, self._network, job.space.train, self._rows)
+        self._watcher.begin(job, study, self._rows, max(1, len(self._workers)))
+        population = self._population()
         loop.run(study, population, self._vault, self._recorder, self._watcher.epoch)
         best = study.best()
         if best is None or not best.valid:
@@ -159,6 +169,12 @@ class _Search:
             study.fix(selection.ablation(best.trial))
             loop.run(study, population, self._vault, self._recorder, self._watcher.epoch)
         return best
+
+    def _population(self) -> loop.Trains:
+        job = self._job
+        if len(self._workers) > 1:
+            return Crew(self._workers, job.space, job.factory, job.data, self._rows, self._watcher.note)
+        return Population.of(job.space, job.factory, job.data, self._rows)
 
     def _conclude(self, best: Outcome, startup: float) -> dict[str, Any]:
         """Selects, touches the test part once, and writes down everything."""
@@ -189,6 +205,7 @@ class _Search:
             "epochs_trained": sum(o.epochs for o in study.judged()),
             "epochs_possible": len(study.judged()) * job.space.train.epochs,
             "rows": self._rows,
+            "workers": max(1, len(self._workers)),
             "notes": list(job.data.notes),
             "fingerprint": job.data.fingerprint,
             "shape": {"inputs": job.data.n_inputs, "outputs": job.data.n_outputs},

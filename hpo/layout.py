@@ -50,12 +50,13 @@ class Layout:
         return row
 
     def moved(self, flat: Tensor, other: Layout) -> Tensor:
-        """`flat` (fit, size) as the layout `other` has it, which knows the same tensors and more."""
+        """`flat` (fit, size) as the layout `other` has it: the tensors that both know, and zeros."""
         result = flat.new_zeros((len(flat), other.size))
         everywhere = [_DEEPEST] * len(flat)
         places = other.views(result, everywhere)
         for name, part in self.views(flat, everywhere).items():
-            places[name].copy_(part)
+            if name in places:
+                places[name].copy_(part)
         return result
 
 

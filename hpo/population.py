@@ -8,25 +8,37 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hpo.data import Dataset
+from hpo.dataset import Samples
+from hpo.factory import Factory
 from hpo.network import Network
 from hpo.regularizers import FAMILY, STRENGTHS
-from hpo.space import Train
-from hpo.stack import Stack
+from hpo.result import network
+from hpo.space import Space, Train
+from hpo.stack import Row, Stack, Tensors
 from hpo.trial import Fit, Released, Score, Trial
 
-_CPU_ROWS = 32  # measured: more rows buy nothing on a CPU
+_LEAST, _MOST = 16, 32  # measured: fewer rows make a step dear, more buy nothing on a CPU
+_LEAST_A_WORKER = 12  # fewer make a step dear; more start without being told of others, and are pruned later (docs/decisions.md)
 
 
-def rows_for(trials: int | None) -> int:
-    """How many rows train at once, for a budget of that many trials (None: limited by time alone).
+def rows_for(trials: int | None, workers: int = 1) -> int:
+    """How many rows train at once, in all workers together, for a budget of that many trials (None: limited by time alone).
 
     Rows in flight are proposed without knowing each other's results, so they are a small part of the budget: an eighth,
-    but at least 16, for speed, and never more than a third.
+    within what makes a step cheap, and never more than a third.
     """
-    if trials is None:
-        return 16
-    return max(1, min(_CPU_ROWS, trials // 3, max(16, trials // 8)))
+    rows = _LEAST if trials is None else max(_LEAST, min(_MOST, trials // 8))
+    rows = max(rows, _LEAST_A_WORKER * workers)
+    return rows if trials is None else max(1, min(rows, trials // 3))
+
+
+@dataclass(frozen=True)
+class Moving:
+    """A trial in the middle of its training, on the way from one population to another."""
+
+    trial: Trial
+    rows: list[Row]
+    tensors: Tensors
 
 
 @dataclass
@@ -43,13 +55,22 @@ class Population:
     `build` makes the network of a trial.
     """
 
-    def __init__(self, data: Dataset, build: Callable[[Trial], Network], train: Train, rows: int) -> None:
+    def __init__(self, data: Samples, build: Callable[[Trial], Network], train: Train, rows: int) -> None:
         self._data = data
         self._build = build
         self._train = train
         self._rows = rows
         self._stacks: dict[object, Stack] = {}
         self._members: dict[str, _Member] = {}
+
+    @classmethod
+    def of(cls, space: Space, factory: Factory | None, data: Samples, rows: int) -> Population:
+        """The population that a space asks for."""
+
+        def build(trial: Trial) -> Network:
+            return network(space, factory, data.n_inputs, data.n_outputs, trial.params)
+
+        return cls(data, build, space.train, rows)
 
     def room(self) -> bool:
         """Whether all fits of one more trial find a row (the first trial always does)."""
@@ -62,14 +83,33 @@ class Population:
     def admit(self, trial: Trial) -> None:
         """Gives every fit of `trial` a row, freshly initialised."""
         network = self._build(trial)
+        stack = self._stack(trial, network)
+        fits = [Fit(trial, fold.number, fold.train, fold.valid) for fold in self._data.folds]
+        self._members[trial.label] = _Member(trial, network, fits, stack)
+        for fit in fits:
+            stack.admit(fit, network)
+
+    def give(self, trial: Trial) -> Moving:
+        """Frees the rows of `trial` as they are, for another population to `take`."""
+        member = self._members.pop(trial.label)
+        return Moving(trial, *member.stack.give(member.fits))
+
+    def take(self, moving: Moving) -> None:
+        """Goes on with a trial where another population left it."""
+        network = self._build(moving.trial)
+        stack = self._stack(moving.trial, network)
+        for row in moving.rows:
+            row.network = network
+        self._members[moving.trial.label] = _Member(moving.trial, network, [row.fit for row in moving.rows], stack)
+        stack.take(moving.rows, moving.tensors)
+
+    def _stack(self, trial: Trial, network: Network) -> Stack:
+        """The stack for networks of that shape, with the regularizers that the trial names."""
         names = tuple(name for name in FAMILY if name in STRENGTHS and name in trial.params)
         key = (network.alike, names, "" if network.batched else trial.label)
         if key not in self._stacks:
             self._stacks[key] = Stack(names, self._data, self._train)
-        fits = [Fit(trial, fold.number, fold.train, fold.valid) for fold in self._data.folds]
-        self._members[trial.label] = _Member(trial, network, fits, self._stacks[key])
-        for fit in fits:
-            self._stacks[key].admit(fit, network)
+        return self._stacks[key]
 
     def train_epoch(self) -> Iterator[Score]:
         """Trains every stack for one epoch; one score a trial, as its stack is done. Trials may be released meanwhile."""

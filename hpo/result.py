@@ -7,12 +7,11 @@ import platform
 from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
 from hpo import nets
-from hpo.data import Dataset
 from hpo.errors import InputError
 from hpo.factory import Factory, arguments, find, name_of
 from hpo.metrics import measure, reported, row_losses
@@ -21,6 +20,9 @@ from hpo.module import Module
 from hpo.network import Network
 from hpo.space import Space
 from hpo.trial import Outcome
+
+if TYPE_CHECKING:  # a worker process builds networks, and does without pandas and scikit-learn
+    from hpo.data import Dataset
 
 _SHIPPED: dict[str, Factory] = {"resnet": nets.resnet, "cnn": nets.cnn}
 

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from hpo.data import Dataset
+from hpo.dataset import Samples
 from hpo.layout import Layout
 from hpo.linear import diverging
 from hpo.metrics import METRICS, losses, measure, reported, watched
@@ -38,6 +38,9 @@ class Row:
     best: float = math.inf  # the followed metric times its sign: lower is better
     stopped: str = ""  # why it stopped by itself, or ""
 
+    def __getstate__(self) -> dict[str, object]:
+        return vars(self) | {"network": None}  # `Population.take` builds it anew: a user's network may not be picklable
+
 
 @dataclass
 class Tensors:
@@ -59,15 +62,19 @@ class Tensors:
         return Tensors(*(getattr(self, f.name)[index] for f in fields(self)))
 
     def moved(self, old: Layout, new: Layout) -> Tensors:
-        """The same from one layout to another, which knows more tensors."""
+        """The same from one layout to another."""
         values, exp_avg = old.moved(self.values, new), old.moved(self.exp_avg, new)
         return Tensors(values, exp_avg, old.moved(self.exp_avg_sq, new), old.moved(self.best, new), self.counts)
+
+
+def _layout(network: Network) -> Layout:
+    return Layout((*network.parameters, *network.buffers))
 
 
 class Stack:
     """The rows of networks that are alike but for their depth, with one set of named regularizers."""
 
-    def __init__(self, names: Sequence[str], data: Dataset, train: Train) -> None:
+    def __init__(self, names: Sequence[str], data: Samples, train: Train) -> None:
         self.rows: list[Row] = []
         self._names = names
         self._acting = [name for name in names if type(STRENGTHS[name]).hidden is not Regularizer.hidden]
@@ -82,30 +89,43 @@ class Stack:
     # ---- rows enter and leave, between epochs only
 
     def admit(self, fit: Fit, network: Network) -> None:
-        layout = Layout((*network.parameters, *network.buffers))
-        if layout.size > self._layout.size:
-            self._tensors, self._layout = self._tensors.moved(self._layout, layout), layout
+        layout = _layout(network)
         drawing = [name for name in self._names if STRENGTHS[name].draws]
         streams = {name: [fit.stream(f"{name}/{site}") for site in range(network.depth)] for name in drawing}
-        fresh = self._layout.pack(network.init(fit.stream("init")), self._data.x.dtype)
+        fresh = layout.pack(network.init(fit.stream("init")), self._data.x.dtype)
         zeros = torch.zeros_like(fresh)
         entering = Tensors(fresh, zeros, zeros, fresh, torch.zeros((1, 1), dtype=torch.float32))
-        rows = [*self.rows, Row(fit, network, fit.stream("order"), streams)]
+        self.take([Row(fit, network, fit.stream("order"), streams)], entering)
+
+    def take(self, entering: Sequence[Row], tensors: Tensors) -> None:
+        """Lets in rows of one depth, new or from another stack, with what belongs to them as their own layout has it."""
+        layout = _layout(entering[0].network)
+        if layout.size > self._layout.size:
+            self._tensors, self._layout = self._tensors.moved(self._layout, layout), layout
+        rows, tensors = [*self.rows, *entering], tensors.moved(layout, self._layout)
         order = sorted(range(len(rows)), key=lambda i: -rows[i].network.depth)
-        self._set([rows[i] for i in order], self._tensors.join(entering).keep(order))
+        self._set([rows[i] for i in order], self._tensors.join(tensors).keep(order))
+
+    def give(self, fits: Sequence[Fit]) -> tuple[list[Row], Tensors]:
+        """Frees the rows of `fits`, all of one depth; returns them as they are, and what belongs to them as their own layout has
+        it."""
+        chosen = [i for i, row in enumerate(self.rows) if row.fit in fits]
+        staying = [i for i in range(len(self.rows)) if i not in chosen]
+        given = [self.rows[i] for i in chosen]
+        tensors = self._tensors.keep(chosen).moved(self._layout, _layout(given[0].network))
+        self._set([self.rows[i] for i in staying], self._tensors.keep(staying))
+        return given, tensors
 
     def release(self, fits: Sequence[Fit]) -> tuple[dict[str, Tensor], list[int], dict[str, Tensor], dict[str, Tensor]]:
         """Frees the rows of `fits`, all of one depth; returns their best weights by name (fits, …), best epochs, and every
         reported metric (fits,) on training and validation rows."""
-        chosen = [i for i, row in enumerate(self.rows) if row.fit in fits]
-        network = self.rows[chosen[0]].network
-        weights = self._layout.views(self._tensors.best[chosen], [network.depth] * len(chosen))
-        epochs = [self.rows[i].best_epoch for i in chosen]
+        rows, left = self.give(fits)
+        network = rows[0].network
+        weights = _layout(network).views(left.best, [network.depth] * len(rows))
+        epochs = [row.best_epoch for row in rows]
         names = reported(self._data.task, self._train.metric)
-        indices = (torch.stack([getattr(self.rows[i].fit, part) for i in chosen]) for part in ("train", "valid"))
+        indices = (torch.stack([getattr(row.fit, part) for row in rows]) for part in ("train", "valid"))
         train, valid = self._measure(network, weights, [(names, index) for index in indices])
-        staying = [i for i in range(len(self.rows)) if i not in chosen]
-        self._set([self.rows[i] for i in staying], self._tensors.keep(staying))
         return weights, epochs, train, valid
 
     def _set(self, rows: list[Row], tensors: Tensors) -> None:

@@ -27,11 +27,11 @@ class Progress(Watcher):
         self._live: Live | None = None
         self._said = time.monotonic()
 
-    def begin(self, job: Job, study: Study, rows: int) -> None:
+    def begin(self, job: Job, study: Study, rows: int, workers: int) -> None:
         self._job, self._space, self._study = job, job.space, study
         self._began, self._epochs = time.monotonic(), 0
         self._already = len(study.judged())
-        for line in headline(job, rows):
+        for line in headline(job, rows, workers):
             self._console.print(line, highlight=False, soft_wrap=True)
         if self._already:
             self._console.print(f"going on after {self._already} trials", highlight=False)
@@ -49,6 +49,9 @@ class Progress(Watcher):
         elif time.monotonic() - self._said > _EVERY:
             self._said = time.monotonic()
             self._console.print(" · ".join(" ".join(line.split()) for line in self._lines()), highlight=False, soft_wrap=True)
+
+    def note(self, sentence: str) -> None:
+        self._console.print(f"note: {sentence}", highlight=False, soft_wrap=True)
 
     def end(self) -> None:
         if self._live:

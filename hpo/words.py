@@ -15,6 +15,7 @@ from hpo.sampling import FIRST_DECISION
 from hpo.store import Place
 from hpo.trial import Outcome
 from hpo.ui import HOST, PORT, link
+from hpo.worker import cores
 
 _ROWS = {
     "selected": "selected",
@@ -50,8 +51,8 @@ def clock(seconds: float) -> str:
     return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"
 
 
-def headline(job: Job, rows: int) -> list[str]:
-    """What is searched, on what."""
+def headline(job: Job, rows: int, workers: int = 1) -> list[str]:
+    """What is searched, on what, how many at once."""
     data, space = job.data, job.space
     fold = data.folds[0]
     kind = f"{len(data.classes)} classes" if data.classes else f"predicting {data.target_name}"
@@ -72,9 +73,12 @@ def headline(job: Job, rows: int) -> list[str]:
         *([f"network {space.network.factory}"] if space.network.factory else []),
         *(f"note: {note}" for note in data.notes),
     ]
+    if workers > cores():
+        lines.append(f"note: {workers} workers share {cores()} cores; more than one a core gain nothing.")
     if space.is_point:
         return [*lines, "training one configuration: " + " · ".join(strength(k, v) for k, v in space.params({}).items())]
-    at_once = "one trial at a time" if rows == 1 else f"{rows} trials at once on one core"
+    where = "on one core" if workers == 1 else f"in {workers} workers"
+    at_once = "one trial at a time" if rows == 1 else f"{rows} trials at once {where}"
     sampled = ", ".join(key for key, domain in space.domains.items() if domain.sampled)
     return [*lines, f"searching {sampled} · {sampler}, {pruning} · {at_once}"]
 

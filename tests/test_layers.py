@@ -10,7 +10,7 @@ import hpo
 LAYERS = [
     {"errors", "trial", "nets"},
     {"noise", "metrics", "document", "linear", "optimizer", "journal", "store", "ui", "factory"},
-    {"regularizers", "weights"},
+    {"regularizers", "weights", "dataset"},
     {"layout", "network", "domain"},
     {"mlp", "module"},
     {"space"},
@@ -19,7 +19,8 @@ LAYERS = [
     {"data", "starter", "predict"},
     {"stack", "result", "export", "report", "recorder", "mirror"},
     {"population", "study"},
-    {"loop", "finished"},
+    {"worker"},
+    {"loop", "crew", "finished"},
     {"job"},
     {"words", "api"},
     {"terminal"},
@@ -33,7 +34,7 @@ ONLY = {
     "pydantic": {"space", "space_file"},
     "yaml": {"document", "export", "starter"},
     "matplotlib": {"report"},
-    "subprocess": {"recorder", "mirror", "ui"},
+    "subprocess": {"recorder", "mirror", "ui", "worker"},
 }
 ROOT = Path(hpo.__file__).parent
 FILES = [path for path in sorted(ROOT.rglob("*.py")) if path != ROOT / "__init__.py"]

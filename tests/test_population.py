@@ -1,5 +1,6 @@
 """The population: rooms and rows, and rows that do not feel each other."""
 
+import pickle
 from pathlib import Path
 
 import pytest
@@ -48,6 +49,11 @@ def test_a_fit_depends_on_its_seed_and_not_on_its_label():
 @pytest.mark.parametrize(("trials", "rows"), [(3, 1), (9, 3), (48, 16), (100, 16), (200, 25), (1000, 32), (None, 16)])
 def test_rows_are_a_third_of_small_budgets_and_an_eighth_of_large_ones(trials, rows):
     assert rows_for(trials) == rows
+
+
+@pytest.mark.parametrize(("trials", "rows"), [(3, 1), (64, 21), (100, 24), (200, 25), (1000, 32), (None, 24)])
+def test_two_workers_have_twelve_rows_each_but_together_no_more_than_a_third(trials, rows):
+    assert rows_for(trials, workers=2) == rows
 
 
 def test_room_is_full_at_its_rows_and_free_again_after_a_release():
@@ -116,3 +122,26 @@ def test_no_validation_row_reaches_a_training_batch():
     run(pop, 2)
     (stack,) = pop._stacks.values()
     assert torch.isfinite(stack._tensors.values).all()
+
+
+@pytest.mark.parametrize("batch_norm", [False, True])
+def test_a_trial_goes_on_in_another_population_as_if_it_had_never_moved(batch_norm):
+    """Deep among shallow and shallow among deep, as pickled on its way."""
+    data, trials = dataset(), [trial(str(i), depth=1 + i, **EVERYTHING) for i in range(3)]
+    train = Train(epochs=4, batch_size=32, patience=4)
+    stayed = trained(data, trials, train, 4, batch_norm=batch_norm)
+    here, there = (population(data, train, batch_norm=batch_norm) for _ in range(2))
+    for of in trials:
+        here.admit(of)
+    run(here, 2)
+    there.take(pickle.loads(pickle.dumps(here.give(trials[2]))))
+    run(there, 1)
+    there.take(pickle.loads(pickle.dumps(here.give(trials[0]))))
+    run(here, 2)
+    assert same(here.release(trials[1]), stayed["1"])
+    run(there, 1)
+    assert same(there.release(trials[2]), stayed["2"])
+    run(there, 1)
+    assert same(there.release(trials[0]), stayed["0"])
+    assert not here.busy()
+    assert not there.busy()

@@ -1,0 +1,51 @@
+"""What networks are trained on: rows as tensors. Knows torch alone, so that a worker process is quick to start."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor
+
+from hpo.metrics import Task
+
+
+@dataclass(frozen=True)
+class Fold:
+    number: int
+    train: Tensor  # (n_train,) rows of `Samples.x`
+    valid: Tensor  # (n_valid,)
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Rows to learn from and to select by.
+
+    `x` (rows, inputs); `y` (rows,), class indices or a standardised number; `weight` (rows,) or None.
+    """
+
+    task: Task
+    x: Tensor
+    y: Tensor
+    weight: Tensor | None
+    folds: tuple[Fold, ...]
+    classes: tuple[Any, ...]  # labels by index; empty for regression
+    target_scale: float
+
+    @property
+    def n_inputs(self) -> int:
+        return self.x.shape[1]
+
+    @property
+    def n_outputs(self) -> int:
+        return len(self.classes) or 1
+
+    def inputs(self, index: Tensor) -> Tensor:
+        """The rows `index` (fit, batch) of x: (fit, batch, inputs)."""
+        return self.x.index_select(0, index.flatten()).view(*index.shape, -1)
+
+    def targets(self, index: Tensor) -> tuple[Tensor, Tensor | None]:
+        """The rows `index` (fit, batch) of y, and of weight if there is one, each (fit, batch)."""
+        flat = index.flatten()
+        weight = None if self.weight is None else self.weight.index_select(0, flat).view(index.shape)
+        return self.y.index_select(0, flat).view(index.shape), weight

@@ -1,0 +1,268 @@
+"""Workers: a search in several processes is the same search, whichever of them dies; nobody waits, nobody is left over."""
+
+import json
+import os
+import signal
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+import hpo
+from hpo import job as jobs
+from hpo import space_file
+from hpo.crew import Crew
+from hpo.data import prepare
+from hpo.errors import InputError, WorkersError
+from hpo.population import Population
+from hpo.trial import Trial
+from hpo.words import headline
+from hpo.worker import started
+from tests.conftest import PATIENCE, TINY, here, launched, outcomes, processes, wait_for, write_space
+from tests.test_kill import MEANWHILE, SPACE, TRIALS, ended
+from tests.training import same
+
+EPOCHS = 3
+SPACE_OF_CREWS = space_file.parse(TINY | {"train": {"epochs": EPOCHS, "patience": EPOCHS, "batch_size": 32}})
+
+
+def trial(label: str, **params: float) -> Trial:
+    return Trial(label, "search", {"learning_rate": 1e-2, "depth": 2, "weight_decay": 0.1, "dropout": 0.2, **params}, int(label))
+
+
+def running(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except OSError:
+        return False
+
+
+def timeless(known):
+    return {label: {k: v for k, v in o.items() if k not in MEANWHILE} for label, o in known.items()}
+
+
+# ---- the whole search
+
+
+@pytest.fixture(scope="module")
+def alone(new_store):
+    """The search in one process."""
+    store = new_store()
+    ran = here("search", "--space", write_space(store, **SPACE), "--store", store, "--json")
+    return SimpleNamespace(result=json.loads(ran.stdout), known=outcomes(store))
+
+
+@pytest.fixture(scope="module")
+def disturbed(new_store):
+    """The search in two workers: killed, then interrupted, then one worker is killed and later the other; then left in peace."""
+    store = new_store()
+    space = write_space(store, **SPACE)
+    workers, told = {}, {}
+
+    def more():
+        target = ended(store) + 1
+        wait_for(lambda: ended(store) >= target)
+
+    def search(what, then):
+        with launched("search", "--space", space, "--store", store, "--workers", "2") as process:
+            more()
+            workers[what] = processes(process.pid, "hpo.worker")
+            then(process, workers[what])
+            _, err = process.communicate(timeout=PATIENCE)
+            told[what] = SimpleNamespace(code=process.returncode, err=err)
+
+    def one_by_one(_, pids):
+        for pid in pids:
+            os.kill(pid, signal.SIGKILL)
+            more() if pid == pids[0] else None
+
+    search("killed", lambda process, _: process.kill())
+    search("interrupted", lambda process, _: process.send_signal(signal.SIGINT))
+    search("lost", one_by_one)
+    before = ended(store)
+    last = here("search", "--space", space, "--store", store, "--json")
+    return SimpleNamespace(
+        told=told, workers=workers, before=before, known=outcomes(store), result=json.loads(last.stdout)
+    )  # fmt: skip
+
+
+def test_two_workers_find_what_one_process_finds_whatever_becomes_of_them(alone, disturbed):
+    assert [len(pids) for pids in disturbed.workers.values()] == [2, 2, 2]
+    assert 3 < disturbed.before < TRIALS
+    assert timeless(disturbed.known) == timeless(alone.known)
+    for key in ("selected", "trial", "valid", "test", "baselines", "trials", "epochs_trained", "rows"):
+        assert disturbed.result[key] == alone.result[key]
+
+
+def test_no_worker_outlives_its_search(disturbed):
+    for pids in disturbed.workers.values():
+        wait_for(lambda pids=pids: not any(map(running, pids)))
+
+
+def test_a_worker_that_dies_is_mentioned_and_when_all_have_a_sentence_says_how_to_go_on(disturbed):
+    lost = disturbed.told["lost"]
+    assert lost.code == 1
+    assert "Traceback" not in lost.err
+    first, last = [line for line in lost.err.splitlines() if "worker process" in line]
+    assert first.startswith("note: A worker process ended (signal 9")
+    assert last.startswith("The last worker process ended (signal 9")
+
+
+def test_ctrl_c_ends_a_search_with_workers_as_any(disturbed):
+    assert disturbed.told["interrupted"].code == 130
+    assert "Traceback" not in disturbed.told["interrupted"].err
+
+
+def test_the_first_lines_say_how_many_workers(disturbed):
+    assert "random, no pruning · 10 trials at once in 2 workers" in disturbed.told["killed"].err
+
+
+def test_more_workers_than_cores_are_mentioned(tmp_path):
+    job = jobs.prepare(SPACE_OF_CREWS, tmp_path)
+    assert "note: 500 workers share" in "\n".join(headline(job, 500, 500))
+    assert "note:" not in "\n".join(headline(job, 500, 1))
+
+
+# ---- the crew, epoch by epoch
+
+
+@pytest.fixture(scope="module")
+def data():
+    return prepare(SPACE_OF_CREWS.data, Path())
+
+
+@pytest.fixture
+def notes():
+    return []
+
+
+@pytest.fixture
+def crew(data, notes):
+    with started(2) as workers:
+        yield Crew(workers, SPACE_OF_CREWS, None, data, rows=4, note=notes.append)
+
+
+@pytest.fixture(scope="module")
+def expected(data):
+    """What each trial leaves behind where it is trained by one population."""
+    population = Population.of(SPACE_OF_CREWS, None, data, rows=4)
+    trials = [trial(str(i), depth=1 + i % 2) for i in range(4)]
+    for of in trials:
+        population.admit(of)
+    for _ in range(EPOCHS):
+        list(population.train_epoch())
+    return {of.label: (of, population.release(of)) for of in trials}
+
+
+def finish(crew, meanwhile=lambda _: None):
+    """Trains until every trial has ended; what they leave behind, and the epochs that were told, by label."""
+    left, told = {}, {}
+    while crew.busy():
+        for score in crew.train_epoch():
+            told.setdefault(score.trial.label, []).append(score.epoch)
+            meanwhile(score)
+            if score.last:
+                left[score.trial.label] = crew.release(score.trial)
+    return left, told
+
+
+def test_a_crew_has_room_for_its_rows_and_spreads_its_trials_evenly(crew, expected):
+    for of, _ in expected.values():
+        assert crew.room()
+        crew.admit(of)
+    assert not crew.room()
+    homes = [member.worker for member in crew._members.values()]
+    assert sorted(map(homes.count, set(homes))) == [2, 2]
+
+
+def test_no_worker_waits_for_another(crew, expected):
+    """While one is held up, the trials of the other come to their end."""
+    for of, _ in expected.values():
+        crew.admit(of)
+    held, _ = crew._workers
+    os.kill(held._process.pid, signal.SIGSTOP)
+    there = [label for label, member in crew._members.items() if member.worker is not held]
+    left = []
+    while len(left) < len(there):
+        for score in crew.train_epoch():
+            if score.last:
+                crew.release(score.trial)
+                left.append(score.trial.label)
+    assert sorted(left) == sorted(there)
+    os.kill(held._process.pid, signal.SIGCONT)
+    assert finish(crew)[1].keys() == expected.keys() - set(there)
+
+
+@pytest.mark.parametrize("epoch", [1, EPOCHS])
+def test_trials_of_a_lost_worker_are_trained_again_and_told_once(crew, expected, notes, epoch):
+    """Also the one that is to be released at this very moment."""
+    for of, _ in expected.values():
+        crew.admit(of)
+    lost = []
+
+    def kill(score):
+        if not lost and score.epoch == epoch:
+            lost.append(crew._members[score.trial.label].worker)
+            lost[0]._process.kill()
+            lost[0]._process.wait()
+
+    left, told = finish(crew, kill)
+    assert told == {label: list(range(1, EPOCHS + 1)) for label in expected}
+    assert all(same(left[label], released) for label, (_, released) in expected.items())
+    (note,) = notes
+    assert note.startswith("A worker process ended (signal 9, as when memory runs out); its ")
+
+
+def test_a_worker_without_trials_takes_over_half_of_what_another_has(crew, expected):
+    for of, _ in expected.values():
+        crew.admit(of)
+    emptied, other = crew._workers
+    os.kill(other._process.pid, signal.SIGSTOP)
+    leaving = {label for label, member in crew._members.items() if member.worker is emptied}
+    while leaving & crew._members.keys():
+        for score in crew.train_epoch():
+            if score.trial.label in leaving:
+                crew.release(score.trial)
+    os.kill(other._process.pid, signal.SIGCONT)
+    homes = []
+    left, told = finish(crew, lambda _: homes.append([member.worker for member in crew._members.values()]))
+    assert any(emptied in found and other in found for found in homes)
+    assert told.keys() == left.keys() == expected.keys() - leaving
+    assert all(epochs[-1] == EPOCHS for epochs in told.values())
+    assert all(same(released, expected[label][1]) for label, released in left.items())
+
+
+def test_what_is_raised_in_a_worker_is_raised_here_with_its_traceback(data):
+    with started(2) as workers:
+        crew = Crew(workers, SPACE_OF_CREWS, None, replace(data, y=data.y[:1]), rows=4)
+        crew.admit(trial("0"))
+        with pytest.raises(IndexError) as raised:
+            finish(crew)
+    (note,) = raised.value.__notes__
+    assert note.startswith("In a worker process:\nTraceback")
+    assert "hpo/stack.py" in note
+
+
+def test_a_crew_that_is_lost_before_it_began_says_so(data):
+    with started(2) as workers:
+        for worker in workers:
+            worker._process.kill()
+            worker._process.wait()
+        with pytest.raises(WorkersError, match=r"^The last worker process ended \(signal 9"):
+            Crew(workers, SPACE_OF_CREWS, None, data, rows=4)
+
+
+# ---- how many
+
+
+def test_one_worker_is_no_process_at_all():
+    with started(1) as workers:
+        assert workers == []
+
+
+def test_less_than_one_worker_is_refused(tmp_path):
+    refused = here("search", "--space", write_space(tmp_path / "mlruns"), "--workers", "0")
+    assert refused.exit_code == 2
+    with pytest.raises(InputError, match=r"^workers must be 1 or more, got 0\.$"):
+        hpo.search(TINY, store=tmp_path, workers=0)
