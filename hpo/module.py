@@ -226,13 +226,18 @@ class _Plan:
         frozen = [(name, p) for name, p in module.named_parameters() if not p.requires_grad]
         self.still = [*frozen, *module.named_buffers()]
         self.why_alone = ""
+        self._batched = False
         for part in module.modules():
             if isinstance(part, _MIXING):
-                part.register_forward_pre_hook(lambda _, inputs: tuple(map(self._even, inputs)))
-                part.register_forward_hook(lambda _, __, output: self._even(output))
+                part.forward = functools.partial(self._mix, part, part.forward)  # type: ignore[method-assign]
 
-    def _even(self, h: Tensor) -> Tensor:
-        return _stacked(h, _even) if self._batched else h
+    def _mix(self, part: nn.Module, forward: Callable[..., Tensor], h: Tensor, *more: Any) -> Tensor:
+        """One of those layers. A norm of plain rows gets them as the last axis, where torch's kernel is four times faster."""
+        if not self._batched:
+            return forward(h, *more)
+        h = _stacked(h, _even)
+        rows_last = isinstance(part, nn.BatchNorm1d) and h.dim() == 2
+        return _stacked(forward(h.T.unsqueeze(0)).squeeze(0).T if rows_last else forward(h, *more), _even)
 
     def run(self, params: Tensors, buffers: Tensors, x: Tensor, hidden: Hidden, training: bool, batched: bool) -> Tensor:
         rows, self._batched = len(x), batched
