@@ -12,6 +12,7 @@ LAYERS = [
     {"noise", "metrics", "document", "optimizer", "journal", "store", "ui", "factory"},
     {"regularizers", "weights"},
     {"network", "domain"},
+    {"sites"},
     {"space", "module"},
     {"space_file", "table", "sampling", "selection", "view", "ledger"},
     {"preprocess"},
