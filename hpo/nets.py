@@ -29,14 +29,12 @@ def resnet(n_inputs: int, n_outputs: int, depth: int = 2, width: int = 128) -> n
 
 def cnn(image: Sequence[int], n_outputs: int, depth: int = 2, width: int = 16) -> nn.Module:
     """A small convolutional network: `depth` times convolution, norm, activation and dropout, of `width` channels at first;
-    with each further one the channels double and, while there is something to halve, the sides halve."""
+    each further convolution halves the sides and doubles the channels."""
     channels, height, side = image
     layers: list[nn.Module] = []
     for i in range(depth):
-        if i and min(height, side) > 1:
-            layers.append(nn.AvgPool2d(2))
-            height, side = height // 2, side // 2
-        here = width * 2**i
-        layers += [nn.Conv2d(channels, here, 3, padding=1), nn.GroupNorm(1, here), nn.ReLU(), nn.Dropout()]
-        channels = here
-    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(channels, n_outputs))
+        here, stride = width * 2**i, 2 if i else 1
+        convolution = nn.Conv2d(channels, here, 3, stride=stride, padding=1)
+        layers += [convolution, nn.GroupNorm(1, here), nn.ReLU(), nn.Dropout()]
+        channels, height, side = here, -(-height // stride), -(-side // stride)
+    return nn.Sequential(*layers, nn.Flatten(), nn.Linear(channels * height * side, n_outputs))

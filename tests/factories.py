@@ -36,8 +36,8 @@ def two_outputs(n_inputs):
     return nn.Linear(n_inputs, 2)
 
 
-def no_parameters():
-    return nn.Flatten()
+def no_parameters(n_outputs):
+    return nn.AdaptiveAvgPool1d(n_outputs)
 
 
 def other_inputs(n_outputs):
@@ -56,6 +56,22 @@ class _Odd(nn.Module):
     def __init__(self, n_inputs, n_outputs):
         super().__init__()
         self.out = nn.Linear(n_inputs, n_outputs)
+
+
+class Unused(_Odd):
+    """One layer that forward does not use."""
+
+    def __init__(self, n_inputs, n_outputs):
+        super().__init__(n_inputs, n_outputs)
+        self.forgotten = nn.Linear(3, 3)
+
+    def forward(self, x):
+        return self.out(x)
+
+
+class Two(_Odd):
+    def forward(self, x):
+        return self.out(x), x
 
 
 class Branching(_Odd):

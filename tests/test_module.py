@@ -19,6 +19,7 @@ from hpo.job import prepare
 from hpo.module import Module
 from hpo.population import Population
 from hpo.space_file import parse
+from hpo.trial import Fit
 from tests import factories
 from tests.conftest import here, write_space
 from tests.training import TRAIN, dataset, run, same, trial
@@ -41,6 +42,7 @@ def module(factory, **more):
     (factories.plain, ""),
     (factories.normed, ""),
     (factories.Tied, ""),
+    (factories.Unused, ""),
     (factories.Branching, "its control flow depends on the data"),
     (factories.Item, "its control flow depends on the data"),
     (factories.Masked, "its shapes depend on the data"),
@@ -62,6 +64,16 @@ def _trained(net, trials):
         pop.admit(of)
     run(pop, 2)
     return {of.label: pop.release(of) for of in trials}
+
+
+def test_what_forward_does_not_use_is_kept_as_it_is():
+    net, of = module(factories.Unused), trial("0", weight_decay=0.5, l1=0.5)
+    assert {p.name for p in net.parameters} == {"out.weight", "out.bias"}
+    fold = dataset().folds[0]
+    fresh = net.init(Fit(of, 0, fold.train, fold.valid).stream("init"))
+    trained = _trained(net, [of])["0"].weights
+    assert torch.equal(trained["forgotten.weight"][0].float(), fresh["forgotten.weight"])
+    assert not torch.equal(trained["out.weight"][0].float(), fresh["out.weight"])
 
 
 def test_a_search_leaves_the_global_generator_alone():
@@ -102,8 +114,11 @@ REFUSED = {
     "inputs": ({"factory": "tests.factories:other_inputs"},
                "network: the module of other_inputs(n_outputs=3) failed on a batch of shape (3, 13) with RuntimeError: mat1 and mat2 "
                "shapes cannot be multiplied (3x13 and 7x3)."),
+    "two tensors": ({"factory": "tests.factories:Two"},
+                    "network: the module of Two(n_inputs=13, n_outputs=3) failed on a batch of shape (3, 13) with TypeError: it must return "
+                    "one tensor, got a tuple."),
     "nothing to train": ({"factory": "tests.factories:no_parameters"},
-                         "network: the module of no_parameters() has no parameter to train."),
+                         "network: the module of no_parameters(n_outputs=3) has no parameter to train."),
     "lazy": ({"factory": "tests.factories:lazy"},
              "network: the module of lazy(n_outputs=3) has layers without a size; give them one, with the help of n_inputs."),
     "argument unknown": ({"factory": "tests.factories:plain", "search": {"widht": 8}},

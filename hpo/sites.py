@@ -1,0 +1,93 @@
+"""Ways out of `vmap`, for what must see all rows of a stack: the sites where regularizers act, and the layout of tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from hpo.network import Hidden
+
+# The trailing axes over which one draw is shared: whole channels are dropped.
+_DROPOUTS: dict[type[nn.Module], int] = {nn.Dropout: 0, nn.Dropout1d: 1, nn.Dropout2d: 2, nn.Dropout3d: 3}
+
+
+class Site(nn.Module):
+    """Stands where a dropout was. What it does in a pass is set before that pass."""
+
+    hidden: Hidden
+    rows: int  # of a stack; more of them are computed only where a lone one is doubled
+    batched: bool
+
+    def __init__(self, number: int, shared: int) -> None:
+        super().__init__()
+        self._number, self._shared = number, shared
+
+    def forward(self, h: Tensor) -> Tensor:
+        if not self.training:
+            return h
+        if not self.batched:
+            return self.act(h.unsqueeze(0)).squeeze(0)
+        return stacked(h, self.act)
+
+    def act(self, h: Tensor) -> Tensor:
+        """h (fit, …) of all rows at once."""
+        mine = h[: self.rows]
+        if self._shared:
+            ones = torch.ones(mine.shape[: -self._shared], dtype=h.dtype)
+            out = mine * self.hidden(ones, ones, self._number).view(*ones.shape, *[1] * self._shared)
+        else:
+            out = self.hidden(mine, mine, self._number)
+        return out if len(out) == len(h) else torch.cat([out, h[self.rows :]])
+
+
+class _Stacked(torch.autograd.Function):
+    """Leaves `vmap` for one operation, which sees the whole stack, fit axis first, as the regularizers want it."""
+
+    @staticmethod
+    def forward(h: Tensor, operation: Callable[[Tensor], Tensor]) -> Tensor:
+        raise NotImplementedError  # always under vmap
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: Any, output: Any) -> None: ...
+
+    @staticmethod
+    def vmap(info: Any, in_dims: tuple[int | None, None], h: Tensor, operation: Callable[[Tensor], Tensor]) -> tuple[Tensor, int]:
+        axis = in_dims[0]
+        return operation(h.expand(info.batch_size, *h.shape) if axis is None else h.movedim(axis, 0)), 0
+
+
+def stacked(h: Tensor, operation: Callable[[Tensor], Tensor]) -> Tensor:
+    out: Tensor = _Stacked.apply(h, operation)  # type: ignore[no-untyped-call]
+    return out
+
+
+class _Even(torch.autograd.Function):
+    """Contiguous, and its gradient, too: the sum over an axis of anything else is taken in an order that depends on the
+    number of rows, and convolutions and norms leave the fits between batch and channels."""
+
+    @staticmethod
+    def forward(ctx: Any, h: Tensor) -> Tensor:
+        del ctx
+        return h.contiguous()
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> Tensor:
+        del ctx
+        return grad.contiguous()
+
+
+def even(h: Tensor) -> Tensor:
+    out: Tensor = _Even.apply(h)  # type: ignore[no-untyped-call]
+    return out
+
+
+def put_sites(module: nn.Module) -> list[Site]:
+    """Replaces every dropout of `module`; one that stands in several places becomes one site there."""
+    sites: dict[nn.Module, Site] = {}
+    for path, child in list(module.named_modules(remove_duplicate=False)):
+        if type(child) in _DROPOUTS:
+            module.set_submodule(path, sites.setdefault(child, Site(len(sites), _DROPOUTS[type(child)])))
+    return list(sites.values())
