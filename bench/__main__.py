@@ -21,7 +21,7 @@ import yaml
 
 from bench import page, runs
 from bench.judge import Json
-from hpo.population import rows_for
+from hpo import job, space_file
 
 _HERE = Path(__file__).parent
 ONE_CORE, ALL_CORES = ("hpo", "tight", "recipe"), ("workers", "joblib", "ray")
@@ -63,7 +63,7 @@ def measured(widths: Sequence[int], epochs: int, quick: bool, core: int) -> Json
     began = time.perf_counter()
     trials = {width: QUICK_TRIALS if quick else TRIALS[width] for width in widths}
     spaces = [space_of(width, epochs, trials[width]["hpo"]) for width in widths]
-    search_rows = [rows_for(trials[width]["hpo"]) for width in widths]
+    search_rows = [job.prepare(space_file.parse(space), Path()).rows() for space in spaces]
     names = [*ONE_CORE, *(name for name in ALL_CORES if name != "workers" or runs.has_workers())]
     result: Json = {
         "date": time.strftime("%Y-%m-%d"), "machine": machine(), "widths": widths, "epochs": epochs, "search_rows": search_rows,

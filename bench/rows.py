@@ -22,6 +22,7 @@ from hpo import data as data_module
 from hpo import result, space_file
 from hpo.data import Dataset
 from hpo.mlp import Mlp
+from hpo.network import Network
 from hpo.population import Population
 from hpo.space import Space
 from hpo.trial import Trial
@@ -61,8 +62,8 @@ def peak() -> dict[str, float]:
 
 def cell(space: Space, data: Dataset, depths: Sequence[int], rows: int) -> tuple[float, float]:
     """Seconds and GFLOP of an epoch of that many rows."""
-    def build(trial: Trial) -> Mlp:
-        return result.network(space, data.n_inputs, data.n_outputs, trial.params)
+    def build(trial: Trial) -> Network:
+        return result.network(space, None, data.n_inputs, data.n_outputs, trial.params)
 
     population = Population(data, build, space.train, rows)
     trials = [Trial(str(i), "search", _STRENGTHS | {"depth": depths[i % len(depths)]}, i) for i in range(rows)]

@@ -89,10 +89,9 @@ def check(path: str) -> None:
     """Say every mistake of a space file and its data; run nothing."""
     from hpo import job as jobs
     from hpo import words
-    from hpo.population import rows_for
 
     job = jobs.load(Path(path))
-    for line in words.headline(job, rows_for(job.space.budget.trials)):
+    for line in words.headline(job, job.rows()):
         click.echo(line)
     click.echo(f"{path} is sound.")
 

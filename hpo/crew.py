@@ -30,7 +30,8 @@ class _Member:
 
 
 class Crew:
-    """Room for `rows` fits in all workers together; `note` is told in a sentence when one of them is lost."""
+    """Room for `rows` fits in all workers together; `less` is called with a smaller number when memory runs out in one of them,
+    `note` is told in a sentence when one is lost."""
 
     def __init__(
         self,
@@ -39,12 +40,14 @@ class Crew:
         factory: Factory | None,
         data: Dataset,
         rows: int,
+        less: Callable[[int], None] = lambda _: None,
         note: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._workers = list(workers)
         self._task = (space, factory, data.samples(), rows)
         self._fits = len(data.folds)
         self._rows = rows
+        self._less = less
         self._note = note
         self._members: dict[str, _Member] = {}
         self._training: list[Worker] = []  # in the order in which their epochs began
@@ -102,7 +105,7 @@ class Crew:
         if surplus < 1 or any(member.entering for member in mine):
             return
         moving = mine[-surplus:]
-        given: list[Moving] = worker.ask("give", [member.trial for member in moving])
+        given: list[Moving | Trial] = worker.ask("give", [member.trial for member in moving])
         for member, entering in zip(moving, given, strict=True):
             member.worker, member.entering = other, entering
 
@@ -118,7 +121,11 @@ class Crew:
         ready = wait([worker.pipe for worker in self._training])
         worker = next(worker for worker in self._training if worker.pipe in ready)
         self._training.remove(worker)
-        scores: list[Score] = worker.receive()
+        scores: list[Score]
+        scores, less = worker.receive()
+        if less > 0:
+            self._rows = max(self._fits, self._rows - less)
+            self._less(self._rows)
         return scores
 
     def _of(self, worker: Worker) -> list[_Member]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import time
 import uuid
 from collections.abc import Iterator, Sequence
@@ -17,13 +18,14 @@ from torch import Tensor
 from hpo import data as data_module
 from hpo import export, loop, report, sampling, selection, space_file
 from hpo import result as results
+from hpo.capacity import free_memory, rows_for
 from hpo.crew import Crew
 from hpo.data import Dataset
 from hpo.errors import InputError, SearchFailedError, StoreError
 from hpo.factory import Factory, importable, name_of
 from hpo.metrics import METRICS, shown
 from hpo.network import Network
-from hpo.population import Population, rows_for
+from hpo.population import Population
 from hpo.recorder import Recorder
 from hpo.space import Space, flat, task_mistake
 from hpo.store import Place
@@ -36,13 +38,18 @@ from hpo.worker import Worker
 
 @dataclass(frozen=True)
 class Job:
-    """A search that can begin: its space is sound and its data are loaded. `base` is where relative paths start; `factory`
-    makes the networks (None: an mlp)."""
+    """A search that can begin: its space is sound and its data are loaded. `base` is where relative paths start, `parameters`
+    the size of the largest network; `factory` makes the networks (None: an mlp)."""
 
     space: Space
     base: Path
     data: Dataset
+    parameters: int
     factory: Factory | None = None
+
+    def rows(self, workers: int = 1) -> int:
+        """How many trials train at once."""
+        return rows_for(self.space.budget.trials, self.parameters, workers, free_memory())
 
 
 class Watcher:
@@ -82,12 +89,13 @@ def prepare(space: Space, base: Path, factory: Factory | None = None) -> Job:
     if space.exported.get("fingerprint", data.fingerprint) != data.fingerprint:
         note = "The rows are not those that this configuration was exported from: expect another score."
         data = dataclasses.replace(data, notes=(*data.notes, note))
-    data = dataclasses.replace(data, notes=(*data.notes, *_network_notes(space, data, factory)))
-    return Job(space, base, data, factory)
+    networks, notes = _networks(space, data, factory)
+    size = max(sum(math.prod(p.shape) for p in one.parameters) for one in networks)
+    return Job(space, base, dataclasses.replace(data, notes=(*data.notes, *notes)), size, factory)
 
 
-def _network_notes(space: Space, data: Dataset, factory: Factory | None) -> list[str]:
-    """What is to be known of its networks, after building those at the ends of the space. Raises InputError."""
+def _networks(space: Space, data: Dataset, factory: Factory | None) -> tuple[list[Network], list[str]]:
+    """The networks in the middle and at the ends of the space, and what is to be known of them. Raises InputError."""
     rows = min(len(fold.train) for fold in data.folds)
     smallest = 1 if 1 in (rows, rows % space.train.batch_size, space.train.batch_size) else 2
     found = [results.network(space, factory, data.n_inputs, data.n_outputs, params) for params in space.architectures()]
@@ -95,7 +103,7 @@ def _network_notes(space: Space, data: Dataset, factory: Factory | None) -> list
         one.check(smallest)
     if "dropout" in space.search and not all(one.depth for one in found):
         raise InputError("search.dropout: the network has no nn.Dropout to act on; give it one, or leave the key out.")
-    return list(dict.fromkeys(note for one in found for note in one.notes("dropout" in space.search)))
+    return found, list(dict.fromkeys(note for one in found for note in one.notes("dropout" in space.search)))
 
 
 def search(
@@ -136,7 +144,7 @@ class _Search:
         study.remember("result", None)
         self._said = export.space_dict(job.space)
         study.remember("space_source", {"base": str(job.base.resolve()), "space": self._said})
-        self._rows = study.recall("rows") or rows_for(job.space.budget.trials, max(1, len(workers)))
+        self._rows = study.recall("rows") or job.rows(max(1, len(workers)))
         study.remember("rows", self._rows)
         self._workers = [] if job.space.is_point else list(workers[: self._rows])
         if not study.recall("id"):
@@ -173,8 +181,13 @@ class _Search:
     def _population(self) -> loop.Trains:
         job = self._job
         if len(self._workers) > 1:
-            return Crew(self._workers, job.space, job.factory, job.data, self._rows, self._watcher.note)
-        return Population.of(job.space, job.factory, job.data, self._rows)
+            return Crew(self._workers, job.space, job.factory, job.data, self._rows, self._less, self._watcher.note)
+        return Population.of(job.space, job.factory, job.data, self._rows, self._less)
+
+    def _less(self, rows: int) -> None:
+        self._rows = rows
+        self._study.remember("rows", rows)
+        self._watcher.note(f"Memory ran out: {rows} trials at once from here on; those that were cut short start again.")
 
     def _conclude(self, best: Outcome, startup: float) -> dict[str, Any]:
         """Selects, touches the test part once, and writes down everything."""

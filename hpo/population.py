@@ -4,11 +4,14 @@ released whole."""
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
 
+from hpo.capacity import out_of_memory
 from hpo.dataset import Samples
+from hpo.errors import SearchFailedError
 from hpo.factory import Factory
 from hpo.network import Network
 from hpo.regularizers import FAMILY, STRENGTHS
@@ -16,20 +19,6 @@ from hpo.result import network
 from hpo.space import Space, Train
 from hpo.stack import Row, Stack, Tensors
 from hpo.trial import Fit, Released, Score, Trial
-
-_LEAST, _MOST = 16, 32  # measured: fewer rows make a step dear, more buy nothing on a CPU
-_LEAST_A_WORKER = 12  # fewer make a step dear; more start without being told of others, and are pruned later (docs/decisions.md)
-
-
-def rows_for(trials: int | None, workers: int = 1) -> int:
-    """How many rows train at once, in all workers together, for a budget of that many trials (None: limited by time alone).
-
-    Rows in flight are proposed without knowing each other's results, so they are a small part of the budget: an eighth,
-    within what makes a step cheap, and never more than a third.
-    """
-    rows = _LEAST if trials is None else max(_LEAST, min(_MOST, trials // 8))
-    rows = max(rows, _LEAST_A_WORKER * workers)
-    return rows if trials is None else max(1, min(rows, trials // 3))
 
 
 @dataclass(frozen=True)
@@ -47,50 +36,68 @@ class _Member:
     network: Network
     fits: list[Fit]
     stack: Stack
+    told: int = 0  # epochs that need not be told again
 
 
 class Population:
     """Room for `rows` fits of the trials that are proposed for one data set.
 
-    `build` makes the network of a trial.
+    `build` makes the network of a trial. When memory runs out, the trials of the stack that needed it start again, half as
+    many rows at once, and their epochs are told where they had been; `less` is called with the new number of rows.
     """
 
-    def __init__(self, data: Samples, build: Callable[[Trial], Network], train: Train, rows: int) -> None:
+    def __init__(
+        self,
+        data: Samples,
+        build: Callable[[Trial], Network],
+        train: Train,
+        rows: int,
+        less: Callable[[int], None] = lambda _: None,
+    ) -> None:
         self._data = data
         self._build = build
         self._train = train
         self._rows = rows
+        self._less = less
         self._stacks: dict[object, Stack] = {}
         self._members: dict[str, _Member] = {}
+        self._waiting: dict[str, tuple[Trial, int]] = {}  # cut short, with the epochs that were told
 
     @classmethod
-    def of(cls, space: Space, factory: Factory | None, data: Samples, rows: int) -> Population:
+    def of(
+        cls, space: Space, factory: Factory | None, data: Samples, rows: int, less: Callable[[int], None] = lambda _: None
+    ) -> Population:
         """The population that a space asks for."""
 
         def build(trial: Trial) -> Network:
             return network(space, factory, data.n_inputs, data.n_outputs, trial.params)
 
-        return cls(data, build, space.train, rows)
+        return cls(data, build, space.train, rows, less)
 
     def room(self) -> bool:
         """Whether all fits of one more trial find a row (the first trial always does)."""
-        in_flight = sum(len(member.fits) for member in self._members.values())
-        return not self._members or in_flight + len(self._data.folds) <= self._rows
+        return not self._waiting and self._free()
 
     def busy(self) -> bool:
-        return bool(self._members)
+        return bool(self._members or self._waiting)
 
     def admit(self, trial: Trial) -> None:
         """Gives every fit of `trial` a row, freshly initialised."""
+        self._admit(trial, told=0)
+
+    def _admit(self, trial: Trial, told: int) -> None:
         network = self._build(trial)
         stack = self._stack(trial, network)
         fits = [Fit(trial, fold.number, fold.train, fold.valid) for fold in self._data.folds]
-        self._members[trial.label] = _Member(trial, network, fits, stack)
-        for fit in fits:
-            stack.admit(fit, network)
+        self._members[trial.label] = _Member(trial, network, fits, stack, told)
+        with self._spared(stack):
+            for fit in fits:
+                stack.admit(fit, network)
 
-    def give(self, trial: Trial) -> Moving:
-        """Frees the rows of `trial` as they are, for another population to `take`."""
+    def give(self, trial: Trial) -> Moving | Trial:
+        """Frees the rows of `trial` as they are, for another population to `take`; the trial alone if it has none now."""
+        if self._waiting.pop(trial.label, None):
+            return trial
         member = self._members.pop(trial.label)
         return Moving(trial, *member.stack.give(member.fits))
 
@@ -113,21 +120,50 @@ class Population:
 
     def train_epoch(self) -> Iterator[Score]:
         """Trains every stack for one epoch; one score a trial, as its stack is done. Trials may be released meanwhile."""
+        while self._waiting and self._free():
+            self._admit(*self._waiting.pop(next(iter(self._waiting))))
         for stack in list(self._stacks.values()):
-            if not stack.rows:
-                continue
-            values = stack.train_epoch()
+            values: dict[str, np.ndarray] = {}
+            with self._spared(stack):
+                values = stack.train_epoch() if stack.rows else {}
             rows = list(stack.rows)
             for member in [m for m in self._members.values() if m.stack is stack]:
                 mine = [i for i, row in enumerate(rows) if row.fit in member.fits]
                 reasons = [rows[i].stopped for i in mine]
-                yield Score(
-                    trial=member.trial,
-                    epoch=rows[mine[0]].epoch,
-                    values={name: value[mine] for name, value in values.items()},
-                    metric=self._train.metric_key,
-                    last=reasons[0] if all(reasons) else "",
-                )
+                if (epoch := rows[mine[0]].epoch) > member.told:
+                    yield Score(
+                        trial=member.trial,
+                        epoch=epoch,
+                        values={name: value[mine] for name, value in values.items()},
+                        metric=self._train.metric_key,
+                        last=reasons[0] if all(reasons) else "",
+                    )
+
+    @contextmanager
+    def _spared(self, stack: Stack) -> Iterator[None]:
+        """Within it, memory may run out over `stack`: its trials are cut short, and start again."""
+        try:
+            yield
+        except (MemoryError, RuntimeError) as error:
+            if not out_of_memory(error):
+                raise
+            if len(self._members) == 1:
+                raise SearchFailedError(
+                    "Memory ran out over a single trial: take a smaller network or train.batch_size. What has ended is stored."
+                ) from error
+            self._rows = max(1, self.in_flight() // 2)
+            for member in [m for m in self._members.values() if m.stack is stack]:
+                told = max(member.told, *(row.epoch for row in stack.rows if row.fit in member.fits), 0)
+                del self._members[member.trial.label]
+                self._waiting[member.trial.label] = (member.trial, told)
+            self._stacks = {key: other for key, other in self._stacks.items() if other is not stack}
+            self._less(self._rows)
+
+    def in_flight(self) -> int:
+        return sum(len(member.fits) for member in self._members.values())
+
+    def _free(self) -> bool:
+        return not self._members or self.in_flight() + len(self._data.folds) <= self._rows
 
     def release(self, trial: Trial) -> Released:
         """Frees the rows of `trial` and returns what it learned."""

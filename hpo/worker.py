@@ -136,7 +136,8 @@ def _listen(pipe: Connection, messages: SimpleQueue[bytes]) -> None:
 
 
 def _answer(population: Population, what: str, given: Any) -> object:
-    """What the search asked: an epoch's scores, what a trial has learned, or trials to go elsewhere."""
+    """What the search asked: an epoch's scores and how many rows memory was too short for, what a trial has learned, or trials
+    to go elsewhere."""
     from hpo.population import Moving
 
     if what == "release":
@@ -147,7 +148,8 @@ def _answer(population: Population, what: str, given: Any) -> object:
         return [population.give(trial) for trial in given]
     for entering in given:
         population.take(entering) if isinstance(entering, Moving) else population.admit(entering)
-    return list(population.train_epoch())
+    before = population.in_flight()
+    return list(population.train_epoch()), before - population.in_flight()
 
 
 def _told(error: Exception) -> Exception:

@@ -7,7 +7,7 @@ import pytest
 from bench.judge import Goal, faster
 from bench.rows import flops
 from bench.runs import thinned
-from hpo.network import Mlp
+from hpo.mlp import Mlp
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import pytest
 import hpo
 
 LAYERS = [
-    {"errors", "trial", "nets"},
+    {"errors", "trial", "nets", "capacity"},
     {"noise", "metrics", "document", "linear", "optimizer", "journal", "store", "ui", "factory"},
     {"regularizers", "weights", "dataset"},
     {"layout", "network", "domain"},

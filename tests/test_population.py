@@ -6,9 +6,11 @@ from pathlib import Path
 import pytest
 import torch
 
+from hpo.capacity import rows_for
 from hpo.data import prepare
-from hpo.population import rows_for
+from hpo.errors import SearchFailedError
 from hpo.space import Data, Train
+from hpo.stack import Stack
 from tests.training import dataset, population, run, same, trained, trial
 
 EVERYTHING = {"weight_decay": 0.1, "l1": 1e-3, "dropout": 0.3, "learning_rate": 1e-3}
@@ -48,12 +50,71 @@ def test_a_fit_depends_on_its_seed_and_not_on_its_label():
 
 @pytest.mark.parametrize(("trials", "rows"), [(3, 1), (9, 3), (48, 16), (100, 16), (200, 25), (1000, 32), (None, 16)])
 def test_rows_are_a_third_of_small_budgets_and_an_eighth_of_large_ones(trials, rows):
-    assert rows_for(trials) == rows
+    assert rows_for(trials, 1000) == rows
 
 
 @pytest.mark.parametrize(("trials", "rows"), [(3, 1), (64, 21), (100, 24), (200, 25), (1000, 32), (None, 24)])
 def test_two_workers_have_twelve_rows_each_but_together_no_more_than_a_third(trials, rows):
-    assert rows_for(trials, workers=2) == rows
+    assert rows_for(trials, 1000, workers=2) == rows
+
+
+@pytest.mark.parametrize(("parameters", "rows"), [(40_000, 16), (150_000, 13), (10_000_000, 8)])
+def test_large_networks_have_fewer_rows(parameters, rows):
+    assert rows_for(100, parameters) == rows
+
+
+@pytest.mark.parametrize(("free", "rows"), [(1e12, 16), (32e6 * 8, 4), (1e3, 1)])
+def test_rows_take_no_more_than_half_of_the_memory(free, rows):
+    assert rows_for(100, 1_000_000 if free < 1e9 else 1000, memory=free) == rows
+
+
+def limit(monkeypatch, moment, most):
+    """From now on a stack of more rows has no memory at that moment."""
+    before = getattr(Stack, moment)
+
+    def limited(stack, *given):
+        if len(stack.rows) > most:
+            raise torch.OutOfMemoryError("out of memory")
+        return before(stack, *given)
+
+    monkeypatch.setattr(Stack, moment, limited)
+
+
+@pytest.mark.parametrize("moment", ["train_epoch", "_evaluate", "_set_optimizer"])
+def test_when_memory_runs_out_fewer_rows_go_on_and_nothing_is_lost_or_told_twice(monkeypatch, moment):
+    train, told, less = Train(epochs=4, batch_size=32, patience=4), {}, []
+    trials = [trial(str(i), depth=1 + i % 2, **EVERYTHING) for i in range(5)]
+    expected = trained(dataset(), trials, train, 4)
+    pop = population(dataset(), train, rows=5, less=less.append)
+    for of in trials[:4]:
+        pop.admit(of)
+    left = {}
+
+    def epoch():
+        for score in pop.train_epoch():
+            told.setdefault(score.trial.label, []).append(score.epoch)
+            if score.last:
+                left[score.trial.label] = pop.release(score.trial)
+
+    epoch()
+    epoch()
+    limit(monkeypatch, moment, most=2)
+    assert pop.room()
+    pop.admit(trials[4])
+    while pop.busy():
+        epoch()
+    assert less == [2]
+    assert told == {label: [1, 2, 3, 4] for label in expected}
+    assert all(same(left[label], expected[label]) for label in expected)
+
+
+def test_memory_that_is_too_short_for_a_single_trial_ends_with_a_sentence(monkeypatch):
+    pop = population(dataset(), rows=2)
+    for i in range(2):
+        pop.admit(trial(str(i)))
+    limit(monkeypatch, "train_epoch", most=0)
+    with pytest.raises(SearchFailedError, match=r"^Memory ran out over a single trial: take a smaller network"):
+        run(pop, 3)
 
 
 def test_room_is_full_at_its_rows_and_free_again_after_a_release():

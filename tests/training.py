@@ -1,5 +1,6 @@
 """Small trainings that many tests share: a data set in float64, and populations of chosen trials."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
@@ -77,8 +78,10 @@ def network(data: Dataset, of: Trial, kind: str = "mlp", width: int = 8, **more:
     return Module(factory, name_of(factory), arguments(factory, offered, {}), data.n_inputs, data.n_outputs, image)
 
 
-def population(data: Dataset, train: Train = TRAIN, rows: int = 64, **kind: object) -> Population:
-    return Population(data, partial(network, data, **kind), train, rows)
+def population(
+    data: Dataset, train: Train = TRAIN, rows: int = 64, less: Callable[[int], None] = lambda _: None, **kind: object
+) -> Population:
+    return Population(data, partial(network, data, **kind), train, rows, less)
 
 
 def run(pop: Population, epochs: int) -> dict[str, dict[str, list[float]]]:

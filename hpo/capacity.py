@@ -1,0 +1,50 @@
+"""How many fits train at once: from the budget, the size of the network, and memory."""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from pathlib import Path
+
+import torch
+
+_LEAST, _MOST = 16, 32  # measured: fewer rows make a step dear, more buy nothing on a CPU
+_LEAST_A_WORKER = 12  # fewer make a step dear; more start without being told of others, and are pruned later (docs/decisions.md)
+_CACHED = 2**21  # parameters of all rows: of so many, optimizer and products wait for memory, and more rows make no step cheaper
+_FEW = 8
+_STATES = 8  # numbers a parameter needs: value, gradient, two moments, the best; as much again while rows come and go
+
+
+def rows_for(trials: int | None, parameters: int, workers: int = 1, memory: float | None = None) -> int:
+    """How many rows train at once, in all workers together, for a budget of that many trials (None: limited by time alone) of
+    networks of that many parameters, in `memory` bytes.
+
+    Rows in flight are proposed without knowing each other's results, so they are a small part of the budget: an eighth,
+    within what makes a step cheap, and never more than a third. They take no more than half of the memory.
+    """
+    rows = _LEAST if trials is None else max(_LEAST, min(_MOST, trials // 8))
+    rows = min(rows, max(_FEW, _CACHED // max(1, parameters)))
+    rows = max(rows, _LEAST_A_WORKER * workers if workers > 1 else 0)
+    if memory is not None:
+        rows = min(rows, int(memory / 2 / (4 * _STATES * max(1, parameters))))
+    return max(1, rows if trials is None else min(rows, trials // 3))
+
+
+def free_memory() -> float | None:
+    """Bytes that this process may still take: what the machine has available, or less if its control group is limited; None
+    where no such thing is known."""
+    with suppress(OSError, ValueError, StopIteration):
+        lines = Path("/proc/meminfo").read_text().splitlines()
+        free = 1024 * float(next(line for line in lines if line.startswith("MemAvailable")).split()[1])
+        with suppress(OSError, ValueError):  # "max" is no number
+            group = Path("/sys/fs/cgroup")
+            free = min(free, float((group / "memory.max").read_text()) - float((group / "memory.current").read_text()))
+        return free
+    with suppress(OSError, ValueError, AttributeError):
+        return float(os.sysconf("SC_PHYS_PAGES")) * os.sysconf("SC_PAGE_SIZE")
+    return None
+
+
+def out_of_memory(error: Exception) -> bool:
+    """Whether an exception of torch or numpy says that memory has run out."""
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in str(error)
