@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Mapping
 from typing import Any
@@ -10,13 +11,18 @@ import numpy as np
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.pruners import BasePruner
-from optuna.samplers import BaseSampler
+from optuna.samplers import BaseSampler, TPESampler
+from optuna.study import Study, StudyDirection
+from optuna.trial import FrozenTrial
 
 from hpo.domain import Domain
 from hpo.errors import InputError
+from hpo.history import RECENT, History
+from hpo.percentile import Percentile
 from hpo.space import SWITCH, Space
 
 FIRST_DECISION = 4  # the epoch; earlier scores say nothing about the last one
+_WHOLE = {"grid", "gp", "cmaes"}  # these need every trial: what was visited, what is fitted, a generation with all its members
 
 
 def distributions(search: Mapping[str, Domain]) -> dict[str, BaseDistribution]:
@@ -50,6 +56,25 @@ def grid(space: Space) -> dict[str, list[Any]]:
     return values
 
 
+class _Tpe(TPESampler):
+    """Knows that every trial has every parameter; Optuna's compares the parameters of all trials to find that out."""
+
+    def __init__(self, parameters: Mapping[str, BaseDistribution], **options: Any) -> None:
+        super().__init__(**options)
+        self._parameters = {name: one for name, one in sorted(parameters.items()) if not one.single()}
+        self._jointly = options.get("multivariate", True) and not options.get("group")
+
+    def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
+        return self._parameters if self._jointly else super().infer_relative_search_space(study, trial)
+
+
+def history(space: Space, direction: StudyDirection) -> History:
+    """Where the working study lives, which shows a sampler as much of the past as it needs."""
+    # A past shorter than the startup would be random search for ever; Hyperband's sampler sees a part of the past only.
+    startup = 10 * space.sampler.options.get("n_startup_trials", 0)
+    return History(direction, math.inf if space.sampler.kind in _WHOLE else max(RECENT, startup))
+
+
 def sampler(space: Space, number: int) -> BaseSampler:
     """The sampler that proposes trial `number`.
 
@@ -65,7 +90,7 @@ def sampler(space: Space, number: int) -> BaseSampler:
         try:
             match kind:
                 case "tpe":
-                    return optuna.samplers.TPESampler(seed=own, **options)
+                    return _Tpe(distributions(space.search), seed=own, **options)
                 case "random":
                     return optuna.samplers.RandomSampler(seed=own)
                 case "gp":
@@ -81,7 +106,7 @@ def sampler(space: Space, number: int) -> BaseSampler:
             raise InputError(f"sampler: Optuna refuses the options of {kind}: {error}") from error
 
 
-def pruner(space: Space) -> BasePruner:
+def pruner(space: Space, history: History) -> BasePruner:
     """The pruner; unless told otherwise, none of them decides before epoch 4."""
     kind, options = space.pruner.kind, dict(space.pruner.options)
     epochs = space.train.epochs
@@ -90,9 +115,9 @@ def pruner(space: Space) -> BasePruner:
     try:
         match kind:
             case "median":
-                return optuna.pruners.MedianPruner(**(warmup | options))
+                return Percentile(history, 50.0, **(warmup | options))
             case "percentile":
-                return optuna.pruners.PercentilePruner(**({"percentile": 25.0} | warmup | options))
+                return Percentile(history, **({"percentile": 25.0} | warmup | options))
             case "hyperband":
                 return optuna.pruners.HyperbandPruner(max_resource=epochs, **(first | options))
             case "successive_halving":
@@ -101,9 +126,15 @@ def pruner(space: Space) -> BasePruner:
                 own = {name: options.pop(name) for name in ("patience", "min_delta") if name in options}
                 with warnings.catch_warnings():
                     warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-                    wrapped = optuna.pruners.MedianPruner(**(warmup | options))
+                    wrapped = Percentile(history, 50.0, **(warmup | options))
                     return optuna.pruners.PatientPruner(wrapped, **({"patience": 5} | own))
             case _:
                 return optuna.pruners.NopPruner()
     except (ValueError, TypeError) as error:
         raise InputError(f"pruner: Optuna refuses the options of {kind}: {error}") from error
+
+
+def check(space: Space) -> None:
+    """Raises InputError if Optuna refuses the options of sampler or pruner."""
+    sampler(space, 0)
+    pruner(space, history(space, StudyDirection.MINIMIZE))

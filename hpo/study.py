@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 import optuna
-from optuna.storages import InMemoryStorage
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
@@ -57,15 +56,20 @@ class Study:
         self._direction = StudyDirection.MINIMIZE if self._metric.sign == 1 else StudyDirection.MAXIMIZE
         self._distributions = sampling.distributions(space.search)
         self._ledger = Ledger(path)
-        self._memory = InMemoryStorage()
+        self._memory = sampling.history(space, self._direction)
+        pruner = sampling.pruner(space, self._memory)
         self._study = optuna.create_study(
-            storage=self._memory, study_name=space.study, direction=self._direction, pruner=sampling.pruner(space)
+            storage=self._memory, study_name=space.study, direction=self._direction, pruner=pruner
         )
         self._id = self._memory.get_study_id_from_name(space.study)
         self._asked: dict[str, optuna.trial.Trial] = {}
         self._pending: deque[Trial] = deque()
         self._flights: dict[str, _Flight] = {}
         self.outcomes: dict[str, Outcome] = {}
+        self.counts: dict[State, int] = dict.fromkeys(_STATES, 0)  # of what counts against the budget
+        self._best: Outcome | None = None
+        self._worst: float | None = None  # finite value that any trial has shown
+        self._fixed: set[str] = set()
         self._load(fingerprint)
         self._began = time.time()
         fixed = [self._as_trial(0, {})] if space.is_point else selection.baselines(space)
@@ -126,7 +130,7 @@ class Study:
             else:
                 self.remember(f"outcome:{trial.label}", outcome.to_json())
             self.remember("elapsed", self.elapsed())
-        self.outcomes[trial.label] = outcome
+        self._take_in(outcome)
         return outcome
 
     # ---- what a search asks besides
@@ -157,13 +161,12 @@ class Study:
         return [o for o in self.outcomes.values() if o.trial.role != "ablation"]
 
     def best(self) -> Outcome | None:
-        return selection.best(self.judged(), self._metric)
+        """The best of what is judged."""
+        return self._best
 
     def worth_keeping(self) -> set[str]:
         """The labels of the trials whose weights somebody will ask for: the best and what it is compared with."""
-        best = self.best()
-        fixed = {label for label, outcome in self.outcomes.items() if outcome.trial.role != "search"}
-        return fixed | ({best.trial.label} if best else set())
+        return self._fixed | ({self._best.trial.label} if self._best else set())
 
     def close(self) -> None:
         self._ledger.close()
@@ -215,7 +218,7 @@ class Study:
         asked = self._asked.pop(outcome.trial.label)
         state, value = _STATES[outcome.state], outcome.value
         if outcome.state == "failed":
-            value = self._worst()
+            value = self._worst
             asked.set_user_attr("diverged", outcome.reason)
             state = TrialState.FAIL if value is None else state
         if outcome.state == "pruned" and self._space.sampler.kind == "gp" and value is not None:
@@ -233,11 +236,17 @@ class Study:
     def _frozen(self, number: int) -> FrozenTrial:
         return self._memory.get_trial(self._memory.get_trial_id_from_study_id_trial_number(self._id, number))
 
-    def _worst(self) -> float | None:
-        """The worst finite value that any trial has shown."""
-        values = [v for o in self.outcomes.values() for v in o.curves.get(self._space.train.metric_key, [])]
-        finite = [v for v in values if math.isfinite(v)]
-        return max(finite, key=lambda v: v * self._metric.sign, default=None)
+    def _take_in(self, outcome: Outcome) -> None:
+        """Keeps an outcome, and what is asked of all outcomes together: nobody goes through ten thousand at every epoch."""
+        self.outcomes[outcome.trial.label] = outcome
+        if outcome.trial.role != "search":
+            self._fixed.add(outcome.trial.label)
+        if outcome.trial.role != "ablation":
+            self.counts[outcome.state] += 1
+            self._best = selection.best([outcome, *([self._best] if self._best else [])], self._metric)
+        finite = [v for v in outcome.curves.get(self._space.train.metric_key, []) if math.isfinite(v)]
+        shown = finite if self._worst is None else [*finite, self._worst]
+        self._worst = max(shown, key=lambda v: v * self._metric.sign, default=None)
 
     def _load(self, fingerprint: str) -> None:
         """Brings what the ledger holds into memory, or begins it."""
@@ -254,7 +263,7 @@ class Study:
             self._memory.set_study_system_attr(self._id, key, attr)
         for key, data in self._ledger.remembered().items():
             if key.startswith("outcome:"):
-                self._remember_outcome(data)
+                self._take_in(Outcome.from_json(data))
         trials = self._ledger.trials()
         self._proposed = len(trials)
         for trial in trials:
@@ -265,11 +274,7 @@ class Study:
                 self._asked[again.label] = optuna.trial.Trial(self._study, trial_id)
                 self._pending.append(again)
             else:
-                self._remember_outcome(trial.user_attrs["outcome"])
-
-    def _remember_outcome(self, data: Mapping[str, Any]) -> None:
-        outcome = Outcome.from_json(data)
-        self.outcomes[outcome.trial.label] = outcome
+                self._take_in(Outcome.from_json(trial.user_attrs["outcome"]))
 
 
 def _plain(value: Any) -> Any:

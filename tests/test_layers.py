@@ -8,8 +8,8 @@ import pytest
 import hpo
 
 LAYERS = [
-    {"errors", "trial"},
-    {"noise", "metrics", "document", "optimizer", "journal", "store", "ui"},
+    {"errors", "trial", "history"},
+    {"noise", "metrics", "document", "optimizer", "percentile", "journal", "store", "ui"},
     {"regularizers", "weights"},
     {"network", "domain"},
     {"space"},
@@ -25,7 +25,7 @@ LAYERS = [
     {"cli"},
 ]
 ONLY = {
-    "optuna": {"study", "sampling", "ledger"},
+    "optuna": {"study", "sampling", "history", "percentile", "ledger"},
     "mlflow": {"mirror"},
     "click": {"cli"},
     "rich": {"cli", "terminal"},
