@@ -13,13 +13,15 @@ import getpass
 import json
 import logging
 import os
+import select
 import shutil
 import subprocess
 import sys
 import time
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +32,7 @@ from mlflow.entities import Metric, Param, RunTag, ViewType
 from mlflow.exceptions import MlflowException
 from sqlalchemy.exc import SQLAlchemyError
 
+from hpo import bulk
 from hpo.errors import StoreError, cut
 from hpo.store import replace
 
@@ -37,6 +40,8 @@ _SQLITE = "sqlite:///"
 _VIEW_TAG = "mlflow.sharedViewState."
 _POINTS = 1000  # MLflow's own limits for one batch
 _VALUES = 100
+_MOMENT = 1.0  # seconds that a trial may wait for others
+_TOGETHER = 100
 
 
 class Mirror:
@@ -56,6 +61,11 @@ class Mirror:
         where = {"tracking_uri": "" if own else uri, "experiment_id": self.experiment_id, "run_id": self.run_id}
         replace(folder / "mlflow.json", json.dumps(where).encode())
         self._written = self._children()
+        # A remote server has a door of its own; a database beside us is written where its rows are.
+        self._bulk = bulk.Bulk(uri, self.experiment_id, self._location()) if uri.startswith(_SQLITE) and bulk.possible() else None
+
+    def _location(self) -> str:
+        return str(self._client.get_experiment(self.experiment_id).artifact_location)
 
     def _view(self, view: Mapping[str, Any]) -> None:
         """Stores which columns and charts the page of this search opens with, as MLflow's own UI does."""
@@ -103,11 +113,20 @@ class Mirror:
             if not (token := page.token):
                 return labels
 
-    def trial(self, told: Mapping[str, Any]) -> None:
-        if told["label"] in self._written:
-            return
-        tags = {**told["tags"], "mlflow.parentRunId": self.run_id, "mlflow.user": getpass.getuser()}
-        run = self._client.create_run(self.experiment_id, told["started"], tags, told["name"])
+    def trials(self, told: Iterable[Mapping[str, Any]]) -> None:
+        """Writes trials that have ended, unless they are there."""
+        new = {trial["label"]: trial for trial in told if trial["label"] not in self._written}
+        common = {"mlflow.parentRunId": self.run_id, "mlflow.user": getpass.getuser()}
+        runs = [{**trial, "tags": {**trial["tags"], **common}} for trial in new.values()]
+        if self._bulk:
+            self._bulk.write(runs)
+        else:
+            for run in runs:
+                self._run(run)
+        self._written |= new.keys()
+
+    def _run(self, told: Mapping[str, Any]) -> None:
+        run = self._client.create_run(self.experiment_id, told["started"], told["tags"], told["name"])
         run_id = run.info.run_id
         params = [Param(key, str(value)) for key, value in told["params"].items()]
         points = [Metric(key, value, at, step) for key, value, at, step in told["metrics"]]
@@ -115,7 +134,6 @@ class Mirror:
         for start in range(_POINTS, len(points), _POINTS):
             self._client.log_batch(run_id, points[start : start + _POINTS])
         self._client.set_terminated(run_id, told["status"], told["ended"])
-        self._written.add(told["label"])
 
     def finish(self, told: Mapping[str, Any]) -> None:
         tags = [RunTag(key, str(value)) for key, value in told.get("tags", {}).items()]
@@ -192,18 +210,37 @@ def _locked(path: Path) -> Iterator[None]:
 
 def _serve(answer: Callable[[Mapping[str, str]], None]) -> None:
     mirror = None
-    for line in sys.stdin:
-        told = json.loads(line)
-        match told.pop("do"):
-            case "open":
+    for messages in _received():
+        for what, several in groupby(messages, lambda told: told.pop("do")):
+            if mirror and what == "trial":
+                mirror.trials(several)
+                continue
+            (told,) = several
+            if mirror:
+                mirror.finish(told)
+                answer({"done": "yes"})
+            else:
                 _wait_for_predecessor(Path(told["folder"]))
                 mirror = Mirror(told)
                 answer({"experiment_id": mirror.experiment_id, "run_id": mirror.run_id})
-            case "trial" if mirror:
-                mirror.trial(told)
-            case "finish" if mirror:
-                mirror.finish(told)
-                answer({"done": "yes"})
+
+
+def _received() -> Iterator[list[dict[str, Any]]]:
+    """Messages in the order of their arrival; trials are kept for a moment, so that several are written together."""
+    messages: list[dict[str, Any]] = []
+    rest, until = b"", 0.0
+    while True:
+        waits = max(until - time.monotonic(), 0) if messages else None
+        chunk = os.read(0, 1 << 20) if select.select([0], [], [], waits)[0] else None
+        *lines, rest = (rest + (chunk or b"")).split(b"\n")
+        if lines and not messages:
+            until = time.monotonic() + _MOMENT
+        messages += map(json.loads, lines)
+        if messages and (not chunk or len(messages) >= _TOGETHER or messages[-1]["do"] != "trial"):
+            yield messages
+            messages = []
+        if chunk == b"":
+            return
 
 
 def _wait_for_predecessor(folder: Path) -> None:

@@ -8,7 +8,7 @@ import pytest
 import hpo
 
 LAYERS = [
-    {"errors", "trial", "history"},
+    {"errors", "trial", "history", "bulk"},
     {"noise", "metrics", "document", "optimizer", "percentile", "journal", "store", "ui"},
     {"regularizers", "weights"},
     {"network", "domain"},
@@ -26,7 +26,7 @@ LAYERS = [
 ]
 ONLY = {
     "optuna": {"study", "sampling", "history", "percentile", "ledger"},
-    "mlflow": {"mirror"},
+    "mlflow": {"mirror", "bulk"},
     "click": {"cli"},
     "rich": {"cli", "terminal"},
     "pydantic": {"space", "space_file"},
