@@ -12,9 +12,11 @@ import gc
 import getpass
 import json
 import logging
+import math
 import os
 import select
 import shutil
+import sqlite3
 import subprocess
 import sys
 import time
@@ -61,11 +63,15 @@ class Mirror:
         where = {"tracking_uri": "" if own else uri, "experiment_id": self.experiment_id, "run_id": self.run_id}
         replace(folder / "mlflow.json", json.dumps(where).encode())
         self._written = self._children()
-        # A remote server has a door of its own; a database beside us is written where its rows are.
-        self._bulk = bulk.Bulk(uri, self.experiment_id, self._location()) if uri.startswith(_SQLITE) and bulk.possible() else None
+        self._bulk = self._door(uri)
 
-    def _location(self) -> str:
-        return str(self._client.get_experiment(self.experiment_id).artifact_location)
+    def _door(self, uri: str) -> bulk.Bulk | None:
+        """To the rows of a database that is at hand; a server is told through its own door."""
+        database = Path(uri.removeprefix(_SQLITE))
+        if not uri.startswith(_SQLITE) or not bulk.possible(database):
+            return None
+        location = self._client.get_experiment(self.experiment_id).artifact_location
+        return bulk.Bulk(database, self.experiment_id, location)
 
     def _view(self, view: Mapping[str, Any]) -> None:
         """Stores which columns and charts the page of this search opens with, as MLflow's own UI does."""
@@ -117,7 +123,7 @@ class Mirror:
         """Writes trials that have ended, unless they are there."""
         new = {trial["label"]: trial for trial in told if trial["label"] not in self._written}
         common = {"mlflow.parentRunId": self.run_id, "mlflow.user": getpass.getuser()}
-        runs = [{**trial, "tags": {**trial["tags"], **common}} for trial in new.values()]
+        runs = [{**trial, "tags": {**trial["tags"], **common}, "points": points(trial)} for trial in new.values()]
         if self._bulk:
             self._bulk.write(runs)
         else:
@@ -129,7 +135,7 @@ class Mirror:
         run = self._client.create_run(self.experiment_id, told["started"], told["tags"], told["name"])
         run_id = run.info.run_id
         params = [Param(key, str(value)) for key, value in told["params"].items()]
-        points = [Metric(key, value, at, step) for key, value, at, step in told["metrics"]]
+        points = [Metric(key, value, at, step) for key, value, at, step in told["points"]]
         self._client.log_batch(run_id, points[:_POINTS], params[:_VALUES])
         for start in range(_POINTS, len(points), _POINTS):
             self._client.log_batch(run_id, points[start : start + _POINTS])
@@ -143,6 +149,18 @@ class Mirror:
         for path in told.get("artifacts", []):
             self._client.log_artifact(self.run_id, path)
         self._client.set_terminated(self.run_id, told["status"])
+
+
+def points(told: Mapping[str, Any]) -> list[tuple[str, float, int, int]]:
+    """Key, value, time and step of every point of a trial's curves and of what sums it up."""
+    curves = [
+        (key, value, told["times"][i], i + 1)
+        for key, curve in told["curves"].items()
+        for i, value in enumerate(curve)
+        if math.isfinite(value)  # MLflow's charts have no place for anything else
+    ]
+    last = (told["ended"], told["best_epoch"])
+    return curves + [(key, value, *last) for key, value in told["summary"].items() if math.isfinite(value)]
 
 
 def create_database(path: Path) -> None:
@@ -263,7 +281,7 @@ def main() -> None:
     try:
         _serve(answer)
         os._exit(0)  # everything is committed, and taking MLflow apart object by object takes most of a second
-    except (MlflowException, SQLAlchemyError, OSError) as error:
+    except (MlflowException, SQLAlchemyError, sqlite3.Error, OSError) as error:
         logging.getLogger(__name__).exception("MLflow was lost")
         answer({"error": cut(str(error).strip().partition("\n")[0], 200)})
         sys.exit(1)

@@ -61,7 +61,7 @@ def both(new_store, monkeypatch):
     """The same trials, written by the client and in bulk."""
     told = []
     for possible in (False, True):
-        monkeypatch.setattr(mirror.bulk, "possible", lambda possible=possible: possible)
+        monkeypatch.setattr(mirror.bulk, "possible", lambda _, possible=possible: possible)
         store = new_store()
         writer, client = opened(store)
         assert bool(writer._bulk) == possible
@@ -96,7 +96,7 @@ def test_read_back_by_mlflow_they_are_the_same(both):
 def test_runs_are_written_all_or_none(new_store):
     store = new_store()
     writer, _ = opened(store)
-    broken = message(OUTCOMES[1]) | {"metrics": [("loss", None, 0, 1)]}
-    with pytest.raises(Exception, match="NOT NULL"):
+    broken = message(OUTCOMES[1]) | {"params": {"seed": None}}
+    with pytest.raises(sqlite3.IntegrityError, match="NOT NULL"):
         writer.trials([message(OUTCOMES[0]), broken])
     assert rows(store) == {}

@@ -26,7 +26,7 @@ LAYERS = [
 ]
 ONLY = {
     "optuna": {"study", "sampling", "history", "percentile", "ledger"},
-    "mlflow": {"mirror", "bulk"},
+    "mlflow": {"mirror"},
     "click": {"cli"},
     "rich": {"cli", "terminal"},
     "pydantic": {"space", "space_file"},
