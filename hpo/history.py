@@ -48,6 +48,10 @@ class History(InMemoryStorage):
             self._end(trial_id)
         return done
 
+    def set_trial_intermediate_value(self, trial_id: int, step: int, intermediate_value: float) -> None:
+        """Without Optuna's copy of the trial, which is there for readers in other threads."""
+        self.get_trial(trial_id).intermediate_values[step] = intermediate_value
+
     def get_all_trials(
         self, study_id: int, deepcopy: bool = True, states: Container[TrialState] | None = None
     ) -> list[FrozenTrial]:

@@ -7,6 +7,7 @@ history, so it is simply run again, with its number, parameters and seed.
 
 from __future__ import annotations
 
+import copy
 import math
 import time
 from collections import deque
@@ -92,9 +93,9 @@ class Study:
     def over(self, score: Score) -> bool:
         """Takes in one epoch of a trial; whether the trial ends with it. To be called once an epoch and trial."""
         flight = self._flights[score.trial.label]
-        for name, value in score.values.items():
-            flight.curves.setdefault(name, []).append(float(value.mean()))
-        flight.times.append(time.time())
+        for name, value in score.means.items():
+            flight.curves.setdefault(name, []).append(value)
+        flight.times.append(round(time.time(), 3))  # as precise as MLflow's
         if not score.finite:
             flight.verdict = ("failed", f"diverged in epoch {score.epoch}")
         elif score.last:
@@ -267,14 +268,25 @@ class Study:
         trials = self._ledger.trials()
         self._proposed = len(trials)
         for trial in trials:
-            trial_id = self._memory.create_new_trial(self._id, template_trial=trial)
-            if trial.state == TrialState.RUNNING:
+            if not trial.state.is_finished():
+                trial_id = self._memory.create_new_trial(self._id, template_trial=trial)
                 self._study.sampler = sampling.sampler(self._space, trial.number)
                 again = self._as_trial(trial.number, trial.params)
                 self._asked[again.label] = optuna.trial.Trial(self._study, trial_id)
                 self._pending.append(again)
-            else:
-                self._take_in(Outcome.from_json(trial.user_attrs["outcome"]))
+                continue
+            outcome = Outcome.from_json(trial.user_attrs["outcome"])
+            self._take_in(outcome)
+            self._memory.create_new_trial(self._id, template_trial=self._as_told(trial, outcome))
+
+    def _as_told(self, trial: FrozenTrial, outcome: Outcome) -> FrozenTrial:
+        """A trial of the ledger as the sampler knew it. What it reported is in its outcome: all epochs but the one that
+        ended it, unless that is where it was pruned."""
+        curve = outcome.curves.get(self._space.train.metric_key, [])
+        told = copy.copy(trial)
+        told.user_attrs = {}
+        told.intermediate_values = dict(enumerate(curve if outcome.state == "pruned" else curve[:-1], 1))
+        return told
 
 
 def _plain(value: Any) -> Any:
