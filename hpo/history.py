@@ -33,6 +33,7 @@ class History(InMemoryStorage):
         self._recent: list[tuple[int, FrozenTrial]] = []
         self._best: list[tuple[tuple[float, ...], FrozenTrial]] = []
         self._values: dict[int, array[float]] = {}
+        self._rows: dict[int, tuple[float, ...]] = {}
         self.complete = 0
 
     def create_new_trial(self, study_id: int, template_trial: FrozenTrial | None = None) -> int:
@@ -63,6 +64,10 @@ class History(InMemoryStorage):
         trials = [seen[number] for number in sorted(seen) if states is None or seen[number].state in states]
         return copy.deepcopy(trials) if deepcopy else trials
 
+    def rows(self, trials: list[FrozenTrial]) -> list[tuple[float, ...]]:
+        """The parameters of trials as samplers count with them, in the order of their names."""
+        return [self._rows.get(trial.number) or _row(trial) for trial in trials]
+
     def percentile(self, step: int, percent: float) -> tuple[float, int]:
         """That percentile of what all complete trials reported at `step`, as numpy computes it, and how many these are."""
         values = self._values.get(step, ())
@@ -76,6 +81,7 @@ class History(InMemoryStorage):
     def _end(self, number: int) -> None:
         trial = self.get_trial(number)
         self._running.discard(number)
+        self._rows[number] = _row(trial)
         insort(self._recent, (number, trial))
         if len(self._recent) > self._bound:
             del self._recent[0]
@@ -94,3 +100,7 @@ class History(InMemoryStorage):
         if trial.state == TrialState.COMPLETE:
             return (0, 0, value, trial.number)
         return (1, -(trial.last_step or 0), value, trial.number)
+
+
+def _row(trial: FrozenTrial) -> tuple[float, ...]:
+    return tuple(trial.distributions[name].to_internal_repr(trial.params[name]) for name in sorted(trial.params))

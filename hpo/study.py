@@ -107,7 +107,7 @@ class Study:
         return bool(flight.verdict[1])
 
     def finish(self, trial: Trial, released: Released) -> Outcome:
-        """Stores how a trial ended. When this returns, the outcome survives whatever comes."""
+        """Stores how a trial ended. When this returns, the outcome survives whatever happens to this process."""
         flight = self._flights.pop(trial.label)
         state, reason = flight.verdict
         seen = released.best_epoch > 0
@@ -190,7 +190,7 @@ class Study:
 
     def _propose(self) -> Trial:
         number = self._proposed
-        self._study.sampler = sampling.sampler(self._space, number)
+        self._study.sampler = sampling.sampler(self._space, number, self._memory)
         asked = self._study.ask(self._distributions)
         self._proposed += 1
         trial = self._as_trial(number, asked.params)
@@ -270,7 +270,7 @@ class Study:
         for trial in trials:
             if not trial.state.is_finished():
                 trial_id = self._memory.create_new_trial(self._id, template_trial=trial)
-                self._study.sampler = sampling.sampler(self._space, trial.number)
+                self._study.sampler = sampling.sampler(self._space, trial.number, self._memory)
                 again = self._as_trial(trial.number, trial.params)
                 self._asked[again.label] = optuna.trial.Trial(self._study, trial_id)
                 self._pending.append(again)

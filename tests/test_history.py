@@ -92,7 +92,8 @@ def test_a_short_study_is_proposed_what_optunas_own_sampler_proposes():
     def plain(number):
         return TPESampler(seed=int(np.random.SeedSequence((0, number)).generate_state(1)[0]))
 
-    found = proposals(lambda number: sampling.sampler(space(), number), History(StudyDirection.MINIMIZE, 250))
+    past = sampling.history(space(), StudyDirection.MINIMIZE)
+    found = proposals(lambda number: sampling.sampler(space(), number, past), past)
     assert found == proposals(plain, InMemoryStorage())
 
 
