@@ -154,7 +154,7 @@ class _Search:
         chosen = entries.pop("selected")
         result = {
             "study": job.space.study,
-            "trials": results.counts(study.judged()),
+            "trials": dict(study.counts),
             "selected": chosen.pop("params"),
             **chosen,
             "baselines": entries,

@@ -11,7 +11,6 @@ from rich.table import Table
 from rich.text import Text
 
 from hpo.job import Job, Watcher
-from hpo.result import counts
 from hpo.study import Study
 from hpo.trial import Score
 from hpo.words import beside, clock, headline, score, strength, trial_name
@@ -30,7 +29,7 @@ class Progress(Watcher):
     def begin(self, job: Job, study: Study, rows: int) -> None:
         self._job, self._space, self._study = job, job.space, study
         self._began, self._epochs = time.monotonic(), 0
-        self._already = len(study.judged())
+        self._already = self._done()
         for line in headline(job, rows):
             self._console.print(line, highlight=False, soft_wrap=True)
         if self._already:
@@ -55,14 +54,16 @@ class Progress(Watcher):
             self._live.stop()
             self._live = None
 
+    def _done(self) -> int:
+        return sum(self._study.counts.values())
+
     def _lines(self) -> list[str]:
-        done = self._study.judged()
+        done, states = self._done(), self._study.counts
         budget = self._space.budget
         elapsed = time.monotonic() - self._began
-        shown = f"{len(done)}/{budget.trials}" if budget.trials else f"{len(done)}"
-        left = self._seconds_left(len(done), elapsed)
+        shown = f"{done}/{budget.trials}" if budget.trials else f"{done}"
+        left = self._seconds_left(done, elapsed)
         times = f"{clock(elapsed)} elapsed" + (f" · {clock(left)} left" if left is not None else "")
-        states = counts(done)
         rows = (
             f"{self._study.in_flight()} in flight · {states['complete']} finished · {states['pruned']} pruned · "
             f"{states['failed']} diverged · {self._epochs / max(elapsed, 1e-9):,.0f} trial-epochs/s"
@@ -90,7 +91,7 @@ class Progress(Watcher):
     def _table(self) -> Table:
         lines = self._lines()
         table = Table.grid(padding=(0, 0))
-        share = len(self._study.judged()) / (self._space.budget.trials or 1)
+        share = self._done() / (self._space.budget.trials or 1)
         if self._space.budget.seconds:
             share = max(share if self._space.budget.trials else 0, self._study.elapsed() / self._space.budget.seconds)
         table.add_row("")
