@@ -63,7 +63,7 @@ class Study:
             storage=self._memory, study_name=space.study, direction=self._direction, pruner=pruner
         )
         self._id = self._memory.get_study_id_from_name(space.study)
-        self._asked: dict[str, optuna.trial.Trial] = {}
+        self._asked: set[str] = set()  # what the sampler waits for
         self._pending: deque[Trial] = deque()
         self._flights: dict[str, _Flight] = {}
         self.outcomes: dict[str, Outcome] = {}
@@ -106,12 +106,29 @@ class Study:
             flight.verdict = ("pruned", f"the time was up in epoch {score.epoch}")
         return bool(flight.verdict[1])
 
+    def leads(self, trial: Trial, released: Released) -> bool:
+        """Whether somebody may ask for the weights of a trial that is about to finish."""
+        outcome = self._outcome(trial, released)
+        return trial.role != "search" or self._better(outcome) is outcome
+
     def finish(self, trial: Trial, released: Released) -> Outcome:
         """Stores how a trial ended. When this returns, the outcome survives whatever happens to this process."""
-        flight = self._flights.pop(trial.label)
+        outcome = self._outcome(trial, released)
+        del self._flights[trial.label]
+        with self._ledger.batch():
+            if trial.label in self._asked:
+                self._tell(outcome)
+            else:
+                self.remember(f"outcome:{trial.label}", outcome.to_json())
+            self.remember("elapsed", self.elapsed())
+        self._take_in(outcome)
+        return outcome
+
+    def _outcome(self, trial: Trial, released: Released) -> Outcome:
+        flight = self._flights[trial.label]
         state, reason = flight.verdict
         seen = released.best_epoch > 0
-        outcome = Outcome(
+        return Outcome(
             trial=trial,
             state=state,
             reason=reason,
@@ -125,14 +142,6 @@ class Study:
             started=flight.started,
             times=flight.times,
         )
-        with self._ledger.batch():
-            if trial.label in self._asked:
-                self._tell(outcome)
-            else:
-                self.remember(f"outcome:{trial.label}", outcome.to_json())
-            self.remember("elapsed", self.elapsed())
-        self._take_in(outcome)
-        return outcome
 
     # ---- what a search asks besides
 
@@ -195,10 +204,10 @@ class Study:
         self._proposed += 1
         trial = self._as_trial(number, asked.params)
         asked.set_user_attr("seed", trial.seed)
-        self._asked[trial.label] = asked
+        self._asked.add(trial.label)
         with self._ledger.batch():
             self._ledger.keep_sampler_attrs(self._memory.get_study_system_attrs(self._id))
-            self._ledger.propose(self._frozen(number))
+            self._ledger.propose(self._memory.get_trial(number))
         return trial
 
     def _as_trial(self, number: int, params: Mapping[str, Any]) -> Trial:
@@ -206,36 +215,33 @@ class Study:
         return Trial(str(number), "search", self._space.params(params), seed)
 
     def _prune(self, score: Score) -> bool:
-        asked = self._asked.get(score.trial.label)
-        if asked is None:
+        if score.trial.label not in self._asked:
             return False
-        asked.report(score.value, score.epoch)
-        return asked.should_prune()
+        number = int(score.trial.label)  # the id, too: there is one study in memory
+        self._memory.set_trial_intermediate_value(number, score.epoch, score.value)
+        return self._study.pruner.prune(self._study, self._memory.get_trial(number))
 
     # ---- telling and loading
 
     def _tell(self, outcome: Outcome) -> None:
         number = int(outcome.trial.label)
-        asked = self._asked.pop(outcome.trial.label)
+        self._asked.remove(outcome.trial.label)
         state, value = _STATES[outcome.state], outcome.value
         if outcome.state == "failed":
             value = self._worst
-            asked.set_user_attr("diverged", outcome.reason)
+            self._memory.set_trial_user_attr(number, "diverged", outcome.reason)
             state = TrialState.FAIL if value is None else state
         if outcome.state == "pruned" and self._space.sampler.kind == "gp" and value is not None:
             state = TrialState.COMPLETE  # it does not see pruned trials, and would propose the same point for ever
         told = None if state in (TrialState.PRUNED, TrialState.FAIL) else value
         try:
-            self._study.tell(asked, told, state=state)
+            self._study.tell(number, told, state=state)
         except RuntimeError:
             # The grid sampler says "enough" by stopping a loop that ask and tell do not have; the trial is stored.
-            if not self._frozen(number).state.is_finished():
+            if not self._memory.get_trial(number).state.is_finished():
                 raise
         self._ledger.keep_sampler_attrs(self._memory.get_study_system_attrs(self._id))
-        self._ledger.conclude(self._frozen(number), {"outcome": outcome.to_json()})
-
-    def _frozen(self, number: int) -> FrozenTrial:
-        return self._memory.get_trial(self._memory.get_trial_id_from_study_id_trial_number(self._id, number))
+        self._ledger.conclude(self._memory.get_trial(number), {"outcome": outcome.to_json()})
 
     def _take_in(self, outcome: Outcome) -> None:
         """Keeps an outcome, and what is asked of all outcomes together: nobody goes through ten thousand at every epoch."""
@@ -244,7 +250,7 @@ class Study:
             self._fixed.add(outcome.trial.label)
         if outcome.trial.role != "ablation":
             self.counts[outcome.state] += 1
-            self._best = selection.best([outcome, *([self._best] if self._best else [])], self._metric)
+            self._best = self._better(outcome)
         finite = [v for v in outcome.curves.get(self._space.train.metric_key, []) if math.isfinite(v)]
         shown = finite if self._worst is None else [*finite, self._worst]
         self._worst = max(shown, key=lambda v: v * self._metric.sign, default=None)
@@ -269,15 +275,18 @@ class Study:
         self._proposed = len(trials)
         for trial in trials:
             if not trial.state.is_finished():
-                trial_id = self._memory.create_new_trial(self._id, template_trial=trial)
-                self._study.sampler = sampling.sampler(self._space, trial.number, self._memory)
+                self._memory.create_new_trial(self._id, template_trial=trial)
                 again = self._as_trial(trial.number, trial.params)
-                self._asked[again.label] = optuna.trial.Trial(self._study, trial_id)
+                self._asked.add(again.label)
                 self._pending.append(again)
                 continue
             outcome = Outcome.from_json(trial.user_attrs["outcome"])
             self._take_in(outcome)
             self._memory.create_new_trial(self._id, template_trial=self._as_told(trial, outcome))
+
+    def _better(self, outcome: Outcome) -> Outcome | None:
+        """The best of all with this one."""
+        return selection.best([o for o in (outcome, self._best) if o], self._metric)
 
     def _as_told(self, trial: FrozenTrial, outcome: Outcome) -> FrozenTrial:
         """A trial of the ledger as the sampler knew it. What it reported is in its outcome: all epochs but the one that
