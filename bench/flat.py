@@ -1,7 +1,8 @@
-"""What a trial costs besides its training, from the first to the ten thousandth; writes docs/flat.json and docs/flat.png.
+"""What a trial costs besides its training, from the first to the ten thousandth; writes docs/flat.json, docs/flat.png and
+the table in docs/performance.md.
 
-Two real searches: one of many tiny fits, whose cost a trial is drawn against the trial's number, and one of digits at width
-64, for the share of everything that is not training. Each is the whole machinery: population, study, journal, weights,
+Real searches: one of many tiny fits, whose cost a trial is drawn against the trial's number, and two of digits at width 64,
+with and without a pruner, for the share of everything that is not training. Each is the whole machinery: population, study, journal, weights,
 progress on a terminal, and MLflow's writer with its database. Processor time is counted, not the clock.
 """
 
@@ -182,15 +183,37 @@ def _span(a: Json, b: Json) -> Json:
     return {"from": a["trials"], "to": b["trials"], "ms": ms, "memory": b["memory"], "writer_memory": b["writer_memory"]}
 
 
-def besides(span: Json) -> float:
-    """All that is not training, in milliseconds a trial."""
-    return sum(span["ms"][part] for part in PARTS)
+def besides(ms: Json) -> float:
+    """All that is not training."""
+    return sum(ms[part] for part in PARTS)
 
 
-def summary(spans: list[Json]) -> Json:
+def over(spans: list[Json]) -> Json:
     """Milliseconds a trial over several spans."""
     trials = sum(s["to"] - s["from"] for s in spans)
     return {part: sum(s["ms"][part] * (s["to"] - s["from"]) for s in spans) / trials for part in (*PARTS, "training")}
+
+
+def table(found: Json) -> str:
+    """The cost of early and late tiny trials, and that of the later trials on digits with its share of the whole."""
+    tiny, digits = found["flat"]["spans"], {name: found[f"digits_{name}"]["spans"] for name in ("none", "median")}
+    rows = {f"tiny fits, trials {s[0]['from'] + 1:,} to {s[-1]['to']:,}": s for s in (tiny[:1], tiny[-1:])}
+    rows["digits, 60 epochs, no pruner"] = digits["none"][len(digits["none"]) // 2 :]
+    rows["digits, median pruner"] = digits["median"][len(digits["median"]) // 2 :]
+    lines = [["ms of processor a trial", *PARTS, "together", "training", "share"], ["---", *["--:"] * (len(PARTS) + 3)]]
+    for name, spans in rows.items():
+        ms = over(spans)
+        share = besides(ms) / (besides(ms) + ms["training"]) if "digits" in name else None
+        numbers = [f"{ms[part]:.2f}" for part in PARTS] + [f"{besides(ms):.1f}", f"{ms['training']:.1f}"]
+        lines.append([name, *numbers, f"{100 * share:.1f} %" if share else ""])
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def write(found: Json, page: Path) -> None:
+    """Puts the table between its marks in the page."""
+    before, mark, rest = page.read_text().partition("<!-- python -m bench.flat -->\n")
+    after = rest[rest.index("<!-- end -->") :]
+    page.write_text(f"{before}{mark}{table(found)}\n{after}")
 
 
 def draw(found: Json, path: Path) -> None:
@@ -213,10 +236,10 @@ def draw(found: Json, path: Path) -> None:
         last = sum(row[-10:]) / len(row[-10:])
         axes.annotate(f"{NAMES[part]}: {last:.2f}", (at[-1], bottom + last / 2), (8, 0), textcoords="offset points", va="center", fontsize=8)
         bottom += last
-    limit = 1.5 * besides(spans[0])
+    limit = 1.5 * besides(spans[0]["ms"])
     axes.axhline(limit, color="black", linestyle="--", linewidth=1)
-    axes.annotate(f"1.5 × the first {spans[0]['to']:,} trials", (at[len(at) // 2], limit), (0, 4), textcoords="offset points", ha="center", fontsize=8)
-    axes.set(xlabel="trial", ylabel="ms of processor a trial, without training", xlim=(at[0], at[-1]), ylim=(0, 1.2 * max(limit, *map(besides, spans))))
+    axes.annotate(f"1.5 × what trials 1 to {spans[0]['to']} cost", (at[len(at) // 2], limit), (0, 4), textcoords="offset points", ha="center", fontsize=8)
+    axes.set(xlabel="trial", ylabel="ms of processor a trial, without training", xlim=(at[0], at[-1]), ylim=(0, 1.2 * max(limit, *(besides(s["ms"]) for s in spans))))
     axes.spines[["top", "right"]].set_visible(False)
     figure.savefig(path, dpi=120)
 
@@ -224,7 +247,7 @@ def draw(found: Json, path: Path) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.flat", description=__doc__)
     parser.add_argument("--trials", type=int, default=10_000)
-    parser.add_argument("--every", type=int, default=100)
+    parser.add_argument("--every", type=int, default=200)
     parser.add_argument("--digits", type=int, default=320, help="trials of the search on digits")
     parser.add_argument("--out", type=Path, default=_DOCS)
     options = parser.parse_args()
@@ -238,12 +261,9 @@ def main() -> None:
             found[f"digits_{pruner}"] = run(space("sklearn:digits", options.digits, 60, 64, pruner), 32, Path(folder))
     (options.out / "flat.json").write_text(json.dumps(found, indent=1) + "\n")
     draw(found, options.out / "flat.png")
-    for name in ("flat", "digits_none", "digits_median"):
-        spans = found[name]["spans"]
-        for part in (spans[:1], spans[len(spans) // 2 :]):
-            ms = summary(part)
-            text = "  ".join(f"{key} {value:.2f}" for key, value in ms.items())
-            print(f"{name} {part[0]['from']}-{part[-1]['to']}: {text}  besides {sum(ms.values()) - ms['training']:.2f}")
+    if (page := options.out / "performance.md").exists():
+        write(found, page)
+    print(table(found))
 
 
 if __name__ == "__main__":

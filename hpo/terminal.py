@@ -15,6 +15,7 @@ from hpo.study import Study
 from hpo.trial import Score
 from hpo.words import beside, clock, headline, score, strength, trial_name
 
+_REDRAW = 0.25  # seconds
 _EVERY = 5.0  # seconds between plain lines, where there is no terminal
 
 
@@ -35,16 +36,17 @@ class Progress(Watcher):
         if self._already:
             self._console.print(f"going on after {self._already} trials", highlight=False)
         if self._console.is_terminal:
-            self._live = Live(console=self._console, refresh_per_second=8, transient=True)
+            # Drawn by the loop: a thread that draws takes turns with the training, a hundredth of all time.
+            self._live = Live(console=self._console, auto_refresh=False, transient=True)
             self._live.start()
 
     def epoch(self, of: Score) -> None:
         del of
         self._epochs += 1
         if self._live:
-            if time.monotonic() - self._said > 0.1:
+            if time.monotonic() - self._said > _REDRAW:
                 self._said = time.monotonic()
-                self._live.update(self._table())
+                self._live.update(self._table(), refresh=True)
         elif time.monotonic() - self._said > _EVERY:
             self._said = time.monotonic()
             self._console.print(" · ".join(" ".join(line.split()) for line in self._lines()), highlight=False, soft_wrap=True)

@@ -1,11 +1,12 @@
 """Runs that are written into MLflow's tables are those that MLflow's own client would have written."""
 
+import shutil
 import sqlite3
 
 import pytest
 from mlflow import MlflowClient
 
-from hpo import mirror
+from hpo import bulk, mirror
 from hpo.mirror import Mirror
 from hpo.recorder import message
 from hpo.trial import Outcome, Trial
@@ -100,3 +101,12 @@ def test_runs_are_written_all_or_none(new_store):
     with pytest.raises(sqlite3.IntegrityError, match="NOT NULL"):
         writer.trials([message(OUTCOMES[0]), broken])
     assert rows(store) == {}
+
+
+def test_tables_that_we_do_not_know_are_left_to_the_client(migrated, tmp_path):
+    database = tmp_path / "mlflow.db"
+    shutil.copy(migrated, database)
+    assert bulk.possible(database)
+    with sqlite3.connect(database) as connection:
+        connection.execute("ALTER TABLE metrics ADD COLUMN weather TEXT")
+    assert not bulk.possible(database)
