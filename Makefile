@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: search test lint bench clean
+.PHONY: search test lint bench flat clean
 
 $(VENV)/ready: pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "hpo needs Python 3.11 or newer; name one with: make PYTHON=python3.11 …")'
@@ -28,6 +28,9 @@ $(VENV)/bench-ready: $(VENV)/ready
 
 bench: $(VENV)/bench-ready  ## twenty minutes: hpo beside its peers, and beside what the machine can do
 	$(BIN)/python -m bench
+
+flat: $(VENV)/ready  ## minutes: what a trial costs besides its training, to the 10,000th
+	$(BIN)/python -m bench.flat
 
 clean:
 	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache

@@ -84,8 +84,7 @@ def prepare(space: Space, base: Path, factory: Factory | None = None) -> Job:
             f"train.metric: {space.train.metric} needs two different targets in the validation part, and all "
             f"{len(data.folds[0].valid)} of its rows have the same; use another split seed, or metric: loss."
         )
-    sampling.sampler(space, 0)
-    sampling.pruner(space)
+    sampling.check(space)
     if space.exported.get("fingerprint", data.fingerprint) != data.fingerprint:
         note = "The rows are not those that this configuration was exported from: expect another score."
         data = dataclasses.replace(data, notes=(*data.notes, note))
@@ -208,7 +207,7 @@ class _Search:
         chosen = entries.pop("selected")
         result = {
             "study": job.space.study,
-            "trials": results.counts(study.judged()),
+            "trials": dict(study.counts),
             "selected": chosen.pop("params"),
             **chosen,
             "baselines": entries,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any, BinaryIO
 from hpo.errors import StoreError
 
 _MORE = "more"  # Optuna reads the keys it knows, and leaves this one be
+_SYNC = 1.0  # seconds: what a power failure may cost. A sync takes milliseconds; a kill takes nothing that was written
 
 
 class Journal:
@@ -32,6 +34,7 @@ class Journal:
         if writable and whole < len(raw):
             os.truncate(path, whole)
         self._file: BinaryIO | None = None  # opened by the first record
+        self._synced = 0.0
         self._logs = _parsed(lines, path)
         self._dropped = 0  # records that were read once already; nobody asks for them again
         self._held: list[dict[str, Any]] | None = None
@@ -50,7 +53,7 @@ class Journal:
 
     @contextmanager
     def batch(self) -> Iterator[None]:
-        """What is appended inside reaches the disk in one piece at the end; after an exception (Ctrl-C), none of it."""
+        """What is appended inside reaches the file in one piece at the end; after an exception (Ctrl-C), none of it."""
         held = self._held = []
         try:
             yield
@@ -61,7 +64,12 @@ class Journal:
     def close(self) -> None:
         with suppress(OSError):  # what could not be written was said when it was tried
             if self._file is not None:
+                self._sync(self._file)
                 self._file.close()
+
+    def _sync(self, file: BinaryIO) -> None:
+        os.fdatasync(file.fileno())
+        self._synced = time.monotonic()
 
     def _write(self, logs: list[dict[str, Any]]) -> None:
         marked = [*({**log, _MORE: True} for log in logs[:-1]), *logs[-1:]]
@@ -69,7 +77,8 @@ class Journal:
             self._file = self._file or self._path.open("ab")
             self._file.write(b"".join(json.dumps(log, separators=(",", ":")).encode() + b"\n" for log in marked))
             self._file.flush()
-            os.fdatasync(self._file.fileno())
+            if time.monotonic() > self._synced + _SYNC:
+                self._sync(self._file)
         except OSError as error:
             raise StoreError(f"The study could not be written to {self._path}: {error.strerror}.") from error
 

@@ -68,18 +68,17 @@ class Ledger:
     # ---- trials
 
     def trials(self) -> list[FrozenTrial]:
-        return self._storage.get_all_trials(self._study) if self.begun() else []
+        return self._storage.get_all_trials(self._study, deepcopy=False) if self.begun() else []
 
     def propose(self, trial: FrozenTrial) -> None:
         """A trial that begins, with its parameters; trials come in the order of their numbers."""
         self._storage.create_new_trial(self._study, template_trial=trial)
 
     def conclude(self, trial: FrozenTrial, attrs: Mapping[str, Any]) -> None:
-        """A proposed trial as it ended: its reports, what sampler and pruner noted, `attrs` of ours, and its state."""
+        """A proposed trial as it ended: what sampler and pruner noted, `attrs` of ours (its reports are in them), and its
+        state."""
         trial_id = self._storage.get_trial_id_from_study_id_trial_number(self._study, trial.number)
         known = self._storage.get_trial(trial_id)
-        for epoch, value in trial.intermediate_values.items():
-            self._storage.set_trial_intermediate_value(trial_id, epoch, value)
         for key, value in trial.system_attrs.items():
             if known.system_attrs.get(key) != value:
                 self._storage.set_trial_system_attr(trial_id, key, value)

@@ -31,7 +31,10 @@ def run(
         for score in population.train_epoch():
             if study.over(score):
                 released = population.release(score.trial)
-                vault.put(score.trial.label, released.weights)
+                leads = study.leads(score.trial, released)
+                if leads:
+                    vault.put(score.trial.label, released.weights)
                 recorder.record(study.finish(score.trial, released))
-                vault.keep(study.worth_keeping())
+                if leads:
+                    vault.keep(study.worth_keeping())
             watch(score)

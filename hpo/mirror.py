@@ -12,14 +12,18 @@ import gc
 import getpass
 import json
 import logging
+import math
 import os
+import select
 import shutil
+import sqlite3
 import subprocess
 import sys
 import time
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +34,7 @@ from mlflow.entities import Metric, Param, RunTag, ViewType
 from mlflow.exceptions import MlflowException
 from sqlalchemy.exc import SQLAlchemyError
 
+from hpo import bulk
 from hpo.errors import StoreError, cut
 from hpo.store import replace
 
@@ -37,6 +42,8 @@ _SQLITE = "sqlite:///"
 _VIEW_TAG = "mlflow.sharedViewState."
 _POINTS = 1000  # MLflow's own limits for one batch
 _VALUES = 100
+_MOMENT = 1.0  # seconds that a trial may wait for others
+_TOGETHER = 100
 
 
 class Mirror:
@@ -56,6 +63,15 @@ class Mirror:
         where = {"tracking_uri": "" if own else uri, "experiment_id": self.experiment_id, "run_id": self.run_id}
         replace(folder / "mlflow.json", json.dumps(where).encode())
         self._written = self._children()
+        self._bulk = self._door(uri)
+
+    def _door(self, uri: str) -> bulk.Bulk | None:
+        """To the rows of a database that is at hand; a server is told through its own door."""
+        database = Path(uri.removeprefix(_SQLITE))
+        if not uri.startswith(_SQLITE) or not bulk.possible(database):
+            return None
+        location = self._client.get_experiment(self.experiment_id).artifact_location
+        return bulk.Bulk(database, self.experiment_id, location)
 
     def _view(self, view: Mapping[str, Any]) -> None:
         """Stores which columns and charts the page of this search opens with, as MLflow's own UI does."""
@@ -103,19 +119,27 @@ class Mirror:
             if not (token := page.token):
                 return labels
 
-    def trial(self, told: Mapping[str, Any]) -> None:
-        if told["label"] in self._written:
-            return
-        tags = {**told["tags"], "mlflow.parentRunId": self.run_id, "mlflow.user": getpass.getuser()}
-        run = self._client.create_run(self.experiment_id, told["started"], tags, told["name"])
+    def trials(self, told: Iterable[Mapping[str, Any]]) -> None:
+        """Writes trials that have ended, unless they are there."""
+        new = {trial["label"]: trial for trial in told if trial["label"] not in self._written}
+        common = {"mlflow.parentRunId": self.run_id, "mlflow.user": getpass.getuser()}
+        runs = [{**trial, "tags": {**trial["tags"], **common}, "points": points(trial)} for trial in new.values()]
+        if self._bulk:
+            self._bulk.write(runs)
+        else:
+            for run in runs:
+                self._run(run)
+        self._written |= new.keys()
+
+    def _run(self, told: Mapping[str, Any]) -> None:
+        run = self._client.create_run(self.experiment_id, told["started"], told["tags"], told["name"])
         run_id = run.info.run_id
         params = [Param(key, str(value)) for key, value in told["params"].items()]
-        points = [Metric(key, value, at, step) for key, value, at, step in told["metrics"]]
+        points = [Metric(key, value, at, step) for key, value, at, step in told["points"]]
         self._client.log_batch(run_id, points[:_POINTS], params[:_VALUES])
         for start in range(_POINTS, len(points), _POINTS):
             self._client.log_batch(run_id, points[start : start + _POINTS])
         self._client.set_terminated(run_id, told["status"], told["ended"])
-        self._written.add(told["label"])
 
     def finish(self, told: Mapping[str, Any]) -> None:
         tags = [RunTag(key, str(value)) for key, value in told.get("tags", {}).items()]
@@ -125,6 +149,18 @@ class Mirror:
         for path in told.get("artifacts", []):
             self._client.log_artifact(self.run_id, path)
         self._client.set_terminated(self.run_id, told["status"])
+
+
+def points(told: Mapping[str, Any]) -> list[tuple[str, float, int, int]]:
+    """Key, value, time and step of every point of a trial's curves and of what sums it up."""
+    curves = [
+        (key, value, told["times"][i], i + 1)
+        for key, curve in told["curves"].items()
+        for i, value in enumerate(curve)
+        if math.isfinite(value)  # MLflow's charts have no place for anything else
+    ]
+    last = (told["ended"], told["best_epoch"])
+    return curves + [(key, value, *last) for key, value in told["summary"].items() if math.isfinite(value)]
 
 
 def create_database(path: Path) -> None:
@@ -192,18 +228,37 @@ def _locked(path: Path) -> Iterator[None]:
 
 def _serve(answer: Callable[[Mapping[str, str]], None]) -> None:
     mirror = None
-    for line in sys.stdin:
-        told = json.loads(line)
-        match told.pop("do"):
-            case "open":
+    for messages in _received():
+        for what, several in groupby(messages, lambda told: told.pop("do")):
+            if mirror and what == "trial":
+                mirror.trials(several)
+                continue
+            (told,) = several
+            if mirror:
+                mirror.finish(told)
+                answer({"done": "yes"})
+            else:
                 _wait_for_predecessor(Path(told["folder"]))
                 mirror = Mirror(told)
                 answer({"experiment_id": mirror.experiment_id, "run_id": mirror.run_id})
-            case "trial" if mirror:
-                mirror.trial(told)
-            case "finish" if mirror:
-                mirror.finish(told)
-                answer({"done": "yes"})
+
+
+def _received() -> Iterator[list[dict[str, Any]]]:
+    """Messages in the order of their arrival; trials are kept for a moment, so that several are written together."""
+    messages: list[dict[str, Any]] = []
+    rest, until = b"", 0.0
+    while True:
+        waits = max(until - time.monotonic(), 0) if messages else None
+        chunk = os.read(0, 1 << 20) if select.select([0], [], [], waits)[0] else None
+        *lines, rest = (rest + (chunk or b"")).split(b"\n")
+        if lines and not messages:
+            until = time.monotonic() + _MOMENT
+        messages += map(json.loads, lines)
+        if messages and (not chunk or len(messages) >= _TOGETHER or messages[-1]["do"] != "trial"):
+            yield messages
+            messages = []
+        if chunk == b"":
+            return
 
 
 def _wait_for_predecessor(folder: Path) -> None:
@@ -226,7 +281,7 @@ def main() -> None:
     try:
         _serve(answer)
         os._exit(0)  # everything is committed, and taking MLflow apart object by object takes most of a second
-    except (MlflowException, SQLAlchemyError, OSError) as error:
+    except (MlflowException, SQLAlchemyError, sqlite3.Error, OSError) as error:
         logging.getLogger(__name__).exception("MLflow was lost")
         answer({"error": cut(str(error).strip().partition("\n")[0], 200)})
         sys.exit(1)

@@ -8,7 +8,6 @@ so what was not written when a process died is sent again by the next.
 from __future__ import annotations
 
 import json
-import math
 import os
 import queue
 import subprocess
@@ -129,13 +128,6 @@ def message(outcome: Outcome) -> dict[str, Any]:
     """A trial as MLflow shall show it."""
     trial = outcome.trial
     name = {"search": f"trial {trial.label}", "ablation": trial.label.replace("-", " of ")}.get(trial.role, trial.label)
-    times, last = [round(1000 * t) for t in outcome.times], round(1000 * outcome.ended)
-    points = [
-        (key, value, times[i], i + 1)
-        for key, curve in outcome.with_gap().items()
-        for i, value in enumerate(curve)
-        if math.isfinite(value)  # MLflow's charts have no place for anything else
-    ]
     summary: dict[str, float] = {f"best_valid_{key}": value for key, value in outcome.valid.items()}
     if outcome.valid:
         summary["best_gap"] = outcome.valid["loss"] - outcome.train["loss"]
@@ -146,11 +138,13 @@ def message(outcome: Outcome) -> dict[str, Any]:
         "name": name,
         "status": STATUS[outcome.state],
         "started": round(1000 * outcome.started),
-        "ended": last,
+        "ended": round(1000 * outcome.ended),
         "tags": {"hpo.role": trial.role, "hpo.trial": trial.label, "hpo.state": outcome.state, "hpo.reason": outcome.reason},
         "params": {key: str(value) for key, value in trial.params.items()} | {"seed": str(trial.seed)},
-        "metrics": points
-        + [(key, float(f"{value:.5g}"), last, outcome.best_epoch) for key, value in summary.items() if math.isfinite(value)],
+        "curves": outcome.with_gap(),
+        "times": [round(1000 * t) for t in outcome.times],
+        "best_epoch": outcome.best_epoch,
+        "summary": {key: float(f"{value:.5g}") for key, value in summary.items()},
     }
 
 

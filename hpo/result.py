@@ -105,11 +105,6 @@ def entry(outcome: Outcome, test: Mapping[str, float]) -> dict[str, Any]:
     }
 
 
-def counts(outcomes: list[Outcome]) -> dict[str, int]:
-    """How the trials of the budget ended."""
-    return {state: sum(o.state == state for o in outcomes) for state in ("complete", "pruned", "failed")}
-
-
 def versions() -> dict[str, str]:
     """Of everything that has a hand in the numbers."""
     packages = ("hpo", "torch", "optuna", "scikit-learn", "numpy", "pandas", "mlflow")

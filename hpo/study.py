@@ -7,6 +7,7 @@ history, so it is simply run again, with its number, parameters and seed.
 
 from __future__ import annotations
 
+import copy
 import math
 import time
 from collections import deque
@@ -16,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 import optuna
-from optuna.storages import InMemoryStorage
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
@@ -57,15 +57,20 @@ class Study:
         self._direction = StudyDirection.MINIMIZE if self._metric.sign == 1 else StudyDirection.MAXIMIZE
         self._distributions = sampling.distributions(space.domains)
         self._ledger = Ledger(path)
-        self._memory = InMemoryStorage()
+        self._memory = sampling.history(space, self._direction)
+        pruner = sampling.pruner(space, self._memory)
         self._study = optuna.create_study(
-            storage=self._memory, study_name=space.study, direction=self._direction, pruner=sampling.pruner(space)
+            storage=self._memory, study_name=space.study, direction=self._direction, pruner=pruner
         )
         self._id = self._memory.get_study_id_from_name(space.study)
-        self._asked: dict[str, optuna.trial.Trial] = {}
+        self._asked: set[str] = set()  # what the sampler waits for
         self._pending: deque[Trial] = deque()
         self._flights: dict[str, _Flight] = {}
         self.outcomes: dict[str, Outcome] = {}
+        self.counts: dict[State, int] = dict.fromkeys(_STATES, 0)  # of what counts against the budget
+        self._best: Outcome | None = None
+        self._worst: float | None = None  # finite value that any trial has shown
+        self._fixed: set[str] = set()
         self._load(fingerprint)
         self._began = time.time()
         fixed = [self._as_trial(0, {})] if space.is_point else selection.baselines(space)
@@ -88,9 +93,9 @@ class Study:
     def over(self, score: Score) -> bool:
         """Takes in one epoch of a trial; whether the trial ends with it. To be called once an epoch and trial."""
         flight = self._flights[score.trial.label]
-        for name, value in score.values.items():
-            flight.curves.setdefault(name, []).append(float(value.mean()))
-        flight.times.append(time.time())
+        for name, value in score.means.items():
+            flight.curves.setdefault(name, []).append(value)
+        flight.times.append(round(time.time(), 3))  # as precise as MLflow's
         if not score.finite:
             flight.verdict = ("failed", f"diverged in epoch {score.epoch}")
         elif score.last:
@@ -101,12 +106,29 @@ class Study:
             flight.verdict = ("pruned", f"the time was up in epoch {score.epoch}")
         return bool(flight.verdict[1])
 
+    def leads(self, trial: Trial, released: Released) -> bool:
+        """Whether somebody may ask for the weights of a trial that is about to finish."""
+        outcome = self._outcome(trial, released)
+        return trial.role != "search" or self._better(outcome) is outcome
+
     def finish(self, trial: Trial, released: Released) -> Outcome:
-        """Stores how a trial ended. When this returns, the outcome survives whatever comes."""
-        flight = self._flights.pop(trial.label)
+        """Stores how a trial ended. When this returns, the outcome survives whatever happens to this process."""
+        outcome = self._outcome(trial, released)
+        del self._flights[trial.label]
+        with self._ledger.batch():
+            if trial.label in self._asked:
+                self._tell(outcome)
+            else:
+                self.remember(f"outcome:{trial.label}", outcome.to_json())
+            self.remember("elapsed", self.elapsed())
+        self._take_in(outcome)
+        return outcome
+
+    def _outcome(self, trial: Trial, released: Released) -> Outcome:
+        flight = self._flights[trial.label]
         state, reason = flight.verdict
         seen = released.best_epoch > 0
-        outcome = Outcome(
+        return Outcome(
             trial=trial,
             state=state,
             reason=reason,
@@ -120,14 +142,6 @@ class Study:
             started=flight.started,
             times=flight.times,
         )
-        with self._ledger.batch():
-            if trial.label in self._asked:
-                self._tell(outcome)
-            else:
-                self.remember(f"outcome:{trial.label}", outcome.to_json())
-            self.remember("elapsed", self.elapsed())
-        self.outcomes[trial.label] = outcome
-        return outcome
 
     # ---- what a search asks besides
 
@@ -157,13 +171,12 @@ class Study:
         return [o for o in self.outcomes.values() if o.trial.role != "ablation"]
 
     def best(self) -> Outcome | None:
-        return selection.best(self.judged(), self._metric)
+        """The best of what is judged."""
+        return self._best
 
     def worth_keeping(self) -> set[str]:
         """The labels of the trials whose weights somebody will ask for: the best and what it is compared with."""
-        best = self.best()
-        fixed = {label for label, outcome in self.outcomes.items() if outcome.trial.role != "search"}
-        return fixed | ({best.trial.label} if best else set())
+        return self._fixed | ({self._best.trial.label} if self._best else set())
 
     def close(self) -> None:
         self._ledger.close()
@@ -186,15 +199,15 @@ class Study:
 
     def _propose(self) -> Trial:
         number = self._proposed
-        self._study.sampler = sampling.sampler(self._space, number)
+        self._study.sampler = sampling.sampler(self._space, number, self._memory)
         asked = self._study.ask(self._distributions)
         self._proposed += 1
         trial = self._as_trial(number, asked.params)
         asked.set_user_attr("seed", trial.seed)
-        self._asked[trial.label] = asked
+        self._asked.add(trial.label)
         with self._ledger.batch():
             self._ledger.keep_sampler_attrs(self._memory.get_study_system_attrs(self._id))
-            self._ledger.propose(self._frozen(number))
+            self._ledger.propose(self._memory.get_trial(number))
         return trial
 
     def _as_trial(self, number: int, params: Mapping[str, Any]) -> Trial:
@@ -202,42 +215,45 @@ class Study:
         return Trial(str(number), "search", self._space.params(params), seed)
 
     def _prune(self, score: Score) -> bool:
-        asked = self._asked.get(score.trial.label)
-        if asked is None:
+        if score.trial.label not in self._asked:
             return False
-        asked.report(score.value, score.epoch)
-        return asked.should_prune()
+        number = int(score.trial.label)  # the id, too: there is one study in memory
+        self._memory.set_trial_intermediate_value(number, score.epoch, score.value)
+        return self._study.pruner.prune(self._study, self._memory.get_trial(number))
 
     # ---- telling and loading
 
     def _tell(self, outcome: Outcome) -> None:
         number = int(outcome.trial.label)
-        asked = self._asked.pop(outcome.trial.label)
+        self._asked.remove(outcome.trial.label)
         state, value = _STATES[outcome.state], outcome.value
         if outcome.state == "failed":
-            value = self._worst()
-            asked.set_user_attr("diverged", outcome.reason)
+            value = self._worst
+            self._memory.set_trial_user_attr(number, "diverged", outcome.reason)
             state = TrialState.FAIL if value is None else state
         if outcome.state == "pruned" and self._space.sampler.kind == "gp" and value is not None:
             state = TrialState.COMPLETE  # it does not see pruned trials, and would propose the same point for ever
         told = None if state in (TrialState.PRUNED, TrialState.FAIL) else value
         try:
-            self._study.tell(asked, told, state=state)
+            self._study.tell(number, told, state=state)
         except RuntimeError:
             # The grid sampler says "enough" by stopping a loop that ask and tell do not have; the trial is stored.
-            if not self._frozen(number).state.is_finished():
+            if not self._memory.get_trial(number).state.is_finished():
                 raise
         self._ledger.keep_sampler_attrs(self._memory.get_study_system_attrs(self._id))
-        self._ledger.conclude(self._frozen(number), {"outcome": outcome.to_json()})
+        self._ledger.conclude(self._memory.get_trial(number), {"outcome": outcome.to_json()})
 
-    def _frozen(self, number: int) -> FrozenTrial:
-        return self._memory.get_trial(self._memory.get_trial_id_from_study_id_trial_number(self._id, number))
-
-    def _worst(self) -> float | None:
-        """The worst finite value that any trial has shown."""
-        values = [v for o in self.outcomes.values() for v in o.curves.get(self._space.train.metric_key, [])]
-        finite = [v for v in values if math.isfinite(v)]
-        return max(finite, key=lambda v: v * self._metric.sign, default=None)
+    def _take_in(self, outcome: Outcome) -> None:
+        """Keeps an outcome, and what is asked of all outcomes together: nobody goes through ten thousand at every epoch."""
+        self.outcomes[outcome.trial.label] = outcome
+        if outcome.trial.role != "search":
+            self._fixed.add(outcome.trial.label)
+        if outcome.trial.role != "ablation":
+            self.counts[outcome.state] += 1
+            self._best = self._better(outcome)
+        finite = [v for v in outcome.curves.get(self._space.train.metric_key, []) if math.isfinite(v)]
+        shown = finite if self._worst is None else [*finite, self._worst]
+        self._worst = max(shown, key=lambda v: v * self._metric.sign, default=None)
 
     def _load(self, fingerprint: str) -> None:
         """Brings what the ledger holds into memory, or begins it."""
@@ -254,22 +270,32 @@ class Study:
             self._memory.set_study_system_attr(self._id, key, attr)
         for key, data in self._ledger.remembered().items():
             if key.startswith("outcome:"):
-                self._remember_outcome(data)
+                self._take_in(Outcome.from_json(data))
         trials = self._ledger.trials()
         self._proposed = len(trials)
         for trial in trials:
-            trial_id = self._memory.create_new_trial(self._id, template_trial=trial)
-            if trial.state == TrialState.RUNNING:
-                self._study.sampler = sampling.sampler(self._space, trial.number)
+            if not trial.state.is_finished():
+                self._memory.create_new_trial(self._id, template_trial=trial)
                 again = self._as_trial(trial.number, trial.params)
-                self._asked[again.label] = optuna.trial.Trial(self._study, trial_id)
+                self._asked.add(again.label)
                 self._pending.append(again)
-            else:
-                self._remember_outcome(trial.user_attrs["outcome"])
+                continue
+            outcome = Outcome.from_json(trial.user_attrs["outcome"])
+            self._take_in(outcome)
+            self._memory.create_new_trial(self._id, template_trial=self._as_told(trial, outcome))
 
-    def _remember_outcome(self, data: Mapping[str, Any]) -> None:
-        outcome = Outcome.from_json(data)
-        self.outcomes[outcome.trial.label] = outcome
+    def _better(self, outcome: Outcome) -> Outcome | None:
+        """The best of all with this one."""
+        return selection.best([o for o in (outcome, self._best) if o], self._metric)
+
+    def _as_told(self, trial: FrozenTrial, outcome: Outcome) -> FrozenTrial:
+        """A trial of the ledger as the sampler knew it. What it reported is in its outcome: all epochs but the one that
+        ended it, unless that is where it was pruned."""
+        curve = outcome.curves.get(self._space.train.metric_key, [])
+        told = copy.copy(trial)
+        told.user_attrs = {}
+        told.intermediate_values = dict(enumerate(curve if outcome.state == "pruned" else curve[:-1], 1))
+        return told
 
 
 def _plain(value: Any) -> Any:

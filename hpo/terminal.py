@@ -11,11 +11,11 @@ from rich.table import Table
 from rich.text import Text
 
 from hpo.job import Job, Watcher
-from hpo.result import counts
 from hpo.study import Study
 from hpo.trial import Score
 from hpo.words import beside, clock, headline, score, strength, trial_name
 
+_REDRAW = 0.25  # seconds
 _EVERY = 5.0  # seconds between plain lines, where there is no terminal
 
 
@@ -30,22 +30,23 @@ class Progress(Watcher):
     def begin(self, job: Job, study: Study, rows: int, workers: int) -> None:
         self._job, self._space, self._study = job, job.space, study
         self._began, self._epochs = time.monotonic(), 0
-        self._already = len(study.judged())
+        self._already = self._done()
         for line in headline(job, rows, workers):
             self._console.print(line, highlight=False, soft_wrap=True)
         if self._already:
             self._console.print(f"going on after {self._already} trials", highlight=False)
         if self._console.is_terminal:
-            self._live = Live(console=self._console, refresh_per_second=8, transient=True)
+            # Drawn by the loop: a thread that draws takes turns with the training, a hundredth of all time.
+            self._live = Live(console=self._console, auto_refresh=False, transient=True)
             self._live.start()
 
     def epoch(self, of: Score) -> None:
         del of
         self._epochs += 1
         if self._live:
-            if time.monotonic() - self._said > 0.1:
+            if time.monotonic() - self._said > _REDRAW:
                 self._said = time.monotonic()
-                self._live.update(self._table())
+                self._live.update(self._table(), refresh=True)
         elif time.monotonic() - self._said > _EVERY:
             self._said = time.monotonic()
             self._console.print(" · ".join(" ".join(line.split()) for line in self._lines()), highlight=False, soft_wrap=True)
@@ -58,14 +59,16 @@ class Progress(Watcher):
             self._live.stop()
             self._live = None
 
+    def _done(self) -> int:
+        return sum(self._study.counts.values())
+
     def _lines(self) -> list[str]:
-        done = self._study.judged()
+        done, states = self._done(), self._study.counts
         budget = self._space.budget
         elapsed = time.monotonic() - self._began
-        shown = f"{len(done)}/{budget.trials}" if budget.trials else f"{len(done)}"
-        left = self._seconds_left(len(done), elapsed)
+        shown = f"{done}/{budget.trials}" if budget.trials else f"{done}"
+        left = self._seconds_left(done, elapsed)
         times = f"{clock(elapsed)} elapsed" + (f" · {clock(left)} left" if left is not None else "")
-        states = counts(done)
         rows = (
             f"{self._study.in_flight()} in flight · {states['complete']} finished · {states['pruned']} pruned · "
             f"{states['failed']} diverged · {self._epochs / max(elapsed, 1e-9):,.0f} trial-epochs/s"
@@ -93,7 +96,7 @@ class Progress(Watcher):
     def _table(self) -> Table:
         lines = self._lines()
         table = Table.grid(padding=(0, 0))
-        share = len(self._study.judged()) / (self._space.budget.trials or 1)
+        share = self._done() / (self._space.budget.trials or 1)
         if self._space.budget.seconds:
             share = max(share if self._space.budget.trials else 0, self._study.elapsed() / self._space.budget.seconds)
         table.add_row("")

@@ -8,8 +8,8 @@ import pytest
 import hpo
 
 LAYERS = [
-    {"errors", "trial", "nets", "capacity"},
-    {"noise", "metrics", "document", "linear", "optimizer", "journal", "store", "ui", "factory"},
+    {"errors", "trial", "nets", "capacity", "history", "bulk"},
+    {"noise", "metrics", "document", "linear", "optimizer", "percentile", "journal", "store", "ui", "factory"},
     {"regularizers", "weights", "dataset"},
     {"layout", "network", "domain"},
     {"mlp", "sites"},
@@ -28,7 +28,7 @@ LAYERS = [
     {"cli"},
 ]
 ONLY = {
-    "optuna": {"study", "sampling", "ledger"},
+    "optuna": {"study", "sampling", "history", "percentile", "ledger"},
     "mlflow": {"mirror"},
     "click": {"cli"},
     "rich": {"cli", "terminal"},

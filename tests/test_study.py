@@ -1,5 +1,6 @@
 """The study and the loop, with recorded curves in place of training."""
 
+import dataclasses
 import json
 import math
 
@@ -275,3 +276,45 @@ def test_what_is_trained_is_a_number_of_four_digits(tmp_path):
     for outcome in go(tmp_path).outcomes.values():
         for value in outcome.trial.params.values():
             assert value == float(f"{value:.4g}")
+
+
+@pytest.mark.parametrize("metric", ["loss", "accuracy"])
+def test_what_is_kept_by_the_way_is_what_a_search_through_all_outcomes_finds(tmp_path, metric):
+    made = space(train={"epochs": 8, "patience": 8, "metric": metric})
+
+    class Checked(Recorded):
+        def _score(self, trial, epoch):
+            return dataclasses.replace(super()._score(trial, epoch), metric=f"valid_{metric}")
+
+    for study in (go(tmp_path, made, Checked(diverges=lambda t: t.params["dropout"] > 0.7)), go(tmp_path, made)):
+        judged = study.judged()
+        assert study.best() == selection.best(judged, METRICS[metric])
+        assert study.counts == {s: sum(o.state == s for o in judged) for s in ("complete", "pruned", "failed")}
+        shown = [v for o in judged for v in o.curves[f"valid_{metric}"] if math.isfinite(v)]
+        assert study._worst == (max if metric == "loss" else min)(shown)
+
+
+def test_weights_are_written_for_whoever_leads_and_before_the_outcome_is_stored(tmp_path):
+    study, told, written = Study(space(), tmp_path / "journal.log", "data"), Nothing(), []
+
+    def put(label, _):
+        assert label not in study.outcomes
+        written.append(label)
+
+    told.put = put
+    loop.run(study, Recorded(), told, told)
+    study.close()
+    assert study.worth_keeping() <= set(written)
+    assert 3 <= len(written) < len(study.outcomes) / 2
+
+
+def test_the_journal_is_synced_by_the_second_and_at_its_end(tmp_path, monkeypatch):
+    synced = []
+    monkeypatch.setattr("hpo.journal.os.fdatasync", synced.append)
+    monkeypatch.setattr("hpo.journal.time.monotonic", lambda: 100.0)
+    study = Study(space(), tmp_path / "journal.log", "data")
+    told = Nothing()
+    loop.run(study, Recorded(), told, told)
+    assert len(synced) == 1
+    study.close()
+    assert len(synced) == 2

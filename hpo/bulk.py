@@ -1,0 +1,69 @@
+"""Runs written straight into the tables of MLflow's SQLite database, many in one transaction.
+
+MLflow's client takes 22 ms of a core for a run of 60 epochs: it makes an object of every point, looks the run up before
+every step and commits seven times. The rows themselves take a tenth of that. They are those that the client would have
+written, column by column (a test compares them), and a run is there whole or not at all.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import uuid
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+_POINT = ("key", "value", "timestamp", "step", "is_nan", "run_uuid")
+_COLUMNS = {
+    "runs": ("run_uuid", "name", "source_type", "source_name", "entry_point_name", "user_id", "status", "start_time",
+             "end_time", "deleted_time", "source_version", "lifecycle_stage", "artifact_uri", "experiment_id"),
+    "tags": ("key", "value", "run_uuid"),
+    "params": ("key", "value", "run_uuid"),
+    "metrics": _POINT,
+    "latest_metrics": _POINT,
+}  # fmt: skip
+_INSERT = {
+    table: f"INSERT INTO {table} ({', '.join(names)}) VALUES ({', '.join('?' * len(names))})"  # noqa: S608 - names of ours
+    for table, names in _COLUMNS.items()
+}
+_PATIENCE = 20.0  # seconds to wait while another process writes; MLflow's own
+Row = tuple[Any, ...]
+
+
+def possible(database: Path) -> bool:
+    """Whether MLflow's tables are those that we know; into others, its client writes."""
+    with closing(sqlite3.connect(database)) as connection:
+        found = {name: {row[1] for row in connection.execute(f"PRAGMA table_info({name})")} for name in _COLUMNS}
+    return found == {name: set(columns) for name, columns in _COLUMNS.items()}
+
+
+class Bulk:
+    """Writes ended runs into one experiment; `artifacts` is the folder of its artifacts, as an URI."""
+
+    def __init__(self, database: Path, experiment_id: str, artifacts: str) -> None:
+        self._connection = sqlite3.connect(database, timeout=_PATIENCE)
+        self._experiment_id, self._artifacts = int(experiment_id), artifacts
+
+    def write(self, runs: Iterable[Mapping[str, Any]]) -> None:
+        """`name`, `status`, `started`, `ended`, `tags`, `params` and `points` (key, value, time, step) of each; all or none."""
+        with self._connection:
+            for run in runs:
+                for table, rows in self._rows(run):
+                    self._connection.executemany(_INSERT[table], rows)
+
+    def _rows(self, run: Mapping[str, Any]) -> Iterator[tuple[str, list[Row]]]:
+        run_id = uuid.uuid4().hex
+        tags = {**run["tags"], "mlflow.runName": run["name"]}
+        place = f"{self._artifacts}/{run_id}/artifacts"
+        yield "runs", [(
+            run_id, run["name"], "UNKNOWN", "", "", tags["mlflow.user"], run["status"], run["started"], run["ended"],
+            None, "", "active", place, self._experiment_id,
+        )]  # fmt: skip
+        yield "tags", [(key, value, run_id) for key, value in tags.items()]
+        yield "params", [(key, value, run_id) for key, value in run["params"].items()]
+        yield "metrics", [(key, value, at, step, False, run_id) for key, value, at, step in run["points"]]
+        latest: dict[str, tuple[int, int, float]] = {}
+        for key, value, at, step in run["points"]:
+            latest[key] = max(latest.get(key, (-1, 0, 0.0)), (step, at, value))
+        yield "latest_metrics", [(key, value, at, step, False, run_id) for key, (step, at, value) in latest.items()]

@@ -1,0 +1,106 @@
+"""What the sampler and the pruner look back on, kept so that the ten thousandth trial costs what the hundredth did."""
+
+from __future__ import annotations
+
+import copy
+import math
+from array import array
+from bisect import insort
+from collections.abc import Container, Sequence
+
+from optuna.storages import InMemoryStorage
+from optuna.study import StudyDirection
+from optuna.trial import FrozenTrial, TrialState
+
+BEST = 25  # TPE makes the density that it follows of so many, however long the study
+RECENT = 250  # trials beside those
+
+
+class History(InMemoryStorage):
+    """One study in memory. Of the trials that have ended, samplers see the best and the most recent, and all while these
+    are few; pruners also find the values of all complete trials at an epoch, sorted.
+
+    What is seen follows from the set of trials, never from the order in which they ended, so that a study that was opened
+    again shows what it did before.
+    """
+
+    def __init__(self, direction: StudyDirection, recent: float) -> None:
+        """`recent` trials are seen beside the best; infinitely many, by a sampler that cannot do with less."""
+        super().__init__()
+        self._sign = 1 if direction == StudyDirection.MINIMIZE else -1
+        self._bound = recent
+        self._running: set[int] = set()  # numbers, which are ids as well: there is one study
+        self._recent: list[tuple[int, FrozenTrial]] = []
+        self._best: list[tuple[tuple[float, ...], FrozenTrial]] = []
+        self._values: dict[int, array[float]] = {}
+        self._rows: dict[int, tuple[float, ...]] = {}
+        self.complete = 0
+
+    def create_new_trial(self, study_id: int, template_trial: FrozenTrial | None = None) -> int:
+        number = super().create_new_trial(study_id, template_trial)
+        self._running.add(number)
+        if template_trial is not None and template_trial.state.is_finished():
+            self._end(number)
+        return number
+
+    def set_trial_state_values(self, trial_id: int, state: TrialState, values: Sequence[float] | None = None) -> bool:
+        done = super().set_trial_state_values(trial_id, state, values)
+        if state.is_finished():
+            self._end(trial_id)
+        return done
+
+    def set_trial_intermediate_value(self, trial_id: int, step: int, intermediate_value: float) -> None:
+        """Without Optuna's copy of the trial, which is there for readers in other threads."""
+        self.get_trial(trial_id).intermediate_values[step] = intermediate_value
+
+    def get_all_trials(
+        self, study_id: int, deepcopy: bool = True, states: Container[TrialState] | None = None
+    ) -> list[FrozenTrial]:
+        if self._bound == math.inf:
+            return super().get_all_trials(study_id, deepcopy, states)
+        seen = {number: self.get_trial(number) for number in self._running}
+        seen |= dict(self._recent)
+        seen |= {trial.number: trial for _, trial in self._best}
+        trials = [seen[number] for number in sorted(seen) if states is None or seen[number].state in states]
+        return copy.deepcopy(trials) if deepcopy else trials
+
+    def rows(self, trials: list[FrozenTrial]) -> list[tuple[float, ...]]:
+        """The parameters of trials as samplers count with them, in the order of their names."""
+        return [self._rows.get(trial.number) or _row(trial) for trial in trials]
+
+    def percentile(self, step: int, percent: float) -> tuple[float, int]:
+        """That percentile of what all complete trials reported at `step`, as numpy computes it, and how many these are."""
+        values = self._values.get(step, ())
+        if not values:
+            return math.nan, 0
+        place = percent / 100 * (len(values) - 1)
+        below = math.floor(place)
+        a, b, share = values[below], values[min(below + 1, len(values) - 1)], place - below
+        return (a + (b - a) * share if share < 0.5 else b - (b - a) * (1 - share)), len(values)
+
+    def _end(self, number: int) -> None:
+        trial = self.get_trial(number)
+        self._running.discard(number)
+        self._rows[number] = _row(trial)
+        insort(self._recent, (number, trial))
+        if len(self._recent) > self._bound:
+            del self._recent[0]
+        if trial.state in (TrialState.COMPLETE, TrialState.PRUNED):
+            insort(self._best, (self._rank(trial), trial))
+            del self._best[BEST:]
+        if trial.state == TrialState.COMPLETE:
+            self.complete += 1
+            for step, value in trial.intermediate_values.items():
+                if not math.isnan(value):
+                    insort(self._values.setdefault(step, array("d")), value)
+
+    def _rank(self, trial: FrozenTrial) -> tuple[float, ...]:
+        """Best first, in the order of TPE: by value, and behind them the pruned ones, those that came farthest first."""
+        value = math.inf if trial.value is None else self._sign * trial.value
+        if trial.state == TrialState.COMPLETE:
+            return (0, 0, value, trial.number)
+        return (1, -(trial.last_step or 0), value, trial.number)
+
+
+def _row(trial: FrozenTrial) -> tuple[float, ...]:
+    return tuple(trial.distributions[name].to_internal_repr(trial.params[name]) for name in sorted(trial.params))
