@@ -1,0 +1,148 @@
+"""Where a whole search spends its time; writes docs/profile.json and the table in docs/performance.md.
+
+Searches of digits, every trial through all epochs, in this process on one thread. Processor time of each part without what
+it calls of the others; MLflow's writer is a process of its own, and stands in a line of its own.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import json
+import os
+import tempfile
+import time
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from resource import RUSAGE_CHILDREN, getrusage
+from typing import Any
+
+import torch
+from rich.console import Console
+
+from bench import flat, runs
+from hpo import job as jobs
+from hpo import linear, loop, space_file, stack
+from hpo.dataset import Samples
+from hpo.mirror import create_database
+from hpo.mlp import Mlp
+from hpo.noise import Noise
+from hpo.optimizer import AdamW
+from hpo.population import Population
+from hpo.recorder import Recorder
+from hpo.regularizers import STRENGTHS
+from hpo.stack import Stack
+from hpo.store import Place
+from hpo.study import Study
+from hpo.terminal import Progress
+from hpo.weights import Vault
+
+_DOCS = Path(__file__).parent.parent / "docs"
+Json = dict[str, Any]
+# Part → what it is spent in: owner and name of functions.
+PARTS: dict[str, list[tuple[Any, str]]] = {
+    "matrix products": [(linear, "_product")],
+    "elementwise, forward": [(Mlp, "forward")],
+    "elementwise, backward": [(torch.autograd, "grad")],
+    "AdamW and weight decay": [(AdamW, "step")],
+    "L1": [(type(STRENGTHS["l1"]), "after_step")],
+    "noise": [(Noise, "dropout"), (Noise, "permutation")],
+    "gathering rows": [(Samples, "inputs"), (Samples, "targets")],
+    "losses and metrics": [(stack, "losses"), (stack, "measure")],
+    "rows that come and go": [(Population, "admit"), (Population, "release")],
+    "the rest of training": [(Stack, "train_epoch")],
+    "propose": [(Study, "ask")],
+    "judge": [(Study, "over")],
+    "store": [(Study, "finish"), (Vault, "put"), (Vault, "keep")],
+    "record": [(Recorder, "record")],
+    "terminal": [(Progress, "epoch")],
+    "the loop": [(loop, "run")],
+}
+WRITER, AROUND = "MLflow's writer, its start included", "data, test, export, picture"
+
+
+class Profile:
+    """Processor seconds by part, each without the parts that it calls."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = defaultdict(float)
+        self._running: list[str] = []
+        self._since = time.thread_time()
+
+    def switch(self, part: str | None) -> None:
+        """Time so far belongs to the part that was running; from now on to `part`, or (None) to the one before."""
+        now = time.thread_time()
+        self.seconds[self._running[-1] if self._running else AROUND] += now - self._since
+        self._since = now
+        if part is None:
+            self._running.pop()
+        else:
+            self._running.append(part)
+
+    def watch(self) -> None:
+        """Replaces the functions of `PARTS` for good: a process profiles one search."""
+        for part, functions in PARTS.items():
+            for owner, name in functions:
+                setattr(owner, name, self._timed(part, getattr(owner, name)))
+
+    def _timed(self, part: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        def timed(*arguments: Any, **named: Any) -> Any:
+            self.switch(part)
+            try:
+                return function(*arguments, **named)
+            finally:
+                self.switch(None)
+
+        return timed
+
+
+def profiled(width: int, trials: int, epochs: int) -> Json:
+    """Milliseconds a trial-epoch by part."""
+    made = flat.space("sklearn:digits", trials, epochs, width, "none")
+    made["search"]["depth"] = {"low": 1, "high": 5}
+    with tempfile.TemporaryDirectory() as folder:
+        place = Place(Path(folder), made["study"])
+        create_database(place.folder.parent / "mlflow.db")
+        profile, before = Profile(), getrusage(RUSAGE_CHILDREN)
+        profile.watch()
+        job = jobs.prepare(space_file.parse(made), Path(folder))
+        result = jobs.search(job, place, watcher=Progress(Console(file=io.StringIO(), force_terminal=True, width=120)))
+        profile.switch("the loop")
+        after = getrusage(RUSAGE_CHILDREN)
+    spent = dict(profile.seconds) | {WRITER: after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime}
+    total, count = sum(spent.values()), result["epochs_trained"]
+    ms = {part: 1000 * spent[part] / count for part in [*PARTS, WRITER, AROUND]}
+    return {"width": width, "trials": trials, "rows": result["rows"], "epochs": epochs, "ms": ms, "all": 1000 * total / count}
+
+
+def table(profiles: Sequence[Json]) -> str:
+    """As Markdown: a row a part, a column a width."""
+    head = ["| ms of processor a trial-epoch |" + "".join(f" width {run['width']} | |" for run in profiles)]
+    head.append("| --- |" + " --: | --: |" * len(profiles))
+    body = [
+        f"| {part} |" + "".join(f" {run['ms'][part]:.3f} | {100 * run['ms'][part] / run['all']:.1f} % |" for run in profiles)
+        for part in profiles[0]["ms"]
+    ]
+    return "\n".join([*head, *body, "| **all** |" + "".join(f" **{run['all']:.3f}** | |" for run in profiles)])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m bench.profile", description=__doc__)
+    parser.add_argument("--width", type=int, action="append", help="one or several; default 64, 128 and 256")
+    parser.add_argument("--trials", type=int, default=96)
+    parser.add_argument("--epochs", type=int, default=60)
+    parser.add_argument("--one", action="store_true", help="this process profiles one width and prints JSON")
+    options = parser.parse_args()
+    if options.one:
+        print(json.dumps(profiled(options.width[0], options.trials, options.epochs)))
+        return
+    size = ["--trials", str(options.trials), "--epochs", str(options.epochs)]
+    widths, cores = options.width or (64, 128, 256), os.sched_getaffinity(0)
+    profiles = [runs.said(["bench.profile", "--one", "--width", str(width), *size], _DOCS, cores) for width in widths]
+    (_DOCS / "profile.json").write_text(json.dumps({"profiles": profiles}, indent=1) + "\n")
+    print(table(profiles))
+
+
+if __name__ == "__main__":
+    main()
