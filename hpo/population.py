@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from hpo import result as results
 from hpo.dataset import Samples
 from hpo.network import Mlp
 from hpo.regularizers import FAMILY, STRENGTHS
-from hpo.result import network
 from hpo.space import Space, Train
 from hpo.stack import Row, Stack, Tensors
 from hpo.trial import Fit, Released, Score, Trial
@@ -67,7 +67,7 @@ class Population:
         """The population that a space asks for."""
 
         def build(trial: Trial) -> Mlp:
-            return network(space, data.n_inputs, data.n_outputs, trial.params)
+            return results.network(space, data.n_inputs, data.n_outputs, trial.params)
 
         return cls(data, build, space.train, rows)
 
