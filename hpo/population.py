@@ -9,13 +9,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from hpo import result as results
 from hpo.capacity import out_of_memory
 from hpo.dataset import Samples
 from hpo.errors import SearchFailedError
 from hpo.factory import Factory
 from hpo.network import Network
 from hpo.regularizers import FAMILY, STRENGTHS
-from hpo.result import network
 from hpo.space import Space, Train
 from hpo.stack import Row, Stack, Tensors
 from hpo.trial import Fit, Released, Score, Trial
@@ -70,7 +70,7 @@ class Population:
         """The population that a space asks for."""
 
         def build(trial: Trial) -> Network:
-            return network(space, factory, data.n_inputs, data.n_outputs, trial.params)
+            return results.network(space, factory, data.n_inputs, data.n_outputs, trial.params)
 
         return cls(data, build, space.train, rows, less)
 
