@@ -34,6 +34,7 @@ class History(InMemoryStorage):
         self._best: list[tuple[tuple[float, ...], FrozenTrial]] = []
         self._values: dict[int, array[float]] = {}
         self._rows: dict[int, tuple[float, ...]] = {}
+        self._ranks: dict[int, tuple[float, ...]] = {}
         self.complete = 0
 
     def create_new_trial(self, study_id: int, template_trial: FrozenTrial | None = None) -> int:
@@ -64,6 +65,10 @@ class History(InMemoryStorage):
         trials = [seen[number] for number in sorted(seen) if states is None or seen[number].state in states]
         return copy.deepcopy(trials) if deepcopy else trials
 
+    def rank(self, number: int) -> tuple[float, ...]:
+        """Where a trial that has ended stands: best first."""
+        return self._ranks[number]
+
     def rows(self, trials: list[FrozenTrial]) -> list[tuple[float, ...]]:
         """The parameters of trials as samplers count with them, in the order of their names."""
         return [self._rows.get(trial.number) or _row(trial) for trial in trials]
@@ -82,11 +87,12 @@ class History(InMemoryStorage):
         trial = self.get_trial(number)
         self._running.discard(number)
         self._rows[number] = _row(trial)
+        self._ranks[number] = self._rank(trial)
         insort(self._recent, (number, trial))
         if len(self._recent) > self._bound:
             del self._recent[0]
         if trial.state in (TrialState.COMPLETE, TrialState.PRUNED):
-            insort(self._best, (self._rank(trial), trial))
+            insort(self._best, (self._ranks[number], trial))
             del self._best[BEST:]
         if trial.state == TrialState.COMPLETE:
             self.complete += 1

@@ -8,7 +8,7 @@ import pytest
 import hpo
 
 LAYERS = [
-    {"errors", "trial", "history", "bulk"},
+    {"errors", "trial", "history", "bulk", "parzen"},
     {"noise", "metrics", "document", "optimizer", "percentile", "journal", "store", "ui"},
     {"regularizers", "weights"},
     {"network", "domain"},
@@ -25,7 +25,7 @@ LAYERS = [
     {"cli"},
 ]
 ONLY = {
-    "optuna": {"study", "sampling", "history", "percentile", "ledger"},
+    "optuna": {"study", "sampling", "history", "percentile", "parzen", "ledger"},
     "mlflow": {"mirror"},
     "click": {"cli"},
     "rich": {"cli", "terminal"},
