@@ -70,8 +70,11 @@ class History(InMemoryStorage):
         return self._ranks[number]
 
     def rows(self, trials: list[FrozenTrial]) -> list[tuple[float, ...]]:
-        """The parameters of trials as samplers count with them, in the order of their names."""
-        return [self._rows.get(trial.number) or _row(trial) for trial in trials]
+        """The parameters of trials as samplers count with them, in the order of their names; the trials are asked already."""
+        for trial in trials:
+            if trial.number not in self._rows:
+                self._rows[trial.number] = _row(trial)
+        return [self._rows[trial.number] for trial in trials]
 
     def percentile(self, step: int, percent: float) -> tuple[float, int]:
         """That percentile of what all complete trials reported at `step`, as numpy computes it, and how many these are."""
@@ -86,7 +89,6 @@ class History(InMemoryStorage):
     def _end(self, number: int) -> None:
         trial = self.get_trial(number)
         self._running.discard(number)
-        self._rows[number] = _row(trial)
         self._ranks[number] = self._rank(trial)
         insort(self._recent, (number, trial))
         if len(self._recent) > self._bound:
