@@ -205,7 +205,7 @@ def over(spans: list[Json]) -> Json:
 def table(found: Json) -> str:
     """The cost of early and late tiny trials, and that of the later trials on digits with its share of the whole."""
     tiny, digits = found["flat"]["spans"], {name: found[f"digits_{name}"]["spans"] for name in ("none", "median")}
-    rows = {f"tiny fits, trials {s[0]['from'] + 1:,} to {s[-1]['to']:,}": s for s in (tiny[:1], tiny[-1:])}
+    rows = {f"tiny fits, trials {s[0]['from'] + 1:,} to {s[-1]['to']:,}": s for s in (tiny[:1], tiny[-5:])}
     rows["digits, 60 epochs, no pruner"] = digits["none"][len(digits["none"]) // 2 :]
     rows["digits, median pruner"] = digits["median"][len(digits["median"]) // 2 :]
     lines = [["ms of processor a trial", *PARTS, "together", "training", "share"], ["---", *["--:"] * (len(PARTS) + 3)]]
