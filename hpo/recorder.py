@@ -1,6 +1,6 @@
 """What happened, told to MLflow: true states, whole curves, one bulk write a trial, by a process of its own.
 
-MLflow's own work is 20 ms of a core a run, a third of a short trial, so it is done beside the training: this end turns
+MLflow's own work takes a second to begin with, and more for a run on a server, so it is done beside the training: this end turns
 outcomes into messages, `hpo.mirror` at the other end of a pipe writes them. MLflow is a mirror. The study is the truth,
 so what was not written when a process died is sent again by the next.
 """
