@@ -136,8 +136,8 @@ class Watched(Progress):
         super().__init__(Console(file=io.StringIO(), force_terminal=True, width=120))
         self._clock, self._every, self._ready, self.samples = clock, every, ready, []
 
-    def begin(self, job: jobs.Job, study: Study, rows: int) -> None:
-        super().begin(job, study, rows)
+    def begin(self, job: jobs.Job, study: Study, rows: int, workers: int) -> None:
+        super().begin(job, study, rows, workers)
         self._writer = _child()
         while not self._ready.exists():  # the writer starts once; that is not a trial's cost
             time.sleep(0.1)

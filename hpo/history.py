@@ -34,7 +34,6 @@ class History(InMemoryStorage):
         self._best: list[tuple[tuple[float, ...], FrozenTrial]] = []
         self._values: dict[int, array[float]] = {}
         self._rows: dict[int, tuple[float, ...]] = {}
-        self._ranks: dict[int, tuple[float, ...]] = {}
         self.complete = 0
 
     def create_new_trial(self, study_id: int, template_trial: FrozenTrial | None = None) -> int:
@@ -65,10 +64,6 @@ class History(InMemoryStorage):
         trials = [seen[number] for number in sorted(seen) if states is None or seen[number].state in states]
         return copy.deepcopy(trials) if deepcopy else trials
 
-    def rank(self, number: int) -> tuple[float, ...]:
-        """Where a trial that has ended stands: best first."""
-        return self._ranks[number]
-
     def rows(self, trials: list[FrozenTrial]) -> list[tuple[float, ...]]:
         """The parameters of trials as samplers count with them, in the order of their names; the trials are asked already."""
         for trial in trials:
@@ -89,12 +84,11 @@ class History(InMemoryStorage):
     def _end(self, number: int) -> None:
         trial = self.get_trial(number)
         self._running.discard(number)
-        self._ranks[number] = self._rank(trial)
         insort(self._recent, (number, trial))
         if len(self._recent) > self._bound:
             del self._recent[0]
         if trial.state in (TrialState.COMPLETE, TrialState.PRUNED):
-            insort(self._best, (self._ranks[number], trial))
+            insort(self._best, (self._rank(trial), trial))
             del self._best[BEST:]
         if trial.state == TrialState.COMPLETE:
             self.complete += 1

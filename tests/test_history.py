@@ -3,9 +3,12 @@
 import math
 import random
 
+import numpy as np
 import optuna
 import pytest
 from optuna.distributions import FloatDistribution
+from optuna.samplers import TPESampler
+from optuna.storages import InMemoryStorage
 from optuna.study import StudyDirection
 from optuna.trial import TrialState, create_trial
 
@@ -71,6 +74,27 @@ def test_the_past_does_not_depend_on_the_order_in_which_trials_ended():
             made.set_trial_intermediate_value(number, step, value)
         made.set_trial_state_values(number, trials[number].state, [trials[number].value])
     assert [t.number for t in made.get_all_trials(0)] == opened_again
+
+
+def proposals(sampler, storage):
+    """What a sampler proposes for 60 trials, with four in training."""
+    study = optuna.create_study(storage=storage)
+    asked = []
+    for number in range(60):
+        study.sampler = sampler(number)
+        asked.append(study.ask(sampling.distributions(space().search)).params)
+        if number >= 4:
+            study.tell(number - 4, asked[number - 4]["dropout"])
+    return asked
+
+
+def test_a_short_study_is_proposed_what_optunas_own_sampler_proposes():
+    def plain(number):
+        return TPESampler(seed=int(np.random.SeedSequence((0, number)).generate_state(1)[0]))
+
+    past = sampling.history(space(), StudyDirection.MINIMIZE)
+    found = proposals(lambda number: sampling.sampler(space(), number, past), past)
+    assert found == proposals(plain, InMemoryStorage())
 
 
 def test_startup_trials_are_counted_in_a_past_that_can_hold_them():

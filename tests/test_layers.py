@@ -28,7 +28,7 @@ LAYERS = [
     {"cli"},
 ]
 ONLY = {
-    "optuna": {"study", "sampling", "history", "percentile", "parzen", "ledger"},
+    "optuna": {"study", "sampling", "history", "percentile", "ledger"},
     "mlflow": {"mirror"},
     "click": {"cli"},
     "rich": {"cli", "terminal"},
