@@ -62,7 +62,8 @@ of 64, {epochs} epochs, no pruner and no early stopping, so that every trial tra
 search: two of them are its baselines, one is the ablation. The others are given some of the very same configurations, evenly
 spaced in the order of depth, so that their networks are as deep on average (*depth*): enqueued in Optuna's studies,
 `points_to_evaluate` of Ray's. All score loss and accuracy on the validation rows after every epoch; hpo also scores the
-loss on as many training rows. Every process has one thread. Each contender runs alone, in a process of its own, tied with its
+loss on as many training rows. Every process has one thread, and numpy's library
+chooses its own kernels (`OPENBLAS_CORETYPE` unset). Each contender runs alone, in a process of its own, tied with its
 children to one core or to all; the order at each width is that of the list above, then its reverse. The faster run counts
 (*ms each*), the *slower* is beside it.
 

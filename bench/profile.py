@@ -99,8 +99,9 @@ class Profile:
 
 def profiled(width: int, trials: int, epochs: int) -> Json:
     """Milliseconds a trial-epoch by part."""
-    made = flat.space("sklearn:digits", trials, epochs, width, "none")
-    made["search"]["depth"] = {"low": 1, "high": 5}
+    made = flat.digits(trials, "none")
+    made["network"]["width"] = width
+    made["train"] |= {"epochs": epochs, "patience": epochs}
     with tempfile.TemporaryDirectory() as folder:
         place = Place(Path(folder), made["study"])
         create_database(place.folder.parent / "mlflow.db")
