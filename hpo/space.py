@@ -4,75 +4,28 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path as FilePath
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PlainValidator, field_validator, model_validator
-from pydantic_core import PydanticCustomError
+from pydantic import ConfigDict, Field, PlainValidator, field_validator, model_validator
 
-from hpo import domain
+from hpo import domain, section
+from hpo.architecture import Network
 from hpo.document import Mistake, Path, said
 from hpo.domain import DEFAULTS, SEARCHABLE, Domain
 from hpo.errors import InputError, did_you_mean
 from hpo.metrics import METRICS
-from hpo.mlp import ACTIVATIONS
 from hpo.regularizers import FAMILY
+from hpo.section import MOST, Section, at
+from hpo.strategy import Pruner, Sampler, Strategy
 
 SWITCH = "_enabled"  # an optional strength is two parameters: a magnitude, and this one
 DATASETS = {name: f"load_{name}" for name in ("digits", "breast_cancer", "wine", "iris", "diabetes")}
-_MOST = 1_000_000  # of anything that is counted
-_MOST_WIDTH = 65_536
-WIDTHS = {"mlp": 128, "resnet": 128, "cnn": 16}  # unless the space says another
-
-
-@dataclasses.dataclass(frozen=True)
-class Option:
-    """What a sampler or pruner may be told: a value of `kind`, from `low` to `high`, or one of `names`."""
-
-    kind: type
-    low: float = 0
-    high: float = _MOST
-    names: tuple[str, ...] = ()
-
-
-_FLAG, _COUNT, _SOME = Option(bool), Option(int), Option(int, low=1)
-# Optuna's own names, and the values with which it works.
-SAMPLERS: dict[str, dict[str, Option]] = {
-    "tpe": {
-        "n_startup_trials": _COUNT,
-        "n_ei_candidates": Option(int, low=1, high=10_000),
-        **dict.fromkeys(("multivariate", "group", "constant_liar"), _FLAG),
-    },
-    "random": {},
-    "grid": {},
-    "qmc": {"qmc_type": Option(str, names=("sobol", "halton")), "scramble": _FLAG},
-    "gp": {"n_startup_trials": _COUNT, "deterministic_objective": _FLAG},
-    "cmaes": {
-        "n_startup_trials": _COUNT,
-        "popsize": Option(int, low=4, high=10_000),
-        **dict.fromkeys(("with_margin", "consider_pruned_trials"), _FLAG),
-    },
-}
-_WARMUP = {"n_startup_trials": _COUNT, "n_warmup_steps": _COUNT, "interval_steps": _SOME, "n_min_trials": _SOME}
-_HALVING = {"min_resource": _SOME, "reduction_factor": Option(int, low=2)}
-PRUNERS: dict[str, dict[str, Option]] = {
-    "median": _WARMUP,
-    "percentile": {"percentile": Option(float, high=100), **_WARMUP},
-    "hyperband": {"bootstrap_count": _COUNT, **_HALVING},
-    "successive_halving": {"min_early_stopping_rate": Option(int, high=100), **_HALVING},
-    "patient": {"patience": _COUNT, "min_delta": Option(float), **_WARMUP},
-    "none": {},
-}
-Parse = Callable[[str, Any, Path], tuple[Domain | None, list[Mistake]]]
 _MOST_POINTS = 100_000  # of a grid: Optuna lists them all
 
 
-class _Model(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
-
-
-class Split(_Model):
+class Split(Section):
     """Shares of all rows for the test and the validation part."""
 
     test: Annotated[float, Field(gt=0, lt=1)] = 0.2
@@ -86,7 +39,7 @@ class Split(_Model):
         return self
 
 
-class Data(_Model):
+class Data(Section):
     source: str
     target: str = "target"
     task: Literal["classification", "regression"] | None = None
@@ -107,83 +60,10 @@ class Data(_Model):
         return source
 
 
-def _arguments(raw: Any) -> dict[str, Domain]:
-    """`network.search`: the arguments of a factory, in the order of their names."""
-    return dict(sorted(_domains(raw, ("network", "search"), domain.parse_architecture).items()))
-
-
-class Network(_Model):
-    """What is built for each trial; `search` holds what else its factory is given, fixed or sampled."""
-
-    model_config = ConfigDict(arbitrary_types_allowed=True)
-
-    kind: Literal["mlp", "resnet", "cnn", "module"] = "mlp"
-    factory: str | None = None  # package.module:function; of kind module
-    width: Annotated[int, Field(ge=1, le=_MOST_WIDTH)] | None = None
-    activation: Literal[*ACTIVATIONS] = "relu"  # type: ignore[valid-type]
-    batch_norm: bool = False
-    image: list[int] | None = None  # channels, height, width
-    search: Annotated[dict[str, Domain], PlainValidator(_arguments)] = {}
-
-    @model_validator(mode="before")
-    @classmethod
-    def _usual_width(cls, raw: Any) -> Any:
-        """That of its kind, unless it is set, or searched, or is the business of somebody's factory."""
-        if not isinstance(raw, Mapping) or (isinstance(raw.get("search"), Mapping) and "width" in raw["search"]):
-            return raw
-        usual = WIDTHS.get(kind) if isinstance(kind := raw.get("kind", "mlp"), str) else None
-        return raw if usual is None else {"width": usual, **raw}
-
-    @field_validator("factory")
-    @classmethod
-    def _a_name(cls, factory: str | None) -> str | None:
-        module, _, function = (factory or "").partition(":")
-        if factory is not None and not all(part.isidentifier() for text in (module, function) for part in text.split(".")):
-            raise ValueError(f"must be package.module:function, got {said(factory)}.")
-        return factory
-
-    @field_validator("image")
-    @classmethod
-    def _an_image(cls, image: list[int] | None) -> list[int] | None:
-        if image is not None and (len(image) != 3 or min(image) < 1):
-            raise ValueError(f"must be [channels, height, width], got {said(image)}.")
-        return image
-
-    @model_validator(mode="after")
-    def _of_its_kind(self) -> Network:
-        if mistakes := list(_network_rules(self)):
-            raise _at(*mistakes)
-        return self
-
-
-def _network_rules(network: Network) -> Iterator[Mistake]:
-    """What is wrong between the keys of a network."""
-    kind, named = network.kind, network.model_fields_set
-    if network.factory is not None and kind != "module":
-        yield Mistake(("network", "factory"), f"needs kind: module, got kind: {kind}.")
-    yield from (
-        Mistake(("network", key), f"needs kind: mlp, got kind: {kind}.") for key in ("activation", "batch_norm")
-        if key in named and kind != "mlp"
-    )
-    if network.image is not None and kind in ("mlp", "resnet"):
-        yield Mistake(("network", "image"), f"needs kind: cnn or module, got kind: {kind}.")
-    if network.width is not None and "width" in network.search:
-        yield Mistake(("network", "width"), "is set twice: it stands under network.search, too.")
-    if kind != "mlp":
-        return
-    for key, found in network.search.items():
-        path = ("network", "search", key)
-        values = found.choices or (found.low, found.high)
-        if key != "width":
-            yield Mistake(path, "is not searched with kind: mlp; only width is (depth stands under search).")
-        elif not all(type(value) is int and 1 <= value <= _MOST_WIDTH for value in values):
-            yield Mistake(path, f"must hold whole numbers from 1 to {_MOST_WIDTH:,}.")
-
-
-class Train(_Model):
-    epochs: Annotated[int, Field(ge=1, le=_MOST)] = 60
+class Train(Section):
+    epochs: Annotated[int, Field(ge=1, le=MOST)] = 60
     batch_size: Annotated[int, Field(ge=1, le=65_536)] = 64
-    patience: Annotated[int, Field(ge=1, le=_MOST)] = 10
+    patience: Annotated[int, Field(ge=1, le=MOST)] = 10
     schedule: Literal["constant", "cosine"] = "constant"
     metric: Literal[*METRICS] = "loss"  # type: ignore[valid-type]
     seed: Annotated[int, Field(ge=0, lt=2**63)] | None = None  # one fit seed for all trials; default: one a trial
@@ -194,10 +74,10 @@ class Train(_Model):
         return f"valid_{self.metric}"
 
 
-class Budget(_Model):
+class Budget(Section):
     """Totals, not "more": what is reached first ends the search."""
 
-    trials: Annotated[int, Field(ge=1, le=_MOST)] | None = None
+    trials: Annotated[int, Field(ge=1, le=MOST)] | None = None
     seconds: Annotated[float, Field(gt=0)] | None = None
 
     @model_validator(mode="after")
@@ -207,68 +87,6 @@ class Budget(_Model):
         return self
 
 
-class Strategy(_Model):
-    """A sampler or pruner: its kind and options."""
-
-    kind: str
-    options: dict[str, Any] = {}
-
-
-def _strategy(raw: Any, known: Mapping[str, Mapping[str, Option]], what: str) -> Strategy:
-    """A name, or `{kind: name, …options}`."""
-    if isinstance(raw, Strategy):
-        return raw
-    named = isinstance(raw, Mapping)
-    options = dict(raw) if named else {"kind": raw}
-    if "kind" not in options:
-        raise ValueError(f"needs its kind, such as {{kind: {next(iter(known))}}}, got {said(raw)}.")
-    kind = options.pop("kind")
-    if not isinstance(kind, str) or kind not in known:
-        path = (what, "kind") if named else (what,)
-        raise _at(Mistake(path, f"{said(kind)} is not a {what}.{did_you_mean(str(kind), list(known))}"))
-    if mistakes := list(_options(kind, options, known[kind], what)):
-        raise _at(*mistakes)
-    return Strategy(kind=kind, options=options)
-
-
-def _options(kind: str, options: Mapping[str, Any], known: Mapping[str, Option], what: str) -> Iterator[Mistake]:
-    for name, value in options.items():
-        if name in known:
-            if text := _option_rule(value, known[name]):
-                yield Mistake((what, name), text)
-        else:
-            hint = did_you_mean(str(name), list(known)) if known else " It has none."
-            yield Mistake((what, name), f"is not an option of the {what} {kind}.{hint}")
-
-
-def _option_rule(value: Any, option: Option) -> str:
-    """What is wrong with the value of an option; "" if nothing is."""
-    words: dict[type, str] = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
-    kind = type(value)
-    if kind is not option.kind and not (option.kind is float and kind is int):
-        return f"must be {words[option.kind]}, got {said(value)}."
-    if isinstance(value, str):
-        return "" if value in option.names else f"{said(value)} is not known.{did_you_mean(value, option.names)}"
-    if isinstance(value, bool) or option.low <= value <= option.high:
-        return ""
-    return f"must be from {option.low:,} to {option.high:,}, got {said(value)}."
-
-
-def _domains(raw: Any, path: tuple[str, ...], parse: Parse) -> dict[str, Domain]:
-    """A mapping of keys to fixed values, ranges or choices."""
-    if not isinstance(raw, Mapping):
-        raise ValueError(f"must be a mapping of keys to numbers or ranges, got {said(raw)}.")
-    domains, mistakes = {}, []
-    for key, value in raw.items():
-        found, wrong = (value, []) if isinstance(value, Domain) else parse(str(key), value, (*path, key))
-        mistakes += wrong
-        if found is not None:
-            domains[key] = found
-    if mistakes:
-        raise _at(*mistakes)
-    return domains
-
-
 def _parse_strength(key: str, raw: Any, path: Path) -> tuple[Domain | None, list[Mistake]]:
     if key in SEARCHABLE:
         return domain.parse(key, raw, path)
@@ -276,11 +94,11 @@ def _parse_strength(key: str, raw: Any, path: Path) -> tuple[Domain | None, list
 
 
 def _search(raw: Any) -> dict[str, Domain]:
-    domains, order = _domains(raw, ("search",), _parse_strength), [*SEARCHABLE]
+    domains, order = section.domains(raw, ("search",), _parse_strength), [*SEARCHABLE]
     return {key: domains[key] for key in sorted(domains, key=order.index)}
 
 
-class Space(_Model):
+class Space(Section):
     model_config = ConfigDict(arbitrary_types_allowed=True)
 
     study: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,100}$")]
@@ -289,8 +107,8 @@ class Space(_Model):
     search: Annotated[dict[str, Domain], PlainValidator(_search)]
     train: Train = Train()
     budget: Budget = Budget(trials=100)
-    sampler: Annotated[Strategy, PlainValidator(lambda raw: _strategy(raw, SAMPLERS, "sampler"))] = Strategy(kind="tpe")
-    pruner: Annotated[Strategy, PlainValidator(lambda raw: _strategy(raw, PRUNERS, "pruner"))] = Strategy(kind="median")
+    sampler: Sampler = Strategy(kind="tpe")
+    pruner: Pruner = Strategy(kind="median")
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
     exported: dict[str, Any] = {}  # where an exported configuration came from; not read
 
@@ -304,7 +122,7 @@ class Space(_Model):
     @model_validator(mode="after")
     def _together(self) -> Space:
         if mistakes := list(_together_rules(self)):
-            raise _at(*mistakes)
+            raise at(*mistakes)
         return self
 
     @property
@@ -374,10 +192,6 @@ def _together_rules(space: Space) -> Iterator[Mistake]:
 
 def _place(space: Space, key: str) -> Path:
     return ("network", "search", key) if key in space.network.search else ("search", key)
-
-
-def _at(*mistakes: Mistake) -> PydanticCustomError:
-    return PydanticCustomError("mistakes", "", {"mistakes": mistakes})
 
 
 def flat(value: Mapping[str, Any], path: str = "") -> dict[str, Any]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from torch import nn
 
 import hpo
 from hpo import job as jobs
@@ -251,6 +252,35 @@ def test_a_crew_that_is_lost_before_it_began_says_so(data):
             worker._process.wait()
         with pytest.raises(WorkersError, match=r"^The last worker process ended \(signal 9"):
             Crew(workers, SPACE_OF_CREWS, None, data, rows=4)
+
+
+def test_workers_find_somebodys_factory_where_the_search_found_it(tmp_path):
+    (tmp_path / "nets_beside_the_space.py").write_text(
+        "from torch import nn\n\n\ndef build(n_inputs, n_outputs, width):\n"
+        "    return nn.Sequential(nn.Linear(n_inputs, width), nn.ReLU(), nn.Dropout(), nn.Linear(width, n_outputs))\n"
+    )
+    network = {"kind": "module", "factory": "nets_beside_the_space:build", "width": 8}
+    search = {key: value for key, value in TINY["search"].items() if key != "depth"}
+    made = TINY | {"network": network, "search": search, "train": {"epochs": 2, "batch_size": 32}}
+    job = jobs.prepare(space_file.parse(made), tmp_path)
+    trials = [replace(trial(label), params={"learning_rate": 1e-2, "dropout": 0.2}) for label in "01"]
+    population = Population.of(job.space, job.factory, job.data, rows=2)
+    with started(2) as workers:
+        crew = Crew(workers, job.space, job.factory, job.data, rows=2)
+        for of in trials:
+            crew.admit(of)
+            population.admit(of)
+        left, _ = finish(crew)
+    for _ in range(2):
+        list(population.train_epoch())
+    assert all(same(left[of.label], population.release(of)) for of in trials)
+
+
+def test_a_factory_that_another_process_cannot_import_is_refused_with_workers(tmp_path):
+    made = TINY | {"search": {"learning_rate": TINY["search"]["learning_rate"]}}
+    with pytest.raises(InputError, match=r"^workers: another process cannot import .*<lambda>; put it into a module"):
+        hpo.search(made | {"network": {}}, store=tmp_path, workers=2, factory=lambda n_inputs: nn.Linear(n_inputs, 3))
+    assert not list(tmp_path.iterdir())
 
 
 # ---- how many
