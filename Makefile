@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: search test lint bench flat clean
+.PHONY: search test lint bench flat profile clean
 
 $(VENV)/ready: pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "hpo needs Python 3.11 or newer; name one with: make PYTHON=python3.11 …")'
@@ -31,6 +31,9 @@ bench: $(VENV)/bench-ready  ## twenty minutes: hpo beside its peers, and beside 
 
 flat: $(VENV)/ready  ## minutes: what a trial costs besides its training, to the 10,000th
 	$(BIN)/python -m bench.flat
+
+profile: $(VENV)/ready  ## minutes: where a search spends its time
+	$(BIN)/python -m bench.profile
 
 clean:
 	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache

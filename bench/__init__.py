@@ -1,1 +1,6 @@
 """What a trial-epoch costs: hpo beside its peers, on one core and on all, and beside what the machine can do."""
+
+import os
+
+# Where it is set it forces kernels for some processor on numpy's library, which else chooses those for this one.
+os.environ.pop("OPENBLAS_CORETYPE", None)

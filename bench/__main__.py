@@ -96,8 +96,6 @@ def main() -> None:
     parser.add_argument("--out", type=Path, help="folder of bench.json, .md and .png; default: docs, of --quick build/bench")
     options = parser.parse_args()
     os.environ |= {"OMP_NUM_THREADS": "1", "MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true"}
-    # Where it is set it forces kernels for some processor on numpy's library, which else chooses those for this one.
-    os.environ.pop("OPENBLAS_CORETYPE", None)
     quick = options.quick
     widths = options.widths or ([64] if quick else list(TRIALS))
     result = measured(widths, options.epochs or (5 if quick else 60), quick, options.core)

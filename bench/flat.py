@@ -25,6 +25,7 @@ import torch
 import yaml
 from rich.console import Console
 
+from bench.page import insert
 from hpo import job as jobs
 from hpo import space_file
 from hpo.ledger import stored
@@ -217,13 +218,6 @@ def table(found: Json) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def write(found: Json, page: Path) -> None:
-    """Puts the table between its marks in the page."""
-    before, mark, rest = page.read_text().partition("<!-- python -m bench.flat -->\n")
-    after = rest[rest.index("<!-- end -->") :]
-    page.write_text(f"{before}{mark}{table(found)}\n{after}")
-
-
 def draw(found: Json, path: Path) -> None:
     """Parts stacked, told apart by grey, hatch and name at their right end."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -273,8 +267,7 @@ def main() -> None:
             found[f"digits_{pruner}"] = run(digits(options.digits, pruner), 32, Path(folder))
     (options.out / "flat.json").write_text(json.dumps(found, indent=1) + "\n")
     draw(found, options.out / "flat.png")
-    if (page := options.out / "performance.md").exists():
-        write(found, page)
+    insert(options.out, "bench.flat", table(found))
     print(table(found))
 
 

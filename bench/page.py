@@ -85,6 +85,14 @@ epoch takes over a second.
 """
 
 
+def insert(folder: Path, module: str, table: str) -> None:
+    """Puts a table between the marks that `performance.md`, if it is in the folder, has for what a module prints."""
+    if not (page := folder / "performance.md").exists():
+        return
+    before, mark, rest = page.read_text().partition(f"<!-- python -m {module} -->\n")
+    page.write_text(f"{before}{mark}{table}\n{rest[rest.index('<!-- end -->') :]}")
+
+
 def aligned(rows: Sequence[Sequence[str]]) -> str:
     """Rows as columns of text: the first to the left, the others to the right."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
@@ -100,7 +108,7 @@ def names(result: Mapping[str, Any]) -> str:
 
 def goal_table(result: Mapping[str, Any]) -> str:
     """The goals, what was measured, and whether that meets them."""
-    lines = [[g.what, f"{g.aim:.0f}{g.unit}", f"{g.reached:.1f}{g.unit}", g.verdict] for g in goals(result)]
+    lines = [[g.what, f"{g.aim:g}{g.unit}", f"{g.reached:.1f}{g.unit}", g.verdict] for g in goals(result)]
     return aligned([["goal", "at least", "measured", ""], *lines])
 
 

@@ -22,6 +22,7 @@ import torch
 from rich.console import Console
 
 from bench import flat, runs
+from bench.page import insert
 from hpo import job as jobs
 from hpo import linear, loop, space_file, stack
 from hpo.dataset import Samples
@@ -133,6 +134,7 @@ def main() -> None:
     parser.add_argument("--width", type=int, action="append", help="one or several; default 64, 128 and 256")
     parser.add_argument("--trials", type=int, default=96)
     parser.add_argument("--epochs", type=int, default=60)
+    parser.add_argument("--out", type=Path, default=_DOCS, help="folder of profile.json and performance.md")
     parser.add_argument("--one", action="store_true", help="this process profiles one width and prints JSON")
     options = parser.parse_args()
     if options.one:
@@ -141,7 +143,8 @@ def main() -> None:
     size = ["--trials", str(options.trials), "--epochs", str(options.epochs)]
     widths, cores = options.width or (64, 128, 256), os.sched_getaffinity(0)
     profiles = [runs.said(["bench.profile", "--one", "--width", str(width), *size], _DOCS, cores) for width in widths]
-    (_DOCS / "profile.json").write_text(json.dumps({"profiles": profiles}, indent=1) + "\n")
+    (options.out / "profile.json").write_text(json.dumps({"profiles": profiles}, indent=1) + "\n")
+    insert(options.out, "bench.profile", table(profiles))
     print(table(profiles))
 
 
