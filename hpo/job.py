@@ -6,13 +6,11 @@ import dataclasses
 import math
 import time
 import uuid
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from hpo import data as data_module
@@ -23,6 +21,7 @@ from hpo.crew import Crew
 from hpo.data import Dataset
 from hpo.errors import InputError, SearchFailedError, StoreError
 from hpo.factory import Factory, importable, name_of
+from hpo.linear import one_thread
 from hpo.metrics import METRICS, shown
 from hpo.network import Network
 from hpo.population import Population
@@ -122,7 +121,7 @@ def search(
     watcher = watcher or Watcher()
     if len(workers) > 1 and job.factory and not importable(job.factory):
         raise InputError(f"workers: another process cannot import {name_of(job.factory)}; put it into a module, or use one worker.")
-    with place.locked(), _one_thread():
+    with place.locked(), one_thread():
         study = Study(job.space, place.journal, job.data.fingerprint)
         try:
             stored = study.recall("result")
@@ -282,14 +281,3 @@ def _all_diverged(study: Study) -> str:
         f"All {len(study.judged())} trials diverged ({min(reasons)}): the loss was not finite. "
         f"Lower search.learning_rate, and look for extreme values in the data."
     )
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """One torch thread: two that wait for each other beside a busy neighbour are ten times slower than one."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

@@ -111,17 +111,16 @@ def main() -> None:
     pipe = Connection(int(sys.argv[1]))
     messages: SimpleQueue[bytes] = SimpleQueue()
     threading.Thread(target=_listen, args=(pipe, messages), daemon=True).start()
-    import torch
-
+    from hpo.linear import one_thread
     from hpo.population import Population
 
-    torch.set_num_threads(1)
     try:
-        sys.path[:] = pickle.loads(messages.get())  # noqa: S301 - from the search
-        population = Population.of(*pickle.loads(messages.get()))  # noqa: S301
-        while True:
-            what, given = pickle.loads(messages.get())  # noqa: S301
-            pipe.send_bytes(pickle.dumps(_answer(population, what, given)))
+        with one_thread():
+            sys.path[:] = pickle.loads(messages.get())  # noqa: S301 - from the search
+            population = Population.of(*pickle.loads(messages.get()))  # noqa: S301
+            while True:
+                what, given = pickle.loads(messages.get())  # noqa: S301
+                pipe.send_bytes(pickle.dumps(_answer(population, what, given)))
     except Exception as error:  # noqa: BLE001 - whatever it is, it is told, in place of an answer
         with suppress(OSError):
             pipe.send_bytes(pickle.dumps(_told(error)))
