@@ -36,9 +36,11 @@ def free_memory() -> float | None:
     with suppress(OSError, ValueError, StopIteration):
         lines = Path("/proc/meminfo").read_text().splitlines()
         free = 1024 * float(next(line for line in lines if line.startswith("MemAvailable")).split()[1])
-        with suppress(OSError, ValueError):  # "max" is no number
+        with suppress(OSError, ValueError, KeyError):  # "max" is no number
             group = Path("/sys/fs/cgroup")
-            free = min(free, float((group / "memory.max").read_text()) - float((group / "memory.current").read_text()))
+            most, used = (float((group / f"memory.{name}").read_text()) for name in ("max", "current"))
+            told = dict(line.split() for line in (group / "memory.stat").read_text().splitlines())
+            free = min(free, most - used + float(told["inactive_file"]))  # files that can be read again
         return free
     with suppress(OSError, ValueError, AttributeError):
         return float(os.sysconf("SC_PHYS_PAGES")) * os.sysconf("SC_PAGE_SIZE")

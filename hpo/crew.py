@@ -50,6 +50,7 @@ class Crew:
         self._less = less
         self._note = note
         self._members: dict[str, _Member] = {}
+        self._surrendered: dict[Worker, int] = {}  # rows, for want of memory, so far
         self._training: list[Worker] = []  # in the order in which their epochs began
         for worker in workers:
             try:
@@ -118,12 +119,15 @@ class Crew:
 
     def _finished(self) -> list[Score]:
         """The scores of the worker that has finished its epoch; of several, of the one that began first."""
+        if not self._training:
+            return []
         ready = wait([worker.pipe for worker in self._training])
         worker = next(worker for worker in self._training if worker.pipe in ready)
         self._training.remove(worker)
         scores: list[Score]
-        scores, less = worker.receive()
-        if less > 0:
+        scores, surrendered = worker.receive()
+        if less := surrendered - self._surrendered.get(worker, 0):
+            self._surrendered[worker] = surrendered
             self._rows = max(self._fits, self._rows - less)
             self._less(self._rows)
         return scores

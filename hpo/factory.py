@@ -35,7 +35,7 @@ def find(name: str, folder: Path) -> Factory:
 
 
 def name_of(factory: Factory) -> str:
-    return f"{factory.__module__}:{factory.__qualname__}"
+    return f"{factory.__module__}:{getattr(factory, '__qualname__', type(factory).__qualname__)}"
 
 
 def importable(factory: Factory) -> bool:
@@ -44,7 +44,7 @@ def importable(factory: Factory) -> bool:
         pickle.dumps(factory)
     except (pickle.PicklingError, AttributeError, TypeError):
         return False
-    return factory.__module__ != "__main__"
+    return getattr(factory, "__module__", None) != "__main__"
 
 
 def arguments(factory: Factory, offered: Mapping[str, Any], asked: Mapping[str, str]) -> tuple[tuple[str, Any], ...]:
@@ -53,7 +53,7 @@ def arguments(factory: Factory, offered: Mapping[str, Any], asked: Mapping[str, 
     parameters = inspect.signature(factory).parameters
     open_ended = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
     named = [name for name, p in parameters.items() if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
-    what = factory.__name__
+    what = getattr(factory, "__name__", type(factory).__name__)
     for key, path in asked.items():
         if key not in named and not open_ended:
             raise InputError(f"{path}: {what} takes no {key}; it takes {', '.join(named) or 'nothing'}.")

@@ -33,7 +33,6 @@ class History(InMemoryStorage):
         self._recent: list[tuple[int, FrozenTrial]] = []
         self._best: list[tuple[tuple[float, ...], FrozenTrial]] = []
         self._values: dict[int, array[float]] = {}
-        self._rows: dict[int, tuple[float, ...]] = {}
         self.complete = 0
 
     def create_new_trial(self, study_id: int, template_trial: FrozenTrial | None = None) -> int:
@@ -63,13 +62,6 @@ class History(InMemoryStorage):
         seen |= {trial.number: trial for _, trial in self._best}
         trials = [seen[number] for number in sorted(seen) if states is None or seen[number].state in states]
         return copy.deepcopy(trials) if deepcopy else trials
-
-    def rows(self, trials: list[FrozenTrial]) -> list[tuple[float, ...]]:
-        """The parameters of trials as samplers count with them, in the order of their names; the trials are asked already."""
-        for trial in trials:
-            if trial.number not in self._rows:
-                self._rows[trial.number] = _row(trial)
-        return [self._rows[trial.number] for trial in trials]
 
     def percentile(self, step: int, percent: float) -> tuple[float, int]:
         """That percentile of what all complete trials reported at `step`, as numpy computes it, and how many these are."""
@@ -102,7 +94,3 @@ class History(InMemoryStorage):
         if trial.state == TrialState.COMPLETE:
             return (0, 0, value, trial.number)
         return (1, -(trial.last_step or 0), value, trial.number)
-
-
-def _row(trial: FrozenTrial) -> tuple[float, ...]:
-    return tuple(trial.distributions[name].to_internal_repr(trial.params[name]) for name in sorted(trial.params))

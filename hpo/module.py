@@ -7,6 +7,7 @@ searched rate of each row instead of the module's own, and noise from the row's 
 
 from __future__ import annotations
 
+import copy
 import functools
 import re
 import warnings
@@ -26,7 +27,7 @@ from hpo.errors import InputError, cut, exception
 from hpo.factory import Factory
 from hpo.network import Hidden, Network, Tensors
 from hpo.regularizers.base import Parameter
-from hpo.sites import even, put_sites, stacked
+from hpo.sites import even, put_sites, stacked, still
 
 # Layers that torch.func computes with the fits among the channels.
 _MIXING = (nn.modules.conv._ConvNd, nn.modules.batchnorm._NormBase, nn.GroupNorm)  # noqa: SLF001 -- the only names they have
@@ -139,7 +140,7 @@ class Module(Network):
 
     @property
     def _call(self) -> str:
-        return cut(self.factory.__name__ + self._values)
+        return cut(self.name.rpartition(":")[2] + self._values)
 
     def refuse(self, what: str) -> InputError:
         return InputError(f"network: the module of {self._call} {what}")
@@ -180,6 +181,14 @@ class _Plan:
         self.module.train(training)
         for site in self.sites:
             site.hidden, site.rows, site.batched = hidden, rows, batched
+        try:
+            return self._run(tensors, buffers, x, training, batched)
+        finally:
+            for site in self.sites:
+                site.hidden = still  # plans live on, stacks shall not
+
+    def _run(self, tensors: dict[str, Tensor], buffers: Tensors, x: Tensor, training: bool, batched: bool) -> Tensor:
+        rows = len(x)
         if not batched:
             assert rows == 1, "a network that is not batched has a stack for itself"
             out, after = self._one({name: t[0] for name, t in tensors.items()}, x[0])
@@ -223,22 +232,28 @@ def _plain_kernels() -> Iterator[None]:
         torch.backends.mha.set_fastpath_enabled(fast)
 
 
-@functools.lru_cache(maxsize=256)
+@functools.lru_cache(maxsize=32)
 def _plan(network: Module) -> _Plan:
     """The plan of an architecture, tried out on a few made rows. Raises InputError."""
-    plan = _Plan(network.build(0), network.image)
+    plan = _Plan(copy.deepcopy(network.build(0)), network.image)  # its dropouts are replaced; it may be somebody's only one
     if any(map(torch.nn.parameter.is_lazy, plan.module.parameters())):
         raise network.refuse("has layers without a size; give them one, with the help of n_inputs.")
+    for name, t in (*plan.trained, *plan.still):
+        if t.is_complex() or not torch.equal(t.detach().float().to(t.dtype), t.detach()):
+            raise network.refuse(f"holds {name}, of which float32 keeps less than it is ({t.dtype}).")
     x = torch.randn(2, 3, network.n_inputs, generator=torch.Generator().manual_seed(0))
     rows = [network.init(np.random.default_rng(i)) for i in range(2)]
     try:
         alone = [_alone(plan, row, part) for row, part in zip(rows, x, strict=True)]
+        again = [_alone(plan, rows[0], x[1], seed) for seed in range(1, 5)]
     except Exception as error:
         shape = (3, *(network.image or (network.n_inputs,)))
         raise network.refuse(f"failed on a batch of shape {shape} with {exception(error)}.") from error
     got = alone[0]["the output"]
     if got.shape != (3, network.n_outputs):
         raise network.refuse(f"must return (batch, {network.n_outputs}) for a batch of 3, got {tuple(got.shape)}.")
+    if any(other.keys() != alone[0].keys() for other in (*alone, *again)):
+        raise network.refuse("uses some parameters in some steps only, which a fused optimizer cannot follow.")
     plan.why_alone = _why_alone(plan, {name: torch.stack([row[name] for row in rows]) for name in rows[0]}, x, alone)
     # What has no gradient is left as it is, as torch's optimizers do.
     plan.hold_still([name for name, _ in plan.trained if name not in alone[0]])
@@ -247,21 +262,22 @@ def _plan(network: Module) -> _Plan:
     return plan
 
 
-def _alone(plan: _Plan, row: Tensors, x: Tensor) -> dict[str, Tensor]:
+def _alone(plan: _Plan, row: Tensors, x: Tensor, seed: int = 0) -> dict[str, Tensor]:
     """What one row gives by itself in training; it is evaluated, too, which must not fail."""
     tensors = {name: t.detach().clone().float().unsqueeze(0) for name, t in row.items()}
     with torch.random.fork_rng(devices=[]), torch.no_grad():
-        torch.manual_seed(0)
-        plan.run(tensors, tensors, x.unsqueeze(0), lambda h, *_: h, training=False, batched=False)
-    return {name: t[0] for name, t in _learn(plan, tensors, x.unsqueeze(0), batched=False).items()}
+        torch.manual_seed(seed)
+        plan.run(tensors, tensors, x.unsqueeze(0), still, training=False, batched=False)
+    return {name: t[0] for name, t in _learn(plan, tensors, x.unsqueeze(0), batched=False, seed=seed).items()}
 
 
-def _learn(plan: _Plan, tensors: dict[str, Tensor], x: Tensor, batched: bool) -> dict[str, Tensor]:
+@torch.enable_grad()  # a network may be met first in a prediction
+def _learn(plan: _Plan, tensors: dict[str, Tensor], x: Tensor, batched: bool, seed: int = 0) -> dict[str, Tensor]:
     """The outputs, the gradient of each parameter that has one, and the buffers afterwards."""
     leaves = {name: tensors[name].requires_grad_() for name, _ in plan.trained}
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        out = plan.run(leaves, tensors, x, lambda h, *_: h, True, batched)
+        torch.manual_seed(seed)
+        out = plan.run(leaves, tensors, x, still, True, batched)
     learns = leaves and out.requires_grad
     grads = torch.autograd.grad(out.square().sum(), list(leaves.values()), allow_unused=True) if learns else ()
     found = {name: grad for name, grad in zip(leaves, grads, strict=False) if grad is not None}

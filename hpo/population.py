@@ -36,7 +36,7 @@ class _Member:
     network: Network
     fits: list[Fit]
     stack: Stack
-    told: int = 0  # epochs that need not be told again
+    told: int = 0  # the last epoch that was told
 
 
 class Population:
@@ -62,6 +62,7 @@ class Population:
         self._stacks: dict[object, Stack] = {}
         self._members: dict[str, _Member] = {}
         self._waiting: dict[str, tuple[Trial, int]] = {}  # cut short, with the epochs that were told
+        self.surrendered = 0  # rows, for want of memory, so far
 
     @classmethod
     def of(
@@ -82,8 +83,11 @@ class Population:
         return bool(self._members or self._waiting)
 
     def admit(self, trial: Trial) -> None:
-        """Gives every fit of `trial` a row, freshly initialised."""
-        self._admit(trial, told=0)
+        """Gives every fit of `trial` a row, freshly initialised; while others wait for memory, it waits behind them."""
+        if self._waiting:
+            self._waiting[trial.label] = (trial, 0)
+        else:
+            self._admit(trial, told=0)
 
     def _admit(self, trial: Trial, told: int) -> None:
         network = self._build(trial)
@@ -99,7 +103,9 @@ class Population:
         if self._waiting.pop(trial.label, None):
             return trial
         member = self._members.pop(trial.label)
-        return Moving(trial, *member.stack.give(member.fits))
+        moving = Moving(trial, *member.stack.give(member.fits))
+        self._tidy()
+        return moving
 
     def take(self, moving: Moving) -> None:
         """Goes on with a trial where another population left it."""
@@ -107,8 +113,10 @@ class Population:
         stack = self._stack(moving.trial, network)
         for row in moving.rows:
             row.network = network
-        self._members[moving.trial.label] = _Member(moving.trial, network, [row.fit for row in moving.rows], stack)
-        stack.take(moving.rows, moving.tensors)
+        told = max(row.epoch for row in moving.rows)
+        self._members[moving.trial.label] = _Member(moving.trial, network, [row.fit for row in moving.rows], stack, told)
+        with self._spared(stack):
+            stack.take(moving.rows, moving.tensors)
 
     def _stack(self, trial: Trial, network: Network) -> Stack:
         """The stack for networks of that shape, with the regularizers that the trial names."""
@@ -130,10 +138,12 @@ class Population:
             for member in [m for m in self._members.values() if m.stack is stack]:
                 mine = [i for i, row in enumerate(rows) if row.fit in member.fits]
                 reasons = [rows[i].stopped for i in mine]
-                if (epoch := rows[mine[0]].epoch) > member.told:
+                cut_short = self._members.get(member.trial.label) is not member  # since the epoch, by another's release
+                if rows[mine[0]].epoch > member.told and not cut_short:
+                    member.told = rows[mine[0]].epoch
                     yield Score(
                         trial=member.trial,
-                        epoch=epoch,
+                        epoch=member.told,
                         values={name: value[mine] for name, value in values.items()},
                         metric=self._train.metric_key,
                         last=reasons[0] if all(reasons) else "",
@@ -151,25 +161,33 @@ class Population:
                 raise SearchFailedError(
                     "Memory ran out over a single trial: take a smaller network or train.batch_size. What has ended is stored."
                 ) from error
-            self._rows = max(1, self.in_flight() // 2)
+            self._rows, before = max(1, self._in_flight() // 2), self._in_flight()
+            self.surrendered += before - self._rows
             for member in [m for m in self._members.values() if m.stack is stack]:
-                told = max(member.told, *(row.epoch for row in stack.rows if row.fit in member.fits), 0)
                 del self._members[member.trial.label]
-                self._waiting[member.trial.label] = (member.trial, told)
+                self._waiting[member.trial.label] = (member.trial, member.told)
             self._stacks = {key: other for key, other in self._stacks.items() if other is not stack}
             self._less(self._rows)
 
-    def in_flight(self) -> int:
+    def _tidy(self) -> None:
+        """Lets go of stacks that nobody is in."""
+        self._stacks = {key: stack for key, stack in self._stacks.items() if stack.rows}
+
+    def _in_flight(self) -> int:
         return sum(len(member.fits) for member in self._members.values())
 
     def _free(self) -> bool:
-        return not self._members or self.in_flight() + len(self._data.folds) <= self._rows
+        return not self._members or self._in_flight() + len(self._data.folds) <= self._rows
 
     def release(self, trial: Trial) -> Released:
         """Frees the rows of `trial` and returns what it learned."""
-        member = self._members.pop(trial.label)
-        weights, epochs, train, valid = member.stack.release(member.fits)
-        self._stacks = {key: stack for key, stack in self._stacks.items() if stack.rows}
+        member = self._members[trial.label]
+        weights, epochs, train, valid = member.stack.learned(member.fits)
+        with self._spared(member.stack):
+            member.stack.drop(member.fits)
+        self._members.pop(trial.label, None)
+        self._waiting.pop(trial.label, None)
+        self._tidy()
         masks = [weights[p.name] != 0 for p in member.network.parameters if p.role == "weight"]
         return Released(
             best_epoch=round(float(np.mean(epochs))),

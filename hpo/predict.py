@@ -51,7 +51,8 @@ def _load(folder: Path) -> tuple[dict[str, Any], torch.nn.Module]:
     try:
         preprocess, network = (json.loads(path.read_text()) for path in paths[:2])
         if isinstance(network, dict):
-            net = find(network["factory"], folder)(**network["arguments"])
+            given = {key: tuple(v) if isinstance(v, list) else v for key, v in network["arguments"].items()}
+            net = find(network["factory"], folder)(**given)
         else:
             net = torch.nn.Sequential(*[getattr(torch.nn, name)(*arguments) for name, *arguments in network])
         net.load_state_dict(load_file(paths[2]))

@@ -11,9 +11,8 @@ import numpy as np
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.pruners import BasePruner
-from optuna.samplers import BaseSampler, TPESampler
-from optuna.study import Study, StudyDirection
-from optuna.trial import FrozenTrial
+from optuna.samplers import BaseSampler
+from optuna.study import StudyDirection
 
 from hpo.domain import Domain
 from hpo.errors import InputError
@@ -22,7 +21,9 @@ from hpo.percentile import Percentile
 from hpo.space import SWITCH, Space
 
 FIRST_DECISION = 4  # the epoch; earlier scores say nothing about the last one
-_WHOLE = {"grid", "gp", "cmaes"}  # these need every trial: what was visited, what is fitted, a generation with all its members
+# These need every trial: what was visited, what is fitted, a generation with all its members; a newcomer is held against all
+# who reached its rung, not against the best of them.
+_WHOLE = {"grid", "gp", "cmaes", "hyperband", "successive_halving"}
 
 
 def distributions(search: Mapping[str, Domain]) -> dict[str, BaseDistribution]:
@@ -56,37 +57,15 @@ def grid(space: Space) -> dict[str, list[Any]]:
     return values
 
 
-class _Tpe(TPESampler):
-    """Optuna's, proposal for proposal, without two of its searches through the past: for the parameters that all trials have
-    (all have all), and for the inner form of every value, which a trial that has ended keeps."""
-
-    def __init__(self, parameters: Mapping[str, BaseDistribution], history: History, **options: Any) -> None:
-        super().__init__(**options)
-        self._parameters = dict(sorted(parameters.items()))
-        self._history = history
-        self._jointly = options.get("multivariate", True) and not options.get("group")
-
-    def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
-        return self._parameters if self._jointly else super().infer_relative_search_space(study, trial)
-
-    # Not public: should Optuna rename it, proposals stay the same and take a third longer.
-    def _get_internal_repr(
-        self, trials: list[FrozenTrial], search_space: dict[str, BaseDistribution], *rest: Any
-    ) -> dict[str, np.ndarray]:
-        if search_space is not self._parameters:
-            return super()._get_internal_repr(trials, search_space, *rest)
-        columns = np.array(self._history.rows(trials), dtype=float).reshape(-1, len(self._parameters)).T
-        return dict(zip(self._parameters, columns, strict=True))
-
-
 def history(space: Space, direction: StudyDirection) -> History:
     """Where the working study lives, which shows a sampler as much of the past as it needs."""
-    # A past shorter than the startup would be random search for ever; Hyperband's sampler sees a part of the past only.
+    # A past shorter than the startup would be random search for ever.
     startup = 10 * space.sampler.options.get("n_startup_trials", 0)
-    return History(direction, math.inf if space.sampler.kind in _WHOLE else max(RECENT, startup))
+    whole = _WHOLE & {space.sampler.kind, space.pruner.kind}
+    return History(direction, math.inf if whole else max(RECENT, startup))
 
 
-def sampler(space: Space, number: int, history: History) -> BaseSampler:
+def sampler(space: Space, number: int) -> BaseSampler:
     """The sampler that proposes trial `number`.
 
     A sampler's random state is not stored with a study, so each proposal gets a sampler of its own, seeded by the study's
@@ -101,7 +80,7 @@ def sampler(space: Space, number: int, history: History) -> BaseSampler:
         try:
             match kind:
                 case "tpe":
-                    return _Tpe(distributions(space.search), history, seed=own, **options)
+                    return optuna.samplers.TPESampler(seed=own, **options)
                 case "random":
                     return optuna.samplers.RandomSampler(seed=own)
                 case "gp":
@@ -148,5 +127,5 @@ def pruner(space: Space, history: History) -> BasePruner:
 def check(space: Space) -> None:
     """Raises InputError if Optuna refuses the options of sampler or pruner."""
     past = history(space, StudyDirection.MINIMIZE)
-    sampler(space, 0, past)
+    sampler(space, 0)
     pruner(space, past)

@@ -10,8 +10,13 @@ from torch import Tensor, nn
 
 from hpo.network import Hidden
 
-# The trailing axes over which one draw is shared: whole channels are dropped.
-_DROPOUTS: dict[type[nn.Module], int] = {nn.Dropout: 0, nn.Dropout1d: 1, nn.Dropout2d: 2, nn.Dropout3d: 3}
+# Up to which axis of (fit, batch, channels, …) each place has a draw of its own; after it, one is shared.
+_DROPOUTS: dict[type[nn.Module], int | None] = {nn.Dropout: None, nn.Dropout1d: -1, nn.Dropout2d: 3, nn.Dropout3d: 3}
+
+
+def still(h: Tensor, *_: object) -> Tensor:
+    """What a site does while nothing runs: nothing."""
+    return h
 
 
 class Site(nn.Module):
@@ -21,9 +26,9 @@ class Site(nn.Module):
     rows: int  # of a stack; more of them are computed only where a lone one is doubled
     batched: bool
 
-    def __init__(self, number: int, shared: int) -> None:
+    def __init__(self, number: int, own: int | None) -> None:
         super().__init__()
-        self._number, self._shared = number, shared
+        self._number, self._own = number, own
 
     def forward(self, h: Tensor) -> Tensor:
         if not self.training:
@@ -35,9 +40,9 @@ class Site(nn.Module):
     def act(self, h: Tensor) -> Tensor:
         """h (fit, …) of all rows at once."""
         mine = h[: self.rows]
-        if self._shared:
-            ones = torch.ones(mine.shape[: -self._shared], dtype=h.dtype)
-            out = mine * self.hidden(ones, ones, self._number).view(*ones.shape, *[1] * self._shared)
+        if self._own:
+            ones = torch.ones(mine.shape[: self._own], dtype=h.dtype)
+            out = mine * self.hidden(ones, ones, self._number).view(*ones.shape, *[1] * (mine.dim() - ones.dim()))
         else:
             out = self.hidden(mine, mine, self._number)
         return out if len(out) == len(h) else torch.cat([out, h[self.rows :]])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Iterator, Mapping
+from itertools import product
 from pathlib import Path as FilePath
 from typing import Annotated, Any, Literal
 
@@ -22,6 +23,7 @@ from hpo.strategy import Pruner, Sampler, Strategy
 
 SWITCH = "_enabled"  # an optional strength is two parameters: a magnitude, and this one
 DATASETS = {name: f"load_{name}" for name in ("digits", "breast_cancer", "wine", "iris", "diabetes")}
+_FEW = 32  # architectures, all of which are tried before a search
 _MOST_POINTS = 100_000  # of a grid: Optuna lists them all
 
 
@@ -146,12 +148,16 @@ class Space(Section):
         return {key: found for key, found in (first | self.network.search | self.search).items() if found}
 
     def architectures(self) -> Iterator[dict[str, Any]]:
-        """Params of the middle of the space, then with one value after another of what makes the network at its ends."""
+        """Params of the middle of the space, then with every combination of what makes the network, or where these are many
+        one value after another at its ends."""
         middle = {key: found.middle() for key, found in self.domains.items()}
         yield middle
-        for key, found in self.domains.items():
-            if found.sampled and (key == "depth" or key in self.network.search):
-                yield from (middle | {key: value} for value in found.choices or (found.low, found.high))
+        made = {key: found for key, found in self.domains.items() if found.sampled and (key == "depth" or key in self.network.search)}
+        if math.prod(found.count for found in made.values()) <= _FEW:
+            yield from (middle | dict(zip(made, values, strict=True)) for values in product(*(found.values() for found in made.values())))
+            return
+        for key, found in made.items():
+            yield from (middle | {key: value} for value in found.choices or (found.low, found.high))
 
     def params(self, sampled: Mapping[str, Any]) -> dict[str, Any]:
         """The value that each parameter takes in a trial: sampled, fixed or default; neutral where switched off."""

@@ -110,18 +110,24 @@ class Stack:
         """Frees the rows of `fits`, all of one depth; returns them as they are, and what belongs to them as their own layout has
         it."""
         chosen = [i for i, row in enumerate(self.rows) if row.fit in fits]
-        staying = [i for i in range(len(self.rows)) if i not in chosen]
         given = [self.rows[i] for i in chosen]
         tensors = self._tensors.keep(chosen).moved(self._layout, _layout(given[0].network))
-        self._set([self.rows[i] for i in staying], self._tensors.keep(staying))
+        self.drop(fits)
         return given, tensors
 
-    def release(self, fits: Sequence[Fit]) -> tuple[dict[str, Tensor], list[int], dict[str, Tensor], dict[str, Tensor]]:
-        """Frees the rows of `fits`, all of one depth; returns their best weights by name (fits, …), best epochs, and every
+    def drop(self, fits: Sequence[Fit]) -> None:
+        """Frees the rows of `fits`."""
+        staying = [i for i, row in enumerate(self.rows) if row.fit not in fits]
+        self._set([self.rows[i] for i in staying], self._tensors.keep(staying))
+
+    def learned(self, fits: Sequence[Fit]) -> tuple[dict[str, Tensor], list[int], dict[str, Tensor], dict[str, Tensor]]:
+        """What the rows of `fits`, all of one depth, have learned: their best weights by name (fits, …), best epochs, and every
         reported metric (fits,) on training and validation rows."""
-        rows, left = self.give(fits)
+        chosen = [i for i, row in enumerate(self.rows) if row.fit in fits]
+        rows = [self.rows[i] for i in chosen]
         network = rows[0].network
-        weights = _layout(network).views(left.best, [network.depth] * len(rows))
+        best = self._layout.moved(self._tensors.best[chosen], _layout(network))
+        weights = _layout(network).views(best, [network.depth] * len(rows))
         epochs = [row.best_epoch for row in rows]
         names = reported(self._data.task, self._train.metric)
         indices = (torch.stack([getattr(row.fit, part) for row in rows]) for part in ("train", "valid"))

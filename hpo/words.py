@@ -152,8 +152,11 @@ def regularization_line(result: Mapping[str, Any]) -> str:
     if not selection.regularized(result["selected"]):
         return "Regularization did not help: the selected configuration has none."
     gap, gap_none = (found["valid"]["loss"] - found["train"]["loss"] for found in (result, none))
-    share = "" if gap <= 0 else f"{100 * (1 - gap / gap_none):.0f} % of "
-    closed = f"Regularization {f'closed {share}' if gap < gap_none else 'did not close '}the train–valid gap"
+    if gap_none <= 0:
+        closed = "Regularization had no train–valid gap to close"
+    else:
+        share = "" if gap <= 0 else f"{100 * (1 - gap / gap_none):.0f} % of "
+        closed = f"Regularization {f'closed {share}' if gap < gap_none else 'did not close '}the train–valid gap"
     other = shown(result["task"], result["metric"])
     ours, theirs = result["test"][other], none["test"][other]
     if ours is None or theirs is None:

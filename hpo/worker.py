@@ -25,6 +25,8 @@ from hpo.errors import InputError
 if TYPE_CHECKING:
     from hpo.population import Population
 
+MOST_WORKERS = 256  # on one machine
+
 
 class LostError(Exception):
     """The process of a worker is gone."""
@@ -96,8 +98,8 @@ def cores() -> int:
 @contextmanager
 def started(count: int) -> Iterator[list[Worker]]:
     """That many worker processes, which end with the context; none for one, since the search can train by itself."""
-    if count < 1:
-        raise InputError(f"workers must be 1 or more, got {count}.")
+    if type(count) is not int or not 1 <= count <= MOST_WORKERS:
+        raise InputError(f"workers must be a whole number from 1 to {MOST_WORKERS}, got {count!r}.")
     with ExitStack() as stack:
         workers = [Worker() for _ in range(count if count > 1 else 0)]
         for worker in workers:
@@ -135,7 +137,7 @@ def _listen(pipe: Connection, messages: SimpleQueue[bytes]) -> None:
 
 
 def _answer(population: Population, what: str, given: Any) -> object:
-    """What the search asked: an epoch's scores and how many rows memory was too short for, what a trial has learned, or trials
+    """What the search asked: an epoch's scores and how many rows there was no memory for so far, what a trial has learned, or trials
     to go elsewhere."""
     from hpo.population import Moving
 
@@ -147,8 +149,7 @@ def _answer(population: Population, what: str, given: Any) -> object:
         return [population.give(trial) for trial in given]
     for entering in given:
         population.take(entering) if isinstance(entering, Moving) else population.admit(entering)
-    before = population.in_flight()
-    return list(population.train_epoch()), before - population.in_flight()
+    return list(population.train_epoch()), population.surrendered
 
 
 def _told(error: Exception) -> Exception:

@@ -116,3 +116,25 @@ class Tied(nn.Module):
 
     def forward(self, x):
         return self.out(self.one(x) - self.two(x[:, self.order]))
+
+
+class Sometimes(_Odd):
+    """A layer that is used in half of the steps."""
+
+    def __init__(self, n_inputs, n_outputs):
+        super().__init__(n_inputs, n_outputs)
+        self.middle = nn.Linear(n_inputs, n_inputs)
+
+    def forward(self, x):
+        return self.out(self.middle(x) if torch.rand(()) < 0.5 else x)
+
+
+class Complex(_Odd):
+    """A buffer that float32 cannot hold."""
+
+    def __init__(self, n_inputs, n_outputs):
+        super().__init__(n_inputs, n_outputs)
+        self.register_buffer("turns", torch.polar(torch.ones(n_inputs), torch.arange(n_inputs, dtype=torch.float32)))
+
+    def forward(self, x):
+        return self.out((x * self.turns).real)

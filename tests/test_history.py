@@ -93,8 +93,13 @@ def test_a_short_study_is_proposed_what_optunas_own_sampler_proposes():
         return TPESampler(seed=int(np.random.SeedSequence((0, number)).generate_state(1)[0]))
 
     past = sampling.history(space(), StudyDirection.MINIMIZE)
-    found = proposals(lambda number: sampling.sampler(space(), number, past), past)
+    found = proposals(lambda number: sampling.sampler(space(), number), past)
     assert found == proposals(plain, InMemoryStorage())
+
+
+def test_rungs_are_those_of_the_whole_past():
+    for pruner in ("hyperband", "successive_halving"):
+        assert sampling.history(space(pruner=pruner), WAYS[0])._bound == float("inf")
 
 
 def test_startup_trials_are_counted_in_a_past_that_can_hold_them():

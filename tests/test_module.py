@@ -18,6 +18,7 @@ from hpo.factory import arguments, name_of
 from hpo.job import prepare
 from hpo.module import Module
 from hpo.population import Population
+from hpo.sites import put_sites
 from hpo.space_file import parse
 from hpo.trial import Fit
 from tests import factories
@@ -109,6 +110,12 @@ REFUSED = {
     "no module": ({"factory": "tests.factories:no_module"},
                   "network: no_module() must return a torch.nn.Module, got a network."),
     "fails": ({"factory": "tests.factories:fails"}, "network: fails() failed with ZeroDivisionError: one half."),
+    "used in some steps": ({"factory": "tests.factories:Sometimes"},
+                           "network: the module of Sometimes(n_inputs=13, n_outputs=3) uses some parameters in some steps only, which "
+                           "a fused optimizer cannot follow."),
+    "complex buffer": ({"factory": "tests.factories:Complex"},
+                       "network: the module of Complex(n_inputs=13, n_outputs=3) holds turns, of which float32 keeps less than "
+                       "it is (torch.complex64)."),
     "outputs": ({"factory": "tests.factories:two_outputs"},
                 "network: the module of two_outputs(n_inputs=13) must return (batch, 3) for a batch of 3, got (3, 2)."),
     "inputs": ({"factory": "tests.factories:other_inputs"},
@@ -248,3 +255,48 @@ def test_every_kind_is_searched_and_exported(store, network, monkeypatch):
     load_digits(as_frame=True).data.head(20).to_csv("new.csv", index=False)
     assert len(here("predict", "new.csv", "--weights", "best").stdout.splitlines()) == 21
     assert hpo.search("best.yaml", store=store)["valid"] == first["valid"]
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_architectures_are_sampled_by_tpe_beside_the_strengths(tmp_path, workers):
+    """Past its startup, and concluded by a process that has trained none of them."""
+    made = space(
+        {"factory": "tests.factories:plain", "search": {"width": {"low": 2, "high": 9}, "style": {"choices": ["relu", "tanh"]}}},
+        SEARCH | {"weight_decay": {"low": 1e-3, "high": 1.0, "log": True, "optional": True}},
+        train={"epochs": 1}, budget={"trials": 20},
+    )  # fmt: skip
+    hpo.module._plan.cache_clear()
+    result = hpo.search(made, store=tmp_path, workers=workers)
+    assert sum(result["trials"].values()) == 20
+    assert 2 <= result["selected"]["width"] <= 9
+    assert 1e-3 <= result["selected"]["learning_rate"] <= 1e-2
+
+
+def test_a_network_can_be_met_first_in_a_prediction():
+    net = module(factories.plain)
+    tensors = {name: t.unsqueeze(0) for name, t in net.init(np.random.default_rng(0)).items()}
+    hpo.module._plan.cache_clear()
+    net.predict(tensors, torch.zeros(1, 2, net.n_inputs))
+    assert [p.name for p in module(factories.plain).parameters]
+
+
+def test_dropout2d_drops_channels_whatever_comes_after_them():
+    """As torch's: one draw for each channel of each row."""
+    draws = []
+
+    def hidden(h, *_):
+        draws.append(h.shape)
+        return h
+
+    site = put_sites(torch.nn.Sequential(torch.nn.Dropout2d()))[0]
+    site.hidden, site.rows, site.batched = hidden, 4, True
+    for shape in ((4, 8, 5, 6), (4, 8, 5, 6, 7)):
+        assert site.act(torch.ones(shape)).shape == shape
+    assert draws == [(4, 8, 5), (4, 8, 5)]
+
+
+def test_a_factory_that_hands_out_its_only_module_gets_it_back_unchanged():
+    only = torch.nn.Sequential(torch.nn.Linear(13, 8), torch.nn.Dropout(), torch.nn.Linear(8, 3))
+    net = Module(lambda: only, "here:only", (), 13, 3)
+    assert net.depth == 1
+    assert isinstance(only[1], torch.nn.Dropout)

@@ -80,7 +80,7 @@ def limit(monkeypatch, moment, most):
     monkeypatch.setattr(Stack, moment, limited)
 
 
-@pytest.mark.parametrize("moment", ["train_epoch", "_evaluate", "_set_optimizer"])
+@pytest.mark.parametrize("moment", ["train_epoch", "_evaluate", "_set_optimizer", "drop"])
 def test_when_memory_runs_out_fewer_rows_go_on_and_nothing_is_lost_or_told_twice(monkeypatch, moment):
     train, told, less = Train(epochs=4, batch_size=32, patience=4), {}, []
     trials = [trial(str(i), depth=1 + i % 2, **EVERYTHING) for i in range(5)]

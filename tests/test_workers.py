@@ -255,11 +255,11 @@ def test_a_crew_that_is_lost_before_it_began_says_so(data):
 
 
 def test_workers_find_somebodys_factory_where_the_search_found_it(tmp_path):
-    (tmp_path / "nets_beside_the_space.py").write_text(
+    (tmp_path / "nets_for_the_workers.py").write_text(
         "from torch import nn\n\n\ndef build(n_inputs, n_outputs, width):\n"
         "    return nn.Sequential(nn.Linear(n_inputs, width), nn.ReLU(), nn.Dropout(), nn.Linear(width, n_outputs))\n"
     )
-    network = {"kind": "module", "factory": "nets_beside_the_space:build", "width": 8}
+    network = {"kind": "module", "factory": "nets_for_the_workers:build", "width": 8}
     search = {key: value for key, value in TINY["search"].items() if key != "depth"}
     made = TINY | {"network": network, "search": search, "train": {"epochs": 2, "batch_size": 32}}
     job = jobs.prepare(space_file.parse(made), tmp_path)
@@ -294,5 +294,5 @@ def test_one_worker_is_no_process_at_all():
 def test_less_than_one_worker_is_refused(tmp_path):
     refused = here("search", "--space", write_space(tmp_path / "mlruns"), "--workers", "0")
     assert refused.exit_code == 2
-    with pytest.raises(InputError, match=r"^workers must be 1 or more, got 0\.$"):
+    with pytest.raises(InputError, match=r"^workers must be a whole number from 1 to 256, got 0\.$"):
         hpo.search(TINY, store=tmp_path, workers=0)
