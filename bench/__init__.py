@@ -2,5 +2,8 @@
 
 import os
 
-# Where it is set it forces kernels for some processor on numpy's library, which else chooses those for this one.
-os.environ.pop("OPENBLAS_CORETYPE", None)
+
+def free_kernels() -> None:
+    """For the processes that are started from here: `OPENBLAS_CORETYPE` forces kernels for some processor on numpy's library,
+    which else chooses those for this one."""
+    os.environ.pop("OPENBLAS_CORETYPE", None)

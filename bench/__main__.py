@@ -19,7 +19,7 @@ from pathlib import Path
 import torch
 import yaml
 
-from bench import page, runs
+from bench import free_kernels, page, runs
 from bench.judge import Json
 from hpo import job, space_file
 
@@ -96,6 +96,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, help="folder of bench.json, .md and .png; default: docs, of --quick build/bench")
     options = parser.parse_args()
     os.environ |= {"OMP_NUM_THREADS": "1", "MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true"}
+    free_kernels()
     quick = options.quick
     widths = options.widths or ([64] if quick else list(TRIALS))
     result = measured(widths, options.epochs or (5 if quick else 60), quick, options.core)

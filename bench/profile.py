@@ -21,7 +21,7 @@ from typing import Any
 import torch
 from rich.console import Console
 
-from bench import flat, runs
+from bench import flat, free_kernels, runs
 from bench.page import insert
 from hpo import job as jobs
 from hpo import linear, loop, space_file, stack
@@ -140,6 +140,7 @@ def main() -> None:
     if options.one:
         print(json.dumps(profiled(options.width[0], options.trials, options.epochs)))
         return
+    free_kernels()
     size = ["--trials", str(options.trials), "--epochs", str(options.epochs)]
     widths, cores = options.width or (64, 128, 256), os.sched_getaffinity(0)
     profiles = [runs.said(["bench.profile", "--one", "--width", str(width), *size], _DOCS, cores) for width in widths]
