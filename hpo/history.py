@@ -33,6 +33,7 @@ class History(InMemoryStorage):
         self._recent: list[tuple[int, FrozenTrial]] = []
         self._best: list[tuple[tuple[float, ...], FrozenTrial]] = []
         self._values: dict[int, array[float]] = {}
+        self._inner: dict[int, dict[str, float]] = {}
         self.complete = 0
 
     def create_new_trial(self, study_id: int, template_trial: FrozenTrial | None = None) -> int:
@@ -62,6 +63,13 @@ class History(InMemoryStorage):
         seen |= {trial.number: trial for _, trial in self._best}
         trials = [seen[number] for number in sorted(seen) if states is None or seen[number].state in states]
         return copy.deepcopy(trials) if deepcopy else trials
+
+    def inner(self, trial: FrozenTrial) -> dict[str, float]:
+        """The parameters of a trial, which was asked already, as samplers count with them."""
+        if trial.number not in self._inner:
+            known = trial.distributions
+            self._inner[trial.number] = {name: known[name].to_internal_repr(value) for name, value in trial.params.items()}
+        return self._inner[trial.number]
 
     def percentile(self, step: int, percent: float) -> tuple[float, int]:
         """That percentile of what all complete trials reported at `step`, as numpy computes it, and how many these are."""

@@ -11,8 +11,9 @@ import numpy as np
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.pruners import BasePruner
-from optuna.samplers import BaseSampler
-from optuna.study import StudyDirection
+from optuna.samplers import BaseSampler, TPESampler
+from optuna.study import Study, StudyDirection
+from optuna.trial import FrozenTrial
 
 from hpo.domain import Domain
 from hpo.errors import InputError
@@ -57,6 +58,28 @@ def grid(space: Space) -> dict[str, list[Any]]:
     return values
 
 
+class _Tpe(TPESampler):
+    """Optuna's, proposal for proposal, without two searches through the past: for the parameters that all trials have (all have
+    all), and for the inner form of every value, which the history keeps. They are half of its time."""
+
+    def __init__(self, parameters: Mapping[str, BaseDistribution], history: History, **options: Any) -> None:
+        super().__init__(**options)
+        self._parameters = dict(sorted(parameters.items()))
+        self._history = history
+        self._jointly = options.get("multivariate", True) and not options.get("group")
+
+    def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
+        return self._parameters if self._jointly else super().infer_relative_search_space(study, trial)
+
+    # Not public: should Optuna rename it, proposals stay the same and take a third longer.
+    def _get_internal_repr(
+        self, trials: list[FrozenTrial], search_space: dict[str, BaseDistribution], *rest: Any
+    ) -> dict[str, np.ndarray]:
+        del rest
+        rows = [self._history.inner(trial) for trial in trials]
+        return {name: np.array([row[name] for row in rows], dtype=float) for name in search_space}
+
+
 def history(space: Space, direction: StudyDirection) -> History:
     """Where the working study lives, which shows a sampler as much of the past as it needs."""
     # A past shorter than the startup would be random search for ever.
@@ -65,7 +88,7 @@ def history(space: Space, direction: StudyDirection) -> History:
     return History(direction, math.inf if whole else max(RECENT, startup))
 
 
-def sampler(space: Space, number: int) -> BaseSampler:
+def sampler(space: Space, number: int, history: History) -> BaseSampler:
     """The sampler that proposes trial `number`.
 
     A sampler's random state is not stored with a study, so each proposal gets a sampler of its own, seeded by the study's
@@ -80,7 +103,7 @@ def sampler(space: Space, number: int) -> BaseSampler:
         try:
             match kind:
                 case "tpe":
-                    return optuna.samplers.TPESampler(seed=own, **options)
+                    return _Tpe(distributions(space.domains), history, seed=own, **options)
                 case "random":
                     return optuna.samplers.RandomSampler(seed=own)
                 case "gp":
@@ -127,5 +150,5 @@ def pruner(space: Space, history: History) -> BasePruner:
 def check(space: Space) -> None:
     """Raises InputError if Optuna refuses the options of sampler or pruner."""
     past = history(space, StudyDirection.MINIMIZE)
-    sampler(space, 0)
+    sampler(space, 0, past)
     pruner(space, past)

@@ -199,7 +199,7 @@ class Study:
 
     def _propose(self) -> Trial:
         number = self._proposed
-        self._study.sampler = sampling.sampler(self._space, number)
+        self._study.sampler = sampling.sampler(self._space, number, self._memory)
         asked = self._study.ask(self._distributions)
         self._proposed += 1
         trial = self._as_trial(number, asked.params)

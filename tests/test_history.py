@@ -93,7 +93,7 @@ def test_a_short_study_is_proposed_what_optunas_own_sampler_proposes():
         return TPESampler(seed=int(np.random.SeedSequence((0, number)).generate_state(1)[0]))
 
     past = sampling.history(space(), StudyDirection.MINIMIZE)
-    found = proposals(lambda number: sampling.sampler(space(), number), past)
+    found = proposals(lambda number: sampling.sampler(space(), number, past), past)
     assert found == proposals(plain, InMemoryStorage())
 
 
