@@ -1,4 +1,4 @@
-"""Random numbers for a stack of fits, drawn here and (initial weights) in `hpo.network`, from the fits' own streams.
+"""Random numbers for a stack of fits, drawn here and (initial weights) by the networks, from the fits' own streams.
 
 Each fit has its own stream for each use (see `Fit.stream`), so what it draws depends neither on its neighbours nor on
 its row. Drawing a row at a time for every layer and minibatch costs 10 to 17 % of a step; here every row draws a block,

@@ -161,12 +161,13 @@ class Population:
                 raise SearchFailedError(
                     "Memory ran out over a single trial: take a smaller network or train.batch_size. What has ended is stored."
                 ) from error
-            self._rows, before = max(1, self._in_flight() // 2), self._in_flight()
+            before = self._in_flight()
+            self._rows = max(1, before // 2)
             self.surrendered += before - self._rows
             for member in [m for m in self._members.values() if m.stack is stack]:
                 del self._members[member.trial.label]
                 self._waiting[member.trial.label] = (member.trial, member.told)
-            self._stacks = {key: other for key, other in self._stacks.items() if other is not stack}
+            self._stacks = {key: other for key, other in self._stacks.items() if other is not stack}  # with what it holds
             self._less(self._rows)
 
     def _tidy(self) -> None:

@@ -254,8 +254,7 @@ class Stack:
         """Metrics of weights (fits, …), without noise: for each `(names, index)`, those names on the data rows `index`
         (fits, n); each (fits,)."""
         parts = [index for _, index in wanted]
-        # In one pass, by blocks.
-        blocks = torch.split(torch.cat(parts, dim=1), BLOCK, dim=1)
+        blocks = torch.split(torch.cat(parts, dim=1), BLOCK, dim=1)  # together there are fewer of them
         logits = network.predict_parts(weights, map(self._data.inputs, blocks))
         found = []
         for (names, index), said in zip(wanted, torch.split(logits, [p.shape[1] for p in parts], dim=1), strict=True):
