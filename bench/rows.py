@@ -19,7 +19,7 @@ import torch
 
 from bench.judge import MIXED
 from hpo import data as data_module
-from hpo import result, space_file
+from hpo import space_file
 from hpo.data import Dataset
 from hpo.mlp import Mlp
 from hpo.network import Network
@@ -63,7 +63,7 @@ def peak() -> dict[str, float]:
 def cell(space: Space, data: Dataset, depths: Sequence[int], rows: int) -> tuple[float, float]:
     """Seconds and GFLOP of an epoch of that many rows."""
     def build(trial: Trial) -> Network:
-        return result.network(space, None, data.n_inputs, data.n_outputs, trial.params)
+        return Networks(space, None, data.n_inputs, data.n_outputs).of(trial.params)
 
     population = Population(data, build, space.train, rows)
     trials = [Trial(str(i), "search", _STRENGTHS | {"depth": depths[i % len(depths)]}, i) for i in range(rows)]

@@ -13,7 +13,7 @@ from hpo import export, space_file
 from hpo.errors import InputError
 from hpo.ledger import stored
 from hpo.network import Network
-from hpo.result import factory, network
+from hpo.networks import Networks, factory
 from hpo.space import Space
 from hpo.store import Place
 from hpo.weights import Vault

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hpo import result as results
 from hpo.capacity import out_of_memory
 from hpo.dataset import Samples
 from hpo.errors import SearchFailedError
 from hpo.factory import Factory
 from hpo.network import Network
+from hpo.networks import Networks
 from hpo.regularizers import FAMILY, STRENGTHS
 from hpo.space import Space, Train
 from hpo.stack import Row, Stack, Tensors
@@ -70,10 +70,8 @@ class Population:
     ) -> Population:
         """The population that a space asks for."""
 
-        def build(trial: Trial) -> Network:
-            return results.network(space, factory, data.n_inputs, data.n_outputs, trial.params)
-
-        return cls(data, build, space.train, rows, less)
+        networks = Networks(space, factory, data.n_inputs, data.n_outputs)
+        return cls(data, lambda trial: networks.of(trial.params), space.train, rows, less)
 
     def room(self) -> bool:
         """Whether all fits of one more trial find a row (the first trial always does)."""

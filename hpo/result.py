@@ -24,49 +24,6 @@ from hpo.trial import Outcome
 if TYPE_CHECKING:  # a worker process builds networks, and does without pandas and scikit-learn
     from hpo.data import Dataset
 
-_SHIPPED: dict[str, Factory] = {"resnet": nets.resnet, "cnn": nets.cnn}
-
-
-def factory(space: Space, base: Path) -> Factory | None:
-    """The function that makes the networks of a space, imported if it is somebody's; None for an mlp."""
-    kind, name = space.network.kind, space.network.factory
-    if kind == "module":
-        if name is None:
-            raise InputError("network.factory is missing: kind: module needs it, as in my_package.nets:build.")
-        return find(name, base)
-    return _SHIPPED.get(kind)
-
-
-def network(
-    space: Space, build: Factory | None, n_inputs: int, n_outputs: int, params: Mapping[str, Any]
-) -> Network:
-    """The network of a configuration. Raises InputError if it does not fit the data or its factory."""
-    said = space.network
-    own = {key: params[key] for key in said.search}
-    width = {} if said.width is None else {"width": said.width}
-    if build is None:
-        return Mlp(n_inputs, n_outputs, int(params["depth"]), **(width | own), activation=said.activation, batch_norm=said.batch_norm)
-    image = _image(space, n_inputs)
-    offered = {"n_inputs": n_inputs, "n_outputs": n_outputs, **({"image": image} if image else {}), **width, **own}
-    asked = {key: f"network.search.{key}" for key in own} | ({"width": "network.width"} if width else {})
-    if "depth" in params:
-        offered["depth"], asked["depth"] = params["depth"], "search.depth"
-    name = said.factory or name_of(build)
-    return Module(build, name, arguments(build, offered, asked), n_inputs, n_outputs, image)
-
-
-def _image(space: Space, n_inputs: int) -> tuple[int, ...]:
-    """The shape in which a network wants a row: channels, height and width; () for a plain row."""
-    said, side = space.network.image, math.isqrt(n_inputs)
-    if said is None and space.network.kind == "cnn":
-        if side**2 != n_inputs:
-            raise InputError(f"network.image is missing: kind: cnn needs [channels, height, width], and {n_inputs} inputs are not a square.")
-        return (1, side, side)
-    if said is not None and math.prod(said) != n_inputs:
-        raise InputError(f"network.image: {said} holds {math.prod(said):,} numbers, but the data have {n_inputs:,} inputs.")
-    return tuple(said or ())
-
-
 def test_scores(space: Space, data: Dataset, logits: Tensor) -> dict[str, float]:
     """Every reported metric on the test part."""
     weight = None if data.test_weight is None else data.test_weight.unsqueeze(0)

@@ -17,10 +17,14 @@ USUAL = {"weight_decay": 1e-2, "dropout": 0.15}  # the strengths of the baseline
 
 def fit_seed(space: Space, label: str) -> int:
     """The seed of a trial's fits: from the study's seed and the trial's name, unless the space fixes it."""
-    if space.train.seed is not None:
-        return space.train.seed
+    return fresh_seed(space, label) if space.train.seed is None else space.train.seed
+
+
+def fresh_seed(space: Space, label: str) -> int:
+    """A seed that no other name has, whatever the space fixes."""
     key = int(label) if label.isdigit() else zlib.crc32(label.encode()) + 2**32
-    return int(np.random.SeedSequence((space.seed, key)).generate_state(1)[0])
+    own = space.seed if space.train.seed is None else space.train.seed
+    return int(np.random.SeedSequence((own, key)).generate_state(1)[0])
 
 
 def baselines(space: Space) -> list[Trial]:
@@ -50,9 +54,14 @@ def best(outcomes: Iterable[Outcome], metric: Metric) -> Outcome | None:
     Equals are ordered by loss and label, never by which came first: a search that was interrupted would choose otherwise,
     and the weights of its choice would be gone.
     """
+    return next(iter(ranked(outcomes, metric)), None)
+
+
+def ranked(outcomes: Iterable[Outcome], metric: Metric) -> list[Outcome]:
+    """Those that `best` chooses from, the best first."""
     judged = [o for o in outcomes if o.value is not None and o.state != "failed"]
     whole = [o for o in judged if o.state == "complete"] or judged
-    return min(whole, key=lambda o: ((o.value or 0.0) * metric.sign, o.valid["loss"], o.trial.label), default=None)
+    return sorted(whole, key=lambda o: ((o.value or 0.0) * metric.sign, o.valid["loss"], o.trial.label))
 
 
 def regularized(params: Mapping[str, float]) -> bool:

@@ -9,7 +9,7 @@ from itertools import product
 from pathlib import Path as FilePath
 from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, Field, PlainValidator, field_validator, model_validator
+from pydantic import BeforeValidator, ConfigDict, Field, PlainValidator, field_validator, model_validator
 
 from hpo import domain, section
 from hpo.architecture import Network
@@ -18,6 +18,7 @@ from hpo.domain import DEFAULTS, SEARCHABLE, Domain
 from hpo.errors import InputError, did_you_mean
 from hpo.metrics import METRICS
 from hpo.regularizers import FAMILY
+from hpo.rules import RULES
 from hpo.section import MOST, Section, at
 from hpo.strategy import Pruner, Sampler, Strategy
 
@@ -76,6 +77,13 @@ class Train(Section):
         return f"valid_{self.metric}"
 
 
+class Refit(Section):
+    """How the final network is made of the selected configuration; `epochs` as an exported configuration says it."""
+
+    kind: Literal["scaled", "keep", "average", "none"] = "scaled"
+    epochs: Annotated[int, Field(ge=1, le=MOST)] | None = None
+
+
 class Budget(Section):
     """Totals, not "more": what is reached first ends the search."""
 
@@ -111,6 +119,9 @@ class Space(Section):
     budget: Budget = Budget(trials=100)
     sampler: Sampler = Strategy(kind="tpe")
     pruner: Pruner = Strategy(kind="median")
+    finalists: Annotated[int, Field(ge=1, le=100)] = 5
+    select: Literal[*RULES] = "one_se"  # type: ignore[valid-type]
+    refit: Annotated[Refit, BeforeValidator(lambda raw: {"kind": raw} if isinstance(raw, str) else raw)] = Refit()
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
     exported: dict[str, Any] = {}  # where an exported configuration came from; not read
 

@@ -1,0 +1,72 @@
+"""What scores on fresh splits say, and how surely: means, standard errors and intervals. Pure functions of arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from scipy.special import stdtrit
+
+LEVEL = 0.9  # of the intervals that are reported
+
+
+def stopped(curves: Mapping[str, np.ndarray], followed: str, sign: int) -> dict[str, np.ndarray]:
+    """What each fold scores at the epoch at which the *others* would stop it: name → (folds,).
+
+    `curves` are (epochs, folds). Scored at its own best epoch, a fold would be judged by the rows that stopped it, and
+    look better than new rows will find it. The other folds stop where the mean of their curves is best.
+    """
+    own = sign * curves[followed]
+    folds = own.shape[1]
+    if folds == 1:
+        epochs = [int(own[:, 0].argmin())]
+    else:
+        together = own.sum(1)
+        epochs = [int((together - own[:, fold]).argmin()) for fold in range(folds)]
+    return {name: curve[epochs, range(folds)] for name, curve in curves.items()}
+
+
+def best_epoch(curves: list[np.ndarray], sign: int) -> int:
+    """The epoch, from 1, at which the mean of all folds of all draws is best; `curves` are (epochs, folds) each. A draw
+    that ended earlier stands with its last scores."""
+    longest = max(len(curve) for curve in curves)
+    padded = [np.pad(curve, ((0, longest - len(curve)), (0, 0)), mode="edge") for curve in curves]
+    return int((sign * np.concatenate(padded, axis=1)).mean(1).argmin()) + 1
+
+
+def standard_error(scores: np.ndarray, overlap: float) -> float:
+    """Of the mean of `scores` (fits,), whose training parts overlap: √((1/n + overlap) · variance), where `overlap` is
+    validation rows over training rows (Nadeau & Bengio, Machine Learning 2003; for repeated folds Bouckaert & Frank,
+    PAKDD 2004). The naive error, √(variance/n), takes the same rows seen again for new evidence."""
+    if len(scores) < 2:
+        return float("inf")
+    return float(np.sqrt((1 / len(scores) + overlap) * scores.var(ddof=1)))
+
+
+def gain(ours: np.ndarray, theirs: np.ndarray, overlap: float) -> tuple[float, float]:
+    """By how much `ours` is lower than `theirs` on the splits that both have, and the paired standard error of it."""
+    shared = min(len(ours), len(theirs))
+    better = theirs[:shared] - ours[:shared]
+    return float(better.mean()), standard_error(better, overlap)
+
+
+def beyond_noise(ours: np.ndarray, theirs: np.ndarray, overlap: float, doubt: float) -> bool:
+    """Whether `ours` is lower than `theirs` by a paired one-sided t test whose chance of a false yes is `doubt`."""
+    mean, error = gain(ours, theirs, overlap)
+    fits = min(len(ours), len(theirs))
+    if fits < 2 or not np.isfinite(mean):
+        return False
+    return mean > error * float(stdtrit(fits - 1, 1 - doubt))
+
+
+def interval(scores: np.ndarray, overlap: float, share: float, level: float = LEVEL) -> tuple[float, float]:
+    """Where the score of a new test part is expected, with probability `level`.
+
+    `share` is validation rows over rows of that test part, whose own chance is thereby counted; 0 for infinitely many.
+    """
+    if len(scores) < 2:
+        return float("-inf"), float("inf")
+    spread = np.sqrt((1 / len(scores) + overlap + share) * scores.var(ddof=1))
+    half = float(spread * stdtrit(len(scores) - 1, (1 + level) / 2))
+    mean = float(scores.mean())
+    return mean - half, mean + half

@@ -1,0 +1,68 @@
+"""The networks of a space: which function makes them, and one for each configuration."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hpo import nets
+from hpo.errors import InputError
+from hpo.factory import Factory, arguments, find, name_of
+from hpo.mlp import Mlp
+from hpo.module import Module
+from hpo.network import Network
+from hpo.space import Space
+
+_SHIPPED: dict[str, Factory] = {"resnet": nets.resnet, "cnn": nets.cnn}
+
+
+def factory(space: Space, base: Path) -> Factory | None:
+    """The function that makes the networks of a space, imported if it is somebody's; None for an mlp."""
+    kind, name = space.network.kind, space.network.factory
+    if kind == "module":
+        if name is None:
+            raise InputError("network.factory is missing: kind: module needs it, as in my_package.nets:build.")
+        return find(name, base)
+    return _SHIPPED.get(kind)
+
+
+@dataclass(frozen=True)
+class Networks:
+    """What makes a network of a configuration: a space, the function that it names (None: an mlp), the shape of the data."""
+
+    space: Space
+    build: Factory | None
+    n_inputs: int
+    n_outputs: int
+
+    def of(self, params: Mapping[str, Any]) -> Network:
+        """The network of a configuration. Raises InputError if it does not fit the data or its factory."""
+        said = self.space.network
+        own = {key: params[key] for key in said.search}
+        width = {} if said.width is None else {"width": said.width}
+        if self.build is None:
+            shape = {"activation": said.activation, "batch_norm": said.batch_norm}
+            return Mlp(self.n_inputs, self.n_outputs, int(params["depth"]), **(width | own), **shape)
+        image = self._image()
+        offered = {"n_inputs": self.n_inputs, "n_outputs": self.n_outputs, **({"image": image} if image else {}), **width, **own}
+        asked = {key: f"network.search.{key}" for key in own} | ({"width": "network.width"} if width else {})
+        if "depth" in params:
+            offered["depth"], asked["depth"] = params["depth"], "search.depth"
+        name = said.factory or name_of(self.build)
+        return Module(self.build, name, arguments(self.build, offered, asked), self.n_inputs, self.n_outputs, image)
+
+    def _image(self) -> tuple[int, ...]:
+        """The shape in which a network wants a row: channels, height and width; () for a plain row."""
+        said, side = self.space.network.image, math.isqrt(self.n_inputs)
+        if said is None and self.space.network.kind == "cnn":
+            if side**2 != self.n_inputs:
+                raise InputError(
+                    f"network.image is missing: kind: cnn needs [channels, height, width], and {self.n_inputs} inputs are not a square."
+                )
+            return (1, side, side)
+        if said is not None and math.prod(said) != self.n_inputs:
+            raise InputError(f"network.image: {said} holds {math.prod(said):,} numbers, but the data have {self.n_inputs:,} inputs.")
+        return tuple(said or ())

@@ -1,0 +1,124 @@
+"""Which of the finalists is selected: pure functions of their scores on fresh splits."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from hpo import evidence
+from hpo.domain import Domain
+from hpo.regularizers import FAMILY
+
+DEFAULT = "defaults"  # the candidate that is selected where nothing beats it
+_DOUBT = 0.05  # that something is said to beat the defaults although nothing does
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A configuration as it did on fresh splits.
+
+    `scores` (fits,): lower is better; the same place is the same split and seed for all candidates, and who dropped out has
+    fewer. `amount`: how regularized it is, 0 to 1. `work`: what training it takes. `nonzero`: weights that are not zero.
+    """
+
+    label: str
+    scores: np.ndarray
+    amount: float = 0.0
+    work: float = 0.0
+    nonzero: float = 0.0
+
+    @property
+    def mean(self) -> float:
+        return float(self.scores.mean())
+
+
+# What each rule prefers among those that are within one standard error of the best; smaller comes first.
+RULES: dict[str, Callable[[Candidate], float]] = {
+    "best": lambda c: c.mean,
+    "one_se": lambda c: -c.amount,
+    "fastest": lambda c: c.work,
+    "sparsest": lambda c: c.nonzero,
+}
+
+
+def in_contention(candidates: Sequence[Candidate]) -> list[Candidate]:
+    """Those that have been through every split, and did not diverge on any."""
+    most = max(len(c.scores) for c in candidates)
+    return [c for c in candidates if len(c.scores) == most and np.isfinite(c.scores).all()]
+
+
+def dropped(candidates: Sequence[Candidate], overlap: float) -> set[str]:
+    """The labels of those that need no further split: worse than the best by more than two paired standard errors."""
+    left = in_contention(candidates)
+    if not left:
+        return {c.label for c in candidates}
+    best = min(left, key=_order)
+    staying = {c.label for c in left if _behind(c, best, overlap) <= 2}
+    return {c.label for c in candidates} - staying
+
+
+def better_than_default(candidates: Sequence[Candidate], overlap: float) -> list[Candidate]:
+    """Those in contention that beat the defaults beyond noise. As many as are tried, so much smaller is the chance that
+    each is given (Bonferroni)."""
+    default = next((c for c in candidates if c.label == DEFAULT), None)
+    rivals = [c for c in in_contention(candidates) if c.label != DEFAULT]
+    if default is None or not np.isfinite(default.scores).all():
+        return rivals
+    doubt = _DOUBT / max(1, len(rivals))
+    return [c for c in rivals if evidence.beyond_noise(c.scores, default.scores, overlap, doubt)]
+
+
+def choose(rule: str, candidates: Sequence[Candidate], overlap: float) -> str:
+    """The label of the selected candidate.
+
+    Only who beats the defaults beyond noise can be selected in their place. Of those, `best` has the best mean; the other
+    rules take, among all within one standard error of it (Breiman et al., CART, 1984; here the paired error), the most
+    regularized, the fastest to train, or the one with the fewest weights.
+    """
+    pool = better_than_default(candidates, overlap)
+    if not pool:
+        known = {c.label for c in candidates}
+        return DEFAULT if DEFAULT in known else min(candidates, key=_order).label
+    best = min(pool, key=_order)
+    near = pool if rule == "best" else [c for c in pool if _behind(c, best, overlap) <= 1]
+    return min(near, key=lambda c: (RULES[rule](c), *_order(c))).label
+
+
+def amount(domains: Mapping[str, Domain], params: Mapping[str, float]) -> float:
+    """How regularized a configuration is: the mean of its places in the ranges that are searched, 0 the least, 1 the most.
+
+    "More" has the direction that each member of the family gives itself, so it cannot be sorted the wrong way; off is 0.
+    """
+    places = []
+    for key, domain in domains.items():
+        if key in FAMILY and domain.sampled:
+            neutral = domain.optional and params[key] == FAMILY[key].neutral
+            place = _place(domain, params[key])
+            places.append(0.0 if neutral else place if FAMILY[key].more > 0 else 1 - place)
+    return float(np.mean(places)) if places else 0.0
+
+
+def _place(domain: Domain, value: float) -> float:
+    """Where a value lies in its range, 0 to 1, on the scale on which it is sampled."""
+    if domain.choices:
+        ordered = sorted(domain.choices)
+        return ordered.index(domain.clip(value)) / max(1, len(ordered) - 1)
+    value = min(max(value, domain.low), domain.high)
+    if domain.log:
+        return math.log(value / domain.low) / math.log(domain.high / domain.low)
+    return (value - domain.low) / (domain.high - domain.low)
+
+
+def _order(c: Candidate) -> tuple[float, str]:
+    return (c.mean if np.isfinite(c.scores).all() else math.inf, c.label)
+
+
+def _behind(c: Candidate, best: Candidate, overlap: float) -> float:
+    """By how many paired standard errors a candidate is worse than the best."""
+    if c is best:
+        return 0.0
+    better, error = evidence.gain(best.scores, c.scores, overlap)
+    return 0.0 if better <= 0 else better / error if error else math.inf
