@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from sklearn.model_selection import train_test_split
 from torch import Tensor
 
+from hpo import preprocess as preprocessing
 from hpo.dataset import Fold, Samples
 from hpo.errors import InputError
-from hpo.preprocess import Preprocess, fit
+from hpo.preprocess import Preprocess
 from hpo.space import Data
+from hpo.split import Cut, Splitter
 from hpo.table import Table, load
 
 
 @dataclass(frozen=True)
 class Dataset(Samples):
-    """Samples, and the rows to test on once, at the very end."""
+    """Samples, and the rows to test on once, at the very end.
+
+    `preprocess` and `test_x` are those of the training rows where there is one fold, else of all rows but the test part.
+    """
 
     name: str
     test_x: Tensor
@@ -32,10 +37,128 @@ class Dataset(Samples):
     columns: int
     fingerprint: str
     notes: tuple[str, ...]
+    _raw: _Raw = field(repr=False, compare=False)
+
+    @property
+    def development(self) -> int:
+        """How many rows there are besides the test part; `x` holds them once a fold."""
+        return len(self._raw.rows)
 
     def samples(self) -> Samples:
         """What training needs, without the test part."""
         return Samples(**{f.name: getattr(self, f.name) for f in fields(Samples)})
+
+    def fresh(self, draw: int) -> Samples:
+        """All rows but the test part in folds of their own for each `draw` (1, 2, …): those of the space in number, or so
+        many that training parts are as large as in the search. Over time they are the search's. Raises InputError if such
+        folds cannot be drawn."""
+        raw = self._raw
+        return raw.made([_Parts(i, *cut) for i, cut in enumerate(raw.splitter.fresh(raw.rows, draw))])[0]
+
+    def nested(self, draw: int) -> Samples:
+        """For every fold f of `fresh(draw)` its training rows in K folds of the same kind, numbered f·K and on; what f is judged
+        on is their `test`. Raises InputError if such folds cannot be drawn."""
+        raw, k = self._raw, self._raw.splitter.late
+        return raw.made([
+            _Parts(f * k + i, *cut, test=valid)
+            for f, (train, valid) in enumerate(raw.splitter.fresh(raw.rows, draw))
+            for i, cut in enumerate(raw.splitter.inner(train, draw, f))
+        ])[0]  # fmt: skip
+
+    def whole(self) -> Dataset:
+        """The same with all rows but the test part to train on, and none to select by."""
+        return self._raw.dataset([_Parts(0, self._raw.rows, np.empty(0, dtype=int))], self.notes)
+
+
+@dataclass(frozen=True)
+class _Parts:
+    """A fold as rows of the table."""
+
+    number: int
+    train: np.ndarray
+    valid: np.ndarray
+    test: np.ndarray = field(default_factory=lambda: np.empty(0, dtype=int))
+
+
+@dataclass(frozen=True)
+class _Target:
+    """What `y` is in tensors, and its `weight` if classes are balanced; `mean` and `scale` of a regression."""
+
+    y: Tensor
+    weight: Tensor | None
+    mean: float
+    scale: float
+
+
+@dataclass(frozen=True)
+class _Raw:
+    """The table itself, from which samples are made when they are asked for."""
+
+    table: Table
+    data: Data
+    dtype: torch.dtype
+    y: np.ndarray
+    classes: tuple[Any, ...]
+    splitter: Splitter
+    rows: np.ndarray  # all but the test part
+    test: np.ndarray
+
+    def dataset(self, folds: Sequence[_Parts], notes: Sequence[str]) -> Dataset:
+        samples, fitted, target = self.made(folds)
+        preprocess, x = preprocessing.fit(self.table, self.rows, self.rows) if len(folds) > 1 else fitted
+        return Dataset(
+            **vars(samples),
+            name=self.table.name,
+            test_x=torch.tensor(x[self.test], dtype=self.dtype),
+            test_y=target.y[self.test],
+            test_weight=None if target.weight is None else target.weight[self.test],
+            target_name=self.table.target_name,
+            target_mean=target.mean,
+            preprocess=preprocess,
+            columns=len(self.table.features.columns),
+            fingerprint=self.table.fingerprint,
+            notes=tuple(notes),
+            _raw=self,
+        )
+
+    def made(self, folds: Sequence[_Parts]) -> tuple[Samples, tuple[Preprocess, np.ndarray], _Target]:
+        """The development rows once a fold, one below the other, each as its own training rows have them encoded; the last
+        fold's preprocessing with the matrix (rows, inputs) of all rows; the target of all rows."""
+        table, rows, parts = self.table, self.rows, []
+        place = np.zeros(len(self.y), dtype=int)
+        place[rows] = np.arange(len(rows))
+        x = torch.empty(0)
+        for i, part in enumerate(folds):
+            fitted = preprocessing.fit(table, part.train, rows)  # categories may be listed from all rows but the test part
+            if i == 0:
+                self._check_size(len(folds), fitted[1].shape[1])
+                x = torch.empty((len(folds), len(rows), fitted[1].shape[1]), dtype=self.dtype)
+            x[i] = torch.from_numpy(fitted[1][rows])
+            indices = (torch.from_numpy(place[own] + i * len(rows)) for own in (part.train, part.valid, part.test))
+            parts.append(Fold(part.number, *indices))
+        target = self._target(folds[0].train if len(folds) == 1 else rows)
+        y, weight = (None if t is None else t[rows].repeat(len(folds)) for t in (target.y, target.weight))
+        assert y is not None
+        return Samples(table.task, x.flatten(0, 1), y, weight, tuple(parts), self.classes, target.scale), fitted, target
+
+    def _target(self, known: np.ndarray) -> _Target:
+        """The target of all rows, with what is to be counted counted on the rows `known`."""
+        y, mean, scale, weight = self.y, 0.0, 1.0, None
+        if self.table.task == "regression":
+            mean, scale = float(y[known].mean()), float(y[known].std()) or 1.0
+            return _Target(torch.tensor((y - mean) / scale, dtype=self.dtype), None, mean, scale)
+        if self.data.class_weight:  # as scikit-learn defines it
+            counts = np.bincount(y[known], minlength=len(self.classes))
+            by_class = len(known) / (len(self.classes) * np.maximum(counts, 1))
+            weight = torch.tensor(by_class[y], dtype=self.dtype)
+        return _Target(torch.tensor(y), weight, mean, scale)
+
+    def _check_size(self, folds: int, inputs: int) -> None:
+        if folds > 1 and folds * len(self.rows) * inputs > preprocessing.MOST_NUMBERS:
+            raise InputError(
+                f"{self.table.name}: {len(self.rows):,} rows with {inputs:,} inputs are too many to keep in memory for each of "
+                f"{folds} folds; take fewer folds or repeats, or valid in place of folds."
+            )
 
 
 def prepare(data: Data, base: Path, dtype: torch.dtype = torch.float32) -> Dataset:
@@ -43,40 +166,16 @@ def prepare(data: Data, base: Path, dtype: torch.dtype = torch.float32) -> Datas
     table = load(data, base)
     notes = list(table.notes)
     y, classes = _encode_target(table)
-    train, valid, test = _split(table, y, data, notes)
-    listed = np.concatenate([train, valid])  # categories may be listed from all rows but the test part
-    preprocess, x = fit(table, train, listed)
-    mean, scale = 0.0, 1.0
-    if table.task == "regression":
-        mean, scale = float(y[train].mean()), float(y[train].std()) or 1.0
-        y = (y - mean) / scale
-    weight = None
+    splitter = Splitter(table.name, data.split, y if classes else None, table.groups, table.time)
+    rest, test = splitter.test(len(y), notes)
+    cuts: list[Cut] = splitter.search(rest, notes)
+    if classes and any(len(np.unique(y[train])) < 2 for train, _ in cuts):
+        raise InputError(f"{table.name}: the training part holds one class only; more rows or another split seed help.")
     if data.class_weight and table.task == "regression":
         raise InputError("data.class_weight: balanced needs classes, but the task is regression; leave it out.")
-    if data.class_weight:  # as scikit-learn defines it, counted on training rows
-        counts = np.bincount(y[train], minlength=len(classes))
-        weight = torch.tensor((len(train) / (len(classes) * np.maximum(counts, 1)))[y], dtype=dtype)
-    target = torch.tensor(y) if table.task == "classification" else torch.tensor(y, dtype=dtype)
-    inputs = torch.tensor(x, dtype=dtype)
-    return Dataset(
-        name=table.name,
-        task=table.task,
-        x=inputs[listed],
-        y=target[listed],
-        weight=None if weight is None else weight[listed],
-        folds=(Fold(0, torch.arange(len(train)), torch.arange(len(train), len(listed))),),
-        test_x=inputs[test],
-        test_y=target[test],
-        test_weight=None if weight is None else weight[test],
-        classes=classes,
-        target_name=table.target_name,
-        target_mean=mean,
-        target_scale=scale,
-        preprocess=preprocess,
-        columns=len(table.features.columns),
-        fingerprint=table.fingerprint,
-        notes=tuple(notes),
-    )
+    rows = np.concatenate(cuts[0]) if len(cuts) == 1 else rest
+    raw = _Raw(table, data, dtype, y, classes, splitter, rows, test)
+    return raw.dataset([_Parts(i, *cut) for i, cut in enumerate(cuts)], notes)
 
 
 def _encode_target(table: Table) -> tuple[np.ndarray, tuple[Any, ...]]:
@@ -85,35 +184,3 @@ def _encode_target(table: Table) -> tuple[np.ndarray, tuple[Any, ...]]:
         return table.target.to_numpy(dtype=np.float64), ()
     labels, y = np.unique(table.target.to_numpy(), return_inverse=True)
     return y, tuple(label.item() if isinstance(label, np.generic) else label for label in labels)
-
-
-def _split(table: Table, y: np.ndarray, data: Data, notes: list[str]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Indices of the training, validation and test rows: the test part drawn first, then validation from the rest."""
-    split = data.split
-    rest, test = _draw(np.arange(len(y)), y, table, split.test, split.seed, "test", notes)
-    train, valid = _draw(rest, y, table, split.valid / (1 - split.test), split.seed, "validation", notes)
-    if table.task == "classification" and len(np.unique(y[train])) < 2:
-        raise InputError(f"{table.name}: the training part holds one class only; more rows or another split seed help.")
-    return train, valid, test
-
-
-def _draw(
-    rows: np.ndarray, y: np.ndarray, table: Table, share: float, seed: int, part: str, notes: list[str]
-) -> tuple[np.ndarray, np.ndarray]:
-    """`rows` in two: what is left, and a `share` of them, stratified by class where every class is large enough."""
-    stratify = None
-    if table.task == "classification":
-        counts = np.bincount(y[rows])
-        counts = counts[counts > 0]
-        smaller = min(taken := int(np.ceil(share * len(rows))), len(rows) - taken)
-        if counts.min() >= 2 and smaller >= len(counts):
-            stratify = y[rows]
-        else:
-            why = "a class has a single row left" if counts.min() < 2 else f"too small for {len(counts)} classes"
-            notes.append(f"The {part} part was drawn without stratification: {why}.")
-    try:
-        left, drawn = train_test_split(rows, test_size=share, random_state=seed, stratify=stratify)
-    except ValueError as error:
-        left_over = "a single row" if len(rows) == 1 else f"{len(rows):,} rows"
-        raise InputError(f"{table.name}: the {part} part of data.split cannot be drawn from {left_over}.") from error
-    return left, drawn

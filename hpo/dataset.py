@@ -2,24 +2,33 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from hpo.metrics import Task
 
 
+def _no_rows() -> Tensor:
+    return torch.empty(0, dtype=torch.long)
+
+
 @dataclass(frozen=True)
 class Fold:
+    """Which rows of `Samples.x` a fit learns from, which choose its best epoch (none: its last is kept), and which it is
+    judged on once, when it has ended."""
+
     number: int
-    train: Tensor  # (n_train,) rows of `Samples.x`
+    train: Tensor  # (n_train,)
     valid: Tensor  # (n_valid,)
+    test: Tensor = field(default_factory=_no_rows)  # (n_test,)
 
 
 @dataclass(frozen=True)
 class Samples:
-    """Rows to learn from and to select by.
+    """Rows to learn from and to select by, once for every fold, as its own training rows have them encoded.
 
     `x` (rows, inputs); `y` (rows,), class indices or a standardised number; `weight` (rows,) or None.
     """

@@ -29,16 +29,29 @@ _MOST_POINTS = 100_000  # of a grid: Optuna lists them all
 
 
 class Split(Section):
-    """Shares of all rows for the test and the validation part."""
+    """Shares of all rows for the test part and the validation part, or in place of the latter the number of folds in which
+    all other rows take turns. No value of the column `groups` is on both sides of any cut; with `time`, whatever is judged
+    on lies behind what was learned from."""
 
     test: Annotated[float, Field(gt=0, lt=1)] = 0.2
     valid: Annotated[float, Field(gt=0, lt=1)] = 0.2
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
+    folds: Annotated[int, Field(ge=2, le=20)] | None = None
+    repeats: Annotated[int, Field(ge=1, le=20)] = 1
+    groups: str | None = None
+    time: str | None = None
 
     @model_validator(mode="after")
-    def _leave_something(self) -> Split:
-        if self.test + self.valid >= 1:
+    def _together(self) -> Split:
+        if self.folds is None and self.test + self.valid >= 1:
             raise ValueError(f"test and valid must leave rows to train on, got test={self.test}, valid={self.valid}.")
+        if self.folds is not None and "valid" in self.model_fields_set:
+            raise ValueError(f"takes valid or folds, got valid={self.valid}, folds={self.folds}; leave one of them out.")
+        if self.folds is None and self.repeats > 1:
+            raise ValueError(f"repeats folds, got repeats={self.repeats} without folds; add folds, or leave repeats out.")
+        if self.groups is not None and self.time is not None:
+            text = f"takes groups or time, got groups={said(self.groups)}, time={said(self.time)}; leave one of them out."
+            raise ValueError(text)
         return self
 
 

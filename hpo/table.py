@@ -42,7 +42,10 @@ class ColumnError(InputError):
 
 @dataclass(frozen=True)
 class Table:
-    """Rows with a target. `features` holds columns of floats (`numeric`) and of text (`categorical`; missing is "")."""
+    """Rows with a target. `features` holds columns of floats (`numeric`) and of text (`categorical`; missing is "").
+
+    `groups` (rows,), whole numbers, and `time` (rows,), something that can be sorted, are there if the split names them.
+    """
 
     name: str
     features: pd.DataFrame
@@ -54,6 +57,8 @@ class Table:
     task: Task
     fingerprint: str
     notes: tuple[str, ...]
+    groups: np.ndarray | None = None
+    time: np.ndarray | None = None
 
 
 def load(data: Data, base: Path) -> Table:
@@ -68,11 +73,15 @@ def load(data: Data, base: Path) -> Table:
     if frame.empty:
         raise InputError(f"{name}: every row lacks its target {cut(data.target)}: there is nothing to learn from.")
     target = frame.pop(data.target)
-    frame = frame.drop(columns=_named(data.drop, "drop", frame, name))
+    aside = {key: column for key in ("groups", "time") if (column := getattr(data.split, key)) is not None}
+    known_by = {key: frame[_named([column], f"split.{key}", frame, name)[0]] for key, column in aside.items()}
+    frame = frame.drop(columns=[*_named(data.drop, "drop", frame, name), *aside.values()])  # no inputs of a network
     if not len(frame.columns):
         raise InputError(f"{name} has no column left to learn from besides the target {cut(data.target)}.")
     categorical = _categorical(data, frame, name)
     features = _clean(frame, categorical, data.categorical, name).reset_index(drop=True)
+    groups = _groups(known_by["groups"], name) if "groups" in aside else None
+    time = _time(known_by["time"], name) if "time" in aside else None
     task = data.task or _infer(target)
     checked = _check_target(target, task).reset_index(drop=True)
     return Table(
@@ -84,8 +93,10 @@ def load(data: Data, base: Path) -> Table:
         target=checked,
         target_name=data.target,
         task=task,
-        fingerprint=_fingerprint(features, checked),
+        fingerprint=_fingerprint(features, checked, *(part for part in (groups, time) if part is not None)),
         notes=() if known.all() else (f"Rows without a target, left out: {(~known).sum():,}.",),
+        groups=groups,
+        time=time,
     )
 
 
@@ -234,6 +245,36 @@ def _check_finite(numbers: pd.Series, what: str) -> None:
         raise InputError(f"{what} is {found} in row {row + 1}; mend or remove that row.")
 
 
+def _groups(values: pd.Series, name: str) -> np.ndarray:
+    """To which group each row belongs, as a whole number."""
+    _check_known(values, f"data.split.groups: {name}: the column {cut(values.name)}")
+    return np.unique(as_text(values).to_numpy(dtype=str), return_inverse=True)[1]
+
+
+def _time(values: pd.Series, name: str) -> np.ndarray:
+    """When each row was, as numbers or dates."""
+    what = f"data.split.time: {name}: the column {cut(values.name)}"
+    _check_known(values, what)
+    if pd.api.types.is_numeric_dtype(values) and not _is_bool(values):
+        numbers = values.astype("float64")
+        _check_finite(numbers, what)
+        return numbers.to_numpy()
+    if pd.api.types.is_datetime64_any_dtype(values):
+        return pd.to_datetime(values, utc=True).to_numpy()
+    dates = pd.to_datetime(values.map(str), format="ISO8601", errors="coerce", utc=True)
+    for row in values.index[dates.isna()]:
+        raise InputError(
+            f"{what} must hold numbers or ISO dates (2026-01-31), but row {row + 1} holds {cut(values[row])}; mend it, "
+            f"or name another column."
+        )
+    return dates.to_numpy()
+
+
+def _check_known(values: pd.Series, what: str) -> None:
+    for row in values.index[values.isna()]:
+        raise InputError(f"{what} has no value in row {row + 1}; fill it in or remove that row.")
+
+
 def _infer(target: pd.Series) -> Task:
     numeric = pd.api.types.is_numeric_dtype(target) and not _is_bool(target)
     return "regression" if numeric and target.nunique() > _MAX_CLASSES else "classification"
@@ -272,11 +313,11 @@ def _plain(value: Any) -> Any:
     return value.item() if isinstance(value, np.generic) else value
 
 
-def _fingerprint(features: pd.DataFrame, target: pd.Series) -> str:
-    """Sixteen hexadecimal digits of the content: the same rows and columns give the same."""
+def _fingerprint(features: pd.DataFrame, target: pd.Series, *more: np.ndarray) -> str:
+    """Sixteen hexadecimal digits of the content: the same rows and columns, and `more` of each row, give the same."""
     import hashlib
 
     digest = hashlib.sha256("\0".join([*features.columns, str(target.name)]).encode())
-    for column in (*(features[c] for c in features.columns), target):
+    for column in (*(features[c] for c in features.columns), target, *map(pd.Series, more)):
         digest.update(pd.util.hash_pandas_object(column, index=False).to_numpy().tobytes())
     return digest.hexdigest()[:16]

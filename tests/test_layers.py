@@ -17,7 +17,7 @@ LAYERS = [
     {"section"},
     {"strategy", "architecture"},
     {"space"},
-    {"space_file", "table", "sampling", "selection", "view", "ledger"},
+    {"space_file", "table", "split", "sampling", "selection", "view", "ledger"},
     {"preprocess"},
     {"data", "starter", "predict"},
     {"stack", "result", "export", "report", "recorder", "mirror"},
