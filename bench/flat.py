@@ -27,7 +27,7 @@ from rich.console import Console
 
 from bench.page import insert
 from hpo import job as jobs
-from hpo import space_file
+from hpo import searching, space_file
 from hpo.ledger import stored
 from hpo.mirror import create_database
 from hpo.population import Population
@@ -169,7 +169,7 @@ def run(made: Json, every: int, folder: Path) -> Json:
     job = jobs.prepare(space_file.parse(made), folder)
     with Clock() as clock:
         watched = Watched(clock, every, place.folder / "mlflow.json")
-        result = jobs.search(job, place, watcher=watched)
+        result = searching.search(job, place, watcher=watched)
     spans = [_span(a, b) for a, b in zip(watched.samples, watched.samples[1:], strict=False)]
     before = time.perf_counter()
     Study(job.space, place.journal, job.data.fingerprint).close()

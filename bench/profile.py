@@ -24,7 +24,7 @@ from rich.console import Console
 from bench import flat, free_kernels, runs
 from bench.page import insert
 from hpo import job as jobs
-from hpo import linear, loop, space_file, stack
+from hpo import linear, loop, searching, space_file, stack
 from hpo.dataset import Samples
 from hpo.mirror import create_database
 from hpo.mlp import Mlp
@@ -109,7 +109,7 @@ def profiled(width: int, trials: int, epochs: int) -> Json:
         profile, before = Profile(), getrusage(RUSAGE_CHILDREN)
         profile.watch()
         job = jobs.prepare(space_file.parse(made), Path(folder))
-        result = jobs.search(job, place, watcher=Progress(Console(file=io.StringIO(), force_terminal=True, width=120)))
+        result = searching.search(job, place, watcher=Progress(Console(file=io.StringIO(), force_terminal=True, width=120)))
         profile.switch("the loop")
         after = getrusage(RUSAGE_CHILDREN)
     spent = dict(profile.seconds) | {WRITER: after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime}

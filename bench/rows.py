@@ -23,6 +23,7 @@ from hpo import space_file
 from hpo.data import Dataset
 from hpo.mlp import Mlp
 from hpo.network import Network
+from hpo.networks import Networks
 from hpo.population import Population
 from hpo.space import Space
 from hpo.trial import Trial

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from hpo import job as jobs
-from hpo import space_file
+from hpo import searching, space_file
 from hpo.store import Place
 from hpo.worker import started
 
@@ -38,4 +38,4 @@ def search(
             job = jobs.prepare(space_file.parse(space), Path(), factory)
         else:
             job = jobs.load(Path(space), factory)
-        return jobs.search(job, Place(Path(store), job.space.study), tracking_uri, workers=processes)
+        return searching.search(job, Place(Path(store), job.space.study), tracking_uri, workers=processes)

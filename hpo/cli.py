@@ -65,14 +65,14 @@ def search(path: str, store: str, tracking_uri: str | None, workers: int, as_jso
         from rich.console import Console
 
         from hpo import job as jobs
-        from hpo import terminal, words
+        from hpo import searching, terminal, words
         from hpo.store import Place
 
         job = jobs.load(Path(path))
         place = Place(Path(store), job.space.study)
-        watcher = jobs.Watcher() if quiet else terminal.Progress(Console(stderr=True))
+        watcher = searching.Watcher() if quiet else terminal.Progress(Console(stderr=True))
         try:
-            result = jobs.search(job, place, tracking_uri, watcher, clock=_BEGAN, workers=processes)
+            result = searching.search(job, place, tracking_uri, watcher, clock=_BEGAN, workers=processes)
         except KeyboardInterrupt:
             click.echo("\nStopped. What has ended is stored; the same command goes on from here.", err=True)
             sys.exit(130)

@@ -65,6 +65,15 @@ class Dataset(Samples):
             for i, cut in enumerate(raw.splitter.inner(train, draw, f))
         ])[0]  # fmt: skip
 
+    def training_sizes(self, draws: int) -> set[int]:
+        """How many rows the search, that many fresh draws, what is nested in the first, and the whole train on. Raises
+        InputError if any of these cannot be drawn."""
+        raw = self._raw
+        fresh = [raw.splitter.fresh(raw.rows, draw) for draw in range(1, draws + 1)]
+        nested = [raw.splitter.inner(train, 1, f) for f, (train, _) in enumerate(fresh[0])]
+        drawn = {len(train) for cuts in (*fresh, *nested) for train, _ in cuts}
+        return {len(raw.rows), *(len(fold.train) for fold in self.folds), *drawn}
+
     def whole(self) -> Dataset:
         """The same with all rows but the test part to train on, and none to select by."""
         return self._raw.dataset([_Parts(0, self._raw.rows, np.empty(0, dtype=int))], self.notes)

@@ -50,7 +50,7 @@ def space_dict(space: Space) -> dict[str, Any]:
     for name in ("sampler", "pruner"):
         strategy = getattr(space, name)
         strategies[name] = {"kind": strategy.kind, **strategy.options} if strategy.options else strategy.kind
-    order = ("study", "data", "network", "search", "train", "budget", "sampler", "pruner", "seed", "exported")
+    order = ("study", "data", "network", "search", "train", "budget", "sampler", "pruner", "finalists", "select", "refit", "seed", "exported")
     found = plain | {"search": search, "budget": space.budget.model_dump(exclude_none=True)} | strategies
     return {key: found[key] for key in order if key in found}
 
@@ -87,9 +87,10 @@ def configuration(result: Mapping[str, Any], space: Space, base: Path, folder: P
         "search": {key: value for key, value in result["selected"].items() if key not in space.network.search},
         "train": {**space.train.model_dump(mode="json"), "seed": result["fit_seed"]},
         "budget": {"trials": 1},
+        "refit": {key: value for key, value in result["refit"].items() if key in ("kind", "epochs") and value is not None},
         "exported": {
             **{key: result[key] for key in ("study", "trial", "run_id", "date", "fingerprint", "best_epoch", "versions")},
-            "scores": {part: result[part] for part in ("train", "valid", "test")},
+            "scores": {part: result[part] for part in ("train", "valid", "fresh", "test")},
         },
     }
 
@@ -98,12 +99,12 @@ def commented(point: Mapping[str, Any], network: Network) -> str:
     """The configuration as YAML under a comment that says where it came from and how plain torch uses it."""
     search, train, exported = point["search"], point["train"], point["exported"]
     net = "\n#   ".join(network.code(search.get("dropout", 0.0)))
-    parts = ((part, name, value) for part in ("valid", "test") for name, value in exported["scores"][part].items())
+    parts = ((part, name, value) for part in ("valid", "fresh", "test") for name, value in exported["scores"][part].items())
     scores = [f"{part} {name} {value:.4g}" for part, name, value in parts if value is not None]
     l1 = search.get("l1", 0.0)
     return _HEADER.format(
         study=point["study"], source=exported["study"], trial=exported["trial"], date=exported["date"],
-        run_id=exported["run_id"], scores=", ".join(scores), net=net, epochs=exported["best_epoch"],
+        run_id=exported["run_id"], scores=", ".join(scores), net=net, epochs=point["refit"].get("epochs", exported["best_epoch"]),
         batch_size=train["batch_size"], learning_rate=search["learning_rate"],
         weight_decay=search.get("weight_decay", 0.0), l1=_L1.format(threshold=float(f"{search['learning_rate'] * l1:.6g}")) if l1 else "",
         schedule=_COSINE.format(epochs=train["epochs"]) if train["schedule"] == "cosine" else "",

@@ -89,6 +89,12 @@ class Finals:
         folds = self._draw(1).folds
         return sum(len(f.valid) for f in folds) / sum(len(f.train) for f in folds)
 
+    @cached_property
+    def valid_rows(self) -> float:
+        """How many rows a fresh fold is judged by, on average."""
+        folds = self._draw(1).folds
+        return sum(len(f.valid) for f in folds) / len(folds)
+
     def run(self, entering: Iterable[Outcome]) -> None:
         """Trains what enters on one draw after another. Who is plainly behind is left out of the next; the defaults, with
         which all are compared, are in each."""

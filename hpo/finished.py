@@ -37,7 +37,8 @@ class Finished:
 
     def network(self) -> Network:
         shape = self.result["shape"]
-        return network(self.space, factory(self.space, self.base), shape["inputs"], shape["outputs"], self.result["selected"])
+        networks = Networks(self.space, factory(self.space, self.base), shape["inputs"], shape["outputs"])
+        return networks.of(self.result["selected"])
 
     def write_network(self, folder: Path) -> None:
         """Writes all that raw rows need to be predicted. Raises InputError if the data are not those of the search."""
@@ -47,8 +48,12 @@ class Finished:
                 f"The rows of {self.space.data.source} are not those that {self.space.study} was searched on, so its "
                 f"preprocessing cannot be exported; bring the file back, or search anew."
             )
-        weights = Vault(self.place.weights).get(self.result["trial"])
-        export.network_files(folder, self.network(), weights, data, self.result["selected"].get("dropout", 0.0))
+        made = self.result["refit"]
+        if made["weights"] is None:
+            raise InputError(f"{self.space.study} was searched with refit: none, so it has no network; search it again with --refit scaled.")
+        weights = Vault(self.place.weights).get(made["weights"])
+        encoded = data if made["kind"] == "keep" else data.whole()
+        export.network_files(folder, self.network(), weights, encoded, self.result["selected"].get("dropout", 0.0))
 
 
 def load(place: Place) -> Finished:

@@ -31,10 +31,7 @@ def run(
         for score in population.train_epoch():
             if study.over(score):
                 released = population.release(score.trial)
-                leads = study.leads(score.trial, released)
-                if leads:
+                if score.trial.kept:
                     vault.put(score.trial.label, released.weights)
                 recorder.record(study.finish(score.trial, released))
-                if leads:
-                    vault.keep(study.worth_keeping())
             watch(score)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -17,6 +18,7 @@ class Metric:
     name: str
     better: Literal["lower", "higher"]
     tasks: tuple[Task, ...]
+    bounds: tuple[float, float]
 
     @property
     def sign(self) -> int:
@@ -28,13 +30,13 @@ _BOTH: tuple[Task, ...] = ("classification", "regression")
 METRICS = {
     m.name: m
     for m in (
-        Metric("loss", "lower", _BOTH),
-        Metric("accuracy", "higher", ("classification",)),
-        Metric("balanced_accuracy", "higher", ("classification",)),
-        Metric("roc_auc", "higher", ("classification",)),
-        Metric("f1_macro", "higher", ("classification",)),
-        Metric("r2", "higher", ("regression",)),
-        Metric("mae", "lower", ("regression",)),
+        Metric("loss", "lower", _BOTH, (0, math.inf)),
+        Metric("accuracy", "higher", ("classification",), (0, 1)),
+        Metric("balanced_accuracy", "higher", ("classification",), (0, 1)),
+        Metric("roc_auc", "higher", ("classification",), (0, 1)),
+        Metric("f1_macro", "higher", ("classification",), (0, 1)),
+        Metric("r2", "higher", ("regression",), (-math.inf, 1)),
+        Metric("mae", "lower", ("regression",), (0, math.inf)),
     )
 }
 

@@ -182,6 +182,7 @@ class Population:
         """Frees the rows of `trial` and returns what it learned."""
         member = self._members[trial.label]
         weights, epochs, train, valid = member.stack.learned(member.fits)
+        trained = sum(row.epoch for row in member.stack.rows if row.fit in member.fits)
         with self._spared(member.stack):
             member.stack.drop(member.fits)
         self._members.pop(trial.label, None)
@@ -192,6 +193,7 @@ class Population:
             best_epoch=round(float(np.mean(epochs))),
             train={name: float(value.mean()) for name, value in train.items()},
             valid={name: float(value.mean()) for name, value in valid.items()},
+            fit_epochs=trained,
             nonzero_share=sum(int(m.sum()) for m in masks) / (sum(m.numel() for m in masks) or 1),
             weights=weights,
         )

@@ -47,7 +47,6 @@ class Refit:
     ) -> None:
         self._space, self._data, self._networks = space, data, networks
         self._study, self._vault, self._train = study, vault, train
-        self._whole: Dataset | None = None
 
     def ways(self) -> tuple[str, ...]:
         """Those that the data allow: what was trained on folds has no single network to keep."""
@@ -85,16 +84,13 @@ class Refit:
             for way, scores in found.items()
         }
 
-    def final(self, way: str, finalists: Sequence[Finalist], epochs: Mapping[str, int] | None = None) -> dict[str, Final]:
-        """The final networks of some configurations, by label; one that diverged has none."""
-        if way == "keep":
-            return {f.label: Final(f.label, self._data, None) for f in finalists if f.searched.valid}
-        whole = self._data_whole()
-        known = {f.label: f.epochs for f in finalists} | dict(epochs or {})
-        if way == "average":
-            data, stop = self._bag(whole), dict.fromkeys(known, None)
-        else:
-            data, stop = whole, known
+    def final(self, way: str, finalists: Sequence[Finalist]) -> dict[str, Final]:
+        """The final networks of some configurations, by label; one that diverged has none. From the seed that a trial had, `keep`
+        comes to the very network that the search has seen."""
+        stop: dict[str, int | None] = {f.label: None for f in finalists}
+        if way == "scaled":
+            stop = {f.label: self._space.refit.epochs or f.epochs for f in finalists}
+        data = {"keep": lambda: self._data, "scaled": self._data.whole, "average": self._bag}[way]()
         trials = {f.label: replace(f.searched.trial, label=f"{f.label}-{way}", role="refit", epochs=stop[f.label]) for f in finalists}
         self._train(list(trials.values()), data.samples())
         done = {label: self._study.outcomes[trial.label] for label, trial in trials.items()}
@@ -107,13 +103,9 @@ class Refit:
         said = self._networks.of(params).predict(weights, final.data.test_x.expand(fits, -1, -1))
         return averaged(list(said), final.data).unsqueeze(0)
 
-    def _data_whole(self) -> Dataset:
-        if self._whole is None:
-            self._whole = self._data.whole()
-        return self._whole
-
-    def _bag(self, whole: Dataset) -> Dataset:
+    def _bag(self) -> Dataset:
         """All development rows under one encoding, in the folds of the first draw."""
+        whole = self._data.whole()
         rows = len(whole.x)
         folds = (Fold(f.number, f.train % rows, f.valid % rows) for f in self._data.fresh(1).folds)
         return replace(whole, folds=tuple(folds))

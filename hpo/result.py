@@ -1,28 +1,142 @@
-"""The result of a search: what was selected, what it is compared with, and the scores of all of them."""
+"""The result of a search: what was selected and why, what it is compared with, and the scores of all of them."""
 
 from __future__ import annotations
 
 import math
 import platform
 from collections.abc import Mapping
+from dataclasses import dataclass
 from importlib.metadata import version
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from torch import Tensor
 
-from hpo import nets
-from hpo.errors import InputError
-from hpo.factory import Factory, arguments, find, name_of
-from hpo.metrics import measure, reported, row_losses
-from hpo.mlp import Mlp
-from hpo.module import Module
-from hpo.network import Network
+from hpo import evidence, rules
+from hpo.data import Dataset
+from hpo.finals import Finalist, Finals
+from hpo.job import Job
+from hpo.metrics import METRICS, measure, reported, watched
+from hpo.refit import Final
 from hpo.space import Space
-from hpo.trial import Outcome
+from hpo.study import Study
 
-if TYPE_CHECKING:  # a worker process builds networks, and does without pandas and scikit-learn
-    from hpo.data import Dataset
+
+@dataclass(frozen=True)
+class Verdict:
+    """What was selected by which rule, and by how much it, or the best rival if the defaults were selected, beats the defaults on
+    fresh splits: the paired mean and its standard error, in the followed metric, over so many fits."""
+
+    selected: str
+    ablation: str
+    rule: str
+    choices: Mapping[str, str]
+    rival: str
+    gain: float
+    standard_error: float
+    fits: int
+    beyond_noise: bool
+    overlap: float  # validation rows over training rows of the fresh splits
+    valid_rows: float  # of a fresh fold
+
+    @classmethod
+    def of(cls, finals: Finals, rule: str, ablation: str) -> Verdict:
+        candidates = {c.label: c for c in finals.candidates()}
+        choices = finals.choices()
+        selected, default = choices[rule], candidates[rules.DEFAULT]
+        rivals = [c for c in rules.in_contention(list(candidates.values())) if c.label not in (rules.DEFAULT, ablation)]
+        best = min(rivals, key=lambda c: c.mean, default=default)
+        rival = candidates[selected] if selected != rules.DEFAULT else best
+        gain, error = evidence.gain(rival.scores, default.scores, finals.overlap)
+        beats = rival in rules.better_than_default(list(candidates.values()), finals.overlap)
+        fits = min(len(rival.scores), len(default.scores))
+        return cls(selected, ablation, rule, choices, rival.label, gain, error, fits, beats, finals.overlap, finals.valid_rows)
+
+
+def table(job: Job, verdict: Verdict | None, compared: Mapping[str, Finalist], logits: Mapping[str, Tensor]) -> dict[str, Any]:
+    """The selected configuration and its scores, beside those it is compared with."""
+    tests = {name: test_scores(job.space, job.data, said) for name, said in logits.items()}
+    entries = {name: _entry(job, finalist, tests.get(name, {})) for name, finalist in compared.items()}
+    chosen = entries.pop("selected")
+    found = {"selected": chosen.pop("params"), **chosen, "baselines": entries}
+    if verdict is None:
+        return found | {"rule": "best", "rules": {}, "score": {}, "verdict": None}
+    selected = compared["selected"]
+    against = {name: getattr(verdict, name) for name in ("rival", "gain", "standard_error", "fits", "beyond_noise")}
+    return found | {
+        "rule": verdict.rule,
+        "rules": dict(verdict.choices),
+        "score": {name: _score(job, selected, name, chosen, verdict) for name in watched(job.data.task, job.space.train.metric)},
+        "verdict": {name: _plain(value) for name, value in against.items()},
+    }
+
+
+def _score(job: Job, finalist: Finalist, metric: str, chosen: Mapping[str, Any], verdict: Verdict) -> dict[str, Any]:
+    """One metric of the selected configuration on its way from the search to the test, and where its test was expected."""
+    scores = finalist.scores(metric)
+    low, high = evidence.interval(scores, verdict.overlap, verdict.valid_rows / len(job.data.test_y))
+    least, most = METRICS[metric].bounds
+    found = {
+        "search": finalist.searched.valid.get(metric),
+        "fresh": float(scores.mean()),
+        "interval": [_plain(max(low, least)), _plain(min(high, most))],
+        "test": chosen["test"].get(metric),
+    }
+    return {name: _plain(value) for name, value in found.items()}
+
+
+def _entry(job: Job, finalist: Finalist, test: Mapping[str, float]) -> dict[str, Any]:
+    """One configuration of the result table."""
+    outcome, names = finalist.searched, watched(job.data.task, job.space.train.metric)
+    return {
+        "trial": outcome.trial.label,
+        "params": dict(outcome.trial.params),
+        "fit_seed": outcome.trial.seed,
+        "best_epoch": outcome.best_epoch,
+        "nonzero_share": outcome.nonzero_share,
+        "train": _defined(outcome.train),
+        "valid": _defined(outcome.valid),
+        "fresh": _defined({name: float(finalist.scores(name).mean()) for name in names} if finalist.fresh else {}),
+        "test": _defined(test),
+    }
+
+
+def finalists(finals: Finals, metric: str) -> dict[str, Any]:
+    """Every finalist: its score in the search, on fresh splits, the error of the latter, and on how many."""
+    found = {}
+    for label, finalist in finals.finalists.items():
+        scores = finalist.scores(metric)
+        error = evidence.standard_error(scores, finals.overlap)
+        known = {"search": finalist.searched.value, "fresh": float(scores.mean()), "standard_error": error}
+        found[label] = {name: _plain(value) for name, value in known.items()} | {"fits": len(scores)}
+    return found
+
+
+def refit(way: str, final: Final | None, ways: Mapping[str, Mapping[str, float]]) -> dict[str, Any]:
+    """How the final network was made, and what the ways are worth beside each other."""
+    return {
+        "kind": way,
+        "weights": final.label if final else None,
+        "epochs": final.epochs if final else None,
+        "rows": len(final.data.folds[0].train) if final else None,
+        "compared": {name: {key: _plain(value) for key, value in found.items()} for name, found in ways.items()},
+    }
+
+
+def fit_epochs(study: Study) -> dict[str, int]:
+    """What was trained, in epochs of single networks, by what it was for."""
+    found: dict[str, int] = {}
+    for outcome in study.outcomes.values():
+        role = "search" if outcome.trial.counted else outcome.trial.role
+        found[role] = found.get(role, 0) + outcome.fit_epochs
+    return found
+
+
+def metrics(result: Mapping[str, Any]) -> dict[str, float]:
+    """The numbers of a result, as MLflow shows them at the search's run."""
+    parts = {part: result[part] for part in ("valid", "fresh", "test")}
+    scores = {f"{part}_{name}": value for part, found in parts.items() for name, value in found.items() if value is not None}
+    return scores | {f"trials_{state}": n for state, n in result["trials"].items()}
+
 
 def test_scores(space: Space, data: Dataset, logits: Tensor) -> dict[str, float]:
     """Every reported metric on the test part."""
@@ -32,34 +146,14 @@ def test_scores(space: Space, data: Dataset, logits: Tensor) -> dict[str, float]
     return {name: float(score) for name, score in scores.items()}
 
 
-def margin(space: Space, data: Dataset, ours: Tensor, theirs: Tensor) -> dict[str, Any]:
-    """By how much one pair of test logits, each (1, rows, outputs), beats the other, and the paired standard error of it."""
-    metric = space.train.metric
-    (of, a), (_, b) = (
-        row_losses(metric, data.task, logits[0], data.test_y, data.test_weight, data.target_scale) for logits in (ours, theirs)
-    )
-    better = b - a
-    error = float(better.std(correction=0)) / len(better) ** 0.5
-    return {"gain": float(better.mean()), "standard_error": error, "of": of, "rows": len(better)}
+def _plain(value: Any) -> Any:
+    """A value as JSON has it: a number that is not finite is null."""
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _defined(scores: Mapping[str, float]) -> dict[str, float | None]:
     """Scores as JSON has them: one that the rows do not define (an area under a curve of one class) is null."""
-    return {name: score if math.isfinite(score) else None for name, score in scores.items()}
-
-
-def entry(outcome: Outcome, test: Mapping[str, float]) -> dict[str, Any]:
-    """One configuration of the result table."""
-    return {
-        "trial": outcome.trial.label,
-        "params": dict(outcome.trial.params),
-        "fit_seed": outcome.trial.seed,
-        "best_epoch": outcome.best_epoch,
-        "nonzero_share": outcome.nonzero_share,
-        "train": _defined(outcome.train),
-        "valid": _defined(outcome.valid),
-        "test": _defined(test),
-    }
+    return {name: _plain(score) for name, score in scores.items()}
 
 
 def versions() -> dict[str, str]:

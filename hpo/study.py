@@ -42,6 +42,7 @@ class _Flight:
     trial: Trial
     started: float
     curves: dict[str, list[float]] = field(default_factory=dict)
+    fold_curves: dict[str, list[list[float]]] = field(default_factory=dict)
     times: list[float] = field(default_factory=list)
     verdict: tuple[State, str] = ("complete", "")
 
@@ -70,7 +71,6 @@ class Study:
         self.counts: dict[State, int] = dict.fromkeys(_STATES, 0)  # of what counts against the budget
         self._best: Outcome | None = None
         self._worst: float | None = None  # finite value that any trial has shown
-        self._fixed: set[str] = set()
         self._load(fingerprint)
         self._began = time.time()
         fixed = [self._as_trial(0, {})] if space.is_point else selection.baselines(space)
@@ -95,6 +95,8 @@ class Study:
         flight = self._flights[score.trial.label]
         for name, value in score.means.items():
             flight.curves.setdefault(name, []).append(value)
+        for name in self._by_fold(score):
+            flight.fold_curves.setdefault(name, []).append(score.values[name].tolist())
         flight.times.append(round(time.time(), 3))  # as precise as MLflow's
         if not score.finite:
             flight.verdict = ("failed", f"diverged in epoch {score.epoch}")
@@ -106,10 +108,12 @@ class Study:
             flight.verdict = ("pruned", f"the time was up in epoch {score.epoch}")
         return bool(flight.verdict[1])
 
-    def leads(self, trial: Trial, released: Released) -> bool:
-        """Whether somebody may ask for the weights of a trial that is about to finish."""
-        outcome = self._outcome(trial, released)
-        return trial.role != "search" or self._better(outcome) is outcome
+    def _by_fold(self, score: Score) -> list[str]:
+        """What is kept of every fold: of a proposed trial what pruning follows, of others all that they are judged by."""
+        if score.trial.counted or score.trial.role == "ablation":
+            several = len(score.values[score.metric]) > 1
+            return [score.metric] if several else []
+        return [name for name in score.values if name.startswith("valid_")]
 
     def finish(self, trial: Trial, released: Released) -> Outcome:
         """Stores how a trial ended. When this returns, the outcome survives whatever happens to this process."""
@@ -139,6 +143,8 @@ class Study:
             valid=released.valid if seen else {},
             nonzero_share=released.nonzero_share,
             curves=flight.curves,
+            fold_curves=flight.fold_curves,
+            fit_epochs=released.fit_epochs,
             started=flight.started,
             times=flight.times,
         )
@@ -150,6 +156,11 @@ class Study:
         done = self.outcomes.get(trial.label)
         if done is None or done.trial != trial:
             self._pending.append(trial)
+
+    @property
+    def pending(self) -> bool:
+        """Whether a trial waits that was fixed or cut off."""
+        return bool(self._pending)
 
     def elapsed(self) -> float:
         """Seconds of searching, over all sessions."""
@@ -168,15 +179,15 @@ class Study:
 
     def judged(self) -> list[Outcome]:
         """The outcomes that count against the budget: searched trials and baselines."""
-        return [o for o in self.outcomes.values() if o.trial.role != "ablation"]
+        return [o for o in self.outcomes.values() if o.trial.counted]
+
+    def searched(self) -> list[Outcome]:
+        """The outcomes of what was proposed."""
+        return [o for o in self.outcomes.values() if o.trial.role == "search"]
 
     def best(self) -> Outcome | None:
         """The best of what is judged."""
         return self._best
-
-    def worth_keeping(self) -> set[str]:
-        """The labels of the trials whose weights somebody will ask for: the best and what it is compared with."""
-        return self._fixed | ({self._best.trial.label} if self._best else set())
 
     def close(self) -> None:
         self._ledger.close()
@@ -246,9 +257,7 @@ class Study:
     def _take_in(self, outcome: Outcome) -> None:
         """Keeps an outcome, and what is asked of all outcomes together: nobody goes through ten thousand at every epoch."""
         self.outcomes[outcome.trial.label] = outcome
-        if outcome.trial.role != "search":
-            self._fixed.add(outcome.trial.label)
-        if outcome.trial.role != "ablation":
+        if outcome.trial.counted:
             self.counts[outcome.state] += 1
             self._best = self._better(outcome)
         finite = [v for v in outcome.curves.get(self._space.train.metric_key, []) if math.isfinite(v)]

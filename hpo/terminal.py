@@ -10,7 +10,8 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from hpo.job import Job, Watcher
+from hpo.job import Job
+from hpo.searching import Watcher
 from hpo.study import Study
 from hpo.trial import Score
 from hpo.words import beside, clock, headline, score, strength, trial_name
@@ -29,7 +30,7 @@ class Progress(Watcher):
 
     def begin(self, job: Job, study: Study, rows: int, workers: int) -> None:
         self._job, self._space, self._study = job, job.space, study
-        self._began, self._epochs = time.monotonic(), 0
+        self._began, self._epochs, self._after = time.monotonic(), 0, ""
         self._already = self._done()
         for line in headline(job, rows, workers):
             self._console.print(line, highlight=False, soft_wrap=True)
@@ -39,6 +40,10 @@ class Progress(Watcher):
             # Drawn by the loop: a thread that draws takes turns with the training, a hundredth of all time.
             self._live = Live(console=self._console, auto_refresh=False, transient=True)
             self._live.start()
+
+    def phase(self, sentence: str, trials: int) -> None:
+        self._after = f"{sentence} ({trials} to train)" if trials > 1 else sentence
+        self._said = 0.0
 
     def epoch(self, of: Score) -> None:
         del of
@@ -74,6 +79,8 @@ class Progress(Watcher):
             f"{states['failed']} diverged · {self._epochs / max(elapsed, 1e-9):,.0f} trial-epochs/s"
         )
         best = self._study.best()
+        if self._after:
+            times = f"{clock(elapsed)} elapsed · {self._after}"
         lines = [f"trials  {shown}  {times}", f"rows    {rows}"]
         if best:
             metric = self._space.train.metric

@@ -12,7 +12,7 @@ from typing import Any, Literal
 import numpy as np
 from torch import Tensor
 
-Role = Literal["search", "baseline", "ablation"]
+Role = Literal["search", "baseline", "ablation", "finalist", "nested", "refit"]
 State = Literal["complete", "pruned", "failed"]
 
 
@@ -29,6 +29,16 @@ class Trial:
     role: Role
     params: Mapping[str, Any]
     seed: int
+
+    @property
+    def counted(self) -> bool:
+        """Whether it is one of the budget's; all others follow the search."""
+        return self.role in ("search", "baseline")
+
+    @property
+    def kept(self) -> bool:
+        """Whether somebody will ask for its weights."""
+        return self.role in ("nested", "refit")
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,6 +96,7 @@ class Released:
     train: Mapping[str, float]
     valid: Mapping[str, float]
     nonzero_share: float
+    fit_epochs: int  # that its fits were trained, all together
     weights: Mapping[str, Tensor] = field(repr=False)
 
 
@@ -103,6 +114,8 @@ class Outcome:
     valid: Mapping[str, float]
     nonzero_share: float
     curves: Mapping[str, list[float]]
+    fold_curves: Mapping[str, list[list[float]]]  # of a trial with several fits: by epoch, then by fold
+    fit_epochs: int  # epochs of all its fits together
     started: float  # seconds since 1970
     times: list[float]  # when each epoch ended, seconds since 1970
 

@@ -89,7 +89,8 @@ def result_lines(result: Mapping[str, Any], store: str) -> list[str]:
     if verdict := first_line(result):
         lines += [verdict, ""]
     params = "   ".join(strength(k, v) for k, v in result["selected"].items())
-    lines += [f"Selected: {trial_name(result['trial'])}", f"  {params}", "", *_scores(result), ""]
+    lines += [f"Selected: {trial_name(result['trial'])}", f"  {params}", *_rules(result), "", *_scores(result), ""]
+    lines += [*_expected(result), *_refit(result)]
     if gained := regularization_line(result):
         lines.append(gained)
     elsewhere = "" if store == "mlruns" else f" --store {shlex.quote(store)}"
@@ -115,11 +116,12 @@ def _scores(result: Mapping[str, Any]) -> list[str]:
     other = shown(result["task"], result["metric"])
     short = {"accuracy": "acc", "balanced_accuracy": "bal. acc"}.get(other, other)
     entries = {"selected": result, **result["baselines"]}
-    rows = [["", "valid loss", f"valid {short}", "train–valid gap", f"test {short}"]]
+    fresh = "fresh" if result["fresh"] else "valid"
+    rows = [["", "search loss", f"{fresh} loss", f"{fresh} {short}", "train–valid gap", f"test {short}"]]
     for key in (key for key in _ROWS if key in entries):
-        valid, test = entries[key]["valid"], entries[key]["test"]
+        valid, seen, test = (entries[key][part] for part in ("valid", fresh, "test"))
         gap = valid["loss"] - entries[key]["train"]["loss"] if valid else None
-        rows.append([_ROWS[key], *map(score, (valid.get("loss"), valid.get(other), gap, test.get(other)))])
+        rows.append([_ROWS[key], *map(score, (valid.get("loss"), seen.get("loss"), seen.get(other), gap, test.get(other)))])
     return ["  " + line for line in table(rows)]
 
 
@@ -134,14 +136,56 @@ def table(rows: list[list[str]]) -> list[str]:
 
 def first_line(result: Mapping[str, Any]) -> str:
     """Said before anything else: that nothing beats the defaults beyond noise, if so."""
-    margin = result.get("margin")
-    if not margin or margin["gain"] > 2 * margin["standard_error"]:
+    said = result["verdict"]
+    if not said or said["beyond_noise"]:
         return ""
+    better = said["gain"] >= 0
+    error = "" if said["standard_error"] is None else f", ± {said['standard_error']:.2g} (standard error)"
     return (
-        f"Nothing beats the usual defaults beyond noise: on the {margin['rows']:,} test rows the selected configuration's "
-        f"{margin['of']} is {abs(margin['gain']):.3g} {'lower' if margin['gain'] >= 0 else 'higher'} than theirs, "
-        f"± {margin['standard_error']:.2g} (standard error)."
+        f"Nothing beats the usual defaults beyond noise, so they are selected: over {said['fits']} fresh fits the {result['metric']} of "
+        f"{trial_name(said['rival'])}, the best of the others, is {abs(said['gain']):.3g} {'better' if better else 'worse'}{error}."
     )
+
+
+def _rules(result: Mapping[str, Any]) -> list[str]:
+    """What each rule selects, the one that counts first."""
+    rules = result["rules"]
+    if not rules:
+        return []
+    own = result["rule"]
+    if len(set(rules.values())) == 1:
+        return [f"All rules ({', '.join(rules)}) select it."]
+    others = [f"{rule} would take {trial_name(label)}" for rule, label in rules.items() if rule != own]
+    return [f"Selected by {own}; {', '.join(others)}."]
+
+
+def _expected(result: Mapping[str, Any]) -> list[str]:
+    """The score on its way from the search to the test, and where the test was expected."""
+    name = shown(result["task"], result["metric"])
+    found = result["score"].get(name)
+    if not found:
+        return []
+    low, high = (score(bound) for bound in found["interval"])
+    test = "" if found["test"] is None else f" → {score(found['test'])} on the test rows"
+    return [
+        f"Expect {name.replace('_', ' ')} {score(found['fresh'])} (90 % interval {low} to {high}): "
+        f"{score(found['search'])} in the search → {score(found['fresh'])} on fresh splits and seeds{test}."
+    ]
+
+
+def _refit(result: Mapping[str, Any]) -> list[str]:
+    """How the final network was made, and whether another way would be better."""
+    said = result["refit"]
+    if said["weights"] is None:
+        return ["No final network was trained (refit: none): the test part is untouched."]
+    made = {
+        "scaled": f"trained on {said['rows']:,} rows, validation rows among them, for {said['epochs']} epochs",
+        "keep": "the one of the search",
+        "average": "one a fold, their predictions averaged",
+    }[said["kind"]]
+    ways = [f"{way} {score(found[result['metric']])}" for way, found in said["compared"].items()]
+    compared = f" (by folds within folds, valid {result['metric']}: {', '.join(ways)})" if ways else ""
+    return [f"Final network: {made}{compared}."]
 
 
 def regularization_line(result: Mapping[str, Any]) -> str:
@@ -158,7 +202,7 @@ def regularization_line(result: Mapping[str, Any]) -> str:
         share = "" if gap <= 0 else f"{100 * (1 - gap / gap_none):.0f} % of "
         closed = f"Regularization {f'closed {share}' if gap < gap_none else 'did not close '}the train–valid gap"
     other = shown(result["task"], result["metric"])
-    ours, theirs = result["test"][other], none["test"][other]
+    ours, theirs = result["test"].get(other), none["test"].get(other)
     if ours is None or theirs is None:
         return f"{closed}."
     gained = (theirs - ours) * METRICS[other].sign
@@ -171,7 +215,9 @@ def regularization_line(result: Mapping[str, Any]) -> str:
 def trial_name(label: str) -> str:
     if label.isdigit():
         return f"trial {label}"
-    return f"the baseline {label}" if "-" not in label else label.replace("-", " of trial ")
+    if label in ("none", "defaults"):
+        return f"the baseline {label}"
+    return f"{trial_name(label.removeprefix('ablation-'))} without regularization"
 
 
 def beside(valid: Mapping[str, float], task: Task, metric: str) -> str:
@@ -187,10 +233,10 @@ def study_line(place: Place) -> list[str]:
     result = known.get("result")
     metric = known["space"]["train"]["metric"]
     state = "running" if place.running() else "finished" if result else "stopped"
-    judged = [o for o in map(Outcome.from_json, known["outcomes"]) if o.trial.role != "ablation"]
+    judged = [o for o in map(Outcome.from_json, known["outcomes"]) if o.trial.counted]
     best = selection.best(judged, METRICS[metric])
     if not result:
         return [place.name, state, str(len(judged)), f"{metric} {score(best.value)}" if best else "–", "–", "–"]
     other = shown(result["task"], metric)
-    valid, test = f"{metric} {score(result['valid'][metric])}", f"{other} {score(result['test'][other])}"
+    valid, test = f"{metric} {score(result['valid'][metric])}", f"{other} {score(result['test'].get(other))}"
     return [place.name, state, str(len(judged)), valid, test, result["date"]]

@@ -1,0 +1,252 @@
+"""The main job, from a space to a result that is stored, recorded and ready to be exported."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Sequence
+from typing import Any
+
+from hpo import export, finals, loop, report, selection
+from hpo import result as results
+from hpo.capacity import free_memory, rows_for
+from hpo.crew import Crew
+from hpo.dataset import Samples
+from hpo.errors import InputError, SearchFailedError, StoreError
+from hpo.factory import importable, name_of
+from hpo.finals import Finalist, Finals
+from hpo.job import Job
+from hpo.linear import one_thread
+from hpo.metrics import shown
+from hpo.population import Population
+from hpo.recorder import Recorder
+from hpo.refit import Final, Refit
+from hpo.space import flat
+from hpo.store import Place
+from hpo.study import Study
+from hpo.trial import Outcome, Score, Trial
+from hpo.view import view
+from hpo.weights import Vault
+from hpo.worker import Worker
+
+
+class Watcher:
+    """Is told how a search goes on. The terminal overrides these; by itself it says nothing."""
+
+    def begin(self, job: Job, study: Study, rows: int, workers: int) -> None: ...
+    def phase(self, sentence: str, trials: int) -> None: ...
+    def epoch(self, score: Score) -> None: ...
+    def note(self, sentence: str) -> None: ...
+    def end(self) -> None: ...
+
+
+def search(
+    job: Job,
+    place: Place,
+    tracking_uri: str | None = None,
+    watcher: Watcher | None = None,
+    clock: float | None = None,
+    workers: Sequence[Worker] = (),
+) -> dict[str, Any]:
+    """Searches until the budget is spent, selects on fresh splits, and returns the result; on a finished study, the stored one.
+
+    `workers` are processes to train in (see `hpo.worker.started`); without any, this one trains.
+    `clock` is when the process began, for `startup_seconds`. Raises InputError if the study is another's, StoreError if
+    the store is lost, SearchFailedError if every trial diverged; KeyboardInterrupt leaves a study that can be continued.
+    """
+    watcher = watcher or Watcher()
+    if len(workers) > 1 and job.factory and not importable(job.factory):
+        raise InputError(f"workers: another process cannot import {name_of(job.factory)}; put it into a module, or use one worker.")
+    with place.locked(), one_thread():
+        study = Study(job.space, place.journal, job.data.fingerprint)
+        try:
+            stored = study.recall("result")
+            if stored and not study.open() and stored["asked"] == _asked(job):
+                return dict(stored)
+            startup = 0.0 if clock is None else time.time() - clock
+            return _Search(job, place, study, tracking_uri or place.tracking_uri, watcher, workers).run(startup)
+        finally:
+            study.close()
+
+
+def _asked(job: Job) -> dict[str, Any]:
+    """What of a space concerns the result alone: another wish needs no other search."""
+    space = job.space
+    return {"finalists": space.finalists, "select": space.select, "refit": space.refit.model_dump()}
+
+
+class _Search:
+    def __init__(
+        self, job: Job, place: Place, study: Study, tracking_uri: str, watcher: Watcher, workers: Sequence[Worker]
+    ) -> None:
+        self._job, self._place, self._study, self._uri, self._watcher = job, place, study, tracking_uri, watcher
+        self._vault = Vault(place.weights)
+        study.remember("result", None)
+        self._said = export.space_dict(job.space)
+        study.remember("space_source", {"base": str(job.base.resolve()), "space": self._said})
+        self._rows = study.recall("rows") or job.rows(max(1, len(workers)))
+        study.remember("rows", self._rows)
+        self._workers = [] if job.space.is_point else list(workers[: self._rows])
+        if not study.recall("id"):
+            study.remember("id", uuid.uuid4().hex)
+        self._refit = Refit(job.space, job.data, job.networks, study, self._vault, self._late)
+
+    def run(self, startup: float) -> dict[str, Any]:
+        self._recorder = Recorder(self._uri, self._place.folder, self._opening())
+        try:
+            if self._uri != self._place.tracking_uri:
+                _ = self._recorder.ids  # somebody else's server is better asked before hours of training than after
+            for outcome in list(self._study.outcomes.values()):
+                self._recorder.record(outcome)  # what MLflow has already is left as it is
+            self._watcher.begin(self._job, self._study, self._rows, max(1, len(self._workers)))
+            self._train(self._job.data.samples(), self._rows)
+            return self._conclude(startup)
+        except BaseException as error:
+            self._recorder.abandon("FAILED" if isinstance(error, Exception) else "KILLED")
+            raise
+        finally:
+            self._watcher.end()
+
+    # ---- training
+
+    def _train(self, samples: Samples, rows: int) -> None:
+        """Trains whatever the study has open."""
+        population = self._population(samples, rows)
+        loop.run(self._study, population, self._vault, self._recorder, self._watcher.epoch)
+
+    def _late(self, trials: Sequence[Trial], samples: Samples) -> None:
+        """Trains what is fixed, after the search. It is not proposed, so as many rows as fit may be in flight."""
+        for trial in trials:
+            self._study.fix(trial)
+        if self._study.pending:
+            self._watcher.phase(_said(trials), len(trials))
+            self._train(samples, rows_for(None, self._job.parameters, max(1, len(self._workers)), free_memory()))
+
+    def _population(self, samples: Samples, rows: int) -> loop.Trains:
+        job = self._job
+        if len(self._workers) > 1:
+            return Crew(self._workers, job.space, job.factory, samples, rows, self._less, self._watcher.note)
+        return Population.of(job.space, job.factory, samples, rows, self._less)
+
+    def _less(self, rows: int) -> None:
+        self._rows = rows
+        self._study.remember("rows", rows)
+        self._watcher.note(f"Memory ran out: {rows} networks at once from here on; those that were cut short start again.")
+
+    # ---- selecting
+
+    def _conclude(self, startup: float) -> dict[str, Any]:
+        """Selects, touches the test part once, and writes down everything."""
+        study, job = self._study, self._job
+        best = study.best()
+        if best is None or not best.valid:
+            raise SearchFailedError(_all_diverged(study))
+        if job.space.is_point:
+            return self._write_down(None, {"selected": Finalist(best, job.space)}, {}, startup)
+        final = Finals(job.space, job.data, job.networks, study, self._late)
+        final.run(finals.entering(study, job.space))
+        verdict = self._ablated(final)
+        names = {"selected": verdict.selected, "ablation": verdict.ablation, "defaults": "defaults", "none": "none"}
+        compared = {name: final.finalists[label] for name, label in names.items()}
+        return self._write_down(verdict, compared, results.finalists(final, job.space.train.metric), startup)
+
+    def _ablated(self, final: Finals) -> results.Verdict:
+        """The selection. What is selected has its ablation trained, which may be selected itself: regularization did not help."""
+        chosen = final.finalists[final.choices()[self._job.space.select]].searched.trial
+        ablation = selection.ablation(chosen)
+        if selection.regularized(chosen.params):
+            self._late([ablation], self._job.data.samples())
+            final.join(self._study.outcomes[ablation.label])
+        label = ablation.label if ablation.label in final.finalists else chosen.label
+        return results.Verdict.of(final, self._job.space.select, label)
+
+    # ---- writing down
+
+    def _write_down(
+        self, verdict: results.Verdict | None, compared: dict[str, Finalist], finalists: dict[str, Any], startup: float
+    ) -> dict[str, Any]:
+        job, study, way = self._job, self._study, self._job.space.refit.kind
+        selected = compared["selected"]
+        ways = self._refit.compare(selected) if selected.fresh and way != "none" else {}
+        networks = self._refit.final(way, list({f.label: f for f in compared.values()}.values())) if way != "none" else {}
+        logits = {name: self._refit.logits(networks[f.label], f.searched.trial.params) for name, f in compared.items() if f.label in networks}
+        self._vault.keep({final.label for final in networks.values()})
+        ids = self._recorder.ids
+        result = {
+            "study": job.space.study,
+            "asked": _asked(job),
+            "trials": dict(study.counts),
+            **results.table(job, verdict, compared, logits),
+            "finalists": finalists,
+            "refit": results.refit(way, networks.get(selected.label), ways),
+            "metric": job.space.train.metric,
+            "task": job.data.task,
+            "epochs_trained": sum(o.epochs for o in study.judged()),
+            "epochs_possible": len(study.judged()) * job.space.train.epochs,
+            "fits_epochs": results.fit_epochs(study),
+            "rows": self._rows,
+            "workers": max(1, len(self._workers)),
+            "notes": list(job.data.notes),
+            "fingerprint": job.data.fingerprint,
+            "shape": {"inputs": job.data.n_inputs, "outputs": job.data.n_outputs},
+            "versions": results.versions(),
+            "date": time.strftime("%Y-%m-%d"),
+            "tracking_uri": self._uri,
+            "run_id": ids["run_id"],
+            "experiment_id": ids["experiment_id"],
+            "startup_seconds": startup,
+        }
+        self._keep(result, {name: f.searched for name, f in compared.items()}, networks.get(selected.label))
+        result["seconds"] = study.elapsed()
+        study.remember("result", result)
+        return result
+
+    def _keep(self, result: dict[str, Any], compared: dict[str, Outcome], final: Final | None) -> None:
+        folder, space = self._place.folder, self._job.space
+        point = export.configuration(result, space, self._job.base, folder)
+        best, picture = folder / "best.yaml", folder / "curves.png"
+        try:
+            best.write_text(export.commented(point, self._job.networks.of(result["selected"])))
+            report.curves(compared, shown(self._job.data.task, space.train.metric), picture)
+        except OSError as error:
+            raise StoreError(f"The result could not be written to {folder}: {error.strerror}.") from error
+        self._recorder.close(
+            "FINISHED",
+            tags={f"selected.{key}": value for key, value in result["selected"].items()}
+            | {"hpo.selected": result["trial"], "hpo.rule": result["rule"]},
+            metrics=results.metrics(result),
+            artifacts=[str(picture), str(best), *([str(self._vault.path(final.label))] if final else [])],
+        )
+
+    def _opening(self) -> dict[str, Any]:
+        space, study = self._job.space, self._study
+        return {
+            "study": space.study,
+            "search": study.recall("id"),
+            "tags": {
+                "hpo.role": "study",
+                "hpo.data": self._job.data.fingerprint,
+                **{f"version.{name}": value for name, value in results.versions().items()},
+            },
+            "params": flat(self._said),
+            "view": view(space, self._job.data.task),
+            "space": export.as_yaml(self._said),
+        }
+
+
+def _said(trials: Sequence[Trial]) -> str:
+    """What is trained after the search, in words."""
+    return {
+        "finalist": "finalists on fresh splits, from fresh seeds",
+        "ablation": "the selected configuration without regularization",
+        "nested": "what the last training gains, by folds within folds",
+        "refit": "the final networks, on training and validation rows",
+    }[trials[0].role]
+
+
+def _all_diverged(study: Study) -> str:
+    reasons = {o.reason for o in study.judged()}
+    return (
+        f"All {len(study.judged())} trials diverged ({min(reasons)}): the loss was not finite. "
+        f"Lower search.learning_rate, and look for extreme values in the data."
+    )
