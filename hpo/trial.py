@@ -105,6 +105,7 @@ class Outcome:
     curves: Mapping[str, list[float]]
     started: float  # seconds since 1970
     times: list[float]  # when each epoch ended, seconds since 1970
+    rounds: list[int]  # of the search, in which it began and ended
 
     @property
     def ended(self) -> float:

@@ -9,7 +9,7 @@ import hpo
 
 LAYERS = [
     {"errors", "trial", "nets", "capacity", "history", "bulk"},
-    {"noise", "metrics", "document", "linear", "optimizer", "percentile", "journal", "store", "ui", "factory"},
+    {"rounds", "noise", "metrics", "document", "linear", "optimizer", "percentile", "journal", "store", "ui", "factory"},
     {"regularizers", "weights", "dataset"},
     {"layout", "network", "domain"},
     {"mlp", "sites"},
@@ -18,7 +18,7 @@ LAYERS = [
     {"strategy", "architecture"},
     {"space"},
     {"space_file", "table", "sampling", "selection", "view", "ledger"},
-    {"preprocess"},
+    {"preprocess", "working", "identity"},
     {"data", "starter", "predict"},
     {"stack", "result", "export", "report", "recorder", "mirror"},
     {"population", "study"},
@@ -30,7 +30,7 @@ LAYERS = [
     {"cli"},
 ]
 ONLY = {
-    "optuna": {"study", "sampling", "history", "percentile", "ledger"},
+    "optuna": {"study", "working", "sampling", "history", "percentile", "ledger"},
     "mlflow": {"mirror"},
     "click": {"cli"},
     "rich": {"cli", "terminal"},
