@@ -42,7 +42,7 @@ _HERTZ = os.sysconf("SC_CLK_TCK")
 # The parts of a trial, from the bottom of the picture to its top.
 PARTS = {
     "propose": [(Study, "ask")],
-    "judge": [(Study, "over")],
+    "judge": [(Study, "judge")],
     "store": [(Study, "finish"), (Vault, "put"), (Vault, "keep")],
     "tell": [(Recorder, "record"), (Progress, "epoch")],
     "rest": [],  # of the process: the loop itself, drawing on the terminal, sending

@@ -54,7 +54,7 @@ PARTS: dict[str, list[tuple[Any, str]]] = {
     "rows that come and go": [(Population, "admit"), (Population, "release")],
     "the rest of training": [(Stack, "train_epoch")],
     "propose": [(Study, "ask")],
-    "judge": [(Study, "over")],
+    "judge": [(Study, "judge")],
     "store": [(Study, "finish"), (Vault, "put"), (Vault, "keep")],
     "record": [(Recorder, "record")],
     "terminal": [(Progress, "epoch")],

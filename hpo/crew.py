@@ -58,9 +58,10 @@ class Crew:
             except LostError as lost:
                 self._lose(lost.worker)
 
-    def room(self) -> bool:
-        """Whether all fits of one more trial find a row (the first trial always does)."""
-        return not self._members or (len(self._members) + 1) * self._fits <= self._rows
+    def room(self, besides: int = 0) -> bool:
+        """Whether all fits of one more trial find a row, `besides` so many that are not here (the first trial always does)."""
+        held = len(self._members) + besides
+        return not held or (held + 1) * self._fits <= self._rows
 
     def busy(self) -> bool:
         return bool(self._members)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -10,9 +11,12 @@ from typing import Any
 from optuna.storages import JournalStorage
 from optuna.storages.journal import BaseJournalBackend
 from optuna.study import StudyDirection
-from optuna.trial import FrozenTrial
+from optuna.trial import FrozenTrial, TrialState
 
 from hpo.journal import Journal
+from hpo.trial import Outcome
+
+_STATES = {"complete": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "failed": TrialState.FAIL}
 
 
 class _Backend(Journal, BaseJournalBackend):
@@ -70,22 +74,21 @@ class Ledger:
     def trials(self) -> list[FrozenTrial]:
         return self._storage.get_all_trials(self._study, deepcopy=False) if self.begun() else []
 
-    def propose(self, trial: FrozenTrial) -> None:
-        """A trial that begins, with its parameters; trials come in the order of their numbers."""
-        self._storage.create_new_trial(self._study, template_trial=trial)
+    def propose(self, trial: FrozenTrial, attrs: Mapping[str, Any]) -> None:
+        """A trial that begins, with its parameters and `attrs` of ours; trials come in the order of their numbers."""
+        begins = copy.copy(trial)
+        begins.user_attrs = dict(attrs)
+        self._storage.create_new_trial(self._study, template_trial=begins)
 
-    def conclude(self, trial: FrozenTrial, attrs: Mapping[str, Any]) -> None:
-        """A proposed trial as it ended: what sampler and pruner noted, `attrs` of ours (its reports are in them), and its
-        state."""
-        trial_id = self._storage.get_trial_id_from_study_id_trial_number(self._study, trial.number)
-        known = self._storage.get_trial(trial_id)
-        for key, value in trial.system_attrs.items():
-            if known.system_attrs.get(key) != value:
-                self._storage.set_trial_system_attr(trial_id, key, value)
-        for key, value in {**trial.user_attrs, **attrs}.items():
-            if known.user_attrs.get(key) != value:
-                self._storage.set_trial_user_attr(trial_id, key, value)
-        self._storage.set_trial_state_values(trial_id, trial.state, trial.values)
+    def conclude(self, number: int, outcome: Outcome, noted: Mapping[str, Any]) -> None:
+        """A proposed trial as it ended: its outcome, and what is `noted` in it beside what was when it was proposed."""
+        trial_id = self._storage.get_trial_id_from_study_id_trial_number(self._study, number)
+        known = self._storage.get_trial(trial_id).system_attrs
+        self._storage.set_trial_user_attr(trial_id, "outcome", outcome.to_json())
+        if new := {key: value for key, value in noted.items() if known.get(key) != value}:
+            self._storage.set_trial_user_attr(trial_id, "noted", new)
+        values = None if outcome.value is None or outcome.state == "failed" else [outcome.value]
+        self._storage.set_trial_state_values(trial_id, _STATES[outcome.state], values)
 
     @property
     def _study(self) -> int:

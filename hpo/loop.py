@@ -14,8 +14,7 @@ from hpo.weights import Vault
 class Trains(Protocol):
     """What the loop needs of a population; recorded curves can stand in for training."""
 
-    def room(self) -> bool: ...
-    def busy(self) -> bool: ...
+    def room(self, besides: int = 0) -> bool: ...
     def admit(self, trial: Trial) -> None: ...
     def train_epoch(self) -> Iterator[Score]: ...
     def release(self, trial: Trial) -> Released: ...
@@ -25,13 +24,14 @@ def run(
     study: Study, population: Trains, vault: Vault, recorder: Recorder, watch: Callable[[Score], None] = lambda _: None
 ) -> None:
     """Runs the study until nothing is left to start and nothing is in training."""
-    while study.open() or population.busy():
-        while population.room() and study.open():
+    while study.unfinished():
+        while study.open() and population.room(study.ghosts()):
             population.admit(study.ask())
-        for score in population.train_epoch():
-            if study.over(score):
-                released = population.release(score.trial)
-                if score.trial.kept:
-                    vault.put(score.trial.label, released.weights)
-                recorder.record(study.finish(score.trial, released))
+        scores = list(population.train_epoch())
+        for trial in study.judge(scores):
+            released = population.release(trial)
+            if trial.kept:
+                vault.put(trial.label, released.weights)
+            recorder.record(study.finish(trial, released))
+        for score in scores:
             watch(score)

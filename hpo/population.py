@@ -73,9 +73,9 @@ class Population:
         networks = Networks(space, factory, data.n_inputs, data.n_outputs)
         return cls(data, lambda trial: networks.of(trial.params), space.train, rows, less)
 
-    def room(self) -> bool:
-        """Whether all fits of one more trial find a row (the first trial always does)."""
-        return not self._waiting and self._free()
+    def room(self, besides: int = 0) -> bool:
+        """Whether all fits of one more trial find a row, `besides` so many that are not here (the first trial always does)."""
+        return not self._waiting and self._free(besides)
 
     def busy(self) -> bool:
         return bool(self._members or self._waiting)
@@ -175,11 +175,14 @@ class Population:
     def _in_flight(self) -> int:
         return sum(len(member.fits) for member in self._members.values())
 
-    def _free(self) -> bool:
-        return not self._members or self._in_flight() + len(self._data.folds) <= self._rows
+    def _free(self, besides: int = 0) -> bool:
+        held = self._in_flight() + besides * len(self._data.folds)
+        return not held or held + len(self._data.folds) <= self._rows
 
     def release(self, trial: Trial) -> Released:
         """Frees the rows of `trial` and returns what it learned."""
+        if trial.label in self._waiting:  # memory ran out since its last epoch, as others left
+            return self._again(*self._waiting.pop(trial.label))
         member = self._members[trial.label]
         weights, epochs, train, valid = member.stack.learned(member.fits)
         trained = sum(row.epoch for row in member.stack.rows if row.fit in member.fits)
@@ -197,3 +200,11 @@ class Population:
             nonzero_share=sum(int(m.sum()) for m in masks) / (sum(m.numel() for m in masks) or 1),
             weights=weights,
         )
+
+    def _again(self, trial: Trial, epochs: int) -> Released:
+        """Trains a trial as far as it had come, by itself."""
+        alone = Population(self._data, self._build, self._train, len(self._data.folds))
+        alone.admit(trial)
+        for _ in range(epochs):
+            list(alone.train_epoch())
+        return alone.release(trial)

@@ -1,38 +1,27 @@
-"""The study: which trial comes next, which is stopped, what is remembered. The door to Optuna.
+"""The study: which trial comes next, which is stopped, what is remembered.
 
-The working study lives in memory, where asking and reporting are cheap. Its durable copy is Optuna's journal storage,
-written when a trial is proposed and when it has ended, never in between: a trial that was cut off has no half-told
-history, so it is simply run again, with its number, parameters and seed.
+Its durable copy is Optuna's journal storage, written when a trial is proposed and when it has ended, never in between: a trial
+that was cut off has no half-told history, so it is simply run again, with its number, parameters and seed, in the round in
+which it began (see `hpo.rounds`).
 """
 
 from __future__ import annotations
 
-import copy
-import math
 import time
-from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import optuna
-from optuna.study import StudyDirection
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FrozenTrial
 
-from hpo import sampling, selection
-from hpo.errors import InputError, cut
+from hpo import identity, selection
 from hpo.ledger import Ledger
 from hpo.metrics import METRICS
-from hpo.space import Space, flat
+from hpo.rounds import Rounds
+from hpo.space import Space
 from hpo.trial import Outcome, Released, Score, State, Trial
-
-_STATES: dict[State, TrialState] = {
-    "complete": TrialState.COMPLETE,
-    "pruned": TrialState.PRUNED,
-    # Samplers ignore FAIL, so a configuration that diverges would come back: it is told as the worst seen.
-    "failed": TrialState.COMPLETE,
-}
+from hpo.working import Working
 
 
 @dataclass
@@ -40,6 +29,7 @@ class _Flight:
     """A trial in training, and what it has shown so far."""
 
     trial: Trial
+    begun: int  # the round
     started: float
     curves: dict[str, list[float]] = field(default_factory=dict)
     fold_curves: dict[str, list[list[float]]] = field(default_factory=dict)
@@ -52,102 +42,77 @@ class Study:
 
     def __init__(self, space: Space, path: Path, fingerprint: str) -> None:
         """Opens the journal at `path`, or begins it. Raises InputError if it belongs to another space or other data."""
-        optuna.logging.set_verbosity(optuna.logging.WARNING)
         self._space = space
         self._metric = METRICS[space.train.metric]
-        self._direction = StudyDirection.MINIMIZE if self._metric.sign == 1 else StudyDirection.MAXIMIZE
-        self._distributions = sampling.distributions(space.domains)
         self._ledger = Ledger(path)
-        self._memory = sampling.history(space, self._direction)
-        pruner = sampling.pruner(space, self._memory)
-        self._study = optuna.create_study(
-            storage=self._memory, study_name=space.study, direction=self._direction, pruner=pruner
-        )
-        self._id = self._memory.get_study_id_from_name(space.study)
-        self._asked: set[str] = set()  # what the sampler waits for
-        self._pending: deque[Trial] = deque()
+        self._working = Working(space)
+        self._pending: list[tuple[int, Trial]] = []  # with the rounds in which they are to begin
         self._flights: dict[str, _Flight] = {}
+        self._untold: list[Outcome] = []  # ended, which sampler and pruner are still to be told
         self.outcomes: dict[str, Outcome] = {}
-        self.counts: dict[State, int] = dict.fromkeys(_STATES, 0)  # of what counts against the budget
+        self.counts: dict[State, int] = {"complete": 0, "pruned": 0, "failed": 0}  # of what counts against the budget
         self._best: Outcome | None = None
-        self._worst: float | None = None  # finite value that any trial has shown
-        self._load(fingerprint)
-        self._began = time.time()
         fixed = [self._as_trial(0, {})] if space.is_point else selection.baselines(space)
         self._baselines = len(fixed)
-        for trial in fixed:
-            self.fix(trial)
+        self._load(fingerprint, fixed)
+        self._began = time.time()
 
     # ---- what the loop asks
 
+    def unfinished(self) -> bool:
+        """Whether anything is left to train, or to wait for."""
+        return bool(self._pending or self._flights or self._rounds.haunted()) or self._may_propose()
+
     def open(self) -> bool:
-        """Whether another trial is to be started."""
-        return bool(self._pending) or (self._left() > 0 and not self._out_of_time())
+        """Whether another trial is to begin in this round."""
+        if self._pending:
+            return self._pending[0][0] <= self._rounds.now
+        return not self._rounds.coming() and self._may_propose()
+
+    def ghosts(self) -> int:
+        """How many trials hold a row without being trained: they had ended when the search was cut off."""
+        return len(self._rounds.ghosts())
 
     def ask(self) -> Trial:
         """The next trial: one that was cut off, a fixed one, or a new proposal."""
-        trial = self._pending.popleft() if self._pending else self._propose()
-        self._flights[trial.label] = _Flight(trial, time.time())
+        trial = self._pending.pop(0)[1] if self._pending else self._propose()
+        begun = self._begun.setdefault(trial.label, self._rounds.now)
+        if trial.role != "search":
+            self.remember(f"begun:{trial.label}", begun)
+        self._flights[trial.label] = _Flight(trial, begun, time.time())
         return trial
 
-    def over(self, score: Score) -> bool:
-        """Takes in one epoch of a trial; whether the trial ends with it. To be called once an epoch and trial."""
-        flight = self._flights[score.trial.label]
-        for name, value in score.means.items():
-            flight.curves.setdefault(name, []).append(value)
-        for name in self._by_fold(score):
-            flight.fold_curves.setdefault(name, []).append(score.values[name].tolist())
-        flight.times.append(round(time.time(), 3))  # as precise as MLflow's
-        if not score.finite:
-            flight.verdict = ("failed", f"diverged in epoch {score.epoch}")
-        elif score.last:
-            flight.verdict = ("complete", score.last)
-        elif self._prune(score):
-            flight.verdict = ("pruned", f"{self._space.pruner.kind} pruner in epoch {score.epoch}")
-        elif score.trial.role == "search" and self._out_of_time():
-            flight.verdict = ("pruned", f"the time was up in epoch {score.epoch}")
-        return bool(flight.verdict[1])
+    def judge(self, scores: Iterable[Score]) -> list[Trial]:
+        """Takes in one epoch of the trials in training, and ends the round. Returns the trials that end with it.
 
-    def _by_fold(self, score: Score) -> list[str]:
-        """What is kept of every fold: of a proposed trial what pruning follows, of others all that they are judged by."""
-        if score.trial.counted or score.trial.role == "ablation":
-            several = len(score.values[score.metric]) > 1
-            return [score.metric] if several else []
-        return [name for name in score.values if name.startswith("valid_")]
+        Nobody learns within a round what else has happened in it but by trial number: the order of the scores means nothing.
+        """
+        self._learn()
+        ghosts = self._rounds.ghosts()
+        heard = {score.trial.label: score for score in scores}
+        over = []
+        for trial in sorted([o.trial for o in ghosts] + [s.trial for s in heard.values()], key=_place):
+            if trial.label not in heard:
+                self._follow(self.outcomes[trial.label], self._rounds.now)
+            elif self._over(heard[trial.label]):
+                over.append(trial)
+        self._untold += self._rounds.close()
+        return over
 
     def finish(self, trial: Trial, released: Released) -> Outcome:
         """Stores how a trial ended. When this returns, the outcome survives whatever happens to this process."""
         outcome = self._outcome(trial, released)
         del self._flights[trial.label]
         with self._ledger.batch():
-            if trial.label in self._asked:
-                self._tell(outcome)
+            if self._asked(trial):
+                number = int(trial.label)
+                self._ledger.conclude(number, outcome, self._working.noted(number))
             else:
                 self.remember(f"outcome:{trial.label}", outcome.to_json())
             self.remember("elapsed", self.elapsed())
         self._take_in(outcome)
+        self._untold.append(outcome)
         return outcome
-
-    def _outcome(self, trial: Trial, released: Released) -> Outcome:
-        flight = self._flights[trial.label]
-        state, reason = flight.verdict
-        seen = released.best_epoch > 0
-        return Outcome(
-            trial=trial,
-            state=state,
-            reason=reason,
-            value=released.valid[self._metric.name] if seen else None,
-            best_epoch=released.best_epoch,
-            epochs=len(flight.times),
-            train=released.train if seen else {},
-            valid=released.valid if seen else {},
-            nonzero_share=released.nonzero_share,
-            curves=flight.curves,
-            fold_curves=flight.fold_curves,
-            fit_epochs=released.fit_epochs,
-            started=flight.started,
-            times=flight.times,
-        )
 
     # ---- what a search asks besides
 
@@ -155,7 +120,7 @@ class Study:
         """Has `trial` run as it is, unseen by the sampler, unless that was done already."""
         done = self.outcomes.get(trial.label)
         if done is None or done.trial != trial:
-            self._pending.append(trial)
+            self._pending.append((self._begun.get(trial.label, self._rounds.now), trial))
 
     @property
     def pending(self) -> bool:
@@ -194,65 +159,100 @@ class Study:
 
     # ---- proposing and pruning
 
-    def _left(self) -> int:
-        """How many proposals the budget still has."""
-        if self._space.is_point:
-            return 0
+    def _may_propose(self) -> bool:
+        """Whether the budget has another proposal."""
+        if self._space.is_point or self._out_of_time():
+            return False
         budget = self._space.budget.trials
         total = 10**9 if budget is None else budget - self._baselines
         if self._space.sampler.kind == "grid":
             total = min(total, int(self._space.points))
-        return total - self._proposed
+        return self._working.proposed < total
 
     def _out_of_time(self) -> bool:
         seconds = self._space.budget.seconds
         return seconds is not None and self.elapsed() > seconds
 
     def _propose(self) -> Trial:
-        number = self._proposed
-        self._study.sampler = sampling.sampler(self._space, number, self._memory)
-        asked = self._study.ask(self._distributions)
-        self._proposed += 1
-        trial = self._as_trial(number, asked.params)
-        asked.set_user_attr("seed", trial.seed)
-        self._asked.add(trial.label)
+        self._learn()
+        proposed = self._working.propose()
+        trial = self._as_trial(proposed.number, proposed.params)
         with self._ledger.batch():
-            self._ledger.keep_sampler_attrs(self._memory.get_study_system_attrs(self._id))
-            self._ledger.propose(self._memory.get_trial(number))
+            self._ledger.keep_sampler_attrs(self._working.attrs())
+            self._ledger.propose(proposed, {"seed": trial.seed, "begun": self._rounds.now})
         return trial
 
     def _as_trial(self, number: int, params: Mapping[str, Any]) -> Trial:
         seed = selection.fit_seed(self._space, str(number))
         return Trial(str(number), "search", self._space.params(params), seed)
 
-    def _prune(self, score: Score) -> bool:
-        if score.trial.label not in self._asked:
-            return False
-        number = int(score.trial.label)  # the id, too: there is one study in memory
-        self._memory.set_trial_intermediate_value(number, score.epoch, score.value)
-        return self._study.pruner.prune(self._study, self._memory.get_trial(number))
+    def _asked(self, trial: Trial) -> bool:
+        """Whether the sampler proposed it: a space of one point is a searched trial, too."""
+        return trial.role == "search" and not self._space.is_point
+
+    def _over(self, score: Score) -> bool:
+        """Takes in one epoch of a trial; whether the trial ends with it."""
+        flight = self._flights[score.trial.label]
+        for name, value in score.means.items():
+            flight.curves.setdefault(name, []).append(value)
+        for name in self._by_fold(score):
+            flight.fold_curves.setdefault(name, []).append(score.values[name].tolist())
+        flight.times.append(round(time.time(), 3))  # as precise as MLflow's
+        if not score.finite:
+            flight.verdict = ("failed", f"diverged in epoch {score.epoch}")
+        elif score.last:
+            flight.verdict = ("complete", score.last)
+        elif self._asked(score.trial) and self._working.prune(int(score.trial.label), score.epoch, score.value):
+            flight.verdict = ("pruned", f"{self._space.pruner.kind} pruner in epoch {score.epoch}")
+        elif score.trial.role == "search" and self._out_of_time():
+            flight.verdict = ("pruned", f"the time was up in epoch {score.epoch}")
+        return bool(flight.verdict[1])
+
+    def _by_fold(self, score: Score) -> list[str]:
+        """What is kept of every fold: of a proposed trial what pruning follows, of others all that they are judged by."""
+        if score.trial.counted or score.trial.role == "ablation":
+            several = len(score.values[score.metric]) > 1
+            return [score.metric] if several else []
+        return [name for name in score.values if name.startswith("valid_")]
+
+    def _outcome(self, trial: Trial, released: Released) -> Outcome:
+        flight = self._flights[trial.label]
+        state, reason = flight.verdict
+        seen = released.best_epoch > 0
+        return Outcome(
+            trial=trial,
+            state=state,
+            reason=reason,
+            value=released.valid[self._metric.name] if seen else None,
+            best_epoch=released.best_epoch,
+            epochs=len(flight.times),
+            train=released.train if seen else {},
+            valid=released.valid if seen else {},
+            nonzero_share=released.nonzero_share,
+            curves=flight.curves,
+            fold_curves=flight.fold_curves,
+            fit_epochs=released.fit_epochs,
+            started=flight.started,
+            times=flight.times,
+            rounds=[flight.begun, self._rounds.now - 1],
+        )
 
     # ---- telling and loading
 
+    def _learn(self) -> None:
+        """Tells sampler and pruner, in the order of trial numbers, what ended in earlier rounds."""
+        for outcome in sorted(self._untold, key=lambda o: _place(o.trial)):
+            self._tell(outcome)
+        self._untold = []
+
     def _tell(self, outcome: Outcome) -> None:
-        number = int(outcome.trial.label)
-        self._asked.remove(outcome.trial.label)
-        state, value = _STATES[outcome.state], outcome.value
-        if outcome.state == "failed":
-            value = self._worst
-            self._memory.set_trial_user_attr(number, "diverged", outcome.reason)
-            state = TrialState.FAIL if value is None else state
-        if outcome.state == "pruned" and self._space.sampler.kind == "gp" and value is not None:
-            state = TrialState.COMPLETE  # it does not see pruned trials, and would propose the same point for ever
-        told = None if state in (TrialState.PRUNED, TrialState.FAIL) else value
-        try:
-            self._study.tell(number, told, state=state)
-        except RuntimeError:
-            # The grid sampler says "enough" by stopping a loop that ask and tell do not have; the trial is stored.
-            if not self._memory.get_trial(number).state.is_finished():
-                raise
-        self._ledger.keep_sampler_attrs(self._memory.get_study_system_attrs(self._id))
-        self._ledger.conclude(self._memory.get_trial(number), {"outcome": outcome.to_json()})
+        label = outcome.trial.label
+        self._working.tell(outcome, self._noted.pop(label, {}) if self._asked(outcome.trial) else None)
+
+    def _follow(self, ghost: Outcome, end: int) -> None:
+        """Has the pruner see a ghost as it was at the end of a round."""
+        if self._asked(ghost.trial):
+            self._working.follow(ghost, self._rounds.epochs(ghost, end))
 
     def _take_in(self, outcome: Outcome) -> None:
         """Keeps an outcome, and what is asked of all outcomes together: nobody goes through ten thousand at every epoch."""
@@ -260,65 +260,45 @@ class Study:
         if outcome.trial.counted:
             self.counts[outcome.state] += 1
             self._best = self._better(outcome)
-        finite = [v for v in outcome.curves.get(self._space.train.metric_key, []) if math.isfinite(v)]
-        shown = finite if self._worst is None else [*finite, self._worst]
-        self._worst = max(shown, key=lambda v: v * self._metric.sign, default=None)
-
-    def _load(self, fingerprint: str) -> None:
-        """Brings what the ledger holds into memory, or begins it."""
-        name, identity = self._space.study, self._space.identity() | {"data_content": fingerprint}
-        if not self._ledger.begun():
-            self._ledger.begin(name, self._direction, {"space": identity})
-        elif difference := _difference(self.recall("space"), _plain(identity)):
-            raise InputError(
-                f"The study {name} was begun with another space ({difference}). Set study to another name, "
-                f"or remove it with: hpo delete {name}"
-            )
-        self._elapsed_before = self.recall("elapsed") or 0.0
-        for key, attr in self._ledger.sampler_attrs().items():
-            self._memory.set_study_system_attr(self._id, key, attr)
-        for key, data in self._ledger.remembered().items():
-            if key.startswith("outcome:"):
-                self._take_in(Outcome.from_json(data))
-        trials = self._ledger.trials()
-        self._proposed = len(trials)
-        for trial in trials:
-            if not trial.state.is_finished():
-                self._memory.create_new_trial(self._id, template_trial=trial)
-                again = self._as_trial(trial.number, trial.params)
-                self._asked.add(again.label)
-                self._pending.append(again)
-                continue
-            outcome = Outcome.from_json(trial.user_attrs["outcome"])
-            self._take_in(outcome)
-            self._memory.create_new_trial(self._id, template_trial=self._as_told(trial, outcome))
 
     def _better(self, outcome: Outcome) -> Outcome | None:
         """The best of all with this one."""
         return selection.best([o for o in (outcome, self._best) if o], self._metric)
 
-    def _as_told(self, trial: FrozenTrial, outcome: Outcome) -> FrozenTrial:
-        """A trial of the ledger as the sampler knew it. What it reported is in its outcome: all epochs but the one that
-        ended it, unless that is where it was pruned."""
-        curve = outcome.curves.get(self._space.train.metric_key, [])
-        told = copy.copy(trial)
-        told.user_attrs = {}
-        told.intermediate_values = dict(enumerate(curve if outcome.state == "pruned" else curve[:-1], 1))
-        return told
+    def _load(self, fingerprint: str, fixed: list[Trial]) -> None:
+        """Brings what the ledger holds into memory, or begins it."""
+        name, own = self._space.study, self._space.identity() | {"data_content": fingerprint}
+        if not self._ledger.begun():
+            self._ledger.begin(name, self._working.direction, {"space": own})
+        else:
+            identity.check(name, self.recall("space"), own)
+        known, trials = self._ledger.remembered(), self._ledger.trials()
+        self._elapsed_before = known.get("elapsed") or 0.0
+        for key, data in known.items():
+            if key.startswith("outcome:"):
+                self._take_in(Outcome.from_json(data))
+        for trial in trials:
+            if "outcome" in trial.user_attrs:
+                self._take_in(Outcome.from_json(trial.user_attrs["outcome"]))
+        self._begun = {key.removeprefix("begun:"): value for key, value in known.items() if key.startswith("begun:")}
+        self._begun |= {str(trial.number): trial.user_attrs["begun"] for trial in trials}
+        self._working.restore(self._ledger.sampler_attrs(), trials)
+        self._again(fixed, trials)
+
+    def _again(self, fixed: list[Trial], trials: list[FrozenTrial]) -> None:
+        """Goes back to where the first trial began that was cut off."""
+        waiting = [t for t in fixed if t.label not in self.outcomes]
+        waiting += [self._as_trial(t.number, t.params) for t in trials if str(t.number) not in self.outcomes]
+        self._rounds = Rounds(self.outcomes.values(), [self._begun.get(t.label, 0) for t in waiting])
+        self._pending = sorted(((self._begun.get(t.label, 0), t) for t in waiting), key=lambda one: (one[0], _place(one[1])))
+        self._noted = {str(trial.number): trial.user_attrs.get("noted", {}) for trial in trials}
+        for outcome in sorted(self.outcomes.values(), key=lambda o: (o.rounds[1], _place(o.trial))):
+            if outcome.rounds[1] < self._rounds.now:
+                self._tell(outcome)
+        for ghost in self._rounds.ghosts():
+            self._follow(ghost, self._rounds.now - 1)
 
 
-def _plain(value: Any) -> Any:
-    """A value as it comes back from JSON: tuples as lists."""
-    if isinstance(value, Mapping):
-        return {key: _plain(v) for key, v in value.items()}
-    return [_plain(v) for v in value] if isinstance(value, list | tuple) else value
-
-
-def _difference(there: Mapping[str, Any], here: Mapping[str, Any]) -> str:
-    """What differs between two spaces, in words; "" if nothing does."""
-    a, b = flat(there), flat(here)
-    keys = [key for key in dict.fromkeys([*a, *b]) if a.get(key) != b.get(key)]
-    if keys == ["data_content"]:
-        return "the rows of its data differ"
-    words = [f"{key}: {cut(a.get(key), 30)} there, {cut(b.get(key), 30)} here" for key in keys if key != "data_content"]
-    return "; ".join(words[:3]) + (f"; and {len(words) - 3} more" if len(words) > 3 else "")
+def _place(trial: Trial) -> int:
+    """Where a trial comes among those of its round: fixed ones first."""
+    return int(trial.label) if trial.label.isdigit() else -1

@@ -118,6 +118,7 @@ class Outcome:
     fit_epochs: int  # epochs of all its fits together
     started: float  # seconds since 1970
     times: list[float]  # when each epoch ended, seconds since 1970
+    rounds: list[int]  # of the search, in which it began and ended
 
     @property
     def ended(self) -> float:

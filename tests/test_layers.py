@@ -9,7 +9,7 @@ import hpo
 
 LAYERS = [
     {"errors", "trial", "nets", "capacity", "history", "bulk", "evidence"},
-    {"noise", "metrics", "document", "linear", "optimizer", "percentile", "journal", "store", "ui", "factory"},
+    {"rounds", "noise", "metrics", "document", "linear", "optimizer", "percentile", "journal", "store", "ui", "factory"},
     {"regularizers", "weights", "dataset"},
     {"layout", "network", "domain"},
     {"mlp", "sites", "rules"},
@@ -18,7 +18,7 @@ LAYERS = [
     {"strategy", "architecture"},
     {"space"},
     {"space_file", "table", "split", "sampling", "selection", "view", "ledger", "networks"},
-    {"preprocess"},
+    {"preprocess", "working", "identity"},
     {"data", "starter", "predict"},
     {"stack", "export", "report", "recorder", "mirror"},
     {"population", "study"},
@@ -32,7 +32,7 @@ LAYERS = [
     {"cli"},
 ]
 ONLY = {
-    "optuna": {"study", "sampling", "history", "percentile", "ledger"},
+    "optuna": {"study", "working", "sampling", "history", "percentile", "ledger"},
     "mlflow": {"mirror"},
     "click": {"cli"},
     "rich": {"cli", "terminal"},

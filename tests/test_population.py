@@ -80,8 +80,9 @@ def limit(monkeypatch, moment, most):
     monkeypatch.setattr(Stack, moment, limited)
 
 
+@pytest.mark.parametrize("together", [False, True])
 @pytest.mark.parametrize("moment", ["train_epoch", "_evaluate", "_set_optimizer", "drop"])
-def test_when_memory_runs_out_fewer_rows_go_on_and_nothing_is_lost_or_told_twice(monkeypatch, moment):
+def test_when_memory_runs_out_fewer_rows_go_on_and_nothing_is_lost_or_told_twice(monkeypatch, moment, together):
     train, told, less = Train(epochs=4, batch_size=32, patience=4), {}, []
     trials = [trial(str(i), depth=1 + i % 2, **EVERYTHING) for i in range(5)]
     expected = trained(dataset(), trials, train, 4)
@@ -91,7 +92,7 @@ def test_when_memory_runs_out_fewer_rows_go_on_and_nothing_is_lost_or_told_twice
     left = {}
 
     def epoch():
-        for score in pop.train_epoch():
+        for score in list(pop.train_epoch()) if together else pop.train_epoch():
             told.setdefault(score.trial.label, []).append(score.epoch)
             if score.last:
                 left[score.trial.label] = pop.release(score.trial)

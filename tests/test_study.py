@@ -39,11 +39,8 @@ class Recorded:
         self.rows, self.epochs, self.diverges = rows, epochs, diverges
         self.members, self.admitted = {}, []
 
-    def room(self):
-        return len(self.members) < self.rows
-
-    def busy(self):
-        return bool(self.members)
+    def room(self, besides=0):
+        return len(self.members) + besides < self.rows
 
     def admit(self, trial):
         self.members[trial.label] = [trial, 0]
@@ -108,7 +105,7 @@ def test_the_budget_counts_both_baselines_and_every_trial_once(tmp_path):
 def test_baselines_are_never_pruned_and_unseen_by_the_sampler(tmp_path):
     study = go(tmp_path)
     assert all(study.outcomes[name].state == "complete" for name in ("none", "defaults"))
-    assert len(study._study.trials) == 28
+    assert len(study._working.trials()) == 28
 
 
 def test_baselines_are_off_and_usual_clipped_to_the_space():
@@ -170,7 +167,7 @@ def test_a_diverged_trial_is_failed_to_us_and_the_worst_seen_to_the_sampler(tmp_
     failed = [o for o in study.outcomes.values() if o.state == "failed"]
     assert failed
     assert failed[0].reason == "diverged in epoch 3"
-    frozen = study._study.trials[int(failed[-1].trial.label)]
+    frozen = study._working.trials()[int(failed[-1].trial.label)]
     assert frozen.state.name == "COMPLETE"
     assert frozen.user_attrs["diverged"] == "diverged in epoch 3"
     assert frozen.value >= max(o.value for o in study.outcomes.values() if o.state == "complete")
@@ -291,7 +288,7 @@ def test_what_is_kept_by_the_way_is_what_a_search_through_all_outcomes_finds(tmp
         assert study.best() == selection.best(judged, METRICS[metric])
         assert study.counts == {s: sum(o.state == s for o in judged) for s in ("complete", "pruned", "failed")}
         shown = [v for o in judged for v in o.curves[f"valid_{metric}"] if math.isfinite(v)]
-        assert study._worst == (max if metric == "loss" else min)(shown)
+        assert study._working.worst == (max if metric == "loss" else min)(shown)
 
 
 def test_weights_are_written_for_whoever_leads_and_before_the_outcome_is_stored(tmp_path):

@@ -1,0 +1,120 @@
+"""The working study: what Optuna's sampler and pruner see. It lives in memory, where asking and reporting are cheap, and
+follows from what is stored: proposals, and how trials ended, in the order in which that was told."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import optuna
+from optuna.study import StudyDirection
+from optuna.trial import FrozenTrial, TrialState
+
+from hpo import sampling
+from hpo.metrics import METRICS
+from hpo.space import Space
+from hpo.trial import Outcome
+
+_STATES = {
+    "complete": TrialState.COMPLETE,
+    "pruned": TrialState.PRUNED,
+    # Samplers ignore FAIL, so a configuration that diverges would come back: it is told as the worst seen.
+    "failed": TrialState.COMPLETE,
+}
+
+
+class Working:
+    """One study in memory. Trials are named by their numbers, which are their ids as well: there is one study."""
+
+    def __init__(self, space: Space) -> None:
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        self._space = space
+        self._sign = METRICS[space.train.metric].sign
+        self.direction = StudyDirection.MINIMIZE if self._sign == 1 else StudyDirection.MAXIMIZE
+        self._distributions = sampling.distributions(space.domains)
+        self._memory = sampling.history(space, self.direction)
+        self._pruner = sampling.pruner(space, self._memory)
+        self._study = optuna.create_study(
+            storage=self._memory, study_name=space.study, direction=self.direction, pruner=self._pruner
+        )
+        self._id = self._memory.get_study_id_from_name(space.study)
+        self.proposed = 0
+        self.worst: float | None = None  # finite value that any trial has shown
+
+    def attrs(self) -> dict[str, Any]:
+        """What samplers keep in the study, such as the place in a sequence."""
+        return self._memory.get_study_system_attrs(self._id)
+
+    def restore(self, attrs: Mapping[str, Any], trials: list[FrozenTrial]) -> None:
+        """Brings back `attrs`, and every trial as it was proposed, in the order of their numbers."""
+        for key, value in attrs.items():
+            self._memory.set_study_system_attr(self._id, key, value)
+        for trial in trials:
+            again = copy.copy(trial)
+            again.state, again.values, again.datetime_complete = TrialState.RUNNING, None, None
+            again.user_attrs, again.intermediate_values = {}, {}
+            again.system_attrs = dict(trial.system_attrs)
+            self._memory.create_new_trial(self._id, again)
+        self.proposed = len(trials)
+
+    def propose(self) -> FrozenTrial:
+        """The next trial, as the sampler proposes it."""
+        number = self.proposed
+        self._study.sampler = sampling.sampler(self._space, number, self._memory)
+        self._study.ask(self._distributions)
+        self.proposed += 1
+        return self._memory.get_trial(number)
+
+    def trials(self) -> list[FrozenTrial]:
+        """All that the sampler sees."""
+        return self._study.trials
+
+    def prune(self, number: int, epoch: int, value: float) -> bool:
+        """Takes in an epoch of a trial that goes on; whether the pruner stops it. To be called once an epoch."""
+        self._memory.set_trial_intermediate_value(number, epoch, value)
+        return self._pruner.prune(self._study, self._memory.get_trial(number))
+
+    def follow(self, outcome: Outcome, epochs: int) -> None:
+        """Takes in what a trial that has ended had shown after so many epochs, as `prune` did at the time."""
+        number = int(outcome.trial.label)
+        shown = self._shown(outcome)[:epochs]
+        for epoch in range(len(self._memory.get_trial(number).intermediate_values), len(shown)):
+            self.prune(number, epoch + 1, shown[epoch])
+
+    def noted(self, number: int) -> dict[str, Any]:
+        """What sampler and pruner have noted in a trial."""
+        return dict(self._memory.get_trial(number).system_attrs)
+
+    def tell(self, outcome: Outcome, noted: Mapping[str, Any] | None) -> None:
+        """Has sampler and pruner know how a trial ended, with what was `noted` in it; of one that was not proposed (None) only
+        how bad it was."""
+        if noted is not None:
+            self._tell(int(outcome.trial.label), outcome, noted)
+        finite = [v for v in outcome.curves.get(self._space.train.metric_key, []) if math.isfinite(v)]
+        shown = finite if self.worst is None else [*finite, self.worst]
+        self.worst = max(shown, key=lambda v: v * self._sign, default=None)
+
+    def _tell(self, number: int, outcome: Outcome, noted: Mapping[str, Any]) -> None:
+        state, value = _STATES[outcome.state], outcome.value
+        trial = self._memory.get_trial(number)
+        trial.intermediate_values = dict(enumerate(self._shown(outcome), 1))
+        trial.system_attrs = {**trial.system_attrs, **noted}
+        if outcome.state == "failed":
+            value = self.worst
+            self._memory.set_trial_user_attr(number, "diverged", outcome.reason)
+            state = TrialState.FAIL if value is None else state
+        elif outcome.state == "pruned" and self._space.sampler.kind == "gp" and value is not None:
+            state = TrialState.COMPLETE  # it does not see pruned trials, and would propose the same point for ever
+        elif outcome.state == "pruned":
+            value = trial.intermediate_values[outcome.epochs]  # as Optuna's own `tell` has it
+        told = None if value is None or math.isnan(value) else [value]
+        self._memory.set_trial_state_values(number, state, told)
+
+    def _shown(self, outcome: Outcome) -> list[float]:
+        """What the pruner was told: all epochs but the one that ended the trial, unless that is where it was pruned."""
+        curve = outcome.curves.get(self._space.train.metric_key, [])
+        return curve if outcome.state == "pruned" else curve[:-1]
+
+
