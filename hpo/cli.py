@@ -54,9 +54,10 @@ def main() -> None:
 @_STORE
 @click.option("--tracking-uri", envvar="MLFLOW_TRACKING_URI", help="Another MLflow than STORE/mlflow.db.")
 @click.option("--workers", type=click.IntRange(1), default=1, show_default=True, help="Processes that train: one a core.")
+@click.option("--refit", type=click.Choice(["scaled", "keep", "average", "none"]), help="How the final network is made; default: as the space says.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON object.")
 @click.option("--quiet", is_flag=True, help="Say only the result.")
-def search(path: str, store: str, tracking_uri: str | None, workers: int, as_json: bool, quiet: bool) -> None:
+def search(path: str, store: str, tracking_uri: str | None, workers: int, refit: str | None, as_json: bool, quiet: bool) -> None:
     """Search a space; the same command again goes on from where it was."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a cluster's way to say Ctrl-C
     from hpo.worker import started
@@ -68,7 +69,7 @@ def search(path: str, store: str, tracking_uri: str | None, workers: int, as_jso
         from hpo import searching, terminal, words
         from hpo.store import Place
 
-        job = jobs.load(Path(path))
+        job = jobs.load(Path(path), refit=refit)
         place = Place(Path(store), job.space.study)
         watcher = searching.Watcher() if quiet else terminal.Progress(Console(stderr=True))
         try:
@@ -188,6 +189,21 @@ def studies(store: str) -> None:
         click.echo(f"There is no study in {store} yet; begin one with: hpo search --space SPACE.yaml", err=True)
         return
     for line in words.table([["study", "state", "trials", "best valid", "selected test", "date"], *map(words.study_line, found)]):
+        click.echo(line)
+
+
+@main.command()
+@click.argument("first")
+@click.argument("second")
+@_STORE
+def compare(first: str, second: str, store: str) -> None:
+    """Say whether the selections of two studies differ beyond noise."""
+    from hpo import compare as comparison
+    from hpo import finished, words
+    from hpo.store import find
+
+    a, b = (finished.load(find(Path(store), name)) for name in (first, second))
+    for line in words.comparison(a, b, comparison.compare(a, b)):
         click.echo(line)
 
 

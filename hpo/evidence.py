@@ -56,7 +56,12 @@ def beyond_noise(ours: np.ndarray, theirs: np.ndarray, overlap: float, doubt: fl
     fits = min(len(ours), len(theirs))
     if fits < 2 or not np.isfinite(mean):
         return False
-    return mean > error * float(stdtrit(fits - 1, 1 - doubt))
+    return mean > error * quantile(fits - 1, 1 - doubt)
+
+
+def quantile(freedom: int, chance: float) -> float:
+    """Of Student's t."""
+    return float(stdtrit(freedom, chance))
 
 
 def interval(scores: np.ndarray, overlap: float, share: float, level: float = LEVEL) -> tuple[float, float]:
@@ -67,6 +72,6 @@ def interval(scores: np.ndarray, overlap: float, share: float, level: float = LE
     if len(scores) < 2:
         return float("-inf"), float("inf")
     spread = np.sqrt((1 / len(scores) + overlap + share) * scores.var(ddof=1))
-    half = float(spread * stdtrit(len(scores) - 1, (1 + level) / 2))
+    half = float(spread * quantile(len(scores) - 1, (1 + level) / 2))
     mean = float(scores.mean())
     return mean - half, mean + half

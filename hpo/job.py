@@ -17,7 +17,7 @@ from hpo.factory import Factory, name_of
 from hpo.finals import DRAWS
 from hpo.network import Network
 from hpo.networks import Networks
-from hpo.space import Space, task_mistake
+from hpo.space import Refit, Space, task_mistake
 
 
 @dataclass(frozen=True)
@@ -40,9 +40,12 @@ class Job:
         return rows_for(self.space.budget.trials, self.parameters, workers, free_memory())
 
 
-def load(path: Path, factory: Factory | None = None) -> Job:
-    """The search that a space file describes. Raises InputError."""
-    return prepare(space_file.load(path), path.parent, factory)
+def load(path: Path, factory: Factory | None = None, refit: str | None = None) -> Job:
+    """The search that a space file describes, with another kind of `refit` if one is named. Raises InputError."""
+    space = space_file.load(path)
+    if refit is not None:
+        space = space.model_copy(update={"refit": Refit.model_validate({"kind": refit})})
+    return prepare(space, path.parent, factory)
 
 
 def prepare(space: Space, base: Path, factory: Factory | None = None) -> Job:
@@ -63,6 +66,8 @@ def prepare(space: Space, base: Path, factory: Factory | None = None) -> Job:
             f"train.metric: {space.train.metric} needs two different targets in the validation part, and all "
             f"{len(data.folds[0].valid)} of its rows have the same; use another split seed, or metric: loss."
         )
+    if space.refit.kind == "keep" and space.data.split.folds:
+        raise InputError("refit: keep needs a search on one split, and data.split.folds makes a network for every fold; take average.")
     sampling.check(space)
     if space.exported.get("fingerprint", data.fingerprint) != data.fingerprint:
         note = "The rows are not those that this configuration was exported from: expect another score."

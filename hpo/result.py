@@ -65,6 +65,8 @@ def table(job: Job, verdict: Verdict | None, compared: Mapping[str, Finalist], l
     return found | {
         "rule": verdict.rule,
         "rules": dict(verdict.choices),
+        "fresh_scores": {name: [_plain(v) for v in selected.scores(name).tolist()] for name in watched(job.data.task, job.space.train.metric)},
+        "overlap": verdict.overlap,
         "score": {name: _score(job, selected, name, chosen, verdict) for name in watched(job.data.task, job.space.train.metric)},
         "verdict": {name: _plain(value) for name, value in against.items()},
     }

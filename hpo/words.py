@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from hpo import selection
+from hpo.compare import Difference
+from hpo.finished import Finished
 from hpo.job import Job
 from hpo.ledger import stored
 from hpo.metrics import METRICS, Task, shown
@@ -210,6 +212,28 @@ def regularization_line(result: Mapping[str, Any]) -> str:
     if result["task"] == "classification":
         return f"{closed} and {verb} {100 * abs(gained):.1f} points of test {name} against the same without it."
     return f"{closed} and {verb} {score(abs(gained))} of test {name} against the same without it."
+
+
+def comparison(first: Finished, second: Finished, differences: Sequence[Difference]) -> list[str]:
+    """What two searches selected, side by side, and whether it differs beyond noise."""
+    rows = [["", *(f"fresh {d.metric.replace('_', ' ')}" for d in differences), *(f"test {d.metric.replace('_', ' ')}" for d in differences)]]
+    for i, search in enumerate((first, second)):
+        fresh = [score(d.scores[i]) for d in differences]
+        rows.append([search.place.name, *fresh, *(score(search.result["test"].get(d.metric)) for d in differences)])
+    lines = [*("  " + line for line in table(rows)), ""]
+    for search in (first, second):
+        params = "   ".join(strength(k, v) for k, v in search.result["selected"].items())
+        lines.append(f"{search.place.name} selected {trial_name(search.result['trial'])}:  {params}")
+    lines.append("")
+    for d in differences:
+        how = f"{d.fits} fresh fits in pairs" if d.paired else "fresh fits on different splits"
+        verdict = "they differ beyond noise" if d.beyond_noise else "no difference beyond noise"
+        name = d.metric.replace("_", " ")
+        lines.append(
+            f"By {name}, {second.place.name} is {score(abs(d.gain))} {'better' if d.gain >= 0 else 'worse'} than {first.place.name}, "
+            f"± {d.standard_error:.2g} (standard error, {how}): {verdict}."
+        )
+    return lines
 
 
 def trial_name(label: str) -> str:

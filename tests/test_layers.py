@@ -24,7 +24,7 @@ LAYERS = [
     {"population", "study"},
     {"worker"},
     {"loop", "crew", "finals", "finished"},
-    {"refit", "job"},
+    {"refit", "job", "compare"},
     {"result"},
     {"searching"},
     {"words", "api"},
