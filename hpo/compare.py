@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -54,7 +55,7 @@ def _difference(metric: str, a: Mapping[str, Any], b: Mapping[str, Any], *, pair
         gain, error = evidence.gain(two, one, overlap)
         clear = any(evidence.beyond_noise(x, y, overlap, _DOUBT / 2) for x, y in ((one, two), (two, one)))
     else:
-        gain, error = float(one.mean() - two.mean()), float(np.hypot(*(evidence.standard_error(x, overlap) for x in (one, two))))
+        gain, error = float(one.mean() - two.mean()), math.hypot(*(evidence.standard_error(x, overlap) for x in (one, two)))
         clear = abs(gain) > error * evidence.quantile(min(len(one), len(two)) - 1, 1 - _DOUBT / 2)
     means = (float(sign * one.mean()), float(sign * two.mean()))
     return Difference(metric, means, gain, error, min(len(one), len(two)), paired, clear)

@@ -116,9 +116,13 @@ def network_files(
 ) -> None:
     """Writes `weights.safetensors`, `network.json` and `preprocess.json`: all that raw rows need to be predicted.
 
-    `weights` have a fit axis of length one. Raises InputError if `folder` cannot be written.
+    `weights` have the fit axis first. Of several fits, whose predictions are averaged, each has its number before the names of
+    its weights. Raises InputError if `folder` cannot be written.
     """
-    state = network.state_dict({name: tensor[0] for name, tensor in weights.items()})
+    fits = len(next(iter(weights.values())))
+    states = [network.state_dict({name: tensor[i].clone() for name, tensor in weights.items()}) for i in range(fits)]
+    state = states[0] if fits == 1 else {f"{i}.{name}": t for i, one in enumerate(states) for name, t in one.items()}
+    description = network.description(dropout) if fits == 1 else {"average": fits, "network": network.description(dropout)}
     preprocess = {
         "task": data.task,
         "target": data.target_name,
@@ -131,7 +135,7 @@ def network_files(
     }
     files = {
         "weights.safetensors": save(state),
-        "network.json": json.dumps(network.description(dropout), indent=1).encode(),
+        "network.json": json.dumps(description, indent=1).encode(),
         "preprocess.json": json.dumps(preprocess, indent=1).encode(),
     }
     try:

@@ -22,7 +22,7 @@ _BLOCK = 8192  # rows at a time
 
 def predict(data: Path, folder: Path) -> pd.DataFrame:
     """A row a row of `data`: `prediction`, and for classes the probability of each. Raises InputError."""
-    preprocess, net = _load(folder)
+    preprocess, nets = _load(folder)
     frame = read_file(data, tuple(preprocess["text"]))
     if missing := [c for c in preprocess["columns"] if c not in frame.columns]:
         raise InputError(f"{data} lacks the column {missing[0]}; it needs: {', '.join(preprocess['columns'])}.")
@@ -35,7 +35,7 @@ def predict(data: Path, folder: Path) -> pd.DataFrame:
     for row, feature in (~x.isfinite()).nonzero().tolist():
         raise InputError(f"{data}: the column {preprocess['features'][feature]['column']} is infinite in row {row + 1}.")
     with torch.no_grad():
-        logits = torch.cat([net(part) for part in torch.split(x, _BLOCK)])
+        logits = torch.cat([_averaged([net(part) for net in nets], preprocess["task"]) for part in torch.split(x, _BLOCK)])
     if preprocess["task"] == "regression":
         return pd.DataFrame({"prediction": logits[:, 0].numpy() * preprocess["target_scale"] + preprocess["target_mean"]})
     classes = preprocess["classes"]
@@ -44,23 +44,46 @@ def predict(data: Path, folder: Path) -> pd.DataFrame:
     return pd.DataFrame({"prediction": np.array(classes, dtype=object)[chances.argmax(1)], **named})
 
 
-def _load(folder: Path) -> tuple[dict[str, Any], torch.nn.Module]:
+def _averaged(logits: list[torch.Tensor], task: str) -> torch.Tensor:
+    """What several networks say together: the mean of numbers, or of probabilities, as logits."""
+    said = torch.stack(logits)
+    if len(said) == 1:
+        return said[0]
+    return said.mean(0) if task == "regression" else said.softmax(2).mean(0).log()
+
+
+def _load(folder: Path) -> tuple[dict[str, Any], list[torch.nn.Module]]:
     paths = [folder / name for name in ("preprocess.json", "network.json", "weights.safetensors")]
     if missing := [path.name for path in paths if not path.is_file()]:
         raise InputError(f"{folder} lacks {missing[0]}; write it with: hpo export --weights {folder}")
     try:
         preprocess, network = (json.loads(path.read_text()) for path in paths[:2])
-        if isinstance(network, dict):
-            given = {key: tuple(v) if isinstance(v, list) else v for key, v in network["arguments"].items()}
-            net = find(network["factory"], folder)(**given)
+        weights = load_file(paths[2])
+        if isinstance(network, dict) and "average" in network:
+            states = [_numbered(weights, i) for i in range(network["average"])]
+            nets = [_network(network["network"], state, folder) for state in states]
         else:
-            net = torch.nn.Sequential(*[getattr(torch.nn, name)(*arguments) for name, *arguments in network])
-        net.load_state_dict(load_file(paths[2]))
-        if isinstance(network, dict) and network["image"]:
-            net = torch.nn.Sequential(torch.nn.Unflatten(1, network["image"]), net)
+            nets = [_network(network, weights, folder)]
     except (ValueError, TypeError, AttributeError, KeyError, RuntimeError, SafetensorError) as error:
         raise InputError(
             f"The files in {folder} do not belong together or are damaged ({cut(str(error).partition(chr(10))[0])}); "
             f"write them again with: hpo export --weights {folder}"
         ) from error
-    return preprocess, net.eval()
+    return preprocess, nets
+
+
+def _numbered(weights: dict[str, torch.Tensor], number: int) -> dict[str, torch.Tensor]:
+    """Those of one network of several."""
+    return {name.partition(".")[2]: tensor for name, tensor in weights.items() if name.partition(".")[0] == str(number)}
+
+
+def _network(said: Any, weights: dict[str, torch.Tensor], folder: Path) -> torch.nn.Module:
+    """A network as `network.json` describes it, with its weights."""
+    if not isinstance(said, dict):
+        net: torch.nn.Module = torch.nn.Sequential(*[getattr(torch.nn, name)(*arguments) for name, *arguments in said])
+        net.load_state_dict(weights)
+        return net.eval()
+    given = {key: tuple(v) if isinstance(v, list) else v for key, v in said["arguments"].items()}
+    net = find(said["factory"], folder)(**given)
+    net.load_state_dict(weights)
+    return (torch.nn.Sequential(torch.nn.Unflatten(1, said["image"]), net) if said["image"] else net).eval()

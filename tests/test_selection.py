@@ -143,7 +143,7 @@ def test_the_error_is_that_of_nadeau_and_bengio() -> None:
 @given(arrays(float, FITS, elements=values), arrays(float, FITS, elements=values))
 def test_a_gain_is_antisymmetric_and_pairs_are_what_both_have(ours: np.ndarray, theirs: np.ndarray) -> None:
     there, back = evidence.gain(ours, theirs, OVERLAP), evidence.gain(theirs, ours, OVERLAP)
-    assert there[0] == pytest.approx(-back[0]) and there[1] == pytest.approx(back[1])
+    assert there == (pytest.approx(-back[0]), pytest.approx(back[1]))
     assert evidence.gain(ours[:5], theirs, OVERLAP) == evidence.gain(ours[:5], theirs[:5], OVERLAP)
 
 
