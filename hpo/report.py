@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from hpo.trial import Outcome
 
@@ -36,4 +37,30 @@ def curves(outcomes: Mapping[str, Outcome], metric: str, path: Path) -> None:
     other.set(xlabel="epoch", ylabel=f"{metric.replace('_', ' ')} on validation rows")
     loss.legend(fontsize=8)
     other.legend(fontsize=8)
+    figure.savefig(path, dpi=110)
+
+
+def finalists(found: Mapping[str, Mapping[str, Any]], selected: str, metric: str, path: Path) -> None:
+    """Draws what each finalist scored in the search, and on fresh splits with its standard error, the best at the top.
+
+    `found` is the result's `finalists`; where something diverged, it has no point.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    labels = list(found)
+    figure = Figure(figsize=(8, 0.9 + 0.38 * len(labels)))
+    FigureCanvasAgg(figure)
+    axes = figure.subplots()
+    figure.subplots_adjust(left=0.24, right=0.97, bottom=0.62 / figure.get_figheight(), top=0.97)
+    for i, label in enumerate(reversed(labels)):
+        one = found[label]
+        if one["search"] is not None:
+            axes.plot(one["search"], i, "o", color="0.35", markerfacecolor="none", label="in the search" if not i else None)
+        if one["fresh"] is not None:
+            error = one["standard_error"] or 0.0
+            axes.errorbar(one["fresh"], i, xerr=error, fmt="s", color="C0", capsize=3, label="fresh, ± standard error" if not i else None)
+    axes.set_yticks(range(len(labels)), [f"{label} (selected)" if label == selected else label for label in reversed(labels)])
+    axes.set_xlabel(f"{metric.replace('_', ' ')} on validation rows")
+    axes.legend(fontsize=8)
     figure.savefig(path, dpi=110)

@@ -105,10 +105,10 @@ def _entry(job: Job, finalist: Finalist, test: Mapping[str, float]) -> dict[str,
 def finalists(finals: Finals, metric: str) -> dict[str, Any]:
     """Every finalist: its score in the search, on fresh splits, the error of the latter, and on how many."""
     found = {}
-    for label, finalist in finals.finalists.items():
-        scores = finalist.scores(metric)
+    for label in [c.label for c in sorted(finals.candidates(), key=lambda c: (not math.isfinite(c.mean), c.mean, c.label))]:
+        scores = finals.finalists[label].scores(metric)
         error = evidence.standard_error(scores, finals.overlap)
-        known = {"search": finalist.searched.value, "fresh": float(scores.mean()), "standard_error": error}
+        known = {"search": finals.finalists[label].searched.value, "fresh": float(scores.mean()), "standard_error": error}
         found[label] = {name: _plain(value) for name, value in known.items()} | {"fits": len(scores)}
     return found
 

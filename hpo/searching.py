@@ -204,10 +204,13 @@ class _Search:
     def _keep(self, result: dict[str, Any], compared: dict[str, Outcome], final: Final | None) -> None:
         folder, space = self._place.folder, self._job.space
         point = export.configuration(result, space, self._job.base, folder)
-        best, picture = folder / "best.yaml", folder / "curves.png"
+        best, pictures = folder / "best.yaml", [folder / "curves.png"]
         try:
             best.write_text(export.commented(point, self._job.networks.of(result["selected"])))
-            report.curves(compared, shown(self._job.data.task, space.train.metric), picture)
+            report.curves(compared, shown(self._job.data.task, space.train.metric), pictures[0])
+            if result["finalists"]:
+                pictures.append(folder / "finalists.png")
+                report.finalists(result["finalists"], result["trial"], space.train.metric, pictures[1])
         except OSError as error:
             raise StoreError(f"The result could not be written to {folder}: {error.strerror}.") from error
         self._recorder.close(
@@ -215,7 +218,7 @@ class _Search:
             tags={f"selected.{key}": value for key, value in result["selected"].items()}
             | {"hpo.selected": result["trial"], "hpo.rule": result["rule"]},
             metrics=results.metrics(result),
-            artifacts=[str(picture), str(best), *([str(self._vault.path(final.label))] if final else [])],
+            artifacts=[*map(str, pictures), str(best), *([str(self._vault.path(final.label))] if final else [])],
         )
 
     def _opening(self) -> dict[str, Any]:
