@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from multiprocessing.connection import wait
 
-from hpo.data import Dataset
+from hpo.dataset import Samples
 from hpo.errors import WorkersError
 from hpo.factory import Factory
 from hpo.population import Moving, Population
@@ -26,19 +26,20 @@ class _Member:
     trial: Trial
     worker: Worker
     entering: Trial | Moving | None  # what its worker is still to be sent
+    rows: int  # of the fits that have not stopped
     epoch: int = 0  # the last that the loop was told of
 
 
 class Crew:
     """Room for `rows` fits in all workers together; `less` is called with a smaller number when memory runs out in one of them,
-    `note` is told in a sentence when one is lost."""
+    `note` is told in a sentence when one is lost. The same workers may be given to another crew when this one is not busy."""
 
     def __init__(
         self,
         workers: list[Worker],
         space: Space,
         factory: Factory | None,
-        data: Dataset,
+        data: Samples,
         rows: int,
         less: Callable[[int], None] = lambda _: None,
         note: Callable[[str], None] = lambda _: None,
@@ -58,16 +59,21 @@ class Crew:
             except LostError as lost:
                 self._lose(lost.worker)
 
+    @property
+    def workers(self) -> list[Worker]:
+        """Those that are alive, as far as is known."""
+        return list(self._workers)
+
     def room(self) -> bool:
         """Whether all fits of one more trial find a row (the first trial always does)."""
-        return not self._members or (len(self._members) + 1) * self._fits <= self._rows
+        return not self._members or sum(member.rows for member in self._members.values()) + self._fits <= self._rows
 
     def busy(self) -> bool:
         return bool(self._members)
 
     def admit(self, trial: Trial) -> None:
         """Gives `trial` to the worker that has the fewest."""
-        self._members[trial.label] = _Member(trial, self._least(), trial)
+        self._members[trial.label] = _Member(trial, self._least(), trial, self._fits)
 
     def train_epoch(self) -> Iterator[Score]:
         """Has every idle worker begin an epoch, and yields the scores of one that has finished its own."""
@@ -125,7 +131,9 @@ class Crew:
         worker = next(worker for worker in self._training if worker.pipe in ready)
         self._training.remove(worker)
         scores: list[Score]
-        scores, surrendered = worker.receive()
+        scores, surrendered, training = worker.receive()
+        for label, rows in training.items():
+            self._members[label].rows = rows
         if less := surrendered - self._surrendered.get(worker, 0):
             self._surrendered[worker] = surrendered
             self._rows = max(self._fits, self._rows - less)

@@ -47,8 +47,8 @@ class Job:
     factory: Factory | None = None
 
     def rows(self, workers: int = 1) -> int:
-        """How many trials train at once."""
-        return rows_for(self.space.budget.trials, self.parameters, workers, free_memory())
+        """How many fits train at once: all those of a trial, of so many trials."""
+        return rows_for(self.space.budget.trials, self.parameters, workers, free_memory(), len(self.data.folds))
 
 
 class Watcher:
@@ -144,7 +144,7 @@ class _Search:
         study.remember("space_source", {"base": str(job.base.resolve()), "space": self._said})
         self._rows = study.recall("rows") or job.rows(max(1, len(workers)))
         study.remember("rows", self._rows)
-        self._workers = [] if job.space.is_point else list(workers[: self._rows])
+        self._workers = [] if job.space.is_point else list(workers[: max(1, self._rows // len(job.data.folds))])
         if not study.recall("id"):
             study.remember("id", uuid.uuid4().hex)
 
@@ -185,7 +185,8 @@ class _Search:
     def _less(self, rows: int) -> None:
         self._rows = rows
         self._study.remember("rows", rows)
-        self._watcher.note(f"Memory ran out: {rows} trials at once from here on; those that were cut short start again.")
+        trials = max(1, rows // len(self._job.data.folds))
+        self._watcher.note(f"Memory ran out: {trials} trials at once from here on; those that were cut short start again.")
 
     def _conclude(self, best: Outcome, startup: float) -> dict[str, Any]:
         """Selects, touches the test part once, and writes down everything."""
