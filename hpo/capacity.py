@@ -10,24 +10,27 @@ import torch
 
 _LEAST, _MOST = 16, 32  # measured: fewer rows make a step dear, more buy nothing on a CPU
 _LEAST_A_WORKER = 12  # fewer make a step dear; more start without being told of others, and are pruned later (docs/decisions.md)
+_MOST_ROWS = 160  # where a trial has several
 _CACHED = 2**21  # parameters of all rows: of so many, optimizer and products wait for memory, and more rows make no step cheaper
 _FEW = 8
 _STATES = 8  # numbers a parameter needs: value, gradient, two moments, the best; as much again while rows come and go
 
 
-def rows_for(trials: int | None, parameters: int, workers: int = 1, memory: float | None = None) -> int:
-    """How many rows train at once, in all workers together, for a budget of that many trials (None: limited by time alone) of
-    networks of that many parameters, in `memory` bytes.
+def rows_for(trials: int | None, parameters: int, workers: int = 1, memory: float | None = None, fits: int = 1) -> int:
+    """How many rows train at once, in all workers together, for a budget of that many trials (None: limited by time alone), each
+    of so many fits, of networks of that many parameters, in `memory` bytes. Whole trials, and at least one.
 
-    Rows in flight are proposed without knowing each other's results, so they are a small part of the budget: an eighth,
-    within what makes a step cheap, and never more than a third. They take no more than half of the memory.
+    Trials in flight are proposed without knowing each other's results, so they are a small part of the budget: an eighth,
+    within what makes a step cheap, and never more than a third. Their rows take no more than half of the memory.
     """
-    rows = _LEAST if trials is None else max(_LEAST, min(_MOST, trials // 8))
-    rows = min(rows, max(_FEW, _CACHED // max(1, parameters)))
-    rows = max(rows, _LEAST_A_WORKER * workers if workers > 1 else 0)
+    at_once = _LEAST if trials is None else max(_LEAST, min(_MOST, trials // 8))
+    at_once = min(at_once, max(_FEW, _CACHED // max(1, parameters)))
+    at_once = max(at_once, _LEAST_A_WORKER * workers if workers > 1 else 0)
+    if fits > 1:
+        at_once = min(at_once, _MOST_ROWS // fits)
     if memory is not None:
-        rows = min(rows, int(memory / 2 / (4 * _STATES * max(1, parameters))))
-    return max(1, rows if trials is None else min(rows, trials // 3))
+        at_once = min(at_once, int(memory / 2 / (4 * _STATES * max(1, parameters) * fits)))
+    return fits * max(1, at_once if trials is None else min(at_once, trials // 3))
 
 
 def free_memory() -> float | None:

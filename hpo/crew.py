@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from multiprocessing.connection import wait
 
-from hpo.data import Dataset
+from hpo.dataset import Samples
 from hpo.errors import WorkersError
 from hpo.factory import Factory
 from hpo.population import Moving, Population
@@ -31,14 +31,14 @@ class _Member:
 
 class Crew:
     """Room for `rows` fits in all workers together; `less` is called with a smaller number when memory runs out in one of them,
-    `note` is told in a sentence when one is lost."""
+    `note` is told in a sentence when one is lost. The same workers may be given to another crew when this one is not busy."""
 
     def __init__(
         self,
         workers: list[Worker],
         space: Space,
         factory: Factory | None,
-        data: Dataset,
+        data: Samples,
         rows: int,
         less: Callable[[int], None] = lambda _: None,
         note: Callable[[str], None] = lambda _: None,
@@ -58,8 +58,13 @@ class Crew:
             except LostError as lost:
                 self._lose(lost.worker)
 
+    @property
+    def workers(self) -> list[Worker]:
+        """Those that are alive, as far as is known."""
+        return list(self._workers)
+
     def room(self, besides: int = 0) -> bool:
-        """Whether all fits of one more trial find a row, `besides` so many that are not here (the first trial always does)."""
+        """Whether one more trial finds room, `besides` so many that are not here (the first trial always does)."""
         held = len(self._members) + besides
         return not held or (held + 1) * self._fits <= self._rows
 

@@ -41,6 +41,10 @@ class Samples:
     classes: tuple[Any, ...]  # labels by index; empty for regression
     target_scale: float
 
+    def samples(self) -> Samples:
+        """What training needs of it."""
+        return self
+
     @property
     def n_inputs(self) -> int:
         return self.x.shape[1]

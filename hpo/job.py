@@ -36,8 +36,8 @@ class Job:
         return Networks(self.space, self.factory, self.data.n_inputs, self.data.n_outputs)
 
     def rows(self, workers: int = 1) -> int:
-        """How many trials train at once."""
-        return rows_for(self.space.budget.trials, self.parameters, workers, free_memory())
+        """How many fits train at once: all those of a trial, of so many trials."""
+        return rows_for(self.space.budget.trials, self.parameters, workers, free_memory(), len(self.data.folds))
 
 
 def load(path: Path, factory: Factory | None = None, refit: str | None = None) -> Job:

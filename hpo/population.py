@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 
 from hpo.capacity import out_of_memory
 from hpo.dataset import Samples
@@ -17,33 +18,47 @@ from hpo.network import Network
 from hpo.networks import Networks
 from hpo.regularizers import FAMILY, STRENGTHS
 from hpo.space import Space, Train
-from hpo.stack import Row, Stack, Tensors
+from hpo.stack import Learned, Row, Stack, Tensors
 from hpo.trial import Fit, Released, Score, Trial
 
 
 @dataclass(frozen=True)
 class Moving:
-    """A trial in the middle of its training, on the way from one population to another."""
+    """A trial in the middle of its training, on the way from one population to another: the rows of each of its stacks with
+    what belongs to them, and what those of its fits have learned that have stopped before the others."""
 
     trial: Trial
-    rows: list[Row]
-    tensors: Tensors
+    parts: list[tuple[list[Row], Tensors]]
+    aside: list[Learned]
 
 
-@dataclass
+@dataclass(eq=False)
 class _Member:
     trial: Trial
     network: Network
-    fits: list[Fit]
-    stack: Stack
+    rows: list[tuple[Row, Stack]]  # of the fits that have a row
+    aside: list[Learned]  # by those that had
     told: int = 0  # the last epoch that was told
+
+    def homes(self) -> dict[Stack, list[Row]]:
+        """The stacks that its rows lie in, and which these are."""
+        found: dict[Stack, list[Row]] = {}
+        for row, stack in self.rows:
+            found.setdefault(stack, []).append(row)
+        return found
+
+    def every(self) -> list[Row]:
+        """Of all its fits, in the order of the folds."""
+        rows = [row for row, _ in self.rows] + [learned.row for learned in self.aside]
+        return sorted(rows, key=lambda row: row.fit.fold)
 
 
 class Population:
     """Room for `rows` fits of the trials that are proposed for one data set.
 
-    `build` makes the network of a trial. When memory runs out, the trials of the stack that needed it start again, half as
-    many rows at once, and their epochs are told where they had been; `less` is called with the new number of rows.
+    `build` makes the network of a trial. A fit that stops before the others of its trial leaves its row at once. When memory
+    runs out, the trials of the stack that needed it start again, half as many rows at once, and their epochs are told where
+    they had been; `less` is called with the new number of rows.
     """
 
     def __init__(
@@ -89,67 +104,98 @@ class Population:
 
     def _admit(self, trial: Trial, told: int) -> None:
         network = self._build(trial)
-        stack = self._stack(trial, network)
-        fits = [Fit(trial, fold.number, fold.train, fold.valid) for fold in self._data.folds]
-        self._members[trial.label] = _Member(trial, network, fits, stack, told)
-        with self._spared(stack):
-            for fit in fits:
-                stack.admit(fit, network)
+        member = self._members[trial.label] = _Member(trial, network, [], [], told)
+        fits: dict[Stack, list[Fit]] = {}
+        for fold in self._data.folds:
+            fit = Fit(trial, fold.number, fold.train, fold.valid, fold.test)
+            fits.setdefault(self._stack(fit, network), []).append(fit)
+        for stack, mine in fits.items():
+            with self._spared(stack, member):
+                member.rows += [(row, stack) for row in stack.admit(mine, network)]
+            if trial.label in self._waiting:
+                return
 
     def give(self, trial: Trial) -> Moving | Trial:
         """Frees the rows of `trial` as they are, for another population to `take`; the trial alone if it has none now."""
         if self._waiting.pop(trial.label, None):
             return trial
         member = self._members.pop(trial.label)
-        moving = Moving(trial, *member.stack.give(member.fits))
+        parts = [stack.give([row.fit for row in rows]) for stack, rows in member.homes().items()]
         self._tidy()
-        return moving
+        return Moving(trial, parts, member.aside)
 
     def take(self, moving: Moving) -> None:
         """Goes on with a trial where another population left it."""
-        network = self._build(moving.trial)
-        stack = self._stack(moving.trial, network)
-        for row in moving.rows:
-            row.network = network
-        told = max(row.epoch for row in moving.rows)
-        self._members[moving.trial.label] = _Member(moving.trial, network, [row.fit for row in moving.rows], stack, told)
-        with self._spared(stack):
-            stack.take(moving.rows, moving.tensors)
+        trial, network = moving.trial, self._build(moving.trial)
+        member = self._members[trial.label] = _Member(trial, network, [], moving.aside)
+        member.told = max(row.epoch for rows, _ in moving.parts for row in rows)
+        for rows, tensors in moving.parts:
+            for row in rows:
+                row.network = network
+            stack = self._stack(rows[0].fit, network)
+            with self._spared(stack, member):
+                stack.take(rows, tensors)
+                member.rows += [(row, stack) for row in rows]
+            if trial.label in self._waiting:
+                return
 
-    def _stack(self, trial: Trial, network: Network) -> Stack:
-        """The stack for networks of that shape, with the regularizers that the trial names."""
+    def _stack(self, fit: Fit, network: Network) -> Stack:
+        """The stack for networks of that shape and as many rows of data, with the regularizers that the trial names."""
+        trial = fit.trial
         names = tuple(name for name in FAMILY if name in STRENGTHS and name in trial.params)
-        key = (network.alike, names, "" if network.batched else trial.label)
+        alone = () if network.batched else (trial.label, fit.fold)
+        key = (network.alike, names, len(fit.train), len(fit.valid), alone)
         if key not in self._stacks:
             self._stacks[key] = Stack(names, self._data, self._train)
         return self._stacks[key]
 
     def train_epoch(self) -> Iterator[Score]:
-        """Trains every stack for one epoch; one score a trial, as its stack is done. Trials may be released meanwhile."""
+        """Trains every stack for one epoch; one score a trial, as its last stack is done. Trials may be released meanwhile."""
         while self._waiting and self._free():
             self._admit(*self._waiting.pop(next(iter(self._waiting))))
-        for stack in list(self._stacks.values()):
-            values: dict[str, np.ndarray] = {}
+        for key in list(self._stacks):
+            if (stack := self._stacks.get(key)) is None:  # let go of meanwhile
+                continue
             with self._spared(stack):
-                values = stack.train_epoch() if stack.rows else {}
-            rows = list(stack.rows)
-            for member in [m for m in self._members.values() if m.stack is stack]:
-                mine = [i for i, row in enumerate(rows) if row.fit in member.fits]
-                reasons = [rows[i].stopped for i in mine]
+                stack.train_epoch()
+            for member in [m for m in self._members.values() if any(home is stack for _, home in m.rows)]:
+                epoch = min(row.epoch for row, _ in member.rows)
                 cut_short = self._members.get(member.trial.label) is not member  # since the epoch, by another's release
-                if rows[mine[0]].epoch > member.told and not cut_short:
-                    member.told = rows[mine[0]].epoch
-                    yield Score(
-                        trial=member.trial,
-                        epoch=member.told,
-                        values={name: value[mine] for name, value in values.items()},
-                        metric=self._train.metric_key,
-                        last=reasons[0] if all(reasons) else "",
-                    )
+                if epoch > member.told and not cut_short:
+                    member.told = epoch
+                    yield self._score(member)
+        self._put_aside()
+
+    def _score(self, member: _Member) -> Score:
+        rows = member.every()
+        latest = max(rows, key=lambda row: row.epoch)
+        return Score(
+            trial=member.trial,
+            epoch=member.told,
+            values={name: np.array([row.values[name] for row in rows]) for name in latest.values},
+            metric=self._train.metric_key,
+            last=latest.stopped if all(row.stopped for row in rows) else "",
+        )
+
+    def _put_aside(self) -> None:
+        """Frees the rows of fits that have stopped while others of their trial go on, and keeps what they have learned."""
+        for stack in list(self._stacks.values()):
+            leaving = []
+            for member in self._members.values():
+                stopped = [row for row, home in member.rows if home is stack and row.stopped]
+                if stopped and not all(row.stopped for row, _ in member.rows):
+                    member.aside += stack.learned([row.fit for row in stopped])
+                    member.rows = [(row, home) for row, home in member.rows if row not in stopped]
+                    leaving += [row.fit for row in stopped]
+            if leaving:
+                with self._spared(stack):
+                    stack.drop(leaving)
+        self._tidy()
 
     @contextmanager
-    def _spared(self, stack: Stack) -> Iterator[None]:
-        """Within it, memory may run out over `stack`: its trials are cut short, and start again."""
+    def _spared(self, stack: Stack, entering: _Member | None = None) -> Iterator[None]:
+        """Within it, memory may run out over `stack`: its trials, and the one that is entering it, are cut short, and start
+        again."""
         try:
             yield
         except (MemoryError, RuntimeError) as error:
@@ -160,12 +206,17 @@ class Population:
                     "Memory ran out over a single trial: take a smaller network or train.batch_size. What has ended is stored."
                 ) from error
             before = self._in_flight()
-            self._rows = max(1, before // 2)
+            self._rows = max(len(self._data.folds), before // 2)
             self.surrendered += before - self._rows
-            for member in [m for m in self._members.values() if m.stack is stack]:
-                del self._members[member.trial.label]
+            members = [entering] if entering else []
+            gone = {stack}.union(*(member.homes() for member in members))
+            while found := [m for m in self._members.values() if m not in members and gone & m.homes().keys()]:
+                members += found  # their fits in other stacks start again, too, and so do these: letting go needs no memory
+                gone |= {home for member in found for home in member.homes()}
+            for member in members:
+                self._members.pop(member.trial.label)
                 self._waiting[member.trial.label] = (member.trial, member.told)
-            self._stacks = {key: other for key, other in self._stacks.items() if other is not stack}  # with what it holds
+            self._stacks = {key: other for key, other in self._stacks.items() if other not in gone}  # with what they hold
             self._less(self._rows)
 
     def _tidy(self) -> None:
@@ -173,33 +224,28 @@ class Population:
         self._stacks = {key: stack for key, stack in self._stacks.items() if stack.rows}
 
     def _in_flight(self) -> int:
-        return sum(len(member.fits) for member in self._members.values())
+        return sum(len(member.rows) for member in self._members.values())
 
     def _free(self, besides: int = 0) -> bool:
-        held = self._in_flight() + besides * len(self._data.folds)
-        return not held or held + len(self._data.folds) <= self._rows
+        held = len(self._members) + besides
+        return not held or (held + 1) * len(self._data.folds) <= self._rows
 
     def release(self, trial: Trial) -> Released:
         """Frees the rows of `trial` and returns what it learned."""
         if trial.label in self._waiting:  # memory ran out since its last epoch, as others left
             return self._again(*self._waiting.pop(trial.label))
         member = self._members[trial.label]
-        weights, epochs, train, valid = member.stack.learned(member.fits)
-        trained = sum(row.epoch for row in member.stack.rows if row.fit in member.fits)
-        with self._spared(member.stack):
-            member.stack.drop(member.fits)
+        found, homes = list(member.aside), member.homes()
+        for stack, rows in homes.items():
+            found += stack.learned([row.fit for row in rows])
+        for stack, rows in homes.items():
+            if trial.label in self._members:  # else memory ran out over an earlier one, and nothing is left of any
+                with self._spared(stack):
+                    stack.drop([row.fit for row in rows])
         self._members.pop(trial.label, None)
         self._waiting.pop(trial.label, None)
         self._tidy()
-        masks = [weights[p.name] != 0 for p in member.network.parameters if p.role == "weight"]
-        return Released(
-            best_epoch=round(float(np.mean(epochs))),
-            train={name: float(value.mean()) for name, value in train.items()},
-            valid={name: float(value.mean()) for name, value in valid.items()},
-            fit_epochs=trained,
-            nonzero_share=sum(int(m.sum()) for m in masks) / (sum(m.numel() for m in masks) or 1),
-            weights=weights,
-        )
+        return _released(member.network, sorted(found, key=lambda learned: learned.row.fit.fold))
 
     def _again(self, trial: Trial, epochs: int) -> Released:
         """Trains a trial as far as it had come, by itself."""
@@ -208,3 +254,22 @@ class Population:
         for _ in range(epochs):
             list(alone.train_epoch())
         return alone.release(trial)
+
+
+def _released(network: Network, fits: list[Learned]) -> Released:
+    weights = {name: torch.stack([fit.weights[name] for fit in fits]) for name in fits[0].weights}
+    masks = [weights[p.name] != 0 for p in network.parameters if p.role == "weight"]
+    epochs = tuple(fit.row.best_epoch for fit in fits)
+    parts = [part for part in ("train", "valid", "test") if all(part in fit.scores for fit in fits)]
+    scores = {part: {name: np.array([fit.scores[part][name] for fit in fits]) for name in fits[0].scores[part]} for part in parts}
+    train, valid = ({name: float(value.mean()) for name, value in scores.get(part, {}).items()} for part in ("train", "valid"))
+    return Released(
+        best_epoch=round(float(np.mean(epochs))) if all(epochs) else 0,
+        train=train,
+        valid=valid,
+        nonzero_share=sum(int(m.sum()) for m in masks) / (sum(m.numel() for m in masks) or 1),
+        fit_epochs=sum(fit.row.epoch for fit in fits),
+        weights=weights,
+        best_epochs=epochs,
+        by_fit={f"{part}_{name}": value for part, said in scores.items() for name, value in said.items()},
+    )

@@ -87,7 +87,7 @@ class _Search:
         study.remember("space_source", {"base": str(job.base.resolve()), "space": self._said})
         self._rows = study.recall("rows") or job.rows(max(1, len(workers)))
         study.remember("rows", self._rows)
-        self._workers = [] if job.space.is_point else list(workers[: self._rows])
+        self._workers = [] if job.space.is_point else list(workers[: max(1, self._rows // len(job.data.folds))])
         if not study.recall("id"):
             study.remember("id", uuid.uuid4().hex)
         self._refit = Refit(job.space, job.data, job.networks, study, self._vault, self._late)
@@ -114,6 +114,8 @@ class _Search:
         """Trains whatever the study has open."""
         population = self._population(samples, rows)
         loop.run(self._study, population, self._vault, self._recorder, self._watcher.epoch)
+        if isinstance(population, Crew):
+            self._workers = population.workers  # one may have been lost
 
     def _late(self, trials: Sequence[Trial], samples: Samples) -> None:
         """Trains what is fixed, after the search. It is not proposed, so as many rows as fit may be in flight."""
@@ -121,7 +123,8 @@ class _Search:
             self._study.fix(trial)
         if self._study.pending:
             self._watcher.phase(_said(trials), len(trials))
-            self._train(samples, rows_for(None, self._job.parameters, max(1, len(self._workers)), free_memory()))
+            workers, fits = max(1, len(self._workers)), len(samples.folds)
+            self._train(samples, rows_for(None, self._job.parameters, workers, free_memory(), fits))
 
     def _population(self, samples: Samples, rows: int) -> loop.Trains:
         job = self._job

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from functools import partial
 
 import numpy as np
@@ -37,6 +37,7 @@ class Row:
     best_epoch: int = 0
     best: float = math.inf  # the followed metric times its sign: lower is better
     stopped: str = ""  # why it stopped by itself, or ""
+    values: Mapping[str, float] = field(default_factory=dict)  # what is watched, after its last epoch
 
     def __getstate__(self) -> dict[str, object]:
         return vars(self) | {"network": None}  # `Population.take` builds it anew: a user's network may not be picklable
@@ -67,12 +68,22 @@ class Tensors:
         return Tensors(values, exp_avg, old.moved(self.exp_avg_sq, new), old.moved(self.best, new), self.counts)
 
 
+@dataclass(frozen=True)
+class Learned:
+    """What one fit has learned: its row, its best weights by name, and every reported metric by part (train, valid, test)."""
+
+    row: Row
+    weights: Mapping[str, Tensor]
+    scores: Mapping[str, Mapping[str, float]]
+
+
 def _layout(network: Network) -> Layout:
     return Layout((*network.parameters, *network.buffers))
 
 
 class Stack:
-    """The rows of networks that are alike but for their depth, with one set of named regularizers."""
+    """The rows of networks that are alike but for their depth, with one set of named regularizers, and with as many rows of data
+    to learn from and to be judged on."""
 
     def __init__(self, names: Sequence[str], data: Samples, train: Train) -> None:
         self.rows: list[Row] = []
@@ -88,14 +99,18 @@ class Stack:
 
     # ---- rows enter and leave, between epochs only
 
-    def admit(self, fit: Fit, network: Network) -> None:
+    def admit(self, fits: Sequence[Fit], network: Network) -> list[Row]:
+        """Gives the fits of one trial rows, freshly initialised."""
         layout = _layout(network)
         drawing = [name for name in self._names if STRENGTHS[name].draws]
-        streams = {name: [fit.stream(f"{name}/{site}") for site in range(network.depth)] for name in drawing}
-        fresh = layout.pack(network.init(fit.stream("init")), self._data.x.dtype)
+        rows = []
+        for fit in fits:
+            streams = {name: [fit.stream(f"{name}/{site}") for site in range(network.depth)] for name in drawing}
+            rows.append(Row(fit, network, fit.stream("order"), streams))
+        fresh = torch.cat([layout.pack(network.init(fit.stream("init")), self._data.x.dtype) for fit in fits])
         zeros = torch.zeros_like(fresh)
-        entering = Tensors(fresh, zeros, zeros, fresh, torch.zeros((1, 1), dtype=torch.float32))
-        self.take([Row(fit, network, fit.stream("order"), streams)], entering)
+        self.take(rows, Tensors(fresh, zeros, zeros, fresh, torch.zeros((len(fits), 1), dtype=torch.float32)))
+        return rows
 
     def take(self, entering: Sequence[Row], tensors: Tensors) -> None:
         """Lets in rows of one depth, new or from another stack, with what belongs to them as their own layout has it."""
@@ -120,19 +135,27 @@ class Stack:
         staying = [i for i, row in enumerate(self.rows) if row.fit not in fits]
         self._set([self.rows[i] for i in staying], self._tensors.keep(staying))
 
-    def learned(self, fits: Sequence[Fit]) -> tuple[dict[str, Tensor], list[int], dict[str, Tensor], dict[str, Tensor]]:
-        """What the rows of `fits`, all of one depth, have learned: their best weights by name (fits, …), best epochs, and every
-        reported metric (fits,) on training and validation rows."""
+    def learned(self, fits: Sequence[Fit]) -> list[Learned]:
+        """What the rows of `fits`, all of one depth, have learned, in the order of the rows."""
         chosen = [i for i, row in enumerate(self.rows) if row.fit in fits]
         rows = [self.rows[i] for i in chosen]
         network = rows[0].network
         best = self._layout.moved(self._tensors.best[chosen], _layout(network))
         weights = _layout(network).views(best, [network.depth] * len(rows))
-        epochs = [row.best_epoch for row in rows]
         names = reported(self._data.task, self._train.metric)
-        indices = (torch.stack([getattr(row.fit, part) for row in rows]) for part in ("train", "valid"))
-        train, valid = self._measure(network, weights, [(names, index) for index in indices])
-        return weights, epochs, train, valid
+        indices = {part: torch.stack([getattr(row.fit, part) for row in rows]) for part in ("train", "valid")}
+        indices = {part: index for part, index in indices.items() if index.shape[1]}
+        measured = self._measure(network, weights, [(names, index) for index in indices.values()])
+        scores = dict(zip(indices, measured, strict=True))
+        found = []
+        for i, row in enumerate(rows):
+            own = {part: {name: float(value[i]) for name, value in said.items()} for part, said in scores.items()}
+            mine = {name: tensor[i : i + 1] for name, tensor in weights.items()}
+            if len(row.fit.test):  # of another size in every fold
+                (test,) = self._measure(network, mine, [(names, row.fit.test.unsqueeze(0))])
+                own["test"] = {name: float(value) for name, value in test.items()}
+            found.append(Learned(row, {name: tensor[0].clone() for name, tensor in mine.items()}, own))
+        return found
 
     def _set(self, rows: list[Row], tensors: Tensors) -> None:
         """Takes rows, the deepest first, and derives from them all that depends on which rows there are."""
@@ -160,8 +183,8 @@ class Stack:
         self._strengths_at = [{name: s[:n] for name, s in self._strengths.items()} for n in having]
         self._set_optimizer(depths, grads)
         self._train_index = torch.stack([row.fit.train for row in rows])
-        # Training loss is taken without noise, on as many training rows as there are validation rows.
-        self._sample_index = torch.stack([row.fit.train[: len(row.fit.valid)] for row in rows])
+        # Training loss is taken without noise, on as many training rows as there are validation rows; without any, on all.
+        self._sample_index = torch.stack([row.fit.train[: len(row.fit.valid) or None] for row in rows])
         self._valid_index = torch.stack([row.fit.valid for row in rows])
 
     def _set_optimizer(self, depths: Sequence[int], grads: Tensor) -> None:
@@ -179,16 +202,17 @@ class Stack:
 
     # ---- training
 
-    def train_epoch(self) -> dict[str, np.ndarray]:
-        """One epoch of every row; returns what is watched, each (fit,), and moves best weights and patience on."""
+    def train_epoch(self) -> None:
+        """One epoch of every row; leaves with each what is watched, and moves best weights and patience on."""
         if self._network.batched:
-            return self._train_epoch()
+            self._train_epoch()
+            return
         row = self.rows[0]
         with torch.random.fork_rng(devices=[]):  # it may draw from torch itself, so torch gets the fit's own seed
             torch.manual_seed(int(row.fit.stream(f"torch/{row.epoch}").integers(2**63)))
-            return self._train_epoch()
+            self._train_epoch()
 
-    def _train_epoch(self) -> dict[str, np.ndarray]:
+    def _train_epoch(self) -> None:
         dtype = self._data.x.dtype
         lr = [self._scheduled(row) for row in self.rows]
         noise = {
@@ -205,11 +229,11 @@ class Stack:
         with diverging():
             for batch in torch.split(index, self._train.batch_size, dim=1):
                 self._step(step, batch, lr)
-        values = self._evaluate()
+        values = {name: value.tolist() for name, value in self._evaluate().items()}
         for i, row in enumerate(self.rows):
             row.epoch += 1
-            self._judge(i, row, float(values[self._train.metric_key][i]))
-        return values
+            row.values = {name: value[i] for name, value in values.items()}
+            self._judge(i, row)
 
     def _step(self, step: Step, batch: Tensor, lr: Sequence[float]) -> None:
         x, (y, weight) = self._data.inputs(batch), self._data.targets(batch)
@@ -236,16 +260,16 @@ class Stack:
         """The learning rate of a row's coming epoch: constant, or cosine as torch's CosineAnnealingLR over all epochs."""
         lr = float(row.fit.trial.params["learning_rate"])
         if self._train.schedule == "cosine":
-            lr *= (1 + math.cos(math.pi * row.epoch / self._train.epochs)) / 2
+            lr *= (1 + math.cos(math.pi * min(1, row.epoch / self._train.epochs))) / 2
         return lr
 
     # ---- judging
 
     def _evaluate(self) -> dict[str, np.ndarray]:
         weights = {name: leaf.detach() for name, leaf in self._leaves.items()} | self._buffers
-        wanted = ((("loss",), self._sample_index), (self._watched, self._valid_index))
-        train, valid = self._measure(self._network, weights, wanted)
-        values = {"train_loss": train["loss"]} | {f"valid_{name}": value for name, value in valid.items()}
+        wanted = [(("loss",), self._sample_index), (self._watched, self._valid_index)]
+        train, *valid = self._measure(self._network, weights, wanted if self._valid_index.shape[1] else wanted[:1])
+        values = {"train_loss": train["loss"]} | {f"valid_{name}": value for said in valid for name, value in said.items()}
         return {name: value.double().numpy() for name, value in values.items()}
 
     def _measure(
@@ -262,13 +286,17 @@ class Stack:
             found.append(measure(names, self._data.task, said, y, weight, self._data.target_scale))
         return found
 
-    def _judge(self, i: int, row: Row, value: float) -> None:
-        """Keeps the weights of the best epoch so far, and stops the row at its last epoch or when patience ends."""
-        value *= self._metric.sign
-        if value < row.best:
+    def _judge(self, i: int, row: Row) -> None:
+        """Keeps the weights of the best epoch so far (of the last, where nothing tells which that is), and stops the row at its last
+        epoch or when patience ends."""
+        if row.stopped:
+            return
+        value = row.values.get(self._train.metric_key, math.nan) * self._metric.sign
+        if value < row.best or not len(row.fit.valid):
             row.best, row.best_epoch = value, row.epoch
             self._tensors.best[i] = self._tensors.values[i]
-        if row.epoch >= self._train.epochs:
-            row.stopped = f"trained all {self._train.epochs} epochs"
+        epochs = row.fit.trial.epochs or self._train.epochs
+        if row.epoch >= epochs:
+            row.stopped = f"trained all {epochs} epochs"
         elif row.epoch - row.best_epoch >= self._train.patience:
             row.stopped = f"no improvement for {self._train.patience} epochs"

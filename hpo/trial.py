@@ -22,13 +22,15 @@ class Trial:
 
     `label` names it within its study: Optuna's number for a searched trial, else `none`, `defaults` or `ablation-` and
     the label of what it ablates.
-    `params` holds a plain value for every parameter; a strength at its neutral value is off.
+    `params` holds a plain value for every parameter; a strength at its neutral value is off. `epochs` is how many it trains
+    at most, if not as many as all.
     """
 
     label: str
     role: Role
     params: Mapping[str, Any]
     seed: int
+    epochs: int | None = None
 
     @property
     def counted(self) -> bool:
@@ -43,7 +45,8 @@ class Trial:
 
 @dataclass(frozen=True, eq=False)
 class Fit:
-    """One network being trained: a trial on one fold, with the rows that it may learn from and those it is judged on.
+    """One network being trained: a trial on one fold, with the rows that it may learn from, those that choose its best epoch (if there
+    are none, it keeps its last), and those that it is judged on once, at its end.
 
     Compared by identity: two fits are the same only if they are one.
     """
@@ -52,6 +55,7 @@ class Fit:
     fold: int
     train: Tensor  # (n_train,) indices of rows
     valid: Tensor  # (n_valid,)
+    test: Tensor  # (n_test,)
 
     def stream(self, use: str) -> np.random.Generator:
         """The fit's own stream of random numbers for one use (`init`, `order`, or a regularizer's name)."""
@@ -61,7 +65,9 @@ class Fit:
 
 @dataclass(frozen=True)
 class Score:
-    """One trial after one epoch; every value is a vector over its fits, shape (fits,)."""
+    """One trial after one epoch; every value is a vector over its fits, shape (fits,), in the order of the folds. A fit that has
+    stopped before the others stands with its last values. Without validation rows there is no value of them.
+    """
 
     trial: Trial
     epoch: int
@@ -82,14 +88,16 @@ class Score:
     @property
     def finite(self) -> bool:
         """Whether the trial has not diverged."""
-        return math.isfinite(self.means["train_loss"]) and math.isfinite(self.means["valid_loss"])
+        return all(math.isfinite(self.means.get(name, 0.0)) for name in ("train_loss", "valid_loss"))
 
 
 @dataclass(frozen=True)
 class Released:
     """What a trial leaves behind when its rows are freed: its best epoch, judged without noise.
 
-    `weights` holds the best epoch's tensors by name, fit axis first; `train` and `valid` every metric of the task.
+    `best_epoch` is the rounded mean of `best_epochs`, or 0 if one of its fits has none. `weights` holds the best epochs'
+    tensors by name, fit axis first, in the order of the folds; `train` and `valid` every metric of the task, the mean over fits.
+    `by_fit` has them as vectors (fits,), named train_loss and so on, of `test` rows as well where every fold has some.
     """
 
     best_epoch: int
@@ -98,6 +106,8 @@ class Released:
     nonzero_share: float
     fit_epochs: int  # that its fits were trained, all together
     weights: Mapping[str, Tensor] = field(repr=False)
+    best_epochs: tuple[int, ...] = ()
+    by_fit: Mapping[str, np.ndarray] = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True)
@@ -127,7 +137,7 @@ class Outcome:
     def with_gap(self) -> dict[str, list[float]]:
         """The curves, and the generalization gap: validation loss minus training loss, both without noise."""
         curves = dict(self.curves)
-        if curves:
+        if "valid_loss" in curves:
             curves["gap"] = [v - t for v, t in zip(curves["valid_loss"], curves["train_loss"], strict=True)]
         return curves
 

@@ -56,9 +56,13 @@ def clock(seconds: float) -> str:
 def headline(job: Job, rows: int, workers: int = 1) -> list[str]:
     """What is searched, on what, how many at once."""
     data, space = job.data, job.space
-    fold = data.folds[0]
+    fold, folds = data.folds[0], space.data.split.folds
+    trials = max(1, rows // len(data.folds))
+    again = f", {space.data.split.repeats} times" if space.data.split.repeats > 1 else ""
+    parts = f"train {len(fold.train):,} · valid {len(fold.valid):,}"
+    parts = f"{folds} folds of {data.development:,} rows{again}" if folds else parts
     kind = f"{len(data.classes)} classes" if data.classes else f"predicting {data.target_name}"
-    total = len(data.x) + len(data.test_x)
+    total = data.development + len(data.test_x)
     sampler, pruner = space.sampler.kind, space.pruner.kind
     if sampler == "grid":
         sampler = f"grid of {int(space.points):,} points"
@@ -70,8 +74,8 @@ def headline(job: Job, rows: int, workers: int = 1) -> list[str]:
     inputs = f" ({data.n_inputs} inputs)" if data.n_inputs != data.columns else ""
     columns = "1 column" if data.columns == 1 else f"{data.columns} columns"
     lines = [
-        f"{data.name} · {total:,} rows, {columns}{inputs}, {kind} · train {len(fold.train):,} · "
-        f"valid {len(fold.valid):,} · test {len(data.test_x):,} (untouched)",
+        f"{data.name} · {total:,} rows, {columns}{inputs}, {kind} · {parts} · "
+        f"test {len(data.test_x):,} (untouched)",
         *([f"network {space.network.factory}"] if space.network.factory else []),
         *(f"note: {note}" for note in data.notes),
     ]
@@ -80,7 +84,7 @@ def headline(job: Job, rows: int, workers: int = 1) -> list[str]:
     if space.is_point:
         return [*lines, "training one configuration: " + " · ".join(strength(k, v) for k, v in space.params({}).items())]
     where = "on one core" if workers == 1 else f"in {workers} workers"
-    at_once = "one trial at a time" if rows == 1 else f"{rows} trials at once {where}"
+    at_once = "one trial at a time" if trials == 1 else f"{trials} trials at once {where}"
     sampled = ", ".join(key for key, domain in space.domains.items() if domain.sampled)
     return [*lines, f"searching {sampled} · {sampler}, {pruning} · {at_once}"]
 

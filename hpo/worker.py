@@ -15,7 +15,6 @@ import threading
 import traceback
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import replace
 from multiprocessing.connection import Connection, Pipe
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
@@ -37,10 +36,11 @@ class LostError(Exception):
 
 
 class Worker:
-    """A worker process, seen from the search. It answers each message but those that `begin` sends."""
+    """A worker process, seen from the search. It answers each message but that of `begin`."""
 
     def __init__(self) -> None:
         self.pipe, other = Pipe()
+        self._task = 0
         with other:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "hpo.worker", str(other.fileno())],
@@ -49,9 +49,10 @@ class Worker:
             )  # fmt: skip
 
     def begin(self, *task: object) -> None:
-        """Tells it what to train, as `Population.of` wants it; whatever can be imported here can be imported there."""
-        self.send(*sys.path)
-        self.send(*task)
+        """Tells it what to train from now on, as `Population.of` wants it; whatever can be imported here can be imported there.
+        What it was training before is forgotten, with all that it still has to say of it."""
+        self._task += 1
+        self.send("begin", (self._task, sys.path, pickle.dumps(task)))
 
     def send(self, *message: object) -> None:
         try:
@@ -61,10 +62,12 @@ class Worker:
 
     def receive(self) -> Any:
         """The next answer; what was raised over there is raised here."""
-        try:
-            answer = pickle.loads(self.pipe.recv_bytes())  # noqa: S301 - our own process
-        except (EOFError, OSError) as error:
-            raise LostError(self) from error
+        task, answer = -1, None
+        while task != self._task:
+            try:
+                task, answer = pickle.loads(self.pipe.recv_bytes())  # noqa: S301 - our own process
+            except (EOFError, OSError) as error:
+                raise LostError(self) from error
         if isinstance(answer, BaseException):
             raise answer
         return answer
@@ -108,7 +111,7 @@ def started(count: int) -> Iterator[list[Worker]]:
 
 
 def main() -> None:
-    """The process itself: it is told what to train, then its trials."""
+    """The process itself: it is told what to train, then its trials; after these perhaps something else."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     pipe = Connection(int(sys.argv[1]))
     messages: SimpleQueue[bytes] = SimpleQueue()
@@ -116,16 +119,21 @@ def main() -> None:
     from hpo.linear import one_thread
     from hpo.population import Population
 
+    task: int = 0
+    population: Population | None = None
     try:
         with one_thread():
-            sys.path[:] = pickle.loads(messages.get())  # noqa: S301 - from the search
-            population = Population.of(*pickle.loads(messages.get()))  # noqa: S301
             while True:
-                what, given = pickle.loads(messages.get())  # noqa: S301
-                pipe.send_bytes(pickle.dumps(_answer(population, what, given)))
+                what, given = pickle.loads(messages.get())  # noqa: S301 - from the search
+                if what == "begin":
+                    task, sys.path[:], told = given
+                    population = Population.of(*pickle.loads(told))  # noqa: S301
+                else:
+                    assert population is not None, "a task comes first"
+                    pipe.send_bytes(pickle.dumps((task, _answer(population, what, given))))
     except Exception as error:  # noqa: BLE001 - whatever it is, it is told, in place of an answer
         with suppress(OSError):
-            pipe.send_bytes(pickle.dumps(_told(error)))
+            pipe.send_bytes(pickle.dumps((task, _told(error))))
 
 
 def _listen(pipe: Connection, messages: SimpleQueue[bytes]) -> None:
@@ -142,9 +150,7 @@ def _answer(population: Population, what: str, given: Any) -> object:
     from hpo.population import Moving
 
     if what == "release":
-        released = population.release(given)
-        # Views of one buffer: each of them would carry all of it.
-        return replace(released, weights={name: tensor.clone() for name, tensor in released.weights.items()})
+        return population.release(given)
     if what == "give":
         return [population.give(trial) for trial in given]
     for entering in given:

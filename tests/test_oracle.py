@@ -49,7 +49,7 @@ def plain(data, of, train, epochs, kind="mlp", **more):
     """The same trial in plain torch; its state_dict after `epochs`, and the validation loss of each."""
     torch.set_num_threads(1)
     fold = data.folds[0]
-    fit = Fit(of, 0, fold.train, fold.valid)
+    fit = Fit(of, 0, fold.train, fold.valid, fold.test)
     noise = {}
     net, sites = made(kind, network(data, of, kind, **more), fit, of.params.get("dropout", 0.0), noise)
     lr, l1 = of.params["learning_rate"], of.params.get("l1", 0.0)
