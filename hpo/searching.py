@@ -120,7 +120,7 @@ class _Search:
     def _late(self, trials: Sequence[Trial], samples: Samples) -> None:
         """Trains what is fixed, after the search. It is not proposed, so as many rows as fit may be in flight."""
         for trial in trials:
-            self._study.fix(trial)
+            self._study.fix(trial, anew=trial.kept and not self._vault.path(trial.label).exists())
         if self._study.pending:
             self._watcher.phase(_said(trials), len(trials))
             workers, fits = max(1, len(self._workers)), len(samples.folds)

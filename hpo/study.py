@@ -116,10 +116,10 @@ class Study:
 
     # ---- what a search asks besides
 
-    def fix(self, trial: Trial) -> None:
-        """Has `trial` run as it is, unseen by the sampler, unless that was done already."""
+    def fix(self, trial: Trial, *, anew: bool = False) -> None:
+        """Has `trial` run as it is, unseen by the sampler, unless that was done already and is not wanted `anew`."""
         done = self.outcomes.get(trial.label)
-        if done is None or done.trial != trial:
+        if done is None or done.trial != trial or anew:
             self._pending.append((self._begun.get(trial.label, self._rounds.now), trial))
 
     @property
@@ -223,7 +223,7 @@ class Study:
             trial=trial,
             state=state,
             reason=reason,
-            value=released.valid[self._metric.name] if seen else None,
+            value=released.valid.get(self._metric.name) if seen else None,
             best_epoch=released.best_epoch,
             epochs=len(flight.times),
             train=released.train if seen else {},
