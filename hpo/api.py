@@ -21,13 +21,14 @@ def search(
     tracking_uri: str | None = None,
     factory: Callable[..., torch.nn.Module] | None = None,
     workers: int = 1,
+    deterministic: bool = False,
 ) -> dict[str, Any]:
     """Searches a space and returns the result, as `hpo search --json` prints it.
 
     `space` is a space file, or a mapping with the same keys (relative paths then start at the working directory).
     `factory` is a function that makes the networks, in place of `network: {kind: module, factory: my_package.nets:build}`;
     what is exported names it, so it is best one that can be imported. `workers` is the number of processes that train, at
-    best one a core.
+    best one a core. `deterministic` makes the trials the same on any machine's number of rows and workers; it takes longer.
     Called again, it goes on to the total budget; on a finished study it returns the stored result. Raises
     `hpo.errors.InputError` with sentences for whatever must change.
     """
@@ -38,4 +39,5 @@ def search(
             job = jobs.prepare(space_file.parse(space), Path(), factory)
         else:
             job = jobs.load(Path(space), factory)
-        return searching.search(job, Place(Path(store), job.space.study), tracking_uri, workers=processes)
+        place = Place(Path(store), job.space.study)
+        return searching.search(job, place, tracking_uri, workers=processes, deterministic=deterministic)

@@ -54,10 +54,13 @@ def main() -> None:
 @_STORE
 @click.option("--tracking-uri", envvar="MLFLOW_TRACKING_URI", help="Another MLflow than STORE/mlflow.db.")
 @click.option("--workers", type=click.IntRange(1), default=1, show_default=True, help="Processes that train: one a core.")
+@click.option("--deterministic", is_flag=True, help="The same trials at any number of rows and workers; takes longer.")
 @click.option("--refit", type=click.Choice(["scaled", "keep", "average", "none"]), help="How the final network is made; default: as the space says.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON object.")
 @click.option("--quiet", is_flag=True, help="Say only the result.")
-def search(path: str, store: str, tracking_uri: str | None, workers: int, refit: str | None, as_json: bool, quiet: bool) -> None:
+def search(
+    path: str, store: str, tracking_uri: str | None, workers: int, deterministic: bool, refit: str | None, as_json: bool, quiet: bool
+) -> None:
     """Search a space; the same command again goes on from where it was."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a cluster's way to say Ctrl-C
     from hpo.worker import started
@@ -73,7 +76,7 @@ def search(path: str, store: str, tracking_uri: str | None, workers: int, refit:
         place = Place(Path(store), job.space.study)
         watcher = searching.Watcher() if quiet else terminal.Progress(Console(stderr=True))
         try:
-            result = searching.search(job, place, tracking_uri, watcher, clock=_BEGAN, workers=processes)
+            result = searching.search(job, place, tracking_uri, watcher, _BEGAN, processes, deterministic)
         except KeyboardInterrupt:
             click.echo("\nStopped. What has ended is stored; the same command goes on from here.", err=True)
             sys.exit(130)

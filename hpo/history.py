@@ -5,8 +5,9 @@ from __future__ import annotations
 import copy
 import math
 from array import array
-from bisect import insort
-from collections.abc import Container, Sequence
+from bisect import bisect_left, insort
+from collections.abc import Container, Iterator, Sequence
+from contextlib import contextmanager
 
 from optuna.storages import InMemoryStorage
 from optuna.study import StudyDirection
@@ -34,7 +35,8 @@ class History(InMemoryStorage):
         self._best: list[tuple[tuple[float, ...], FrozenTrial]] = []
         self._values: dict[int, array[float]] = {}
         self._inner: dict[int, dict[str, float]] = {}
-        self.complete = 0
+        self._complete: list[int] = []  # numbers
+        self._horizon = math.inf
 
     def create_new_trial(self, study_id: int, template_trial: FrozenTrial | None = None) -> int:
         number = super().create_new_trial(study_id, template_trial)
@@ -57,12 +59,27 @@ class History(InMemoryStorage):
         self, study_id: int, deepcopy: bool = True, states: Container[TrialState] | None = None
     ) -> list[FrozenTrial]:
         if self._bound == math.inf:
-            return super().get_all_trials(study_id, deepcopy, states)
+            trials = super().get_all_trials(study_id, deepcopy, states)
+            return trials if self._horizon == math.inf else [trial for trial in trials if trial.number < self._horizon]
         seen = {number: self.get_trial(number) for number in self._running}
         seen |= dict(self._recent)
         seen |= {trial.number: trial for _, trial in self._best}
         trials = [seen[number] for number in sorted(seen) if states is None or seen[number].state in states]
         return copy.deepcopy(trials) if deepcopy else trials
+
+    @contextmanager
+    def before(self, number: float) -> Iterator[None]:
+        """Within it, no trial of that number or above is seen."""
+        self._horizon = number
+        try:
+            yield
+        finally:
+            self._horizon = math.inf
+
+    @property
+    def complete(self) -> int:
+        """How many complete trials are seen."""
+        return bisect_left(self._complete, self._horizon)
 
     def inner(self, trial: FrozenTrial) -> dict[str, float]:
         """The parameters of a trial, which was asked already, as samplers count with them."""
@@ -73,7 +90,13 @@ class History(InMemoryStorage):
 
     def percentile(self, step: int, percent: float) -> tuple[float, int]:
         """That percentile of what all complete trials reported at `step`, as numpy computes it, and how many these are."""
-        values = self._values.get(step, ())
+        values = self._values.get(step, array("d"))
+        if beyond := self._complete[self.complete :]:
+            values = values[:]
+            for number in beyond:
+                value = self.get_trial(number).intermediate_values.get(step, math.nan)
+                if not math.isnan(value):
+                    del values[bisect_left(values, value)]
         if not values:
             return math.nan, 0
         place = percent / 100 * (len(values) - 1)
@@ -91,7 +114,7 @@ class History(InMemoryStorage):
             insort(self._best, (self._rank(trial), trial))
             del self._best[BEST:]
         if trial.state == TrialState.COMPLETE:
-            self.complete += 1
+            insort(self._complete, number)
             for step, value in trial.intermediate_values.items():
                 if not math.isnan(value):
                     insort(self._values.setdefault(step, array("d")), value)

@@ -18,6 +18,15 @@ def check(name: str, there: Mapping[str, Any], here: Mapping[str, Any]) -> None:
         )
 
 
+def check_deterministic(name: str, there: bool, here: bool) -> None:
+    """Raises InputError if a study would change half-way between a search that is deterministic and one that is not."""
+    if there != here:
+        was, do = ("with", "give it again") if there else ("without", "leave it out")
+        raise InputError(
+            f"The study {name} was begun {was} deterministic: {do}, set study to another name, or remove it with: hpo delete {name}"
+        )
+
+
 def _plain(value: Any) -> Any:
     """A value as it comes back from JSON: tuples as lists."""
     if isinstance(value, Mapping):

@@ -48,10 +48,12 @@ def search(
     watcher: Watcher | None = None,
     clock: float | None = None,
     workers: Sequence[Worker] = (),
+    deterministic: bool = False,
 ) -> dict[str, Any]:
     """Searches until the budget is spent, selects on fresh splits, and returns the result; on a finished study, the stored one.
 
-    `workers` are processes to train in (see `hpo.worker.started`); without any, this one trains.
+    `workers` are processes to train in (see `hpo.worker.started`); without any, this one trains. `deterministic`: the same
+    trials come of any number of rows and workers (see `hpo.study`).
     `clock` is when the process began, for `startup_seconds`. Raises InputError if the study is another's, StoreError if
     the store is lost, SearchFailedError if every trial diverged; KeyboardInterrupt leaves a study that can be continued.
     """
@@ -59,7 +61,7 @@ def search(
     if len(workers) > 1 and job.factory and not importable(job.factory):
         raise InputError(f"workers: another process cannot import {name_of(job.factory)}; put it into a module, or use one worker.")
     with place.locked(), one_thread():
-        study = Study(job.space, place.journal, job.data.fingerprint)
+        study = Study(job.space, place.journal, job.data.fingerprint, deterministic)
         try:
             stored = study.recall("result")
             if stored and not study.open() and stored["asked"] == _asked(job):

@@ -7,15 +7,15 @@ which it began (see `hpo.rounds`).
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from optuna.trial import FrozenTrial
-
 from hpo import identity, selection
+from hpo.errors import InputError
+from hpo.flight import Flight
 from hpo.ledger import Ledger
 from hpo.metrics import METRICS
 from hpo.rounds import Rounds
@@ -23,31 +23,27 @@ from hpo.space import Space
 from hpo.trial import Outcome, Released, Score, State, Trial
 from hpo.working import Working
 
-
-@dataclass
-class _Flight:
-    """A trial in training, and what it has shown so far."""
-
-    trial: Trial
-    begun: int  # the round
-    started: float
-    curves: dict[str, list[float]] = field(default_factory=dict)
-    fold_curves: dict[str, list[list[float]]] = field(default_factory=dict)
-    times: list[float] = field(default_factory=list)
-    verdict: tuple[State, str] = ("complete", "")
+LAG = 32  # numbers by which a deterministic search looks back (docs/decisions.md)
 
 
 class Study:
     """One search over one space. Create it with the study's lock held."""
 
-    def __init__(self, space: Space, path: Path, fingerprint: str) -> None:
-        """Opens the journal at `path`, or begins it. Raises InputError if it belongs to another space or other data."""
+    def __init__(self, space: Space, path: Path, fingerprint: str, deterministic: bool = False) -> None:
+        """Opens the journal at `path`, or begins it. Raises InputError if it belongs to another space or other data.
+
+        `deterministic`: a trial is proposed and pruned knowing exactly the trials that are `LAG` numbers older or more, so that the
+        same trials come of any number of rows and workers; others wait until those have ended.
+        """
+        if deterministic and space.budget.seconds is not None:
+            raise InputError("budget.seconds: a deterministic search must not depend on speed; leave it out, and give budget.trials.")
         self._space = space
         self._metric = METRICS[space.train.metric]
         self._ledger = Ledger(path)
-        self._working = Working(space)
+        self._lag = LAG if deterministic else None
+        self._working = Working(space, self._lag)
         self._pending: list[tuple[int, Trial]] = []  # with the rounds in which they are to begin
-        self._flights: dict[str, _Flight] = {}
+        self._flights: dict[str, Flight] = {}
         self._untold: list[Outcome] = []  # ended, which sampler and pruner are still to be told
         self.outcomes: dict[str, Outcome] = {}
         self.counts: dict[State, int] = {"complete": 0, "pruned": 0, "failed": 0}  # of what counts against the budget
@@ -67,7 +63,7 @@ class Study:
         """Whether another trial is to begin in this round."""
         if self._pending:
             return self._pending[0][0] <= self._rounds.now
-        return not self._rounds.coming() and self._may_propose()
+        return self._may_propose() and not self._rounds.coming() and self._informed()
 
     def ghosts(self) -> int:
         """How many trials hold a row without being trained: they had ended when the search was cut off."""
@@ -79,7 +75,7 @@ class Study:
         begun = self._begun.setdefault(trial.label, self._rounds.now)
         if trial.role != "search":
             self.remember(f"begun:{trial.label}", begun)
-        self._flights[trial.label] = _Flight(trial, begun, time.time())
+        self._flights[trial.label] = Flight(trial, begun, time.time())
         return trial
 
     def judge(self, scores: Iterable[Score]) -> list[Trial]:
@@ -96,7 +92,7 @@ class Study:
                 self._follow(self.outcomes[trial.label], self._rounds.now)
             elif self._over(heard[trial.label]):
                 over.append(trial)
-        self._untold += self._rounds.close()
+        self._untold += [ghost for ghost in self._rounds.close() if ghost.trial.counted]
         return over
 
     def finish(self, trial: Trial, released: Released) -> Outcome:
@@ -111,7 +107,8 @@ class Study:
                 self.remember(f"outcome:{trial.label}", outcome.to_json())
             self.remember("elapsed", self.elapsed())
         self._take_in(outcome)
-        self._untold.append(outcome)
+        if trial.counted:
+            self._untold.append(outcome)
         return outcome
 
     # ---- what a search asks besides
@@ -169,6 +166,17 @@ class Study:
             total = min(total, int(self._space.points))
         return self._working.proposed < total
 
+    def _informed(self) -> bool:
+        """Whether all have ended that the next proposal must know."""
+        return self._lag is None or self._limit() == self._working.proposed - self._lag
+
+    def _limit(self) -> float:
+        """Sampler and pruner may know the trials whose numbers are below."""
+        if self._lag is None:
+            return math.inf
+        training = [flight.trial for flight in self._flights.values()] + [trial for _, trial in self._pending]
+        return min([self._working.proposed - self._lag, *map(_place, training)])
+
     def _out_of_time(self) -> bool:
         seconds = self._space.budget.seconds
         return seconds is not None and self.elapsed() > seconds
@@ -192,58 +200,31 @@ class Study:
 
     def _over(self, score: Score) -> bool:
         """Takes in one epoch of a trial; whether the trial ends with it."""
-        flight = self._flights[score.trial.label]
-        for name, value in score.means.items():
-            flight.curves.setdefault(name, []).append(value)
-        for name in self._by_fold(score):
-            flight.fold_curves.setdefault(name, []).append(score.values[name].tolist())
-        flight.times.append(round(time.time(), 3))  # as precise as MLflow's
+        flight, trial = self._flights[score.trial.label], score.trial
+        flight.take(score)
         if not score.finite:
-            flight.verdict = ("failed", f"diverged in epoch {score.epoch}")
+            flight.end("failed", f"diverged in epoch {score.epoch}")
         elif score.last:
-            flight.verdict = ("complete", score.last)
-        elif self._asked(score.trial) and self._working.prune(int(score.trial.label), score.epoch, score.value):
-            flight.verdict = ("pruned", f"{self._space.pruner.kind} pruner in epoch {score.epoch}")
-        elif score.trial.role == "search" and self._out_of_time():
-            flight.verdict = ("pruned", f"the time was up in epoch {score.epoch}")
-        return bool(flight.verdict[1])
-
-    def _by_fold(self, score: Score) -> list[str]:
-        """What is kept of every fold: of a proposed trial what pruning follows, of others all that they are judged by."""
-        if score.trial.counted or score.trial.role == "ablation":
-            several = len(score.values[score.metric]) > 1
-            return [score.metric] if several else []
-        return [name for name in score.values if name.startswith("valid_")]
+            flight.end("complete", score.last)
+        elif self._asked(trial) and self._working.prune(int(trial.label), score.epoch, score.value):
+            flight.end("pruned", f"{self._space.pruner.kind} pruner in epoch {score.epoch}")
+        elif trial.role == "search" and self._out_of_time():
+            flight.end("pruned", f"the time was up in epoch {score.epoch}")
+        return bool(flight.reason)
 
     def _outcome(self, trial: Trial, released: Released) -> Outcome:
-        flight = self._flights[trial.label]
-        state, reason = flight.verdict
-        seen = released.best_epoch > 0
-        return Outcome(
-            trial=trial,
-            state=state,
-            reason=reason,
-            value=released.valid.get(self._metric.name) if seen else None,
-            best_epoch=released.best_epoch,
-            epochs=len(flight.times),
-            train=released.train if seen else {},
-            valid=released.valid if seen else {},
-            nonzero_share=released.nonzero_share,
-            curves=flight.curves,
-            fold_curves=flight.fold_curves,
-            fit_epochs=released.fit_epochs,
-            started=flight.started,
-            times=flight.times,
-            rounds=[flight.begun, self._rounds.now - 1],
-        )
+        return self._flights[trial.label].outcome(released, self._metric.name, self._rounds.now - 1)
 
     # ---- telling and loading
 
     def _learn(self) -> None:
-        """Tells sampler and pruner, in the order of trial numbers, what ended in earlier rounds."""
-        for outcome in sorted(self._untold, key=lambda o: _place(o.trial)):
+        """Tells sampler and pruner what ended in earlier rounds, in the order of rounds and trial numbers; in a deterministic
+        search, which knows no rounds, as far as they may know it, in the order of trial numbers."""
+        limit = self._limit()
+        due = [o for o in self._untold if _place(o.trial) < limit]
+        self._untold = [o for o in self._untold if _place(o.trial) >= limit]
+        for outcome in sorted(due, key=lambda o: (o.rounds[1] if self._lag is None else 0, _place(o.trial))):
             self._tell(outcome)
-        self._untold = []
 
     def _tell(self, outcome: Outcome) -> None:
         label = outcome.trial.label
@@ -268,10 +249,12 @@ class Study:
     def _load(self, fingerprint: str, fixed: list[Trial]) -> None:
         """Brings what the ledger holds into memory, or begins it."""
         name, own = self._space.study, self._space.identity() | {"data_content": fingerprint}
+        deterministic = self._lag is not None
         if not self._ledger.begun():
-            self._ledger.begin(name, self._working.direction, {"space": own})
+            self._ledger.begin(name, self._working.direction, {"space": own, "deterministic": deterministic})
         else:
             identity.check(name, self.recall("space"), own)
+            identity.check_deterministic(name, self.recall("deterministic"), deterministic)
         known, trials = self._ledger.remembered(), self._ledger.trials()
         self._elapsed_before = known.get("elapsed") or 0.0
         for key, data in known.items():
@@ -282,19 +265,19 @@ class Study:
                 self._take_in(Outcome.from_json(trial.user_attrs["outcome"]))
         self._begun = {key.removeprefix("begun:"): value for key, value in known.items() if key.startswith("begun:")}
         self._begun |= {str(trial.number): trial.user_attrs["begun"] for trial in trials}
-        self._working.restore(self._ledger.sampler_attrs(), trials)
-        self._again(fixed, trials)
-
-    def _again(self, fixed: list[Trial], trials: list[FrozenTrial]) -> None:
-        """Goes back to where the first trial began that was cut off."""
-        waiting = [t for t in fixed if t.label not in self.outcomes]
-        waiting += [self._as_trial(t.number, t.params) for t in trials if str(t.number) not in self.outcomes]
-        self._rounds = Rounds(self.outcomes.values(), [self._begun.get(t.label, 0) for t in waiting])
-        self._pending = sorted(((self._begun.get(t.label, 0), t) for t in waiting), key=lambda one: (one[0], _place(one[1])))
         self._noted = {str(trial.number): trial.user_attrs.get("noted", {}) for trial in trials}
-        for outcome in sorted(self.outcomes.values(), key=lambda o: (o.rounds[1], _place(o.trial))):
-            if outcome.rounds[1] < self._rounds.now:
-                self._tell(outcome)
+        self._working.restore(self._ledger.sampler_attrs(), trials)
+        lost = [t for t in fixed if t.label not in self.outcomes]
+        lost += [self._as_trial(t.number, t.params) for t in trials if str(t.number) not in self.outcomes]
+        self._go_back(lost)
+
+    def _go_back(self, lost: list[Trial]) -> None:
+        """Begins in the round in which the first trial began that was cut off. A deterministic search knows no rounds."""
+        begins = {trial.label: 0 if self._lag is not None else self._begun.get(trial.label, 0) for trial in lost}
+        self._rounds = Rounds(self.outcomes.values(), begins.values() if self._lag is None else ())
+        self._pending = sorted(((begins[t.label], t) for t in lost), key=lambda one: (one[0], _place(one[1])))
+        self._untold = [o for o in self.outcomes.values() if o.rounds[1] < self._rounds.now and o.trial.counted]
+        self._learn()
         for ghost in self._rounds.ghosts():
             self._follow(ghost, self._rounds.now - 1)
 

@@ -28,9 +28,11 @@ _STATES = {
 class Working:
     """One study in memory. Trials are named by their numbers, which are their ids as well: there is one study."""
 
-    def __init__(self, space: Space) -> None:
+    def __init__(self, space: Space, lag: int | None = None) -> None:
+        """With a `lag`, a trial's pruner knows just those that are older by more than so many numbers."""
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self._space = space
+        self._lag = lag
         self._sign = METRICS[space.train.metric].sign
         self.direction = StudyDirection.MINIMIZE if self._sign == 1 else StudyDirection.MAXIMIZE
         self._distributions = sampling.distributions(space.domains)
@@ -74,7 +76,8 @@ class Working:
     def prune(self, number: int, epoch: int, value: float) -> bool:
         """Takes in an epoch of a trial that goes on; whether the pruner stops it. To be called once an epoch."""
         self._memory.set_trial_intermediate_value(number, epoch, value)
-        return self._pruner.prune(self._study, self._memory.get_trial(number))
+        with self._memory.before(math.inf if self._lag is None else number - self._lag):
+            return self._pruner.prune(self._study, self._memory.get_trial(number))
 
     def follow(self, outcome: Outcome, epochs: int) -> None:
         """Takes in what a trial that has ended had shown after so many epochs, as `prune` did at the time."""

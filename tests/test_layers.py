@@ -9,7 +9,7 @@ import hpo
 
 LAYERS = [
     {"errors", "trial", "nets", "capacity", "history", "bulk", "evidence"},
-    {"rounds", "noise", "metrics", "document", "linear", "optimizer", "percentile", "journal", "store", "ui", "factory"},
+    {"rounds", "flight", "noise", "metrics", "document", "linear", "optimizer", "percentile", "journal", "store", "ui", "factory"},
     {"regularizers", "weights", "dataset"},
     {"layout", "network", "domain"},
     {"mlp", "sites", "rules"},
@@ -32,7 +32,7 @@ LAYERS = [
     {"cli"},
 ]
 ONLY = {
-    "optuna": {"study", "working", "sampling", "history", "percentile", "ledger"},
+    "optuna": {"working", "sampling", "history", "percentile", "ledger"},
     "mlflow": {"mirror"},
     "click": {"cli"},
     "rich": {"cli", "terminal"},

@@ -10,8 +10,10 @@ import numpy as np
 import pytest
 
 from hpo import loop
+from hpo.errors import InputError
 from hpo.study import Study
 from hpo.trial import Score
+from tests.conftest import here, outcomes, write_space
 from tests.test_study import Nothing, Recorded, go, space
 
 MEANWHILE = ("started", "times")
@@ -67,14 +69,15 @@ class Dying(Nothing):
         self.population.event()
 
 
-def timeless(study):
+def timeless(study, *but):
+    """The outcomes as they are stored, without what may differ."""
     known = {label: outcome.to_json() for label, outcome in study.outcomes.items()}
-    return {label: json.dumps({k: v for k, v in o.items() if k not in MEANWHILE}) for label, o in sorted(known.items())}
+    return {label: json.dumps({k: v for k, v in o.items() if k not in (*MEANWHILE, *but)}) for label, o in sorted(known.items())}
 
 
-def search(path, made, dies=math.inf, rows=6):
-    population = Uneven(dies, rows=rows, epochs=12)
-    study = Study(made, path, "data")
+def search(path, made, dies=math.inf, rows=6, deterministic=False, population=Uneven):
+    population = population(dies, rows=rows, epochs=12)
+    study = Study(made, path, "data", deterministic)
     told = Dying(population)
     try:
         loop.run(study, population, told, told)
@@ -129,3 +132,88 @@ def test_it_ends_with_other_rows_too(tmp_path, rows):
         search(tmp_path / "cut", made, dies=150)
     again, _ = search(tmp_path / "cut", made, rows=rows)
     assert sorted(int(label) for label in again.outcomes if label.isdigit()) == list(range(38))
+
+
+class Apart(Uneven):
+    """As two workers, each with an epoch of its own."""
+
+    def train_epoch(self):
+        everyone, mine = self.members, random.Random(len(self.admitted)).random() < 0.6
+        self.members = {label: m for label, m in everyone.items() if (m[0].seed % 2 == 0) == mine} or dict(everyone)
+        scores = list(super().train_epoch())
+        self.members = everyone
+        yield from scores
+
+
+@pytest.mark.parametrize(("sampler", "pruner"), [
+    ("tpe", "median"), ("tpe", "hyperband"), ("random", "successive_halving"), ("qmc", "percentile"), ("cmaes", "patient"),
+])  # fmt: skip
+def test_a_deterministic_search_does_not_depend_on_rows_workers_or_kills(tmp_path, monkeypatch, sampler, pruner):
+    monkeypatch.setattr("hpo.study.LAG", 8)
+    options = {"kind": sampler, "n_startup_trials": 3} if sampler in ("tpe", "cmaes") else sampler
+    made = space(sampler=options, pruner=pruner, train={"epochs": 12, "patience": 12}, budget={"trials": 60})
+    one, _ = search(tmp_path / "1", made, rows=1, deterministic=True)
+    assert {o.state for o in one.outcomes.values()} >= {"complete", "failed"} | ({"pruned"} if pruner != "patient" else set())
+    for rows in (2, 7, 32):
+        for population in (Uneven, Apart):
+            more, _ = search(tmp_path / f"{rows}{population.__name__}", made, rows=rows, deterministic=True, population=population)
+            assert timeless(more, "rounds") == timeless(one, "rounds")
+            assert more.best().trial == one.best().trial
+    draw, stops = random.Random(3), 0
+    for rows in (7, 1, 32, 3):
+        try:
+            search(tmp_path / "cut", made, draw.randint(20, 100), rows, deterministic=True)
+        except Stopped:
+            stops += 1
+    again, _ = search(tmp_path / "cut", made, rows=5, deterministic=True)
+    assert stops >= 3
+    assert timeless(again, "rounds") == timeless(one, "rounds")
+
+
+def test_a_deterministic_search_knows_what_is_older_than_its_lag_and_nothing_else(tmp_path, monkeypatch):
+    """By itself and step by step: what the sampler sees at each proposal, and the pruner at each decision."""
+    monkeypatch.setattr("hpo.study.LAG", 8)
+    seen = []
+
+    class Looks(Study):
+        def _propose(self):
+            trial = super()._propose()
+            told = [t.number for t in self._working.trials() if t.state.is_finished()]
+            seen.append((int(trial.label), told))
+            return trial
+
+    monkeypatch.setattr("tests.test_repeat.Study", Looks)
+    search(tmp_path / "s", space(budget={"trials": 40}), rows=16, deterministic=True)
+    assert seen == [(n, list(range(n - 8))) for n in range(38)]
+
+
+def test_a_study_stays_deterministic_or_not(tmp_path):
+    search(tmp_path / "yes", space(), deterministic=True)
+    with pytest.raises(InputError, match="was begun with deterministic: give it again, set study to another name"):
+        search(tmp_path / "yes", space())
+    search(tmp_path / "no", space())
+    with pytest.raises(InputError, match="was begun without deterministic: leave it out, set study"):
+        search(tmp_path / "no", space(), deterministic=True)
+
+
+def test_a_deterministic_search_cannot_end_by_the_clock(tmp_path):
+    with pytest.raises(InputError, match=r"budget.seconds: a deterministic search must not depend on speed"):
+        search(tmp_path / "s", space(budget={"trials": 30, "seconds": 9}), deterministic=True)
+
+
+def test_two_workers_find_what_one_process_finds(new_store):
+    found = []
+    changes = {
+        "budget": {"trials": 40}, "train": {"epochs": 20, "batch_size": 32, "patience": 6},
+        "sampler": {"kind": "tpe", "n_startup_trials": 4}, "pruner": {"kind": "median", "n_startup_trials": 3},
+    }  # fmt: skip
+    for more in ([], ["--workers", "2"]):
+        store = new_store()
+        ran = here("search", "--space", write_space(store, **changes), "--store", store, "--deterministic", "--json", *more)
+        known = outcomes(store)
+        for outcome in known.values():
+            for key in (*MEANWHILE, "rounds"):
+                del outcome[key]
+        found.append((known, json.loads(ran.stdout)["trial"]))
+    assert found[0] == found[1]
+    assert {o["state"] for o in found[0][0].values()} == {"complete", "pruned"}
