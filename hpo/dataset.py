@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from hpo.metrics import Task
@@ -39,6 +40,12 @@ class Samples:
     @property
     def n_outputs(self) -> int:
         return len(self.classes) or 1
+
+    def to(self, device: torch.device) -> Samples:
+        """The same in a device's memory."""
+        folds = tuple(replace(fold, train=fold.train.to(device), valid=fold.valid.to(device)) for fold in self.folds)
+        weight = None if self.weight is None else self.weight.to(device)
+        return replace(self, x=self.x.to(device), y=self.y.to(device), weight=weight, folds=folds)
 
     def inputs(self, index: Tensor) -> Tensor:
         """The rows `index` (fit, batch) of x: (fit, batch, inputs)."""

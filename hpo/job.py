@@ -11,9 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from hpo import data as data_module
+from hpo import device as devices
 from hpo import export, loop, report, sampling, selection, space_file
 from hpo import result as results
 from hpo.capacity import free_memory, rows_for
@@ -38,17 +40,18 @@ from hpo.worker import Worker
 @dataclass(frozen=True)
 class Job:
     """A search that can begin: its space is sound and its data are loaded. `base` is where relative paths start, `parameters`
-    the size of the largest network; `factory` makes the networks (None: an mlp)."""
+    the size of the largest network; `factory` makes the networks (None: an mlp); `device` is where they train."""
 
     space: Space
     base: Path
     data: Dataset
     parameters: int
     factory: Factory | None = None
+    device: torch.device = devices.CPU
 
     def rows(self, workers: int = 1) -> int:
         """How many trials train at once."""
-        return rows_for(self.space.budget.trials, self.parameters, workers, free_memory())
+        return rows_for(self.space.budget.trials, self.parameters, workers, free_memory(self.device), self.device)
 
 
 class Watcher:
@@ -60,12 +63,12 @@ class Watcher:
     def end(self) -> None: ...
 
 
-def load(path: Path, factory: Factory | None = None) -> Job:
+def load(path: Path, factory: Factory | None = None, device: torch.device = devices.CPU) -> Job:
     """The search that a space file describes. Raises InputError."""
-    return prepare(space_file.load(path), path.parent, factory)
+    return prepare(space_file.load(path), path.parent, factory, device)
 
 
-def prepare(space: Space, base: Path, factory: Factory | None = None) -> Job:
+def prepare(space: Space, base: Path, factory: Factory | None = None, device: torch.device = devices.CPU) -> Job:
     """Loads the data and checks all that can be checked before anything is written; `factory` takes the place of the one
     that the space names. Raises InputError."""
     if factory is None:
@@ -87,18 +90,18 @@ def prepare(space: Space, base: Path, factory: Factory | None = None) -> Job:
     if space.exported.get("fingerprint", data.fingerprint) != data.fingerprint:
         note = "The rows are not those that this configuration was exported from: expect another score."
         data = dataclasses.replace(data, notes=(*data.notes, note))
-    networks, notes = _networks(space, data, factory)
+    networks, notes = _networks(space, data, factory, device)
     size = max(sum(math.prod(p.shape) for p in one.parameters) for one in networks)
-    return Job(space, base, dataclasses.replace(data, notes=(*data.notes, *notes)), size, factory)
+    return Job(space, base, dataclasses.replace(data, notes=(*data.notes, *notes)), size, factory, device)
 
 
-def _networks(space: Space, data: Dataset, factory: Factory | None) -> tuple[list[Network], list[str]]:
+def _networks(space: Space, data: Dataset, factory: Factory | None, device: torch.device) -> tuple[list[Network], list[str]]:
     """The networks in the middle and at the ends of the space, and what is to be known of them. Raises InputError."""
     rows = min(len(fold.train) for fold in data.folds)
     smallest = 1 if 1 in (rows, rows % space.train.batch_size, space.train.batch_size) else 2
     found = [results.network(space, factory, data.n_inputs, data.n_outputs, params) for params in space.architectures()]
     for one in found:
-        one.check(smallest)
+        one.check(smallest, device)
     if "dropout" in space.search and not all(one.depth for one in found):
         raise InputError("search.dropout: the network has no nn.Dropout to act on; give it one, or leave the key out.")
     return found, list(dict.fromkeys(note for one in found for note in one.notes("dropout" in space.search)))
@@ -180,7 +183,7 @@ class _Search:
         job = self._job
         if len(self._workers) > 1:
             return Crew(self._workers, job.space, job.factory, job.data, self._rows, self._less, self._watcher.note)
-        return Population.of(job.space, job.factory, job.data, self._rows, self._less)
+        return Population.of(job.space, job.factory, job.data.samples().to(job.device), self._rows, self._less)
 
     def _less(self, rows: int) -> None:
         self._rows = rows
@@ -217,6 +220,7 @@ class _Search:
             "epochs_possible": len(study.judged()) * job.space.train.epochs,
             "rows": self._rows,
             "workers": max(1, len(self._workers)),
+            "device": devices.name(job.device),
             "notes": list(job.data.notes),
             "fingerprint": job.data.fingerprint,
             "shape": {"inputs": job.data.n_inputs, "outputs": job.data.n_outputs},

@@ -64,8 +64,8 @@ class Network(ABC):
     def code(self, dropout: float) -> list[str]:
         """Lines of Python that make the same network in plain torch, as `net`."""
 
-    def check(self, smallest: int) -> None:  # noqa: B027 -- what is ours works
-        """Raises InputError if it cannot be built, or not be trained with `smallest` rows in a minibatch."""
+    def check(self, smallest: int, device: torch.device) -> None:  # noqa: B027 -- what is ours works
+        """Raises InputError if it cannot be built, or not be trained on `device` with `smallest` rows in a minibatch."""
 
     def notes(self, dropout: bool) -> list[str]:
         """What somebody who searches it should know; `dropout` is whether that is named in the space."""

@@ -8,9 +8,11 @@ import pytest
 import hpo
 
 LAYERS = [
-    {"errors", "trial", "nets", "capacity", "history", "bulk"},
-    {"noise", "metrics", "document", "linear", "optimizer", "percentile", "journal", "store", "ui", "factory"},
-    {"regularizers", "weights", "dataset"},
+    {"errors", "trial", "nets", "history", "bulk"},
+    {"noise", "metrics", "document", "optimizer", "percentile", "journal", "store", "ui", "factory", "device"},
+    {"regularizers", "weights", "dataset", "hashed", "batched", "capacity"},
+    {"kernels"},
+    {"linear"},
     {"layout", "network", "domain"},
     {"mlp", "sites"},
     {"module"},
