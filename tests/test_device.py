@@ -97,10 +97,13 @@ def test_the_same_trial_draws_other_noise_than_on_the_cpu(monkeypatch):
 
 
 class Stays(TorchDispatchMode):
-    """Raises when something is brought to the CPU."""
+    """Raises when something is brought to the CPU; counts operations."""
+
+    count = 0
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         del types
+        self.count += 1
         out = func(*args, **(kwargs or {}))
         given, made = ({t.device.type for t in tree_leaves(tree) if isinstance(t, torch.Tensor)} for tree in ((args, kwargs), out))
         assert not ("meta" in given and "cpu" in made), f"{func} brings numbers to the CPU"
@@ -142,6 +145,19 @@ def test_an_epoch_waits_for_nothing_and_mixes_no_devices(kind, source, metric):
             stack._learn()
     assert {score.device for score in scores.values()} == {META}
     assert {score.shape for score in scores.values()} == {(3,)}
+
+
+def test_an_epoch_of_many_rows_is_as_many_operations_as_of_few():
+    counts = set()
+    for rows in (2, 12):
+        trials = [trial(str(i), **EVERYTHING) for i in range(rows)]
+        with FakeTensorMode(allow_non_fake_inputs=True):
+            stack = fake_stack(dataset(), TRAIN, trials, [network(dataset(), of) for of in trials])
+            with Stays() as stays:
+                stack._learn()
+                stack._scores()
+        counts.add(stays.count)
+    assert len(counts) == 1
 
 
 @pytest.mark.parametrize("look", [
