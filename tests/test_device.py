@@ -152,7 +152,7 @@ def test_an_epoch_of_many_rows_is_as_many_operations_as_of_few():
     for rows in (2, 12):
         trials = [trial(str(i), **EVERYTHING) for i in range(rows)]
         with FakeTensorMode(allow_non_fake_inputs=True):
-            stack = fake_stack(dataset(), TRAIN, trials, [network(dataset(), of) for of in trials])
+            stack = fake_stack(dataset(), Train(epochs=1), trials, [network(dataset(), of) for of in trials])
             with Stays() as stays:
                 stack._learn()
                 stack._scores()
