@@ -73,7 +73,7 @@ def search(space: Json, cores: Collection[int]) -> tuple[Json, list[Json], list[
         create = "import pathlib; from hpo.mirror import create_database; create_database(pathlib.Path('store/mlflow.db'))"
         subprocess.run([sys.executable, "-c", create], cwd=folder, stderr=subprocess.DEVNULL, check=True)
         workers = ["--workers", str(len(cores))] if len(cores) > 1 else []
-        command = ["hpo.cli", "search", "--space", "space.yaml", "--store", "store", "--json", "--quiet", *workers]
+        command = ["hpo.cli", "search", "--space", "space.yaml", "--store", "store", "--device", "cpu", "--json", "--quiet", *workers]
         run = _timed(command, folder, cores)
         outcomes = stored(Place(Path(folder, "store"), space["study"]).journal)["outcomes"]
     configurations = [o["trial"]["params"] for o in outcomes]

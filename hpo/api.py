@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from hpo import device as devices
 from hpo import job as jobs
 from hpo import searching, space_file
 from hpo.store import Place
@@ -21,6 +22,7 @@ def search(
     tracking_uri: str | None = None,
     factory: Callable[..., torch.nn.Module] | None = None,
     workers: int = 1,
+    device: str = "auto",
     deterministic: bool = False,
 ) -> dict[str, Any]:
     """Searches a space and returns the result, as `hpo search --json` prints it.
@@ -28,16 +30,18 @@ def search(
     `space` is a space file, or a mapping with the same keys (relative paths then start at the working directory).
     `factory` is a function that makes the networks, in place of `network: {kind: module, factory: my_package.nets:build}`;
     what is exported names it, so it is best one that can be imported. `workers` is the number of processes that train, at
-    best one a core. `deterministic` makes the trials the same on any machine's number of rows and workers; it takes longer.
+    best one a core. `device` is `cpu`, `cuda` or `auto`: the GPU if torch sees one and there is one worker, else the CPU.
+    `deterministic` makes the trials the same at any number of rows and workers; it takes longer.
     Called again, it goes on to the total budget; on a finished study it returns the stored result. Raises
     `hpo.errors.InputError` with sentences for whatever must change.
     """
     if isinstance(space, Mapping) and factory and isinstance(network := space.get("network", {}), Mapping):
         space = {**space, "network": {"kind": "module", **network}}
     with started(workers) as processes:
+        where = devices.chosen(device, workers)
         if isinstance(space, Mapping):
-            job = jobs.prepare(space_file.parse(space), Path(), factory)
+            job = jobs.prepare(space_file.parse(space), Path(), factory, where)
         else:
-            job = jobs.load(Path(space), factory)
+            job = jobs.load(Path(space), factory, where)
         place = Place(Path(store), job.space.study)
         return searching.search(job, place, tracking_uri, workers=processes, deterministic=deterministic)

@@ -8,7 +8,10 @@ from pathlib import Path
 
 import torch
 
+from hpo.device import CPU
+
 _LEAST, _MOST = 16, 32  # measured: fewer rows make a step dear, more buy nothing on a CPU
+_ON_GPU = 512  # a launch costs the same for all of them; not measured on one yet
 _LEAST_A_WORKER = 12  # fewer make a step dear; more start without being told of others, and are pruned later (docs/decisions.md)
 _MOST_ROWS = 160  # where a trial has several
 _CACHED = 2**21  # parameters of all rows: of so many, optimizer and products wait for memory, and more rows make no step cheaper
@@ -16,26 +19,36 @@ _FEW = 8
 _STATES = 8  # numbers a parameter needs: value, gradient, two moments, the best; as much again while rows come and go
 
 
-def rows_for(trials: int | None, parameters: int, workers: int = 1, memory: float | None = None, fits: int = 1) -> int:
+def rows_for(
+    trials: int | None, parameters: int, workers: int = 1, memory: float | None = None, fits: int = 1, device: torch.device = CPU
+) -> int:
     """How many rows train at once, in all workers together, for a budget of that many trials (None: limited by time alone), each
     of so many fits, of networks of that many parameters, in `memory` bytes. Whole trials, and at least one.
 
     Trials in flight are proposed without knowing each other's results, so they are a small part of the budget: an eighth,
     within what makes a step cheap, and never more than a third. Their rows take no more than half of the memory.
+
+    On a GPU a step costs almost the same with many more rows, and there is no cache that they would have to share: there
+    an eighth of the budget counts up to hundreds, however large the networks, and without a budget of trials 64.
     """
-    at_once = _LEAST if trials is None else max(_LEAST, min(_MOST, trials // 8))
-    at_once = min(at_once, max(_FEW, _CACHED // max(1, parameters)))
+    on_cpu = device.type == "cpu"
+    unknown, most = (_LEAST, _MOST) if on_cpu else (_ON_GPU // 8, _ON_GPU)
+    at_once = unknown if trials is None else max(_LEAST, min(most, trials // 8))
+    if on_cpu:
+        at_once = min(at_once, max(_FEW, _CACHED // max(1, parameters)))
     at_once = max(at_once, _LEAST_A_WORKER * workers if workers > 1 else 0)
     if fits > 1:
-        at_once = min(at_once, _MOST_ROWS // fits)
+        at_once = min(at_once, (_MOST_ROWS if on_cpu else _ON_GPU) // fits)
     if memory is not None:
         at_once = min(at_once, int(memory / 2 / (4 * _STATES * max(1, parameters) * fits)))
     return fits * max(1, at_once if trials is None else min(at_once, trials // 3))
 
 
-def free_memory() -> float | None:
-    """Bytes that this process may still take: what the machine has available, or less if its control group is limited; None
-    where no such thing is known."""
+def free_memory(device: torch.device = CPU) -> float | None:
+    """Bytes that this process may still take: on a GPU what is free of its own, else what the machine has available, or less if
+    its control group is limited; None where no such thing is known."""
+    if device.type == "cuda":
+        return float(torch.cuda.mem_get_info(device)[0])
     with suppress(OSError, ValueError, StopIteration):
         lines = Path("/proc/meminfo").read_text().splitlines()
         free = 1024 * float(next(line for line in lines if line.startswith("MemAvailable")).split()[1])

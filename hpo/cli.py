@@ -54,12 +54,21 @@ def main() -> None:
 @_STORE
 @click.option("--tracking-uri", envvar="MLFLOW_TRACKING_URI", help="Another MLflow than STORE/mlflow.db.")
 @click.option("--workers", type=click.IntRange(1), default=1, show_default=True, help="Processes that train: one a core.")
+@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True, help="auto: a GPU if there is one.")
 @click.option("--deterministic", is_flag=True, help="The same trials at any number of rows and workers; takes longer.")
 @click.option("--refit", type=click.Choice(["scaled", "keep", "average", "none"]), help="How the final network is made; default: as the space says.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON object.")
 @click.option("--quiet", is_flag=True, help="Say only the result.")
 def search(
-    path: str, store: str, tracking_uri: str | None, workers: int, deterministic: bool, refit: str | None, as_json: bool, quiet: bool
+    path: str,
+    store: str,
+    tracking_uri: str | None,
+    workers: int,
+    device: str,
+    deterministic: bool,
+    refit: str | None,
+    as_json: bool,
+    quiet: bool,
 ) -> None:
     """Search a space; the same command again goes on from where it was."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a cluster's way to say Ctrl-C
@@ -68,11 +77,12 @@ def search(
     with started(workers) as processes:  # before our own imports, since theirs take as long
         from rich.console import Console
 
+        from hpo import device as devices
         from hpo import job as jobs
         from hpo import searching, terminal, words
         from hpo.store import Place
 
-        job = jobs.load(Path(path), refit=refit)
+        job = jobs.load(Path(path), device=devices.chosen(device, workers), refit=refit)
         place = Place(Path(store), job.space.study)
         watcher = searching.Watcher() if quiet else terminal.Progress(Console(stderr=True))
         try:
@@ -91,10 +101,11 @@ def search(
 @click.argument("path", metavar="SPACE")
 def check(path: str) -> None:
     """Say every mistake of a space file and its data; run nothing."""
+    from hpo import device as devices
     from hpo import job as jobs
     from hpo import words
 
-    job = jobs.load(Path(path))
+    job = jobs.load(Path(path), device=devices.chosen("auto"))
     for line in words.headline(job, job.rows()):
         click.echo(line)
     click.echo(f"{path} is sound.")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -52,6 +52,12 @@ class Samples:
     @property
     def n_outputs(self) -> int:
         return len(self.classes) or 1
+
+    def to(self, device: torch.device) -> Samples:
+        """The same in a device's memory."""
+        folds = tuple(Fold(f.number, *(rows.to(device) for rows in (f.train, f.valid, f.test))) for f in self.folds)
+        weight = None if self.weight is None else self.weight.to(device)
+        return replace(self, x=self.x.to(device), y=self.y.to(device), weight=weight, folds=folds)
 
     def inputs(self, index: Tensor) -> Tensor:
         """The rows `index` (fit, batch) of x: (fit, batch, inputs)."""

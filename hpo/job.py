@@ -8,7 +8,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+import torch
+
 from hpo import data as data_module
+from hpo import device as devices
 from hpo import networks, sampling, space_file
 from hpo.capacity import free_memory, rows_for
 from hpo.data import Dataset
@@ -23,13 +26,14 @@ from hpo.space import Refit, Space, task_mistake
 @dataclass(frozen=True)
 class Job:
     """A search that can begin: its space is sound and its data are loaded. `base` is where relative paths start, `parameters`
-    the size of the largest network; `factory` makes the networks (None: an mlp)."""
+    the size of the largest network; `factory` makes the networks (None: an mlp); `device` is where they train."""
 
     space: Space
     base: Path
     data: Dataset
     parameters: int
     factory: Factory | None = None
+    device: torch.device = devices.CPU
 
     @cached_property
     def networks(self) -> Networks:
@@ -37,18 +41,21 @@ class Job:
 
     def rows(self, workers: int = 1) -> int:
         """How many fits train at once: all those of a trial, of so many trials."""
-        return rows_for(self.space.budget.trials, self.parameters, workers, free_memory(), len(self.data.folds))
+        memory, fits = free_memory(self.device), len(self.data.folds)
+        return rows_for(self.space.budget.trials, self.parameters, workers, memory, fits, self.device)
 
 
-def load(path: Path, factory: Factory | None = None, refit: str | None = None) -> Job:
+def load(
+    path: Path, factory: Factory | None = None, device: torch.device = devices.CPU, refit: str | None = None
+) -> Job:
     """The search that a space file describes, with another kind of `refit` if one is named. Raises InputError."""
     space = space_file.load(path)
     if refit is not None:
         space = space.model_copy(update={"refit": Refit.model_validate({"kind": refit})})
-    return prepare(space, path.parent, factory)
+    return prepare(space, path.parent, factory, device)
 
 
-def prepare(space: Space, base: Path, factory: Factory | None = None) -> Job:
+def prepare(space: Space, base: Path, factory: Factory | None = None, device: torch.device = devices.CPU) -> Job:
     """Loads the data and checks all that can be checked before anything is written; `factory` takes the place of the one
     that the space names. Raises InputError."""
     if factory is None:
@@ -72,18 +79,18 @@ def prepare(space: Space, base: Path, factory: Factory | None = None) -> Job:
     if space.exported.get("fingerprint", data.fingerprint) != data.fingerprint:
         note = "The rows are not those that this configuration was exported from: expect another score."
         data = dataclasses.replace(data, notes=(*data.notes, note))
-    tried, notes = _networks(space, data, factory)
+    tried, notes = _networks(space, data, factory, device)
     size = max(sum(math.prod(p.shape) for p in one.parameters) for one in tried)
-    return Job(space, base, dataclasses.replace(data, notes=(*data.notes, *notes)), size, factory)
+    return Job(space, base, dataclasses.replace(data, notes=(*data.notes, *notes)), size, factory, device)
 
 
-def _networks(space: Space, data: Dataset, factory: Factory | None) -> tuple[list[Network], list[str]]:
+def _networks(space: Space, data: Dataset, factory: Factory | None, device: torch.device) -> tuple[list[Network], list[str]]:
     """The networks in the middle and at the ends of the space, and what is to be known of them. Raises InputError."""
     rows = data.training_sizes(DRAWS)
     smallest = 1 if 1 in {space.train.batch_size, *rows, *(n % space.train.batch_size for n in rows)} else 2
     found = list(map(Networks(space, factory, data.n_inputs, data.n_outputs).of, space.architectures()))
     for one in found:
-        one.check(smallest)
+        one.check(smallest, device)
     if "dropout" in space.search and not all(one.depth for one in found):
         raise InputError("search.dropout: the network has no nn.Dropout to act on; give it one, or leave the key out.")
     return found, list(dict.fromkeys(note for one in found for note in one.notes("dropout" in space.search)))

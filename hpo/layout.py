@@ -31,14 +31,14 @@ class Layout:
                 found[p.name] = part[:having].view(having, *p.shape)
         return found
 
-    def trained(self, row: Tensor, depth: int) -> tuple[Tensor, Tensor]:
-        """What a network of this depth trains in its `row` (size,): its weights, and all else."""
+    def trained(self, depth: int) -> tuple[slice, slice]:
+        """Where in its row a network of this depth has what it trains: its weights, and all else."""
         starts, sizes = [0, 0], [0, 0]
         for p, length in zip(self._entries, self._lengths, strict=True):
             if (part := _part(p)) < 2:
                 starts[1] += length * (part == 0)
                 sizes[part] += length * (p.depth <= depth)
-        weights, rest = (row[start : start + size] for start, size in zip(starts, sizes, strict=True))
+        weights, rest = (slice(start, start + size) for start, size in zip(starts, sizes, strict=True))
         return weights, rest
 
     def pack(self, tensors: Mapping[str, Tensor], dtype: torch.dtype) -> Tensor:

@@ -1,8 +1,8 @@
 """Linear layers of stacked networks: (fit, batch, in) times a weight for each fit, with gradients written where they are wanted.
 
-The products are numpy's. Its library is called once a fit, so a fit's bits cannot depend on its neighbours; it writes into the
-rows of a flat buffer, where torch would make a fresh tensor and copy; and it uses the vector units of every processor, where
-torch's uses half of them on some.
+On the CPU the products are numpy's. Its library is called once a fit, so a fit's bits cannot depend on its neighbours; it writes
+into the rows of a flat buffer, where torch would make a fresh tensor and copy; and it uses the vector units of every processor,
+where torch's uses half of them on some.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ import numpy as np
 import torch
 from threadpoolctl import threadpool_limits
 from torch import Tensor
+
+from hpo.kernels import kernels
 
 
 @contextmanager
@@ -36,8 +38,7 @@ def diverging() -> np.errstate:
 
 
 def _product(a: Tensor, b: Tensor, out: Tensor) -> Tensor:
-    np.matmul(a.numpy(), b.numpy(), out=out.numpy())
-    return out
+    return kernels(a.device).product(a, b, out)
 
 
 def _place(parameter: Tensor) -> Tensor:

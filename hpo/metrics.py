@@ -123,10 +123,11 @@ def measure(
 def _confusion(logits: Tensor, y: Tensor) -> Tensor:
     """Counts (fit, true class, predicted class)."""
     fits, _, classes = logits.shape
-    row = torch.arange(fits, device=y.device).unsqueeze(1)
     predicted = logits.transpose(1, 2).max(1).indices  # over contiguous rows fourteen times as fast as argmax over classes
-    cell = (row * classes + y) * classes + predicted
-    return torch.bincount(cell.flatten(), minlength=fits * classes**2).view(fits, classes, classes).double()
+    cell = y * classes + predicted
+    # Not by bincount: for its result a GPU would have to be waited for, and on the CPU it takes half as long again.
+    counts = cell.new_zeros((fits, classes**2)).scatter_add_(1, cell, torch.ones_like(cell))
+    return counts.view(fits, classes, classes).double()
 
 
 def _from_confusion(name: str, confusion: Tensor) -> Tensor:

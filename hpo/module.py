@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from torch.func import functional_call, vmap
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from hpo.device import generators
 from hpo.errors import InputError, cut, exception
 from hpo.factory import Factory
 from hpo.network import Hidden, Network, Tensors
@@ -120,14 +121,15 @@ class Module(Network):
             lines += ["for module in net.modules():", f'    if "Dropout" in type(module).__name__: module.p = {dropout}']
         return lines
 
-    def check(self, smallest: int) -> None:
+    def check(self, smallest: int, device: torch.device) -> None:
         try:
-            _alone(self._plan, self.init(np.random.default_rng(0)), torch.zeros(smallest, self.n_inputs))
+            _alone(self._plan, self.init(np.random.default_rng(0)), torch.zeros(smallest, self.n_inputs, device=device))
         except Exception as error:
             if isinstance(error, InputError):
                 raise
             hint = "; another train.batch_size leaves no such last one" if smallest == 1 else ""
-            raise self.refuse(f"cannot learn from a minibatch of {smallest} ({exception(error)}){hint}.") from error
+            where = "" if device.type == "cpu" else f" on {device.type}"
+            raise self.refuse(f"cannot learn from a minibatch of {smallest}{where} ({exception(error)}){hint}.") from error
 
     def notes(self, dropout: bool) -> list[str]:
         alone = [f"{self.name} is trained one row at a time, which is slower: {self.why_alone}."] if self.why_alone else []
@@ -264,8 +266,8 @@ def _plan(network: Module) -> _Plan:
 
 def _alone(plan: _Plan, row: Tensors, x: Tensor, seed: int = 0) -> dict[str, Tensor]:
     """What one row gives by itself in training; it is evaluated, too, which must not fail."""
-    tensors = {name: t.detach().clone().float().unsqueeze(0) for name, t in row.items()}
-    with torch.random.fork_rng(devices=[]), torch.no_grad():
+    tensors = {name: t.detach().clone().float().unsqueeze(0).to(x.device) for name, t in row.items()}
+    with torch.random.fork_rng(devices=generators(x.device)), torch.no_grad():
         torch.manual_seed(seed)
         plan.run(tensors, tensors, x.unsqueeze(0), still, training=False, batched=False)
     return {name: t[0] for name, t in _learn(plan, tensors, x.unsqueeze(0), batched=False, seed=seed).items()}
@@ -275,7 +277,7 @@ def _alone(plan: _Plan, row: Tensors, x: Tensor, seed: int = 0) -> dict[str, Ten
 def _learn(plan: _Plan, tensors: dict[str, Tensor], x: Tensor, batched: bool, seed: int = 0) -> dict[str, Tensor]:
     """The outputs, the gradient of each parameter that has one, and the buffers afterwards."""
     leaves = {name: tensors[name].requires_grad_() for name, _ in plan.trained}
-    with torch.random.fork_rng(devices=[]):
+    with torch.random.fork_rng(devices=generators(x.device)):
         torch.manual_seed(seed)
         out = plan.run(leaves, tensors, x, still, True, batched)
     learns = leaves and out.requires_grad

@@ -9,13 +9,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from hpo.kernels import kernels
 from hpo.linear import diverging
 from hpo.regularizers.base import Parameter
 
 Tensors = Mapping[str, Tensor]
 Hidden = Callable[[Tensor, Tensor, int], Tensor]
-
-BLOCK = 128  # rows of data that a prediction takes at a time: the activations of 16 fits stay in the cache
 
 
 class Network(ABC):
@@ -64,8 +63,8 @@ class Network(ABC):
     def code(self, dropout: float) -> list[str]:
         """Lines of Python that make the same network in plain torch, as `net`."""
 
-    def check(self, smallest: int) -> None:  # noqa: B027 -- what is ours works
-        """Raises InputError if it cannot be built, or not be trained with `smallest` rows in a minibatch."""
+    def check(self, smallest: int, device: torch.device) -> None:  # noqa: B027 -- what is ours works
+        """Raises InputError if it cannot be built, or not be trained on `device` with `smallest` rows in a minibatch."""
 
     def notes(self, dropout: bool) -> list[str]:
         """What somebody who searches it should know; `dropout` is whether that is named in the space."""
@@ -74,7 +73,7 @@ class Network(ABC):
 
     def predict(self, tensors: Tensors, x: Tensor) -> Tensor:
         """Logits without noise, (fit, rows, n_outputs), for x (fit, rows, n_inputs) and parameters and buffers in one."""
-        return self.predict_parts(tensors, torch.split(x, BLOCK, dim=1))
+        return self.predict_parts(tensors, torch.split(x, kernels(x.device).block, dim=1))
 
     def predict_parts(self, tensors: Tensors, parts: Iterable[Tensor]) -> Tensor:
         """The same for an x that comes in parts, so that it need never be whole."""

@@ -47,7 +47,7 @@ class Noise:
         return torch.from_numpy(np.stack([stream.permutation(n) for stream in self._streams]))
 
     def _integers(self, n: int) -> Tensor:
-        """At least `n` uniform 16-bit integers of every row, four from a word; returns (fit, n or a few more)."""
+        """At least `n` uniform 16-bit integers of every row, four from a word; returns int16 (fit, n or a few more)."""
         words = -(-n // 4)
         raw = np.empty((len(self._streams), words), dtype=np.uint64)
         for row, stream in zip(raw, self._streams, strict=True):

@@ -1,4 +1,4 @@
-"""AdamW on stacked parameters."""
+"""AdamW on stacked parameters, a row at a time: as the CPU wants it. See `batched.py` for other devices."""
 
 from __future__ import annotations
 
@@ -13,15 +13,16 @@ EPS = 1e-8
 
 
 @dataclass(frozen=True)
-class AdamRow:
-    """What one row trains, as flat pieces of memory: its parameters, their gradients and moments."""
+class Memory:
+    """What the rows of a stack train, in flat buffers (fit, size); what a row does not have is zero in all of them."""
 
-    params: tuple[Tensor, ...]
-    grads: tuple[Tensor, ...]
-    exp_avg: tuple[Tensor, ...]
-    exp_avg_sq: tuple[Tensor, ...]
-    decay: float
-    count: Tensor  # (), the steps taken, float32
+    values: Tensor
+    grads: Tensor
+    exp_avg: Tensor
+    exp_avg_sq: Tensor
+    counts: Tensor  # (fit, 1), the steps taken, float32
+    decay: Tensor  # (fit,)
+    pieces: Sequence[tuple[slice, slice]]  # of each row, the deepest first: its weights, and what else it trains
 
 
 class AdamW:
@@ -31,16 +32,35 @@ class AdamW:
     is still 14× faster than the same update in plain batched operations.
     """
 
-    def __init__(self, rows: Sequence[AdamRow], counts: Tensor) -> None:
-        """`counts` (fit,): the memory of the rows' own counts."""
-        self._rows = rows
-        self._counts = counts
+    def __init__(self, memory: Memory) -> None:
+        self._counts = memory.counts[:, 0]
+        flat = (memory.values, memory.grads, memory.exp_avg, memory.exp_avg_sq)
+        pieces = [[[rows[i][part] for part in parts] for rows in flat] for i, parts in enumerate(memory.pieces)]
+        counts = [(count,) * len(parts) for count, parts in zip(self._counts, memory.pieces, strict=True)]
+        self._rows = list(zip(pieces, counts, memory.decay.tolist(), strict=True))
+        self._lr: Sequence[float] = ()
 
-    def step(self, lr: Sequence[float]) -> None:
-        """One update of every row, at a learning rate of its own."""
+    def set_lr(self, lr: Sequence[float]) -> None:
+        """The learning rate of each row, from now on."""
+        self._lr = lr
+
+    def step(self) -> None:
+        """One update of every row."""
         self._counts.add_(1)  # the fused kernel leaves counting to its caller
-        for row, rate in zip(self._rows, lr, strict=True):
+        for ((values, grads, exp_avg, exp_avg_sq), counts, decay), lr in zip(self._rows, self._lr, strict=True):
             torch._fused_adamw_(  # the kernel behind torch.optim.AdamW(fused=True); it has no public name
-                row.params, row.grads, row.exp_avg, row.exp_avg_sq, [], (row.count,) * len(row.params),
-                lr=rate, beta1=BETAS[0], beta2=BETAS[1], weight_decay=row.decay, eps=EPS, amsgrad=False, maximize=False,
+                values, grads, exp_avg, exp_avg_sq, [], counts,
+                lr=lr, beta1=BETAS[0], beta2=BETAS[1], weight_decay=decay, eps=EPS, amsgrad=False, maximize=False,
             )  # fmt: skip
+
+
+class Weights:
+    """The weight matrices of all rows, no biases, no norms: of each row one flat piece of memory."""
+
+    def __init__(self, memory: Memory) -> None:
+        self._rows = [row[weights] for row, (weights, _) in zip(memory.values, memory.pieces, strict=True)]
+
+    def soft_threshold_(self, distance: Tensor) -> None:
+        """Moves every weight towards zero by its row's `distance` (fit,), and leaves it there once it arrives; in place."""
+        for row, of in zip(self._rows, distance.tolist(), strict=True):
+            torch.ops.aten.softshrink.out(row, min(of, torch.finfo(row.dtype).max), out=row)

@@ -7,6 +7,7 @@ import uuid
 from collections.abc import Sequence
 from typing import Any
 
+from hpo import device as devices
 from hpo import export, finals, loop, report, selection
 from hpo import result as results
 from hpo.capacity import free_memory, rows_for
@@ -125,14 +126,15 @@ class _Search:
             self._study.fix(trial, anew=trial.kept and not self._vault.path(trial.label).exists())
         if self._study.pending:
             self._watcher.phase(_said(trials), len(trials))
-            workers, fits = max(1, len(self._workers)), len(samples.folds)
-            self._train(samples, rows_for(None, self._job.parameters, workers, free_memory(), fits))
+            workers, device = max(1, len(self._workers)), self._job.device
+            rows = rows_for(None, self._job.parameters, workers, free_memory(device), len(samples.folds), device)
+            self._train(samples, rows)
 
     def _population(self, samples: Samples, rows: int) -> loop.Trains:
         job = self._job
         if len(self._workers) > 1:
             return Crew(self._workers, job.space, job.factory, samples, rows, self._less, self._watcher.note)
-        return Population.of(job.space, job.factory, samples, rows, self._less)
+        return Population.of(job.space, job.factory, samples.to(job.device), rows, self._less)
 
     def _less(self, rows: int) -> None:
         self._rows = rows
@@ -193,6 +195,7 @@ class _Search:
             "fits_epochs": results.fit_epochs(study),
             "rows": self._rows,
             "workers": max(1, len(self._workers)),
+            "device": devices.name(job.device),
             "notes": list(job.data.notes),
             "fingerprint": job.data.fingerprint,
             "shape": {"inputs": job.data.n_inputs, "outputs": job.data.n_outputs},

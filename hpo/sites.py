@@ -41,7 +41,7 @@ class Site(nn.Module):
         """h (fit, …) of all rows at once."""
         mine = h[: self.rows]
         if self._own:
-            ones = torch.ones(mine.shape[: self._own], dtype=h.dtype)
+            ones = mine.new_ones(mine.shape[: self._own])
             out = mine * self.hidden(ones, ones, self._number).view(*ones.shape, *[1] * (mine.dim() - ones.dim()))
         else:
             out = self.hidden(mine, mine, self._number)

@@ -13,12 +13,14 @@ import torch
 from torch import Tensor
 
 from hpo.dataset import Samples
+from hpo.device import generators
+from hpo.kernels import Stream, kernels
 from hpo.layout import Layout
 from hpo.linear import diverging
 from hpo.metrics import METRICS, losses, measure, reported, watched
-from hpo.network import BLOCK, Network
+from hpo.network import Network
 from hpo.noise import Noise
-from hpo.optimizer import AdamRow, AdamW
+from hpo.optimizer import Memory
 from hpo.regularizers import STRENGTHS
 from hpo.regularizers.base import Regularizer, Step
 from hpo.space import Train
@@ -31,8 +33,8 @@ class Row:
 
     fit: Fit
     network: Network
-    order: np.random.Generator
-    streams: Mapping[str, Sequence[np.random.Generator]]  # by regularizer and hidden layer
+    order: Stream
+    streams: Mapping[str, Sequence[Stream]]  # by regularizer and hidden layer
     epoch: int = 0
     best_epoch: int = 0
     best: float = math.inf  # the followed metric times its sign: lower is better
@@ -59,7 +61,7 @@ class Tensors:
 
     def keep(self, rows: Sequence[int]) -> Tensors:
         """The given rows, in that order."""
-        index = torch.tensor(rows, dtype=torch.long)
+        index = torch.tensor(rows, dtype=torch.long, device=self.values.device)
         return Tensors(*(getattr(self, f.name)[index] for f in fields(self)))
 
     def moved(self, old: Layout, new: Layout) -> Tensors:
@@ -91,25 +93,27 @@ class Stack:
         self._acting = [name for name in names if type(STRENGTHS[name]).hidden is not Regularizer.hidden]
         self._data = data
         self._train = train
+        self._kernels = kernels(data.x.device)
         self._metric = METRICS[train.metric]
         self._watched = watched(data.task, train.metric)
         self._layout = Layout(())  # of the deepest network there has been
-        nothing = torch.empty((0, 0), dtype=data.x.dtype)
-        self._tensors = Tensors(nothing, nothing, nothing, nothing, torch.empty((0, 1), dtype=torch.float32))
+        nothing = data.x.new_empty((0, 0))
+        self._tensors = Tensors(nothing, nothing, nothing, nothing, data.x.new_empty((0, 1), dtype=torch.float32))
 
     # ---- rows enter and leave, between epochs only
 
     def admit(self, fits: Sequence[Fit], network: Network) -> list[Row]:
         """Gives the fits of one trial rows, freshly initialised."""
         layout = _layout(network)
-        drawing = [name for name in self._names if STRENGTHS[name].draws]
+        drawing, stream = [name for name in self._names if STRENGTHS[name].draws], self._kernels.stream
         rows = []
         for fit in fits:
-            streams = {name: [fit.stream(f"{name}/{site}") for site in range(network.depth)] for name in drawing}
-            rows.append(Row(fit, network, fit.stream("order"), streams))
+            streams = {name: [stream(fit, f"{name}/{site}") for site in range(network.depth)] for name in drawing}
+            rows.append(Row(fit, network, stream(fit, "order"), streams))
         fresh = torch.cat([layout.pack(network.init(fit.stream("init")), self._data.x.dtype) for fit in fits])
+        fresh = fresh.to(self._data.x.device)
         zeros = torch.zeros_like(fresh)
-        self.take(rows, Tensors(fresh, zeros, zeros, fresh, torch.zeros((len(fits), 1), dtype=torch.float32)))
+        self.take(rows, Tensors(fresh, zeros, zeros, fresh, fresh.new_zeros((len(fits), 1), dtype=torch.float32)))
         return rows
 
     def take(self, entering: Sequence[Row], tensors: Tensors) -> None:
@@ -136,7 +140,7 @@ class Stack:
         self._set([self.rows[i] for i in staying], self._tensors.keep(staying))
 
     def learned(self, fits: Sequence[Fit]) -> list[Learned]:
-        """What the rows of `fits`, all of one depth, have learned, in the order of the rows."""
+        """What the rows of `fits`, all of one depth, have learned, in the order of the rows; on the CPU."""
         chosen = [i for i, row in enumerate(self.rows) if row.fit in fits]
         rows = [self.rows[i] for i in chosen]
         network = rows[0].network
@@ -154,7 +158,7 @@ class Stack:
             if len(row.fit.test):  # of another size in every fold
                 (test,) = self._measure(network, mine, [(names, row.fit.test.unsqueeze(0))])
                 own["test"] = {name: float(value) for name, value in test.items()}
-            found.append(Learned(row, {name: tensor[0].clone() for name, tensor in mine.items()}, own))
+            found.append(Learned(row, {name: tensor[0].clone().cpu() for name, tensor in mine.items()}, own))
         return found
 
     def _set(self, rows: list[Row], tensors: Tensors) -> None:
@@ -177,10 +181,10 @@ class Stack:
         for leaf, place in zip(self._leaves.values(), self._grads, strict=True):
             leaf.grad = place
         self._strengths = {
-            n: torch.tensor([row.fit.trial.params[n] for row in rows], dtype=t.values.dtype) for n in self._names
+            n: t.values.new_tensor([row.fit.trial.params[n] for row in rows]) for n in self._names
         }
-        having = [sum(depth > site for depth in depths) for site in range(max(depths))]
-        self._strengths_at = [{name: s[:n] for name, s in self._strengths.items()} for n in having]
+        self._having = [sum(depth > site for depth in depths) for site in range(max(depths))]
+        self._strengths_at = [{name: s[:n] for name, s in self._strengths.items()} for n in self._having]
         self._set_optimizer(depths, grads)
         self._train_index = torch.stack([row.fit.train for row in rows])
         # Training loss is taken without noise, on as many training rows as there are validation rows; without any, on all.
@@ -188,17 +192,12 @@ class Stack:
         self._valid_index = torch.stack([row.fit.valid for row in rows])
 
     def _set_optimizer(self, depths: Sequence[int], grads: Tensor) -> None:
-        t, counts = self._tensors, self._tensors.counts[:, 0]
+        t = self._tensors
         decays = [d for name in self._names if (d := STRENGTHS[name].decay(self._strengths[name])) is not None]
-        decay = torch.stack(decays).sum(0).tolist() if decays else [0.0] * len(depths)
-
-        def pieces(flat: Tensor) -> list[tuple[Tensor, Tensor]]:
-            return [self._layout.trained(row, depth) for row, depth in zip(flat, depths, strict=True)]
-
-        values = pieces(t.values)
-        memory = zip(values, pieces(grads), pieces(t.exp_avg), pieces(t.exp_avg_sq), decay, counts, strict=True)
-        self._weights = [weights for weights, _ in values]
-        self._optimizer = AdamW([AdamRow(*row) for row in memory], counts)
+        decay = torch.stack(decays).sum(0) if decays else t.values.new_zeros(len(depths))
+        pieces = [self._layout.trained(depth) for depth in depths]
+        memory = Memory(t.values, grads, t.exp_avg, t.exp_avg_sq, t.counts, decay, pieces)
+        self._weights, self._optimizer = self._kernels.weights(memory), self._kernels.optimizer(memory)
 
     # ---- training
 
@@ -208,34 +207,40 @@ class Stack:
             self._train_epoch()
             return
         row = self.rows[0]
-        with torch.random.fork_rng(devices=[]):  # it may draw from torch itself, so torch gets the fit's own seed
+        with torch.random.fork_rng(devices=generators(self._data.x.device)):  # it may draw from torch itself, so torch gets the fit's own seed
             torch.manual_seed(int(row.fit.stream(f"torch/{row.epoch}").integers(2**63)))
             self._train_epoch()
 
     def _train_epoch(self) -> None:
-        dtype = self._data.x.dtype
-        lr = [self._scheduled(row) for row in self.rows]
-        noise = {
-            name: [
-                Noise([row.streams[name][site] for row in self.rows if row.network.depth > site], dtype)
-                for site in range(self._network.depth)
-            ]
-            for name in self._names
-            if STRENGTHS[name].draws
-        }
-        order = Noise([row.order for row in self.rows], dtype).permutation(self._train_index.shape[1])
-        index = self._train_index.gather(1, order)
-        step = Step(self._leaves, self._weights, torch.tensor(lr, dtype=dtype), noise, training=True)
-        with diverging():
-            for batch in torch.split(index, self._train.batch_size, dim=1):
-                self._step(step, batch, lr)
+        self._learn()
         values = {name: value.tolist() for name, value in self._evaluate().items()}
         for i, row in enumerate(self.rows):
             row.epoch += 1
             row.values = {name: value[i] for name, value in values.items()}
-            self._judge(i, row)
+        self._judge()
 
-    def _step(self, step: Step, batch: Tensor, lr: Sequence[float]) -> None:
+    def _learn(self) -> None:
+        """The steps of an epoch. On a GPU they are only told: nothing here waits for a result."""
+        lr = [self._scheduled(row) for row in self.rows]
+        noise = {
+            name: [self._noise([row.streams[name][site] for row in self.rows[:having]]) for site, having in enumerate(self._having)]
+            for name in self._names
+            if STRENGTHS[name].draws
+        }
+        order = self._noise([row.order for row in self.rows]).permutation(self._train_index.shape[1])
+        index = self._train_index.gather(1, order)
+        step = Step(self._leaves, self._weights, self._tensors.values.new_tensor(lr), noise, training=True)
+        self._optimizer.set_lr(lr)
+        with diverging():
+            for batch in torch.split(index, self._train.batch_size, dim=1):
+                self._step(step, batch)
+
+    def _noise(self, streams: Sequence[Stream]) -> Noise:
+        """Of the first rows, as many as there are streams."""
+        epochs = [row.epoch for row in self.rows[: len(streams)]]
+        return self._kernels.noise(streams, epochs, self._data.x.dtype, self._data.x.device)
+
+    def _step(self, step: Step, batch: Tensor) -> None:
         x, (y, weight) = self._data.inputs(batch), self._data.targets(batch)
         hidden = partial(self._hidden, step)
         logits = self._network.forward(self._leaves, self._buffers, x, hidden=hidden, training=step.training)
@@ -247,7 +252,7 @@ class Stack:
             for place, grad in zip(self._grads, grads, strict=True):
                 if grad is not place:  # not every operation writes its gradient there
                     place.copy_(grad)
-            self._optimizer.step(lr)
+            self._optimizer.step()
             for name in self._names:
                 STRENGTHS[name].after_step(self._strengths[name], step)
 
@@ -266,11 +271,16 @@ class Stack:
     # ---- judging
 
     def _evaluate(self) -> dict[str, np.ndarray]:
+        scores = self._scores()
+        values = torch.stack([value.double() for value in scores.values()]).cpu().numpy()  # all of them in one transfer
+        return dict(zip(scores, values, strict=True))
+
+    def _scores(self) -> dict[str, Tensor]:
+        """What is watched, each (fit,), where it was computed."""
         weights = {name: leaf.detach() for name, leaf in self._leaves.items()} | self._buffers
         wanted = [(("loss",), self._sample_index), (self._watched, self._valid_index)]
         train, *valid = self._measure(self._network, weights, wanted if self._valid_index.shape[1] else wanted[:1])
-        values = {"train_loss": train["loss"]} | {f"valid_{name}": value for said in valid for name, value in said.items()}
-        return {name: value.double().numpy() for name, value in values.items()}
+        return {"train_loss": train["loss"]} | {f"valid_{name}": value for said in valid for name, value in said.items()}
 
     def _measure(
         self, network: Network, weights: Mapping[str, Tensor], wanted: Sequence[tuple[Sequence[str], Tensor]]
@@ -278,7 +288,7 @@ class Stack:
         """Metrics of weights (fits, …), without noise: for each `(names, index)`, those names on the data rows `index`
         (fits, n); each (fits,)."""
         parts = [index for _, index in wanted]
-        blocks = torch.split(torch.cat(parts, dim=1), BLOCK, dim=1)  # together there are fewer of them
+        blocks = torch.split(torch.cat(parts, dim=1), self._kernels.block, dim=1)  # together there are fewer of them
         logits = network.predict_parts(weights, map(self._data.inputs, blocks))
         found = []
         for (names, index), said in zip(wanted, torch.split(logits, [p.shape[1] for p in parts], dim=1), strict=True):
@@ -286,17 +296,21 @@ class Stack:
             found.append(measure(names, self._data.task, said, y, weight, self._data.target_scale))
         return found
 
-    def _judge(self, i: int, row: Row) -> None:
-        """Keeps the weights of the best epoch so far (of the last, where nothing tells which that is), and stops the row at its last
-        epoch or when patience ends."""
-        if row.stopped:
-            return
-        value = row.values.get(self._train.metric_key, math.nan) * self._metric.sign
-        if value < row.best or not len(row.fit.valid):
-            row.best, row.best_epoch = value, row.epoch
-            self._tensors.best[i] = self._tensors.values[i]
-        epochs = row.fit.trial.epochs or self._train.epochs
-        if row.epoch >= epochs:
-            row.stopped = f"trained all {epochs} epochs"
-        elif row.epoch - row.best_epoch >= self._train.patience:
-            row.stopped = f"no improvement for {self._train.patience} epochs"
+    def _judge(self) -> None:
+        """Keeps each row's weights of the best epoch so far (of the last, where nothing tells which that is), and stops it at its
+        last epoch or when patience ends."""
+        better = []
+        for i, row in enumerate(self.rows):
+            if row.stopped:
+                continue
+            value = row.values.get(self._train.metric_key, math.nan) * self._metric.sign
+            if value < row.best or not len(row.fit.valid):
+                row.best, row.best_epoch = value, row.epoch
+                better.append(i)
+            epochs = row.fit.trial.epochs or self._train.epochs
+            if row.epoch >= epochs:
+                row.stopped = f"trained all {epochs} epochs"
+            elif row.epoch - row.best_epoch >= self._train.patience:
+                row.stopped = f"no improvement for {self._train.patience} epochs"
+        if better:
+            torch._foreach_copy_([self._tensors.best[i] for i in better], [self._tensors.values[i] for i in better])

@@ -6,6 +6,7 @@ import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from hpo import device as devices
 from hpo import selection
 from hpo.compare import Difference
 from hpo.finished import Finished
@@ -83,7 +84,8 @@ def headline(job: Job, rows: int, workers: int = 1) -> list[str]:
         lines.append(f"note: {workers} workers share {cores()} cores; more than one a core gain nothing.")
     if space.is_point:
         return [*lines, "training one configuration: " + " · ".join(strength(k, v) for k, v in space.params({}).items())]
-    where = "on one core" if workers == 1 else f"in {workers} workers"
+    one = "on one core" if job.device.type == "cpu" else f"on {devices.name(job.device)}"
+    where = one if workers == 1 else f"in {workers} workers"
     at_once = "one trial at a time" if trials == 1 else f"{trials} trials at once {where}"
     sampled = ", ".join(key for key, domain in space.domains.items() if domain.sampled)
     return [*lines, f"searching {sampled} · {sampler}, {pruning} · {at_once}"]

@@ -8,9 +8,11 @@ import pytest
 import hpo
 
 LAYERS = [
-    {"errors", "trial", "nets", "capacity", "history", "bulk", "evidence"},
-    {"rounds", "flight", "noise", "metrics", "document", "linear", "optimizer", "percentile", "journal", "store", "ui", "factory"},
-    {"regularizers", "weights", "dataset"},
+    {"errors", "trial", "nets", "history", "bulk", "evidence"},
+    {"rounds", "flight", "noise", "metrics", "document", "optimizer", "percentile", "journal", "store", "ui", "factory", "device"},
+    {"regularizers", "weights", "dataset", "hashed", "batched", "capacity"},
+    {"kernels"},
+    {"linear"},
     {"layout", "network", "domain"},
     {"mlp", "sites", "rules"},
     {"module"},

@@ -1,12 +1,14 @@
-"""The oracle: one row of a stack equals the same network trained by plain torch.nn and torch.optim.AdamW."""
+"""The oracle: one row of a stack equals the same network trained by plain torch.nn and torch.optim.AdamW, in both ways to
+compute it."""
 
 import math
 
 import pytest
 import torch
 
+from hpo.device import CPU
+from hpo.kernels import KERNELS, kernels
 from hpo.mlp import ACTIVATIONS
-from hpo.noise import Noise
 from hpo.space import Train
 from hpo.trial import Fit
 from tests.training import FACTORIES, dataset, network, trained, trial
@@ -53,14 +55,16 @@ def plain(data, of, train, epochs, kind="mlp", **more):
     noise = {}
     net, sites = made(kind, network(data, of, kind, **more), fit, of.params.get("dropout", 0.0), noise)
     lr, l1 = of.params["learning_rate"], of.params.get("l1", 0.0)
+    way = kernels(CPU)
     optimizer = torch.optim.AdamW(net.parameters(), lr=lr, weight_decay=of.params.get("weight_decay", 0.0))
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=train.epochs)
-    order, drops = fit.stream("order"), [fit.stream(f"dropout/{i}") for i in range(sites)]
+    streams = [way.stream(fit, use) for use in ("order", *(f"dropout/{i}" for i in range(sites)))]
     curve = []
-    for _ in range(epochs):
-        noise |= {site: Noise([stream], torch.float64) for site, stream in enumerate(drops)}
+    for epoch in range(epochs):
+        order, *drops = (way.noise([stream], [epoch], torch.float64, CPU) for stream in streams)
+        noise |= dict(enumerate(drops))
         net.train()
-        for batch in torch.split(fold.train[torch.from_numpy(order.permutation(len(fold.train)))], train.batch_size):
+        for batch in torch.split(fold.train[order.permutation(len(fold.train))[0]], train.batch_size):
             optimizer.zero_grad()
             loss(data, net(data.x[batch]), batch).backward()
             optimizer.step()
@@ -98,8 +102,11 @@ CASES = {
 }
 
 
+@pytest.mark.parametrize("as_elsewhere", [False, True], ids=["cpu", "other"])
 @pytest.mark.parametrize("case", CASES)
-def test_one_row_equals_plain_torch(case):
+def test_one_row_equals_plain_torch(case, as_elsewhere, monkeypatch):
+    if as_elsewhere:
+        monkeypatch.delitem(KERNELS, "cpu")
     params, train, kind, source = CASES[case]
     data, epochs = dataset(**source), 4
     train = Train(epochs=epochs, batch_size=32, patience=epochs, **train)

@@ -5,11 +5,12 @@ import math
 import pytest
 import torch
 
+from hpo.kernels import Batched, RowByRow
 from hpo.noise import Noise
 from hpo.regularizers import FAMILY, STRENGTHS
 from hpo.regularizers.base import Step
 from hpo.trial import Fit
-from tests.training import FACTORIES, dataset, population, run, same, shifted, trained, trial
+from tests.training import FACTORIES, dataset, memory, population, run, same, shifted, trained, trial
 
 # Of the members only dropout acts inside a network, so it is the one that is tried with every kind.
 CASES = [*((name, "mlp") for name in STRENGTHS), *(("dropout", kind) for kind in FACTORIES)]
@@ -105,16 +106,18 @@ def test_weight_decay_shrinks_everything_by_lr_times_strength():
         pop.admit(of)
     (stack,) = pop._stacks.values()
     before = stack._tensors.values.clone()
-    stack._optimizer.step([0.1, 0.1])  # all gradients are still zero
+    stack._optimizer.set_lr([0.1, 0.1])
+    stack._optimizer.step()  # all gradients are still zero
     assert torch.allclose(stack._tensors.values[0], before[0] * 0.95)
     assert torch.equal(stack._tensors.values[1], before[1])
 
 
-def test_l1_is_the_soft_threshold_of_the_weights():
+@pytest.mark.parametrize("way", [RowByRow(), Batched()])
+def test_l1_is_the_soft_threshold_of_the_weights(way):
     weights = torch.tensor([[0.05, -0.05, 0.3, -0.3], [0.05, -0.05, 0.3, math.nan]], dtype=torch.float64)
     expected = torch.tensor([[0.0, 0.0, 0.2, -0.2], [0.05, -0.05, 0.3, math.nan]], dtype=torch.float64)
     lr, strengths = torch.tensor([0.1, 0.1], dtype=torch.float64), torch.tensor([1.0, 0.0], dtype=torch.float64)
-    STRENGTHS["l1"].after_step(strengths, Step({}, weights, lr, {}, training=True))
+    STRENGTHS["l1"].after_step(strengths, Step({}, way.weights(memory(weights)), lr, {}, training=True))
     assert torch.allclose(weights, expected, equal_nan=True)
 
 

@@ -14,6 +14,7 @@ from hpo.factory import Factory, arguments, name_of
 from hpo.mlp import Mlp
 from hpo.module import Module
 from hpo.network import Network
+from hpo.optimizer import Memory
 from hpo.population import Population
 from hpo.space import Data, Train
 from hpo.trial import Released, Trial
@@ -107,6 +108,14 @@ def same(a: Released, b: Released) -> bool:
     """Bit for bit, with nan equal to nan."""
     tensors = all(torch.equal(a.weights[n].nan_to_num(7e77), b.weights[n].nan_to_num(7e77)) for n in a.weights)
     return tensors and np.array_equal(list(a.valid.values()), list(b.valid.values()), equal_nan=True)
+
+
+def memory(values: torch.Tensor, decay: float = 0.0) -> Memory:
+    """Of rows that train nothing but weights, before their first step."""
+    grads, exp_avg, exp_avg_sq = torch.zeros(3, *values.shape, dtype=values.dtype)
+    fits, size = values.shape
+    pieces = [(slice(0, size), slice(size, size))] * fits
+    return Memory(values, grads, exp_avg, exp_avg_sq, torch.zeros(fits, 1), torch.full((fits,), decay, dtype=values.dtype), pieces)
 
 
 def shifted(of: Trial, **params: float) -> Trial:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, Protocol
 
 from torch import Tensor
 
@@ -26,6 +26,13 @@ class Parameter:
     role: Literal["weight", "bias", "norm", "buffer"]
 
 
+class Weights(Protocol):
+    """The weight matrices of all rows, no biases, no norms, as one thing to act on."""
+
+    def soft_threshold_(self, distance: Tensor) -> None:
+        """Moves every weight towards zero by its row's `distance` (fit,), and leaves it there once it arrives; in place."""
+
+
 @dataclass(frozen=True)
 class Step:
     """What a hook may look at. Tensors have the fit axis first; those in `params` are changed in place.
@@ -34,7 +41,7 @@ class Step:
     """
 
     params: Mapping[str, Tensor]  # name → (fit, *shape)
-    weights: Sequence[Tensor]  # of each row the weight matrices alone, no biases, no norms: one flat piece of memory
+    weights: Weights
     lr: Tensor  # (fit,), as scheduled for this step
     noise: Mapping[str, Sequence[Noise]]  # by regularizer and site; empty when evaluating
     training: bool

@@ -1,4 +1,3 @@
-import torch
 from torch import Tensor
 
 from hpo.regularizers.base import Regularizer, Step
@@ -16,5 +15,4 @@ class L1(Regularizer):
     source = "Parikh & Boyd, Proximal Algorithms, Foundations and Trends in Optimization, 2014"
 
     def after_step(self, s: Tensor, step: Step) -> None:
-        for weights, distance in zip(step.weights, (step.lr * s).tolist(), strict=True):
-            torch.ops.aten.softshrink.out(weights, min(distance, torch.finfo(weights.dtype).max), out=weights)
+        step.weights.soft_threshold_(step.lr * s)
