@@ -58,6 +58,11 @@ def test_the_error_within_one_set_is_that_of_its_searches():
     assert numbers.clustered({}).n == 0
 
 
+def test_the_median_counts_searches_and_not_sets():
+    assert numbers.middle({"a": [1.0, 2.0], "b": [100.0]}) == 2.0
+    assert math.isnan(numbers.middle({}))
+
+
 def test_the_root_mean_square_does_not_cancel():
     records = [made(ours=(0.5 + by, 0.5, 1.0), name=name) for name, by in (("a", 0.3), ("b", -0.4))]
     assert numbers.bias(records, "ours", "loss").value == pytest.approx(-0.05)

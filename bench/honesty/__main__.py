@@ -1,6 +1,6 @@
 """Searches many data sets many times, each time with other test rows, and holds what hpo reports against what one gets.
 
-Each search is a process with one thread. What is done is kept in `build/honesty`, apart for every state of the code, so that
+Each search is a process with one thread. What is done is kept in `build/honesty`, apart for every state of code and tables, so that
 an interrupted run goes on. The page in docs is written when nothing was left out, else one in build/honesty.
 """
 
@@ -14,7 +14,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from functools import partial
 from pathlib import Path
@@ -31,9 +31,10 @@ SEEDS = 10
 Json = dict[str, Any]
 
 
-def state() -> str:
-    """Twelve hexadecimal digits of the code that makes a record: what other code made is not mixed with it."""
+def state(data: Path, known: Collection[str]) -> str:
+    """Twelve hexadecimal digits of the code and the tables that make a record: what others made is not mixed with it."""
     sources = [*sorted((_ROOT / "hpo").rglob("*.py")), *(Path(__file__).parent / name for name in ("run.py", "sets.py"))]
+    sources += sorted(path for path in data.glob("*.csv") if path.stem in known)
     return hashlib.sha256(b"\0".join(path.read_bytes() for path in sources)).hexdigest()[:12]
 
 
@@ -104,7 +105,7 @@ def main() -> None:
     data = str(options.data.resolve())
     jobs = [{"set": n, "seed": s, "mode": m, "data": data} for s in range(options.seeds) for n in names for m in options.modes]
     began, records, failed = time.perf_counter(), {}, []
-    for i, (job, record) in enumerate(searched(jobs, _BUILD / state(), options.processes), 1):
+    for i, (job, record) in enumerate(searched(jobs, _BUILD / state(options.data, known), options.processes), 1):
         key = job["set"], job["seed"], job["mode"]
         print(line(f"{i}/{len(jobs)}", job, record), file=sys.stderr, flush=True)
         if record is None:

@@ -3,6 +3,7 @@ latter."""
 
 from __future__ import annotations
 
+import argparse
 import json
 import math
 from collections.abc import Mapping, Sequence
@@ -51,13 +52,15 @@ def summary(records: Records) -> str:
 
     for metric in numbers.metrics(records):
         scale, unit = (100, " %") if metric == "loss" else (100, " points") if metric == "accuracy" else (1, "")
-        of = "loss, of the defaults' test loss" if metric == "loss" else metric
-        row(f"reported minus test, {of}", *(_mean(numbers.bias(records, w, metric), scale, unit) for w in WHO))
-        row("its root mean square", *(_mean(numbers.rmse(records, w, metric), scale, unit, sign="") for w in WHO))
+        of = "loss, by the defaults' test loss" if metric == "loss" else metric
+        row(f"reported minus test: {of}", *(_mean(numbers.bias(records, w, metric), scale, unit) for w in WHO))
+        row("median", *(_middle(records, numbers.surprise(w, metric), scale, unit) for w in WHO))
+        row("root mean square", *(_mean(numbers.rmse(records, w, metric), scale, unit, sign="") for w in WHO))
         row("the 90 % interval has the test score", "", _share(numbers.coverage(records, metric)))
     row("worse on test than the defaults", *(_share(numbers.worse(records, w)) for w in WHO))
     row("so by two paired standard errors", *(_share(numbers.worse(records, w, 2)) for w in WHO))
     row("test loss against the defaults'", *(_mean(_over(records, numbers.gain(w)), 100, " %") for w in WHO))
+    row("median", *(_middle(records, numbers.gain(w), 100, " %") for w in WHO))
     row("test loss above the least in the pool", *(_mean(_over(records, numbers.regret(w)), 100, " %", sign="") for w in WHO))
     row("kept the defaults", "", _share(numbers.kept_defaults(records)))
     row("training after the search, of its epochs", "", _mean(_over(records, numbers.extra("epochs")), 100, " %", sign=""))
@@ -133,10 +136,18 @@ def _over(records: Records, value: numbers.Value) -> Mean:
     return numbers.clustered(numbers.per_set(records, value))
 
 
+def _middle(records: Records, value: numbers.Value, scale: float, unit: str) -> str:
+    return f"{scale * numbers.middle(numbers.per_set(records, value)):+.{_digits(scale)}f}{unit}"
+
+
+def _digits(scale: float) -> int:
+    return 1 if scale == 100 else 3
+
+
 def _mean(mean: Mean, scale: float, unit: str = "", sign: str = "+") -> str:
     if not mean.n:
         return "–"
-    digits = 1 if scale == 100 else 3
+    digits = _digits(scale)
     error = "" if math.isnan(mean.error) else f" ± {scale * mean.error:.{digits}f}"
     return f"{scale * mean.value:{sign}.{digits}f}{error}{unit}"
 
@@ -155,6 +166,13 @@ def _table(rows: Sequence[Sequence[str]]) -> str:
     return "\n".join([lines[0], rule, *lines[1:]])
 
 
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m bench.honesty.page", description=__doc__)
+    parser.add_argument("--out", type=Path, default=_DOCS, help="folder of honesty.json, .png and .md; default: docs")
+    out = parser.parse_args().out
+    stored = json.loads((out / "honesty.json").read_text())
+    print(write(stored["records"], stored["about"], out))
+
+
 if __name__ == "__main__":
-    stored = json.loads((_DOCS / "honesty.json").read_text())
-    print(write(stored["records"], stored["about"], _DOCS))
+    main()

@@ -82,7 +82,7 @@ def _labels(rng: np.random.Generator, log_odds: np.ndarray) -> np.ndarray:
 
 
 def _linear(rng: np.random.Generator, rows: int) -> tuple[np.ndarray, np.ndarray]:
-    """Five of 50 columns have a say, in a sum; the best possible network is wrong in a seventh of the rows."""
+    """Five of 50 columns have a say, in a sum; the best possible network is wrong in 15 of 100 rows."""
     x = rng.normal(size=(rows, 50))
     return x, _labels(rng, 1.5 * x[:, :5].sum(1))
 
