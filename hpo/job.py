@@ -94,8 +94,8 @@ def prepare(space: Space, base: Path, factory: Factory | None = None) -> Job:
 
 def _networks(space: Space, data: Dataset, factory: Factory | None) -> tuple[list[Network], list[str]]:
     """The networks in the middle and at the ends of the space, and what is to be known of them. Raises InputError."""
-    rows = min(len(fold.train) for fold in data.folds)
-    smallest = 1 if 1 in (rows, rows % space.train.batch_size, space.train.batch_size) else 2
+    batch = space.train.batch_size
+    smallest = 1 if any(1 in (rows, rows % batch, batch) for rows in {len(fold.train) for fold in data.folds}) else 2
     found = [results.network(space, factory, data.n_inputs, data.n_outputs, params) for params in space.architectures()]
     for one in found:
         one.check(smallest)

@@ -139,11 +139,22 @@ def test_a_fit_that_stops_leaves_its_row_and_what_it_had_learned_stays():
     assert in_training == sorted(in_training, reverse=True)
     assert 0 < in_training[-1] < 5
     assert pop.room() == (pop.training()["0"] + 5 <= 6)
-    assert score.last == "no improvement for 2 epochs" or score.last == "trained all 8 epochs"
+    assert score.last in {"no improvement for 2 epochs", "trained all 8 epochs"}
     released = pop.release(of)
     assert [len(value) for value in released.by_fit.values()] == [5] * len(released.by_fit)
     assert not pop.busy()
     assert not pop._stacks
+
+
+def test_what_a_stopped_trial_has_learned_stays_until_it_is_released():
+    data, of = dataset(), trial("0", learning_rate=0.03)
+    train = Train(epochs=2, batch_size=32, patience=2)
+    expected = trained(data, [of], train)[0]["0"]
+    pop = population(data, train)
+    pop.admit(of)
+    later = [float(score.values["valid_loss"][0]) for _ in range(6) for score in pop.train_epoch()]
+    assert min(later[2:]) < min(later[:2])
+    assert same(pop.release(of), expected)
 
 
 @pytest.mark.parametrize("kind", [{}, {"batch_norm": True}, {"kind": "recurrent"}])

@@ -195,6 +195,15 @@ def test_classes_are_alike_in_every_part(tmp_path, kind):
     assert data.notes == ()
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_groups_are_dealt_out_evenly(tmp_path, seed):
+    """A random dealing of them makes one fold 1.26 to 1.6 times as large as another."""
+    data = prepared(tmp_path, {"groups": "who", "folds": 4, "seed": seed}, "classification")
+    sizes = [len(fold.valid) for fold in data.folds]
+    assert max(sizes) / min(sizes) < 1.2
+    assert abs(len(data.test_x) / N - 0.2) < 0.01
+
+
 def test_classes_too_small_for_the_folds_are_noted(tmp_path):
     frame = table("classification")
     frame["y"] = ["usual"] * (N - 4) + ["rare"] * 4
