@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, field
 
+from hpo import evidence
+from hpo.metrics import METRICS
 from hpo.trial import Outcome, Released, Score, State, Trial
 
 
@@ -45,7 +47,7 @@ class Flight:
             trial=self.trial,
             state=self.state,
             reason=self.reason,
-            value=released.valid.get(metric) if seen else None,
+            value=evidence.steady(self.curves[f"valid_{metric}"], METRICS[metric].sign) if seen and released.valid else None,
             best_epoch=released.best_epoch,
             epochs=len(self.times),
             train=released.train if seen else {},

@@ -9,8 +9,8 @@ import hpo
 
 LAYERS = [
     {"errors", "trial", "nets", "history", "bulk", "evidence"},
-    {"rounds", "flight", "noise", "metrics", "document", "optimizer", "percentile", "journal", "store", "ui", "factory", "device"},
-    {"regularizers", "weights", "dataset", "hashed", "batched", "capacity"},
+    {"rounds", "noise", "metrics", "document", "optimizer", "percentile", "journal", "store", "ui", "factory", "device"},
+    {"flight", "regularizers", "weights", "dataset", "hashed", "batched", "capacity"},
     {"kernels"},
     {"linear"},
     {"layout", "network", "domain"},

@@ -160,6 +160,12 @@ def test_an_interval_holds_a_new_score_as_often_as_it_says(fits: int, share: flo
     assert abs(hits / tried - 0.9) < 5 * math.sqrt(0.09 / tried)
 
 
+def test_a_lucky_epoch_counts_for_a_fifth() -> None:
+    assert evidence.steady([3, 1, 3, 3, 3, 2, 2, 2, 2, 2], 1) == pytest.approx(2)
+    assert evidence.steady([0.5, 0.9, 0.7, 0.7, 0.7, 0.7], -1) == pytest.approx(0.74)
+    assert evidence.steady([4, 2], 1) == pytest.approx(3)
+
+
 def test_a_fold_is_stopped_by_the_others() -> None:
     curve = np.array([[3.0, 3.0, 3.0], [1.0, 2.0, 2.5], [2.0, 0.5, 2.4], [4.0, 4.0, 0.1]])
     found = evidence.stopped({"valid_loss": curve, "valid_accuracy": -curve}, "valid_loss", sign=1)

@@ -67,7 +67,7 @@ class Recorded:
         _, epoch = self.members.pop(trial.label)
         best = 2 if self.diverges(trial) else epoch
         scores = {"loss": self.floor(trial) + 1 / best, "accuracy": 0.5, "balanced_accuracy": 0.5}
-        return Released(best, scores, scores, 1.0, {})
+        return Released(best, scores, scores, 1.0, 1, {})
 
 
 class Nothing:
