@@ -9,6 +9,7 @@ from bisect import bisect_left, insort
 from collections.abc import Container, Iterator, Sequence
 from contextlib import contextmanager
 
+import numpy as np
 from optuna.storages import InMemoryStorage
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
@@ -36,6 +37,8 @@ class History(InMemoryStorage):
         self._values: dict[int, array[float]] = {}
         self._inner: dict[int, dict[str, float]] = {}
         self._complete: list[int] = []  # numbers
+        self._ranked: list[tuple[float, int]] = []  # complete trials that can be incumbents, best first
+        self._folds: dict[int, list[list[float]]] = {}  # of these and of those in training
         self._horizon = math.inf
 
     def create_new_trial(self, study_id: int, template_trial: FrozenTrial | None = None) -> int:
@@ -104,6 +107,25 @@ class History(InMemoryStorage):
         a, b, share = values[below], values[min(below + 1, len(values) - 1)], place - below
         return (a + (b - a) * share if share < 0.5 else b - (b - a) * (1 - share)), len(values)
 
+    def show_folds(self, number: int, curve: Sequence[Sequence[float]]) -> None:
+        """Keeps what a trial has shown of every fold, by epoch, then by fold; that of a trial that cannot be an incumbent is
+        empty, and forgotten."""
+        self._folds[number] = [[self._sign * value for value in values] for values in curve]
+        if not curve:
+            del self._folds[number]
+
+    def show_epoch(self, number: int, values: Sequence[float]) -> None:
+        """Keeps one more epoch of every fold."""
+        self._folds.setdefault(number, []).append([self._sign * value for value in values])
+
+    def folds(self, number: int) -> np.ndarray:
+        """What a trial has shown of every fold, (epochs, folds); less is better."""
+        return np.array(self._folds[number])
+
+    def incumbent(self) -> np.ndarray | None:
+        """The same of the complete trial with the best value that is seen, to its end; None if there is none yet."""
+        return next((self.folds(number) for _, number in self._ranked if number < self._horizon), None)
+
     def _end(self, number: int) -> None:
         trial = self.get_trial(number)
         self._running.discard(number)
@@ -113,6 +135,8 @@ class History(InMemoryStorage):
         if trial.state in (TrialState.COMPLETE, TrialState.PRUNED):
             insort(self._best, (self._rank(trial), trial))
             del self._best[BEST:]
+        if number in self._folds and trial.value is not None:
+            insort(self._ranked, (self._sign * trial.value, number))
         if trial.state == TrialState.COMPLETE:
             insort(self._complete, number)
             for step, value in trial.intermediate_values.items():

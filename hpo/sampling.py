@@ -18,6 +18,7 @@ from optuna.trial import FrozenTrial
 from hpo.domain import Domain
 from hpo.errors import InputError
 from hpo.history import RECENT, History
+from hpo.paired import Paired
 from hpo.percentile import Percentile
 from hpo.space import SWITCH, Space
 
@@ -127,10 +128,11 @@ def pruner(space: Space, history: History) -> BasePruner:
     first = {"min_resource": min(FIRST_DECISION, epochs)}
     try:
         match kind:
-            case "median":
-                return Percentile(history, 50.0, **(warmup | options))
-            case "percentile":
-                return Percentile(history, **({"percentile": 25.0} | warmup | options))
+            case "paired":
+                return Paired(history, 1 / ((space.data.split.folds or 2) - 1), **(warmup | options))
+            case "median" | "percentile":
+                share = {"percentile": 50.0 if kind == "median" else 25.0}
+                return Percentile(history, **(share | warmup | options))
             case "hyperband":
                 return optuna.pruners.HyperbandPruner(max_resource=epochs, **(first | options))
             case "successive_halving":

@@ -138,6 +138,16 @@ class Space(Section):
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
     exported: dict[str, Any] = {}  # where an exported configuration came from; not read
 
+    @model_validator(mode="before")
+    @classmethod
+    def _usual_pruner(cls, raw: Any) -> Any:
+        """Folds are compared in pairs, where there are any and no pruner is named."""
+        data = raw.get("data") if isinstance(raw, Mapping) else None
+        split = data.get("split") if isinstance(data, Mapping) else None
+        if isinstance(split, Mapping) and split.get("folds") is not None and "pruner" not in raw:
+            return {**raw, "pruner": "paired"}
+        return raw
+
     @field_validator("study")
     @classmethod
     def _a_folder_name(cls, study: str) -> str:
@@ -210,6 +220,8 @@ def _together_rules(space: Space) -> Iterator[Mistake]:
         yield Mistake(("search",), text)
     if sampled and trials is not None and trials < 3:
         yield Mistake(("budget", "trials"), f"must be at least 3 (two of them are the baselines), got {trials}.")
+    if space.pruner.kind == "paired" and space.data.split.folds is None:
+        yield Mistake(("pruner",), "compares folds, and there are none; set data.split.folds, or take median.")
     if space.network.batch_norm and space.train.batch_size < 2:
         yield Mistake(("train", "batch_size"), "must be at least 2 with batch_norm, which has nothing to learn from one row.")
     if space.sampler.kind != "grid":

@@ -45,6 +45,7 @@ _WARMUP = {"n_startup_trials": _COUNT, "n_warmup_steps": _COUNT, "interval_steps
 _HALVING = {"min_resource": _SOME, "reduction_factor": Option(int, low=2)}
 PRUNERS: dict[str, dict[str, Option]] = {
     "median": _WARMUP,
+    "paired": {"confidence": Option(float, low=0.5, high=1), **_WARMUP},
     "percentile": {"percentile": Option(float, high=100), **_WARMUP},
     "hyperband": {"bootstrap_count": _COUNT, **_HALVING},
     "successive_halving": {"min_early_stopping_rate": Option(int, high=100), **_HALVING},

@@ -23,7 +23,7 @@ from hpo.space import Space
 from hpo.trial import Outcome, Released, Score, State, Trial
 from hpo.working import Working
 
-LAG = 32  # numbers by which a deterministic search looks back (docs/decisions.md)
+LAG = 16  # numbers by which a deterministic search looks back (docs/decisions.md)
 
 
 class Study:
@@ -206,7 +206,7 @@ class Study:
             flight.end("failed", f"diverged in epoch {score.epoch}")
         elif score.last:
             flight.end("complete", score.last)
-        elif self._asked(trial) and self._working.prune(int(trial.label), score.epoch, score.value):
+        elif self._asked(trial) and self._working.prune(int(trial.label), score.epoch, score.value, score.followed):
             flight.end("pruned", f"{self._space.pruner.kind} pruner in epoch {score.epoch}")
         elif trial.role == "search" and self._out_of_time():
             flight.end("pruned", f"the time was up in epoch {score.epoch}")

@@ -86,6 +86,12 @@ class Score:
         return self.means[self.metric]
 
     @property
+    def followed(self) -> list[float]:
+        """That metric of every fit."""
+        found: list[float] = self.values[self.metric].tolist()
+        return found
+
+    @property
     def finite(self) -> bool:
         """Whether the trial has not diverged."""
         return all(math.isfinite(self.means.get(name, 0.0)) for name in ("train_loss", "valid_loss"))

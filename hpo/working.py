@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import optuna
@@ -73,8 +73,11 @@ class Working:
         """All that the sampler sees."""
         return self._study.trials
 
-    def prune(self, number: int, epoch: int, value: float) -> bool:
-        """Takes in an epoch of a trial that goes on; whether the pruner stops it. To be called once an epoch."""
+    def prune(self, number: int, epoch: int, value: float, folds: Sequence[float]) -> bool:
+        """Takes in an epoch of a trial that goes on, its followed metric and that of every fold; whether the pruner stops it. To be
+        called once an epoch."""
+        if len(folds) > 1:
+            self._memory.show_epoch(number, folds)
         self._memory.set_trial_intermediate_value(number, epoch, value)
         with self._memory.before(math.inf if self._lag is None else number - self._lag):
             return self._pruner.prune(self._study, self._memory.get_trial(number))
@@ -82,9 +85,9 @@ class Working:
     def follow(self, outcome: Outcome, epochs: int) -> None:
         """Takes in what a trial that has ended had shown after so many epochs, as `prune` did at the time."""
         number = int(outcome.trial.label)
-        shown = self._shown(outcome)[:epochs]
+        shown, folds = self._shown(outcome)[:epochs], outcome.fold_curves.get(self._space.train.metric_key, [])
         for epoch in range(len(self._memory.get_trial(number).intermediate_values), len(shown)):
-            self.prune(number, epoch + 1, shown[epoch])
+            self.prune(number, epoch + 1, shown[epoch], folds[epoch] if folds else ())
 
     def noted(self, number: int) -> dict[str, Any]:
         """What sampler and pruner have noted in a trial."""
@@ -104,6 +107,8 @@ class Working:
         trial = self._memory.get_trial(number)
         trial.intermediate_values = dict(enumerate(self._shown(outcome), 1))
         trial.system_attrs = {**trial.system_attrs, **noted}
+        folds = outcome.fold_curves.get(self._space.train.metric_key, []) if outcome.state == "complete" else []
+        self._memory.show_folds(number, folds)
         if outcome.state == "failed":
             value = self.worst
             self._memory.set_trial_user_attr(number, "diverged", outcome.reason)

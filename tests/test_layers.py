@@ -10,7 +10,7 @@ import hpo
 LAYERS = [
     {"errors", "trial", "nets", "history", "bulk", "evidence"},
     {"rounds", "noise", "metrics", "document", "optimizer", "percentile", "journal", "store", "ui", "factory", "device"},
-    {"flight", "regularizers", "weights", "dataset", "hashed", "batched", "capacity"},
+    {"paired", "flight", "regularizers", "weights", "dataset", "hashed", "batched", "capacity"},
     {"kernels"},
     {"linear"},
     {"layout", "network", "domain"},
@@ -34,7 +34,7 @@ LAYERS = [
     {"cli"},
 ]
 ONLY = {
-    "optuna": {"working", "sampling", "history", "percentile", "ledger"},
+    "optuna": {"working", "paired", "sampling", "history", "percentile", "ledger"},
     "mlflow": {"mirror"},
     "click": {"cli"},
     "rich": {"cli", "terminal"},

@@ -12,7 +12,7 @@ from hpo.errors import InputError
 from hpo.ledger import stored
 from hpo.metrics import METRICS
 from hpo.study import Study
-from hpo.trial import Released, Score
+from hpo.trial import Released, Score, Trial
 
 RANGE = {"low": 1e-4, "high": 1e-1, "log": True}
 
@@ -67,7 +67,7 @@ class Recorded:
         _, epoch = self.members.pop(trial.label)
         best = 2 if self.diverges(trial) else epoch
         scores = {"loss": self.floor(trial) + 1 / best, "accuracy": 0.5, "balanced_accuracy": 0.5}
-        return Released(best, scores, scores, 1.0, 1, {})
+        return Released(best, scores, scores, 1.0, fit_epochs=epoch, weights={})
 
 
 class Nothing:
@@ -291,18 +291,19 @@ def test_what_is_kept_by_the_way_is_what_a_search_through_all_outcomes_finds(tmp
         assert study._working.worst == (max if metric == "loss" else min)(shown)
 
 
-def test_weights_are_written_for_whoever_leads_and_before_the_outcome_is_stored(tmp_path):
-    study, told, written = Study(space(), tmp_path / "journal.log", "data"), Nothing(), []
+def test_weights_are_written_of_what_is_kept_and_before_the_outcome_is_stored(tmp_path):
+    study, told, written = Study(space(budget={"trials": 3}), tmp_path / "journal.log", "data"), Nothing(), []
 
     def put(label, _):
         assert label not in study.outcomes
         written.append(label)
 
     told.put = put
+    study.fix(Trial("refit", "refit", selection.baselines(space())[1].params, 3))
     loop.run(study, Recorded(), told, told)
     study.close()
-    assert study.worth_keeping() <= set(written)
-    assert 3 <= len(written) < len(study.outcomes) / 2
+    assert "refit" in study.outcomes
+    assert written == ["refit"]
 
 
 def test_the_journal_is_synced_by_the_second_and_at_its_end(tmp_path, monkeypatch):
