@@ -107,13 +107,12 @@ class Finals:
             if len(staying) < 2:
                 return
 
-    def join(self, outcome: Outcome) -> Finalist:
-        """Trains one more configuration, on as many draws as there were."""
-        draws = max(len(f.fresh) for f in self.finalists.values())
-        newcomer = self.finalists.setdefault(outcome.trial.label, Finalist(outcome, self._space))
-        for draw in range(len(newcomer.fresh) + 1, draws + 1):
-            self._again([newcomer], draw)
-        return newcomer
+    def beside(self, outcome: Outcome, other: Finalist) -> Finalist:
+        """Trains a configuration that is compared with a finalist, but cannot be selected, on the draws that the other had."""
+        found = Finalist(outcome, self._space)
+        for draw in range(1, len(other.fresh) + 1):
+            self._again([found], draw)
+        return found
 
     def candidates(self) -> list[Candidate]:
         return [f.candidate(self._networks) for f in self.finalists.values()]

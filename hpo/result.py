@@ -27,7 +27,6 @@ class Verdict:
     fresh splits: the paired mean and its standard error, in the followed metric, over so many fits."""
 
     selected: str
-    ablation: str
     rule: str
     choices: Mapping[str, str]
     rival: str
@@ -39,17 +38,17 @@ class Verdict:
     valid_rows: float  # of a fresh fold
 
     @classmethod
-    def of(cls, finals: Finals, rule: str, ablation: str) -> Verdict:
+    def of(cls, finals: Finals, rule: str) -> Verdict:
         candidates = {c.label: c for c in finals.candidates()}
         choices = finals.choices()
         selected, default = choices[rule], candidates[rules.DEFAULT]
-        rivals = [c for c in rules.in_contention(list(candidates.values())) if c.label not in (rules.DEFAULT, ablation)]
+        rivals = [c for c in rules.in_contention(list(candidates.values())) if c.label != rules.DEFAULT]
         best = min(rivals, key=lambda c: c.mean, default=default)
         rival = candidates[selected] if selected != rules.DEFAULT else best
         gain, error = evidence.gain(rival.scores, default.scores, finals.overlap)
         beats = rival in rules.better_than_default(list(candidates.values()), finals.overlap)
         fits = min(len(rival.scores), len(default.scores))
-        return cls(selected, ablation, rule, choices, rival.label, gain, error, fits, beats, finals.overlap, finals.valid_rows)
+        return cls(selected, rule, choices, rival.label, gain, error, fits, beats, finals.overlap, finals.valid_rows)
 
 
 def table(job: Job, verdict: Verdict | None, compared: Mapping[str, Finalist], logits: Mapping[str, Tensor]) -> dict[str, Any]:

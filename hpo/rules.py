@@ -13,7 +13,7 @@ from hpo.domain import Domain
 from hpo.regularizers import FAMILY
 
 DEFAULT = "defaults"  # the candidate that is selected where nothing beats it
-_DOUBT = 0.05  # that something is said to beat the defaults although nothing does
+_DOUBT = 0.05  # that a candidate is said to beat the defaults although it does not
 
 
 @dataclass(frozen=True)
@@ -51,24 +51,22 @@ def in_contention(candidates: Sequence[Candidate]) -> list[Candidate]:
 
 
 def dropped(candidates: Sequence[Candidate], overlap: float) -> set[str]:
-    """The labels of those that need no further split: worse than the best by more than two paired standard errors."""
+    """The labels of those that need no further split: worse than the best by more than a paired standard error."""
     left = in_contention(candidates)
     if not left:
         return {c.label for c in candidates}
     best = min(left, key=_order)
-    staying = {c.label for c in left if _behind(c, best, overlap) <= 2}
+    staying = {c.label for c in left if _behind(c, best, overlap) <= 1}
     return {c.label for c in candidates} - staying
 
 
 def better_than_default(candidates: Sequence[Candidate], overlap: float) -> list[Candidate]:
-    """Those in contention that beat the defaults beyond noise. As many as are tried, so much smaller is the chance that
-    each is given (Bonferroni)."""
+    """Those in contention that beat the defaults beyond noise."""
     default = next((c for c in candidates if c.label == DEFAULT), None)
     rivals = [c for c in in_contention(candidates) if c.label != DEFAULT]
     if default is None or not np.isfinite(default.scores).all():
         return rivals
-    doubt = _DOUBT / max(1, len(rivals))
-    return [c for c in rivals if evidence.beyond_noise(c.scores, default.scores, overlap, doubt)]
+    return [c for c in rivals if evidence.beyond_noise(c.scores, default.scores, overlap, _DOUBT)]
 
 
 def choose(rule: str, candidates: Sequence[Candidate], overlap: float) -> str:

@@ -153,21 +153,21 @@ class _Search:
             return self._write_down(None, {"selected": Finalist(best, job.space)}, {}, startup)
         final = Finals(job.space, job.data, job.networks, study, self._late)
         final.run(finals.entering(study, job.space))
-        verdict = self._ablated(final)
-        names = {"selected": verdict.selected, "ablation": verdict.ablation, "defaults": "defaults", "none": "none"}
+        verdict = results.Verdict.of(final, job.space.select)
         self._watcher.selected(final, self._refit, verdict)
-        compared = {name: final.finalists[label] for name, label in names.items()}
+        selected = final.finalists[verdict.selected]
+        compared = {"selected": selected, "ablation": self._ablated(selected, final)}
+        compared |= {name: final.finalists[name] for name in ("defaults", "none")}
         return self._write_down(verdict, compared, results.finalists(final, job.space.train.metric), startup)
 
-    def _ablated(self, final: Finals) -> results.Verdict:
-        """The selection. What is selected has its ablation trained, which may be selected itself: regularization did not help."""
-        chosen = final.finalists[final.choices()[self._job.space.select]].searched.trial
-        ablation = selection.ablation(chosen)
-        if selection.regularized(chosen.params):
-            self._late([ablation], self._job.data.samples())
-            final.join(self._study.outcomes[ablation.label])
-        label = ablation.label if ablation.label in final.finalists else chosen.label
-        return results.Verdict.of(final, self._job.space.select, label)
+    def _ablated(self, selected: Finalist, final: Finals) -> Finalist:
+        """The selected configuration without regularization: itself, if it has none."""
+        trial = selected.searched.trial
+        if not selection.regularized(trial.params):
+            return selected
+        ablation = selection.ablation(trial)
+        self._late([ablation], self._job.data.samples())
+        return final.beside(self._study.outcomes[ablation.label], selected)
 
     # ---- writing down
 
