@@ -19,7 +19,7 @@ from hpo.space import Space
 from hpo.study import Study
 from hpo.trial import Outcome, Trial
 
-DRAWS = 3  # fresh splits of the rows, each with as many folds as keep the training part as large as it was
+DRAWS = 2  # fresh splits of the rows, each with as many folds as keep the training part as large as it was
 
 
 @dataclass

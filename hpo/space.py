@@ -132,7 +132,7 @@ class Space(Section):
     budget: Budget = Budget(trials=100)
     sampler: Sampler = Strategy(kind="tpe")
     pruner: Pruner = Strategy(kind="median")
-    finalists: Annotated[int, Field(ge=1, le=100)] = 5
+    finalists: Annotated[int, Field(ge=1, le=100)] = 4
     select: Literal[*RULES] = "one_se"  # type: ignore[valid-type]
     refit: Annotated[Refit, BeforeValidator(lambda raw: {"kind": raw} if isinstance(raw, str) else raw)] = Refit()
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
