@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from hpo import objectives
 from hpo.trial import Outcome, Released, Score, State, Trial
 
 
@@ -38,8 +40,8 @@ class Flight:
     def end(self, state: State, reason: str) -> None:
         self.state, self.reason = state, reason
 
-    def outcome(self, released: Released, metric: str, ended: int) -> Outcome:
-        """The outcome; `metric` is the one that the search follows, `ended` the round."""
+    def outcome(self, released: Released, metric: str, names: Sequence[str], ended: int) -> Outcome:
+        """The outcome; `metric` is the one that the search follows, `names` are its objectives, `ended` is the round."""
         seen = released.best_epoch > 0
         return Outcome(
             trial=self.trial,
@@ -57,4 +59,5 @@ class Flight:
             started=self.started,
             times=self.times,
             rounds=[self.begun, ended],
+            values=objectives.measure(names, released, len(self.times), self.times[-1] - self.started) if self.trial.counted else {},
         )

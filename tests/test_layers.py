@@ -8,12 +8,12 @@ import pytest
 import hpo
 
 LAYERS = [
-    {"errors", "trial", "nets", "history", "bulk", "evidence"},
-    {"rounds", "flight", "noise", "metrics", "document", "optimizer", "percentile", "journal", "store", "ui", "factory", "device"},
-    {"paired", "regularizers", "weights", "dataset", "hashed", "batched", "capacity"},
+    {"errors", "trial", "nets", "history", "bulk", "pareto", "evidence"},
+    {"rounds", "noise", "metrics", "document", "optimizer", "percentile", "journal", "store", "ui", "factory", "device"},
+    {"objectives", "paired", "regularizers", "weights", "dataset", "hashed", "batched", "capacity"},
     {"kernels"},
     {"linear"},
-    {"layout", "network", "domain"},
+    {"flight", "layout", "network", "domain"},
     {"mlp", "sites", "rules"},
     {"module"},
     {"section"},
