@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: search test lint bench flat profile clean
+.PHONY: search test lint bench flat profile honesty clean
 
 $(VENV)/ready: pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "hpo needs Python 3.11 or newer; name one with: make PYTHON=python3.11 …")'
@@ -34,6 +34,9 @@ flat: $(VENV)/ready  ## minutes: what a trial costs besides its training, to the
 
 profile: $(VENV)/ready  ## minutes: where a search spends its time
 	$(BIN)/python -m bench.profile
+
+honesty: $(VENV)/ready  ## a quarter of an hour: whether the number that is reported is the number that one gets
+	$(BIN)/python -m bench.honesty
 
 clean:
 	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache

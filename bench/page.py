@@ -85,12 +85,12 @@ epoch takes over a second.
 """
 
 
-def insert(folder: Path, module: str, table: str) -> None:
-    """Puts a table between the marks that `performance.md`, if it is in the folder, has for what a module prints."""
-    if not (page := folder / "performance.md").exists():
+def insert(folder: Path, module: str, table: str, page: str = "performance.md") -> None:
+    """Puts a table between the marks that a page, if it is in the folder, has for what a module prints."""
+    if not (path := folder / page).exists():
         return
-    before, mark, rest = page.read_text().partition(f"<!-- python -m {module} -->\n")
-    page.write_text(f"{before}{mark}{table}\n{rest[rest.index('<!-- end -->') :]}")
+    before, mark, rest = path.read_text().partition(f"<!-- python -m {module} -->\n")
+    path.write_text(f"{before}{mark}{table}\n{rest[rest.index('<!-- end -->') :]}")
 
 
 def aligned(rows: Sequence[Sequence[str]]) -> str:

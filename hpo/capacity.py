@@ -65,4 +65,5 @@ def free_memory(device: torch.device = CPU) -> float | None:
 
 def out_of_memory(error: Exception) -> bool:
     """Whether an exception of torch or numpy says that memory has run out."""
-    return isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in str(error)
+    said = ("can't allocate memory", "CUBLAS_STATUS_ALLOC_FAILED")
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or any(text in str(error) for text in said)

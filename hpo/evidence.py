@@ -2,28 +2,49 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from scipy.special import stdtrit
 
 LEVEL = 0.9  # of the intervals that are reported
+STEADY = 5  # epochs
+
+
+def steady(curve: Sequence[float], sign: int) -> float:
+    """The best mean of five consecutive epochs of a curve; of all, if there are fewer.
+
+    The best single epoch of a jumpy curve is luck that no other split or seed will have. Trials that are ranked by five are
+    ranked more like fresh fits rank them (docs/decisions.md).
+    """
+    values = np.asarray(curve, dtype=float)
+    window = min(STEADY, len(values))
+    means = np.convolve(values, np.full(window, 1 / window), mode="valid")
+    return sign * float((sign * means).min())
 
 
 def stopped(curves: Mapping[str, np.ndarray], followed: str, sign: int) -> dict[str, np.ndarray]:
-    """What each fold scores at the epoch at which the *others* would stop it: name → (folds,).
+    """What each fold scores about the epoch at which the *others* would stop it: name → (folds,).
 
     `curves` are (epochs, folds). Scored at its own best epoch, a fold would be judged by the rows that stopped it, and
-    look better than new rows will find it. The other folds stop where the mean of their curves is best.
+    look better than new rows will find it. The other folds stop where the mean of their curves is best. The five epochs
+    around that are averaged: a single one says more of chance than of the configuration.
     """
-    own = sign * curves[followed]
+    smooth = {name: _smooth(curve) for name, curve in curves.items()}
+    own = sign * smooth[followed]
     folds = own.shape[1]
     if folds == 1:
         epochs = [int(own[:, 0].argmin())]
     else:
         together = own.sum(1)
         epochs = [int((together - own[:, fold]).argmin()) for fold in range(folds)]
-    return {name: curve[epochs, range(folds)] for name, curve in curves.items()}
+    return {name: curve[epochs, range(folds)] for name, curve in smooth.items()}
+
+
+def _smooth(curves: np.ndarray) -> np.ndarray:
+    """Each epoch as the mean of the five around it, of fewer at the ends; (epochs, folds)."""
+    half = STEADY // 2
+    return np.array([curves[max(0, i - half) : i + half + 1].mean(0) for i in range(len(curves))])
 
 
 def best_epoch(curves: list[np.ndarray], sign: int) -> int:
@@ -31,7 +52,7 @@ def best_epoch(curves: list[np.ndarray], sign: int) -> int:
     that ended earlier stands with its last scores."""
     longest = max(len(curve) for curve in curves)
     padded = [np.pad(curve, ((0, longest - len(curve)), (0, 0)), mode="edge") for curve in curves]
-    return int((sign * np.concatenate(padded, axis=1)).mean(1).argmin()) + 1
+    return int(_smooth((sign * np.concatenate(padded, axis=1)).mean(1, keepdims=True)).argmin()) + 1
 
 
 def standard_error(scores: np.ndarray, overlap: float) -> float:

@@ -19,10 +19,7 @@ def sign(name: str) -> int:
 
 def measure(names: Sequence[str], released: Released, epochs: int, seconds: float) -> dict[str, float]:
     """The objectives of a trial, at its best epoch: `gap` is validation loss minus training loss, `parameters` the numbers in the
-    weights of one of its networks, `seconds` the time it was in training, whoever trained beside it. Of a trial that has no best
-    epoch nothing."""
-    if not released.best_epoch:
-        return {}
+    weights of one of its networks, `seconds` the time it was in training, whoever trained beside it."""
     known = {f"valid_{name}": value for name, value in released.valid.items()}
     known["train_loss"] = released.train["loss"]
     known["gap"] = released.valid["loss"] - released.train["loss"]

@@ -25,6 +25,7 @@ data:
   # task: {task:<24}# inferred from the target; write the other one to overrule
 {drop}  # categorical: [column]         # numbers that are names, such as a postal code
 {weight}  split: {{test: 0.2, valid: 0.2, seed: 0}}   # shares of all rows; the test part is touched once, at the end
+  # split: {{test: 0.2, folds: 5}}            # in its place: all other rows take turns at validating
 
 network: {{kind: mlp, width: {width}, activation: relu, batch_norm: false}}
 

@@ -123,7 +123,7 @@ class Outcome:
     trial: Trial
     state: State
     reason: str
-    value: float | None  # the followed metric at the best epoch; None if nothing finite was seen
+    value: float | None  # the followed metric over its best five epochs; None if nothing finite was seen
     best_epoch: int
     epochs: int
     train: Mapping[str, float]

@@ -10,6 +10,8 @@ import yaml
 
 import hpo
 from hpo import space_file
+from hpo.data import prepare
+from hpo.space import Data
 from tests.conftest import here
 from tests.tables import loans
 
@@ -27,6 +29,16 @@ def test_the_space_file_is_sound(tmp_path):
     path = tmp_path / "loans.yaml"
     path.write_text(*block("yaml", "The space file"))
     assert list(space_file.load(path).search) == ["learning_rate", "depth", "weight_decay", "l1", "dropout"]
+
+
+def test_the_ways_of_splitting_are_sound(tmp_path):
+    customers = loans().assign(customer=[i % 90 for i in range(len(loans()))], date=pd.date_range("2026-01-01", periods=len(loans())))
+    customers.to_csv(tmp_path / "loans.csv", index=False)
+    for split in block("yaml", "Folds, groups and time"):
+        data = Data(source="loans.csv", target="repaid", drop=["customer", "date"], **yaml.safe_load(split))
+        found = prepare(data, tmp_path)
+        assert len(found.folds) == 5
+        assert not {"customer", "date"} & {feature["column"] for feature in found.preprocess.features}
 
 
 def test_the_made_table_is_the_one_that_is_shipped():

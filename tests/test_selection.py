@@ -160,14 +160,21 @@ def test_an_interval_holds_a_new_score_as_often_as_it_says(fits: int, share: flo
     assert abs(hits / tried - 0.9) < 5 * math.sqrt(0.09 / tried)
 
 
+def test_a_lucky_epoch_counts_for_a_fifth() -> None:
+    assert evidence.steady([3, 1, 3, 3, 3, 2, 2, 2, 2, 2], 1) == pytest.approx(2)
+    assert evidence.steady([0.5, 0.9, 0.7, 0.7, 0.7, 0.7], -1) == pytest.approx(0.74)
+    assert evidence.steady([4, 2], 1) == pytest.approx(3)
+
+
 def test_a_fold_is_stopped_by_the_others() -> None:
-    curve = np.array([[3.0, 3.0, 3.0], [1.0, 2.0, 2.5], [2.0, 0.5, 2.4], [4.0, 4.0, 0.1]])
+    epochs = np.arange(30.0)[:, None]
+    curve = (epochs - [4, 14, 20]) ** 2  # three folds, best at different epochs
     found = evidence.stopped({"valid_loss": curve, "valid_accuracy": -curve}, "valid_loss", sign=1)
-    # Without fold 0 the mean is best at epoch 3 (2.9), without fold 1 at epoch 2 (3.5), without fold 2 at epoch 3 (2.5).
-    assert found["valid_loss"].tolist() == [2.0, 2.0, 2.4]
-    assert found["valid_accuracy"].tolist() == [-2.0, -2.0, -2.4]
+    # The others' means are best at 17, 12 and 9; the mean of a square over five epochs is 2 more than in the middle.
+    assert found["valid_loss"].tolist() == pytest.approx([13**2 + 2, 2**2 + 2, 11**2 + 2])
+    assert found["valid_accuracy"].tolist() == pytest.approx([-171, -6, -123])
     alone = evidence.stopped({"valid_loss": curve[:, :1]}, "valid_loss", sign=1)
-    assert alone["valid_loss"].tolist() == [1.0]
+    assert alone["valid_loss"].tolist() == pytest.approx([2])
 
 
 def test_a_fold_that_stops_itself_looks_better_than_it_is() -> None:
@@ -180,7 +187,8 @@ def test_a_fold_that_stops_itself_looks_better_than_it_is() -> None:
 
 
 def test_the_best_epoch_is_that_of_the_mean_and_a_shorter_draw_stands_with_its_last_scores() -> None:
-    long, short = np.array([[3.0], [2.0], [1.0], [5.0]]), np.array([[2.0], [4.0]])
-    assert evidence.best_epoch([long], 1) == 3
-    assert evidence.best_epoch([-long], -1) == 3
-    assert evidence.best_epoch([long, short], 1) == 1
+    long, short = np.abs(np.arange(30.0) - 12)[:, None], np.arange(8.0)[:, None] * 3
+    assert evidence.best_epoch([long], 1) == 13
+    assert evidence.best_epoch([-long], -1) == 13
+    assert evidence.best_epoch([long, short], 1) < 13
+    assert evidence.best_epoch([long, np.zeros((8, 1))], 1) == 13

@@ -86,6 +86,18 @@ DATA = [
     ("{source: a.csv, split: {test: 0.5, valid: 0.5}}", [
         "data.split: test and valid must leave rows to train on, got test=0.5, valid=0.5.",
     ]),
+    ("{source: a.csv, split: {test: 0.1, folds: 1, repeats: 21}}", [
+        "data.split.folds: must be at least 2, got 1.", "data.split.repeats: must be at most 20, got 21.",
+    ]),
+    ("{source: a.csv, split: {valid: 0.1, folds: 5}}", [
+        "data.split: takes valid or folds, got valid=0.1, folds=5; leave one of them out.",
+    ]),
+    ("{source: a.csv, split: {repeats: 2}}", [
+        "data.split: repeats folds, got repeats=2 without folds; add folds, or leave repeats out.",
+    ]),
+    ("{source: a.csv, split: {groups: who, time: when}}", [
+        "data.split: takes groups or time, got groups=who, time=when; leave one of them out.",
+    ]),
     ("{source: a.csv, split: {test: '0.2', tset: 1}}", [
         'data.split.test: must be a number, got "0.2".',
         "data.split.tset is not a key of data.split. Did you mean test?",

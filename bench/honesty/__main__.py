@@ -1,0 +1,126 @@
+"""Searches many data sets many times, each time with other test rows, and holds what hpo reports against what one gets.
+
+Each search is a process with one thread. What is done is kept in `build/honesty`, apart for every state of code and tables, so that
+an interrupted run goes on. The page in docs is written when nothing was left out, else one in build/honesty.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import importlib.metadata
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Collection, Iterator
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from bench import free_kernels, runs
+from bench.honesty import page
+from bench.honesty.run import MODES, database
+from bench.honesty.sets import sets
+
+_ROOT = Path(__file__).parent.parent.parent
+_BUILD = _ROOT / "build" / "honesty"
+SEEDS = 10
+Json = dict[str, Any]
+
+
+def state(data: Path, known: Collection[str]) -> str:
+    """Twelve hexadecimal digits of the code and the tables that make a record: what others made is not mixed with it."""
+    sources = [*sorted((_ROOT / "hpo").rglob("*.py")), *(Path(__file__).parent / name for name in ("run.py", "sets.py"))]
+    sources += sorted(path for path in data.glob("*.csv") if path.stem in known)
+    return hashlib.sha256(b"\0".join(path.read_bytes() for path in sources)).hexdigest()[:12]
+
+
+def search(told: Json, path: Path) -> Json:
+    """The record of one search, from `path` if it is there, which is written whole or not at all."""
+    if not path.exists():
+        found = runs.said(["bench.honesty.run"], path.parent, os.sched_getaffinity(0), told)
+        unfinished = path.with_suffix(".new")
+        unfinished.write_text(json.dumps(found))
+        unfinished.replace(path)
+    return dict(json.loads(path.read_text()))
+
+
+def searched(jobs: list[Json], records: Path, processes: int) -> Iterator[tuple[Json, Json | None]]:
+    """Each job and its record as it ends; None if the search failed."""
+    records.mkdir(parents=True, exist_ok=True)
+    told = {"database": str(database(records))}
+    with ThreadPoolExecutor(processes) as pool:
+        paths = [records / f"{job['set']}-{job['seed']}-{job['mode']}.json" for job in jobs]
+        running = {pool.submit(partial(search, job | told, path)): job for job, path in zip(jobs, paths, strict=True)}
+        try:
+            for done in as_completed(running):
+                failed = isinstance(done.exception(), subprocess.CalledProcessError)
+                yield running[done], None if failed else done.result()
+        except BaseException:
+            pool.shutdown(cancel_futures=True)  # those that wait; what runs ends by itself
+            raise
+
+
+def line(done: str, job: Json, record: Json | None) -> str:
+    """How a search ended."""
+    name = f"[{done}] {job['set']:<16} seed {job['seed']:<3} {job['mode']:<8}"
+    if record is None:
+        return f"{name} FAILED"
+    ours = record["ours"]
+    scores = "  ".join(f"{what} {loss:8.4g}" for what, loss in (
+        ("reported", ours["reported"]["loss"]), ("test", ours["test"]["loss"]), ("defaults", ours["default_test"]["loss"]),
+    ))  # fmt: skip
+    return f"{name} {scores}  {sum(record['seconds'].values()):5.1f} s"
+
+
+def about() -> Json:
+    """When and where this was measured."""
+    cpu = next((row for row in Path("/proc/cpuinfo").read_text().splitlines() if row.startswith("model name")), "")
+    return {
+        "date": time.strftime("%Y-%m-%d"), "cores": len(os.sched_getaffinity(0)), "cpu": cpu.partition(": ")[2],
+        **{name: importlib.metadata.version(name) for name in ("torch", "optuna")},
+    }  # fmt: skip
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m bench.honesty", description=__doc__)
+    parser.add_argument("--data", type=Path, default=_ROOT.parent / "shared" / "data", help="folder of the CSVs; default: %(default)s")
+    parser.add_argument("--seeds", type=int, default=SEEDS, help="searches of each set; default: %(default)s")
+    parser.add_argument("--sets", nargs="+", help="default: all")
+    parser.add_argument("--modes", nargs="+", choices=MODES, default=list(MODES), help="default: all")
+    parser.add_argument("--processes", type=int, default=2, help="searches at a time; default: %(default)s")
+    parser.add_argument("--out", type=Path, help="folder of honesty.json, .png and .md; default: docs, or build/honesty if it is not all")
+    options = parser.parse_args()
+    os.environ |= {"OMP_NUM_THREADS": "1", "MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true"}
+    free_kernels()
+    known, absent = sets(options.data)
+    if absent:
+        print(f"Left out, because {options.data} lacks their CSVs: {', '.join(absent)}.", file=sys.stderr)
+    names = options.sets or list(known)
+    if strange := [name for name in names if name not in known]:
+        parser.error(f"--sets: no such set: {', '.join(strange)}; there are: {', '.join(known)}")
+    data = str(options.data.resolve())
+    jobs = [{"set": n, "seed": s, "mode": m, "data": data} for s in range(options.seeds) for n in names for m in options.modes]
+    began, records, failed = time.perf_counter(), {}, []
+    for i, (job, record) in enumerate(searched(jobs, _BUILD / state(options.data, known), options.processes), 1):
+        key = job["set"], job["seed"], job["mode"]
+        print(line(f"{i}/{len(jobs)}", job, record), file=sys.stderr, flush=True)
+        if record is None:
+            failed.append(" ".join(map(str, key)))
+        else:
+            records[key] = record
+    print(f"{(time.perf_counter() - began) / 60:.1f} minutes", file=sys.stderr)
+    if failed:
+        sys.exit(f"{len(failed)} of {len(jobs)} searches failed, and no page was written: {'; '.join(failed)}.")
+    everything = not absent and set(names) == set(known) and options.modes == list(MODES) and options.seeds >= SEEDS
+    out = options.out or (_ROOT / "docs" if everything else _BUILD)
+    out.mkdir(parents=True, exist_ok=True)
+    ordered = [records[n, s, m] for n in names for s in range(options.seeds) for m in options.modes]
+    print(page.write(ordered, about(), out))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,177 @@
+"""One search and what came of it, as a record: the only part of this benchmark that knows how hpo is made."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from bench.honesty.sets import sets
+from hpo import job as jobs
+from hpo import loop, searching, space_file
+from hpo import result as results
+from hpo.dataset import Samples
+from hpo.finals import Finalist, Finals
+from hpo.job import Job
+from hpo.ledger import stored
+from hpo.linear import one_thread
+from hpo.metrics import losses, shown
+from hpo.mirror import create_database
+from hpo.population import Population
+from hpo.refit import Refit
+from hpo.result import Verdict
+from hpo.store import Place
+from hpo.study import Study
+from hpo.trial import Outcome, Trial
+from hpo.weights import Vault
+
+Json = dict[str, Any]
+MODES: dict[str, Json] = {"holdout": {}, "folds": {"folds": 5}}  # what each puts in place of `valid` in the split of a space
+
+
+def database(folder: Path) -> Path:
+    """An MLflow database without runs, made once: that takes seconds, and each search needs one."""
+    path = folder / "mlflow.db"
+    create_database(path)
+    return path
+
+
+class _Witness(searching.Watcher):
+    """Looks on as a search selects, and has tested what a search leaves alone."""
+
+    def __init__(self) -> None:
+        self.times = {"begin": time.monotonic()}
+
+    def phase(self, sentence: str, trials: int) -> None:
+        del sentence, trials
+        self.times.setdefault("searched", time.monotonic())
+
+    def selected(self, finals: Finals, refit: Refit, verdict: Verdict) -> None:
+        self.times["selected"] = time.monotonic()
+        self.finals, self.refit, self.verdict = finals, refit, verdict
+
+
+def record(space: Mapping[str, Any], folder: Path, mode: str) -> Json:
+    """Searches the rows of `folder`/data.csv, the store being `folder`/store; the record without its set and seed."""
+    split = {**{k: v for k, v in space["data"]["split"].items() if k != "valid" or not MODES[mode]}, **MODES[mode]}
+    said = {**space, "data": {**space["data"], "source": str(folder / "data.csv"), "split": split}}
+    job, place, seen = jobs.prepare(space_file.parse(said), folder), Place(folder / "store", said["study"]), _Witness()
+    found = searching.search(job, place, watcher=seen)
+    seen.times["end"] = time.monotonic()
+    outcomes = {o.trial.label: o for o in map(Outcome.from_json, stored(place.journal)["outcomes"])}
+    return _Record(job, place, seen, outcomes).of(found, mode)
+
+
+class _Record:
+    def __init__(self, job: Job, place: Place, seen: _Witness, outcomes: Mapping[str, Outcome]) -> None:
+        self._job, self._place, self._seen, self._outcomes = job, place, seen, outcomes
+        self._names = ("loss", shown(job.data.task, "loss"))
+
+    def of(self, found: Mapping[str, Any], mode: str) -> Json:
+        seen, job = self._seen, self._job
+        pool = seen.finals.finalists
+        logits = self._logits("scaled", list(pool.values()))
+        tests = {label: self._tested(said) for label, said in logits.items()}
+        # A tuner without a second look: the best validation score, and the weights that had it; of folds, trained again on all.
+        counted = [o for o in self._outcomes.values() if o.trial.counted and o.state == "complete"]
+        plain = min(counted, key=lambda o: (o.valid["loss"], o.trial.label))
+        way = "keep" if mode == "holdout" else "scaled"
+        alone = self._logits(way, [Finalist(self._outcomes[label], job.space) for label in dict.fromkeys((plain.trial.label, "defaults"))])
+        score = found["score"]
+        return {
+            "mode": mode,
+            "task": job.data.task,
+            "metrics": list(self._names),
+            "rows": {"dev": job.data.development, "test": len(job.data.test_y)},
+            "epochs": self._epochs(found),
+            "seconds": self._seconds(),
+            "argmax": {
+                "trial": plain.trial.label, "reported": {n: plain.valid[n] for n in self._names},
+                "test": self._tested(alone[plain.trial.label]), "default_test": self._tested(alone["defaults"]),
+                "error": {"loss": self._error(alone[plain.trial.label], alone["defaults"])},
+            },
+            "ours": {
+                "trial": found["trial"], "rule": found["rule"], "is_default": found["trial"] == "defaults",
+                "reported": {n: score[n]["fresh"] for n in self._names}, "interval": {n: score[n]["interval"] for n in self._names},
+                "test": tests[found["trial"]], "default_test": tests["defaults"],
+                "error": {"loss": self._error(logits[found["trial"]], logits["defaults"])},
+            },
+            "rules": {rule: {"trial": label, "test": tests[label]} for rule, label in found["rules"].items()},
+            "pool": {
+                label: {"search": f.searched.value, "fresh": {n: float(f.scores(n).mean()) for n in self._names}, "test": tests[label]}
+                for label, f in pool.items() if label in tests
+            },
+        }  # fmt: skip
+
+    def _logits(self, way: str, finalists: Sequence[Finalist]) -> dict[str, Tensor]:
+        """Of each configuration, trained the way named, what it says of the test part; (1, rows, outputs)."""
+        job, train = self._job, self._train
+        with self._place.locked(), one_thread():
+            study = Study(job.space, self._place.journal, job.data.fingerprint)
+            try:
+                vault = Vault(self._place.weights)
+                refit = Refit(job.space, job.data, job.networks, study, vault, lambda trials, samples: train(study, vault, trials, samples))
+                finals = refit.final(way, finalists)
+                return {f.label: refit.logits(finals[f.label], f.searched.trial.params) for f in finalists if f.label in finals}
+            finally:
+                study.close()
+
+    def _train(self, study: Study, vault: Vault, trials: Sequence[Trial], samples: Samples) -> None:
+        job = self._job
+        for trial in trials:
+            study.fix(trial, anew=not vault.path(trial.label).exists())
+        population = Population.of(job.space, job.factory, samples, rows=max(32, len(samples.folds)))
+        loop.run(study, population, vault, _Silent())
+
+    def _tested(self, logits: Tensor) -> Json:
+        scores = results.test_scores(self._job.space, self._job.data, logits)
+        return {name: scores[name] for name in self._names}
+
+    def _error(self, ours: Tensor, theirs: Tensor) -> float:
+        """The paired standard error of the difference of two losses over the test rows."""
+        data = self._job.data
+        y = data.test_y.unsqueeze(0).T
+        a, b = (losses(data.task, said.transpose(0, 1), y, None).double() for said in (ours, theirs))
+        scale = data.target_scale**2 if data.task == "regression" else 1.0
+        return float((a - b).std(correction=0)) * scale / len(a) ** 0.5
+
+    def _epochs(self, found: Mapping[str, Any]) -> dict[str, int]:
+        spent = found["fits_epochs"]
+        of = {"search": ("search",), "fresh": ("finalist", "ablation"), "refit": ("nested", "refit")}
+        return {part: sum(spent.get(role, 0) for role in roles) for part, roles in of.items()}
+
+    def _seconds(self) -> dict[str, float]:
+        marks = list(self._seen.times.values())
+        return dict(zip(("search", "fresh", "refit"), (b - a for a, b in pairwise(marks)), strict=True))
+
+
+class _Silent:
+    """Stands in for MLflow: what is trained for the benchmark alone is not recorded."""
+
+    def record(self, outcome: Outcome) -> None:
+        del outcome
+
+
+def main() -> None:
+    """Of JSON with `set`, `seed`, `mode`, `data` (folder of CSVs) and `database`, prints the record as a line of JSON."""
+    told = json.load(sys.stdin)
+    space, frame = sets(Path(told["data"]))[0][told["set"]](told["seed"])
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        frame.to_csv(folder / "data.csv", index=False)
+        (folder / "store").mkdir()
+        shutil.copy(told["database"], folder / "store" / "mlflow.db")
+        found = {"set": told["set"], "seed": told["seed"], **record(space, folder, told["mode"])}
+    print(json.dumps(found))
+
+
+if __name__ == "__main__":
+    main()
