@@ -13,7 +13,7 @@ from hpo.device import CPU
 _LEAST, _MOST = 16, 32  # measured: fewer rows make a step dear, more buy nothing on a CPU
 _ON_GPU = 512  # a launch costs the same for all of them; not measured on one yet
 _LEAST_A_WORKER = 12  # fewer make a step dear; more start without being told of others, and are pruned later (docs/decisions.md)
-_MOST_ROWS = 160  # where a trial has several
+_ROWS = 32  # where a trial has several: trials that begin together cannot be held against each other, and stop later
 _CACHED = 2**21  # parameters of all rows: of so many, optimizer and products wait for memory, and more rows make no step cheaper
 _FEW = 8
 _STATES = 8  # numbers a parameter needs: value, gradient, two moments, the best; as much again while rows come and go
@@ -38,7 +38,7 @@ def rows_for(
         at_once = min(at_once, max(_FEW, _CACHED // max(1, parameters)))
     at_once = max(at_once, _LEAST_A_WORKER * workers if workers > 1 else 0)
     if fits > 1:
-        at_once = min(at_once, (_MOST_ROWS if on_cpu else _ON_GPU) // fits)
+        at_once = min(at_once, max(4, (_ROWS if on_cpu else _ON_GPU) // fits))
     if memory is not None:
         at_once = min(at_once, int(memory / 2 / (4 * _STATES * max(1, parameters) * fits)))
     return fits * max(1, at_once if trials is None else min(at_once, trials // 3))

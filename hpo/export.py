@@ -50,7 +50,7 @@ def space_dict(space: Space) -> dict[str, Any]:
     for name in ("sampler", "pruner"):
         strategy = getattr(space, name)
         strategies[name] = {"kind": strategy.kind, **strategy.options} if strategy.options else strategy.kind
-    order = ("study", "data", "network", "search", "train", "budget", "sampler", "pruner", "finalists", "select", "refit", "seed", "exported")
+    order = ("study", "data", "network", "search", "train", "budget", "sampler", "pruner", "objectives", "finalists", "select", "refit", "seed", "exported")
     found = plain | {"search": search, "budget": space.budget.model_dump(exclude_none=True)} | strategies
     return {key: found[key] for key in order if key in found}
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from hpo import evidence
+from hpo import evidence, objectives
 from hpo.metrics import METRICS
 from hpo.trial import Outcome, Released, Score, State, Trial
 
@@ -40,14 +41,20 @@ class Flight:
     def end(self, state: State, reason: str) -> None:
         self.state, self.reason = state, reason
 
-    def outcome(self, released: Released, metric: str, ended: int) -> Outcome:
-        """The outcome; `metric` is the one that the search follows, `ended` the round."""
+    def outcome(self, released: Released, metric: str, names: Sequence[str], ended: int) -> Outcome:
+        """The outcome; `metric` is the one that the search follows, `names` are the objectives, of which that is the first, `ended`
+        is the round."""
         seen = released.best_epoch > 0
+        value = evidence.steady(self.curves[f"valid_{metric}"], METRICS[metric].sign) if seen and released.valid else None
+        values = {}
+        if value is not None and self.trial.counted:
+            others = objectives.measure(names[1:], released, len(self.times), self.times[-1] - self.started)
+            values = {names[0]: value, **others}
         return Outcome(
             trial=self.trial,
             state=self.state,
             reason=self.reason,
-            value=evidence.steady(self.curves[f"valid_{metric}"], METRICS[metric].sign) if seen and released.valid else None,
+            value=value,
             best_epoch=released.best_epoch,
             epochs=len(self.times),
             train=released.train if seen else {},
@@ -59,4 +66,5 @@ class Flight:
             started=self.started,
             times=self.times,
             rounds=[self.begun, ended],
+            values=values,
         )

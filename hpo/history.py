@@ -27,9 +27,9 @@ class History(InMemoryStorage):
     """
 
     def __init__(self, direction: StudyDirection, recent: float) -> None:
-        """`recent` trials are seen beside the best; infinitely many, by a sampler that cannot do with less."""
+        """`direction` is that of the first objective, by which trials are ranked and pruned; `recent` trials are seen beside the best; infinitely many, by a sampler that cannot do with less."""
         super().__init__()
-        self._sign = 1 if direction == StudyDirection.MINIMIZE else -1
+        self.sign = 1 if direction == StudyDirection.MINIMIZE else -1
         self._bound = recent
         self._running: set[int] = set()  # numbers, which are ids as well: there is one study
         self._recent: list[tuple[int, FrozenTrial]] = []
@@ -110,13 +110,13 @@ class History(InMemoryStorage):
     def show_folds(self, number: int, curve: Sequence[Sequence[float]]) -> None:
         """Keeps what a trial has shown of every fold, by epoch, then by fold; that of a trial that cannot be an incumbent is
         empty, and forgotten."""
-        self._folds[number] = [[self._sign * value for value in values] for values in curve]
+        self._folds[number] = [[self.sign * value for value in values] for values in curve]
         if not curve:
             del self._folds[number]
 
     def show_epoch(self, number: int, values: Sequence[float]) -> None:
         """Keeps one more epoch of every fold."""
-        self._folds.setdefault(number, []).append([self._sign * value for value in values])
+        self._folds.setdefault(number, []).append([self.sign * value for value in values])
 
     def folds(self, number: int) -> np.ndarray:
         """What a trial has shown of every fold, (epochs, folds); less is better."""
@@ -135,8 +135,8 @@ class History(InMemoryStorage):
         if trial.state in (TrialState.COMPLETE, TrialState.PRUNED):
             insort(self._best, (self._rank(trial), trial))
             del self._best[BEST:]
-        if number in self._folds and trial.value is not None:
-            insort(self._ranked, (self._sign * trial.value, number))
+        if number in self._folds and trial.values:
+            insort(self._ranked, (self.sign * trial.values[0], number))
         if trial.state == TrialState.COMPLETE:
             insort(self._complete, number)
             for step, value in trial.intermediate_values.items():
@@ -145,7 +145,7 @@ class History(InMemoryStorage):
 
     def _rank(self, trial: FrozenTrial) -> tuple[float, ...]:
         """Best first, in the order of TPE: by value, and behind them the pruned ones, those that came farthest first."""
-        value = math.inf if trial.value is None else self._sign * trial.value
+        value = self.sign * trial.values[0] if trial.values else math.inf
         if trial.state == TrialState.COMPLETE:
             return (0, 0, value, trial.number)
         return (1, -(trial.last_step or 0), value, trial.number)

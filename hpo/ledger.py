@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
@@ -35,10 +35,10 @@ class Ledger:
     def begun(self) -> bool:
         return self._id is not None
 
-    def begin(self, name: str, direction: StudyDirection, attrs: Mapping[str, Any]) -> None:
+    def begin(self, name: str, directions: Sequence[StudyDirection], attrs: Mapping[str, Any]) -> None:
         """The first record: the study, and what it remembers from the start."""
         with self.batch():
-            self._id = self._storage.create_new_study([direction], name)
+            self._id = self._storage.create_new_study(directions, name)
             for key, value in attrs.items():
                 self.remember(key, value)
 
@@ -87,7 +87,7 @@ class Ledger:
         self._storage.set_trial_user_attr(trial_id, "outcome", outcome.to_json())
         if new := {key: value for key, value in noted.items() if known.get(key) != value}:
             self._storage.set_trial_user_attr(trial_id, "noted", new)
-        values = None if outcome.value is None or outcome.state == "failed" else [outcome.value]
+        values = None if outcome.state == "failed" else list(outcome.values.values()) or None
         self._storage.set_trial_state_values(trial_id, _STATES[outcome.state], values)
 
     @property

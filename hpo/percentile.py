@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 from optuna.pruners import BasePruner, PercentilePruner
-from optuna.study import Study, StudyDirection
+from optuna.study import Study
 from optuna.trial import FrozenTrial
 
 from hpo.history import History
@@ -26,13 +26,14 @@ class Percentile(BasePruner):
         self._least = options.get("n_min_trials", 1)
 
     def prune(self, study: Study, trial: FrozenTrial) -> bool:
+        del study  # which way is better, the history knows: a study of several objectives would not say
         reports = trial.intermediate_values
         step = max(reports, default=-1)
         if self._history.complete < max(1, self._startup) or step < max(0, self._warmup):
             return False
         if (step - self._warmup) % self._interval:
             return False
-        lower = study.direction == StudyDirection.MINIMIZE
+        lower = self._history.sign == 1
         finite = [value for value in reports.values() if not math.isnan(value)]
         if not finite:
             return True

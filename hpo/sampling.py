@@ -86,7 +86,7 @@ def history(space: Space, direction: StudyDirection) -> History:
     # A past shorter than the startup would be random search for ever.
     startup = 10 * space.sampler.options.get("n_startup_trials", 0)
     whole = _WHOLE & {space.sampler.kind, space.pruner.kind}
-    return History(direction, math.inf if whole else max(RECENT, startup))
+    return History(direction, math.inf if whole or len(space.goals) > 1 else max(RECENT, startup))
 
 
 def sampler(space: Space, number: int, history: History) -> BaseSampler:

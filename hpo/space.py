@@ -16,7 +16,8 @@ from hpo.architecture import Network
 from hpo.document import Mistake, Path, said
 from hpo.domain import DEFAULTS, SEARCHABLE, Domain
 from hpo.errors import InputError, did_you_mean
-from hpo.metrics import METRICS
+from hpo.metrics import METRICS, Task, reported
+from hpo.objectives import NAMES as OBJECTIVES
 from hpo.regularizers import FAMILY
 from hpo.rules import RULES
 from hpo.section import MOST, Section, at
@@ -132,6 +133,7 @@ class Space(Section):
     budget: Budget = Budget(trials=100)
     sampler: Sampler = Strategy(kind="tpe")
     pruner: Pruner = Strategy(kind="median")
+    objectives: Annotated[list[Literal[*OBJECTIVES]], Field(min_length=1)] | None = None  # type: ignore[valid-type]
     finalists: Annotated[int, Field(ge=1, le=100)] = 4
     select: Literal[*RULES] = "one_se"  # type: ignore[valid-type]
     refit: Annotated[Refit, BeforeValidator(lambda raw: {"kind": raw} if isinstance(raw, str) else raw)] = Refit()
@@ -165,6 +167,11 @@ class Space(Section):
     def is_point(self) -> bool:
         """Whether this is one configuration, to be trained as it is, without baselines."""
         return not any(found.sampled for found in self.domains.values())
+
+    @property
+    def goals(self) -> tuple[str, ...]:
+        """The objectives; the first is the followed metric, by which trials are pruned and selected."""
+        return tuple(self.objectives or [self.train.metric_key])
 
     @property
     def points(self) -> float:
@@ -208,7 +215,7 @@ class Space(Section):
         del parts["data"]["source"]
         search = {key: dataclasses.asdict(found) for key, found in (self.network.search | self.search).items()}
         strategies = {name: getattr(self, name).model_dump(mode="json") for name in ("sampler", "pruner")}
-        return {"study": self.study, **parts, "search": search, **strategies, "seed": self.seed}
+        return {"study": self.study, **parts, "search": search, **strategies, "seed": self.seed, "objectives": list(self.goals)}
 
 
 def _together_rules(space: Space) -> Iterator[Mistake]:
@@ -220,6 +227,7 @@ def _together_rules(space: Space) -> Iterator[Mistake]:
         yield Mistake(("search",), text)
     if sampled and trials is not None and trials < 3:
         yield Mistake(("budget", "trials"), f"must be at least 3 (two of them are the baselines), got {trials}.")
+    yield from _objective_rules(space)
     if space.pruner.kind == "paired" and space.data.split.folds is None:
         yield Mistake(("pruner",), "compares folds, and there are none; set data.split.folds, or take median.")
     if space.network.batch_norm and space.train.batch_size < 2:
@@ -230,6 +238,19 @@ def _together_rules(space: Space) -> Iterator[Mistake]:
     yield from (Mistake(_place(space, key), "needs choices or a step for the sampler grid.") for key in endless)
     if not endless and space.points > _MOST_POINTS:
         yield Mistake(("sampler",), f"a grid has at most {_MOST_POINTS:,} points, got {space.points:,}; take longer steps.")
+
+
+def _objective_rules(space: Space) -> Iterator[Mistake]:
+    """What several objectives cannot be combined with: Optuna has samplers and pruners that know only one."""
+    goals = space.goals
+    if goals[0] != space.train.metric_key:
+        yield Mistake(("objectives",), f"must begin with {space.train.metric_key}, the metric that is followed (train.metric), got {goals[0]}.")
+    if len(set(goals)) < len(goals):
+        yield Mistake(("objectives",), f"must differ from each other, got {said(list(goals))}.")
+    if len(goals) > 1 and space.sampler.kind == "cmaes":
+        yield Mistake(("sampler",), "cmaes knows one objective only; take tpe, or leave objectives out.")
+    if len(goals) > 1 and space.pruner.kind in ("hyperband", "successive_halving", "patient"):
+        yield Mistake(("pruner",), f"{space.pruner.kind} knows one objective only; take median, or leave objectives out.")
 
 
 def _place(space: Space, key: str) -> Path:
@@ -244,9 +265,14 @@ def flat(value: Mapping[str, Any], path: str = "") -> dict[str, Any]:
     return found
 
 
-def task_mistake(space: Space, task: str) -> InputError | None:
+def task_mistake(space: Space, task: Task) -> InputError | None:
     """A metric that the data's task does not have, as a sentence."""
     if task in METRICS[space.train.metric].tasks:
-        return None
+        measured = reported(task, space.train.metric)
+        strange = [name for name in space.goals if name.startswith("valid_") and name.removeprefix("valid_") not in measured]
+        if not strange:
+            return None
+        text = ", ".join(f"valid_{name}" for name in measured)
+        return InputError(f"objectives: {strange[0]} is not measured in this search. Known: {text}.")
     known = [m.name for m in METRICS.values() if task in m.tasks]
     return InputError(f"train.metric: {space.train.metric} needs another task than {task}. Known: {', '.join(known)}.")

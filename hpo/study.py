@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from hpo import identity, selection
+from hpo import identity, objectives, pareto, selection
 from hpo.errors import InputError
 from hpo.flight import Flight
 from hpo.ledger import Ledger
@@ -37,6 +37,8 @@ class Study:
         """
         if deterministic and space.budget.seconds is not None:
             raise InputError("budget.seconds: a deterministic search must not depend on speed; leave it out, and give budget.trials.")
+        if deterministic and "seconds" in space.goals:
+            raise InputError("objectives: a deterministic search must not depend on speed; leave seconds out.")
         self._space = space
         self._metric = METRICS[space.train.metric]
         self._ledger = Ledger(path)
@@ -151,6 +153,13 @@ class Study:
         """The best of what is judged."""
         return self._best
 
+    def front(self) -> list[Outcome]:
+        """The complete trials of the budget that no other one beats in an objective without being beaten in another."""
+        whole = [o for o in self.judged() if o.state == "complete" and len(o.values) == len(self._space.goals)]
+        goals = self._space.goals
+        found = pareto.front([[o.values[name] for name in goals] for o in whole], [objectives.sign(name) for name in goals])
+        return [whole[index] for index in found]
+
     def close(self) -> None:
         self._ledger.close()
 
@@ -213,7 +222,7 @@ class Study:
         return bool(flight.reason)
 
     def _outcome(self, trial: Trial, released: Released) -> Outcome:
-        return self._flights[trial.label].outcome(released, self._metric.name, self._rounds.now - 1)
+        return self._flights[trial.label].outcome(released, self._metric.name, self._space.goals, self._rounds.now - 1)
 
     # ---- telling and loading
 
@@ -251,7 +260,7 @@ class Study:
         name, own = self._space.study, self._space.identity() | {"data_content": fingerprint}
         deterministic = self._lag is not None
         if not self._ledger.begun():
-            self._ledger.begin(name, self._working.direction, {"space": own, "deterministic": deterministic})
+            self._ledger.begin(name, self._working.directions, {"space": own, "deterministic": deterministic})
         else:
             identity.check(name, self.recall("space"), own)
             identity.check_deterministic(name, self.recall("deterministic"), deterministic)

@@ -135,6 +135,7 @@ class Outcome:
     started: float  # seconds since 1970
     times: list[float]  # when each epoch ended, seconds since 1970
     rounds: list[int]  # of the search, in which it began and ended
+    values: Mapping[str, float]  # the objectives, by name; {} if nothing finite was seen, or if it was not proposed
 
     @property
     def ended(self) -> float:

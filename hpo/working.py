@@ -12,8 +12,7 @@ import optuna
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-from hpo import sampling
-from hpo.metrics import METRICS
+from hpo import objectives, sampling
 from hpo.space import Space
 from hpo.trial import Outcome
 
@@ -33,17 +32,17 @@ class Working:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self._space = space
         self._lag = lag
-        self._sign = METRICS[space.train.metric].sign
-        self.direction = StudyDirection.MINIMIZE if self._sign == 1 else StudyDirection.MAXIMIZE
+        self._signs = [objectives.sign(name) for name in space.goals]
+        self.directions = [StudyDirection.MINIMIZE if sign == 1 else StudyDirection.MAXIMIZE for sign in self._signs]
         self._distributions = sampling.distributions(space.domains)
-        self._memory = sampling.history(space, self.direction)
+        self._memory = sampling.history(space, self.directions[0])
         self._pruner = sampling.pruner(space, self._memory)
         self._study = optuna.create_study(
-            storage=self._memory, study_name=space.study, direction=self.direction, pruner=self._pruner
+            storage=self._memory, study_name=space.study, directions=self.directions, pruner=self._pruner
         )
         self._id = self._memory.get_study_id_from_name(space.study)
         self.proposed = 0
-        self.worst: float | None = None  # finite value that any trial has shown
+        self.worst: dict[str, float] = {}  # finite value that any trial has shown, by objective
 
     def attrs(self) -> dict[str, Any]:
         """What samplers keep in the study, such as the place in a sequence."""
@@ -98,27 +97,33 @@ class Working:
         how bad it was."""
         if noted is not None:
             self._tell(int(outcome.trial.label), outcome, noted)
-        finite = [v for v in outcome.curves.get(self._space.train.metric_key, []) if math.isfinite(v)]
-        shown = finite if self.worst is None else [*finite, self.worst]
-        self.worst = max(shown, key=lambda v: v * self._sign, default=None)
+        curve = outcome.curves.get(self._space.train.metric_key, [])
+        for name, sign in zip(self._space.goals, self._signs, strict=True):
+            shown = [outcome.values.get(name, math.nan), self.worst.get(name, math.nan)]
+            shown += curve if name == self._space.train.metric_key else []
+            if finite := [value for value in shown if math.isfinite(value)]:
+                self.worst[name] = max(finite, key=lambda value, sign=sign: value * sign)  # type: ignore[misc]
 
     def _tell(self, number: int, outcome: Outcome, noted: Mapping[str, Any]) -> None:
-        state, value = _STATES[outcome.state], outcome.value
+        state = _STATES[outcome.state]
+        values = [outcome.values.get(name, math.nan) for name in self._space.goals]
         trial = self._memory.get_trial(number)
         trial.intermediate_values = dict(enumerate(self._shown(outcome), 1))
         trial.system_attrs = {**trial.system_attrs, **noted}
         folds = outcome.fold_curves.get(self._space.train.metric_key, []) if outcome.state == "complete" else []
         self._memory.show_folds(number, folds)
         if outcome.state == "failed":
-            value = self.worst
+            values = [self.worst.get(name, math.nan) for name in self._space.goals]
             self._memory.set_trial_user_attr(number, "diverged", outcome.reason)
-            state = TrialState.FAIL if value is None else state
-        elif outcome.state == "pruned" and self._space.sampler.kind == "gp" and value is not None:
-            state = TrialState.COMPLETE  # it does not see pruned trials, and would propose the same point for ever
+        elif outcome.state == "pruned" and (self._space.sampler.kind == "gp" or len(values) > 1):
+            # GP does not see pruned trials, and would propose the same point for ever; TPE cannot rank them by two objectives.
+            state = TrialState.COMPLETE
         elif outcome.state == "pruned":
-            value = trial.intermediate_values[outcome.epochs]  # as Optuna's own `tell` has it
-        told = None if value is None or math.isnan(value) else [value]
-        self._memory.set_trial_state_values(number, state, told)
+            values = [trial.intermediate_values[outcome.epochs]]  # as Optuna's own `tell` has it
+        known = all(map(math.isfinite, values))
+        if state == TrialState.COMPLETE and not known:
+            state = TrialState.FAIL
+        self._memory.set_trial_state_values(number, state, values if known else None)
 
     def _shown(self, outcome: Outcome) -> list[float]:
         """What the pruner was told: all epochs but the one that ended the trial, unless that is where it was pruned."""

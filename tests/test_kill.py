@@ -133,7 +133,7 @@ def test_trials_and_result_are_bit_for_bit_those_of_a_search_in_peace(disturbed,
 
 def test_equals_are_chosen_between_whatever_their_order(undisturbed):
     """Else the study would choose anew when it is opened again, and the weights of its choice would be gone."""
-    found = [Outcome.from_json(o) for o in undisturbed.known.values()]
+    found = [Outcome.from_json(o) for o in undisturbed.known.values() if o["value"] is not None]  # a refit has none
     assert [o.value for o in found].count(max(o.value for o in found)) > 1
     shuffled = [Random(seed).sample(found, len(found)) for seed in range(20)]
     assert len({best(order, METRICS["accuracy"]).trial.label for order in shuffled}) == 1

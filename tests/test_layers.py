@@ -8,12 +8,12 @@ import pytest
 import hpo
 
 LAYERS = [
-    {"errors", "trial", "nets", "history", "bulk", "evidence"},
+    {"errors", "trial", "nets", "history", "bulk", "pareto", "evidence"},
     {"rounds", "noise", "metrics", "document", "optimizer", "percentile", "journal", "store", "ui", "factory", "device"},
-    {"paired", "flight", "regularizers", "weights", "dataset", "hashed", "batched", "capacity"},
+    {"objectives", "paired", "regularizers", "weights", "dataset", "hashed", "batched", "capacity"},
     {"kernels"},
     {"linear"},
-    {"layout", "network", "domain"},
+    {"flight", "layout", "network", "domain"},
     {"mlp", "sites", "rules"},
     {"module"},
     {"section"},

@@ -288,7 +288,7 @@ def test_what_is_kept_by_the_way_is_what_a_search_through_all_outcomes_finds(tmp
         assert study.best() == selection.best(judged, METRICS[metric])
         assert study.counts == {s: sum(o.state == s for o in judged) for s in ("complete", "pruned", "failed")}
         shown = [v for o in judged for v in o.curves[f"valid_{metric}"] if math.isfinite(v)]
-        assert study._working.worst == (max if metric == "loss" else min)(shown)
+        assert study._working.worst[f"valid_{metric}"] == (max if metric == "loss" else min)(shown)
 
 
 def test_weights_are_written_of_what_is_kept_and_before_the_outcome_is_stored(tmp_path):
