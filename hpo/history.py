@@ -122,9 +122,15 @@ class History(InMemoryStorage):
         """What a trial has shown of every fold, (epochs, folds); less is better."""
         return np.array(self._folds[number])
 
-    def incumbent(self) -> np.ndarray | None:
-        """The same of the complete trial with the best value that is seen, to its end; None if there is none yet."""
-        return next((self.folds(number) for _, number in self._ranked if number < self._horizon), None)
+    def incumbent(self, number: int, epochs: int) -> np.ndarray | None:
+        """What trial `number` is held against after so many epochs: the same of the complete trial with the best value that is seen.
+        While none is complete, the best of those in training that have come as far; None if there is none either."""
+        for _, complete in self._ranked:
+            if complete < self._horizon:
+                return self.folds(complete)[:epochs]
+        others = [n for n in sorted(self._running) if n != number and n < self._horizon]
+        as_far = [self.folds(n)[:epochs] for n in others if len(self._folds.get(n, ())) >= epochs]
+        return min(as_far, key=lambda curve: float(np.fmin.reduce(curve).mean()), default=None)
 
     def _end(self, number: int) -> None:
         trial = self.get_trial(number)

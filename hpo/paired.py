@@ -18,7 +18,7 @@ class Paired(BasePruner):
     """Stops a trial that is worse than the incumbent on the same folds at the same epoch, beyond noise, or worse than the
     median of the complete trials.
 
-    The incumbent is the complete trial with the best value. What makes a fold hard is in both of a pair, so that a few folds
+    The incumbent is the complete trial with the best value, at the beginning the best of those in training. What makes a fold hard is in both of a pair, so that a few folds
     tell more of their difference than of either. To stop a cross-validation early by what the incumbent had is from Bergman
     et al., "Don't Waste Your Time: Early Stopping Cross-Validation" (AutoML 2024). Folds share most of their training rows,
     and the naive variance of a mean over them is far too small: it is corrected as in Nadeau & Bengio, "Inference for the
@@ -38,8 +38,9 @@ class Paired(BasePruner):
         step = trial.last_step or 0
         if step < self._first:
             return False
-        own, incumbent = self._history.folds(trial.number), self._history.incumbent()
-        if incumbent is not None and worse(own, incumbent[: len(own)], self._overlap, self._confidence):
+        own = self._history.folds(trial.number)
+        incumbent = self._history.incumbent(trial.number, len(own))
+        if incumbent is not None and worse(own, incumbent, self._overlap, self._confidence):
             return True
         return self._median.prune(study, trial)
 

@@ -60,16 +60,30 @@ def test_what_makes_a_fold_hard_is_not_noise():
 def test_the_incumbent_is_the_best_complete_trial_among_those_that_are_seen(direction):
     sign = 1 if direction == StudyDirection.MINIMIZE else -1
     made = history([], direction)
-    assert made.incumbent() is None
+    assert made.incumbent(9, 1) is None
     best = []
     for number, value in enumerate([3.0, 1.0, 2.0, 0.5]):
         made.create_new_trial(0)
         made.show_folds(number, [] if number == 3 else [[sign * value, sign * value]])  # the last one was pruned
         made.set_trial_state_values(number, TrialState.COMPLETE, [sign * value])
-        best.append(made.incumbent()[0, 0])
+        best.append(made.incumbent(9, 1)[0, 0])
     assert best == [3.0, 1.0, 1.0, 1.0]
     with made.before(1):
-        assert made.incumbent()[0, 0] == 3.0
+        assert made.incumbent(9, 1)[0, 0] == 3.0
+
+
+def test_while_none_is_complete_the_incumbent_is_the_best_in_training_that_has_come_as_far():
+    made = history([])
+    for number, curve in enumerate([[5.0, 4.0], [3.0], [4.0, 4.5], [4.0, 1.0]]):
+        made.create_new_trial(0)
+        made.show_folds(number, [[value, value] for value in curve])
+    assert made.incumbent(0, 1)[:, 0].tolist() == [3.0]
+    assert made.incumbent(1, 1)[:, 0].tolist() == [4.0]
+    assert made.incumbent(0, 2)[:, 0].tolist() == [4.0, 1.0]
+    assert made.incumbent(3, 2)[:, 0].tolist() == [5.0, 4.0]  # the best so far of two is equal, and the first of equals is taken
+    assert made.incumbent(0, 3) is None
+    made.set_trial_state_values(0, TrialState.COMPLETE, [4.0])
+    assert made.incumbent(3, 2)[:, 0].tolist() == [5.0, 4.0]
 
 
 def test_it_decides_from_its_first_epoch_on_and_by_the_incumbent_at_the_same_epoch():
