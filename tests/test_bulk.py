@@ -23,7 +23,9 @@ def outcome(label, state, epochs):
         curves["valid_loss"][-1] = float("nan")
     scores = {"loss": 0.25, "accuracy": 0.5} if epochs else {}
     times = [1e9 + 0.001 * k for k in range(epochs)]
-    return Outcome(trial, state, f"because, {label}", 0.25, epochs, epochs, scores, scores, 0.123456789, curves, 1e9, times, [0, epochs])
+    return Outcome(
+        trial, state, f"because, {label}", 0.25, epochs, epochs, scores, scores, 0.123456789, curves, {}, epochs, 1e9, times, [0, epochs]
+    )
 
 
 OUTCOMES = [

@@ -7,7 +7,7 @@ from hpo.errors import SpaceError
 
 HEAD = "study: s\ndata: {source: sklearn:iris}\n"
 SEARCH = "search: {l1: {low: 0, high: 1}}\n"
-SPACE_KEYS = "Known: study, data, network, search, train, budget, sampler, pruner, seed, exported."
+SPACE_KEYS = "Known: study, data, network, search, train, budget, sampler, pruner, finalists, select, refit, seed, exported."
 SEARCH_KEYS = "Known: learning_rate, depth, weight_decay, l1, dropout."
 NOT_A_RANGE = "must be a number, {low: …, high: …} or {choices: […]}, got"
 NO_POINT = "search: needs at least one range or choices (or budget.trials: 1, to train this one point)."

@@ -291,7 +291,8 @@ def test_what_is_kept_by_the_way_is_what_a_search_through_all_outcomes_finds(tmp
         assert study._working.worst == (max if metric == "loss" else min)(shown)
 
 
-def test_weights_are_written_for_whoever_leads_and_before_the_outcome_is_stored(tmp_path):
+def test_weights_are_written_of_what_is_asked_for_again_and_before_its_outcome_is_stored(tmp_path):
+    """Of trained trials, finalists and ablations only the scores are ever read."""
     study, told, written = Study(space(), tmp_path / "journal.log", "data"), Nothing(), []
 
     def put(label, _):
@@ -300,9 +301,13 @@ def test_weights_are_written_for_whoever_leads_and_before_the_outcome_is_stored(
 
     told.put = put
     loop.run(study, Recorded(), told, told)
+    best = study.best().trial
+    for role in ("ablation", "finalist", "nested", "refit"):
+        study.fix(dataclasses.replace(best, label=role, role=role))
+    loop.run(study, Recorded(), told, told)
     study.close()
-    assert study.worth_keeping() <= set(written)
-    assert 3 <= len(written) < len(study.outcomes) / 2
+    assert study.outcomes.keys() >= {"ablation", "finalist", "nested", "refit"}
+    assert sorted(written) == ["nested", "refit"]
 
 
 def test_the_journal_is_synced_by_the_second_and_at_its_end(tmp_path, monkeypatch):
