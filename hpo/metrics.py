@@ -72,27 +72,6 @@ def shown(task: Task, followed: str) -> str:
     return "accuracy" if task == "classification" else "r2"
 
 
-def row_losses(
-    name: str, task: Task, logits: Tensor, y: Tensor, weight: Tensor | None, scale: float
-) -> tuple[str, Tensor]:
-    """What a metric says of single rows, shape (rows,), their mean being the metric of all, lower is better; and its name.
-
-    `logits` (rows, outputs) of one fit, `y` (rows,), `weight` (rows,) or None. What no row can say alone (r2, the area under
-    a curve, f1) is stood for by the loss.
-    """
-    if task == "regression":
-        error = (logits.squeeze(-1) - y).double() * scale
-        return ("absolute error", error.abs()) if name == "mae" else ("squared error", error.square())
-    if name in ("accuracy", "balanced_accuracy"):
-        wrong = (logits.argmax(1) != y).double()
-        if name == "accuracy":
-            return "error rate", wrong
-        per_class = torch.bincount(y, minlength=logits.shape[1]).double()
-        return "balanced error rate", wrong * len(y) / ((per_class > 0).sum() * per_class[y])
-    each = torch.nn.functional.cross_entropy(logits, y, reduction="none").double()
-    return "loss", each if weight is None else each * weight / weight.mean()
-
-
 def measure(
     names: Sequence[str], task: Task, logits: Tensor, y: Tensor, weight: Tensor | None, scale: float
 ) -> dict[str, Tensor]:

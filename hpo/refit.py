@@ -54,10 +54,19 @@ class Refit:
 
     def compare(self, finalist: Finalist) -> dict[str, dict[str, float]]:
         """The ways beside each other, for one configuration: of every fold of the first draw, the training rows are split once
-        more, and its validation rows judge. The followed metric's mean, its gain over `scaled` and the paired error of it."""
+        more, and its validation rows judge. The followed metric's mean, its gain over `scaled` and the paired error of it.
+
+        Remembered with the study, since the networks behind it are not kept."""
+        label = f"{finalist.label}-nested"
+        known: dict[str, dict[str, float]] | None = self._study.recall(f"compared:{label}")
+        if known is None:
+            trial = Trial(label, "nested", finalist.searched.trial.params, selection.fresh_seed(self._space, "nested"))
+            known = self._compared(finalist, trial)
+            self._study.remember(f"compared:{label}", known)
+        return known
+
+    def _compared(self, finalist: Finalist, trial: Trial) -> dict[str, dict[str, float]]:
         samples = self._data.nested(1)
-        seed = selection.fresh_seed(self._space, "nested")
-        trial = Trial(f"{finalist.label}-nested", "nested", finalist.searched.trial.params, seed)
         self._train([trial], samples)
         inner = self._study.outcomes[trial.label]
         if inner.state != "complete":

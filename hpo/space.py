@@ -97,6 +97,12 @@ class Refit(Section):
     kind: Literal["scaled", "keep", "average", "none"] = "scaled"
     epochs: Annotated[int, Field(ge=1, le=MOST)] | None = None
 
+    @model_validator(mode="after")
+    def _stops(self) -> Refit:
+        if self.epochs is not None and self.kind != "scaled":
+            raise ValueError(f"takes epochs with kind: scaled, got kind: {self.kind}; leave epochs out.")
+        return self
+
 
 class Budget(Section):
     """Totals, not "more": what is reached first ends the search."""

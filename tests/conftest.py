@@ -34,6 +34,7 @@ TINY = {
     },
     "train": {"epochs": 4, "batch_size": 32},
     "budget": {"trials": 6},
+    "finalists": 1,
 }
 
 

@@ -58,6 +58,9 @@ SPACES = [
     (SPACE.replace("target: y", "target: a") + "train: {metric: accuracy}\n", [
         "train.metric: accuracy needs another task than regression. Known: loss, r2, mae.",
     ]),
+    (SPACE.replace("target: y", "target: y, split: {folds: 3}") + "refit: keep\n", [
+        "refit: keep needs a search on one split, and data.split.folds makes a network for every fold; take average.",
+    ]),
     (SPACE.replace("t.csv", "gone.csv"), ["data.source: gone.csv does not exist; name a .csv or .parquet file."]),
     (SPACE.replace("t.csv", "../t.csv"), ["data.source: ../t.csv does not exist; name a .csv or .parquet file."]),
     (SPACE.replace("target: y", "target: label"), ["data.target: t has no column label. It has: a, b, y."]),
@@ -90,6 +93,13 @@ def test_no_space_file(folder, command, path, sentence):
     assert refused(folder, *command, path).startswith(sentence)
 
 
+def test_a_way_to_refit_that_is_not_known_or_does_not_fit_the_space(folder):
+    said = refused(folder, "search", "--space", "space.yaml", "--refit", "kept")
+    assert "'kept' is not one of 'scaled', 'keep', 'average', 'none'" in said
+    (folder / "folds.yaml").write_text(SPACE.replace("target: y", "target: y, split: {folds: 3}"))
+    assert refused(folder, "search", "--space", "folds.yaml", "--refit", "keep").startswith("refit: keep needs a search on one split")
+
+
 @pytest.mark.parametrize(("store", "reason"), [
     ("a file", "File exists|Not a directory"), ("a file/store", "Not a directory"), ("x" * 300, "File name too long"),
 ])  # fmt: skip
@@ -114,6 +124,8 @@ def test_a_study_in_an_empty_store(folder, line):
     (["ui", "--study", "digit"], "There is no study digit in mlruns. Did you mean digits?"),
     (["export", "--study", "digit"], "There is no study digit in mlruns. Did you mean digits?"),
     (["delete", "wine", "--yes"], "There is no study wine in mlruns. Known: digits."),
+    (["compare", "wine", "digits"], "There is no study wine in mlruns. Known: digits."),
+    (["compare", "digits", "digits"], "The study digits has no result yet; run its search to the end first."),
     (["ui"], "The study digits has no record in MLflow yet; its search has only just begun."),
     (["export"], "The study digits has no result yet; run its search to the end first."),
     (["export", "--weights", "net"], "The study digits has no result yet; run its search to the end first."),

@@ -134,11 +134,11 @@ def test_a_fit_that_stops_leaves_its_row_and_what_it_had_learned_stays():
     while not best.get("last"):
         (score,) = pop.train_epoch()
         best["last"] = score.last
-        in_training.append(pop.training()["0"])
+        in_training.append(len(pop._members["0"].rows))
     assert in_training[0] == 5
     assert in_training == sorted(in_training, reverse=True)
     assert 0 < in_training[-1] < 5
-    assert pop.room() == (pop.training()["0"] + 5 <= 6)
+    assert not pop.room()  # which counts whole trials, so that it does not depend on when which fit stops
     assert score.last in {"no improvement for 2 epochs", "trained all 8 epochs"}
     released = pop.release(of)
     assert [len(value) for value in released.by_fit.values()] == [5] * len(released.by_fit)
@@ -165,7 +165,7 @@ def test_trials_move_with_what_their_stopped_fits_have_learned(kind):
     for of in trials:
         here.admit(of)
     scores = []
-    while here.training()["1"] == 5:
+    while len(here._members["1"].rows) == 5:
         scores = list(here.train_epoch())
     assert not any(score.last for score in scores)
     moving = here.give(trials[1])

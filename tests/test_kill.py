@@ -1,6 +1,7 @@
 """A search that is killed at any moment goes on with the same command: every trial once, what had ended unchanged."""
 
 import json
+import re
 import signal
 import time
 from random import Random
@@ -29,8 +30,10 @@ SPACE = {
     "sampler": {"kind": "tpe", "n_startup_trials": 4},
     "pruner": {"kind": "median", "n_startup_trials": 3},
 }
-EARLY = 4  # kills within the first second
+EARLY = 2  # kills within the first second
 LATE = 2  # kills while trials train
+# Then a kill in each of the phases that follow the search, told by what the journal says when the last of them begins.
+PHASES = {"finals": rb'"begun:[a-z0-9]+-fresh-1"', "ablation": rb'"begun:ablation-', "nested": rb"-nested", "refit": rb'"begun:[^"]*-scaled"'}
 MEANWHILE = ("started", "times")  # when it was trained is the only thing about a trial that may differ
 
 
@@ -43,10 +46,15 @@ def undisturbed(new_store):
     return SimpleNamespace(store=store, space=space, result=json.loads(ran.stdout), known=outcomes(store))
 
 
+def written(store) -> bytes:
+    """The journal as it is by now."""
+    journal = Place(store, "tiny").journal
+    return journal.read_bytes() if journal.exists() else b""
+
+
 def ended(store) -> int:
     """How many trials have ended, told at a glance while their study is being written."""
-    journal = Place(store, "tiny").journal
-    return journal.read_bytes().count(b'"outcome') if journal.exists() else 0
+    return written(store).count(b'"outcome')
 
 
 def interrupt(store, space, how: signal.Signals, moment) -> tuple[int, str]:
@@ -60,7 +68,8 @@ def interrupt(store, space, how: signal.Signals, moment) -> tuple[int, str]:
 
 @pytest.fixture(scope="module")
 def disturbed(new_store):
-    """The search, killed again and again, with all that its kills left behind; then Ctrl-C; then left in peace."""
+    """The search, killed again and again, with all that its kills left behind; then Ctrl-C; then killed in each phase that
+    comes after its trials; then left in peace."""
     store, random, snapshots = new_store(), Random(0), []
     (store / "mlflow.db").unlink()
     (store / "mlflow.new").write_bytes(b"SQLite format 3\0, but killed while it was created")
@@ -85,19 +94,33 @@ def disturbed(new_store):
     parent = Place(store, "tiny").mlflow()
     client = MlflowClient(parent["tracking_uri"])
     status = client.get_run(parent["run_id"]).info.status
+    phases = {}
+    for phase, begins in PHASES.items():
+        code, _ = interrupt(store, space, signal.SIGKILL, lambda begins=begins: wait_for(lambda: re.search(begins, written(store))))
+        assert code == -signal.SIGKILL
+        phases[phase] = outcomes(store)
+    snapshots += phases.values()
     last = hpo("search", "--space", space, "--store", store, "--json")
     assert last.returncode == 0, last.stderr
     return SimpleNamespace(
-        store=store, snapshots=snapshots, stopped=stopped, status=status, last=last, known=outcomes(store),
+        store=store, snapshots=snapshots, phases=phases, stopped=stopped, status=status, last=last, known=outcomes(store),
         result=json.loads(last.stdout), client=client, run_id=parent["run_id"],
     )  # fmt: skip
 
 
 def test_the_kills_hit_a_search_at_work(disturbed):
-    sizes = [len(snapshot) for snapshot in disturbed.snapshots]
+    sizes = [len(snapshot) for snapshot in disturbed.snapshots[: -len(PHASES)]]
     assert sizes == sorted(set(sizes))
     assert 0 < sizes[0] < sizes[-1] < TRIALS
-    assert "going on after" in disturbed.last.stderr
+
+
+def test_the_kills_hit_the_finals_the_ablation_the_comparison_and_the_last_training(disturbed):
+    """Each before what comes next had ended, and none when all was done."""
+    found = [{o["trial"]["role"] for o in known.values()} for known in disturbed.phases.values()]
+    after = {"finals": {"ablation", "nested", "refit"}, "ablation": {"nested", "refit"}, "nested": {"refit"}, "refit": set()}
+    assert [roles & after[phase] for phase, roles in zip(PHASES, found, strict=True)] == [set()] * 4
+    assert all(len(known) < len(disturbed.known) for known in list(disturbed.phases.values())[:3])
+    assert "refit" in {o["trial"]["role"] for o in disturbed.known.values()}
 
 
 def test_what_had_ended_before_a_kill_is_never_touched_again(disturbed):
@@ -122,7 +145,12 @@ def test_every_trial_is_there_exactly_once_in_the_study_and_in_mlflow(disturbed)
 
 def test_trials_and_result_are_bit_for_bit_those_of_a_search_in_peace(disturbed, undisturbed):
     def timeless(known):
-        return {label: {k: v for k, v in o.items() if k not in MEANWHILE} for label, o in known.items()}
+        """What follows the search has no part in its rounds, and begins anew in whatever round it is when it is cut off."""
+        late = {label for label, o in known.items() if o["trial"]["role"] not in ("search", "baseline")}
+        return {
+            label: {k: v for k, v in o.items() if k not in MEANWHILE and not (k == "rounds" and label in late)}
+            for label, o in known.items()
+        }
 
     assert timeless(disturbed.known) == timeless(undisturbed.known)
     differing = {"run_id", "seconds", "startup_seconds", "tracking_uri", "experiment_id"}
@@ -133,7 +161,7 @@ def test_trials_and_result_are_bit_for_bit_those_of_a_search_in_peace(disturbed,
 
 def test_equals_are_chosen_between_whatever_their_order(undisturbed):
     """Else the study would choose anew when it is opened again, and the weights of its choice would be gone."""
-    found = [Outcome.from_json(o) for o in undisturbed.known.values() if o["value"] is not None]  # a refit has none
+    found = [Outcome.from_json(o) for o in undisturbed.known.values() if o["trial"]["role"] == "search"]
     assert [o.value for o in found].count(max(o.value for o in found)) > 1
     shuffled = [Random(seed).sample(found, len(found)) for seed in range(20)]
     assert len({best(order, METRICS["accuracy"]).trial.label for order in shuffled}) == 1

@@ -5,7 +5,7 @@ import pytest
 import torch
 from sklearn import metrics as sk
 
-from hpo.metrics import METRICS, measure, row_losses
+from hpo.metrics import METRICS, measure
 
 FITS, ROWS = 3, 200
 GENERATOR = np.random.default_rng(0)
@@ -54,25 +54,6 @@ def test_weights_weigh_the_loss_alone():
     expected = [sk.log_loss(y[i], logits[i].softmax(1), sample_weight=weight[i], labels=range(3)) for i in range(FITS)]
     assert measured["loss"].numpy() == pytest.approx(expected)
     assert (measured["accuracy"] == plain["accuracy"]).all()
-
-
-@pytest.mark.parametrize("name", ["loss", "accuracy", "balanced_accuracy"])
-def test_row_losses_average_to_the_metric(name):
-    logits, y = classes(3)
-    weight = torch.tensor(GENERATOR.uniform(0.5, 2, size=(1, ROWS)))
-    of, each = row_losses(name, "classification", logits[0], y[0], weight[0], 1.0)
-    whole = measure([name], "classification", logits[:1], y[:1], weight, 1.0)[name]
-    assert float(each.mean()) == pytest.approx(float(whole if name == "loss" else 1 - whole))
-    assert of == {"loss": "loss", "accuracy": "error rate", "balanced_accuracy": "balanced error rate"}[name]
-
-
-@pytest.mark.parametrize(("name", "of"), [("mae", "absolute error"), ("loss", "squared error"), ("r2", "squared error")])
-def test_row_losses_of_regression_are_in_the_units_of_the_target(name, of):
-    predicted, y = (torch.tensor(GENERATOR.normal(size=ROWS)) for _ in range(2))
-    said, each = row_losses(name, "regression", predicted.unsqueeze(1), y, None, 5.0)
-    score = sk.mean_absolute_error if name == "mae" else sk.mean_squared_error
-    assert said == of
-    assert float(each.mean()) == pytest.approx(score(5 * y, 5 * predicted))
 
 
 def test_r2_of_a_constant_target_is_undefined():

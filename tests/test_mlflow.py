@@ -53,18 +53,19 @@ def test_a_search_is_one_experiment_with_a_parent_run_and_a_child_for_every_tria
         run.info.run_id for run in recorded.runs.values()
     }
     assert recorded.runs.keys() == recorded.known.keys()
-    assert len(recorded.runs) == 9 + 1  # the budget, and the ablation
+    assert len(recorded.runs) > 9  # the budget, and what follows it
     assert recorded.client.get_experiment(recorded.result["experiment_id"]).name == "tiny"
 
 
 def test_a_run_says_what_part_its_trial_had(recorded):
     roles = {label: run.data.tags["hpo.role"] for label, run in recorded.runs.items()}
-    ablation = f"ablation-{recorded.result['trial'].removeprefix('ablation-')}"
-    assert roles == dict.fromkeys("0123456", "search") | {
-        "none": "baseline",
-        "defaults": "baseline",
-        ablation: "ablation",
-    }
+    finalists, compared = recorded.result["finalists"], {recorded.result["trial"], "none", "defaults", recorded.result["baselines"]["ablation"]["trial"]}
+    trials = dict.fromkeys("0123456", "search") | {"none": "baseline", "defaults": "baseline"}
+    ablations = {label: "ablation" for label in finalists if label.startswith("ablation-")}
+    draws = {f"{label}-fresh-{draw}": "finalist" for label in finalists for draw in range(1, 10) if f"{label}-fresh-{draw}" in roles}
+    assert {label.rpartition("-fresh-")[0] for label in draws} == finalists.keys()
+    late = {f"{label}-scaled": "refit" for label in compared if label in finalists} | {f"{recorded.result['trial']}-nested": "nested"}
+    assert roles == trials | ablations | draws | late
 
 
 def test_states_and_reasons_are_the_true_ones(recorded):
@@ -73,8 +74,9 @@ def test_states_and_reasons_are_the_true_ones(recorded):
     assert set(states.values()) == set(STATUS.values())  # or the search above is a bad example
     for label, run in recorded.runs.items():
         assert run.data.tags["hpo.reason"] == recorded.known[label]["reason"]
+        epochs = recorded.known[label]["trial"]["epochs"] or 6
         expected = {
-            "FINISHED": "trained all 6 epochs",
+            "FINISHED": f"trained all {epochs} epochs",
             "KILLED": "median pruner in epoch",
             "FAILED": "diverged in epoch",
         }
@@ -96,9 +98,11 @@ def test_curves_have_a_point_for_every_epoch_at_its_true_time(recorded):
         known = recorded.known[label]
         if known["state"] == "failed":
             continue
-        losses = zip(known["curves"]["valid_loss"], known["curves"]["train_loss"], strict=True)
-        curves = {**known["curves"], "gap": [valid - train for valid, train in losses]}
-        assert curves.keys() == {"train_loss", "valid_loss", "valid_accuracy", "gap"}
+        curves = dict(known["curves"])
+        if known["trial"]["role"] != "refit":  # which has no validation rows
+            losses = zip(known["curves"]["valid_loss"], known["curves"]["train_loss"], strict=True)
+            curves["gap"] = [valid - train for valid, train in losses]
+        assert curves.keys() == {"train_loss"} | ({"valid_loss", "valid_accuracy", "gap"} if "gap" in curves else set())
         for name, curve in curves.items():
             points = recorded.client.get_metric_history(run.info.run_id, name)
             assert [point.step for point in points] == list(range(1, known["epochs"] + 1))
@@ -130,12 +134,13 @@ def test_the_parent_holds_what_was_asked_found_and_needed_to_repeat_it(recorded,
     assert tags["version.torch"] == recorded.result["versions"]["torch"]
     assert {key: float(tags[f"selected.{key}"]) for key in TINY["search"]} == recorded.result["selected"]
     assert recorded.parent.data.metrics["test_accuracy"] == recorded.result["test"]["accuracy"]
-    weights = f"{recorded.result['trial']}.safetensors"
+    weights = f"{recorded.result['trial']}-scaled.safetensors"
     names = {artifact.path for artifact in client.list_artifacts(recorded.result["run_id"])}
-    assert names == {"space.yaml", "best.yaml", "curves.png", weights}
+    assert names == {"space.yaml", "best.yaml", "curves.png", "finalists.png", weights}
     folder = Path(client.download_artifacts(recorded.result["run_id"], "", str(tmp_path)))
     assert (folder / weights).read_bytes() == (recorded.store / "studies/tiny/weights" / weights).read_bytes()
-    assert (folder / "curves.png").read_bytes().startswith(b"\x89PNG")
+    for picture in ("curves.png", "finalists.png"):
+        assert (folder / picture).read_bytes().startswith(b"\x89PNG")
     assert here("check", folder / "space.yaml").exit_code == 0
     exported = here("export", "--store", recorded.store).stdout
     assert yaml.safe_load((folder / "best.yaml").read_text()) == yaml.safe_load(exported)

@@ -83,12 +83,28 @@ def test_the_json_object_holds_what_is_promised(finished):
     assert result["selected"].keys() == TINY["search"].keys()
 
 
-def test_the_result_is_the_best_of_what_was_trained(finished):
+def test_the_best_of_the_search_and_the_baselines_are_finalists_and_one_of_them_is_selected(finished):
     result, known = finished.result, outcomes(finished.store)
-    judged = [o for o in known.values() if o["state"] == "complete"]
-    assert result["valid"]["loss"] == min(o["valid"]["loss"] for o in judged)
-    assert result["valid"]["loss"] <= min(b["valid"]["loss"] for b in result["baselines"].values())
-    assert result["epochs_trained"] == sum(o["epochs"] for o in known.values() if o["trial"]["role"] != "ablation")
+    searched = {label: o["value"] for label, o in known.items() if o["trial"]["role"] == "search" and o["state"] == "complete"}
+    entered = {"none", "defaults", min(searched, key=searched.get)}
+    finalists = result["finalists"]
+    assert finalists.keys() - {f"ablation-{label}" for label in entered} == entered
+    assert result["trial"] in finalists
+    assert result["trial"] == result["rules"][result["rule"]]
+    assert finalists[result["trial"]]["fresh"] == pytest.approx(result["fresh"]["loss"]) == np.mean(result["fresh_scores"]["loss"])
+    assert result["valid"] == known[result["trial"]]["valid"]
+    assert len(result["fresh_scores"]["loss"]) == finalists[result["trial"]]["fits"] == result["verdict"]["fits"]
+
+
+def test_what_was_trained_is_counted_by_what_it_was_for(finished):
+    result, known = finished.result, outcomes(finished.store).values()
+    counted = [o for o in known if o["trial"]["role"] in ("search", "baseline")]
+    assert result["epochs_trained"] == sum(o["epochs"] for o in counted)
+    assert result["fits_epochs"].keys() <= {"search", "finalist", "ablation", "nested", "refit"}
+    assert result["fits_epochs"]["search"] == result["epochs_trained"]  # a fit a trial
+    assert sum(result["fits_epochs"].values()) == sum(o["fit_epochs"] for o in known)
+    folds = len(next(o for o in known if o["trial"]["role"] == "finalist")["fold_curves"]["valid_loss"][0])
+    assert result["fits_epochs"]["finalist"] > folds * 4
 
 
 def test_progress_goes_to_stderr_and_the_object_alone_to_stdout(finished):
