@@ -165,12 +165,19 @@ def _show(address: str, browser: bool) -> None:
 @click.option("-o", "--output", help="Where to write the configuration; default: standard output.")
 @click.option("--format", "form", type=click.Choice(["yaml", "json"]), default="yaml", show_default=True)
 @click.option("--weights", help="Also write weights, network and preprocessing into this folder.")
-def export(store: str, study: str | None, output: str | None, form: str, weights: str | None) -> None:
+@click.option("--pareto", is_flag=True, help="Of several objectives: write each configuration of the front into the folder -o.")
+def export(store: str, study: str | None, output: str | None, form: str, weights: str | None, pareto: bool) -> None:
     """Write the selected configuration, itself a space of one point."""
     from hpo import finished
     from hpo.store import find
 
     search = finished.load(find(Path(store), study))
+    if pareto:
+        if output is None or weights or form != "yaml":
+            raise InputError("--pareto writes a YAML file a configuration: name a folder with -o, and leave --format and --weights out.")
+        for name in search.write_front(Path(output)):
+            click.echo(f"Wrote {Path(output) / name}", err=True)
+        return
     folder = Path(output).parent if output else Path()
     if weights:
         search.write_network(Path(weights))

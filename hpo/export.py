@@ -71,8 +71,9 @@ def as_yaml(value: Mapping[str, Any]) -> str:
     return str(yaml.dump(dict(value), Dumper=Dumper, sort_keys=False, allow_unicode=True, width=120))
 
 
-def configuration(result: Mapping[str, Any], space: Space, base: Path, folder: Path) -> dict[str, Any]:
-    """The selected configuration as a space of one point; a relative data path is made relative to `folder`."""
+def configuration(result: Mapping[str, Any], space: Space, base: Path, folder: Path, suffix: str = "best") -> dict[str, Any]:
+    """The selected configuration as a space of one point, its study named with a `suffix`; a relative data path is made relative to
+    `folder`."""
     data = space.data.model_dump(mode="json", exclude_defaults=True)
     if not space.data.source.startswith("sklearn:"):
         data["source"] = os.path.relpath(base / space.data.source, folder)
@@ -81,7 +82,7 @@ def configuration(result: Mapping[str, Any], space: Space, base: Path, folder: P
     if space.network.search:
         network["search"] = {key: result["selected"][key] for key in space.network.search}
     return {
-        "study": f"{space.study[:95]}-best",
+        "study": f"{space.study[: 99 - len(suffix)]}-{suffix}",
         "data": data,
         "network": network,
         "search": {key: value for key, value in result["selected"].items() if key not in space.network.search},

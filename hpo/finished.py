@@ -10,12 +10,12 @@ from typing import Any
 
 from hpo import data as data_module
 from hpo import export, space_file
-from hpo.errors import InputError
+from hpo.errors import InputError, StoreError
 from hpo.ledger import stored
 from hpo.network import Network
 from hpo.networks import Networks, factory
 from hpo.space import Space
-from hpo.store import Place
+from hpo.store import Place, replace
 from hpo.weights import Vault
 
 
@@ -35,10 +35,29 @@ class Finished:
             return json.dumps(point, indent=2) + "\n"
         return export.commented(point, self.network())
 
-    def network(self) -> Network:
+    def write_front(self, folder: Path) -> list[str]:
+        """Writes every configuration of the Pareto front as a file of its own, a space of one point; returns their names. Raises
+        InputError if the search had a single objective."""
+        if not self.result["front"]:
+            raise InputError(f"The study {self.place.name} had one objective; name several in its space: objectives: [valid_loss, nonzero_share]")
+        written = []
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            for one in self.result["front"]:
+                own = {**self.result, **one, "selected": one["params"], "fresh": {}, "test": {}, "refit": {"kind": "scaled"}}
+                point = export.configuration(own, self.space, self.base, folder, f"trial-{one['trial']}")
+                written.append(f"trial-{one['trial']}.yaml")
+                replace(folder / written[-1], export.commented(point, self._networks().of(one["params"])).encode())
+        except (OSError, StoreError) as error:
+            raise InputError(f"{folder} cannot be written; name another folder with -o.") from error
+        return written
+
+    def _networks(self) -> Networks:
         shape = self.result["shape"]
-        networks = Networks(self.space, factory(self.space, self.base), shape["inputs"], shape["outputs"])
-        return networks.of(self.result["selected"])
+        return Networks(self.space, factory(self.space, self.base), shape["inputs"], shape["outputs"])
+
+    def network(self) -> Network:
+        return self._networks().of(self.result["selected"])
 
     def write_network(self, folder: Path) -> None:
         """Writes all that raw rows need to be predicted. Raises InputError if the data are not those of the search."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -62,5 +62,27 @@ def finalists(found: Mapping[str, Mapping[str, Any]], selected: str, metric: str
             axes.errorbar(one["fresh"], i, xerr=error, fmt="s", color="C0", capsize=3, label="fresh, ± standard error" if not i else None)
     axes.set_yticks(range(len(labels)), [f"{label} (selected)" if label == selected else label for label in reversed(labels)])
     axes.set_xlabel(f"{metric.replace('_', ' ')} on validation rows")
+    axes.legend(fontsize=8)
+    figure.savefig(path, dpi=110)
+
+
+def front(found: Sequence[Mapping[str, Any]], others: Sequence[Sequence[float]], goals: Sequence[str], path: Path) -> None:
+    """Draws the Pareto front in its first two objectives, each of its points with the trial's name, before all complete trials.
+
+    `others` are these trials' values (points, objectives).
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7, 5))
+    FigureCanvasAgg(figure)
+    axes = figure.subplots()
+    x, y = goals[:2]
+    axes.plot([o[0] for o in others], [o[1] for o in others], "o", color="0.75", label="complete trials")
+    points = [(one["values"][x], one["values"][y]) for one in found]
+    axes.plot(*zip(*points, strict=True), "s", color="C0", label="beaten by none in all objectives")
+    for one, point in zip(found, points, strict=True):
+        axes.annotate(one["trial"], point, textcoords="offset points", xytext=(6, 4), fontsize=8)
+    axes.set(xlabel=x.replace("_", " "), ylabel=y.replace("_", " "))
     axes.legend(fontsize=8)
     figure.savefig(path, dpi=110)

@@ -11,7 +11,7 @@ from typing import Any
 
 from torch import Tensor
 
-from hpo import evidence, rules
+from hpo import evidence, objectives, rules
 from hpo.data import Dataset
 from hpo.finals import Finalist, Finals
 from hpo.job import Job
@@ -110,6 +110,26 @@ def finalists(finals: Finals, metric: str) -> dict[str, Any]:
         known = {"search": finals.finalists[label].searched.value, "fresh": float(scores.mean()), "standard_error": error}
         found[label] = {name: _plain(value) for name, value in known.items()} | {"fits": len(scores)}
     return found
+
+
+def front(study: Study, space: Space) -> list[dict[str, Any]]:
+    """The trials that no other beats in every objective, the best in the first one first; none where there is one objective."""
+    if len(space.goals) < 2:
+        return []
+    goal = space.goals[0]
+    found = sorted(study.front(), key=lambda o: (objectives.sign(goal) * o.values[goal], o.trial.label))
+    return [
+        {
+            "trial": o.trial.label,
+            "params": dict(o.trial.params),
+            "fit_seed": o.trial.seed,
+            "best_epoch": o.best_epoch,
+            "values": dict(o.values),
+            "train": _defined(o.train),
+            "valid": _defined(o.valid),
+        }
+        for o in found
+    ]
 
 
 def refit(way: str, final: Final | None, ways: Mapping[str, Mapping[str, float]]) -> dict[str, Any]:

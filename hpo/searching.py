@@ -187,12 +187,13 @@ class _Search:
             "trials": dict(study.counts),
             **results.table(job, verdict, compared, logits),
             "finalists": finalists,
+            "front": results.front(study, job.space),
             "refit": results.refit(way, networks.get(selected.label), ways),
             "metric": job.space.train.metric,
             "task": job.data.task,
             "epochs_trained": sum(o.epochs for o in study.judged()),
             "epochs_possible": len(study.judged()) * job.space.train.epochs,
-            "fits_epochs": results.fit_epochs(study),
+            "fit_epochs": results.fit_epochs(study),
             "rows": self._rows,
             "workers": max(1, len(self._workers)),
             "device": devices.name(job.device),
@@ -220,7 +221,11 @@ class _Search:
             report.curves(compared, shown(self._job.data.task, space.train.metric), pictures[0])
             if result["finalists"]:
                 pictures.append(folder / "finalists.png")
-                report.finalists(result["finalists"], result["trial"], space.train.metric, pictures[1])
+                report.finalists(result["finalists"], result["trial"], space.train.metric, pictures[-1])
+            if result["front"]:
+                pictures.append(folder / "front.png")
+                others = [list(o.values.values()) for o in self._study.judged() if o.state == "complete"]
+                report.front(result["front"], others, space.goals, pictures[-1])
         except OSError as error:
             raise StoreError(f"The result could not be written to {folder}: {error.strerror}.") from error
         self._recorder.close(

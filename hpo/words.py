@@ -97,7 +97,7 @@ def result_lines(result: Mapping[str, Any], store: str) -> list[str]:
     if verdict := first_line(result):
         lines += [verdict, ""]
     params = "   ".join(strength(k, v) for k, v in result["selected"].items())
-    lines += [f"Selected: {trial_name(result['trial'])}", f"  {params}", *_rules(result), "", *_scores(result), ""]
+    lines += [f"Selected: {trial_name(result['trial'])}", f"  {params}", *_rules(result), "", *_scores(result), "", *_front(result)]
     lines += [*_expected(result), *_refit(result)]
     if gained := regularization_line(result):
         lines.append(gained)
@@ -106,14 +106,20 @@ def result_lines(result: Mapping[str, Any], store: str) -> list[str]:
     total = sum(counts.values())
     lines += [
         f"{total} trial{'s' if total != 1 else ''}: {counts['complete']} finished, {counts['pruned']} pruned, "
-        f"{counts['failed']} diverged · {result['epochs_trained']:,} of {result['epochs_possible']:,} possible epochs · "
-        f"{result['seconds']:.0f} s",
+        f"{counts['failed']} diverged · {result['epochs_trained']:,} of {result['epochs_possible']:,} possible epochs"
+        f"{_afterwards(result)} · {result['seconds']:.0f} s",
         "",
         f"Look:    hpo ui --study {result['study']}{elsewhere}",
         f"         {link(result['experiment_id'], result['run_id'], _base(result['tracking_uri']))}",
         f"Keep:    hpo export --study {result['study']}{elsewhere} -o best.yaml",
     ]
     return lines
+
+
+def _afterwards(result: Mapping[str, Any]) -> str:
+    """What was trained after the search, in epochs of single networks."""
+    later = sum(epochs for role, epochs in result["fit_epochs"].items() if role != "search")
+    return f", {later:,} to select and to train the final network" if later else ""
 
 
 def _base(tracking_uri: str) -> str:
@@ -124,12 +130,14 @@ def _scores(result: Mapping[str, Any]) -> list[str]:
     other = shown(result["task"], result["metric"])
     short = {"accuracy": "acc", "balanced_accuracy": "bal. acc"}.get(other, other)
     entries = {"selected": result, **result["baselines"]}
-    fresh = "fresh" if result["fresh"] else "valid"
-    rows = [["", "search loss", f"{fresh} loss", f"{fresh} {short}", "train–valid gap", f"test {short}"]]
+    fresh = bool(result["fresh"])
+    columns = ["search loss", "fresh loss", f"fresh {short}"] if fresh else ["valid loss", f"valid {short}"]
+    rows = [["", *columns, "train–valid gap", f"test {short}"]]
     for key in (key for key in _ROWS if key in entries):
-        valid, seen, test = (entries[key][part] for part in ("valid", fresh, "test"))
+        valid, seen, test = (entries[key][part] for part in ("valid", "fresh", "test"))
         gap = valid["loss"] - entries[key]["train"]["loss"] if valid else None
-        rows.append([_ROWS[key], *map(score, (valid.get("loss"), seen.get("loss"), seen.get(other), gap, test.get(other)))])
+        scores = (valid.get("loss"), seen.get("loss"), seen.get(other)) if fresh else (valid.get("loss"), valid.get(other))
+        rows.append([_ROWS[key], *map(score, (*scores, gap, test.get(other)))])
     return ["  " + line for line in table(rows)]
 
 
@@ -165,6 +173,16 @@ def _rules(result: Mapping[str, Any]) -> list[str]:
         return [f"All rules ({', '.join(rules)}) select it."]
     others = [f"{rule} would take {trial_name(label)}" for rule, label in rules.items() if rule != own]
     return [f"Selected by {own}; {', '.join(others)}."]
+
+
+def _front(result: Mapping[str, Any]) -> list[str]:
+    """The Pareto front, where there are several objectives."""
+    if not result["front"]:
+        return []
+    goals = list(result["front"][0]["values"])
+    head = ["no trial beats these in all objectives", *(goal.replace("_", " ") for goal in goals)]
+    rows = [[trial_name(one["trial"]), *(score(one["values"][goal]) for goal in goals)] for one in result["front"]]
+    return [*("  " + line for line in table([head, *rows])), ""]
 
 
 def _expected(result: Mapping[str, Any]) -> list[str]:

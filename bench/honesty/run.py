@@ -144,7 +144,7 @@ class _Record:
         return float((a - b).std(correction=0)) * scale / len(a) ** 0.5
 
     def _epochs(self, found: Mapping[str, Any]) -> dict[str, int]:
-        spent = found["fits_epochs"]
+        spent = found["fit_epochs"]
         of = {"search": ("search",), "fresh": ("finalist", "ablation"), "refit": ("nested", "refit")}
         return {part: sum(spent.get(role, 0) for role in roles) for part, roles in of.items()}
 
