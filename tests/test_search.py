@@ -100,11 +100,11 @@ def test_what_was_trained_is_counted_by_what_it_was_for(finished):
     result, known = finished.result, outcomes(finished.store).values()
     counted = [o for o in known if o["trial"]["role"] in ("search", "baseline")]
     assert result["epochs_trained"] == sum(o["epochs"] for o in counted)
-    assert result["fits_epochs"].keys() <= {"search", "finalist", "ablation", "nested", "refit"}
-    assert result["fits_epochs"]["search"] == result["epochs_trained"]  # a fit a trial
-    assert sum(result["fits_epochs"].values()) == sum(o["fit_epochs"] for o in known)
+    assert result["fit_epochs"].keys() <= {"search", "finalist", "ablation", "nested", "refit"}
+    assert result["fit_epochs"]["search"] == result["epochs_trained"]  # a fit a trial
+    assert sum(result["fit_epochs"].values()) == sum(o["fit_epochs"] for o in known)
     folds = len(next(o for o in known if o["trial"]["role"] == "finalist")["fold_curves"]["valid_loss"][0])
-    assert result["fits_epochs"]["finalist"] > folds * 4
+    assert result["fit_epochs"]["finalist"] > folds * 4
 
 
 def test_progress_goes_to_stderr_and_the_object_alone_to_stdout(finished):
