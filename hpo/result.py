@@ -51,9 +51,8 @@ class Verdict:
         return cls(selected, rule, choices, rival.label, gain, error, fits, beats, finals.overlap, finals.valid_rows)
 
 
-def table(job: Job, verdict: Verdict | None, compared: Mapping[str, Finalist], logits: Mapping[str, Tensor]) -> dict[str, Any]:
-    """The selected configuration and its scores, beside those it is compared with."""
-    tests = {name: test_scores(job.space, job.data, said) for name, said in logits.items()}
+def table(job: Job, verdict: Verdict | None, compared: Mapping[str, Finalist], tests: Mapping[str, Mapping[str, float]]) -> dict[str, Any]:
+    """The selected configuration and its scores, beside those it is compared with; `tests` are those on the test part."""
     entries = {name: _entry(job, finalist, tests.get(name, {})) for name, finalist in compared.items()}
     chosen = entries.pop("selected")
     found = {"selected": chosen.pop("params"), **chosen, "baselines": entries}
@@ -160,7 +159,8 @@ def metrics(result: Mapping[str, Any]) -> dict[str, float]:
 
 
 def test_scores(space: Space, data: Dataset, logits: Tensor) -> dict[str, float]:
-    """Every reported metric on the test part."""
+    """Every reported metric of `logits` (1, rows, outputs) on the test part of the data that the network was trained on, in whose
+    units they are."""
     weight = None if data.test_weight is None else data.test_weight.unsqueeze(0)
     names = reported(data.task, space.train.metric)
     scores = measure(names, data.task, logits, data.test_y.unsqueeze(0), weight, data.target_scale)

@@ -178,14 +178,14 @@ class _Search:
         selected = compared["selected"]
         ways = self._refit.compare(selected) if selected.fresh and way != "none" else {}
         networks = self._refit.final(way, list({f.label: f for f in compared.values()}.values())) if way != "none" else {}
-        logits = {name: self._refit.logits(networks[f.label], f.searched.trial.params) for name, f in compared.items() if f.label in networks}
+        tests = {name: self._tested(networks[f.label], f) for name, f in compared.items() if f.label in networks}
         self._vault.keep({final.label for final in networks.values()})
         ids = self._recorder.ids
         result = {
             "study": job.space.study,
             "asked": _asked(job),
             "trials": dict(study.counts),
-            **results.table(job, verdict, compared, logits),
+            **results.table(job, verdict, compared, tests),
             "finalists": finalists,
             "front": results.front(study, job.space),
             "refit": results.refit(way, networks.get(selected.label), ways),
@@ -211,6 +211,11 @@ class _Search:
         result["seconds"] = study.elapsed()
         study.remember("result", result)
         return result
+
+    def _tested(self, network: Final, finalist: Finalist) -> dict[str, float]:
+        """Every reported metric on the test part, in the units of what the network was trained on."""
+        logits = self._refit.logits(network, finalist.searched.trial.params)
+        return results.test_scores(self._job.space, network.data, logits)
 
     def _keep(self, result: dict[str, Any], compared: dict[str, Outcome], final: Final | None) -> None:
         folder, space = self._place.folder, self._job.space

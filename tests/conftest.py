@@ -66,6 +66,27 @@ def new_store(migrated, tmp_path_factory) -> Callable[[], Path]:
     return make
 
 
+class Unrecorded:
+    """Stands for the recorder, where a test is not about MLflow, whose process takes seconds."""
+
+    ids = {"run_id": "none", "experiment_id": "0"}
+
+    def __init__(self, *_: object) -> None: ...
+    def record(self, outcome: Any) -> None: ...
+    def close(self, status: str, **finish: Any) -> None: ...
+    def abandon(self, status: str) -> None: ...
+
+
+@pytest.fixture(scope="module")
+def unrecorded() -> Iterator[None]:
+    """Searches of this process write no run and draw no picture."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("hpo.searching.Recorder", Unrecorded)
+        patch.setattr("hpo.report.curves", lambda *_: None)
+        patch.setattr("hpo.report.finalists", lambda *_: None)
+        yield
+
+
 @pytest.fixture
 def store(new_store) -> Path:
     return new_store()

@@ -54,7 +54,7 @@ def test_the_ready_spaces_are_sound(name):
 def test_ten_lines_of_plain_torch_predict_as_hpo_does(store, monkeypatch):
     folder = store.parent
     space = yaml.safe_load((ROOT / "search_spaces" / "tabular.yaml").read_text())
-    space |= {"budget": {"trials": 4}, "train": {"epochs": 3}, "study": "readme"}
+    space |= {"budget": {"trials": 4}, "train": {"epochs": 3}, "study": "readme", "finalists": 1}
     loans().to_csv(folder / "loans.csv", index=False)
     loans(rows=50, seed=1).to_csv(folder / "new.csv", index=False)
     (folder / "space.yaml").write_text(yaml.safe_dump(space))
@@ -76,7 +76,7 @@ def test_ones_own_network_is_searched_from_a_file_and_from_python_and_its_weight
     (space,), (nets, load) = (block(language, "Your own network") for language in ("yaml", "python"))
     (folder / "readme_nets.py").write_text(nets)
     (folder / "own.yaml").write_text(
-        space.replace("nets:build", "readme_nets:build").replace("[8, 16]", "[8]") + "budget: {trials: 3}\ntrain: {epochs: 2}\n"
+        space.replace("nets:build", "readme_nets:build").replace("[8, 16]", "[8]") + "budget: {trials: 3}\ntrain: {epochs: 2}\nfinalists: 1\nrefit: keep\n"
     )
     assert here("search", "--space", "own.yaml", "--store", store, "--quiet").exit_code == 0
     assert here("export", "--store", store, "--weights", "best").exit_code == 0

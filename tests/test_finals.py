@@ -1,0 +1,222 @@
+"""The finals: the best trials and the baselines again, on splits and from seeds that the search has not seen, all on the same."""
+
+import math
+from dataclasses import replace
+from itertools import combinations
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+import hpo
+from hpo import finals, searching, selection, space_file
+from hpo import job as jobs
+from hpo.finals import Finals
+from hpo.job import Job
+from hpo.metrics import METRICS
+from hpo.population import Population
+from hpo.rules import DEFAULT
+from hpo.searching import Watcher
+from hpo.store import Place
+from hpo.trial import Outcome
+from tests.conftest import TINY, Unrecorded, outcomes
+
+pytestmark = pytest.mark.usefixtures("unrecorded")
+SPACE = TINY | {"finalists": 2, "budget": {"trials": 12}}
+LATE = ("finalist", "ablation", "nested", "refit")
+
+
+def roles(known, *wanted):
+    return {label: o for label, o in known.items() if o["trial"]["role"] in wanted}
+
+
+@pytest.fixture(scope="module")
+def searched(unrecorded, tmp_path_factory):  # noqa: ARG001 - a fixture of a module cannot name it otherwise
+    """A search, with what was trained after its trials and on which samples."""
+    store, seen = tmp_path_factory.mktemp("finals"), []
+    before = searching._Search._late
+
+    def late(search, trials, samples):
+        seen.append((tuple(trials), samples))
+        before(search, trials, samples)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(searching._Search, "_late", late)
+        result = hpo.search(SPACE, store=store)
+    draws = [(trials, samples) for trials, samples in seen if trials[0].role == "finalist" and len(trials) > 1]
+    return SimpleNamespace(store=store, result=result, known=outcomes(store), draws=draws, job=jobs.prepare(space_file.parse(SPACE), Path()))
+
+
+# ---- who enters
+
+
+def test_the_baselines_and_the_best_of_the_search_enter(searched):
+    trials, _ = searched.draws[0]
+    entered = {trial.label.removesuffix("-fresh-1") for trial in trials}
+    found = [Outcome.from_json(o) for o in roles(searched.known, "search").values()]
+    ranked = [o.trial.label for o in selection.ranked(found, METRICS["loss"])]
+    assert entered == {"none", "defaults", *ranked[:2]}
+    assert all(dict(trial.params) == searched.known[trial.label.removesuffix("-fresh-1")]["trial"]["params"] for trial in trials)
+
+
+def test_a_configuration_enters_once(searched):
+    """Also where it was proposed twice, or is a baseline's."""
+    found = {label: Outcome.from_json(o) for label, o in searched.known.items()}
+    best, *others = selection.ranked([o for o in found.values() if o.trial.role == "search"], METRICS["loss"])
+    twins = [replace(best, trial=replace(best.trial, label="77")), replace(best, trial=replace(found["none"].trial, label="78"))]
+    study = SimpleNamespace(outcomes=found, searched=lambda: [best, *twins, *others])
+    entered = finals.entering(study, searched.job.space)
+    assert [o.trial.label for o in entered] == ["none", "defaults", best.trial.label, others[0].trial.label]
+
+
+# ---- pairs
+
+
+def test_all_finalists_of_a_draw_have_the_same_splits_and_the_same_seed_and_no_two_draws_do(searched):
+    seeds = [{trial.seed for trial in trials} for trials, _ in searched.draws]
+    assert all(len(of) == 1 for of in seeds)
+    assert len(set.union(*seeds)) == len(seeds) == len(searched.result["fresh_scores"]["loss"]) / len(searched.draws[0][1].folds)
+    assert not set.union(*seeds) & {o["trial"]["seed"] for o in roles(searched.known, "search", "baseline").values()}
+    rows = [sorted(tuple(sorted((fold.valid % len(of.x)).tolist())) for fold in of.folds) for _, of in searched.draws]
+    own = tuple(sorted(searched.job.data.folds[0].valid.tolist()))
+    assert all(not set(a) & set(b) for a, b in combinations(rows, 2))
+    assert all(own not in of for of in rows)
+
+
+def test_a_finalist_is_its_configuration_trained_on_the_fresh_splits(searched):
+    """By itself, in another process's stead, to the last bit: a draw's fold scores stand beside those of its rivals."""
+    job = searched.job
+    for draw, (trials, samples) in enumerate(searched.draws, 1):
+        fresh = job.data.fresh(draw)
+        assert samples.x.equal(fresh.x)
+        trial = trials[-1]
+        alone = Population.of(job.space, None, fresh, rows=len(fresh.folds))
+        alone.admit(trial)
+        curve, last = [], ""
+        while not last:
+            (score,) = alone.train_epoch()
+            curve.append(score.values["valid_loss"].tolist())
+            last = score.last
+        assert searched.known[trial.label]["fold_curves"]["valid_loss"] == curve
+
+
+def test_the_ablation_has_been_through_the_same_draws_as_what_it_ablates(searched):
+    chosen = searched.result["trial"]
+    for label in [label for label in searched.result["finalists"] if label.startswith("ablation-")]:
+        mine, its = (roles(searched.known, "finalist") for _ in range(2))
+        mine = {k.removeprefix(label): o for k, o in mine.items() if k.startswith(f"{label}-fresh")}
+        its = {k.removeprefix(label.removeprefix("ablation-")): o for k, o in its.items() if k.startswith(f"{label.removeprefix('ablation-')}-fresh")}
+        assert mine.keys() == its.keys() != set()
+        assert {k: o["trial"]["seed"] for k, o in mine.items()} == {k: o["trial"]["seed"] for k, o in its.items()}
+        assert chosen in (label, label.removeprefix("ablation-"))
+
+
+# ---- who drops out
+
+
+class Made:
+    """Finals over made curves: `offsets` by label is how much worse than the best each is."""
+
+    def __init__(self, job: Job, offsets: dict[str, float], diverges: frozenset[str] = frozenset()):
+        self.offsets, self.diverges, self.trained, self.outcomes = offsets, diverges, [], {}
+        self.searched = [self.outcome(replace(t, label=label)) for label in offsets for t in selection.baselines(job.space)[:1]]
+        self.finals = Finals(job.space, job.data, job.networks, self, self.train)
+
+    def outcome(self, trial):
+        label, draw = (trial.label.partition("-fresh-")[0], int(trial.label.partition("-fresh-")[2] or 0))
+        state = "failed" if label in self.diverges else "complete"
+        loss = 1 + self.offsets[label] + 1e-3 * np.random.default_rng([draw, *label.encode()]).normal(size=(1, 4)) + np.array([[0.01], [0.0]])
+        curves = {f"valid_{name}": loss.tolist() for name in ("loss", "accuracy")}
+        means = {name: np.mean(curve, axis=1).tolist() for name, curve in curves.items()}
+        return Outcome(trial, state, "", 1.0, 2, 2, {}, {"loss": 1.0}, 1.0, means, curves, 8, 0.0, [1.0, 2.0], [0, 1])
+
+    def train(self, trials, _):
+        self.trained.append([trial.label for trial in trials])
+        self.outcomes |= {trial.label: self.outcome(trial) for trial in trials}
+
+    def run(self):
+        self.finals.run(self.searched)
+        return {label: len(found.fresh) for label, found in self.finals.finalists.items()}
+
+
+def test_who_is_plainly_behind_drops_out_and_the_defaults_never_do(searched):
+    draws = Made(searched.job, {"none": 5.0, DEFAULT: 9.0, "0": 0.0, "1": 1e-9, "2": 3.0}).run()
+    assert draws[DEFAULT] == draws["0"] == draws["1"] == max(draws.values()) > 1
+    assert draws["none"] < draws["0"]
+    assert draws["2"] < draws["0"]
+
+
+def test_who_diverges_drops_out_at_once_and_counts_as_the_worst(searched):
+    made = Made(searched.job, {"none": 0.1, DEFAULT: 0.1, "0": 0.0, "1": -0.5}, frozenset("1"))
+    draws = made.run()
+    assert draws["1"] == 1
+    assert {c.label: c.mean for c in made.finals.candidates()}["1"] == math.inf
+    assert "1" not in made.finals.choices().values()
+
+
+# ---- again
+
+
+class Stopped(BaseException):
+    """As a kill."""
+
+
+class Dying(Unrecorded):
+    """Dies after so many outcomes."""
+
+    left = math.inf
+
+    def record(self, outcome):
+        if outcome.trial.role in LATE:
+            Dying.left -= 1
+            if Dying.left < 0:
+                raise Stopped
+
+
+@pytest.mark.parametrize("after", [0, 1, 2, 5, 9, 13, 15])
+def test_finals_that_are_cut_off_go_on_to_the_same_result(searched, tmp_path, monkeypatch, after):
+    """Wherever it is, what had ended is not trained again."""
+    monkeypatch.setattr("hpo.searching.Recorder", Dying)
+    monkeypatch.setattr(Dying, "left", after)
+    with pytest.raises(Stopped):
+        hpo.search(SPACE, store=tmp_path)
+    before = outcomes(tmp_path)
+    assert len(roles(before, *LATE)) == after + 1
+    monkeypatch.setattr("hpo.searching.Recorder", Unrecorded)
+    again = hpo.search(SPACE, store=tmp_path)
+    known = outcomes(tmp_path)
+    assert {label: known[label] for label in before} == before
+    assert known.keys() == searched.known.keys()
+    meanwhile = {"seconds", "startup_seconds", "tracking_uri"}
+    assert {k: v for k, v in again.items() if k not in meanwhile} == {k: v for k, v in searched.result.items() if k not in meanwhile}
+
+
+@pytest.mark.parametrize(("change", "added"), [
+    ({"select": "best"}, {"nested", "refit", "ablation", "finalist"}), ({"finalists": 3}, {"finalist", "nested", "refit", "ablation"}),
+    ({"refit": "average"}, {"refit"}), ({"refit": "keep"}, {"refit"}), ({"refit": "none"}, set()),
+])  # fmt: skip
+def test_another_wish_on_a_finished_study_selects_anew_without_searching_again(tmp_path, change, added):
+    first = hpo.search(SPACE, store=tmp_path)
+    known = outcomes(tmp_path)
+    told = []
+
+    class Tells(Watcher):
+        def epoch(self, score):
+            told.append(score.trial)
+
+    job = jobs.prepare(space_file.parse(SPACE | change), Path())
+    second = searching.search(job, Place(tmp_path, "tiny"), watcher=Tells())
+    assert {trial.role for trial in told} <= added
+    assert not {trial.label for trial in told} & known.keys()
+    assert outcomes(tmp_path).items() >= known.items()
+    assert (first["asked"] == second["asked"], second["asked"]) == (False, searching._asked(job))
+    assert second["trials"] == first["trials"]
+    fresh = hpo.search(SPACE | change, store=tmp_path / "anew")
+    for key in ("trial", "fresh", "test", "rules", "finalists", "refit", "score"):
+        assert second[key] == fresh[key], key
+
+
+def test_the_same_wish_is_answered_from_the_store(searched, monkeypatch):
+    monkeypatch.setattr("hpo.loop.run", None)
+    assert hpo.search(SPACE, store=searched.store) == searched.result
