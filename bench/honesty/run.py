@@ -8,6 +8,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from bench.honesty.sets import sets
 from hpo import job as jobs
 from hpo import loop, searching, space_file
 from hpo import result as results
+from hpo.data import Dataset
 from hpo.dataset import Samples
 from hpo.finals import Finalist, Finals
 from hpo.job import Job
@@ -70,6 +72,14 @@ def record(space: Mapping[str, Any], folder: Path, mode: str) -> Json:
     return _Record(job, place, seen, outcomes).of(found, mode)
 
 
+@dataclass(frozen=True)
+class _Said:
+    """Logits (1, rows, outputs) on the test part of `data`, in whose units they are."""
+
+    logits: Tensor
+    data: Dataset
+
+
 class _Record:
     def __init__(self, job: Job, place: Place, seen: _Witness, outcomes: Mapping[str, Outcome]) -> None:
         self._job, self._place, self._seen, self._outcomes = job, place, seen, outcomes
@@ -111,8 +121,8 @@ class _Record:
             },
         }  # fmt: skip
 
-    def _logits(self, way: str, finalists: Sequence[Finalist]) -> dict[str, Tensor]:
-        """Of each configuration, trained the way named, what it says of the test part; (1, rows, outputs)."""
+    def _logits(self, way: str, finalists: Sequence[Finalist]) -> dict[str, _Said]:
+        """What each configuration, trained the way named, says of the test part."""
         job, train = self._job, self._train
         with self._place.locked(), one_thread():
             study = Study(job.space, self._place.journal, job.data.fingerprint)
@@ -120,7 +130,8 @@ class _Record:
                 vault = Vault(self._place.weights)
                 refit = Refit(job.space, job.data, job.networks, study, vault, lambda trials, samples: train(study, vault, trials, samples))
                 finals = refit.final(way, finalists)
-                return {f.label: refit.logits(finals[f.label], f.searched.trial.params) for f in finalists if f.label in finals}
+                made = [(f, finals[f.label]) for f in finalists if f.label in finals]
+                return {f.label: _Said(refit.logits(final, f.searched.trial.params), final.data) for f, final in made}
             finally:
                 study.close()
 
@@ -131,16 +142,14 @@ class _Record:
         population = Population.of(job.space, job.factory, samples, rows=max(32, len(samples.folds)))
         loop.run(study, population, vault, _Silent())
 
-    def _tested(self, logits: Tensor) -> Json:
-        scores = results.test_scores(self._job.space, self._job.data, logits)
+    def _tested(self, said: _Said) -> Json:
+        scores = results.test_scores(self._job.space, said.data, said.logits)
         return {name: scores[name] for name in self._names}
 
-    def _error(self, ours: Tensor, theirs: Tensor) -> float:
+    def _error(self, ours: _Said, theirs: _Said) -> float:
         """The paired standard error of the difference of two losses over the test rows."""
-        data = self._job.data
-        y = data.test_y.unsqueeze(0).T
-        a, b = (losses(data.task, said.transpose(0, 1), y, None).double() for said in (ours, theirs))
-        scale = data.target_scale**2 if data.task == "regression" else 1.0
+        a, b = (losses(s.data.task, s.logits.transpose(0, 1), s.data.test_y.unsqueeze(1), None).double() for s in (ours, theirs))
+        scale = ours.data.target_scale**2 if ours.data.task == "regression" else 1.0
         return float((a - b).std(correction=0)) * scale / len(a) ** 0.5
 
     def _epochs(self, found: Mapping[str, Any]) -> dict[str, int]:
