@@ -49,10 +49,10 @@ def finalists(found: Mapping[str, Mapping[str, Any]], selected: str, metric: str
     from matplotlib.figure import Figure
 
     labels = list(found)
-    figure = Figure(figsize=(8, 0.9 + 0.38 * len(labels)))
+    figure = Figure(figsize=(8, 1.2 + 0.38 * len(labels)))
     FigureCanvasAgg(figure)
     axes = figure.subplots()
-    figure.subplots_adjust(left=0.24, right=0.97, bottom=0.62 / figure.get_figheight(), top=0.97)
+    figure.subplots_adjust(left=0.24, right=0.97, bottom=0.62 / figure.get_figheight(), top=1 - 0.3 / figure.get_figheight())
     for i, label in enumerate(reversed(labels)):
         one = found[label]
         if one["search"] is not None:
@@ -62,7 +62,7 @@ def finalists(found: Mapping[str, Mapping[str, Any]], selected: str, metric: str
             axes.errorbar(one["fresh"], i, xerr=error, fmt="s", color="C0", capsize=3, label="fresh, ± standard error" if not i else None)
     axes.set_yticks(range(len(labels)), [f"{label} (selected)" if label == selected else label for label in reversed(labels)])
     axes.set_xlabel(f"{metric.replace('_', ' ')} on validation rows")
-    axes.legend(fontsize=8)
+    axes.legend(fontsize=8, loc="lower right", bbox_to_anchor=(1, 1), ncols=2, frameon=False)
     figure.savefig(path, dpi=110)
 
 

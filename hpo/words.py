@@ -133,11 +133,13 @@ def _scores(result: Mapping[str, Any]) -> list[str]:
     fresh = bool(result["fresh"])
     columns = ["search loss", "fresh loss", f"fresh {short}"] if fresh else ["valid loss", f"valid {short}"]
     rows = [["", *columns, "train–valid gap", f"test {short}"]]
-    for key in (key for key in _ROWS if key in entries):
+    alike = [key for key in result["baselines"] if entries[key]["trial"] == result["trial"]]  # is the selected one itself
+    names = _ROWS | {"selected": "selected: " + _ROWS[alike[-1]] if alike and alike[-1] != "ablation" else "selected"}
+    for key in (key for key in _ROWS if key in entries and key not in alike):
         valid, seen, test = (entries[key][part] for part in ("valid", "fresh", "test"))
         gap = valid["loss"] - entries[key]["train"]["loss"] if valid else None
         scores = (valid.get("loss"), seen.get("loss"), seen.get(other)) if fresh else (valid.get("loss"), valid.get(other))
-        rows.append([_ROWS[key], *map(score, (*scores, gap, test.get(other)))])
+        rows.append([names[key], *map(score, (*scores, gap, test.get(other)))])
     return ["  " + line for line in table(rows)]
 
 
