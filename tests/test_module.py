@@ -25,11 +25,12 @@ from tests import factories
 from tests.conftest import here, write_space
 from tests.training import TRAIN, dataset, run, same, trial
 
+pytestmark = pytest.mark.usefixtures("unrecorded")
 SEARCH = {"learning_rate": {"low": 1e-3, "high": 1e-2, "log": True}}
 
 
 def space(network, search=SEARCH, source="wine", **more):
-    data = {"source": f"sklearn:{source}", "split": {"valid": 0.4}}  # two fresh folds a draw
+    data = {"source": f"sklearn:{source}", "split": {"test": 0.6, "valid": 0.2} if source == "digits" else {"valid": 0.4}}  # two fresh folds
     return {"study": "tiny", "data": data, "network": {"kind": "module"} | network, "search": search, "train": {"epochs": 2},
             "budget": {"trials": 4}, "finalists": 1} | more  # fmt: skip
 
@@ -163,7 +164,7 @@ def test_a_regularizer_that_the_network_does_not_have_is_one_sentence(key, domai
 
 def test_a_last_minibatch_of_one_row_is_refused_before_the_search():
     with pytest.raises(InputError, match=r"cannot learn from a minibatch of 1 \(ValueError: Expected more than 1 value per channel"):
-        prepare(parse(space({"factory": "tests.factories:normed"}, train={"batch_size": 15})), Path())  # of 106 rows
+        prepare(parse(space({"factory": "tests.factories:normed"}, train={"batch_size": 10})), Path())  # of 71 rows
 
 
 def test_notes_say_what_is_slow_and_what_is_off():

@@ -51,6 +51,7 @@ def test_the_ready_spaces_are_sound(name):
     assert here("check", ROOT / "search_spaces" / f"{name}.yaml").exit_code == 0
 
 
+@pytest.mark.usefixtures("unrecorded")
 def test_ten_lines_of_plain_torch_predict_as_hpo_does(store, monkeypatch):
     folder = store.parent
     space = yaml.safe_load((ROOT / "search_spaces" / "tabular.yaml").read_text())
@@ -70,6 +71,7 @@ def test_ten_lines_of_plain_torch_predict_as_hpo_does(store, monkeypatch):
     assert chance == pytest.approx(predicted["probability_yes"].tolist(), abs=1e-6)
 
 
+@pytest.mark.usefixtures("unrecorded")
 def test_ones_own_network_is_searched_from_a_file_and_from_python_and_its_weights_load(store, monkeypatch):
     folder = store.parent
     monkeypatch.chdir(folder)

@@ -200,10 +200,11 @@ def test_a_deterministic_search_cannot_end_by_the_clock(tmp_path):
         search(tmp_path / "s", space(budget={"trials": 30, "seconds": 9}), deterministic=True)
 
 
-def test_two_workers_find_what_one_process_finds(new_store):
+@pytest.mark.usefixtures("unrecorded")
+def test_two_workers_find_what_one_process_finds_on_folds_and_in_the_finals(new_store):
     found = []
     changes = {
-        "budget": {"trials": 40}, "train": {"epochs": 20, "batch_size": 32, "patience": 6},
+        "data": {"source": "sklearn:wine", "split": {"folds": 3}}, "budget": {"trials": 40}, "finalists": 2, "train": {"epochs": 20, "batch_size": 32, "patience": 6},
         "sampler": {"kind": "tpe", "n_startup_trials": 4}, "pruner": {"kind": "median", "n_startup_trials": 3},
     }  # fmt: skip
     for more in ([], ["--workers", "2"]):
@@ -213,6 +214,8 @@ def test_two_workers_find_what_one_process_finds(new_store):
         for outcome in known.values():
             for key in (*MEANWHILE, "rounds"):
                 del outcome[key]
-        found.append((known, json.loads(ran.stdout)["trial"]))
+        result = json.loads(ran.stdout)
+        found.append((known, {key: result[key] for key in ("trial", "finalists", "fresh_scores", "test", "refit", "score", "fits_epochs")}))
     assert found[0] == found[1]
     assert {o["state"] for o in found[0][0].values()} == {"complete", "pruned"}
+    assert {len(o["fold_curves"].get("valid_loss", [[1] * 3])[0]) for o in found[0][0].values()} == {3, 9}  # folds, and folds in folds

@@ -96,7 +96,7 @@ def test_two_workers_find_what_one_process_finds_whatever_becomes_of_them(alone,
     assert [len(pids) for pids in disturbed.workers.values()] == [2, 2, 2]
     assert 3 < disturbed.before < TRIALS
     assert timeless(disturbed.known) == timeless(alone.known)
-    for key in ("selected", "trial", "valid", "test", "baselines", "trials", "epochs_trained", "rows"):
+    for key in ("selected", "trial", "finalists", "valid", "fresh", "test", "baselines", "refit", "trials", "epochs_trained", "rows"):
         assert disturbed.result[key] == alone.result[key]
 
 
