@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from hpo.errors import InputError, cut, exception
+from hpo.errors import InputError, cut, did_you_mean, exception
 
 Factory = Callable[..., Any]
 
@@ -23,15 +23,28 @@ def find(name: str, folder: Path) -> Factory:
             sys.path.append(place)
     where, _, what = name.partition(":")
     try:
-        found: Any = functools.reduce(getattr, what.split("."), importlib.import_module(where))
+        module = importlib.import_module(where)
+    except ModuleNotFoundError as error:
+        if error.name is not None and (where == error.name or where.startswith(f"{error.name}.")):
+            raise InputError(
+                f"network.factory: there is no {cut(error.name)} to import; it must be in the space file's folder, in the working "
+                f"directory, or installed."
+            ) from error
+        raise _failed(where, error) from error
     except Exception as error:  # whatever somebody's file does when it is imported
-        raise InputError(
-            f"network.factory: {cut(name)} cannot be imported ({exception(error)}); it must be importable from the space file's "
-            f"folder or the working directory."
-        ) from error
+        raise _failed(where, error) from error
+    try:
+        found: Any = functools.reduce(getattr, what.split("."), module)
+    except AttributeError as error:
+        known = [key for key, value in vars(module).items() if callable(value) and not key.startswith("_")]
+        raise InputError(f"network.factory: {where} has no {cut(what)}.{did_you_mean(what, known)}") from error
     if not callable(found):
         raise InputError(f"network.factory: {cut(name)} must be a function that returns a torch.nn.Module, got {cut(found)}.")
     return found  # type: ignore[no-any-return]
+
+
+def _failed(where: str, error: Exception) -> InputError:
+    return InputError(f"network.factory: importing {cut(where)} failed with {exception(error)}.")
 
 
 def name_of(factory: Factory) -> str:

@@ -2,6 +2,7 @@
 
 import importlib
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from sklearn.datasets import load_digits
 
 import hpo
 from hpo.errors import InputError
-from hpo.factory import arguments, name_of
+from hpo.factory import arguments, find, name_of
 from hpo.job import prepare
 from hpo.module import Module
 from hpo.population import Population
@@ -102,11 +103,9 @@ def test_weights_are_what_has_two_dimensions_and_what_is_frozen_is_not_trained()
 REFUSED = {
     "is missing": ({}, "network.factory is missing: kind: module needs it, as in my_package.nets:build."),
     "no file": ({"factory": "gone_nets:build"},
-                "network.factory: gone_nets:build cannot be imported (ModuleNotFoundError: No module named 'gone_nets'); it must be "
-                "importable from the space file's folder or the working directory."),
-    "no function": ({"factory": "tests.factories:gone"},
-                    "network.factory: tests.factories:gone cannot be imported (AttributeError: module 'tests.factories' has no "
-                    "attribute 'gone'); it must be importable from the space file's folder or the working directory."),
+                "network.factory: there is no gone_nets to import; it must be in the space file's folder, in the working directory, or "
+                "installed."),
+    "no function": ({"factory": "tests.factories:fail"}, "network.factory: tests.factories has no fail. Did you mean fails?"),
     "not callable": ({"factory": "tests.factories:not_a_function"},
                      "network.factory: tests.factories:not_a_function must be a function that returns a torch.nn.Module, got 3."),
     "no module": ({"factory": "tests.factories:no_module"},
@@ -302,3 +301,17 @@ def test_a_factory_that_hands_out_its_only_module_gets_it_back_unchanged():
     net = Module(lambda: only, "here:only", (), 13, 3)
     assert net.depth == 1
     assert isinstance(only[1], torch.nn.Dropout)
+
+
+@pytest.mark.parametrize(("text", "said"), [
+    ("def build(:\n", "failed with SyntaxError: invalid syntax (broken_nets.py, line 1)."),
+    ("import gone_package\n", "failed with ModuleNotFoundError: No module named 'gone_package'."),
+])
+def test_what_fails_in_somebodys_file_is_said(text, said, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delitem(sys.modules, "broken_nets", raising=False)
+    importlib.invalidate_caches()
+    (tmp_path / "broken_nets.py").write_text(text)
+    with pytest.raises(InputError) as caught:
+        find("broken_nets:build", tmp_path)
+    assert str(caught.value) == f"network.factory: importing broken_nets {said}"
