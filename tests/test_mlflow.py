@@ -18,6 +18,7 @@ from tests.conftest import PATIENCE, TINY, here, launched, outcomes, processes, 
 STATUS = {"complete": "FINISHED", "pruned": "KILLED", "failed": "FAILED"}
 VARIED = {  # at most of its learning rates a trial diverges, and the pruner is in a hurry
     "search": TINY["search"] | {"learning_rate": {"choices": [1e-3, 3e-2, 1e30]}},
+    "data": {"source": "sklearn:wine", "split": {"valid": 0.4}},  # two fresh folds a draw
     "train": {"epochs": 6, "batch_size": 32},
     "pruner": {"kind": "median", "n_startup_trials": 1, "n_warmup_steps": 1},
 }

@@ -3,6 +3,7 @@
 import json
 
 import pandas as pd
+import pytest
 import yaml
 from mlflow import MlflowClient
 
@@ -22,6 +23,7 @@ def test_a_store_that_was_moved_is_found_where_it_is(store):
     assert not store.exists()
 
 
+@pytest.mark.usefixtures("unrecorded")
 def test_an_exported_point_says_when_its_rows_have_changed(store):
     space = write_space(store)
     assert here("search", "--space", space, "--store", store, "--quiet").exit_code == 0
@@ -35,6 +37,7 @@ def test_an_exported_point_says_when_its_rows_have_changed(store):
     assert said in here("check", point).stdout.splitlines()
 
 
+@pytest.mark.usefixtures("unrecorded")
 def test_a_score_that_the_test_rows_do_not_define_is_null(store):
     """An area under the curve needs two classes; the two test rows here hold one."""
     y = [0] * 40 + [1] * 6

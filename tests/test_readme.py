@@ -78,7 +78,7 @@ def test_ones_own_network_is_searched_from_a_file_and_from_python_and_its_weight
     (space,), (nets, load) = (block(language, "Your own network") for language in ("yaml", "python"))
     (folder / "readme_nets.py").write_text(nets)
     (folder / "own.yaml").write_text(
-        space.replace("nets:build", "readme_nets:build").replace("[8, 16]", "[8]") + "budget: {trials: 3}\ntrain: {epochs: 2}\nfinalists: 1\nrefit: keep\n"
+        space.replace("nets:build", "readme_nets:build").replace("[8, 16]", "[8]").replace('"sklearn:digits"', '"sklearn:digits", split: {test: 0.6}') + "budget: {trials: 3}\ntrain: {epochs: 2}\nfinalists: 1\nrefit: keep\n"
     )
     assert here("search", "--space", "own.yaml", "--store", store, "--quiet").exit_code == 0
     assert here("export", "--store", store, "--weights", "best").exit_code == 0
