@@ -19,6 +19,8 @@ from hpo.space import Data
 from hpo.split import Cut, Splitter
 from hpo.table import Table, load
 
+_MOST_COPIED = 1_000_000_000  # numbers in the rows of all folds together: four gigabytes
+
 
 @dataclass(frozen=True)
 class Dataset(Samples):
@@ -67,9 +69,10 @@ class Dataset(Samples):
 
     def training_sizes(self, draws: int) -> set[int]:
         """How many rows the search, that many fresh draws, what is nested in the first, and the whole train on. Raises
-        InputError if any of these cannot be drawn."""
+        InputError if any of these cannot be drawn, or if fresh folds have no place in memory."""
         raw = self._raw
         fresh = [raw.splitter.fresh(raw.rows, draw) for draw in range(1, draws + 1)]
+        raw.check_size(len(fresh[0]), self.n_inputs)
         nested = [raw.splitter.inner(train, 1, f) for f, (train, _) in enumerate(fresh[0])]
         drawn = {len(train) for cuts in (*fresh, *nested) for train, _ in cuts}
         return {len(raw.rows), *(len(fold.train) for fold in self.folds), *drawn}
@@ -140,7 +143,7 @@ class _Raw:
         for i, part in enumerate(folds):
             fitted = preprocessing.fit(table, part.train, rows)  # categories may be listed from all rows but the test part
             if i == 0:
-                self._check_size(len(folds), fitted[1].shape[1])
+                self.check_size(len(folds), fitted[1].shape[1])
                 x = torch.empty((len(folds), len(rows), fitted[1].shape[1]), dtype=self.dtype)
             x[i] = torch.from_numpy(fitted[1][rows])
             indices = (torch.from_numpy(place[own] + i * len(rows)) for own in (part.train, part.valid, part.test))
@@ -162,8 +165,8 @@ class _Raw:
             weight = torch.tensor(by_class[y], dtype=self.dtype)
         return _Target(torch.tensor(y), weight, mean, scale)
 
-    def _check_size(self, folds: int, inputs: int) -> None:
-        if folds > 1 and folds * len(self.rows) * inputs > preprocessing.MOST_NUMBERS:
+    def check_size(self, folds: int, inputs: int) -> None:
+        if folds > 1 and folds * len(self.rows) * inputs > _MOST_COPIED:
             raise InputError(
                 f"{self.table.name}: {len(self.rows):,} rows with {inputs:,} inputs are too many to keep in memory for each of "
                 f"{folds} folds; take fewer folds or repeats, or valid in place of folds."

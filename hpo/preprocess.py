@@ -15,7 +15,7 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from hpo.errors import InputError, cut
 from hpo.table import Table, as_text
 
-MOST_NUMBERS = 250_000_000  # of a matrix: two gigabytes while it is made
+_MOST_NUMBERS = 250_000_000  # of a matrix: two gigabytes while it is made
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ def fit(table: Table, train: np.ndarray, listed: np.ndarray) -> tuple[Preprocess
 
 def _check_size(table: Table, categories: list[np.ndarray]) -> None:
     rows, inputs = len(table.features), len(table.numeric) + sum(map(len, categories))
-    if rows * inputs > MOST_NUMBERS:
+    if rows * inputs > _MOST_NUMBERS:
         widest = max(zip(table.categorical, categories, strict=True), key=lambda pair: len(pair[1]))
         raise InputError(
             f"{table.name}: {rows:,} rows with {inputs:,} inputs are too many to keep in memory; the column "

@@ -176,7 +176,7 @@ class _Search:
     ) -> dict[str, Any]:
         job, study, way = self._job, self._study, self._job.space.refit.kind
         selected = compared["selected"]
-        ways = self._refit.compare(selected) if selected.fresh and way != "none" else {}
+        ways = self._ways(selected) if selected.fresh and way != "none" else {}
         networks = self._refit.final(way, list({f.label: f for f in compared.values()}.values())) if way != "none" else {}
         tests = {name: self._tested(networks[f.label], f) for name, f in compared.items() if f.label in networks}
         self._vault.keep({final.label for final in networks.values()})
@@ -211,6 +211,14 @@ class _Search:
         result["seconds"] = study.elapsed()
         study.remember("result", result)
         return result
+
+    def _ways(self, selected: Finalist) -> dict[str, dict[str, float]]:
+        """What the ways of a last training are worth beside each other, if there is room for folds within folds."""
+        try:
+            return self._refit.compare(selected)
+        except InputError as error:
+            self._watcher.note(f"The ways to train the final network are not compared. {error}")
+            return {}
 
     def _tested(self, network: Final, finalist: Finalist) -> dict[str, float]:
         """Every reported metric on the test part, in the units of what the network was trained on."""

@@ -232,7 +232,7 @@ def test_a_changed_digits_is_no_image_any_more(tmp_path):
 
 
 def test_a_matrix_that_does_not_fit_is_refused_before_it_is_made(tmp_path, monkeypatch):
-    monkeypatch.setattr(preprocess, "MOST_NUMBERS", 200)
+    monkeypatch.setattr(preprocess, "_MOST_NUMBERS", 200)
     with pytest.raises(InputError) as caught:
         prepared(tmp_path, rows())
     assert str(caught.value) == (

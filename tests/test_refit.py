@@ -16,6 +16,7 @@ import hpo
 from hpo import job as jobs
 from hpo import searching, space_file
 from hpo.data import Dataset
+from hpo.errors import InputError
 from hpo.population import Population
 from hpo.stack import Stack
 from hpo.store import Place
@@ -252,3 +253,15 @@ def test_a_final_network_on_folds_cannot_be_kept():
     path = Path("s.yaml")
     with pytest.raises(hpo.errors.InputError, match=r"^refit: keep needs a search on one split, and data.split.folds makes a network for"):
         jobs.prepare(space_file.parse(TINY | {"data": {"source": "sklearn:wine", "split": {"folds": 3}}, "refit": "keep"}), path)
+
+
+def test_without_room_for_folds_within_folds_the_ways_are_not_compared(tmp_path, monkeypatch):
+    """The search is not lost for it: nothing that was trained ends in vain."""
+
+    def crowded(*_):
+        raise InputError("too many.")
+
+    monkeypatch.setattr(Dataset, "nested", crowded)
+    result = hpo.search({**TINY, "study": "crowded"}, store=tmp_path)
+    assert result["refit"]["compared"] == {}
+    assert result["test"]
