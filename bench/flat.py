@@ -66,7 +66,7 @@ def tiny(trials: int) -> Json:
             "weight_decay": magnitude, "l1": magnitude, "dropout": {"low": 0.0, "high": 0.6},
         },
         "train": {"epochs": 5, "patience": 5, "batch_size": 64},
-        "budget": {"trials": trials},
+        "budget": {"trials": trials}, "finalists": 0, "refit": "none",
     }  # fmt: skip
 
 

@@ -149,25 +149,34 @@ class _Search:
         best = study.best()
         if best is None or not best.valid:
             raise SearchFailedError(_all_diverged(study))
-        if job.space.is_point:
-            return self._write_down(None, {"selected": Finalist(best, job.space)}, {}, startup)
+        if job.space.is_point or not job.space.finalists:
+            return self._write_down(None, self._unproved(best), {}, startup)
         final = Finals(job.space, job.data, job.networks, study, self._late)
         final.run(finals.entering(study, job.space))
         verdict = results.Verdict.of(final, job.space.select)
         self._watcher.selected(final, self._refit, verdict)
         selected = final.finalists[verdict.selected]
-        compared = {"selected": selected, "ablation": self._ablated(selected, final)}
+        ablation = self._ablated(selected)
+        compared = {"selected": selected, "ablation": final.beside(ablation, selected) if ablation else selected}
         compared |= {name: final.finalists[name] for name in ("defaults", "none")}
         return self._write_down(verdict, compared, results.finalists(final, job.space.train.metric), startup)
 
-    def _ablated(self, selected: Finalist, final: Finals) -> Finalist:
-        """The selected configuration without regularization: itself, if it has none."""
+    def _unproved(self, best: Outcome) -> dict[str, Finalist]:
+        """What the search alone says: its best, and beside a whole search what that is compared with."""
+        selected = Finalist(best, self._job.space)
+        if self._job.space.is_point:
+            return {"selected": selected}
+        others = {"ablation": self._ablated(selected) or best} | {name: self._study.outcomes[name] for name in ("defaults", "none")}
+        return {"selected": selected} | {name: Finalist(outcome, self._job.space) for name, outcome in others.items()}
+
+    def _ablated(self, selected: Finalist) -> Outcome | None:
+        """The selected configuration without regularization; None if it has none."""
         trial = selected.searched.trial
         if not selection.regularized(trial.params):
-            return selected
+            return None
         ablation = selection.ablation(trial)
         self._late([ablation], self._job.data.samples())
-        return final.beside(self._study.outcomes[ablation.label], selected)
+        return self._study.outcomes[ablation.label]
 
     # ---- writing down
 

@@ -140,7 +140,7 @@ class Space(Section):
     sampler: Sampler = Strategy(kind="tpe")
     pruner: Pruner = Strategy(kind="median")
     objectives: Annotated[list[Literal[*OBJECTIVES]], Field(min_length=1)] | None = None  # type: ignore[valid-type]
-    finalists: Annotated[int, Field(ge=1, le=100)] = 4
+    finalists: Annotated[int, Field(ge=0, le=100)] = 4
     select: Literal[*RULES] = "one_se"  # type: ignore[valid-type]
     refit: Annotated[Refit, BeforeValidator(lambda raw: {"kind": raw} if isinstance(raw, str) else raw)] = Refit()
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0

@@ -169,7 +169,7 @@ def _rules(result: Mapping[str, Any]) -> list[str]:
     """What each rule selects, the one that counts first."""
     rules = result["rules"]
     if not rules:
-        return []
+        return ["By its score in the search alone (finalists: 0), a part of which is luck."] if result["baselines"] else []
     own = result["rule"]
     if len(set(rules.values())) == 1:
         return [f"All rules ({', '.join(rules)}) select it."]

@@ -20,6 +20,7 @@ from hpo.rules import DEFAULT
 from hpo.searching import Watcher
 from hpo.store import Place
 from hpo.trial import Outcome
+from hpo.words import result_lines
 from tests.conftest import TINY, Unrecorded, outcomes
 
 pytestmark = pytest.mark.usefixtures("unrecorded")
@@ -220,3 +221,14 @@ def test_another_wish_on_a_finished_study_selects_anew_without_searching_again(t
 def test_the_same_wish_is_answered_from_the_store(searched, monkeypatch):
     monkeypatch.setattr("hpo.loop.run", None)
     assert hpo.search(SPACE, store=searched.store) == searched.result
+
+
+def test_without_finalists_the_best_of_the_search_is_selected_and_nothing_is_trained_on_fresh_splits(tmp_path):
+    result = hpo.search(SPACE | {"study": "plain", "finalists": 0, "refit": "none"}, store=tmp_path)
+    known = outcomes(tmp_path, "plain")
+    judged = [o for o in known.values() if o["state"] == "complete" and o["trial"]["role"] in ("search", "baseline")]
+    assert known[result["trial"]]["value"] == min(o["value"] for o in judged)
+    assert {o["trial"]["role"] for o in known.values()} <= {"search", "baseline", "ablation"}
+    assert (result["verdict"], result["rules"], result["fresh"], result["test"]) == (None, {}, {}, {})
+    assert result["baselines"].keys() == {"ablation", "defaults", "none"}
+    assert "By its score in the search alone" in "\n".join(result_lines(result, "mlruns"))

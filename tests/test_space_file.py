@@ -7,7 +7,7 @@ from hpo.errors import SpaceError
 
 HEAD = "study: s\ndata: {source: sklearn:iris}\n"
 SEARCH = "search: {l1: {low: 0, high: 1}}\n"
-SPACE_KEYS = "Known: study, data, network, search, train, budget, sampler, pruner, finalists, select, refit, seed, exported."
+SPACE_KEYS = "Known: study, data, network, search, train, budget, sampler, pruner, objectives, finalists, select, refit, seed, exported."
 SEARCH_KEYS = "Known: learning_rate, depth, weight_decay, l1, dropout."
 NOT_A_RANGE = "must be a number, {low: …, high: …} or {choices: […]}, got"
 NO_POINT = "search: needs at least one range or choices (or budget.trials: 1, to train this one point)."
@@ -232,7 +232,7 @@ SECTIONS = [
     ("pruner: medain", ["pruner: medain is not a pruner. Did you mean median?"]),
     ("pruner: {kind: percentile, percentile: 300}", ["pruner.percentile: must be from 0 to 100, got 300."]),
     ("pruner: {kind: patient, min_delta: .nan}", ["pruner.min_delta: must be from 0 to 1,000,000, got nan."]),
-    ("finalists: 0", ["finalists: must be at least 1, got 0."]),
+    ("finalists: -1", ["finalists: must be at least 0, got -1."]),
     ("finalists: 101", ["finalists: must be at most 100, got 101."]),
     ("finalists: 1.5", ["finalists: must be a whole number, got 1.5."]),
     ("select: x", ["select: x is not known. Known: best, one_se, fastest, sparsest."]),
