@@ -42,7 +42,8 @@ def compare(first: Finished, second: Finished) -> list[Difference]:
             f"{first.place.name} and {second.place.name} were searched on different rows, so their scores have nothing in common; "
             f"search both on the same file."
         )
-    shared = [name for name in a["fresh_scores"] if name in b["fresh_scores"]]
+    alike = first.space.data.class_weight == second.space.data.class_weight  # it is a part of what loss means
+    shared = [name for name in a["fresh_scores"] if name in b["fresh_scores"] and (alike or name != "loss")]
     paired = first.space.data.split == second.space.data.split
     return [_difference(name, a, b, paired=paired) for name in shared]
 
@@ -50,6 +51,10 @@ def compare(first: Finished, second: Finished) -> list[Difference]:
 def _difference(metric: str, a: Mapping[str, Any], b: Mapping[str, Any], *, paired: bool) -> Difference:
     sign = METRICS[metric].sign
     one, two = (sign * np.array(result["fresh_scores"][metric], dtype=float) for result in (a, b))
+    if paired and len(one) != len(two):
+        one, two = one[: len(two)], two[: len(one)]
+    known = [np.isfinite(scores) for scores in (one, two)]
+    one, two = (one[known[0] & known[1]], two[known[0] & known[1]]) if paired else (one[known[0]], two[known[1]])
     overlap = max(a["overlap"], b["overlap"])
     if paired:
         gain, error = evidence.gain(two, one, overlap)

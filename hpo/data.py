@@ -57,25 +57,29 @@ class Dataset(Samples):
         raw = self._raw
         return raw.made([_Parts(i, *cut) for i, cut in enumerate(raw.splitter.fresh(raw.rows, draw))])[0]
 
-    def nested(self, draw: int) -> Samples:
-        """For every fold f of `fresh(draw)` its training rows in K folds of the same kind, numbered f·K and on; what f is judged
-        on is their `test`. Raises InputError if such folds cannot be drawn."""
-        raw, k = self._raw, self._raw.splitter.late
-        return raw.made([
-            _Parts(f * k + i, *cut, test=valid)
-            for f, (train, valid) in enumerate(raw.splitter.fresh(raw.rows, draw))
-            for i, cut in enumerate(raw.splitter.inner(train, draw, f))
-        ])[0]  # fmt: skip
+    def nested(self, draw: int, fold: int) -> Samples:
+        """The training rows of one fold of `fresh(draw)` in folds of the same kind; what that fold is judged on is their `test`.
+        Raises InputError if such folds cannot be drawn."""
+        raw = self._raw
+        train, valid = raw.splitter.fresh(raw.rows, draw)[fold]
+        return raw.made([_Parts(i, *cut, test=valid) for i, cut in enumerate(raw.splitter.inner(train, draw, fold))])[0]
+
+    def sizes(self, draw: int) -> list[tuple[int, int]]:
+        """How many rows each fold of `fresh(draw)` trains on, and how many judge it."""
+        return [(len(train), len(valid)) for train, valid in self._raw.splitter.fresh(self._raw.rows, draw)]
+
+    @property
+    def ordered(self) -> bool:
+        """Whether rows are split by time: then all draws have the same folds."""
+        return self._raw.splitter.time is not None
 
     def training_sizes(self, draws: int) -> set[int]:
-        """How many rows the search, that many fresh draws, what is nested in the first, and the whole train on. Raises
-        InputError if any of these cannot be drawn, or if fresh folds have no place in memory."""
-        raw = self._raw
-        fresh = [raw.splitter.fresh(raw.rows, draw) for draw in range(1, draws + 1)]
-        raw.check_size(len(fresh[0]), self.n_inputs)
-        nested = [raw.splitter.inner(train, 1, f) for f, (train, _) in enumerate(fresh[0])]
-        drawn = {len(train) for cuts in (*fresh, *nested) for train, _ in cuts}
-        return {len(raw.rows), *(len(fold.train) for fold in self.folds), *drawn}
+        """How many rows the search, that many fresh draws and the whole train on. Raises InputError if any of these cannot be
+        drawn, or if fresh folds have no place in memory."""
+        fresh = [self.sizes(draw) for draw in range(1, draws + 1)]
+        if fresh:
+            self._raw.check_size(len(fresh[0]), self.n_inputs)
+        return {self.development, *(len(fold.train) for fold in self.folds), *(train for draw in fresh for train, _ in draw)}
 
     def whole(self) -> Dataset:
         """The same with all rows but the test part to train on, and none to select by."""
@@ -169,7 +173,7 @@ class _Raw:
         if folds > 1 and folds * len(self.rows) * inputs > _MOST_COPIED:
             raise InputError(
                 f"{self.table.name}: {len(self.rows):,} rows with {inputs:,} inputs are too many to keep in memory for each of "
-                f"{folds} folds; take fewer folds or repeats, or valid in place of folds."
+                f"{folds} folds; take fewer folds, or a larger valid."
             )
 
 

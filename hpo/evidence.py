@@ -26,18 +26,16 @@ def steady(curve: Sequence[float], sign: int) -> float:
 def stopped(curves: Mapping[str, np.ndarray], followed: str, sign: int) -> dict[str, np.ndarray]:
     """What each fold scores about the epoch at which the *others* would stop it: name → (folds,).
 
-    `curves` are (epochs, folds). Scored at its own best epoch, a fold would be judged by the rows that stopped it, and
-    look better than new rows will find it. The other folds stop where the mean of their curves is best. The five epochs
+    `curves` are (epochs, folds); a fold whose rows do not define a metric has no numbers. Scored at its own best epoch, a fold would be judged by the rows that stopped it, and
+    look better than new rows will find it. The other folds stop where the mean of their curves is best; a fold
+    that is alone stops itself. The five epochs
     around that are averaged: a single one says more of chance than of the configuration.
     """
     smooth = {name: _smooth(curve) for name, curve in curves.items()}
-    own = sign * smooth[followed]
+    own = np.nan_to_num(sign * smooth[followed], nan=0.0)
     folds = own.shape[1]
-    if folds == 1:
-        epochs = [int(own[:, 0].argmin())]
-    else:
-        together = own.sum(1)
-        epochs = [int((together - own[:, fold]).argmin()) for fold in range(folds)]
+    together = own.sum(1)
+    epochs = [int((together - own[:, fold] if folds > 1 else together).argmin()) for fold in range(folds)]
     return {name: curve[epochs, range(folds)] for name, curve in smooth.items()}
 
 
@@ -52,7 +50,9 @@ def best_epoch(curves: list[np.ndarray], sign: int) -> int:
     that ended earlier stands with its last scores."""
     longest = max(len(curve) for curve in curves)
     padded = [np.pad(curve, ((0, longest - len(curve)), (0, 0)), mode="edge") for curve in curves]
-    return int(_smooth((sign * np.concatenate(padded, axis=1)).mean(1, keepdims=True)).argmin()) + 1
+    together = np.concatenate(padded, axis=1)
+    defined = ~np.isnan(together).all(0)
+    return int(_smooth((sign * together[:, defined]).mean(1, keepdims=True)).argmin()) + 1 if defined.any() else longest
 
 
 def standard_error(scores: np.ndarray, overlap: float) -> float:

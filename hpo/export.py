@@ -71,9 +71,11 @@ def as_yaml(value: Mapping[str, Any]) -> str:
     return str(yaml.dump(dict(value), Dumper=Dumper, sort_keys=False, allow_unicode=True, width=120))
 
 
-def configuration(result: Mapping[str, Any], space: Space, base: Path, folder: Path, suffix: str = "best") -> dict[str, Any]:
-    """The selected configuration as a space of one point, its study named with a `suffix`; a relative data path is made relative to
-    `folder`."""
+def configuration(
+    result: Mapping[str, Any], space: Space, made: Network, base: Path, folder: Path, suffix: str = "best"
+) -> dict[str, Any]:
+    """The selected configuration, whose network is `made`, as a space of one point, its study named with a `suffix`; a relative data
+    path is made relative to `folder`."""
     data = space.data.model_dump(mode="json", exclude_defaults=True)
     if not space.data.source.startswith("sklearn:"):
         data["source"] = os.path.relpath(base / space.data.source, folder)
@@ -85,7 +87,11 @@ def configuration(result: Mapping[str, Any], space: Space, base: Path, folder: P
         "study": f"{space.study[: 99 - len(suffix)]}-{suffix}",
         "data": data,
         "network": network,
-        "search": {key: value for key, value in result["selected"].items() if key not in space.network.search},
+        "search": {
+            key: value
+            for key, value in result["selected"].items()
+            if key not in space.network.search and (key != "dropout" or made.depth)  # the usual one may find no nn.Dropout to act on
+        },
         "train": {**space.train.model_dump(mode="json"), "seed": result["fit_seed"]},
         "budget": {"trials": 1},
         "refit": {key: value for key, value in result["refit"].items() if key in ("kind", "epochs") and value is not None},

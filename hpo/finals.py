@@ -19,7 +19,13 @@ from hpo.space import Space
 from hpo.study import Study
 from hpo.trial import Outcome, Trial
 
-DRAWS = 2  # fresh splits of the rows, each with as many folds as keep the training part as large as it was
+Train = Callable[[Sequence[Trial], Callable[[], Samples]], None]
+_DRAWS = 2  # fresh splits of the rows, each with as many folds as keep the training part as large as it was
+
+
+def draws(data: Dataset) -> int:
+    """How many fresh splits there are. Over time all would be one and the same, and seeds alone say nothing of other rows."""
+    return 1 if data.ordered else _DRAWS
 
 
 @dataclass
@@ -35,28 +41,38 @@ class Finalist:
         return self.searched.trial.label
 
     def scores(self, metric: str) -> np.ndarray:
-        """What it scores on each fresh fold, (fits,), stopped where the other folds of the draw stop; infinite where it
-        diverged."""
+        """What it scores on each fresh fold, (fits,), stopped where the other folds of the draw stop; not a number where it diverged,
+        or where the fold's rows do not define the metric."""
         return np.concatenate([self._scores(outcome)[f"valid_{metric}"] for outcome in self.fresh])
+
+    def mean(self, metric: str) -> float:
+        """Over the fresh folds that define the metric; not a number if none does."""
+        known = self.scores(metric)
+        return float(known[np.isfinite(known)].mean()) if np.isfinite(known).any() else math.nan
 
     @cached_property
     def epochs(self) -> int:
         """How many epochs it is best trained for, by the mean of all fresh curves."""
         curves = [self._curves(o)[self.space.train.metric_key] for o in self.fresh if o.state == "complete"]
-        return evidence.best_epoch(curves, self._sign) if curves else self.searched.best_epoch
+        return evidence.best_epoch(curves, self._sign) if curves else max(1, self.searched.best_epoch)
 
-    def candidate(self, networks: Networks) -> Candidate:
-        """Itself as the rules see it: lower is better."""
+    def candidate(self, networks: Networks, defined: np.ndarray) -> Candidate:
+        """Itself as the rules see it: lower is better, and infinite where it diverged; on the fresh folds `defined` alone."""
         network = networks.of(self.searched.trial.params)
         weights = sum(math.prod(p.shape) for p in network.parameters)
         followed = self._sign * self.scores(self.space.train.metric)
         return Candidate(
             self.label,
-            np.where(np.isfinite(followed), followed, np.inf),
+            np.where(np.isfinite(followed), followed, np.inf)[defined[: len(followed)]],
             amount=rules.amount(self.space.domains, self.searched.trial.params),
             work=weights * float(np.mean([o.best_epoch for o in self.fresh])),
             nonzero=weights * float(np.mean([o.nonzero_share for o in self.fresh])),
         )
+
+    def undefined(self) -> np.ndarray:
+        """Which fresh folds do not define the followed metric, as far as it did not diverge; (fits,)."""
+        found = [np.isnan(self._curves(o)[self.space.train.metric_key]).all(0) & (o.state == "complete") for o in self.fresh]
+        return np.concatenate(found)
 
     @property
     def _sign(self) -> int:
@@ -76,31 +92,32 @@ class Finals:
     """Trains finalists until it is plain who is best, or there is no further draw."""
 
     def __init__(
-        self, space: Space, data: Dataset, networks: Networks, study: Study, train: Callable[[Sequence[Trial], Samples], None]
+        self, space: Space, data: Dataset, networks: Networks, study: Study, train: Train
     ) -> None:
-        """`train` trains trials on samples to their end, as far as the study has not seen them end."""
+        """`train` trains trials on samples to their end, as far as the study has not seen them end; the samples are made if it must."""
         self._space, self._data, self._networks, self._study, self._train = space, data, networks, study, train
-        self._samples: dict[int, Samples] = {}
         self.finalists: dict[str, Finalist] = {}
 
     @cached_property
     def overlap(self) -> float:
         """Validation rows over training rows of the fresh splits."""
-        folds = self._draw(1).folds
-        return sum(len(f.valid) for f in folds) / sum(len(f.train) for f in folds)
+        return sum(valid for _, valid in self._sizes) / sum(train for train, _ in self._sizes)
 
     @cached_property
     def valid_rows(self) -> float:
         """How many rows a fresh fold is judged by, on average."""
-        folds = self._draw(1).folds
-        return sum(len(f.valid) for f in folds) / len(folds)
+        return sum(valid for _, valid in self._sizes) / len(self._sizes)
+
+    @cached_property
+    def _sizes(self) -> list[tuple[int, int]]:
+        return self._data.sizes(1)
 
     def run(self, entering: Iterable[Outcome]) -> None:
         """Trains what enters on one draw after another. Who is plainly behind is left out of the next; the defaults, with
         which all are compared, are in each."""
         self.finalists = {o.trial.label: Finalist(o, self._space) for o in entering}
         staying = list(self.finalists.values())
-        for draw in range(1, DRAWS + 1):
+        for draw in range(1, draws(self._data) + 1):
             self._again(staying, draw)
             out = rules.dropped(self.candidates(), self.overlap) - {rules.DEFAULT}
             staying = [f for f in staying if f.label not in out]
@@ -115,7 +132,13 @@ class Finals:
         return found
 
     def candidates(self) -> list[Candidate]:
-        return [f.candidate(self._networks) for f in self.finalists.values()]
+        everyone = list(self.finalists.values())
+        longest = max(everyone, key=lambda f: len(f.fresh))
+        undefined = np.zeros(len(longest.undefined()), dtype=bool)
+        for finalist in everyone:
+            own = finalist.undefined()
+            undefined[: len(own)] |= own
+        return [f.candidate(self._networks, ~undefined) for f in everyone]
 
     def choices(self) -> dict[str, str]:
         """What each rule selects."""
@@ -125,14 +148,9 @@ class Finals:
     def _again(self, finalists: Sequence[Finalist], draw: int) -> None:
         seed = selection.fresh_seed(self._space, f"fresh-{draw}")  # the same for all: they are compared in pairs
         trials = [Trial(f"{f.label}-fresh-{draw}", "finalist", f.searched.trial.params, seed) for f in finalists]
-        self._train(trials, self._draw(draw))
+        self._train(trials, lambda: self._data.fresh(draw))
         for finalist, trial in zip(finalists, trials, strict=True):
             finalist.fresh.append(self._study.outcomes[trial.label])
-
-    def _draw(self, draw: int) -> Samples:
-        if draw not in self._samples:
-            self._samples = {draw: self._data.fresh(draw)}  # one at a time: each is a copy of the data for every fold
-        return self._samples[draw]
 
 
 def entering(study: Study, space: Space) -> list[Outcome]:

@@ -30,10 +30,9 @@ class Finished:
 
     def configuration(self, folder: Path, form: str) -> str:
         """The selected configuration as text, for a file in `folder`; `form` is yaml or json."""
-        point = export.configuration(self.result, self.space, self.base, folder)
-        if form == "json":
-            return json.dumps(point, indent=2) + "\n"
-        return export.commented(point, self.network())
+        made = self.network()
+        point = export.configuration(self.result, self.space, made, self.base, folder)
+        return json.dumps(point, indent=2) + "\n" if form == "json" else export.commented(point, made)
 
     def write_front(self, folder: Path) -> list[str]:
         """Writes every configuration of the Pareto front as a file of its own, a space of one point; returns their names. Raises
@@ -45,9 +44,10 @@ class Finished:
             folder.mkdir(parents=True, exist_ok=True)
             for one in self.result["front"]:
                 own = {**self.result, **one, "selected": one["params"], "fresh": {}, "test": {}, "refit": {"kind": "scaled"}}
-                point = export.configuration(own, self.space, self.base, folder, f"trial-{one['trial']}")
-                written.append(f"trial-{one['trial']}.yaml")
-                replace(folder / written[-1], export.commented(point, self._networks().of(one["params"])).encode())
+                made, name = self._networks().of(one["params"]), f"trial-{one['trial']}"
+                point = export.configuration(own, self.space, made, self.base, folder, name)
+                written.append(f"{name}.yaml")
+                replace(folder / written[-1], export.commented(point, made).encode())
         except (OSError, StoreError) as error:
             raise InputError(f"{folder} cannot be written; name another folder with -o.") from error
         return written
@@ -69,7 +69,8 @@ class Finished:
             )
         made = self.result["refit"]
         if made["weights"] is None:
-            raise InputError(f"{self.space.study} was searched with refit: none, so it has no network; search it again with --refit scaled.")
+            why = "was searched with refit: none" if made["kind"] == "none" else "has a final network that diverged"
+            raise InputError(f"{self.space.study} {why}, so there is none to write; search it again with --refit scaled, or average.")
         weights = Vault(self.place.weights).get(made["weights"])
         encoded = data if made["kind"] == "keep" else data.whole()
         export.network_files(folder, self.network(), weights, encoded, self.result["selected"].get("dropout", 0.0))

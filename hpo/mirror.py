@@ -75,7 +75,9 @@ class Mirror:
 
     def _view(self, view: Mapping[str, Any]) -> None:
         """Stores which columns and charts the page of this search opens with, as MLflow's own UI does."""
-        state = {**view, "searchFilter": f"tags.`mlflow.parentRunId` = '{self.run_id}'"}
+        # What follows the search was scored on other rows, and would stand among its trials as if it could be compared with them.
+        roles = " AND ".join(["", *(f"tags.`hpo.role` != '{role}'" for role in ("finalist", "nested", "refit"))])
+        state = {**view, "searchFilter": f"tags.`mlflow.parentRunId` = '{self.run_id}'{roles}"}
         packed = base64.b64encode(zlib.compress(json.dumps(state, separators=(",", ":")).encode(), 9)).decode()
         now = int(time.time() * 1000)
         value = {"name": "Best first", "createdAt": now, "updatedAt": now, "state": f"deflate;{packed}"}

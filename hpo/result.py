@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any
 
+import numpy as np
 from torch import Tensor
 
 from hpo import evidence, objectives, rules
@@ -73,11 +74,12 @@ def table(job: Job, verdict: Verdict | None, compared: Mapping[str, Finalist], t
 def _score(job: Job, finalist: Finalist, metric: str, chosen: Mapping[str, Any], verdict: Verdict) -> dict[str, Any]:
     """One metric of the selected configuration on its way from the search to the test, and where its test was expected."""
     scores = finalist.scores(metric)
+    scores = scores[np.isfinite(scores)]
     low, high = evidence.interval(scores, verdict.overlap, verdict.valid_rows / len(job.data.test_y))
     least, most = METRICS[metric].bounds
     found = {
         "search": finalist.searched.valid.get(metric),
-        "fresh": float(scores.mean()),
+        "fresh": finalist.mean(metric),
         "interval": [_plain(max(low, least)), _plain(min(high, most))],
         "test": chosen["test"].get(metric),
     }
@@ -95,7 +97,7 @@ def _entry(job: Job, finalist: Finalist, test: Mapping[str, float]) -> dict[str,
         "nonzero_share": outcome.nonzero_share,
         "train": _defined(outcome.train),
         "valid": _defined(outcome.valid),
-        "fresh": _defined({name: float(finalist.scores(name).mean()) for name in names} if finalist.fresh else {}),
+        "fresh": _defined({name: finalist.mean(name) for name in names} if finalist.fresh else {}),
         "test": _defined(test),
     }
 
@@ -104,9 +106,10 @@ def finalists(finals: Finals, metric: str) -> dict[str, Any]:
     """Every finalist: its score in the search, on fresh splits, the error of the latter, and on how many."""
     found = {}
     for label in [c.label for c in sorted(finals.candidates(), key=lambda c: (not math.isfinite(c.mean), c.mean, c.label))]:
-        scores = finals.finalists[label].scores(metric)
-        error = evidence.standard_error(scores, finals.overlap)
-        known = {"search": finals.finalists[label].searched.value, "fresh": float(scores.mean()), "standard_error": error}
+        finalist = finals.finalists[label]
+        scores = finalist.scores(metric)
+        error = evidence.standard_error(scores[np.isfinite(scores)], finals.overlap)
+        known = {"search": finalist.searched.value, "fresh": finalist.mean(metric), "standard_error": error}
         found[label] = {name: _plain(value) for name, value in known.items()} | {"fits": len(scores)}
     return found
 
@@ -134,7 +137,7 @@ def front(study: Study, space: Space) -> list[dict[str, Any]]:
 def refit(way: str, final: Final | None, ways: Mapping[str, Mapping[str, float]]) -> dict[str, Any]:
     """How the final network was made, and what the ways are worth beside each other."""
     return {
-        "kind": way,
+        "kind": way,  # what was asked for; without weights the network diverged
         "weights": final.label if final else None,
         "epochs": final.epochs if final else None,
         "rows": len(final.data.folds[0].train) if final else None,

@@ -13,6 +13,7 @@ from hpo.domain import Domain
 from hpo.regularizers import FAMILY
 
 DEFAULT = "defaults"  # the candidate that is selected where nothing beats it
+_ON = 0.1  # where the least value of a strength stands that can be off
 _DOUBT = 0.05  # that a candidate is said to beat the defaults although it does not
 
 
@@ -95,7 +96,8 @@ def amount(domains: Mapping[str, Domain], params: Mapping[str, float]) -> float:
         if key in FAMILY and domain.sampled:
             neutral = domain.optional and params[key] == FAMILY[key].neutral
             place = _place(domain, params[key])
-            places.append(0.0 if neutral else place if FAMILY[key].more > 0 else 1 - place)
+            place = place if FAMILY[key].more > 0 else 1 - place
+            places.append(0.0 if neutral else _ON + (1 - _ON) * place if domain.optional else place)
     return float(np.mean(places)) if places else 0.0
 
 

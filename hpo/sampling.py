@@ -20,7 +20,7 @@ from hpo.errors import InputError
 from hpo.history import RECENT, History
 from hpo.paired import Paired
 from hpo.percentile import Percentile
-from hpo.space import SWITCH, Space
+from hpo.space import SWITCH, Space, Split
 
 FIRST_DECISION = 4  # the epoch; earlier scores say nothing about the last one
 # These need every trial: what was visited, what is fitted, a generation with all its members; a newcomer is held against all
@@ -129,7 +129,7 @@ def pruner(space: Space, history: History) -> BasePruner:
     try:
         match kind:
             case "paired":
-                return Paired(history, 1 / ((space.data.split.folds or 2) - 1), **(warmup | options))
+                return Paired(history, _overlap(space.data.split), **(warmup | options))
             case "median" | "percentile":
                 share = {"percentile": 50.0 if kind == "median" else 25.0}
                 return Percentile(history, **(share | warmup | options))
@@ -147,6 +147,12 @@ def pruner(space: Space, history: History) -> BasePruner:
                 return optuna.pruners.NopPruner()
     except (ValueError, TypeError) as error:
         raise InputError(f"pruner: Optuna refuses the options of {kind}: {error}") from error
+
+
+def _overlap(split: Split) -> float:
+    """Validation rows over training rows of a fold, or over time, where training parts grow, of all folds together."""
+    folds = split.folds or 2
+    return 2 / (folds + 1) if split.time else 1 / (folds - 1)
 
 
 def check(space: Space) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from hpo import device as devices
@@ -27,6 +27,7 @@ from hpo.store import Place
 from hpo.study import Study
 from hpo.trial import Outcome, Score, Trial
 from hpo.view import view
+from hpo.ways import Ways
 from hpo.weights import Vault
 from hpo.worker import Worker
 
@@ -94,6 +95,7 @@ class _Search:
         if not study.recall("id"):
             study.remember("id", uuid.uuid4().hex)
         self._refit = Refit(job.space, job.data, job.networks, study, self._vault, self._late)
+        self._ways = Ways(job.space, job.data, job.networks, study, self._vault, self._late, job.lone)
 
     def run(self, startup: float) -> dict[str, Any]:
         self._recorder = Recorder(self._uri, self._place.folder, self._opening())
@@ -103,7 +105,8 @@ class _Search:
             for outcome in list(self._study.outcomes.values()):
                 self._recorder.record(outcome)  # what MLflow has already is left as it is
             self._watcher.begin(self._job, self._study, self._rows, max(1, len(self._workers)))
-            self._train(self._job.data.samples(), self._rows)
+            self._train(self._job.data.samples(), self._rows, self._less)
+            self._study.rest()
             return self._conclude(startup)
         except BaseException as error:
             self._recorder.abandon("FAILED" if isinstance(error, Exception) else "KILLED")
@@ -113,32 +116,35 @@ class _Search:
 
     # ---- training
 
-    def _train(self, samples: Samples, rows: int) -> None:
+    def _train(self, samples: Samples, rows: int, less: Callable[[int], None]) -> None:
         """Trains whatever the study has open."""
-        population = self._population(samples, rows)
+        population = self._population(samples, rows, less)
         loop.run(self._study, population, self._vault, self._recorder, self._watcher.epoch)
         if isinstance(population, Crew):
             self._workers = population.workers  # one may have been lost
 
-    def _late(self, trials: Sequence[Trial], samples: Samples) -> None:
+    def _late(self, trials: Sequence[Trial], samples: Callable[[], Samples]) -> None:
         """Trains what is fixed, after the search. It is not proposed, so as many rows as fit may be in flight."""
         for trial in trials:
             self._study.fix(trial, anew=trial.kept and not self._vault.path(trial.label).exists())
         if self._study.pending:
             self._watcher.phase(_said(trials), len(trials))
-            workers, device = max(1, len(self._workers)), self._job.device
-            rows = rows_for(None, self._job.parameters, workers, free_memory(device), len(samples.folds), device)
-            self._train(samples, rows)
+            workers, device, made = max(1, len(self._workers)), self._job.device, samples()
+            rows = rows_for(None, self._job.parameters, workers, free_memory(device), len(made.folds), device)
+            self._train(made, rows, self._note_less)
 
-    def _population(self, samples: Samples, rows: int) -> loop.Trains:
+    def _population(self, samples: Samples, rows: int, less: Callable[[int], None]) -> loop.Trains:
         job = self._job
         if len(self._workers) > 1:
-            return Crew(self._workers, job.space, job.factory, samples, rows, self._less, self._watcher.note)
-        return Population.of(job.space, job.factory, samples.to(job.device), rows, self._less)
+            return Crew(self._workers, job.space, job.factory, samples, rows, less, self._watcher.note)
+        return Population.of(job.space, job.factory, samples.to(job.device), rows, less)
 
     def _less(self, rows: int) -> None:
         self._rows = rows
         self._study.remember("rows", rows)
+        self._note_less(rows)
+
+    def _note_less(self, rows: int) -> None:
         self._watcher.note(f"Memory ran out: {rows} networks at once from here on; those that were cut short start again.")
 
     # ---- selecting
@@ -175,7 +181,7 @@ class _Search:
         if not selection.regularized(trial.params):
             return None
         ablation = selection.ablation(trial)
-        self._late([ablation], self._job.data.samples())
+        self._late([ablation], self._job.data.samples)
         return self._study.outcomes[ablation.label]
 
     # ---- writing down
@@ -185,7 +191,7 @@ class _Search:
     ) -> dict[str, Any]:
         job, study, way = self._job, self._study, self._job.space.refit.kind
         selected = compared["selected"]
-        ways = self._ways(selected) if selected.fresh and way != "none" else {}
+        ways = self._compared(selected) if selected.fresh and way != "none" else {}
         networks = self._refit.final(way, list({f.label: f for f in compared.values()}.values())) if way != "none" else {}
         tests = {name: self._tested(networks[f.label], f) for name, f in compared.items() if f.label in networks}
         self._vault.keep({final.label for final in networks.values()})
@@ -217,15 +223,16 @@ class _Search:
             "startup_seconds": startup,
         }
         self._keep(result, {name: f.searched for name, f in compared.items()}, networks.get(selected.label))
-        result["seconds"] = study.elapsed()
+        result["seconds"] = study.seconds()
         study.remember("result", result)
         return result
 
-    def _ways(self, selected: Finalist) -> dict[str, dict[str, float]]:
-        """What the ways of a last training are worth beside each other, if there is room for folds within folds."""
+    def _compared(self, selected: Finalist) -> dict[str, dict[str, float]]:
+        """What the ways to a final network are worth beside each other, if there are folds within folds and room for them: hours of
+        training must not end in vain for want of these."""
         try:
-            return self._refit.compare(selected)
-        except InputError as error:
+            return self._ways.compare(selected)
+        except (InputError, SearchFailedError, MemoryError) as error:
             self._watcher.note(f"The ways to train the final network are not compared. {error}")
             return {}
 
@@ -236,10 +243,11 @@ class _Search:
 
     def _keep(self, result: dict[str, Any], compared: dict[str, Outcome], final: Final | None) -> None:
         folder, space = self._place.folder, self._job.space
-        point = export.configuration(result, space, self._job.base, folder)
+        made = self._job.networks.of(result["selected"])
+        point = export.configuration(result, space, made, self._job.base, folder)
         best, pictures = folder / "best.yaml", [folder / "curves.png"]
         try:
-            best.write_text(export.commented(point, self._job.networks.of(result["selected"])))
+            best.write_text(export.commented(point, made))
             report.curves(compared, shown(self._job.data.task, space.train.metric), pictures[0])
             if result["finalists"]:
                 pictures.append(folder / "finalists.png")
@@ -280,7 +288,7 @@ def _said(trials: Sequence[Trial]) -> str:
         "finalist": "finalists on fresh splits, from fresh seeds",
         "ablation": "the selected configuration without regularization",
         "nested": "what the last training gains, by folds within folds",
-        "refit": "the final networks, on training and validation rows",
+        "refit": "the final networks",
     }[trials[0].role]
 
 

@@ -53,7 +53,7 @@ class Study:
         fixed = [self._as_trial(0, {})] if space.is_point else selection.baselines(space)
         self._baselines = len(fixed)
         self._load(fingerprint, fixed)
-        self._began = time.time()
+        self._began, self._rested = time.time(), 0.0
 
     # ---- what the loop asks
 
@@ -108,6 +108,7 @@ class Study:
             else:
                 self.remember(f"outcome:{trial.label}", outcome.to_json())
             self.remember("elapsed", self.elapsed())
+            self.remember("seconds", self.seconds())
         self._take_in(outcome)
         if trial.counted:
             self._untold.append(outcome)
@@ -128,7 +129,15 @@ class Study:
 
     def elapsed(self) -> float:
         """Seconds of searching, over all sessions."""
-        return self._elapsed_before + time.time() - self._began
+        return self._elapsed_before + (self._rested or time.time()) - self._began
+
+    def rest(self) -> None:
+        """Ends the searching of this session: what is trained from here on costs no time of the budget."""
+        self._rested = time.time()
+
+    def seconds(self) -> float:
+        """Seconds in all, over all sessions."""
+        return self._seconds_before + time.time() - self._began
 
     def remember(self, key: str, value: Any) -> None:
         """Stores a value with the study; `recall` gives it back."""
@@ -265,7 +274,7 @@ class Study:
             identity.check(name, self.recall("space"), own)
             identity.check_deterministic(name, self.recall("deterministic"), deterministic)
         known, trials = self._ledger.remembered(), self._ledger.trials()
-        self._elapsed_before = known.get("elapsed") or 0.0
+        self._elapsed_before, self._seconds_before = known.get("elapsed") or 0.0, known.get("seconds") or 0.0
         for key, data in known.items():
             if key.startswith("outcome:"):
                 self._take_in(Outcome.from_json(data))

@@ -157,6 +157,8 @@ def first_line(result: Mapping[str, Any]) -> str:
     said = result["verdict"]
     if not said or said["beyond_noise"]:
         return ""
+    if said["rival"] == "defaults" or said["gain"] is None:
+        return "The usual defaults are selected: no other configuration came through its fresh fits."
     better = said["gain"] >= 0
     error = "" if said["standard_error"] is None else f", ± {said['standard_error']:.2g} (standard error)"
     return (
@@ -194,9 +196,10 @@ def _expected(result: Mapping[str, Any]) -> list[str]:
     if not found:
         return []
     low, high = (score(bound) for bound in found["interval"])
+    interval = "one validation part over time has no interval; data.split.folds has" if low == high == "–" else f"90 % interval {low} to {high}"
     test = "" if found["test"] is None else f" → {score(found['test'])} on the test rows"
     return [
-        f"Expect {name.replace('_', ' ')} {score(found['fresh'])} (90 % interval {low} to {high}): "
+        f"Expect {name.replace('_', ' ')} {score(found['fresh'])} ({interval}): "
         f"{score(found['search'])} in the search → {score(found['fresh'])} on fresh splits and seeds{test}."
     ]
 
@@ -204,8 +207,10 @@ def _expected(result: Mapping[str, Any]) -> list[str]:
 def _refit(result: Mapping[str, Any]) -> list[str]:
     """How the final network was made, and whether another way would be better."""
     said = result["refit"]
-    if said["weights"] is None:
+    if said["kind"] == "none":
         return ["No final network was trained (refit: none): the test part is untouched."]
+    if said["weights"] is None:
+        return ["The final network diverged, so there is none: the learning rate does not bear all rows. Lower search.learning_rate."]
     made = {
         "scaled": f"trained on {said['rows']:,} rows, validation rows among them, for {said['epochs']} epochs",
         "keep": "the one of the search",
@@ -288,5 +293,5 @@ def study_line(place: Place) -> list[str]:
     if not result:
         return [place.name, state, str(len(judged)), f"{metric} {score(best.value)}" if best else "–", "–", "–"]
     other = shown(result["task"], metric)
-    valid, test = f"{metric} {score(result['valid'][metric])}", f"{other} {score(result['test'].get(other))}"
+    valid, test = f"{metric} {score(result['valid'].get(metric))}", f"{other} {score(result['test'].get(other))}"
     return [place.name, state, str(len(judged)), valid, test, result["date"]]

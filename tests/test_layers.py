@@ -27,7 +27,7 @@ LAYERS = [
     {"worker"},
     {"loop", "crew", "finals", "finished"},
     {"refit", "job", "compare"},
-    {"result"},
+    {"result", "ways"},
     {"searching"},
     {"words", "api"},
     {"terminal"},

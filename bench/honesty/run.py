@@ -116,7 +116,7 @@ class _Record:
             },
             "rules": {rule: {"trial": label, "test": tests[label]} for rule, label in found["rules"].items()},
             "pool": {
-                label: {"search": f.searched.value, "fresh": {n: float(f.scores(n).mean()) for n in self._names}, "test": tests[label]}
+                label: {"search": f.searched.value, "fresh": {n: f.mean(n) for n in self._names}, "test": tests[label]}
                 for label, f in pool.items() if label in tests
             },
         }  # fmt: skip

@@ -1,0 +1,95 @@
+"""What each way to a final network is worth: by folds within folds, for one configuration."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from torch import Tensor
+
+from hpo import evidence, selection
+from hpo.data import Dataset
+from hpo.dataset import Samples
+from hpo.errors import InputError
+from hpo.finals import Finalist, Train
+from hpo.metrics import METRICS, measure
+from hpo.networks import Networks
+from hpo.refit import averaged
+from hpo.space import Space
+from hpo.study import Study
+from hpo.trial import Trial
+from hpo.weights import Vault
+
+
+class Ways:
+    """Of every fold of the first draw the training rows are split once more, and its validation rows judge: the network of a split
+    (`keep`), all of them together (`average`), and the fold's own, trained on all these rows for as many epochs as the splits
+    found best (`scaled`)."""
+
+    def __init__(self, space: Space, data: Dataset, networks: Networks, study: Study, vault: Vault, train: Train, lone: bool) -> None:
+        """`lone` is whether the networks bear a minibatch of a single row."""
+        self._space, self._data, self._networks = space, data, networks
+        self._study, self._vault, self._train = study, vault, train
+        self._lone = lone
+        self._metric = METRICS[space.train.metric]
+        # What was trained on folds has no single network to keep.
+        self._names = ("scaled", "keep", "average") if len(data.folds) == 1 else ("scaled", "average")
+
+    def compare(self, finalist: Finalist) -> dict[str, dict[str, float]]:
+        """The followed metric's mean of each way, its gain over `scaled`, and the paired error of that; nothing where a network
+        diverged. Raises InputError if such splits cannot be drawn or have no place in memory.
+
+        Remembered with the study, since the networks behind it are not kept."""
+        known: dict[str, dict[str, float]] | None = self._study.recall(f"compared:{finalist.label}")
+        if known is None:
+            known = self._compared(finalist)
+            self._study.remember(f"compared:{finalist.label}", known)
+        return known
+
+    def _compared(self, finalist: Finalist) -> dict[str, dict[str, float]]:
+        outer = np.array(finalist.fresh[0].fold_curves[self._space.train.metric_key])
+        found: dict[str, list[float]] = {name: [] for name in self._names}
+        overlaps = []
+        for fold in range(outer.shape[1]):
+            samples = self._data.nested(1, fold)
+            if not self._lone and any(len(one.train) % self._space.train.batch_size == 1 for one in samples.folds):
+                raise InputError("A minibatch of a single row would be left, which the network does not bear.")
+            scores = self._fold(finalist, fold, samples, outer[:, fold])
+            if scores is None:
+                return {}
+            for name in self._names:
+                found[name].append(scores[name])
+            first = samples.folds[0]
+            overlaps.append(len(first.test) / (len(first.train) + len(first.valid)))
+        lower = {name: self._metric.sign * np.array(scores) for name, scores in found.items()}
+        gains = {name: evidence.gain(scores, lower["scaled"], float(np.mean(overlaps))) for name, scores in lower.items()}
+        return {
+            name: {self._metric.name: float(np.mean(scores)), "gain": gains[name][0], "standard_error": gains[name][1]}
+            for name, scores in found.items()
+        }
+
+    def _fold(self, finalist: Finalist, fold: int, samples: Samples, whole: np.ndarray) -> dict[str, float] | None:
+        """What each way scores on one fold, whose own network had the curve `whole` (epochs,)."""
+        params = finalist.searched.trial.params
+        trial = Trial(f"{finalist.label}-nested-{fold}", "nested", params, selection.fresh_seed(self._space, f"nested-{fold}"))
+        self._train([trial], lambda: samples)
+        inner = self._study.outcomes[trial.label]
+        if inner.state != "complete":
+            return None
+        epoch = evidence.best_epoch([np.array(inner.fold_curves[self._space.train.metric_key])], self._metric.sign)
+        said = self._logits(trial, samples)
+        return {
+            "scaled": float(whole[min(epoch, len(whole)) - 1]),
+            "keep": float(np.mean([self._score(samples, one) for one in said])),
+            "average": self._score(samples, averaged(said, samples)),
+        }
+
+    def _logits(self, trial: Trial, samples: Samples) -> Sequence[Tensor]:
+        """Of each fit what it says, (rows, outputs), of the rows that it is judged on."""
+        weights, network = self._vault.get(trial.label), self._networks.of(trial.params)
+        x = [samples.inputs(fold.test.unsqueeze(0)) for fold in samples.folds]
+        return [network.predict({name: w[i : i + 1] for name, w in weights.items()}, x[i])[0] for i in range(len(x))]
+
+    def _score(self, samples: Samples, logits: Tensor) -> float:
+        y, weight = samples.targets(samples.folds[0].test.unsqueeze(0))  # the same rows in every encoding
+        return float(measure((self._metric.name,), samples.task, logits.unsqueeze(0), y, weight, samples.target_scale)[self._metric.name])
