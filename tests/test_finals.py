@@ -32,6 +32,11 @@ def roles(known, *wanted):
     return {label: o for label, o in known.items() if o["trial"]["role"] in wanted}
 
 
+def fresh_of(known, label):
+    """The outcomes of one configuration on fresh splits, by draw."""
+    return {name.removeprefix(f"{label}-fresh-"): o for name, o in known.items() if name.startswith(f"{label}-fresh-")}
+
+
 @pytest.fixture(scope="module")
 def searched(unrecorded, tmp_path_factory):  # noqa: ARG001 - a fixture of a module cannot name it otherwise
     """A search, with what was trained after its trials and on which samples."""
@@ -39,7 +44,7 @@ def searched(unrecorded, tmp_path_factory):  # noqa: ARG001 - a fixture of a mod
     before = searching._Search._late
 
     def late(search, trials, samples):
-        seen.append((tuple(trials), samples))
+        seen.append((tuple(trials), samples()))
         before(search, trials, samples)
 
     with pytest.MonkeyPatch.context() as patch:
@@ -103,14 +108,15 @@ def test_a_finalist_is_its_configuration_trained_on_the_fresh_splits(searched):
 
 
 def test_the_ablation_has_been_through_the_same_draws_as_what_it_ablates(searched):
-    chosen = searched.result["trial"]
-    for label in [label for label in searched.result["finalists"] if label.startswith("ablation-")]:
-        mine, its = (roles(searched.known, "finalist") for _ in range(2))
-        mine = {k.removeprefix(label): o for k, o in mine.items() if k.startswith(f"{label}-fresh")}
-        its = {k.removeprefix(label.removeprefix("ablation-")): o for k, o in its.items() if k.startswith(f"{label.removeprefix('ablation-')}-fresh")}
-        assert mine.keys() == its.keys() != set()
-        assert {k: o["trial"]["seed"] for k, o in mine.items()} == {k: o["trial"]["seed"] for k, o in its.items()}
-        assert chosen in (label, label.removeprefix("ablation-"))
+    ablation = searched.result["baselines"]["ablation"]["trial"]
+    assert ablation == f"ablation-{searched.result['trial']}"  # or the search above is a bad example
+    mine, its = (fresh_of(searched.known, label) for label in (ablation, searched.result["trial"]))
+    assert mine.keys() == its.keys() == {str(draw) for draw in range(1, len(searched.draws) + 1)}
+    for draw, own in mine.items():
+        assert own["trial"]["seed"] == its[draw]["trial"]["seed"]
+        assert np.shape(own["fold_curves"]["valid_loss"])[1] == np.shape(its[draw]["fold_curves"]["valid_loss"])[1]
+    assert ablation not in searched.result["finalists"]
+    assert searched.result["baselines"]["ablation"]["fresh"].keys() == {"loss", "accuracy"}
 
 
 # ---- who drops out
@@ -130,7 +136,7 @@ class Made:
         loss = 1 + self.offsets[label] + 1e-3 * np.random.default_rng([draw, *label.encode()]).normal(size=(1, 4)) + np.array([[0.01], [0.0]])
         curves = {f"valid_{name}": loss.tolist() for name in ("loss", "accuracy")}
         means = {name: np.mean(curve, axis=1).tolist() for name, curve in curves.items()}
-        return Outcome(trial, state, "", 1.0, 2, 2, {}, {"loss": 1.0}, 1.0, means, curves, 8, 0.0, [1.0, 2.0], [0, 1])
+        return Outcome(trial, state, "", 1.0, 2, 2, {}, {"loss": 1.0}, 1.0, means, curves, 8, 0.0, [1.0, 2.0], [0, 1], {})
 
     def train(self, trials, _):
         self.trained.append([trial.label for trial in trials])
