@@ -31,7 +31,7 @@ class _Member:
 
 class Crew:
     """Room for `rows` fits in all workers together; `less` is called with a smaller number when memory runs out in one of them,
-    `note` is told in a sentence when one is lost. The same workers may be given to another crew when this one is not busy."""
+    `note` is told in a sentence when one is lost. The same workers may be given to another crew when this one has no trials left."""
 
     def __init__(
         self,
@@ -44,7 +44,7 @@ class Crew:
         note: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._workers = list(workers)
-        self._task = (space, factory, data.samples(), rows)
+        self._task = (space, factory, data, rows)
         self._fits = len(data.folds)
         self._rows = rows
         self._less = less
@@ -67,9 +67,6 @@ class Crew:
         """Whether one more trial finds room, `besides` so many that are not here (the first trial always does)."""
         held = len(self._members) + besides
         return not held or (held + 1) * self._fits <= self._rows
-
-    def busy(self) -> bool:
-        return bool(self._members)
 
     def admit(self, trial: Trial) -> None:
         """Gives `trial` to the worker that has the fewest."""

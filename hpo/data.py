@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -45,10 +45,6 @@ class Dataset(Samples):
     def development(self) -> int:
         """How many rows there are besides the test part; `x` holds them once a fold."""
         return len(self._raw.rows)
-
-    def samples(self) -> Samples:
-        """What training needs, without the test part."""
-        return Samples(**{f.name: getattr(self, f.name) for f in fields(Samples)})
 
     def fresh(self, draw: int) -> Samples:
         """All rows but the test part in folds of their own for each `draw` (1, 2, …): those of the space in number, or so

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 import torch
@@ -42,8 +42,8 @@ class Samples:
     target_scale: float
 
     def samples(self) -> Samples:
-        """What training needs of it."""
-        return self
+        """What training needs, and nothing that a data set has besides: neither the test part nor the table."""
+        return Samples(**{f.name: getattr(self, f.name) for f in fields(Samples)})
 
     @property
     def n_inputs(self) -> int:

@@ -65,6 +65,14 @@ def losses(task: Task, logits: Tensor, y: Tensor, weight: Tensor | None) -> Tens
     return each.mean(1) if weight is None else (each * weight).sum(1) / weight.sum(1)
 
 
+def averaged(task: Task, logits: Tensor) -> Tensor:
+    """What several networks say together, `logits` (networks, rows, outputs): the mean of numbers, or of probabilities, as logits
+    (rows, outputs)."""
+    if len(logits) == 1:
+        return logits[0]
+    return logits.mean(0) if task == "regression" else logits.log_softmax(2).logsumexp(0) - math.log(len(logits))
+
+
 def shown(task: Task, followed: str) -> str:
     """The metric that a person sees beside the loss: the followed one, or one that is bounded and can be compared."""
     if followed != "loss":

@@ -92,9 +92,6 @@ class Population:
         """Whether all fits of one more trial find a row, `besides` so many that are not here (the first trial always does)."""
         return not self._waiting and self._free(besides)
 
-    def busy(self) -> bool:
-        return bool(self._members or self._waiting)
-
     def admit(self, trial: Trial) -> None:
         """Gives every fit of `trial` a row, freshly initialised; while others wait for memory, it waits behind them."""
         if self._waiting:
@@ -107,7 +104,7 @@ class Population:
         member = self._members[trial.label] = _Member(trial, network, [], [], told)
         fits: dict[Stack, list[Fit]] = {}
         for fold in self._data.folds:
-            fit = Fit(trial, fold.number, fold.train, fold.valid, fold.test)
+            fit = Fit(trial, fold.number, fold.train, fold.valid)
             fits.setdefault(self._stack(fit, network), []).append(fit)
         for stack, mine in fits.items():
             with self._spared(stack, member):
@@ -259,17 +256,15 @@ class Population:
 def _released(network: Network, fits: list[Learned]) -> Released:
     weights = {name: torch.stack([fit.weights[name] for fit in fits]) for name in fits[0].weights}
     masks = [weights[p.name] != 0 for p in network.parameters if p.role == "weight"]
-    epochs = tuple(fit.row.best_epoch for fit in fits)
-    parts = [part for part in ("train", "valid", "test") if all(part in fit.scores for fit in fits)]
-    scores = {part: {name: np.array([fit.scores[part][name] for fit in fits]) for name in fits[0].scores[part]} for part in parts}
-    train, valid = ({name: float(value.mean()) for name, value in scores.get(part, {}).items()} for part in ("train", "valid"))
+    epochs = [fit.row.best_epoch for fit in fits]
+    scores = {
+        part: {name: float(np.mean([fit.scores[part][name] for fit in fits])) for name in said} for part, said in fits[0].scores.items()
+    }
     return Released(
         best_epoch=round(float(np.mean(epochs))) if all(epochs) else 0,
-        train=train,
-        valid=valid,
+        train=scores["train"],
+        valid=scores.get("valid", {}),
         nonzero_share=sum(int(m.sum()) for m in masks) / (sum(m.numel() for m in masks) or 1),
         fit_epochs=sum(fit.row.epoch for fit in fits),
         weights=weights,
-        best_epochs=epochs,
-        by_fit={f"{part}_{name}": value for part, said in scores.items() for name, value in said.items()},
     )

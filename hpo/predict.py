@@ -14,6 +14,7 @@ from safetensors.torch import load_file
 
 from hpo.errors import InputError, cut
 from hpo.factory import find
+from hpo.metrics import averaged
 from hpo.preprocess import Preprocess
 from hpo.table import read_file
 
@@ -35,21 +36,13 @@ def predict(data: Path, folder: Path) -> pd.DataFrame:
     for row, feature in (~x.isfinite()).nonzero().tolist():
         raise InputError(f"{data}: the column {preprocess['features'][feature]['column']} is infinite in row {row + 1}.")
     with torch.no_grad():
-        logits = torch.cat([_averaged([net(part) for net in nets], preprocess["task"]) for part in torch.split(x, _BLOCK)])
+        logits = torch.cat([averaged(preprocess["task"], torch.stack([net(part) for net in nets])) for part in torch.split(x, _BLOCK)])
     if preprocess["task"] == "regression":
         return pd.DataFrame({"prediction": logits[:, 0].numpy() * preprocess["target_scale"] + preprocess["target_mean"]})
     classes = preprocess["classes"]
     chances = logits.softmax(1).numpy()
     named = {f"probability_{label}": chances[:, i] for i, label in enumerate(classes)}
     return pd.DataFrame({"prediction": np.array(classes, dtype=object)[chances.argmax(1)], **named})
-
-
-def _averaged(logits: list[torch.Tensor], task: str) -> torch.Tensor:
-    """What several networks say together: the mean of numbers, or of probabilities, as logits."""
-    said = torch.stack(logits)
-    if len(said) == 1:
-        return said[0]
-    return said.mean(0) if task == "regression" else said.softmax(2).mean(0).log()
 
 
 def _load(folder: Path) -> tuple[dict[str, Any], list[torch.nn.Module]]:

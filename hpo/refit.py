@@ -6,13 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
-import torch
 from torch import Tensor
 
 from hpo.data import Dataset
-from hpo.dataset import Fold, Samples
+from hpo.dataset import Fold
 from hpo.finals import Finalist, Train
+from hpo.metrics import averaged
 from hpo.networks import Networks
 from hpo.space import Space
 from hpo.study import Study
@@ -54,7 +53,7 @@ class Refit:
             stop = {f.label: self._space.refit.epochs or f.epochs for f in finalists}
         data = {"keep": lambda: self._data, "scaled": self._data.whole, "average": self._bag}[way]()
         trials = {f.label: self._trial(f, way, stop[f.label]) for f in finalists}
-        self._train(list(trials.values()), data.samples)
+        self._train(list(trials.values()), lambda: data)
         done = {label: self._study.outcomes[trial.label] for label, trial in trials.items()}
         return {label: Final(o.trial.label, data, stop[label]) for label, o in done.items() if o.state == "complete"}
 
@@ -67,7 +66,7 @@ class Refit:
         weights = self._vault.get(final.label)
         fits = len(next(iter(weights.values())))
         said = self._networks.of(params).predict(weights, final.data.test_x.expand(fits, -1, -1))
-        return averaged(list(said), final.data).unsqueeze(0)
+        return averaged(final.data.task, said).unsqueeze(0)
 
     def _bag(self) -> Dataset:
         """All development rows under one encoding, in the folds of the first draw."""
@@ -75,12 +74,3 @@ class Refit:
         rows = len(whole.x)
         folds = (Fold(f.number, f.train % rows, f.valid % rows) for f in self._data.fresh(1).folds)
         return replace(whole, folds=tuple(folds))
-
-
-def averaged(logits: Sequence[Tensor], data: Samples) -> Tensor:
-    """What several networks say together, each (rows, outputs): the mean of numbers, or of probabilities, as logits."""
-    if len(logits) == 1:
-        return logits[0]
-    said = torch.stack(list(logits))
-    return said.mean(0) if data.task == "regression" else said.log_softmax(2).logsumexp(0) - float(np.log(len(said)))
-

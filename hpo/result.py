@@ -35,8 +35,6 @@ class Verdict:
     standard_error: float
     fits: int
     beyond_noise: bool
-    overlap: float  # validation rows over training rows of the fresh splits
-    valid_rows: float  # of a fresh fold
 
     @classmethod
     def of(cls, finals: Finals, rule: str) -> Verdict:
@@ -49,33 +47,38 @@ class Verdict:
         gain, error = evidence.gain(rival.scores, default.scores, finals.overlap)
         beats = rival in rules.better_than_default(list(candidates.values()), finals.overlap)
         fits = min(len(rival.scores), len(default.scores))
-        return cls(selected, rule, choices, rival.label, gain, error, fits, beats, finals.overlap, finals.valid_rows)
+        return cls(selected, rule, choices, rival.label, gain, error, fits, beats)
 
 
-def table(job: Job, verdict: Verdict | None, compared: Mapping[str, Finalist], tests: Mapping[str, Mapping[str, float]]) -> dict[str, Any]:
-    """The selected configuration and its scores, beside those it is compared with; `tests` are those on the test part."""
+def table(
+    job: Job, final: tuple[Finals, Verdict] | None, compared: Mapping[str, Finalist], tests: Mapping[str, Mapping[str, float]]
+) -> dict[str, Any]:
+    """The selected configuration and its scores, beside those it is compared with; `final` is what it was selected by, `tests` are
+    its scores on the test part."""
     entries = {name: _entry(job, finalist, tests.get(name, {})) for name, finalist in compared.items()}
     chosen = entries.pop("selected")
     found = {"selected": chosen.pop("params"), **chosen, "baselines": entries}
-    if verdict is None:
-        return found | {"rule": "best", "rules": {}, "score": {}, "verdict": None}
-    selected = compared["selected"]
+    if final is None:
+        return found | {"rule": "best", "rules": {}, "score": {}, "verdict": None, "finalists": {}}
+    (finals, verdict), selected = final, compared["selected"]
+    names = watched(job.data.task, job.space.train.metric)
     against = {name: getattr(verdict, name) for name in ("rival", "gain", "standard_error", "fits", "beyond_noise")}
     return found | {
         "rule": verdict.rule,
         "rules": dict(verdict.choices),
-        "fresh_scores": {name: [_plain(v) for v in selected.scores(name).tolist()] for name in watched(job.data.task, job.space.train.metric)},
-        "overlap": verdict.overlap,
-        "score": {name: _score(job, selected, name, chosen, verdict) for name in watched(job.data.task, job.space.train.metric)},
+        "fresh_scores": {name: [_plain(v) for v in selected.scores(name).tolist()] for name in names},
+        "overlap": finals.overlap,
+        "score": {name: _score(job, selected, name, chosen, finals) for name in names},
         "verdict": {name: _plain(value) for name, value in against.items()},
+        "finalists": _finalists(finals, job.space.train.metric),
     }
 
 
-def _score(job: Job, finalist: Finalist, metric: str, chosen: Mapping[str, Any], verdict: Verdict) -> dict[str, Any]:
+def _score(job: Job, finalist: Finalist, metric: str, chosen: Mapping[str, Any], finals: Finals) -> dict[str, Any]:
     """One metric of the selected configuration on its way from the search to the test, and where its test was expected."""
     scores = finalist.scores(metric)
     scores = scores[np.isfinite(scores)]
-    low, high = evidence.interval(scores, verdict.overlap, verdict.valid_rows / len(job.data.test_y))
+    low, high = evidence.interval(scores, finals.overlap, finals.valid_rows / len(job.data.test_y))
     least, most = METRICS[metric].bounds
     found = {
         "search": finalist.searched.valid.get(metric),
@@ -102,7 +105,7 @@ def _entry(job: Job, finalist: Finalist, test: Mapping[str, float]) -> dict[str,
     }
 
 
-def finalists(finals: Finals, metric: str) -> dict[str, Any]:
+def _finalists(finals: Finals, metric: str) -> dict[str, Any]:
     """Every finalist: its score in the search, on fresh splits, the error of the latter, and on how many."""
     found = {}
     for label in [c.label for c in sorted(finals.candidates(), key=lambda c: (not math.isfinite(c.mean), c.mean, c.label))]:

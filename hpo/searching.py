@@ -105,7 +105,7 @@ class _Search:
             for outcome in list(self._study.outcomes.values()):
                 self._recorder.record(outcome)  # what MLflow has already is left as it is
             self._watcher.begin(self._job, self._study, self._rows, max(1, len(self._workers)))
-            self._train(self._job.data.samples(), self._rows, self._less)
+            self._train(self._job.data, self._rows, self._less)
             self._study.rest()
             return self._conclude(startup)
         except BaseException as error:
@@ -118,7 +118,7 @@ class _Search:
 
     def _train(self, samples: Samples, rows: int, less: Callable[[int], None]) -> None:
         """Trains whatever the study has open."""
-        population = self._population(samples, rows, less)
+        population = self._population(samples.samples(), rows, less)
         loop.run(self._study, population, self._vault, self._recorder, self._watcher.epoch)
         if isinstance(population, Crew):
             self._workers = population.workers  # one may have been lost
@@ -156,7 +156,7 @@ class _Search:
         if best is None or not best.valid:
             raise SearchFailedError(_all_diverged(study))
         if job.space.is_point or not job.space.finalists:
-            return self._write_down(None, self._unproved(best), {}, startup)
+            return self._write_down(None, self._unproved(best), startup)
         final = Finals(job.space, job.data, job.networks, study, self._late)
         final.run(finals.entering(study, job.space))
         verdict = results.Verdict.of(final, job.space.select)
@@ -165,7 +165,7 @@ class _Search:
         ablation = self._ablated(selected)
         compared = {"selected": selected, "ablation": final.beside(ablation, selected) if ablation else selected}
         compared |= {name: final.finalists[name] for name in ("defaults", "none")}
-        return self._write_down(verdict, compared, results.finalists(final, job.space.train.metric), startup)
+        return self._write_down((final, verdict), compared, startup)
 
     def _unproved(self, best: Outcome) -> dict[str, Finalist]:
         """What the search alone says: its best, and beside a whole search what that is compared with."""
@@ -181,27 +181,26 @@ class _Search:
         if not selection.regularized(trial.params):
             return None
         ablation = selection.ablation(trial)
-        self._late([ablation], self._job.data.samples)
+        self._late([ablation], lambda: self._job.data)
         return self._study.outcomes[ablation.label]
 
     # ---- writing down
 
     def _write_down(
-        self, verdict: results.Verdict | None, compared: dict[str, Finalist], finalists: dict[str, Any], startup: float
+        self, final: tuple[Finals, results.Verdict] | None, compared: dict[str, Finalist], startup: float
     ) -> dict[str, Any]:
         job, study, way = self._job, self._study, self._job.space.refit.kind
         selected = compared["selected"]
         ways = self._compared(selected) if selected.fresh and way != "none" else {}
         networks = self._refit.final(way, list({f.label: f for f in compared.values()}.values())) if way != "none" else {}
         tests = {name: self._tested(networks[f.label], f) for name, f in compared.items() if f.label in networks}
-        self._vault.keep({final.label for final in networks.values()})
+        self._vault.keep({network.label for network in networks.values()})
         ids = self._recorder.ids
         result = {
             "study": job.space.study,
             "asked": _asked(job),
             "trials": dict(study.counts),
-            **results.table(job, verdict, compared, tests),
-            "finalists": finalists,
+            **results.table(job, final, compared, tests),
             "front": results.front(study, job.space),
             "refit": results.refit(way, networks.get(selected.label), ways),
             "metric": job.space.train.metric,

@@ -72,7 +72,7 @@ class Tensors:
 
 @dataclass(frozen=True)
 class Learned:
-    """What one fit has learned: its row, its best weights by name, and every reported metric by part (train, valid, test)."""
+    """What one fit has learned: its row, its best weights by name, and every reported metric by part (train, valid)."""
 
     row: Row
     weights: Mapping[str, Tensor]
@@ -85,7 +85,7 @@ def _layout(network: Network) -> Layout:
 
 class Stack:
     """The rows of networks that are alike but for their depth, with one set of named regularizers, and with as many rows of data
-    to learn from and to be judged on."""
+    to learn from and to choose their best epochs by."""
 
     def __init__(self, names: Sequence[str], data: Samples, train: Train) -> None:
         self.rows: list[Row] = []
@@ -155,9 +155,6 @@ class Stack:
         for i, row in enumerate(rows):
             own = {part: {name: float(value[i]) for name, value in said.items()} for part, said in scores.items()}
             mine = {name: tensor[i : i + 1] for name, tensor in weights.items()}
-            if len(row.fit.test):  # of another size in every fold
-                (test,) = self._measure(network, mine, [(names, row.fit.test.unsqueeze(0))])
-                own["test"] = {name: float(value) for name, value in test.items()}
             found.append(Learned(row, {name: tensor[0].clone().cpu() for name, tensor in mine.items()}, own))
         return found
 

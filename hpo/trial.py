@@ -20,8 +20,9 @@ State = Literal["complete", "pruned", "failed"]
 class Trial:
     """One configuration to train.
 
-    `label` names it within its study: Optuna's number for a searched trial, else `none`, `defaults` or `ablation-` and
-    the label of what it ablates.
+    `label` names it within its study: Optuna's number for a searched trial, `none`, `defaults`, or `ablation-` and the label of
+    what it ablates. Whatever of these follows the search has a label of its own: of X on a fresh draw N it is X-fresh-N, within
+    a fold F of such a draw X-nested-F, and the final networks are X-scaled-EPOCHS, X-keep and X-average.
     `params` holds a plain value for every parameter; a strength at its neutral value is off. `epochs` is how many it trains
     at most, if not as many as all.
     """
@@ -45,8 +46,8 @@ class Trial:
 
 @dataclass(frozen=True, eq=False)
 class Fit:
-    """One network being trained: a trial on one fold, with the rows that it may learn from, those that choose its best epoch (if there
-    are none, it keeps its last), and those that it is judged on once, at its end.
+    """One network being trained: a trial on one fold, with the rows that it may learn from, and those that choose its best epoch (if
+    there are none, it keeps its last).
 
     Compared by identity: two fits are the same only if they are one.
     """
@@ -55,7 +56,6 @@ class Fit:
     fold: int
     train: Tensor  # (n_train,) indices of rows
     valid: Tensor  # (n_valid,)
-    test: Tensor  # (n_test,)
 
     def stream(self, use: str) -> np.random.Generator:
         """The fit's own stream of random numbers for one use (`init`, `order`, or a regularizer's name)."""
@@ -101,9 +101,8 @@ class Score:
 class Released:
     """What a trial leaves behind when its rows are freed: its best epoch, judged without noise.
 
-    `best_epoch` is the rounded mean of `best_epochs`, or 0 if one of its fits has none. `weights` holds the best epochs'
+    `best_epoch` is the rounded mean of its fits' best epochs, or 0 if one of them has none. `weights` holds the best epochs'
     tensors by name, fit axis first, in the order of the folds; `train` and `valid` every metric of the task, the mean over fits.
-    `by_fit` has them as vectors (fits,), named train_loss and so on, of `test` rows as well where every fold has some.
     """
 
     best_epoch: int
@@ -112,8 +111,6 @@ class Released:
     nonzero_share: float
     fit_epochs: int  # that its fits were trained, all together
     weights: Mapping[str, Tensor] = field(repr=False)
-    best_epochs: tuple[int, ...] = ()
-    by_fit: Mapping[str, np.ndarray] = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
+import torch
 from torch import Tensor
 
 from hpo import evidence, selection
@@ -12,9 +11,8 @@ from hpo.data import Dataset
 from hpo.dataset import Samples
 from hpo.errors import InputError
 from hpo.finals import Finalist, Train
-from hpo.metrics import METRICS, measure
+from hpo.metrics import METRICS, averaged, measure
 from hpo.networks import Networks
-from hpo.refit import averaged
 from hpo.space import Space
 from hpo.study import Study
 from hpo.trial import Trial
@@ -81,10 +79,10 @@ class Ways:
         return {
             "scaled": float(whole[min(epoch, len(whole)) - 1]),
             "keep": float(np.mean([self._score(samples, one) for one in said])),
-            "average": self._score(samples, averaged(said, samples)),
+            "average": self._score(samples, averaged(samples.task, torch.stack(said))),
         }
 
-    def _logits(self, trial: Trial, samples: Samples) -> Sequence[Tensor]:
+    def _logits(self, trial: Trial, samples: Samples) -> list[Tensor]:
         """Of each fit what it says, (rows, outputs), of the rows that it is judged on."""
         weights, network = self._vault.get(trial.label), self._networks.of(trial.params)
         x = [samples.inputs(fold.test.unsqueeze(0)) for fold in samples.folds]

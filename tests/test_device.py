@@ -116,7 +116,7 @@ def fake_stack(data, train, trials, networks):
     samples = data.samples().to(META)
     stack = Stack(tuple(EVERYTHING), samples, train)
     for of, net in zip(trials, networks, strict=True):
-        stack.admit([Fit(of, 0, samples.folds[0].train, samples.folds[0].valid, samples.folds[0].test)], net)
+        stack.admit([Fit(of, 0, samples.folds[0].train, samples.folds[0].valid)], net)
     return stack
 
 

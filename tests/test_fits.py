@@ -23,7 +23,7 @@ from hpo.worker import started
 from tests.conftest import TINY
 from tests.test_oracle import plain
 from tests.test_population import EVERYTHING, limit
-from tests.training import dataset, network, population, same, trial
+from tests.training import busy, dataset, network, population, same, trial
 
 FIVE = {"test": 0.2, "folds": 5}
 EARLY = Train(epochs=8, batch_size=16, patience=2)  # the fits of a fast trial stop at different epochs
@@ -42,7 +42,7 @@ def alone(data, number):
 def finish(pop, released=None):
     """Trains until all trials have ended; what each leaves behind, and its curves: {name: [(fits,) an epoch]}."""
     released, curves = released or {}, {}
-    while pop.busy():
+    while busy(pop):
         for score in list(pop.train_epoch()):
             assert len(curves.setdefault(score.trial.label, [])) + 1 == score.epoch
             curves[score.trial.label].append(score)
@@ -60,9 +60,6 @@ def trained(data, trials, train, **kind):
 
 def is_fit(of, released, i, one):
     """Whether fit i of a trial is bit for bit that of a trial with this fit alone."""
-    assert released.best_epochs[i] == one.best_epochs[0]
-    for name, value in one.by_fit.items():
-        assert released.by_fit[name][i] == value[0], name
     for name, tensor in one.weights.items():
         assert torch.equal(released.weights[name][i], tensor[0]), (of, name)
     return True
@@ -78,18 +75,18 @@ def test_each_fold_equals_plain_torch_on_its_rows(kind, source, train):
     data, epochs = folds(source, torch.float64), 3
     train = Train(epochs=epochs, batch_size=32, patience=epochs, **train)
     of = trial("0", weight_decay=0.3, l1=0.02, dropout=0.4)
-    released = trained(data, [of], train, **kind)[0]["0"]
-    scale = data.target_scale**2
+    released, curves = (found["0"] for found in trained(data, [of], train, **kind))
+    mine = np.array([score.values["valid_loss"] for score in curves])  # (epochs, fits)
+    best = []
     for i, fold in enumerate(data.folds):
         expected, curve = plain(data, of, train, epochs, fold=fold, **kind)
-        best = int(np.argmin(curve))
-        assert released.best_epochs[i] == best + 1
-        assert released.by_fit["valid_loss"][i] == pytest.approx(curve[best] * scale, rel=1e-9)
-        if best + 1 == epochs:
-            mine = network(data, of, **kind).state_dict({n: t[i] for n, t in released.weights.items()})
-            assert all(torch.allclose(tensor.double(), expected[name].double(), rtol=0, atol=1e-6) for name, tensor in mine.items())
-    assert released.valid["loss"] == pytest.approx(released.by_fit["valid_loss"].mean())
-    assert released.best_epoch == round(np.mean(released.best_epochs))
+        assert mine[:, i] == pytest.approx(np.array(curve) * data.target_scale**2, rel=1e-9)
+        best.append(int(np.argmin(curve)))
+        if best[i] + 1 == epochs:
+            net = network(data, of, **kind).state_dict({n: t[i] for n, t in released.weights.items()})
+            assert all(torch.allclose(tensor.double(), expected[name].double(), rtol=0, atol=1e-6) for name, tensor in net.items())
+    assert released.valid["loss"] == pytest.approx(mine[best, range(len(best))].mean())
+    assert released.best_epoch == round(np.mean(best) + 1)
 
 
 @pytest.mark.parametrize("neighbours", [0, 1, 4])
@@ -141,8 +138,8 @@ def test_a_fit_that_stops_leaves_its_row_and_what_it_had_learned_stays():
     assert not pop.room()  # which counts whole trials, so that it does not depend on when which fit stops
     assert score.last in {"no improvement for 2 epochs", "trained all 8 epochs"}
     released = pop.release(of)
-    assert [len(value) for value in released.by_fit.values()] == [5] * len(released.by_fit)
-    assert not pop.busy()
+    assert {len(tensor) for tensor in released.weights.values()} == {5}
+    assert not busy(pop)
     assert not pop._stacks
 
 
@@ -176,12 +173,11 @@ def test_trials_move_with_what_their_stopped_fits_have_learned(kind):
     while not score.last:
         (score,) = there.train_epoch()
     left["1"] = there.release(trials[1])
-    while here.busy():
+    while busy(here):
         for score in list(here.train_epoch()):
             if score.last:
                 left["0"] = here.release(score.trial)
     assert all(same(left[label], stayed[label]) for label in stayed)
-    assert all(left[label].best_epochs == stayed[label].best_epochs for label in stayed)
 
 
 @pytest.mark.parametrize("moment", ["train_epoch", "_evaluate", "_set_optimizer", "drop"])
@@ -203,7 +199,7 @@ def test_when_memory_runs_out_trials_of_several_fits_start_again_and_are_told_on
     epoch()
     limit(monkeypatch, moment, most=6)
     pop.admit(trials[3])
-    while pop.busy():
+    while busy(pop):
         epoch()
     assert less
     assert min(less) >= 5
@@ -233,7 +229,7 @@ def test_without_validation_rows_the_last_weights_are_kept():
     assert all(score.finite for score in curves["0"])
     assert curves["0"][-1].last == "trained all 5 epochs"
     (released,) = released.values()
-    assert (released.best_epochs, released.best_epoch, released.valid) == ((5,), 5, {})
+    assert (released.best_epoch, released.valid) == (5, {})
     expected, _ = plain(whole, of, train, 5, fold=replace(fold, valid=fold.train))
     mine = network(whole, of).state_dict({name: tensor[0] for name, tensor in released.weights.items()})
     assert all(torch.allclose(tensor, expected[name], rtol=0, atol=1e-6) for name, tensor in mine.items())
@@ -249,27 +245,12 @@ def test_a_trial_may_have_epochs_of_its_own_within_the_schedule_of_all(schedule)
     assert [score.value for score in curves["0"]] == [score.value for score in curves["1"]][:3]
 
 
-# ---- rows to be judged on once
-
-
-def test_fits_are_judged_on_the_rows_that_are_there_for_it():
-    data = dataset()
-    nested = data.nested(1)
-    of = trial("0")
-    released = trained(nested, [of], Train(epochs=2, batch_size=32, patience=2))[0]["0"]
-    net = network(data, of)
-    for i, fold in enumerate(nested.folds):
-        logits = net.predict({name: t[i : i + 1] for name, t in released.weights.items()}, nested.x[fold.test].unsqueeze(0))[0]
-        assert released.by_fit["test_loss"][i] == pytest.approx(float(torch.nn.functional.cross_entropy(logits, nested.y[fold.test])))
-    assert "test_loss" not in trained(data, [of], EARLY)[0]["0"].by_fit
-
-
 # ---- rooms, workers, words
 
 
 @pytest.mark.parametrize(("trials", "fits", "more", "rows"), [
-    (100, 5, {}, 80), (3, 5, {}, 5), (1000, 5, {}, 160), (100, 10, {}, 160), (100, 20, {}, 160), (100, 400, {}, 400),
-    (100, 5, {"workers": 2}, 120), (100, 5, {"memory": 2 * 4 * 8 * 1000 * 23}, 20), (100, 5, {"memory": 1e3}, 5), (None, 5, {}, 80),
+    (100, 5, {}, 30), (3, 5, {}, 5), (1000, 5, {}, 30), (100, 10, {}, 40), (100, 20, {}, 80), (100, 400, {}, 1600),
+    (100, 5, {"workers": 2}, 30), (100, 5, {"memory": 2 * 4 * 8 * 1000 * 23}, 20), (100, 5, {"memory": 1e3}, 5), (None, 5, {}, 30),
 ])  # fmt: skip
 def test_rows_hold_all_fits_of_whole_trials(trials, fits, more, rows):
     assert rows_for(trials, 1000, fits=fits, **more) == rows
@@ -304,14 +285,14 @@ def test_workers_train_several_fits_a_trial_and_then_something_else():
     data = folds()
     trials = [proposed(str(i), depth=1 + i % 2) for i in range(4)]
     with started(2) as workers:
-        crew = Crew(workers, SPACE, None, data, rows=20)
+        crew = Crew(workers, SPACE, None, data.samples(), rows=20)
         for of in trials:
             assert crew.room()
             crew.admit(of)
         assert not crew.room()
         released, _ = finish(crew)
         assert all(same(released[label], one) for label, one in expected(data.samples(), trials).items())
-        crew = Crew(workers, SPACE, None, data, rows=20)
+        crew = Crew(workers, SPACE, None, data.samples(), rows=20)
         crew.admit(trials[0])
         crew.admit(trials[1])
         list(crew.train_epoch())  # of one worker; the other still has to tell

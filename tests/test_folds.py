@@ -17,7 +17,7 @@ from hpo.dataset import Fold
 from hpo.errors import InputError
 from hpo.space import Data, Train
 from hpo.stack import Stack
-from tests.training import population, trial
+from tests.training import busy, population, trial
 
 N = 240
 KINDS = {
@@ -53,7 +53,9 @@ def prepared(folder, split, task="regression", frame=None, **data):
 
 def samples(data):
     """All that one data set is trained on, in a search and after it."""
-    return {"search": data, "fresh": data.fresh(1), "again": data.fresh(2), "nested": data.nested(1), "whole": data.whole()}
+    fresh = data.fresh(1)
+    nested = {f"nested {fold.number}": data.nested(1, fold.number) for fold in fresh.folds}
+    return {"search": data, "fresh": fresh, "again": data.fresh(2), "whole": data.whole()} | nested
 
 
 def rows(data, of):
@@ -91,7 +93,7 @@ def test_no_row_that_is_held_out_is_ever_in_a_batch(tmp_path, monkeypatch, kind)
         pop = population(of, Train(epochs=2, batch_size=32, patience=2))
         for i in range(2):
             pop.admit(trial(str(i)))
-        while pop.busy():
+        while busy(pop):
             for score in list(pop.train_epoch()):
                 if score.last:
                     pop.release(score.trial)
@@ -173,21 +175,21 @@ def test_fresh_folds_are_others_for_every_draw_except_over_time(tmp_path, kind):
 @pytest.mark.parametrize(("kind", "k"), [("hold-out", 4), ("folds", 4), ("repeats", 3), ("groups", 4), ("time", 1), ("time, folds", 4)])
 def test_nested_folds_lie_within_the_training_rows_of_fresh_ones(tmp_path, kind, k):
     data = prepared(tmp_path, KINDS[kind])
-    fresh, nested = data.fresh(3), data.nested(3)
-    assert len(fresh.folds) == k
-    assert [fold.number for fold in nested.folds] == [*range(k * k)]
-    outer = parts(data, fresh)
-    for fold, (train, valid, test) in zip(nested.folds, parts(data, nested), strict=True):
-        known, judged, _ = outer[fold.number // k]
-        assert {*train.tolist(), *valid.tolist()} <= {*known.tolist()}
-        assert sorted(test.tolist()) == sorted(judged.tolist())
+    outer = parts(data, data.fresh(3))
+    assert len(outer) == k
+    for number, (known, judged, _) in enumerate(outer):
+        nested = data.nested(3, number)
+        assert [fold.number for fold in nested.folds] == [*range(k)]
+        for train, valid, test in parts(data, nested):
+            assert {*train.tolist(), *valid.tolist()} <= {*known.tolist()}
+            assert sorted(test.tolist()) == sorted(judged.tolist())
 
 
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if "time" not in kind])
 def test_classes_are_alike_in_every_part(tmp_path, kind):
     data = prepared(tmp_path, KINDS[kind], "classification")
     share = float(np.mean(table("classification")["y"] == "rare"))
-    for of in (data, data.fresh(1), data.nested(1)):
+    for of in (data, data.fresh(1), data.nested(1, 0)):
         for fold in of.folds:
             for part in (fold.train, fold.valid):
                 assert abs(float((of.y[part] == 0).double().mean()) - share) < (0.15 if "groups" in kind else 0.06)

@@ -11,7 +11,7 @@ from hpo.data import prepare
 from hpo.errors import SearchFailedError
 from hpo.space import Data, Train
 from hpo.stack import Stack
-from tests.training import dataset, population, run, same, trained, trial
+from tests.training import busy, dataset, population, run, same, trained, trial
 
 EVERYTHING = {"weight_decay": 0.1, "l1": 1e-3, "dropout": 0.3, "learning_rate": 1e-3}
 
@@ -102,7 +102,7 @@ def test_when_memory_runs_out_fewer_rows_go_on_and_nothing_is_lost_or_told_twice
     limit(monkeypatch, moment, most=2)
     assert pop.room()
     pop.admit(trials[4])
-    while pop.busy():
+    while busy(pop):
         epoch()
     assert less == [2]
     assert told == {label: [1, 2, 3, 4] for label in expected}
@@ -128,9 +128,9 @@ def test_room_is_full_at_its_rows_and_free_again_after_a_release():
     run(pop, 1)
     pop.release(trials[0])
     assert pop.room()
-    assert pop.busy()
+    assert busy(pop)
     pop.release(trials[1])
-    assert not pop.busy()
+    assert not busy(pop)
 
 
 def test_the_best_epoch_is_kept_and_restored():
@@ -205,5 +205,5 @@ def test_a_trial_goes_on_in_another_population_as_if_it_had_never_moved(batch_no
     assert same(there.release(trials[2]), stayed["2"])
     run(there, 1)
     assert same(there.release(trials[0]), stayed["0"])
-    assert not here.busy()
-    assert not there.busy()
+    assert not busy(here)
+    assert not busy(there)

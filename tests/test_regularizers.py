@@ -133,7 +133,7 @@ def test_l1_leaves_true_zeros_in_a_trained_network():
 
 
 def test_dropout_zeroes_the_stated_share_and_scales_the_rest():
-    fits = [Fit(trial(str(i)), 0, *[torch.arange(1)] * 3) for i in range(3)]
+    fits = [Fit(trial(str(i)), 0, *[torch.arange(1)] * 2) for i in range(3)]
     noise = {"dropout": [Noise([fit.stream("dropout/0") for fit in fits], torch.float64)]}
     rates = torch.tensor([0.0, 0.25, 0.8], dtype=torch.float64)
     h = torch.ones(3, 100, 100, dtype=torch.float64)

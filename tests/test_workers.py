@@ -134,7 +134,7 @@ def test_more_workers_than_cores_are_mentioned(tmp_path):
 
 @pytest.fixture(scope="module")
 def data():
-    return prepare(SPACE_OF_CREWS.data, Path())
+    return prepare(SPACE_OF_CREWS.data, Path()).samples()
 
 
 @pytest.fixture
@@ -163,7 +163,7 @@ def expected(data):
 def finish(crew, meanwhile=lambda _: None):
     """Trains until every trial has ended; what they leave behind, and the epochs that were told, by label."""
     left, told = {}, {}
-    while crew.busy():
+    while crew._members:
         for score in crew.train_epoch():
             told.setdefault(score.trial.label, []).append(score.epoch)
             meanwhile(score)
@@ -268,9 +268,9 @@ def test_workers_find_somebodys_factory_where_the_search_found_it(tmp_path):
     made = TINY | {"network": network, "search": search, "train": {"epochs": 2, "batch_size": 32}}
     job = jobs.prepare(space_file.parse(made), tmp_path)
     trials = [replace(trial(label), params={"learning_rate": 1e-2, "dropout": 0.2}) for label in "01"]
-    population = Population.of(job.space, job.factory, job.data, rows=2)
+    population = Population.of(job.space, job.factory, job.data.samples(), rows=2)
     with started(2) as workers:
-        crew = Crew(workers, job.space, job.factory, job.data, rows=2)
+        crew = Crew(workers, job.space, job.factory, job.data.samples(), rows=2)
         for of in trials:
             crew.admit(of)
             population.admit(of)

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from hpo import nets
+from hpo.crew import Crew
 from hpo.data import Dataset, prepare
 from hpo.factory import Factory, arguments, name_of
 from hpo.mlp import Mlp
@@ -83,6 +84,11 @@ def population(
     data: Dataset, train: Train = TRAIN, rows: int = 64, less: Callable[[int], None] = lambda _: None, **kind: object
 ) -> Population:
     return Population(data, partial(network, data, **kind), train, rows, less)
+
+
+def busy(pop: Population | Crew) -> bool:
+    """Whether a trial is in training, or waits for memory."""
+    return bool(pop._members or (isinstance(pop, Population) and pop._waiting))
 
 
 def run(pop: Population, epochs: int) -> dict[str, dict[str, list[float]]]:
