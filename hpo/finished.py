@@ -69,8 +69,9 @@ class Finished:
             )
         made = self.result["refit"]
         if made["weights"] is None:
-            why = "was searched with refit: none" if made["kind"] == "none" else "has a final network that diverged"
-            raise InputError(f"{self.space.study} {why}, so there is none to write; search it again with --refit scaled, or average.")
+            why = "it was searched with refit: none" if made["kind"] == "none" else "its final one diverged"
+            other = "scaled" if made["kind"] in ("none", "average") else "average"
+            raise InputError(f"{self.space.study} has no network, because {why}; search it again with --refit {other}.")
         weights = Vault(self.place.weights).get(made["weights"])
         encoded = data if made["kind"] == "keep" else data.whole()
         export.network_files(folder, self.network(), weights, encoded, self.result["selected"].get("dropout", 0.0))

@@ -54,7 +54,7 @@ def space(store, task="classification", split="hold-out", **changes):
     store.parent.mkdir(exist_ok=True)
     table(task).to_csv(store.parent / "t.csv", index=False)
     data = {"source": "t.csv", "target": "repaid", "drop": ["who", "day"], "split": (SPLITS | {"time, hold-out": {"test": 0.25, "valid": 0.25, "time": "day"}})[split]}
-    return write_space(store, data=data, train={"epochs": 5, "batch_size": 32, "patience": 2}, **changes)
+    return write_space(store, **{"data": data, "train": {"epochs": 5, "batch_size": 32, "patience": 2}} | changes)
 
 
 @pytest.fixture
@@ -86,7 +86,7 @@ def test_scaled_trains_on_every_row_but_the_test_part_for_the_stated_epochs(stor
     path = space(store, "regression", split)
     result = hpo.search(path, store=store)
     said, data = result["refit"], jobs.load(path).data
-    mine = np.array(seen["refit", f"{result['trial']}-scaled"]).reshape(said["epochs"], said["rows"]).round(3)
+    mine = np.array(seen["refit", f"{result['trial']}-scaled-{said['epochs']}"]).reshape(said["epochs"], said["rows"]).round(3)
     whole = data.whole()
     expected = (whole.y.double() * whole.target_scale).numpy().round(3)
     assert said["rows"] == len(expected) == data.development == ROWS - len(data.test_y)
@@ -95,12 +95,24 @@ def test_scaled_trains_on_every_row_but_the_test_part_for_the_stated_epochs(stor
     assert outcomes(store)[said["weights"]]["epochs"] == said["epochs"] <= 5
 
 
-def test_the_epochs_are_those_at_which_the_mean_of_the_fresh_curves_is_best(store):
-    result = hpo.search(space(store), store=store)
-    curves = [o["fold_curves"]["valid_loss"] for label, o in outcomes(store).items() if label.startswith(f"{result['trial']}-fresh-")]
+def smooth(curve):
+    """Each epoch as the mean of the five around it, of fewer at the ends."""
+    return [np.mean([curve[i] for i in range(epoch - 2, epoch + 3) if 0 <= i < len(curve)]) for epoch in range(len(curve))]
+
+
+def test_the_epochs_are_those_at_which_the_smoothed_mean_of_the_fresh_curves_is_best(store):
+    """A network that is too large, trained too fast and too long: its curves turn."""
+    overfits = {"search": {"learning_rate": 0.03, "depth": 2, "weight_decay": {"low": 1e-4, "high": 1e-3}, "dropout": 0.0}, "network": {"width": 32}}
+    result = hpo.search(space(store, **overfits, train={"epochs": 24, "batch_size": 32, "patience": 8}), store=store)
+    known = [o for label, o in outcomes(store).items() if label.startswith(f"{result['trial']}-fresh-")]
+    curves = [np.array(o["fold_curves"]["valid_loss"]) for o in known]  # (epochs, folds) each
     longest = max(map(len, curves))
-    curves = [np.concatenate([c, np.repeat(np.array(c)[-1:], longest - len(c), axis=0)]) for c in curves]
-    assert result["refit"]["epochs"] == 1 + int(np.argmin(np.hstack(curves).mean(1)))
+    together = [np.concatenate([c, np.repeat(c[-1:], longest - len(c), axis=0)]) for c in curves]
+    mean = np.hstack(together).mean(1)
+    best = int(np.argmin(smooth(mean)))
+    assert result["refit"]["epochs"] == 1 + best
+    assert 0 < best < longest - 5
+    assert mean[-1] > 1.1 * mean[best]
 
 
 # ---- keep
@@ -179,20 +191,33 @@ def rows(raw, data):
 
 
 def test_the_ways_are_compared_by_folds_within_the_training_rows_of_fresh_folds(store):
-    """The numbers once more, step by step, for the way that keeps a single network."""
+    """The numbers once more, step by step."""
     path = space(store)
     result = hpo.search(path, store=store)
-    job, compared = jobs.load(path), result["refit"]["compared"]
-    assert compared.keys() == {"scaled", "keep", "average"}
+    job, known, compared = jobs.load(path), outcomes(store), result["refit"]["compared"]
+    fresh = np.array(known[f"{result['trial']}-fresh-1"]["fold_curves"]["valid_loss"])  # (epochs, folds)
+    found = {"scaled": [], "keep": [], "average": []}
+    for fold in range(fresh.shape[1]):
+        nested, trial = job.data.nested(1, fold), hpo.trial.Outcome.from_json(known[f"{result['trial']}-nested-{fold}"]).trial
+        alone = Population.of(job.space, None, nested, rows=len(nested.folds))
+        alone.admit(trial)
+        scores = []
+        while not (scores and scores[-1].last):
+            scores += alone.train_epoch()
+        learned, network = alone.release(trial).weights, job.networks.of(trial.params)
+        judged = [(nested.x[one.test], nested.y[one.test]) for one in nested.folds]
+        chances = [network.predict({n: w[i : i + 1] for n, w in learned.items()}, x[None])[0].double().softmax(1) for i, (x, _) in enumerate(judged)]
+        found["keep"].append(np.mean([sk.log_loss(y, p, labels=[0, 1]) for (_, y), p in zip(judged, chances, strict=True)]))
+        found["average"].append(sk.log_loss(judged[0][1], sum(chances) / len(chances), labels=[0, 1]))
+        epoch = int(np.argmin(smooth(np.mean([score.values["valid_loss"] for score in scores], axis=1))))
+        found["scaled"].append(fresh[min(epoch, len(fresh) - 1), fold])
+    assert {way: said["loss"] for way, said in compared.items()} == pytest.approx({way: np.mean(one) for way, one in found.items()}, rel=1e-5)
+    overlap = np.mean([len(f.valid) / len(f.train) for f in job.data.fresh(1).folds])
+    for way, said in compared.items():
+        gains = np.subtract(found["scaled"], found[way])
+        assert said["gain"] == pytest.approx(gains.mean(), abs=1e-6)
+        assert said["standard_error"] == pytest.approx(np.sqrt((1 / len(gains) + overlap) * gains.var(ddof=1)), abs=1e-6)
     assert compared["scaled"]["gain"] == 0
-    nested = job.data.nested(1)
-    trial = hpo.trial.Outcome.from_json(outcomes(store)[f"{result['trial']}-nested"]).trial
-    alone = Population.of(job.space, None, nested, rows=len(nested.folds))
-    alone.admit(trial)
-    while not [score for score in alone.train_epoch() if score.last]:
-        pass
-    assert compared["keep"]["loss"] == pytest.approx(alone.release(trial).by_fit["test_loss"].mean(), rel=1e-6)
-    assert compared["keep"]["gain"] == pytest.approx(compared["scaled"]["loss"] - compared["keep"]["loss"])
 
 
 # ---- none
@@ -228,7 +253,7 @@ def test_without_a_final_network_there_is_a_configuration_but_no_weights(store):
     assert "No final network was trained (refit: none): the test part is untouched." in ran.stdout.splitlines()
     refused = here("export", "--store", store, "--weights", store.parent / "weights")
     assert (refused.exit_code, refused.stdout) == (2, "")
-    assert refused.stderr == "tiny was searched with refit: none, so it has no network; search it again with --refit scaled.\n"
+    assert refused.stderr == "tiny has no network, because it was searched with refit: none; search it again with --refit scaled.\n"
     assert not (store.parent / "weights").exists()
     point = store.parent / "best.yaml"
     assert here("export", "--store", store, "-o", point).exit_code == 0
@@ -244,9 +269,10 @@ def test_a_point_of_ones_own_is_refitted_as_it_says(store, way):
     point = {key: 0.01 if key != "depth" else 1 for key in TINY["search"]}
     result = hpo.search(space(store, search=point, budget={"trials": 1}, refit=way), store=store)
     known = outcomes(store)
-    assert known.keys() == {"0", f"0-{way}"}
+    label = f"0-scaled-{known['0']['best_epoch']}" if way == "scaled" else f"0-{way}"
+    assert known.keys() == {"0", label}
     if way == "scaled":
-        assert result["refit"]["epochs"] == known["0"]["best_epoch"] == known["0-scaled"]["epochs"]
+        assert result["refit"]["epochs"] == known["0"]["best_epoch"] == known[label]["epochs"]
 
 
 def test_a_final_network_on_folds_cannot_be_kept():
