@@ -45,16 +45,17 @@ def compare(first: Finished, second: Finished) -> list[Difference]:
     alike = first.space.data.class_weight == second.space.data.class_weight  # it is a part of what loss means
     shared = [name for name in a["fresh_scores"] if name in b["fresh_scores"] and (alike or name != "loss")]
     paired = first.space.data.split == second.space.data.split
-    return [_difference(name, a, b, paired=paired) for name in shared]
+    found = [_difference(name, a, b, paired=paired) for name in shared]
+    return [difference for difference in found if difference]
 
 
-def _difference(metric: str, a: Mapping[str, Any], b: Mapping[str, Any], *, paired: bool) -> Difference:
+def _difference(metric: str, a: Mapping[str, Any], b: Mapping[str, Any], *, paired: bool) -> Difference | None:
+    """None where no fresh fit has a score."""
     sign = METRICS[metric].sign
     one, two = (sign * np.array(result["fresh_scores"][metric], dtype=float) for result in (a, b))
-    if paired and len(one) != len(two):
-        one, two = one[: len(two)], two[: len(one)]
-    known = [np.isfinite(scores) for scores in (one, two)]
-    one, two = (one[known[0] & known[1]], two[known[0] & known[1]]) if paired else (one[known[0]], two[known[1]])
+    one, two = evidence.pairs(one, two) if paired else (one[np.isfinite(one)], two[np.isfinite(two)])
+    if not min(len(one), len(two)):
+        return None
     overlap = max(a["overlap"], b["overlap"])
     if paired:
         gain, error = evidence.gain(two, one, overlap)

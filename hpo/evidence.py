@@ -26,10 +26,10 @@ def steady(curve: Sequence[float], sign: int) -> float:
 def stopped(curves: Mapping[str, np.ndarray], followed: str, sign: int) -> dict[str, np.ndarray]:
     """What each fold scores about the epoch at which the *others* would stop it: name → (folds,).
 
-    `curves` are (epochs, folds); a fold whose rows do not define a metric has no numbers. Scored at its own best epoch, a fold would be judged by the rows that stopped it, and
-    look better than new rows will find it. The other folds stop where the mean of their curves is best; a fold
-    that is alone stops itself. The five epochs
-    around that are averaged: a single one says more of chance than of the configuration.
+    `curves` are (epochs, folds); a fold whose rows do not define a metric has no numbers. Scored at its own best epoch, a fold
+    would be judged by the rows that stopped it, and look better than new rows will find it. The other folds stop where the mean
+    of their curves is best; a fold that is alone stops itself. The five epochs around that are averaged: a single one says more
+    of chance than of the configuration.
     """
     smooth = {name: _smooth(curve) for name, curve in curves.items()}
     own = np.nan_to_num(sign * smooth[followed], nan=0.0)
@@ -65,17 +65,25 @@ def standard_error(scores: np.ndarray, overlap: float) -> float:
 
 
 def gain(ours: np.ndarray, theirs: np.ndarray, overlap: float) -> tuple[float, float]:
-    """By how much `ours` is lower than `theirs` on the splits that both have, and the paired standard error of it."""
+    """By how much `ours` is lower than `theirs` on the splits on which both have a finite score, and the paired standard error of
+    it; not a number if there is no such split."""
+    ours, theirs = pairs(ours, theirs)
+    better = theirs - ours
+    return float(better.mean()) if len(better) else float("nan"), standard_error(better, overlap)
+
+
+def pairs(ours: np.ndarray, theirs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Both on the splits on which both have a finite score."""
     shared = min(len(ours), len(theirs))
-    better = theirs[:shared] - ours[:shared]
-    return float(better.mean()), standard_error(better, overlap)
+    known = np.isfinite(ours[:shared]) & np.isfinite(theirs[:shared])
+    return ours[:shared][known], theirs[:shared][known]
 
 
 def beyond_noise(ours: np.ndarray, theirs: np.ndarray, overlap: float, doubt: float) -> bool:
     """Whether `ours` is lower than `theirs` by a paired one-sided t test whose chance of a false yes is `doubt`."""
     mean, error = gain(ours, theirs, overlap)
-    fits = min(len(ours), len(theirs))
-    if fits < 2 or not np.isfinite(mean):
+    fits = len(pairs(ours, theirs)[0])
+    if fits < 2:
         return False
     return mean > error * quantile(fits - 1, 1 - doubt)
 

@@ -34,7 +34,6 @@ class Job:
     parameters: int
     factory: Factory | None = None
     device: torch.device = devices.CPU
-    lone: bool = True  # whether the networks bear a minibatch of a single row
 
     @cached_property
     def networks(self) -> Networks:
@@ -80,16 +79,13 @@ def prepare(space: Space, base: Path, factory: Factory | None = None, device: to
     if space.exported.get("fingerprint", data.fingerprint) != data.fingerprint:
         note = "The rows are not those that this configuration was exported from: expect another score."
         data = dataclasses.replace(data, notes=(*data.notes, note))
-    tried, notes, lone = _networks(space, data, factory, device)
+    tried, notes = _networks(space, data, factory, device)
     size = max(sum(math.prod(p.shape) for p in one.parameters) for one in tried)
-    return Job(space, base, dataclasses.replace(data, notes=(*data.notes, *notes)), size, factory, device, lone)
+    return Job(space, base, dataclasses.replace(data, notes=(*data.notes, *notes)), size, factory, device)
 
 
-def _networks(
-    space: Space, data: Dataset, factory: Factory | None, device: torch.device
-) -> tuple[list[Network], list[str], bool]:
-    """The networks in the middle and at the ends of the space, what is to be known of them, and whether they were tried on a single
-    row. Raises InputError."""
+def _networks(space: Space, data: Dataset, factory: Factory | None, device: torch.device) -> tuple[list[Network], list[str]]:
+    """The networks in the middle and at the ends of the space, and what is to be known of them. Raises InputError."""
     rows = data.training_sizes(0 if space.is_point or not space.finalists else draws(data))
     smallest = 1 if 1 in {space.train.batch_size, *rows, *(n % space.train.batch_size for n in rows)} else 2
     found = list(map(Networks(space, factory, data.n_inputs, data.n_outputs).of, space.architectures()))
@@ -97,5 +93,4 @@ def _networks(
         one.check(smallest, device)
     if "dropout" in space.search and not all(one.depth for one in found):
         raise InputError("search.dropout: the network has no nn.Dropout to act on; give it one, or leave the key out.")
-    notes = dict.fromkeys(note for one in found for note in one.notes("dropout" in space.search))
-    return found, list(notes), smallest == 1
+    return found, list(dict.fromkeys(note for one in found for note in one.notes("dropout" in space.search)))

@@ -46,7 +46,7 @@ class Verdict:
         rival = candidates[selected] if selected != rules.DEFAULT else best
         gain, error = evidence.gain(rival.scores, default.scores, finals.overlap)
         beats = rival in rules.better_than_default(list(candidates.values()), finals.overlap)
-        fits = min(len(rival.scores), len(default.scores))
+        fits = len(evidence.pairs(rival.scores, default.scores)[0])
         return cls(selected, rule, choices, rival.label, gain, error, fits, beats)
 
 
@@ -83,7 +83,7 @@ def _score(job: Job, finalist: Finalist, metric: str, chosen: Mapping[str, Any],
     found = {
         "search": finalist.searched.valid.get(metric),
         "fresh": finalist.mean(metric),
-        "interval": [_plain(max(low, least)), _plain(min(high, most))],
+        "interval": [max(low, least), min(high, most)] if math.isfinite(high - low) else [None, None],  # of one score there is none
         "test": chosen["test"].get(metric),
     }
     return {name: _plain(value) for name, value in found.items()}

@@ -32,8 +32,13 @@ class Candidate:
     nonzero: float = 0.0
 
     @property
+    def sound(self) -> bool:
+        """Whether it was scored, and did not diverge on any split."""
+        return len(self.scores) > 0 and bool(np.isfinite(self.scores).all())
+
+    @property
     def mean(self) -> float:
-        return float(self.scores.mean())
+        return float(self.scores.mean()) if self.sound else math.inf
 
 
 # What each rule prefers among those that are within one standard error of the best; smaller comes first.
@@ -48,7 +53,7 @@ RULES: dict[str, Callable[[Candidate], float]] = {
 def in_contention(candidates: Sequence[Candidate]) -> list[Candidate]:
     """Those that have been through every split, and did not diverge on any."""
     most = max(len(c.scores) for c in candidates)
-    return [c for c in candidates if len(c.scores) == most and np.isfinite(c.scores).all()]
+    return [c for c in candidates if len(c.scores) == most and c.sound]
 
 
 def dropped(candidates: Sequence[Candidate], overlap: float) -> set[str]:
@@ -65,7 +70,7 @@ def better_than_default(candidates: Sequence[Candidate], overlap: float) -> list
     """Those in contention that beat the defaults beyond noise."""
     default = next((c for c in candidates if c.label == DEFAULT), None)
     rivals = [c for c in in_contention(candidates) if c.label != DEFAULT]
-    if default is None or not np.isfinite(default.scores).all():
+    if default is None or not default.sound:
         return rivals
     return [c for c in rivals if evidence.beyond_noise(c.scores, default.scores, overlap, _DOUBT)]
 
@@ -113,7 +118,7 @@ def _place(domain: Domain, value: float) -> float:
 
 
 def _order(c: Candidate) -> tuple[float, str]:
-    return (c.mean if np.isfinite(c.scores).all() else math.inf, c.label)
+    return (c.mean, c.label)
 
 
 def _behind(c: Candidate, best: Candidate, overlap: float) -> float:

@@ -95,7 +95,7 @@ class _Search:
         if not study.recall("id"):
             study.remember("id", uuid.uuid4().hex)
         self._refit = Refit(job.space, job.data, job.networks, study, self._vault, self._late)
-        self._ways = Ways(job.space, job.data, job.networks, study, self._vault, self._late, job.lone)
+        self._ways = Ways(job.space, job.data, job.networks, study, self._vault, self._late, job.device)
 
     def run(self, startup: float) -> dict[str, Any]:
         self._recorder = Recorder(self._uri, self._place.folder, self._opening())
@@ -232,6 +232,7 @@ class _Search:
         try:
             return self._ways.compare(selected)
         except (InputError, SearchFailedError, MemoryError) as error:
+            self._study.give_up()  # else the loop would wait for it for ever
             self._watcher.note(f"The ways to train the final network are not compared. {error}")
             return {}
 

@@ -122,6 +122,11 @@ class Study:
         if done is None or done.trial != trial or anew:
             self._pending.append((self._begun.get(trial.label, self._rounds.now), trial))
 
+    def give_up(self) -> None:
+        """Lets go of what has not ended. Of fixed trials nothing is stored; what was proposed begins again with the next session."""
+        self._pending.clear()
+        self._flights.clear()
+
     @property
     def pending(self) -> bool:
         """Whether a trial waits that was fixed or cut off."""

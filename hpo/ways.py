@@ -9,7 +9,6 @@ from torch import Tensor
 from hpo import evidence, selection
 from hpo.data import Dataset
 from hpo.dataset import Samples
-from hpo.errors import InputError
 from hpo.finals import Finalist, Train
 from hpo.metrics import METRICS, averaged, measure
 from hpo.networks import Networks
@@ -24,18 +23,20 @@ class Ways:
     (`keep`), all of them together (`average`), and the fold's own, trained on all these rows for as many epochs as the splits
     found best (`scaled`)."""
 
-    def __init__(self, space: Space, data: Dataset, networks: Networks, study: Study, vault: Vault, train: Train, lone: bool) -> None:
-        """`lone` is whether the networks bear a minibatch of a single row."""
+    def __init__(
+        self, space: Space, data: Dataset, networks: Networks, study: Study, vault: Vault, train: Train, device: torch.device
+    ) -> None:
         self._space, self._data, self._networks = space, data, networks
         self._study, self._vault, self._train = study, vault, train
-        self._lone = lone
+        self._device = device
         self._metric = METRICS[space.train.metric]
         # What was trained on folds has no single network to keep.
         self._names = ("scaled", "keep", "average") if len(data.folds) == 1 else ("scaled", "average")
 
     def compare(self, finalist: Finalist) -> dict[str, dict[str, float]]:
         """The followed metric's mean of each way, its gain over `scaled`, and the paired error of that; nothing where a network
-        diverged. Raises InputError if such splits cannot be drawn or have no place in memory.
+        diverged. Raises InputError if such splits cannot be drawn, have no place in memory, or leave a minibatch of a
+        single row that the network does not bear.
 
         Remembered with the study, since the networks behind it are not kept."""
         known: dict[str, dict[str, float]] | None = self._study.recall(f"compared:{finalist.label}")
@@ -50,8 +51,8 @@ class Ways:
         overlaps = []
         for fold in range(outer.shape[1]):
             samples = self._data.nested(1, fold)
-            if not self._lone and any(len(one.train) % self._space.train.batch_size == 1 for one in samples.folds):
-                raise InputError("A minibatch of a single row would be left, which the network does not bear.")
+            if any(len(one.train) % self._space.train.batch_size == 1 for one in samples.folds):
+                self._networks.of(finalist.searched.trial.params).check(1, self._device)
             scores = self._fold(finalist, fold, samples, outer[:, fold])
             if scores is None:
                 return {}

@@ -196,7 +196,7 @@ def _expected(result: Mapping[str, Any]) -> list[str]:
     if not found:
         return []
     low, high = (score(bound) for bound in found["interval"])
-    interval = "one validation part over time has no interval; data.split.folds has" if low == high == "–" else f"90 % interval {low} to {high}"
+    interval = "a single validation part gives no interval, data.split.folds does" if low == high == "–" else f"90 % interval {low} to {high}"
     test = "" if found["test"] is None else f" → {score(found['test'])} on the test rows"
     return [
         f"Expect {name.replace('_', ' ')} {score(found['fresh'])} ({interval}): "

@@ -20,6 +20,7 @@ STUDIES = {
     "again": {},
     "other-split": {"data": {"source": "sklearn:wine", "split": {"seed": 1}}},
     "accuracy": {"train": TINY["train"] | {"metric": "accuracy"}},
+    "balanced": {"data": {"source": "sklearn:wine", "class_weight": "balanced"}},
     "iris": {"data": {"source": "sklearn:iris"}},
     "point": {"search": {"learning_rate": 0.01}, "budget": {"trials": 1}},
 }
@@ -106,8 +107,29 @@ def test_what_cannot_be_compared_is_refused_in_a_sentence(studies, second, sente
         compare(studies.tiny, getattr(studies, second))
 
 
-def test_a_score_that_was_not_finite_is_no_evidence(studies):
+def test_a_score_that_was_not_finite_is_left_out(studies):
     """A fresh fold may not define a metric; it is stored as null."""
-    (found,) = compare(scored(studies.tiny, loss=[1.0, None, 1.1]), scored(studies.again, loss=[2.0, 2.1, 2.0]))
-    assert not found.beyond_noise
-    assert "no difference beyond noise" in comparison(studies.tiny, studies.again, [found])[-1]
+    one, two = [1.0, None, 1.1, 1.05], [2.0, 2.1, None, 2.2]
+    (found,) = compare(scored(studies.tiny, loss=one), scored(studies.again, loss=two))
+    assert (found.paired, found.fits, found.gain, found.scores) == (True, 2, pytest.approx(-1.075), pytest.approx((1.025, 2.1)))
+    (found,) = compare(scored(studies.tiny, loss=one), scored(studies.other_split, loss=two))
+    assert (found.paired, found.fits, found.scores) == (False, 3, pytest.approx((1.05, 2.1)))
+    (found,) = compare(scored(studies.tiny, loss=[1.0, None]), scored(studies.again, loss=[2.0, 2.1]))
+    assert (found.fits, found.beyond_noise) == (1, False)
+    for other in (studies.again, studies.other_split):
+        found = compare(scored(studies.tiny, loss=[None, None], accuracy=[0.5, 0.6]), scored(other, loss=[2.0, 2.1], accuracy=[0.5, 0.6]))
+        assert [d.metric for d in found] == ["accuracy"]
+
+
+def test_of_finals_of_different_length_what_both_have_is_compared(studies):
+    """Who was behind after one draw has had no second."""
+    (found,) = compare(scored(studies.tiny, loss=[1.0, 1.1]), scored(studies.again, loss=[2.0, 2.2, 9.0, 9.0]))
+    assert (found.fits, found.scores) == (2, pytest.approx((1.05, 2.1)))
+
+
+def test_losses_that_weigh_classes_differently_are_not_compared(studies):
+    assert [d.metric for d in compare(studies.tiny, studies.balanced)] == ["accuracy"]
+    assert [d.metric for d in compare(studies.balanced, studies.balanced)] == ["loss", "accuracy"]
+    said = here("compare", "tiny", "balanced", "--store", studies.store).stdout
+    assert "By accuracy, balanced is " in said
+    assert "loss" not in said

@@ -65,7 +65,9 @@ def test_a_run_says_what_part_its_trial_had(recorded):
     ablations = {label: "ablation" for label in finalists if label.startswith("ablation-")}
     draws = {f"{label}-fresh-{draw}": "finalist" for label in finalists for draw in range(1, 10) if f"{label}-fresh-{draw}" in roles}
     assert {label.rpartition("-fresh-")[0] for label in draws} == finalists.keys()
-    late = {f"{label}-scaled": "refit" for label in compared if label in finalists} | {f"{recorded.result['trial']}-nested": "nested"}
+    late = {label: "refit" for label in roles if label.rpartition("-scaled-")[0] in compared}
+    assert {label.rpartition("-scaled-")[0] for label in late} == compared - {label for label in compared if label not in finalists and label not in ablations}
+    late |= {f"{recorded.result['trial']}-nested-{fold}": "nested" for fold in range(2)}
     assert roles == trials | ablations | draws | late
 
 
@@ -135,7 +137,7 @@ def test_the_parent_holds_what_was_asked_found_and_needed_to_repeat_it(recorded,
     assert tags["version.torch"] == recorded.result["versions"]["torch"]
     assert {key: float(tags[f"selected.{key}"]) for key in TINY["search"]} == recorded.result["selected"]
     assert recorded.parent.data.metrics["test_accuracy"] == recorded.result["test"]["accuracy"]
-    weights = f"{recorded.result['trial']}-scaled.safetensors"
+    weights = f"{recorded.result['refit']['weights']}.safetensors"
     names = {artifact.path for artifact in client.list_artifacts(recorded.result["run_id"])}
     assert names == {"space.yaml", "best.yaml", "curves.png", "finalists.png", weights}
     folder = Path(client.download_artifacts(recorded.result["run_id"], "", str(tmp_path)))

@@ -102,8 +102,8 @@ def smooth(curve):
 
 def test_the_epochs_are_those_at_which_the_smoothed_mean_of_the_fresh_curves_is_best(store):
     """A network that is too large, trained too fast and too long: its curves turn."""
-    overfits = {"search": {"learning_rate": 0.03, "depth": 2, "weight_decay": {"low": 1e-4, "high": 1e-3}, "dropout": 0.0}, "network": {"width": 32}}
-    result = hpo.search(space(store, **overfits, train={"epochs": 24, "batch_size": 32, "patience": 8}), store=store)
+    overfits = {"search": {"learning_rate": 0.003, "depth": 2, "weight_decay": {"low": 1e-4, "high": 1e-3}, "dropout": 0.0}, "network": {"width": 32}}
+    result = hpo.search(space(store, **overfits, train={"epochs": 24, "batch_size": 16, "patience": 8}), store=store)
     known = [o for label, o in outcomes(store).items() if label.startswith(f"{result['trial']}-fresh-")]
     curves = [np.array(o["fold_curves"]["valid_loss"]) for o in known]  # (epochs, folds) each
     longest = max(map(len, curves))
@@ -111,7 +111,7 @@ def test_the_epochs_are_those_at_which_the_smoothed_mean_of_the_fresh_curves_is_
     mean = np.hstack(together).mean(1)
     best = int(np.argmin(smooth(mean)))
     assert result["refit"]["epochs"] == 1 + best
-    assert 0 < best < longest - 5
+    assert 0 < best != int(np.argmin(mean))
     assert mean[-1] > 1.1 * mean[best]
 
 
@@ -209,7 +209,7 @@ def test_the_ways_are_compared_by_folds_within_the_training_rows_of_fresh_folds(
         chances = [network.predict({n: w[i : i + 1] for n, w in learned.items()}, x[None])[0].double().softmax(1) for i, (x, _) in enumerate(judged)]
         found["keep"].append(np.mean([sk.log_loss(y, p, labels=[0, 1]) for (_, y), p in zip(judged, chances, strict=True)]))
         found["average"].append(sk.log_loss(judged[0][1], sum(chances) / len(chances), labels=[0, 1]))
-        epoch = int(np.argmin(smooth(np.mean([score.values["valid_loss"] for score in scores], axis=1))))
+        epoch = int(np.argmin(smooth([score.means["valid_loss"] for score in scores])))
         found["scaled"].append(fresh[min(epoch, len(fresh) - 1), fold])
     assert {way: said["loss"] for way, said in compared.items()} == pytest.approx({way: np.mean(one) for way, one in found.items()}, rel=1e-5)
     overlap = np.mean([len(f.valid) / len(f.train) for f in job.data.fresh(1).folds])

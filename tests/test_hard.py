@@ -1,0 +1,235 @@
+"""Searches where the data have little to say, where networks diverge or memory runs out: each ends with a result and its words."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from hpo import job as jobs
+from hpo import searching
+from hpo.ledger import stored
+from hpo.population import Population
+from hpo.searching import Watcher
+from hpo.stack import Stack
+from hpo.store import Place
+from hpo.trial import Outcome
+from hpo.words import result_lines, study_line
+from tests.conftest import here, outcomes, write_space
+from tests.tables import loans
+
+pytestmark = pytest.mark.usefixtures("unrecorded")
+DIVERGES = {"learning_rate": {"low": 1e25, "high": 1e30, "log": True}, "depth": 1, "dropout": {"low": 0.0, "high": 0.5}}
+
+
+def space(folder, split, raw=None, drop=("who", "month"), **changes):
+    """A space over loans with eight people or twelve months, or over another table."""
+    rows = 144
+    if raw is None:
+        raw = loans(rows).drop(columns=[f"survey_{i}" for i in range(1, 7)])
+        raw = raw.assign(who=np.arange(rows) % split.pop("people", 8), month=np.arange(rows) * 7 % 12)
+    raw.to_csv(folder / "t.csv", index=False)
+    data = {"source": "t.csv", "target": "repaid", "drop": list(drop), "split": split}
+    return write_space(folder / "mlruns", **{"data": data} | changes)
+
+
+def searched(path, watcher=None):
+    """The result, and what is said of it at the end."""
+    store = path.parent / "mlruns"
+    result = searching.search(jobs.load(path), Place(store, "tiny"), watcher=watcher)
+    return result, result_lines(result, "mlruns")
+
+
+class Notes(Watcher):
+    def __init__(self):
+        self.notes = []
+
+    def note(self, sentence):
+        self.notes.append(sentence)
+
+
+# ---- few groups, few times
+
+
+@pytest.mark.parametrize(("split", "fits"), [
+    ({"groups": "who", "people": 6}, 8), ({"groups": "who", "folds": 5, "people": 8}, 10), ({"groups": "who", "folds": 3, "people": 5}, 6),
+    ({"time": "month", "folds": 3}, 3), ({"time": "month"}, 1), ({"time": "month", "valid": 0.4}, 1),
+])  # fmt: skip
+def test_few_groups_or_times_are_enough_for_a_result(tmp_path, split, fits):
+    watcher = Notes()
+    result, lines = searched(space(tmp_path, dict(split)), watcher)
+    assert result["test"]["loss"] > 0
+    assert len(result["fresh_scores"]["loss"]) <= fits
+    if "people" not in split:  # over time a second draw would be the first
+        assert not any("fresh-2" in label for label in outcomes(tmp_path / "mlruns"))
+    (expected,) = [line for line in lines if line.startswith("Expect accuracy")]
+    if fits == 1:
+        assert result["score"]["accuracy"]["interval"] == [None, None] == result["score"]["loss"]["interval"]
+        assert "(a single validation part gives no interval, data.split.folds does): " in expected
+        assert result["verdict"]["beyond_noise"] is False
+    else:
+        assert "(90 % interval " in expected
+    assert any(line.startswith("Final network: trained on ") for line in lines)
+    ways = [note for note in watcher.notes if note.startswith("The ways to train the final network are not compared. ")]
+    assert bool(ways) != bool(result["refit"]["compared"])
+
+
+# ---- a metric that a fold does not define
+
+
+def test_selection_works_on_the_folds_that_define_the_metric(tmp_path):
+    """Three rows of a rare class cannot be in each of four fresh folds, but one of them is in the search's validation part."""
+    raw = loans(144).assign(who=0, month=0)
+    raw["repaid"] = np.where(np.arange(144) % 36 == 5, "no", "yes")
+    path = space(tmp_path, {}, raw, train={"epochs": 4, "batch_size": 32, "metric": "roc_auc"})
+    result, lines = searched(path)
+    known = [Outcome.from_json(o) for o in outcomes(tmp_path / "mlruns").values() if o["trial"]["role"] == "finalist"]
+    undefined = [np.isnan(np.array(o.fold_curves["valid_roc_auc"], dtype=float)).all(0) for o in known]
+    assert any(one.any() and not one.all() for one in undefined)  # or the table above is a bad example
+    scores = result["fresh_scores"]["roc_auc"]
+    assert None in scores
+    assert result["fresh"]["roc_auc"] == pytest.approx(np.mean([s for s in scores if s is not None]))
+    assert result["verdict"]["fits"] == len([s for s in scores if s is not None])
+    assert result["verdict"]["gain"] is not None
+    assert all(found["fresh"] is not None and found["standard_error"] for found in result["finalists"].values())
+    assert not any("nan" in line for line in lines)
+
+
+
+
+def test_without_a_fold_that_defines_the_metric_the_defaults_are_selected_in_a_sentence(tmp_path, monkeypatch):
+    path, before = space(tmp_path, {}, train={"epochs": 4, "batch_size": 32, "metric": "roc_auc"}), Stack._evaluate
+
+    def evaluate(stack):
+        values = before(stack)
+        finals = [row.fit.trial.role == "finalist" for row in stack.rows]
+        return values | {"valid_roc_auc": np.where(finals, np.nan, values["valid_roc_auc"])}
+
+    monkeypatch.setattr(Stack, "_evaluate", evaluate)
+    result, lines = searched(path)
+    assert result["trial"] == "defaults"
+    assert lines[0] == "The usual defaults are selected: no other configuration came through its fresh fits."
+    assert result["fresh"]["roc_auc"] is None
+    assert result["score"]["roc_auc"]["interval"] == [None, None]
+    assert result["test"]["roc_auc"] > 0
+
+
+# ---- networks that diverge
+
+
+def diverging(monkeypatch, which):
+    """From now on the weights of the rows that `which` (trial → bool) names are lost after a step."""
+    before = Stack._learn
+
+    def learn(stack):
+        before(stack)
+        for i, row in enumerate(stack.rows):
+            if which(row.fit.trial):
+                stack._tensors.values[i] = math.nan
+
+    monkeypatch.setattr(Stack, "_learn", learn)
+
+
+def test_where_all_rivals_diverge_on_fresh_folds_the_defaults_are_selected(tmp_path, monkeypatch):
+    diverging(monkeypatch, lambda trial: trial.role == "finalist" and not trial.label.startswith("defaults"))
+    result, lines = searched(space(tmp_path, {}))
+    assert result["trial"] == "defaults"
+    assert lines[0] == "The usual defaults are selected: no other configuration came through its fresh fits."
+    assert {label for label, found in result["finalists"].items() if found["fresh"] is None} == result["finalists"].keys() - {"defaults"}
+    assert "All rules (best, one_se, fastest, sparsest) select it." in lines
+    assert not any("nan" in line or "inf " in line for line in lines)
+
+
+def test_where_the_defaults_diverge_too_there_is_still_a_result(tmp_path, monkeypatch):
+    diverging(monkeypatch, lambda trial: trial.role == "finalist")
+    result, lines = searched(space(tmp_path, {}))
+    assert result["trial"] == "defaults"
+    assert result["fresh"]["loss"] is None
+    assert result["test"]["loss"] > 0
+    assert lines[0].startswith("The usual defaults are selected: no other")
+
+
+def test_an_absurd_range_of_learning_rates_ends_with_the_defaults_or_the_cause(tmp_path):
+    """The usual learning rate is clipped to the space, so that nothing is left to select."""
+    path = space(tmp_path, {}, search=DIVERGES)
+    ran = here("search", "--space", path, "--store", tmp_path / "mlruns")
+    assert ran.exit_code == 1
+    assert "trials diverged" in ran.stderr
+    assert "Lower search.learning_rate" in ran.stderr
+
+
+@pytest.mark.parametrize(("way", "other"), [("scaled", "average"), ("average", "scaled")])
+def test_a_final_network_that_diverges_is_said_and_can_be_made_otherwise(tmp_path, monkeypatch, way, other):
+    with monkeypatch.context() as patch:
+        diverging(patch, lambda trial: trial.role == "refit")
+        result, lines = searched(space(tmp_path, {}, refit=way))
+    assert (result["refit"]["kind"], result["refit"]["weights"], result["test"]) == (way, None, {})
+    sentence = "The final network diverged, so there is none: the learning rate does not bear all rows. Lower search.learning_rate."
+    assert lines.count(sentence) == 1
+    assert study_line(Place(tmp_path / "mlruns", "tiny"))[1] == "finished"
+    store, weights = tmp_path / "mlruns", tmp_path / "weights"
+    refused = here("export", "--store", store, "--weights", weights)
+    assert (refused.exit_code, refused.stdout) == (2, "")
+    assert refused.stderr == f"tiny has no network, because its final one diverged; search it again with --refit {other}.\n"
+    assert not weights.exists()
+    assert here("search", "--space", tmp_path / "tiny.yaml", "--store", store, "--refit", other).exit_code == 0
+    assert here("export", "--store", store, "--weights", weights).exit_code == 0
+
+
+# ---- memory and time
+
+
+def test_memory_that_runs_out_in_the_finals_leaves_the_rows_of_the_search(tmp_path, monkeypatch):
+    """A larger budget must go on with as many trials at once as before, or it would be another search."""
+    expected, _ = searched(space(tmp_path, {}))
+    (tmp_path / "short").mkdir()
+    before = Stack.train_epoch
+
+    def train_epoch(stack):
+        if len(stack.rows) > 6 and stack.rows[0].fit.trial.role == "finalist":
+            raise torch.OutOfMemoryError("out of memory")
+        before(stack)
+
+    monkeypatch.setattr(Stack, "train_epoch", train_epoch)
+    watcher = Notes()
+    result, _ = searched(space(tmp_path / "short", {}), watcher)
+    assert any(note.startswith("Memory ran out: ") for note in watcher.notes)
+    assert stored(Place(tmp_path / "short/mlruns", "tiny").journal)["rows"] == result["rows"] == expected["rows"]
+    for key in ("trial", "fresh", "test", "finalists", "selected"):
+        assert result[key] == expected[key], key
+
+
+def test_memory_that_runs_out_in_the_comparison_of_ways_leaves_a_result(tmp_path, monkeypatch):
+    before = Stack.train_epoch
+
+    def train_epoch(stack):
+        if stack.rows[0].fit.trial.role == "nested":
+            raise torch.OutOfMemoryError("out of memory")
+        before(stack)
+
+    monkeypatch.setattr(Stack, "train_epoch", train_epoch)
+    watcher = Notes()
+    result, lines = searched(space(tmp_path, {}), watcher)
+    assert result["refit"]["compared"] == {}
+    assert result["test"]["loss"] > 0
+    (note,) = watcher.notes
+    assert note.startswith("The ways to train the final network are not compared. Memory ran out over a single trial: ")
+    assert any(line.startswith("Final network: trained on ") and "folds within folds" not in line for line in lines)
+
+
+def test_the_finals_cost_no_time_of_the_budget(tmp_path, monkeypatch):
+    """Seconds are of searching. With what the finals took counted, a larger budget would buy nothing."""
+    now, before = [1000.0], Population.train_epoch
+
+    def train_epoch(population):
+        late = any(not member.trial.counted for member in population._members.values())
+        now[0] += 100 if late else 1
+        yield from before(population)
+
+    monkeypatch.setattr(Population, "train_epoch", train_epoch)
+    monkeypatch.setattr("hpo.study.time.time", lambda: now[0])
+    small, _ = searched(space(tmp_path, {}, budget={"seconds": 12}))
+    assert small["seconds"] > 300
+    large, _ = searched(space(tmp_path, {}, budget={"seconds": 40}))
+    assert sum(large["trials"].values()) > sum(small["trials"].values())
+    assert large["seconds"] > small["seconds"]
