@@ -9,6 +9,7 @@ from scipy.special import stdtrit
 
 LEVEL = 0.9  # of the intervals that are reported
 STEADY = 5  # epochs
+_LEAST = 4  # pairs: of fewer a small variance is luck
 
 
 def steady(curve: Sequence[float], sign: int) -> float:
@@ -83,7 +84,7 @@ def beyond_noise(ours: np.ndarray, theirs: np.ndarray, overlap: float, doubt: fl
     """Whether `ours` is lower than `theirs` by a paired one-sided t test whose chance of a false yes is `doubt`."""
     mean, error = gain(ours, theirs, overlap)
     fits = len(pairs(ours, theirs)[0])
-    if fits < 2:
+    if fits < _LEAST:
         return False
     return mean > error * quantile(fits - 1, 1 - doubt)
 

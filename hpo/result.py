@@ -16,7 +16,7 @@ from hpo import evidence, objectives, rules
 from hpo.data import Dataset
 from hpo.finals import Finalist, Finals
 from hpo.job import Job
-from hpo.metrics import METRICS, measure, reported, watched
+from hpo.metrics import METRICS, measure, reported, shown, watched
 from hpo.refit import Final
 from hpo.space import Space
 from hpo.study import Study
@@ -59,19 +59,31 @@ def table(
     chosen = entries.pop("selected")
     found = {"selected": chosen.pop("params"), **chosen, "baselines": entries}
     if final is None:
-        return found | {"rule": "best", "rules": {}, "score": {}, "verdict": None, "finalists": {}}
+        return found | {"rule": "best", "rules": {}, "score": {}, "verdict": None, "regularization": None, "finalists": {}}
     (finals, verdict), selected = final, compared["selected"]
     names = watched(job.data.task, job.space.train.metric)
     against = {name: getattr(verdict, name) for name in ("rival", "gain", "standard_error", "fits", "beyond_noise")}
     return found | {
         "rule": verdict.rule,
         "rules": dict(verdict.choices),
+        "regularization": _regularization(job, finals, selected, compared["ablation"]),
         "fresh_scores": {name: [_plain(v) for v in selected.scores(name).tolist()] for name in names},
         "overlap": finals.overlap,
         "score": {name: _score(job, selected, name, chosen, finals) for name in names},
         "verdict": {name: _plain(value) for name, value in against.items()},
         "finalists": _finalists(finals, job.space.train.metric),
     }
+
+
+def _regularization(job: Job, finals: Finals, selected: Finalist, without: Finalist) -> dict[str, Any] | None:
+    """What regularization gained on fresh splits against the same without it, in the metric that is shown; None if there is none."""
+    if without is selected:
+        return None
+    name = shown(job.data.task, job.space.train.metric)
+    ours, theirs = (METRICS[name].sign * f.scores(name) for f in (selected, without))
+    gain, error = evidence.gain(ours, theirs, finals.overlap)
+    clear = any(evidence.beyond_noise(a, b, finals.overlap, 0.05) for a, b in ((ours, theirs), (theirs, ours)))
+    return {"metric": name, "gain": _plain(gain), "standard_error": _plain(error), "beyond_noise": clear}
 
 
 def _score(job: Job, finalist: Finalist, metric: str, chosen: Mapping[str, Any], finals: Finals) -> dict[str, Any]:
@@ -112,7 +124,7 @@ def _finalists(finals: Finals, metric: str) -> dict[str, Any]:
         finalist = finals.finalists[label]
         scores = finalist.scores(metric)
         error = evidence.standard_error(scores[np.isfinite(scores)], finals.overlap)
-        known = {"search": finalist.searched.value, "fresh": finalist.mean(metric), "standard_error": error}
+        known = {"search": finalist.searched.valid.get(metric), "fresh": finalist.mean(metric), "standard_error": error}
         found[label] = {name: _plain(value) for name, value in known.items()} | {"fits": len(scores)}
     return found
 

@@ -162,10 +162,18 @@ class _Search:
         verdict = results.Verdict.of(final, job.space.select)
         self._watcher.selected(final, self._refit, verdict)
         selected = final.finalists[verdict.selected]
-        ablation = self._ablated(selected)
-        compared = {"selected": selected, "ablation": final.beside(ablation, selected) if ablation else selected}
-        compared |= {name: final.finalists[name] for name in ("defaults", "none")}
+        baselines = {name: final.finalists[name] for name in ("defaults", "none")}
+        compared = {"selected": selected, "ablation": self._beside(selected, final), **baselines}
         return self._write_down((final, verdict), compared, startup)
+
+    def _beside(self, selected: Finalist, final: Finals) -> Finalist:
+        """The ablation on the draws that the selection had; a finalist, where one is just that."""
+        params = dict(selection.ablation(selected.searched.trial).params)
+        for other in final.finalists.values():
+            if dict(other.searched.trial.params) == params and len(other.fresh) >= len(selected.fresh):
+                return other
+        ablation = self._ablated(selected)
+        return final.beside(ablation, selected) if ablation else selected
 
     def _unproved(self, best: Outcome) -> dict[str, Finalist]:
         """What the search alone says: its best, and beside a whole search what that is compared with."""
@@ -194,6 +202,8 @@ class _Search:
         ways = self._compared(selected) if selected.fresh and way != "none" else {}
         networks = self._refit.final(way, list({f.label: f for f in compared.values()}.values())) if way != "none" else {}
         tests = {name: self._tested(networks[f.label], f) for name, f in compared.items() if f.label in networks}
+        looks = (study.recall("looks") or 0) + bool(tests)
+        study.remember("looks", looks)
         self._vault.keep({network.label for network in networks.values()})
         ids = self._recorder.ids
         result = {
@@ -201,6 +211,7 @@ class _Search:
             "asked": _asked(job),
             "trials": dict(study.counts),
             **results.table(job, final, compared, tests),
+            "looks": looks,  # how often the test part has been scored
             "front": results.front(study, job.space),
             "refit": results.refit(way, networks.get(selected.label), ways),
             "metric": job.space.train.metric,

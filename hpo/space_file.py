@@ -96,6 +96,7 @@ def _translate(error: Any) -> list[Mistake]:
         "int_type": f"must be a whole number, got {got}.",
         "float_type": f"must be a number, got {got}.",
         "bool_type": f"must be true or false, got {got}.",
+        "too_short": f"must hold at least one, got {got}.",
         "string_type": f"must be text, got {got}{quotes}.",
         "list_type": f"must be a list, got {got}.",
         "dict_type": f"must be a mapping, got {got}.",

@@ -133,7 +133,10 @@ def _scores(result: Mapping[str, Any]) -> list[str]:
     fresh = bool(result["fresh"])
     columns = ["search loss", "fresh loss", f"fresh {short}"] if fresh else ["valid loss", f"valid {short}"]
     rows = [["", *columns, "train–valid gap", f"test {short}"]]
+    trials = [entries[key]["trial"] for key in ("none", "defaults", "ablation") if key in entries]
     alike = [key for key in result["baselines"] if entries[key]["trial"] == result["trial"]]  # is the selected one itself
+    if "ablation" in entries and trials.count(entries["ablation"]["trial"]) > 1:
+        alike = ["ablation", *alike]  # is a baseline itself, and stands there
     names = _ROWS | {"selected": "selected: " + _ROWS[alike[-1]] if alike and alike[-1] != "ablation" else "selected"}
     for key in (key for key in _ROWS if key in entries and key not in alike):
         valid, seen, test = (entries[key][part] for part in ("valid", "fresh", "test"))
@@ -153,17 +156,21 @@ def table(rows: list[list[str]]) -> list[str]:
 
 
 def first_line(result: Mapping[str, Any]) -> str:
-    """Said before anything else: that nothing beats the defaults beyond noise, if so."""
+    """Said before anything else: whether anything beats the defaults beyond noise."""
     said = result["verdict"]
-    if not said or said["beyond_noise"]:
+    if not said:
         return ""
     if said["rival"] == "defaults" or said["gain"] is None:
         return "The usual defaults are selected: no other configuration came through its fresh fits."
-    better = said["gain"] >= 0
+    rival, better = trial_name(said["rival"]), "better" if said["gain"] >= 0 else "worse"
     error = "" if said["standard_error"] is None else f", ± {said['standard_error']:.2g} (standard error)"
+    by = f"{abs(said['gain']):.3g} {better}{error}"
+    over = f"over {said['fits']} fresh fits"
+    if said["beyond_noise"]:
+        return f"{rival[0].upper()}{rival[1:]} beats the usual defaults beyond noise: {over} its {result['metric']} is {by}."
     return (
-        f"Nothing beats the usual defaults beyond noise, so they are selected: over {said['fits']} fresh fits the {result['metric']} of "
-        f"{trial_name(said['rival'])}, the best of the others, is {abs(said['gain']):.3g} {'better' if better else 'worse'}{error}."
+        f"Nothing beats the usual defaults beyond noise, so they are selected: {over} the {result['metric']} of {rival}, the best of the "
+        f"others, is {by}."
     )
 
 
@@ -208,7 +215,8 @@ def _refit(result: Mapping[str, Any]) -> list[str]:
     """How the final network was made, and whether another way would be better."""
     said = result["refit"]
     if said["kind"] == "none":
-        return ["No final network was trained (refit: none): the test part is untouched."]
+        untouched = "the test part is untouched" if not result["looks"] else "the test part was scored before"
+        return [f"No final network was trained (refit: none): {untouched}."]
     if said["weights"] is None:
         return ["The final network diverged, so there is none: the learning rate does not bear all rows. Lower search.learning_rate."]
     made = {
@@ -217,32 +225,36 @@ def _refit(result: Mapping[str, Any]) -> list[str]:
         "average": "one a fold, their predictions averaged",
     }[said["kind"]]
     ways = [f"{way} {score(found[result['metric']])}" for way, found in said["compared"].items()]
+    again = [f"The test part has now been scored {result['looks']} times: choose by the fresh scores."] if result["looks"] > 1 else []
     compared = f" (by folds within folds, valid {result['metric']}: {', '.join(ways)})" if ways else ""
-    return [f"Final network: {made}{compared}."]
+    return [f"Final network: {made}{compared}.", *again]
 
 
 def regularization_line(result: Mapping[str, Any]) -> str:
-    """What regularization itself did: against the same learning rate and depth from the same seed, without it."""
+    """What regularization itself did: against the same learning rate and network without it."""
     none = result["baselines"].get("ablation")
-    if not none or not none["valid"]:
+    if not none or not none["valid"] or not result["valid"]:
         return ""
     if not selection.regularized(result["selected"]):
         return "Regularization did not help: the selected configuration has none."
     gap, gap_none = (found["valid"]["loss"] - found["train"]["loss"] for found in (result, none))
     if gap_none <= 0:
-        closed = "Regularization had no train–valid gap to close"
+        closed = "there was no train–valid gap to close"
+    elif gap >= gap_none:
+        closed = "it did not close the train–valid gap"
     else:
-        share = "" if gap <= 0 else f"{100 * (1 - gap / gap_none):.0f} % of "
-        closed = f"Regularization {f'closed {share}' if gap < gap_none else 'did not close '}the train–valid gap"
-    other = shown(result["task"], result["metric"])
-    ours, theirs = result["test"].get(other), none["test"].get(other)
-    if ours is None or theirs is None:
-        return f"{closed}."
-    gained = (theirs - ours) * METRICS[other].sign
-    verb, name = "gained" if gained >= 0 else "lost", other.replace("_", " ")
-    if result["task"] == "classification":
-        return f"{closed} and {verb} {100 * abs(gained):.1f} points of test {name} against the same without it."
-    return f"{closed} and {verb} {score(abs(gained))} of test {name} against the same without it."
+        closed = f"it closed {'' if gap <= 0 else f'{100 * (1 - gap / gap_none):.0f} % of '}the train–valid gap of the search"
+    said = result["regularization"]
+    if not said or said["gain"] is None:
+        return f"Regularization: {closed}."
+    points = 100 if said["metric"] in ("accuracy", "balanced_accuracy") else 1
+    verb, unit, name = "gained" if said["gain"] >= 0 else "lost", " points" if points == 100 else "", said["metric"].replace("_", " ")
+    error = "" if said["standard_error"] is None else f" ± {score(points * said['standard_error'])}"
+    noise = "" if said["beyond_noise"] else ", which is within noise"
+    return (
+        f"Regularization {verb} {score(points * abs(said['gain']))}{error}{unit} of {name} on fresh splits against the same without it{noise}; "
+        f"{closed}."
+    )
 
 
 def comparison(first: Finished, second: Finished, differences: Sequence[Difference]) -> list[str]:
@@ -293,5 +305,5 @@ def study_line(place: Place) -> list[str]:
     if not result:
         return [place.name, state, str(len(judged)), f"{metric} {score(best.value)}" if best else "–", "–", "–"]
     other = shown(result["task"], metric)
-    valid, test = f"{metric} {score(result['valid'].get(metric))}", f"{other} {score(result['test'].get(other))}"
-    return [place.name, state, str(len(judged)), valid, test, result["date"]]
+    test = f"{other} {score(result['test'].get(other))}"
+    return [place.name, state, str(len(judged)), f"{metric} {score(best.value)}" if best else "–", test, result["date"]]
