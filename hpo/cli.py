@@ -78,8 +78,8 @@ def search(
         from rich.console import Console
 
         from hpo import device as devices
+        from hpo import ending, searching, terminal
         from hpo import job as jobs
-        from hpo import searching, terminal, words
         from hpo.store import Place
 
         job = jobs.load(Path(path), device=devices.chosen(device, workers), refit=refit)
@@ -93,7 +93,7 @@ def search(
     if as_json:
         click.echo(json.dumps(result))
         return
-    for line in words.result_lines(result, store):
+    for line in ending.result_lines(result, store):
         click.echo(line)
 
 
@@ -220,11 +220,11 @@ def studies(store: str) -> None:
 def compare(first: str, second: str, store: str) -> None:
     """Say whether the selections of two studies differ beyond noise."""
     from hpo import compare as comparison
-    from hpo import finished, words
+    from hpo import ending, finished
     from hpo.store import find
 
     a, b = (finished.load(find(Path(store), name)) for name in (first, second))
-    for line in words.comparison(a, b, comparison.compare(a, b)):
+    for line in ending.comparison(a, b, comparison.compare(a, b)):
         click.echo(line)
 
 

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from hpo import device as devices
 from hpo import selection
-from hpo.compare import Difference
-from hpo.finished import Finished
 from hpo.job import Job
 from hpo.ledger import stored
 from hpo.metrics import METRICS, Task, shown
@@ -17,15 +14,7 @@ from hpo.regularizers import STRENGTHS
 from hpo.sampling import FIRST_DECISION
 from hpo.store import Place
 from hpo.trial import Outcome
-from hpo.ui import HOST, PORT, link
 from hpo.worker import cores
-
-_ROWS = {
-    "selected": "selected",
-    "ablation": "…without regularization",
-    "defaults": "usual defaults",
-    "none": "no regularization",
-}
 
 
 def number(value: float) -> str:
@@ -91,61 +80,6 @@ def headline(job: Job, rows: int, workers: int = 1) -> list[str]:
     return [*lines, f"searching {sampled} · {sampler}, {pruning} · {at_once}"]
 
 
-def result_lines(result: Mapping[str, Any], store: str) -> list[str]:
-    """The end of a search: a verdict, the selected configuration, the table, and where to look."""
-    lines: list[str] = []
-    if verdict := first_line(result):
-        lines += [verdict, ""]
-    params = "   ".join(strength(k, v) for k, v in result["selected"].items())
-    lines += [f"Selected: {trial_name(result['trial'])}", f"  {params}", *_rules(result), "", *_scores(result), "", *_front(result)]
-    lines += [*_expected(result), *_refit(result)]
-    if gained := regularization_line(result):
-        lines.append(gained)
-    elsewhere = "" if store == "mlruns" else f" --store {shlex.quote(store)}"
-    counts = result["trials"]
-    total = sum(counts.values())
-    lines += [
-        f"{total} trial{'s' if total != 1 else ''}: {counts['complete']} finished, {counts['pruned']} pruned, "
-        f"{counts['failed']} diverged · {result['epochs_trained']:,} of {result['epochs_possible']:,} possible epochs"
-        f"{_afterwards(result)} · {result['seconds']:.0f} s",
-        "",
-        f"Look:    hpo ui --study {result['study']}{elsewhere}",
-        f"         {link(result['experiment_id'], result['run_id'], _base(result['tracking_uri']))}",
-        f"Keep:    hpo export --study {result['study']}{elsewhere} -o best.yaml",
-    ]
-    return lines
-
-
-def _afterwards(result: Mapping[str, Any]) -> str:
-    """What was trained after the search, in epochs of single networks."""
-    later = sum(epochs for role, epochs in result["fit_epochs"].items() if role != "search")
-    return f", {later:,} to select and to train the final network" if later else ""
-
-
-def _base(tracking_uri: str) -> str:
-    return tracking_uri.rstrip("/") if tracking_uri.startswith("http") else f"http://{HOST}:{PORT}"
-
-
-def _scores(result: Mapping[str, Any]) -> list[str]:
-    other = shown(result["task"], result["metric"])
-    short = {"accuracy": "acc", "balanced_accuracy": "bal. acc"}.get(other, other)
-    entries = {"selected": result, **result["baselines"]}
-    fresh = bool(result["fresh"])
-    columns = ["search loss", "fresh loss", f"fresh {short}"] if fresh else ["valid loss", f"valid {short}"]
-    rows = [["", *columns, "train–valid gap", f"test {short}"]]
-    trials = [entries[key]["trial"] for key in ("none", "defaults", "ablation") if key in entries]
-    alike = [key for key in result["baselines"] if entries[key]["trial"] == result["trial"]]  # is the selected one itself
-    if "ablation" in entries and trials.count(entries["ablation"]["trial"]) > 1:
-        alike = ["ablation", *alike]  # is a baseline itself, and stands there
-    names = _ROWS | {"selected": "selected: " + _ROWS[alike[-1]] if alike and alike[-1] != "ablation" else "selected"}
-    for key in (key for key in _ROWS if key in entries and key not in alike):
-        valid, seen, test = (entries[key][part] for part in ("valid", "fresh", "test"))
-        gap = valid["loss"] - entries[key]["train"]["loss"] if valid else None
-        scores = (valid.get("loss"), seen.get("loss"), seen.get(other)) if fresh else (valid.get("loss"), valid.get(other))
-        rows.append([names[key], *map(score, (*scores, gap, test.get(other)))])
-    return ["  " + line for line in table(rows)]
-
-
 def table(rows: list[list[str]]) -> list[str]:
     """Rows of cells as aligned lines: the first column to the left, the others to the right."""
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
@@ -153,130 +87,6 @@ def table(rows: list[list[str]]) -> list[str]:
         "   ".join(c.rjust(w) if i else c.ljust(w) for i, (c, w) in enumerate(zip(row, widths, strict=True))).rstrip()
         for row in rows
     ]
-
-
-def first_line(result: Mapping[str, Any]) -> str:
-    """Said before anything else: whether anything beats the defaults beyond noise."""
-    said = result["verdict"]
-    if not said:
-        return ""
-    if said["rival"] == "defaults" or said["gain"] is None:
-        return "The usual defaults are selected: no other configuration came through its fresh fits."
-    rival, better = trial_name(said["rival"]), "better" if said["gain"] >= 0 else "worse"
-    error = "" if said["standard_error"] is None else f", ± {said['standard_error']:.2g} (standard error)"
-    by = f"{abs(said['gain']):.3g} {better}{error}"
-    over = f"over {said['fits']} fresh fits"
-    if said["beyond_noise"]:
-        return f"{rival[0].upper()}{rival[1:]} beats the usual defaults beyond noise: {over} its {result['metric']} is {by}."
-    return (
-        f"Nothing beats the usual defaults beyond noise, so they are selected: {over} the {result['metric']} of {rival}, the best of the "
-        f"others, is {by}."
-    )
-
-
-def _rules(result: Mapping[str, Any]) -> list[str]:
-    """What each rule selects, the one that counts first."""
-    rules = result["rules"]
-    if not rules:
-        return ["By its score in the search alone (finalists: 0), a part of which is luck."] if result["baselines"] else []
-    own = result["rule"]
-    if len(set(rules.values())) == 1:
-        return [f"All rules ({', '.join(rules)}) select it."]
-    others = [f"{rule} would take {trial_name(label)}" for rule, label in rules.items() if rule != own]
-    return [f"Selected by {own}; {', '.join(others)}."]
-
-
-def _front(result: Mapping[str, Any]) -> list[str]:
-    """The Pareto front, where there are several objectives."""
-    if not result["front"]:
-        return []
-    goals = list(result["front"][0]["values"])
-    head = ["no trial beats these in all objectives", *(goal.replace("_", " ") for goal in goals)]
-    rows = [[trial_name(one["trial"]), *(score(one["values"][goal]) for goal in goals)] for one in result["front"]]
-    return [*("  " + line for line in table([head, *rows])), ""]
-
-
-def _expected(result: Mapping[str, Any]) -> list[str]:
-    """The score on its way from the search to the test, and where the test was expected."""
-    name = shown(result["task"], result["metric"])
-    found = result["score"].get(name)
-    if not found:
-        return []
-    low, high = (score(bound) for bound in found["interval"])
-    interval = "a single validation part gives no interval, data.split.folds does" if low == high == "–" else f"90 % interval {low} to {high}"
-    test = "" if found["test"] is None else f" → {score(found['test'])} on the test rows"
-    return [
-        f"Expect {name.replace('_', ' ')} {score(found['fresh'])} ({interval}): "
-        f"{score(found['search'])} in the search → {score(found['fresh'])} on fresh splits and seeds{test}."
-    ]
-
-
-def _refit(result: Mapping[str, Any]) -> list[str]:
-    """How the final network was made, and whether another way would be better."""
-    said = result["refit"]
-    if said["kind"] == "none":
-        untouched = "the test part is untouched" if not result["looks"] else "the test part was scored before"
-        return [f"No final network was trained (refit: none): {untouched}."]
-    if said["weights"] is None:
-        return ["The final network diverged, so there is none: the learning rate does not bear all rows. Lower search.learning_rate."]
-    made = {
-        "scaled": f"trained on {said['rows']:,} rows, validation rows among them, for {said['epochs']} epochs",
-        "keep": "the one of the search",
-        "average": "one a fold, their predictions averaged",
-    }[said["kind"]]
-    ways = [f"{way} {score(found[result['metric']])}" for way, found in said["compared"].items()]
-    again = [f"The test part has now been scored {result['looks']} times: choose by the fresh scores."] if result["looks"] > 1 else []
-    compared = f" (by folds within folds, valid {result['metric']}: {', '.join(ways)})" if ways else ""
-    return [f"Final network: {made}{compared}.", *again]
-
-
-def regularization_line(result: Mapping[str, Any]) -> str:
-    """What regularization itself did: against the same learning rate and network without it."""
-    none = result["baselines"].get("ablation")
-    if not none or not none["valid"] or not result["valid"]:
-        return ""
-    if not selection.regularized(result["selected"]):
-        return "Regularization did not help: the selected configuration has none."
-    gap, gap_none = (found["valid"]["loss"] - found["train"]["loss"] for found in (result, none))
-    if gap_none <= 0:
-        closed = "there was no train–valid gap to close"
-    elif gap >= gap_none:
-        closed = "it did not close the train–valid gap"
-    else:
-        closed = f"it closed {'' if gap <= 0 else f'{100 * (1 - gap / gap_none):.0f} % of '}the train–valid gap of the search"
-    said = result["regularization"]
-    if not said or said["gain"] is None:
-        return f"Regularization: {closed}."
-    points = 100 if said["metric"] in ("accuracy", "balanced_accuracy") else 1
-    verb, unit, name = "gained" if said["gain"] >= 0 else "lost", " points" if points == 100 else "", said["metric"].replace("_", " ")
-    error = "" if said["standard_error"] is None else f" ± {score(points * said['standard_error'])}"
-    noise = "" if said["beyond_noise"] else ", which is within noise"
-    return (
-        f"Regularization {verb} {score(points * abs(said['gain']))}{error}{unit} of {name} on fresh splits against the same without it{noise}; "
-        f"{closed}."
-    )
-
-
-def comparison(first: Finished, second: Finished, differences: Sequence[Difference]) -> list[str]:
-    """What two searches selected, side by side, and whether it differs beyond noise."""
-    rows = [["", *(f"fresh {d.metric.replace('_', ' ')}" for d in differences), *(f"test {d.metric.replace('_', ' ')}" for d in differences)]]
-    for i, search in enumerate((first, second)):
-        fresh = [score(d.scores[i]) for d in differences]
-        rows.append([search.place.name, *fresh, *(score(search.result["test"].get(d.metric)) for d in differences)])
-    lines = [*("  " + line for line in table(rows)), ""]
-    for search in (first, second):
-        params = "   ".join(strength(k, v) for k, v in search.result["selected"].items())
-        lines.append(f"{search.place.name} selected {trial_name(search.result['trial'])}:  {params}")
-    lines.append("")
-    for d in differences:
-        how = f"{d.fits} fresh fits in pairs" if d.paired else "fresh fits on different splits"
-        verdict = "they differ beyond noise" if d.beyond_noise else "no difference beyond noise"
-        name = d.metric.replace("_", " ")
-        lines.append(
-            f"By {name}, {second.place.name} is {score(abs(d.gain))} {'better' if d.gain >= 0 else 'worse'} than {first.place.name}, "
-            f"± {d.standard_error:.2g} (standard error, {how}): {verdict}."
-        )
-    return lines
 
 
 def trial_name(label: str) -> str:

@@ -10,9 +10,9 @@ from scipy import stats
 import hpo
 from hpo import finished
 from hpo.compare import compare
+from hpo.ending import comparison
 from hpo.errors import InputError
 from hpo.store import Place
-from hpo.words import comparison
 from tests.conftest import TINY, here
 
 STUDIES = {

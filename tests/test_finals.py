@@ -12,6 +12,7 @@ import pytest
 import hpo
 from hpo import finals, searching, selection, space_file
 from hpo import job as jobs
+from hpo.ending import result_lines
 from hpo.finals import Finals
 from hpo.job import Job
 from hpo.metrics import METRICS
@@ -20,7 +21,6 @@ from hpo.rules import DEFAULT
 from hpo.searching import Watcher
 from hpo.store import Place
 from hpo.trial import Outcome
-from hpo.words import result_lines
 from tests.conftest import TINY, Unrecorded, outcomes
 
 pytestmark = pytest.mark.usefixtures("unrecorded")

@@ -8,13 +8,14 @@ import torch
 
 from hpo import job as jobs
 from hpo import searching
+from hpo.ending import result_lines
 from hpo.ledger import stored
 from hpo.population import Population
 from hpo.searching import Watcher
 from hpo.stack import Stack
 from hpo.store import Place
 from hpo.trial import Outcome
-from hpo.words import result_lines, study_line
+from hpo.words import study_line
 from tests.conftest import here, outcomes, write_space
 from tests.tables import loans
 

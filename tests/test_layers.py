@@ -30,7 +30,7 @@ LAYERS = [
     {"result", "ways"},
     {"searching"},
     {"words", "api"},
-    {"terminal"},
+    {"terminal", "ending"},
     {"cli"},
 ]
 ONLY = {
