@@ -35,7 +35,7 @@ SPACE = {
 EARLY = 2  # kills within the first second
 LATE = 1  # kills while trials train
 # Then a kill in each of the phases that follow the search, told by what the journal says when the last of them begins.
-PHASES = {"finals": rb'"begun:[a-z0-9]+-fresh-1"', "ablation": rb'"begun:ablation-', "nested": rb"-nested", "refit": rb'"begun:[^"]*-scaled"'}
+PHASES = {"finals": rb'"begun:[a-z0-9]+-fresh-1"', "ablation": rb'"begun:ablation-', "nested": rb"-nested", "refit": rb'"begun:[^"]*-scaled-'}
 MEANWHILE = ("started", "times")  # when it was trained is the only thing about a trial that may differ
 
 
