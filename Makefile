@@ -35,7 +35,7 @@ flat: $(VENV)/ready  ## minutes: what a trial costs besides its training, to the
 profile: $(VENV)/ready  ## minutes: where a search spends its time
 	$(BIN)/python -m bench.profile
 
-honesty: $(VENV)/ready  ## a quarter of an hour: whether the number that is reported is the number that one gets
+honesty: $(VENV)/ready  ## most of an hour: whether the number that is reported is the number that one gets
 	$(BIN)/python -m bench.honesty
 
 clean:
