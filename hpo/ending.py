@@ -168,12 +168,16 @@ def regularization_line(result: Mapping[str, Any]) -> str:
     said = result["regularization"]
     if not said or said["gain"] is None:
         return f"Regularization: {closed}."
-    points = 100 if said["metric"] in ("accuracy", "balanced_accuracy") else 1
-    verb, unit, name = "gained" if said["gain"] >= 0 else "lost", " points" if points == 100 else "", said["metric"].replace("_", " ")
-    error = "" if said["standard_error"] is None else f" ± {score(points * said['standard_error'])}"
+    verb, name = "gained" if said["gain"] >= 0 else "lost", said["metric"].replace("_", " ")
+    unit = " points" if name.endswith("accuracy") else ""
+
+    def said_so(value: float) -> str:
+        return f"{100 * value:.1f}" if unit else score(value)
+
+    error = "" if said["standard_error"] is None else f" ± {said_so(said['standard_error'])}"
     noise = "" if said["beyond_noise"] else ", which is within noise"
     return (
-        f"Regularization {verb} {score(points * abs(said['gain']))}{error}{unit} of {name} on fresh splits against the same without it{noise}; "
+        f"Regularization {verb} {said_so(abs(said['gain']))}{error}{unit} of {name} on fresh splits against the same without it{noise}; "
         f"{closed}."
     )
 
