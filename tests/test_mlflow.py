@@ -1,10 +1,12 @@
 """What MLflow knows of a search: every trial as it was, all of it again after a loss, and its page on loopback."""
 
+import base64
 import json
 import os
 import signal
 import socket
 import urllib.request
+import zlib
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -60,15 +62,26 @@ def test_a_search_is_one_experiment_with_a_parent_run_and_a_child_for_every_tria
 
 def test_a_run_says_what_part_its_trial_had(recorded):
     roles = {label: run.data.tags["hpo.role"] for label, run in recorded.runs.items()}
-    finalists, compared = recorded.result["finalists"], {recorded.result["trial"], "none", "defaults", recorded.result["baselines"]["ablation"]["trial"]}
+    finalists, ablation = recorded.result["finalists"], recorded.result["baselines"]["ablation"]["trial"]
+    compared = {recorded.result["trial"], "none", "defaults", ablation}
     trials = dict.fromkeys("0123456", "search") | {"none": "baseline", "defaults": "baseline"}
-    ablations = {label: "ablation" for label in finalists if label.startswith("ablation-")}
-    draws = {f"{label}-fresh-{draw}": "finalist" for label in finalists for draw in range(1, 10) if f"{label}-fresh-{draw}" in roles}
-    assert {label.rpartition("-fresh-")[0] for label in draws} == finalists.keys()
-    late = {label: "refit" for label in roles if label.rpartition("-scaled-")[0] in compared}
-    assert {label.rpartition("-scaled-")[0] for label in late} == compared - {label for label in compared if label not in finalists and label not in ablations}
+    ablations = {ablation: "ablation"} if ablation not in trials else {}  # the selected one may have no regularization to take off
+    draws = {label: "finalist" for label in roles if "-fresh-" in label}
+    assert {label.rpartition("-fresh-")[0] for label in draws} == finalists.keys() | ablations.keys()
+    late = {label: "refit" for label in roles if "-scaled-" in label}
+    assert {label.rpartition("-scaled-")[0] for label in late} == compared
     late |= {f"{recorded.result['trial']}-nested-{fold}": "nested" for fold in range(2)}
     assert roles == trials | ablations | draws | late
+
+
+def test_the_page_shows_what_was_scored_on_the_rows_of_the_search_alone(recorded):
+    """The view's filter, asked of MLflow itself: scores of other rows would stand among them as if they could be compared."""
+    tag = recorded.client.get_experiment(recorded.result["experiment_id"]).tags[f"mlflow.sharedViewState.{recorded.result['run_id']}"]
+    packed = json.loads(tag)["state"].removeprefix("deflate;")
+    asked = json.loads(zlib.decompress(base64.b64decode(packed)))["searchFilter"]
+    shown = {run.data.tags["hpo.trial"] for run in recorded.client.search_runs([recorded.result["experiment_id"]], asked)}
+    assert shown == {label for label, o in recorded.known.items() if o["trial"]["role"] in ("search", "baseline", "ablation")}
+    assert shown < recorded.runs.keys()
 
 
 def test_states_and_reasons_are_the_true_ones(recorded):

@@ -133,6 +133,12 @@ def test_off_is_the_least_and_the_learning_rate_is_no_regularizer() -> None:
 # ---- evidence
 
 
+def test_on_at_the_least_value_is_more_than_off() -> None:
+    domain = {"l1": Domain(low=1e-4, high=1.0, log=True, optional=True)}
+    off, least, most = (rules.amount(domain, {"l1": value}) for value in (0.0, 1e-4, 1.0))
+    assert 0 == off < least < most == 1
+
+
 def test_the_error_is_that_of_nadeau_and_bengio() -> None:
     scores = np.array([1.0, 2.0, 4.0, 5.0])
     assert evidence.standard_error(scores, 0.25) == pytest.approx(math.sqrt((1 / 4 + 0.25) * 10 / 3))
