@@ -9,7 +9,6 @@ from scipy.special import stdtrit
 
 LEVEL = 0.9  # of the intervals that are reported
 STEADY = 5  # epochs
-_LEAST = 4  # pairs: of fewer a small variance is luck
 
 
 def steady(curve: Sequence[float], sign: int) -> float:
@@ -80,11 +79,12 @@ def pairs(ours: np.ndarray, theirs: np.ndarray) -> tuple[np.ndarray, np.ndarray]
     return ours[:shared][known], theirs[:shared][known]
 
 
-def beyond_noise(ours: np.ndarray, theirs: np.ndarray, overlap: float, doubt: float) -> bool:
-    """Whether `ours` is lower than `theirs` by a paired one-sided t test whose chance of a false yes is `doubt`."""
+def beyond_noise(ours: np.ndarray, theirs: np.ndarray, overlap: float, doubt: float, least: int = 4) -> bool:
+    """Whether `ours` is lower than `theirs` by a paired one-sided t test whose chance of a false yes is `doubt`. Of fewer than
+    `least` pairs a small variance is luck: never."""
     mean, error = gain(ours, theirs, overlap)
     fits = len(pairs(ours, theirs)[0])
-    if fits < _LEAST:
+    if fits < least:
         return False
     return mean > error * quantile(fits - 1, 1 - doubt)
 

@@ -48,4 +48,4 @@ class Paired(BasePruner):
 def worse(own: np.ndarray, other: np.ndarray, overlap: float, confidence: float) -> bool:
     """Whether one of two trials is worse beyond noise; curves are (epochs, folds), less is better, and what counts is the best of
     each fold so far."""
-    return evidence.beyond_noise(np.fmin.reduce(other), np.fmin.reduce(own), overlap, 1 - confidence)
+    return evidence.beyond_noise(np.fmin.reduce(other), np.fmin.reduce(own), overlap, 1 - confidence, least=2)
