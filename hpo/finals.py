@@ -159,6 +159,6 @@ def entering(study: Study, space: Space) -> list[Outcome]:
     for outcome in selection.ranked(study.searched(), METRICS[space.train.metric]):
         if len(found) >= 2 + space.finalists:
             break
-        if all(dict(outcome.trial.params) != dict(other.trial.params) for other in found):
+        if all(selection.acting(outcome.trial.params) != selection.acting(other.trial.params) for other in found):
             found.append(outcome)
     return found

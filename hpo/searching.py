@@ -168,9 +168,9 @@ class _Search:
 
     def _beside(self, selected: Finalist, final: Finals) -> Finalist:
         """The ablation on the draws that the selection had; a finalist, where one is just that."""
-        params = dict(selection.ablation(selected.searched.trial).params)
+        wanted = selection.acting(selection.ablation(selected.searched.trial).params)
         for other in final.finalists.values():
-            if dict(other.searched.trial.params) == params and len(other.fresh) >= len(selected.fresh):
+            if selection.acting(other.searched.trial.params) == wanted and len(other.fresh) >= len(selected.fresh):
                 return other
         ablation = self._ablated(selected)
         return final.beside(ablation, selected) if ablation else selected

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 import numpy as np
 
@@ -62,6 +63,11 @@ def ranked(outcomes: Iterable[Outcome], metric: Metric) -> list[Outcome]:
     judged = [o for o in outcomes if o.value is not None and o.state != "failed"]
     whole = [o for o in judged if o.state == "complete"] or judged
     return sorted(whole, key=lambda o: ((o.value or 0.0) * metric.sign, o.valid["loss"], o.trial.label))
+
+
+def acting(params: Mapping[str, Any]) -> dict[str, Any]:
+    """What is left of a configuration without the strengths that are off: two that agree in it train alike."""
+    return {key: value for key, value in params.items() if key not in STRENGTHS or value != STRENGTHS[key].neutral}
 
 
 def regularized(params: Mapping[str, float]) -> bool:

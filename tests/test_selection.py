@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from hpo import evidence, rules
+from hpo import evidence, rules, selection
 from hpo.domain import Domain
 from hpo.regularizers import FAMILY
 from hpo.rules import DEFAULT, RULES, Candidate, choose
@@ -197,3 +197,8 @@ def test_the_best_epoch_is_that_of_the_mean_and_a_shorter_draw_stands_with_its_l
     assert evidence.best_epoch([-long], -1) == 13
     assert evidence.best_epoch([long, short], 1) < 13
     assert evidence.best_epoch([long, np.zeros((8, 1))], 1) == 13
+
+
+def test_a_strength_that_is_off_is_as_good_as_one_that_is_not_named() -> None:
+    assert selection.acting({"learning_rate": 0.1, "weight_decay": 0.0, "dropout": 0.2}) == selection.acting({"dropout": 0.2, "learning_rate": 0.1})
+    assert selection.acting({"dropout": 0.2}) != selection.acting({"dropout": 0.3})
