@@ -29,7 +29,6 @@ from hpo.metrics import losses, shown
 from hpo.mirror import create_database
 from hpo.population import Population
 from hpo.refit import Refit
-from hpo.result import Verdict
 from hpo.store import Place
 from hpo.study import Study
 from hpo.trial import Outcome, Trial
@@ -56,9 +55,9 @@ class _Witness(searching.Watcher):
         del sentence, trials
         self.times.setdefault("searched", time.monotonic())
 
-    def selected(self, finals: Finals, refit: Refit, verdict: Verdict) -> None:
+    def selected(self, finals: Finals) -> None:
         self.times["selected"] = time.monotonic()
-        self.finals, self.refit, self.verdict = finals, refit, verdict
+        self.finals = finals
 
 
 def record(space: Mapping[str, Any], folder: Path, mode: str) -> Json:
