@@ -7,7 +7,7 @@ from functools import partial
 import pandas as pd
 import pytest
 
-from bench.honesty import numbers, page
+from bench.honesty import numbers, page, run
 from bench.honesty.numbers import Mean, Share
 from bench.honesty.sets import sets
 from hpo.data import prepare
@@ -180,3 +180,16 @@ def test_sets_whose_files_are_absent_are_named(tmp_path):
     assert "sonar" not in absent
     assert "glass" in absent
     assert "glass" not in known
+
+
+@pytest.mark.parametrize("mode", ["holdout", "folds"])
+def test_a_search_leaves_a_record_that_the_numbers_can_read(mode, tmp_path):
+    space, frame = sets(tmp_path)[0]["wine"](0)
+    frame.to_csv(tmp_path / "data.csv", index=False)
+    short = {"train": {**space["train"], "epochs": 6}, "budget": {"trials": 4}, "finalists": 1}
+    found = {"set": "wine", "seed": 0, **run.record({**space, **short}, tmp_path, mode)}
+    assert found["ours"]["trial"] in found["pool"]
+    assert found["ours"]["default_test"] == found["pool"]["defaults"]["test"]
+    assert found["argmax"]["reported"]["loss"] <= found["pool"]["defaults"]["search"]
+    assert all(found["epochs"][part] > 0 for part in ("search", "fresh", "refit"))
+    assert numbers.coverage([found], "loss").n == 1

@@ -127,7 +127,7 @@ class _Record:
             study = Study(job.space, self._place.journal, job.data.fingerprint)
             try:
                 vault = Vault(self._place.weights)
-                refit = Refit(job.space, job.data, job.networks, study, vault, lambda trials, samples: train(study, vault, trials, samples))
+                refit = Refit(job.space, job.data, job.networks, study, vault, lambda trials, samples: train(study, vault, trials, samples()))
                 finals = refit.final(way, finalists)
                 made = [(f, finals[f.label]) for f in finalists if f.label in finals]
                 return {f.label: _Said(refit.logits(final, f.searched.trial.params), final.data) for f, final in made}
