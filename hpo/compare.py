@@ -59,7 +59,7 @@ def _difference(metric: str, a: Mapping[str, Any], b: Mapping[str, Any], *, pair
     overlap = max(a["overlap"], b["overlap"])
     if paired:
         gain, error = evidence.gain(two, one, overlap)
-        clear = any(evidence.beyond_noise(x, y, overlap, _DOUBT / 2) for x, y in ((one, two), (two, one)))
+        clear = evidence.differ(one, two, overlap, _DOUBT)
     else:
         gain, error = float(one.mean() - two.mean()), math.hypot(*(evidence.standard_error(x, overlap) for x in (one, two)))
         clear = abs(gain) > error * evidence.quantile(min(len(one), len(two)) - 1, 1 - _DOUBT / 2)

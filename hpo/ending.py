@@ -123,8 +123,8 @@ def _expected(result: Mapping[str, Any]) -> list[str]:
     found = result["score"].get(name)
     if not found:
         return []
-    low, high = (score(bound) for bound in found["interval"])
-    interval = "a single validation part gives no interval, data.split.folds does" if low == high == "–" else f"90 % interval {low} to {high}"
+    low, high = found["interval"]
+    interval = f"90 % interval {score(low)} to {score(high)}" if low is not None else "a single validation part gives no interval, data.split.folds does"
     test = "" if found["test"] is None else f" → {score(found['test'])} on the test rows"
     return [
         f"Expect {name.replace('_', ' ')} {score(found['fresh'])} ({interval}): "

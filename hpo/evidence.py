@@ -89,6 +89,11 @@ def beyond_noise(ours: np.ndarray, theirs: np.ndarray, overlap: float, doubt: fl
     return mean > error * quantile(fits - 1, 1 - doubt)
 
 
+def differ(one: np.ndarray, two: np.ndarray, overlap: float, doubt: float) -> bool:
+    """Whether either is lower than the other beyond noise; half of the `doubt` is on each side."""
+    return beyond_noise(one, two, overlap, doubt / 2) or beyond_noise(two, one, overlap, doubt / 2)
+
+
 def quantile(freedom: int, chance: float) -> float:
     """Of Student's t."""
     return float(stdtrit(freedom, chance))

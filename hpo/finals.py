@@ -47,8 +47,14 @@ class Finalist:
 
     def mean(self, metric: str) -> float:
         """Over the fresh folds that define the metric; not a number if none does."""
-        known = self.scores(metric)
-        return float(known[np.isfinite(known)].mean()) if np.isfinite(known).any() else math.nan
+        known = self.known(metric)
+        return float(known.mean()) if len(known) else math.nan
+
+    def known(self, metric: str) -> np.ndarray:
+        """Its scores on the fresh folds that define the metric."""
+        scores = self.scores(metric)
+        defined: np.ndarray = scores[np.isfinite(scores)]
+        return defined
 
     @cached_property
     def epochs(self) -> int:

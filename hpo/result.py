@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any
 
-import numpy as np
 from torch import Tensor
 
 from hpo import evidence, objectives, rules
@@ -82,15 +81,13 @@ def _regularization(job: Job, finals: Finals, selected: Finalist, without: Final
     name = shown(job.data.task, job.space.train.metric)
     ours, theirs = (METRICS[name].sign * f.scores(name) for f in (selected, without))
     gain, error = evidence.gain(ours, theirs, finals.overlap)
-    clear = any(evidence.beyond_noise(a, b, finals.overlap, 0.05) for a, b in ((ours, theirs), (theirs, ours)))
+    clear = evidence.differ(ours, theirs, finals.overlap, 0.1)
     return {"metric": name, "gain": _plain(gain), "standard_error": _plain(error), "beyond_noise": clear}
 
 
 def _score(job: Job, finalist: Finalist, metric: str, chosen: Mapping[str, Any], finals: Finals) -> dict[str, Any]:
     """One metric of the selected configuration on its way from the search to the test, and where its test was expected."""
-    scores = finalist.scores(metric)
-    scores = scores[np.isfinite(scores)]
-    low, high = evidence.interval(scores, finals.overlap, finals.valid_rows / len(job.data.test_y))
+    low, high = evidence.interval(finalist.known(metric), finals.overlap, finals.valid_rows / len(job.data.test_y))
     least, most = METRICS[metric].bounds
     found = {
         "search": finalist.searched.valid.get(metric),
@@ -122,10 +119,9 @@ def _finalists(finals: Finals, metric: str) -> dict[str, Any]:
     found = {}
     for label in [c.label for c in sorted(finals.candidates(), key=lambda c: (not math.isfinite(c.mean), c.mean, c.label))]:
         finalist = finals.finalists[label]
-        scores = finalist.scores(metric)
-        error = evidence.standard_error(scores[np.isfinite(scores)], finals.overlap)
+        error = evidence.standard_error(finalist.known(metric), finals.overlap)
         known = {"search": finalist.searched.valid.get(metric), "fresh": finalist.mean(metric), "standard_error": error}
-        found[label] = {name: _plain(value) for name, value in known.items()} | {"fits": len(scores)}
+        found[label] = {name: _plain(value) for name, value in known.items()} | {"fits": len(finalist.scores(metric))}
     return found
 
 

@@ -24,7 +24,7 @@ from hpo.space_file import parse
 from hpo.stack import Stack
 from hpo.trial import Fit
 from tests.conftest import TINY, here, write_space
-from tests.training import FACTORIES, dataset, memory, network, population, run, same, shifted, trained, trial
+from tests.training import FACTORIES, dataset, memory, network, population, refill, same, shifted, trained, trial
 
 EVERYTHING = {"weight_decay": 0.1, "l1": 1e-3, "dropout": 0.3}
 META, GPU = torch.device("meta"), torch.device("cuda")
@@ -76,12 +76,7 @@ def test_rows_that_come_and_go_change_nothing(kind):
     """A refilled row equals a fresh one, and those who stay do not feel it."""
     first, second, late = three()
     pop = population(dataset(), **kind)
-    for of in (first, second):
-        pop.admit(of)
-    run(pop, 2)
-    pop.release(first)
-    pop.admit(late)
-    run(pop, 3)
+    refill(pop, first, second, late)
     assert close(pop.release(late), trained(dataset(), [late], **kind)[late.label])
     assert close(pop.release(second), trained(dataset(), [second], epochs=5, **kind)[second.label])
 

@@ -10,7 +10,7 @@ from hpo.noise import Noise
 from hpo.regularizers import FAMILY, STRENGTHS
 from hpo.regularizers.base import Step
 from hpo.trial import Fit
-from tests.training import FACTORIES, dataset, memory, population, run, same, shifted, trained, trial
+from tests.training import FACTORIES, dataset, memory, population, refill, run, same, shifted, trained, trial
 
 # Of the members only dropout acts inside a network, so it is the one that is tried with every kind.
 CASES = [*((name, "mlp") for name in STRENGTHS), *(("dropout", kind) for kind in FACTORIES)]
@@ -49,12 +49,7 @@ def test_changing_a_row_leaves_its_neighbours_bit_equal(name, kind):
 def test_a_refilled_row_equals_a_fresh_one(name, kind):
     pop = population(dataset(), kind=kind)
     first, second, late = three(name)
-    for of in (first, second):
-        pop.admit(of)
-    run(pop, 2)
-    pop.release(first)
-    pop.admit(late)
-    run(pop, 3)
+    refill(pop, first, second, late)
     assert same(pop.release(late), trained(dataset(), [late], kind=kind)[late.label])
 
 

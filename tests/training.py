@@ -101,6 +101,16 @@ def run(pop: Population, epochs: int) -> dict[str, dict[str, list[float]]]:
     return curves
 
 
+def refill(pop: Population, first: Trial, second: Trial, late: Trial) -> None:
+    """Two trials train two epochs, the first leaves, and a late one takes its row for three."""
+    for of in (first, second):
+        pop.admit(of)
+    run(pop, 2)
+    pop.release(first)
+    pop.admit(late)
+    run(pop, 3)
+
+
 def trained(data: Dataset, trials: list[Trial], train: Train = TRAIN, epochs: int = 3, **kind: object) -> dict[str, Released]:
     """The trials trained together; what each leaves behind."""
     pop = population(data, train, **kind)
