@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
@@ -30,7 +31,10 @@ class Fold:
 class Samples:
     """Rows to learn from and to select by, once for every fold, as its own training rows have them encoded.
 
-    `x` (rows, inputs); `y` (rows,), class indices or a standardised number; `weight` (rows,) or None.
+    `x` (rows, inputs); `y` (rows,), class indices or a standardised number; `weight` (rows,) or None. `columns` (inputs,): to which
+    column of the table each input belongs, as a whole number from 0. `image`: (channels, height, width) of a row, () if it is none.
+    `variants`: by regularizer of texts, (variants, rows, inputs), what could stand in place of `x`. `base` (rows, outputs): what is
+    added to a network's outputs, if something is.
     """
 
     task: Task
@@ -40,6 +44,10 @@ class Samples:
     folds: tuple[Fold, ...]
     classes: tuple[Any, ...]  # labels by index; empty for regression
     target_scale: float
+    columns: Tensor = field(default_factory=_no_rows)
+    image: tuple[int, ...] = ()
+    variants: Mapping[str, Tensor] = field(default_factory=dict)
+    base: Tensor | None = None
 
     def samples(self) -> Samples:
         """What training needs, and nothing that a data set has besides: neither the test part nor the table."""
@@ -56,8 +64,10 @@ class Samples:
     def to(self, device: torch.device) -> Samples:
         """The same in a device's memory."""
         folds = tuple(Fold(f.number, *(rows.to(device) for rows in (f.train, f.valid, f.test))) for f in self.folds)
-        weight = None if self.weight is None else self.weight.to(device)
-        return replace(self, x=self.x.to(device), y=self.y.to(device), weight=weight, folds=folds)
+        weight, base = (None if t is None else t.to(device) for t in (self.weight, self.base))
+        moved = {name: getattr(self, name).to(device) for name in ("x", "y", "columns")}
+        variants = {name: t.to(device) for name, t in self.variants.items()}
+        return replace(self, **moved, weight=weight, base=base, folds=folds, variants=variants)
 
     def inputs(self, index: Tensor) -> Tensor:
         """The rows `index` (fit, batch) of x: (fit, batch, inputs)."""

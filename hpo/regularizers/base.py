@@ -1,29 +1,35 @@
 """What a regularizer is: an immutable object without state that acts at a few fixed moments of a training step.
 
-Order of a step: batch → forward (`hidden` after each hidden layer) → loss → gradient → AdamW (`decay`) → `after_step`. Every hook takes `(s, step, …)`, where `s` is the strength of each row, shape (fit,). A strength is a tensor
-and the only case is one strength a row: never branch on its value.
+Order of a step: `batch` → forward (`hidden` after each hidden layer) → loss → gradient → [`ascend` → forward → loss → gradient, with the
+same noise] → `gradient` → AdamW (`decay`) → `after_step`; and after the last step of an epoch `after_epoch`. Every hook takes
+`(s, step, …)`, where `s` is the strength of each row, shape (fit,). A strength is a tensor and the only case is one strength a
+row: never branch on its value. Where several members act at one moment, they do so in the order of `FAMILY`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Literal, Protocol
 
 from torch import Tensor
 
+from hpo.dataset import Samples
 from hpo.noise import Noise
 
 
 @dataclass(frozen=True)
 class Parameter:
     """A tensor of the network: its name, its shape without the fit axis, the depth from which on a network has it, and
-    its role."""
+    its role. Of a weight, `units` is the axis of that shape that counts what it computes, and `inputs`, if it meets the data
+    themselves, the axis that counts their columns."""
 
     name: str
     shape: tuple[int, ...]
     depth: int
     role: Literal["weight", "bias", "norm", "buffer"]
+    units: int = 0
+    inputs: int | None = None
 
 
 class Weights(Protocol):
@@ -34,16 +40,38 @@ class Weights(Protocol):
 
 
 @dataclass(frozen=True)
-class Step:
-    """What a hook may look at. Tensors have the fit axis first; those in `params` are changed in place.
+class Batch:
+    """A minibatch of every row. `y` (fit, batch) holds classes by index, or numbers; if a named member `mixes`, classes come as
+    their shares, (fit, batch, classes)."""
 
-    Rows are in order of depth, the deepest first, so a tensor of a deep layer has fewer rows: the first ones.
+    x: Tensor  # (fit, batch, inputs)
+    y: Tensor
+    weight: Tensor | None  # (fit, batch)
+    index: Tensor  # (fit, batch), which rows of the data these are
+
+
+@dataclass(frozen=True)
+class Step:
+    """What a hook may look at. Tensors have the fit axis first; what hooks change, they change in place.
+
+    Rows are in order of depth, the deepest first, so a tensor of a deep layer has fewer rows: the first ones. The flat tensors hold
+    all that a row has, one parameter behind the other, with zeros for what it has not.
     """
 
-    params: Mapping[str, Tensor]  # name → (fit, *shape)
+    params: Mapping[str, Tensor]  # name → (fit, *shape), those that are trained
+    grads: Mapping[str, Tensor]  # the same names: where their gradients are
+    facts: Mapping[str, Parameter]  # the same names
     weights: Weights
+    values: Tensor  # (fit, size), flat; the memory of `params`
+    slopes: Tensor  # (fit, size), flat; the memory of `grads`
+    kept: Mapping[str, Tensor]  # by member that `keeps`: (fit, size), its own copy of `values`, which it may change
     lr: Tensor  # (fit,), as scheduled for this step
-    noise: Mapping[str, Sequence[Noise]]  # by regularizer and site; empty when evaluating
+    epoch: Tensor  # (fit,), the one in training, from 1
+    epochs: Tensor  # (fit,), how many there will be at most
+    minibatch: int  # of the epoch, from 0; the same for all rows
+    minibatches: int  # of an epoch
+    data: Samples
+    noise: Mapping[str, Mapping[int | str, Noise]]  # by member, and by what it draws for (see `draws`); empty when evaluating
     training: bool
 
 
@@ -52,16 +80,27 @@ class Regularizer:
 
     name: ClassVar[str]
     summary: ClassVar[str]
-    kind: ClassVar[Literal["strength", "structure"]] = "strength"
-    draws: ClassVar[bool] = False  # whether it needs random numbers, at each hidden layer
+    kind: ClassVar[Literal["strength", "structure", "schedule"]] = "strength"
+    # Whether it needs random numbers, and where: noise[name][site] at each hidden layer, noise[name][parameter's name] for each
+    # parameter, or noise[name][0] once a step.
+    draws: ClassVar[Literal["layer", "parameter", "step"] | None] = None
+    mixes: ClassVar[bool] = False  # whether it wants the target of classes as shares
+    keeps: ClassVar[bool] = False  # whether it has a copy of all values of its own
+    needs: ClassVar[tuple[Literal["classes", "image", "text", "mlp"], ...]] = ()  # without which it cannot act
     integer: ClassVar[bool] = False
+    choices: ClassVar[tuple[str | bool, ...]] = ()  # of one whose values are no numbers: all there are, the least regularized first
     allowed: ClassVar[tuple[float, float]] = (0.0, float("inf"))
     open_high: ClassVar[bool] = True  # whether the upper bound itself is excluded
-    neutral: ClassVar[float] = 0.0  # the strength that is "off"
-    prior: ClassVar[Mapping[str, float | bool]]  # a sane range, written as in a space file
+    neutral: ClassVar[float | str | bool] = 0.0  # of a strength the value that is "off", of all else the usual one
+    prior: ClassVar[Mapping[str, object]]  # a sane range, written as in a space file
     more: ClassVar[Literal[1, -1]] = 1  # the direction that is more regularized
-    probe: ClassVar[tuple[float, float]]  # two strengths that must differ in effect
+    probe: ClassVar[tuple[float | str | bool, float | str | bool]]  # two strengths that must differ in effect
     source: ClassVar[str]
+
+    def batch(self, s: Tensor, step: Step, batch: Batch) -> Batch:
+        """Before the forward pass: the minibatch that takes this one's place. Its tensors are not changed in place."""
+        del s, step
+        return batch
 
     def hidden(self, s: Tensor, step: Step, h: Tensor, h_in: Tensor, site: int) -> Tensor:
         """After hidden layer `site`: its output `h` and input `h_in`, both (fit, batch, features), of the rows that have
@@ -69,10 +108,27 @@ class Regularizer:
         del s, step, h_in, site
         return h
 
+    def ascend(self, s: Tensor, step: Step, batch: Batch, slope: Tensor) -> Batch:
+        """After the gradient: goes to where the loss is larger, and the update is made of the gradient that is found there.
+
+        Moves `step.values` in place (they come back), or returns another minibatch; `slope` is the gradient of the loss by
+        `batch.x`. Who overrides it costs a second forward and backward pass, which sees the same noise.
+        """
+        del s, step, slope
+        return batch
+
+    def gradient(self, s: Tensor, step: Step) -> None:
+        """Before AdamW: changes `step.slopes` or `step.grads`, which are the same memory."""
+
     def decay(self, s: Tensor) -> Tensor | None:
         """What AdamW takes off every parameter at a step, (fit,), as a share of it and times the learning rate."""
         del s
         return None
 
     def after_step(self, s: Tensor, step: Step) -> None:
-        """After AdamW."""
+        """After AdamW: changes `step.params`, `step.weights` or `step.values`, which are the same memory."""
+
+    def after_epoch(self, s: Tensor, step: Step, values: Tensor) -> Tensor:
+        """After an epoch: the values (fit, size) that are scored, kept as the best and exported, given those that would be."""
+        del s, step
+        return values
