@@ -202,14 +202,14 @@ def predict(data: str, weights: str, output: str | None) -> None:
 @_STORE
 def studies(store: str) -> None:
     """List the studies in the store."""
-    from hpo import words
+    from hpo import prose, words
     from hpo.store import studies as places
 
     found = places(Path(store))
     if not found:
         click.echo(f"There is no study in {store} yet; begin one with: hpo search --space SPACE.yaml", err=True)
         return
-    for line in words.table([["study", "state", "trials", "best valid", "selected test", "date"], *map(words.study_line, found)]):
+    for line in prose.table([["study", "state", "trials", "best valid", "selected test", "date"], *map(words.study_line, found)]):
         click.echo(line)
 
 

@@ -6,7 +6,8 @@ import pytest
 import yaml
 
 from hpo import space_file
-from hpo.ending import first_line, result_lines
+from hpo.ending import result_lines
+from hpo.verdict import first_line
 from tests.conftest import TINY, here, write_space
 from tests.test_hard import diverging
 
