@@ -95,7 +95,7 @@ class _Search:
         if not study.recall("id"):
             study.remember("id", uuid.uuid4().hex)
         self._refit = Refit(job.space, job.data, job.networks, study, self._vault, self._late)
-        self._ways = Ways(job.space, job.data, job.networks, study, self._vault, self._late, job.device)
+        self._ways = Ways(job.space, job.data, job.networks, study, self._vault, Vault(place.unseen), self._late, job.device)
 
     def run(self, startup: float) -> dict[str, Any]:
         self._recorder = Recorder(self._uri, self._place.folder, self._opening())
