@@ -186,6 +186,20 @@ def export(store: str, study: str | None, output: str | None, form: str, weights
 
 
 @main.command()
+@_STORE
+@click.option("--study", help="Default: the study that was written last.")
+@click.option("-o", "--output", default="report.html", show_default=True, help="Where to write the page.")
+def report(store: str, study: str | None, output: str) -> None:
+    """Write one page on a search: over- or under-regularized, what mattered, what it gets wrong."""
+    from hpo import finished
+    from hpo.store import find
+
+    search, began = finished.load(find(Path(store), study)), time.time()
+    search.write_report(Path(output))
+    click.echo(f"Wrote {output} ({time.time() - began:.1f} s).", err=True)
+
+
+@main.command()
 @click.argument("data")
 @click.option("--weights", required=True, help="The folder that `hpo export --weights` wrote.")
 @click.option("-o", "--output", help="Where to write the predictions (CSV); default: standard output.")

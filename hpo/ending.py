@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from hpo.compare import Difference
 from hpo.finished import Finished
 from hpo.metrics import shown
 from hpo.prose import score, strength, table, trial_name
+from hpo.store import Place
 from hpo.ui import HOST, PORT, link
 from hpo.verdict import first_line, regularization_line
 
@@ -23,6 +25,7 @@ _ROWS = {
 
 def result_lines(result: Mapping[str, Any], store: str) -> list[str]:
     """The end of a search: a verdict, the selected configuration, the table, and where to look."""
+    report = Place(Path(store), result["study"]).report
     lines: list[str] = []
     if verdict := first_line(result):
         lines += [verdict, ""]
@@ -41,6 +44,7 @@ def result_lines(result: Mapping[str, Any], store: str) -> list[str]:
         "",
         f"Look:    hpo ui --study {result['study']}{elsewhere}",
         f"         {link(result['experiment_id'], result['run_id'], _base(result['tracking_uri']))}",
+        f"Read:    {report}",
         f"Keep:    hpo export --study {result['study']}{elsewhere} -o best.yaml",
     ]
     return lines

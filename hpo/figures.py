@@ -30,7 +30,7 @@ class Past:
         """`complete`: those with a value, in the order in which they were proposed."""
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self._space, self._scales = space, scales
-        self._complete = [o for o in complete if all(s.has(o.trial.params) for s in scales.values() if s.key in o.trial.params)]
+        self.complete = [o for o in complete if all(s.has(o.trial.params) for s in scales.values() if s.key in o.trial.params)]
 
     @cached_property
     def _score(self) -> optuna.Study:
@@ -43,7 +43,7 @@ class Past:
     def _study(self, goals: Sequence[str], values: Callable[[Outcome], Sequence[float | None]]) -> optuna.Study:
         directions = ["minimize" if objectives.sign(goal) == 1 else "maximize" for goal in goals]
         study = optuna.create_study(directions=directions, study_name=self._space.study)
-        study.add_trials([self._trial(outcome, values(outcome)) for outcome in self._complete])
+        study.add_trials([self._trial(outcome, values(outcome)) for outcome in self.complete])
         return study
 
     def _trial(self, outcome: Outcome, values: Sequence[float | None]) -> optuna.trial.FrozenTrial:
@@ -57,7 +57,7 @@ class Past:
 
     def importances(self) -> dict[str, dict[str, float]]:
         """Of every parameter for being among the best fifth, by `score` and by `gap`, each summing to 1; {} of too few trials."""
-        if len(self._complete) < _LEAST:
+        if len(self.complete) < _LEAST:
             return {}
         return {
             name: {k: float(v) for k, v in optuna.importance.get_param_importances(study, evaluator=_evaluator()).items()}

@@ -68,9 +68,10 @@ class Scale:
 
     def share(self, value: Any) -> float:
         """Where it stands between the ends of the axis, 0 to 1."""
-        return self._between(self.place(value))
+        return self.between(self.place(value))
 
-    def _between(self, place: float) -> float:
+    def between(self, place: float) -> float:
+        """The same of a place."""
         if self.high <= self.low:
             return 0.5
         if self.log:

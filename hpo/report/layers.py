@@ -39,6 +39,13 @@ def layers(material: Material) -> list[Layer]:
     return found
 
 
+def columns(material: Material) -> int:
+    """How many columns of the table the final network could look at; 0 where that is not known."""
+    if material.network is None or material.data is None or not any(p.inputs is not None for p in material.network.parameters):
+        return 0
+    return len({feature["column"] for feature in material.data.preprocess.features})
+
+
 def unused(material: Material) -> list[str]:
     """The columns of the table that the final network does not look at: all weights that they meet are zero."""
     if material.network is None or material.data is None or not material.weights:

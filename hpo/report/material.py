@@ -11,10 +11,13 @@ from torch import Tensor
 
 from hpo.data import Dataset
 from hpo.network import Network
+from hpo.networks import Networks
 from hpo.regularizers import STRENGTHS
 from hpo.scale import Scale
 from hpo.space import Space
+from hpo.store import Place
 from hpo.trial import Outcome
+from hpo.weights import Vault
 
 
 @dataclass(frozen=True)
@@ -35,6 +38,27 @@ class Material:
     data: Dataset | None = None
     said: Mapping[str, Tensor] = field(default_factory=dict)
     why: str = ""
+
+    @classmethod
+    def of(
+        cls, result: Mapping[str, Any], space: Space, outcomes: Mapping[str, Outcome], networks: Networks, data: Dataset | None, place: Place
+    ) -> Material:
+        """What is stored of a search; `data` are its rows, if they are still to be had."""
+
+        def alike(params: Mapping[str, Any]) -> object:
+            named = tuple(name for name in STRENGTHS if name in params)
+            return networks.of(params).alike, named, space.train.of(params).batch_size
+
+        label, unseen = result["refit"]["weights"], Vault(place.unseen)
+        said = unseen.get(result["trial"]) if unseen.path(result["trial"]).exists() else {}
+        why = (
+            f"The rows of {space.data.source} are not those that were searched."
+            if data is None
+            else "There were no folds within folds (refit: none, no finalists, too few rows, or a network diverged): no network has predicted "
+            "rows that it had not seen, but those of the test part, which are not to be looked at one by one."
+        )
+        weights = Vault(place.weights).get(label) if label else {}
+        return cls(result, space, outcomes, alike, networks.of(result["selected"]), weights, data, said, why)
 
     @cached_property
     def searched(self) -> list[Outcome]:

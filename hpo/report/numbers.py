@@ -154,6 +154,11 @@ class Ridge:
     high: float
     trials: int
 
+    @property
+    def is_one(self) -> bool:
+        """Whether the higher the one, the lower the other."""
+        return self.trend is not None and self.trend.clear and self.trend.rho < 0
+
 
 def ridge(material: Material) -> Ridge | None:
     """None where they were not sampled together, or too seldom."""
