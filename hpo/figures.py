@@ -11,6 +11,7 @@ import optuna
 from optuna import visualization
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
 from optuna.importance import PedAnovaImportanceEvaluator
+from optuna.study import StudyDirection
 from optuna.trial import TrialState
 from plotly.graph_objects import Figure
 
@@ -41,7 +42,7 @@ class Past:
         return self._study(["gap"], lambda outcome: [outcome.valid["loss"] - outcome.train["loss"]])
 
     def _study(self, goals: Sequence[str], values: Callable[[Outcome], Sequence[float | None]]) -> optuna.Study:
-        directions = ["minimize" if objectives.sign(goal) == 1 else "maximize" for goal in goals]
+        directions = [StudyDirection.MINIMIZE if objectives.sign(goal) == 1 else StudyDirection.MAXIMIZE for goal in goals]
         study = optuna.create_study(directions=directions, study_name=self._space.study)
         study.add_trials([self._trial(outcome, values(outcome)) for outcome in self.complete])
         return study

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from hpo.domain import Domain
-from hpo.prose import number
 from hpo.regularizers import FAMILY, STRENGTHS
 
 _ASIDE = 0.12  # of the range: how far "off" stands from its end
@@ -81,7 +80,7 @@ class Scale:
     def label(self, value: Any) -> str:
         if self.is_off(value):
             return "off"
-        return number(value) if isinstance(value, int | float) and not isinstance(value, bool) else str(value)
+        return short(value) if isinstance(value, int | float) and not isinstance(value, bool) else str(value)
 
     def ticks(self) -> list[tuple[float, str]]:
         """Places with their labels, from low to high."""
@@ -99,6 +98,14 @@ class Scale:
         aside = (last - first) * _ASIDE / (1 + _ASIDE)
         ends = (first + aside, last) if self.off == self.low else (first, last - aside)
         return (math.exp(ends[0]), math.exp(ends[1])) if self.log else ends
+
+
+def short(value: float) -> str:
+    """A number as a tick has it: 0.01, 1e-4, 3e5."""
+    if value == 0 or 1e-3 <= abs(value) < 1e5:
+        return f"{value:.4g}"
+    digits, _, exponent = f"{value:.3g}".partition("e")
+    return f"{digits}e{int(exponent)}" if exponent else f"{float(digits):.0e}".replace("e-0", "e-").replace("e+0", "e")
 
 
 def _decades(low: float, high: float) -> list[float]:

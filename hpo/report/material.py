@@ -88,9 +88,12 @@ class Material:
     @cached_property
     def compared(self) -> dict[str, Outcome]:
         """The selected configuration and what it is compared with, by the name under which it is shown; each once."""
-        entries = {"selected": self.result, **self.result["baselines"]}
+        result = self.result
+        entries = {"selected": result, **result["baselines"]}
         names = {"selected": "selected", "ablation": "without regularization", "defaults": "usual defaults", "none": "no regularization"}
         found: dict[str, Outcome] = {}
+        twins = [name for key, name in names.items() if key in result["baselines"] and entries[key]["trial"] == result["trial"]]
+        names["selected"] += f" ({twins[-1]})" if twins else ""
         for key, name in names.items():
             if key in entries and self.outcomes[entries[key]["trial"]] not in found.values():
                 found[name] = self.outcomes[entries[key]["trial"]]

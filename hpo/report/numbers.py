@@ -124,7 +124,8 @@ def without(material: Material) -> dict[str, tuple[float, float]]:
     """Of every strength that was off in some complete trials and on in others: the best scores with it, and without it."""
     sign, found = METRICS[material.space.train.metric].sign, {}
     for key in material.strengths:
-        on, off = [], []
+        on: list[float] = []
+        off: list[float] = []
         for outcome in material.complete:
             value = outcome.trial.params.get(key, STRENGTHS[key].neutral)
             (off if value == STRENGTHS[key].neutral else on).append(sign * (outcome.value or 0.0))
@@ -193,7 +194,7 @@ def stacks(material: Material) -> list[Stack]:
         if outcome.trial.counted:
             groups.setdefault(material.alike(outcome.trial.params), []).append(outcome)
     sampled = [key for key in material.scales if key not in STRENGTHS and key != "learning_rate"]
-    found = []
+    found: list[Stack] = []
     for members in groups.values():
         first = members[0].trial.params
         shape = {key: first.get(key) for key in sampled if all(o.trial.params.get(key) == first.get(key) for o in members)}
@@ -208,7 +209,8 @@ def stacks(material: Material) -> list[Stack]:
 
 def best_score(outcomes: Sequence[Outcome], metric: str) -> list[tuple[int, float]]:
     """After which trials the best score so far was a better one: (its number, the score)."""
-    sign, found = METRICS[metric].sign, []
+    sign = METRICS[metric].sign
+    found: list[tuple[int, float]] = []
     for outcome in outcomes:
         value = outcome.value
         if value is not None and (not found or sign * value < sign * found[-1][1]):

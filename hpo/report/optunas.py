@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,7 +13,7 @@ from plotly.graph_objects import Figure
 from hpo.figures import Past
 from hpo.metrics import METRICS
 from hpo.report.material import Material, gap
-from hpo.report.style import BLUE, INK, MEDIUM, ORANGE, PAPER, SMALL, SOFT, Plot, axis, plot, star
+from hpo.report.style import BLUE, INK, MEDIUM, ORANGE, PAPER, SMALL, SOFT, Plot, axis, logarithmic, plot, star
 from hpo.scale import Scale
 
 _WORST = 0.75  # the quantile of the scores above which a contour has no further line
@@ -24,15 +25,11 @@ def _data(figure: Figure) -> list[dict[str, Any]]:
     return found
 
 
-def _is_loss(metric: str) -> bool:
-    return metric in ("loss", "mae")
-
-
 def history(past: Past, material: Material) -> Plot:
     """Every complete trial, the best so far, and the baselines as lines."""
     metric = material.space.train.metric.replace("_", " ")
     trials, best = _data(past.history(metric))[:2]
-    trials |= {"marker": {"color": BLUE, "size": 7, "opacity": 0.65}, "name": "trial"}
+    trials |= {"marker": {"color": BLUE, "size": 7, "opacity": 0.65}, "name": "trial", "y": [o.value for o in past.complete]}
     best |= {"line": {"color": INK, "width": 2, "shape": "hv"}, "mode": "lines", "name": "best so far"}
     trials["x"] = best["x"] = [int(o.trial.label) for o in past.complete]
     lines = []
@@ -44,15 +41,15 @@ def history(past: Past, material: Material) -> Plot:
                 "type": "scatter", "mode": "lines", "x": ends, "y": [known.value] * 2, "hoverinfo": "name",
                 "name": {"defaults": "usual defaults", "none": "no regularization"}[name], "line": {"color": ORANGE, "dash": dash, "width": 2},
             })  # fmt: skip
-    kind = "log" if _is_loss(metric) else "linear"
-    return plot([trials, best, *lines], legend=True, xaxis={"title": {"text": "trial"}}, yaxis={"type": kind, "title": {"text": f"valid {metric}"}})
+    vertical = logarithmic(trials["y"]) if METRICS[material.space.train.metric].bounds == (0, math.inf) else {}
+    return plot([trials, best, *lines], legend=True, xaxis={"title": {"text": "trial"}}, yaxis={"title": {"text": f"valid {metric}"}, **vertical})
 
 
 def importance(past: Past) -> Plot:
     """Of every parameter, for the score and, hatched, for the gap."""
     data = _data(past.importance())
     for bars, (name, colour, pattern) in zip(data, (("for the score", BLUE, ""), ("for the gap", ORANGE, "/")), strict=True):
-        marker = {"color": colour, "pattern": {"shape": pattern, "fgcolor": PAPER, "size": 6, "solidity": 0.4}}
+        marker = {"color": colour, "pattern": {"shape": pattern, "size": 7, "solidity": 0.5}, "line": {"color": colour, "width": 1}}
         bars |= {"name": name, "marker": marker, "cliponaxis": False, "y": [key.replace("_", " ") for key in bars["y"]]}
     rows = len(set(data[0]["y"]))
     return plot(

@@ -8,13 +8,13 @@ from typing import Any
 from hpo.prose import score, trial_name
 from hpo.report.layers import Layer
 from hpo.report.predictions import Bin, Predicted
-from hpo.report.style import BLUE, FAINT, INK, ORANGE, SMALL, SOFT, Plot, plot, points
+from hpo.report.style import BLUE, FAINT, INK, ORANGE, PAPER, SMALL, SOFT, Plot, plot, points
 from hpo.scale import Scale
 from hpo.trial import Outcome
 
 
-def curves(outcome: Outcome, ends: Sequence[float]) -> Plot:
-    """Training and validation loss by epoch, the gap between them filled, on an axis that several share."""
+def curves(outcome: Outcome, loss: Mapping[str, Any]) -> Plot:
+    """Training and validation loss by epoch, the gap between them filled, on an axis `loss` that several share."""
     train, valid = outcome.curves["train_loss"], outcome.curves["valid_loss"]
     epochs = list(range(1, len(valid) + 1))
     line: dict[str, Any] = {"type": "scatter", "mode": "lines", "x": epochs, "hovertemplate": "epoch %{x}: %{y:.4g}"}
@@ -26,7 +26,7 @@ def curves(outcome: Outcome, ends: Sequence[float]) -> Plot:
         best = outcome.best_epoch
         mark = {"symbol": "diamond", "size": 9, "color": INK, "opacity": 1}
         data.append(points([best], [valid[best - 1]], [f"best epoch {best}"], name="best epoch", marker=mark))
-    return plot(data, SMALL, legend=True, xaxis={"title": {"text": "epoch"}}, yaxis={"type": "log", "range": list(ends), "nticks": 5})
+    return plot(data, SMALL, xaxis={"title": {"text": "epoch"}}, yaxis=loss)
 
 
 def parallel(trials: Sequence[Outcome], scales: Mapping[str, Scale], best: set[str], selected: Outcome) -> Plot:
@@ -75,13 +75,13 @@ def _spread(scale: Scale) -> list[tuple[float, str]]:
 
 
 def _note(x: float, y: float, text: str, anchor: str, size: int) -> dict[str, Any]:
-    return {"x": x, "y": y, "text": text, "showarrow": False, "xanchor": anchor, "font": {"size": size, "color": INK}}
+    return {"x": x, "y": y, "text": text, "showarrow": False, "xanchor": anchor, "font": {"size": size, "color": INK}, "bgcolor": PAPER, "borderpad": 0}
 
 
 def finalists(found: Mapping[str, Mapping[str, Any]], selected: str, metric: str) -> Plot:
     """What each finalist scored in the search, and on fresh splits with its standard error, the best at the top."""
     names = {label: f"{trial_name(label).removeprefix('the baseline ')}{' ★' if label == selected else ''}" for label in found}
-    ordered = [label for label in reversed(found)]
+    ordered = list(found)[::-1]
     fresh = [label for label in ordered if found[label]["fresh"] is not None]
     before = [label for label in ordered if found[label]["search"] is not None]
     scores = [found[label]["fresh"] for label in fresh]

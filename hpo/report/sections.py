@@ -11,7 +11,7 @@ from hpo.figures import Past
 from hpo.metrics import METRICS
 from hpo.report import layers, numbers, optunas, plots, predictions, sentences, tables
 from hpo.report.material import Material
-from hpo.report.style import Plot
+from hpo.report.style import Plot, logarithmic
 
 _FEW = 3  # complete trials, below which there is nothing to draw of them
 
@@ -64,10 +64,9 @@ def sections(material: Material, past: Past) -> Iterator[Section]:
 
 def _curves(material: Material) -> Section:
     compared = material.compared
-    shown = [v for o in compared.values() for name in ("train_loss", "valid_loss") for v in o.curves[name] if v > 0 and math.isfinite(v)]
-    ends = [math.log10(min(shown)) - 0.05, math.log10(max(shown)) + 0.05]
-    panels = [Panel(sentences.curve(outcome), plots.curves(outcome, ends), title=name) for name, outcome in compared.items()]
-    text = "Loss by epoch in the search, measured without noise, on one scale for all. The shaded gap between training and validation is overfitting."
+    loss = logarithmic(v for o in compared.values() for name in ("train_loss", "valid_loss") for v in o.curves[name])
+    panels = [Panel(sentences.curve(outcome), plots.curves(outcome, loss), title=name) for name, outcome in compared.items()]
+    text = "Loss by epoch in the search, measured without noise, on one scale for all. Dashed: training, solid: validation, diamond: the best epoch. The shaded gap between them is overfitting."
     return Section("The train–valid gap opens as training goes on", "Curves", text, panels)
 
 
@@ -75,7 +74,7 @@ def _gaps(material: Material, past: Past) -> Section:
     trends = numbers.gap_trends(material)
     order = sorted(material.scales, key=lambda key: -abs(found.rho) if (found := trends[key]) else 0)
     falls = [key for key in order if (found := trends[key]) and found.clear and found.rho < 0]
-    title = f"The gap falls with {sentences.listed(falls)}" if falls else "The gap falls with none of the strengths"
+    title = f"The gap falls with {sentences.listed(falls)}" if falls else "The gap falls with nothing that was searched"
     text = "A point is a complete trial, the star what was selected. Spearman's rank correlation is 1 where the gap always rises and −1 where it always falls."
     panels = [
         Panel(sentences.gap_trend(material.scales[key].name, trends[key]), optunas.slice_of_gap(past, material, material.scales[key]), title=material.scales[key].name)

@@ -162,7 +162,7 @@ def confused(found: Classified) -> str:
     pairs = found.confused()
     if not pairs:
         return f"All {len(found.true):,} rows are predicted rightly."
-    most = "; ".join(f"{true} taken for {said} {count} times" for true, said, count in pairs[:3])
+    most = "; ".join(f"{true} taken for {said} ({count})" for true, said, count in pairs[:3])
     return f"{len(found.wrong):,} of {len(found.true):,} rows are wrong. Most often: {most}."
 
 
@@ -202,7 +202,9 @@ def params(outcome: Outcome) -> list[tuple[str, str]]:
 
 
 def title(material: Material) -> str:
-    return f"{material.result['study']}: {trial_name(material.result['trial'])} is selected"
+    label = material.result["trial"]
+    usual = {"defaults": "the usual defaults are", "none": "no regularization is"}
+    return f"{material.result['study']}: {usual.get(label, f'{trial_name(label)} is')} selected"
 
 
 def _rho(found: Trend) -> str:

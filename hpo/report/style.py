@@ -5,15 +5,17 @@ A colour is written as `var:NAME`; the page replaces it by its own, light or dar
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from hpo.scale import Scale
+from hpo.scale import Scale, short
 
 Plot = dict[str, Any]
 
 INK, SOFT, FAINT, BLUE, ORANGE, PAPER = "var:ink", "var:soft", "var:faint", "var:blue", "var:orange", "var:paper"
 SMALL, MEDIUM = 240, 340  # pixels high
+_LEAST_TICKS, _MOST_TICKS = 2, 6
 
 
 def plot(data: Sequence[Mapping[str, Any]], height: int = MEDIUM, legend: bool = False, **layout: Any) -> Plot:
@@ -27,8 +29,24 @@ def plot(data: Sequence[Mapping[str, Any]], height: int = MEDIUM, legend: bool =
         **layout,
     }
     for name in {"xaxis", "yaxis", *(key for key in found if key.startswith(("xaxis", "yaxis")))}:
-        found[name] = {"automargin": True, "zeroline": False, "nticks": 6, **found.get(name, {})}
+        found[name] = {"automargin": True, "zeroline": False, "nticks": 6, "tickangle": 0, **found.get(name, {})}
+        if "title" in found[name]:
+            found[name]["title"] = {"standoff": 8, **found[name]["title"]}
     return {"data": list(data), "layout": found}
+
+
+def logarithmic(values: Iterable[float]) -> dict[str, Any]:
+    """An axis for positive values, with few ticks that are round numbers."""
+    shown = [value for value in values if value > 0 and math.isfinite(value)]
+    low, high = math.log10(min(shown)), math.log10(max(shown))
+    aside = 0.05 * (high - low) or 0.1
+    low, high = low - aside, high + aside
+    for steps in ((1,), (1, 3), (1, 2, 5), tuple(range(1, 10))):
+        ticks = [s * 10.0**e for e in range(math.floor(low), math.ceil(high) + 1) for s in steps if low <= math.log10(s * 10.0**e) <= high]
+        if len(ticks) >= _LEAST_TICKS:
+            break
+    ticks = ticks[:: math.ceil(len(ticks) / _MOST_TICKS)] if len(ticks) > _MOST_TICKS else ticks
+    return {"type": "log", "range": [low, high], "tickvals": ticks, "ticktext": [short(value) for value in ticks]}
 
 
 def axis(scale: Scale) -> dict[str, Any]:
@@ -40,12 +58,12 @@ def axis(scale: Scale) -> dict[str, Any]:
     return shape | {"type": "log" if scale.log else "linear"}
 
 
-def points(x: Sequence[float], y: Sequence[float], text: Sequence[str], **more: Any) -> dict[str, Any]:
+def points(x: Sequence[float | str], y: Sequence[float | str], text: Sequence[str], **more: Any) -> dict[str, Any]:
     marker = {"size": 7, "color": BLUE, "opacity": 0.65, "line": {"width": 0}} | more.pop("marker", {})
     return {"type": "scatter", "mode": "markers", "x": list(x), "y": list(y), "text": list(text), "hoverinfo": "text", "marker": marker, **more}
 
 
-def star(x: float, y: float, name: str = "selected") -> dict[str, Any]:
+def star(x: float | str, y: float, name: str = "selected") -> dict[str, Any]:
     """The mark of the selected configuration."""
     marker = {"symbol": "star", "size": 15, "color": ORANGE, "opacity": 1, "line": {"width": 1, "color": INK}}
     return points([x], [y], [name], name=name, marker=marker)

@@ -97,7 +97,7 @@ def _rows(data: Dataset, rows: Sequence[int], said: Sequence[str]) -> str:
     """Rows of the table as lines of text, with their first columns."""
     items = []
     for (row, values), one in zip(data.raw(rows).iterrows(), said, strict=True):
-        shown_values = [f"{name} {value if isinstance(value, str) else score(value)}" for name, value in list(values.items())[:_MOST_VALUES]]
+        shown_values = [f"{name} {value if isinstance(value, str) else f'{value:.4g}'}" for name, value in list(values.items())[:_MOST_VALUES]]
         items.append(f"<li><b>{escape(one)}</b> · row {int(str(row)) + 1} <span class=\"note\">{escape(' · '.join(shown_values))}</span></li>")
     return f'<ol class="rows">{"".join(items)}</ol>'
 
