@@ -25,7 +25,7 @@ class Crop(Regularizer):
         channels, height, width = step.data.image
         row, column = (_places(noise, s, x.shape[1], side) for side in (height, width))
         pixel = (row.unsqueeze(3) * width + column.unsqueeze(2)).flatten(2)  # (fit, batch, height × width)
-        seen = x.unflatten(2, (channels, height * width)).gather(3, pixel.unsqueeze(2).expand(-1, -1, channels, -1))
+        seen = x.view(*x.shape[:2], channels, -1).gather(3, pixel.unsqueeze(2).expand(-1, -1, channels, -1))
         return replace(batch, x=seen.flatten(2))
 
 

@@ -23,5 +23,5 @@ class Flip(Regularizer):
 
     def batch(self, s: Tensor, step: Step, batch: Batch) -> Batch:
         x = batch.x
-        mirrored = x.unflatten(2, step.data.image).flip(4).flatten(2)
+        mirrored = x.view(*x.shape[:2], *step.data.image).flip(4).flatten(2)
         return replace(batch, x=torch.lerp(x, mirrored, happens(step.noise[self.name][0], s, (x.shape[1], 1))))
