@@ -13,7 +13,7 @@ class GradientClip(Regularizer):
 
     name = "gradient_clip"
     summary = "scales a fit's gradient down to a norm of at most this; 0 is off"
-    prior = {"low": 0.05, "high": 5.0, "log": True, "optional": True}
+    prior = {"low": 0.01, "high": 2.0, "log": True, "optional": True}
     more = -1
     probe = (1e-3, 0.1)
     source = "Pascanu, Mikolov & Bengio, On the difficulty of training recurrent neural networks, ICML 2013"

@@ -12,7 +12,7 @@ class GroupLasso(Regularizer):
     name = "group_lasso"
     summary = "shrinks all weights of an input column together; to true zero, where the column is not needed"
     needs = ("mlp",)
-    prior = {"low": 1e-4, "high": 0.3, "log": True, "optional": True}
+    prior = {"low": 1e-3, "high": 1.0, "log": True, "optional": True}
     probe = (1e-3, 10.0)
     source = (
         "Yuan & Lin, Model selection and estimation in regression with grouped variables, JRSS B 2006; "

@@ -11,7 +11,7 @@ class L2(Regularizer):
 
     name = "l2"
     summary = "adds half the strength × squared weights to the loss; unlike weight decay, Adam rescales it"
-    prior = {"low": 1e-6, "high": 0.1, "log": True, "optional": True}
+    prior = {"low": 1e-5, "high": 0.1, "log": True, "optional": True}
     probe = (1e-3, 1.0)
     source = "Krogh & Hertz, A Simple Weight Decay Can Improve Generalization, NeurIPS 1991"
 

@@ -11,7 +11,7 @@ class MaxNorm(Regularizer):
 
     name = "max_norm"
     summary = "keeps the norm of each unit's incoming weights at or below this; 0 is off"
-    prior = {"low": 0.5, "high": 4.0, "log": True, "optional": True}
+    prior = {"low": 0.5, "high": 3.0, "log": True, "optional": True}
     more = -1
     probe = (0.3, 0.6)
     source = "Srivastava et al., Dropout, JMLR 2014"

@@ -17,7 +17,7 @@ class Spectral(Regularizer):
 
     name = "spectral"
     summary = "adds half the strength × squared largest singular value of each weight matrix to the loss"
-    prior = {"low": 1e-4, "high": 1.0, "log": True, "optional": True}
+    prior = {"low": 1e-3, "high": 1.0, "log": True, "optional": True}
     probe = (1e-2, 10.0)
     source = "Yoshida & Miyato, Spectral Norm Regularization for Improving the Generalizability of Deep Learning, 2017"
 
