@@ -50,11 +50,14 @@ class Mlp(Network):
         found = []
         for i in range(self.depth):
             fan_in = self.n_inputs if i == 0 else self.width
-            found += _linear_parameters(str(i), (fan_in, self.width), self.width, i + 1)
+            inputs = 0 if i == 0 else None
+            found.append(Parameter(f"{i}.weight", (fan_in, self.width), i + 1, "weight", units=1, inputs=inputs))
+            found.append(Parameter(f"{i}.bias", (self.width,), i + 1, "bias"))
             if self.batch_norm:
                 found.append(Parameter(f"{i}.norm.weight", (self.width,), i + 1, "norm"))
                 found.append(Parameter(f"{i}.norm.bias", (self.width,), i + 1, "norm"))
-        found += _linear_parameters("out", (self.n_outputs, self.width), self.n_outputs, 1)
+        found.append(Parameter("out.weight", (self.n_outputs, self.width), 1, "weight"))
+        found.append(Parameter("out.bias", (self.n_outputs,), 1, "bias"))
         return tuple(found)
 
     @cached_property
@@ -131,10 +134,6 @@ class Mlp(Network):
             value, transposed = tensors[p.name], p.role == "weight" and p.name != "out.weight"
             state[f"{position}.{p.name.rpartition('.')[2]}"] = (value.T if transposed else value).contiguous()
         return state
-
-
-def _linear_parameters(layer: str, shape: tuple[int, int], outputs: int, depth: int) -> list[Parameter]:
-    return [Parameter(f"{layer}.weight", shape, depth, "weight"), Parameter(f"{layer}.bias", (outputs,), depth, "bias")]
 
 
 def _batch_norm(params: Tensors, buffers: Tensors, i: int, z: Tensor, training: bool) -> Tensor:

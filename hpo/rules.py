@@ -10,7 +10,7 @@ import numpy as np
 
 from hpo import evidence
 from hpo.domain import Domain
-from hpo.regularizers import FAMILY
+from hpo.regularizers import FAMILY, STRENGTHS
 
 DEFAULT = "defaults"  # the candidate that is selected where nothing beats it
 _ON = 0.1  # where the least value of a strength stands that can be off
@@ -99,7 +99,7 @@ def amount(domains: Mapping[str, Domain], params: Mapping[str, float]) -> float:
     places = []
     for key, domain in domains.items():
         if key in FAMILY and domain.sampled:
-            neutral = domain.optional and params[key] == FAMILY[key].neutral
+            neutral = key in STRENGTHS and params[key] == FAMILY[key].neutral
             place = _place(domain, params[key])
             place = place if FAMILY[key].more > 0 else 1 - place
             places.append(0.0 if neutral else _ON + (1 - _ON) * place if domain.optional else place)
