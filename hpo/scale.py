@@ -54,7 +54,9 @@ class Scale:
         if self.key not in params:
             return False
         value = params[self.key]
-        return value in self.choices if self.choices else self.is_off(value) or self.low <= value <= self.high
+        if self.choices:
+            return value in self.choices
+        return (self.off is not None and self.is_off(value)) or bool(self.low <= value <= self.high)
 
     def is_off(self, value: Any) -> bool:
         return self.neutral is not None and bool(value == self.neutral)
@@ -109,10 +111,10 @@ def short(value: float) -> str:
 
 
 def _decades(low: float, high: float) -> list[float]:
-    """Powers of ten in a range; its ends if there are fewer than two."""
+    """Powers of ten in a range; its ends and its middle if there are fewer than two."""
     exponents = range(math.ceil(math.log10(low) - 1e-9), math.floor(math.log10(high) + 1e-9) + 1)
     if len(exponents) < 2:
-        return [float(f"{low:.2g}"), float(f"{high:.2g}")]
+        return list(dict.fromkeys(float(f"{value:.2g}") for value in (low, math.sqrt(low * high), high)))
     return [float(f"1e{e}") for e in exponents[:: math.ceil(len(exponents) / _TICKS)]]
 
 

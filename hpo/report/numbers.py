@@ -178,13 +178,14 @@ def ridge(material: Material) -> Ridge | None:
 
 @dataclass(frozen=True)
 class Stack:
-    """Configurations of one shape: the parameters that tell it from others, how many trials it had, and how many networks were in
-    training in it at once, on average and at most."""
+    """Configurations that trained together: the parameters that all of them share, how many trials these were (`only`: the one), and how many
+    networks were in training at once, on average and at most."""
 
     shape: Mapping[str, Any]
     trials: int
     mean: float
     most: int
+    only: str
 
 
 def stacks(material: Material) -> list[Stack]:
@@ -203,7 +204,7 @@ def stacks(material: Material) -> list[Stack]:
             fits = len(next(iter(outcome.fold_curves.values()), [[0]])[0]) if outcome.fold_curves else 1
             for moment in range(outcome.rounds[0], outcome.rounds[1] + 1):
                 rows[moment] = rows.get(moment, 0) + fits
-        found.append(Stack(shape, len(members), float(np.mean(list(rows.values()))), max(rows.values())))
+        found.append(Stack(shape, len(members), float(np.mean(list(rows.values()))), max(rows.values()), members[0].trial.label if len(members) == 1 else ""))
     return sorted(found, key=lambda s: (-s.trials, str(s.shape)))
 
 

@@ -54,7 +54,7 @@ def importance(past: Past) -> Plot:
     rows = len(set(data[0]["y"]))
     return plot(
         data, 100 + 44 * rows, legend=True, barmode="group", xaxis={"title": {"text": "share of importance"}, "rangemode": "tozero"},
-        yaxis={"type": "category", "nticks": 0, "tickvals": data[0]["y"]},
+        yaxis={"type": "category", "nticks": 0, "tickvals": data[0]["y"]}, margin={"l": 56, "r": 40, "t": 26, "b": 46},
     )  # fmt: skip
 
 
@@ -84,7 +84,7 @@ def contour(past: Past, material: Material, x: Scale, y: Scale) -> Plot:
     step = (high - low) / 6 or 1.0
     surface |= {
         "zauto": False, "zmin": low, "zmax": high, "showscale": False, "colorscale": [[0, BLUE], [1, PAPER]] if sign > 0 else [[0, PAPER], [1, BLUE]],
-        "contours": {"coloring": "heatmap", "start": low + step, "end": high, "size": step, "showlabels": True, "labelfont": {"size": 11, "color": INK}},
+        "contours": {"coloring": "heatmap", "start": low + step, "end": high, "size": step, "showlabels": True, "labelformat": ".3g", "labelfont": {"size": 11, "color": INK}},
         "line": {"color": SOFT, "width": 1, "smoothing": 0}, "reversescale": False, "opacity": 0.75,
     }  # fmt: skip
     surface.pop("colorbar", None)

@@ -16,13 +16,14 @@ from hpo.verdict import first_line, regularization_line
 
 _MATTERS = 1.5  # times the share that each parameter would have if all were alike
 _HARDLY = 0.5
+_FEW_KEYS = 3
 
 
 def standing(found: Balance) -> str:
     return {
         "over": "Over-regularized: less would do better.",
         "under": "Under-regularized: more would do better.",
-        "well": "Well regularized: neither more nor less would do better beyond noise.",
+        "well": "Well regularized, as far as the search can tell.",
         "little": "There is little overfitting to hold back.",
     }[found.standing]
 
@@ -72,9 +73,10 @@ def dropped(material: Material) -> str:
         return ""
     if not keys:
         return "No strength that can be off could be dropped: the best trial without it is worse by more than the standard error of the selected score."
-    metric = material.space.train.metric
-    pairs = ", ".join(f"{_name(key)} ({score(known[key][1])} without, {score(known[key][0])} with)" for key in keys)
-    return f"Could be dropped: {pairs} — the best {metric} of the search without it is no worse by more than the standard error of the selected score."
+    metric = _name(material.space.train.metric)
+    pairs = [f"{_name(key)} (best {metric} {score(known[key][1])} without, {score(known[key][0])} with)" for key in keys]
+    said = ", ".join(pairs) if len(keys) <= _FEW_KEYS else listed(keys)
+    return f"Could be dropped, each by itself: {said}. The best trial without it is no worse by more than the standard error of the selected score."
 
 
 def curve(outcome: Outcome) -> str:
@@ -109,7 +111,7 @@ def history(material: Material) -> str:
         return ""
     label, value = steps[-1]
     later = len([o for o in material.searched if int(o.trial.label) > label])
-    return f"The best score, {score(value)}, came with trial {label}; {later} trials later it still stood." if later else f"The best score, {score(value)}, came with the last trial: a longer search may find more."
+    return f"The best score, {score(value)}, came with trial {label}; {later} {'trial' if later == 1 else 'trials'} later it still stood." if later else f"The best score, {score(value)}, came with the last trial: a longer search may find more."
 
 
 def lines_together(material: Material, best: Sequence[Outcome]) -> str:
@@ -188,6 +190,8 @@ def stacks(found: Sequence[Stack]) -> str:
 
 
 def shape(found: Stack) -> str:
+    if found.only:
+        return trial_name(found.only)
     return ", ".join(f"{_name(key)} {value}" for key, value in found.shape.items()) or "all"
 
 

@@ -15,7 +15,7 @@ Plot = dict[str, Any]
 
 INK, SOFT, FAINT, BLUE, ORANGE, PAPER = "var:ink", "var:soft", "var:faint", "var:blue", "var:orange", "var:paper"
 SMALL, MEDIUM = 240, 340  # pixels high
-_LEAST_TICKS, _MOST_TICKS = 2, 6
+_LEAST_TICKS, _MOST_TICKS = 3, 6
 
 
 def plot(data: Sequence[Mapping[str, Any]], height: int = MEDIUM, legend: bool = False, **layout: Any) -> Plot:
@@ -55,7 +55,9 @@ def axis(scale: Scale) -> dict[str, Any]:
     shape: dict[str, Any] = {"title": {"text": scale.name}, "tickvals": [t for t, _ in ticks], "ticktext": [text for _, text in ticks]}
     if scale.choices:
         return shape
-    return shape | {"type": "log" if scale.log else "linear"}
+    low, high = (math.log10(scale.low), math.log10(scale.high)) if scale.log else (scale.low, scale.high)
+    aside = 0.04 * (high - low)
+    return shape | {"type": "log" if scale.log else "linear", "range": [low - aside, high + aside]}
 
 
 def points(x: Sequence[float | str], y: Sequence[float | str], text: Sequence[str], **more: Any) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import math
 import struct
 import zlib
 from collections.abc import Sequence
@@ -75,7 +76,7 @@ def _cell(count: int, right: bool) -> str:
 
 def wrong(data: Dataset, found: Classified) -> str:
     """The rows that are predicted wrongly, the most confident first."""
-    places = found.wrong[:_MOST_ROWS].tolist()
+    places = found.wrong[: _MOST_ROWS if data.image else _MOST_ROWS // 2].tolist()
     said = [
         (f"{found.classes[found.true[i]]}, said {found.classes[found.predicted[i]]}", f"{100 * found.confidence[i]:.0f} % sure")
         for i in places
@@ -97,9 +98,14 @@ def _rows(data: Dataset, rows: Sequence[int], said: Sequence[str]) -> str:
     """Rows of the table as lines of text, with their first columns."""
     items = []
     for (row, values), one in zip(data.raw(rows).iterrows(), said, strict=True):
-        shown_values = [f"{name} {value if isinstance(value, str) else f'{value:.4g}'}" for name, value in list(values.items())[:_MOST_VALUES]]
+        shown_values = [f"{name} {_value(value)}" for name, value in list(values.items())[:_MOST_VALUES]]
         items.append(f"<li><b>{escape(one)}</b> · row {int(str(row)) + 1} <span class=\"note\">{escape(' · '.join(shown_values))}</span></li>")
     return f'<ol class="rows">{"".join(items)}</ol>'
+
+
+def _value(value: str | float) -> str:
+    """A cell of the table; missing numbers are not a number there, missing text is empty."""
+    return (value if isinstance(value, str) else "" if math.isnan(value) else f"{value:.6g}") or "–"
 
 
 def _images(data: Dataset, rows: Sequence[int], said: Sequence[tuple[str, str]]) -> str:
