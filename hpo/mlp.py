@@ -18,7 +18,6 @@ from hpo.network import Hidden, Network, Tensors
 from hpo.noise import Noise
 from hpo.regularizers.base import Parameter
 
-Sites = Callable[[int], Noise]
 # name → (function, the torch.nn class that a plain torch user writes)
 ACTIVATIONS: dict[str, tuple[Callable[[Tensor], Tensor], str]] = {
     "relu": (torch.relu_, "ReLU"),
@@ -52,7 +51,7 @@ class Mlp(Network):
         return replace(self, depth=1)
 
     @property
-    def draws(self) -> bool:
+    def draws(self) -> bool:  # type: ignore[override]
         return nets.SKIPS[self.skip] > 0
 
     @cached_property
@@ -100,10 +99,10 @@ class Mlp(Network):
         return tensors
 
     def forward(
-        self, params: Tensors, buffers: Tensors, x: Tensor, *, hidden: Hidden, training: bool, noise: Sites | None = None
+        self, params: Tensors, buffers: Tensors, x: Tensor, *, hidden: Hidden, noise: Callable[[int], Noise], training: bool
     ) -> Tensor:
         """x (fit, batch, n_inputs) → logits (fit, batch, n_outputs); `hidden(h, h_in, site)` after each hidden layer, or each of its
-        branches. `noise(site)` is there while training if the network `draws`.
+        branches. Draws from `noise(site)` while training, if the network `draws`.
 
         Fits may be shallower than `depth`: those that have a layer are the first rows, and its tensors are theirs alone.
         With batch normalisation, training updates `buffers` in place.
@@ -118,7 +117,7 @@ class Mlp(Network):
             if i == 0 or self.skip == "none":
                 (h,) = branches
             else:
-                draws = noise(i).uniform((nets.SKIPS[self.skip], h.shape[1], 1)) if noise else None
+                draws = noise(i).uniform((nets.SKIPS[self.skip], h.shape[1], 1)) if training and self.draws else None
                 h = h + nets.joined(self.skip, branches, _kept(having, i, h.dtype, h.device), draws)
         if done:
             h = torch.cat([h, *reversed(done)])
