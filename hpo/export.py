@@ -12,6 +12,7 @@ import torch
 import yaml
 from safetensors.torch import save
 
+from hpo.architecture import OF_AN_MLP
 from hpo.data import Dataset
 from hpo.document import Dumper
 from hpo.domain import Domain
@@ -79,20 +80,21 @@ def configuration(
     data = space.data.model_dump(mode="json", exclude_defaults=True)
     if not space.data.source.startswith("sklearn:"):
         data["source"] = os.path.relpath(base / space.data.source, folder)
-    others = {"search"} if space.network.kind == "mlp" else {"search", "activation", "batch_norm"}
+    selected = result["selected"]
+    others = {"search", *selected} | (set() if space.network.kind == "mlp" else {"activation", *OF_AN_MLP})
     network = space.network.model_dump(mode="json", exclude=others, exclude_none=True)
     if space.network.search:
-        network["search"] = {key: result["selected"][key] for key in space.network.search}
+        network["search"] = {key: selected[key] for key in space.network.search}
     return {
         "study": f"{space.study[: 99 - len(suffix)]}-{suffix}",
         "data": data,
         "network": network,
         "search": {
             key: value
-            for key, value in result["selected"].items()
+            for key, value in selected.items()
             if key not in space.network.search and (key != "dropout" or made.depth)  # the usual one may find no nn.Dropout to act on
         },
-        "train": {**space.train.model_dump(mode="json"), "seed": result["fit_seed"]},
+        "train": {**space.train.model_dump(mode="json", exclude=set(selected)), "seed": result["fit_seed"]},
         "budget": {"trials": 1},
         "refit": {key: value for key, value in result["refit"].items() if key in ("kind", "epochs") and value is not None},
         "exported": {
@@ -104,7 +106,7 @@ def configuration(
 
 def commented(point: Mapping[str, Any], network: Network) -> str:
     """The configuration as YAML under a comment that says where it came from and how plain torch uses it."""
-    search, train, exported = point["search"], point["train"], point["exported"]
+    search, train, exported = point["search"], point["train"] | point["search"], point["exported"]
     net = "\n#   ".join(network.code(search.get("dropout", 0.0)))
     parts = ((part, name, value) for part in ("valid", "fresh", "test") for name, value in exported["scores"][part].items())
     scores = [f"{part} {name} {value:.4g}" for part, name, value in parts if value is not None]

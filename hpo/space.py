@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, ConfigDict, Field, PlainValidator, field_validator, model_validator
 
 from hpo import domain, section
-from hpo.architecture import Network
+from hpo.architecture import OF_AN_MLP, Network
 from hpo.document import Mistake, Path, said
 from hpo.domain import DEFAULTS, SEARCHABLE, Domain
 from hpo.errors import InputError, did_you_mean
@@ -161,6 +161,15 @@ class Space(Section):
             return {**raw, "pruner": "paired"}
         return raw
 
+    @model_validator(mode="before")
+    @classmethod
+    def _searched_width(cls, raw: Any) -> Any:
+        """A width that is searched leaves the network without a usual one."""
+        search, network = (raw.get("search"), raw.get("network", {})) if isinstance(raw, Mapping) else (None, None)
+        if isinstance(search, Mapping) and "width" in search and isinstance(network, Mapping) and "width" not in network:
+            return {**raw, "network": {**network, "width": None}}
+        return raw
+
     @field_validator("study")
     @classmethod
     def _a_folder_name(cls, study: str) -> str:
@@ -204,7 +213,8 @@ class Space(Section):
         one value after another at its ends."""
         middle = {key: found.middle() for key, found in self.domains.items()}
         yield middle
-        made = {key: found for key, found in self.domains.items() if found.sampled and (key == "depth" or key in self.network.search)}
+        structure = {key for key, member in FAMILY.items() if member.kind == "structure"} | self.network.search.keys()
+        made = {key: found for key, found in self.domains.items() if found.sampled and key in structure}
         if math.prod(found.count for found in made.values()) <= _FEW:
             yield from (middle | dict(zip(made, values, strict=True)) for values in product(*(found.values() for found in made.values())))
             return
@@ -241,14 +251,30 @@ def _together_rules(space: Space) -> Iterator[Mistake]:
     yield from _objective_rules(space)
     if space.pruner.kind == "paired" and space.data.split.folds is None:
         yield Mistake(("pruner",), "compares folds, and there are none; set data.split.folds, or take median.")
-    if space.network.batch_norm and space.train.batch_size < 2:
-        yield Mistake(("train", "batch_size"), "must be at least 2 with batch_norm, which has nothing to learn from one row.")
+    yield from _architecture_rules(space)
     if space.sampler.kind != "grid":
         return
     endless = [key for key, found in sampled.items() if found.count == math.inf]
     yield from (Mistake(_place(space, key), "needs choices or a step for the sampler grid.") for key in endless)
     if not endless and space.points > _MOST_POINTS:
         yield Mistake(("sampler",), f"a grid has at most {_MOST_POINTS:,} points, got {space.points:,}; take longer steps.")
+
+
+def _architecture_rules(space: Space) -> Iterator[Mistake]:
+    """What is wrong between `search` and the sections that hold the same keys where they are not searched."""
+    for name, part in (("network", space.network), ("train", space.train)):
+        twice = [key for key in space.search if key in part.model_fields_set and getattr(part, key) is not None]
+        yield from (Mistake((name, key), f"is set twice: it stands under search, too; leave {name}.{key} out.") for key in twice)
+    kind = space.network.kind
+    yield from (
+        Mistake(("search", key), f"needs kind: mlp, got kind: {kind}.") for key in OF_AN_MLP if key in space.search and kind != "mlp"
+    )
+    norm, size = space.search.get("batch_norm"), space.search.get("batch_size")
+    normed = space.network.batch_norm or (norm is not None and True in norm.choices)
+    smallest = (min(size.choices) if size.choices else size.low) if size else space.train.batch_size
+    if normed and smallest < 2:
+        where = ("search", "batch_size") if size else ("train", "batch_size")
+        yield Mistake(where, "must be at least 2 with batch_norm, which has nothing to learn from one row.")
 
 
 def _objective_rules(space: Space) -> Iterator[Mistake]:
