@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, PlainValidator, field_validator, model_validator
 
-from hpo import domain
+from hpo import keys
 from hpo.document import Mistake, said
 from hpo.domain import Domain
 from hpo.mlp import ACTIVATIONS
@@ -21,7 +21,7 @@ OF_AN_MLP = ("skip", "batch_norm", "layer_norm")  # set here, or searched under 
 
 def _arguments(raw: Any) -> dict[str, Domain]:
     """`network.search`: the arguments of a factory, in the order of their names."""
-    return dict(sorted(domains(raw, ("network", "search"), domain.parse_architecture).items()))
+    return dict(sorted(domains(raw, ("network", "search"), keys.parse_architecture).items()))
 
 
 class Network(Section):

@@ -51,10 +51,8 @@ def _usual(space: Space, key: str, domain: Domain) -> Any:
         return domain.clip(1e-3)
     if key == "depth" or key not in FAMILY:
         return domain.middle()
-    if FAMILY[key].choices:
-        return FAMILY[key].neutral if FAMILY[key].neutral in domain.choices else domain.choices[0]
     usual = WIDTHS.get(space.network.kind) if key == "width" else None
-    return domain.clip(usual or float(FAMILY[key].neutral))
+    return domain.clip(usual or FAMILY[key].neutral)
 
 
 def ablation(selected: Trial) -> Trial:

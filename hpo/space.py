@@ -11,11 +11,12 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, ConfigDict, Field, PlainValidator, field_validator, model_validator
 
-from hpo import domain, section
+from hpo import conditions, section
 from hpo.architecture import OF_AN_MLP, Network
 from hpo.document import Mistake, Path, said
-from hpo.domain import DEFAULTS, SEARCHABLE, Domain
+from hpo.domain import DEFAULTS, Domain
 from hpo.errors import InputError, did_you_mean
+from hpo.keys import parse_strength, searchable
 from hpo.metrics import METRICS, Task, reported
 from hpo.objectives import NAMES as OBJECTIVES
 from hpo.regularizers import FAMILY
@@ -122,14 +123,8 @@ class Budget(Section):
         return self
 
 
-def _parse_strength(key: str, raw: Any, path: Path) -> tuple[Domain | None, list[Mistake]]:
-    if key in SEARCHABLE:
-        return domain.parse(key, raw, path)
-    return None, [Mistake(path, f"is not a regularizer.{did_you_mean(key, SEARCHABLE)}")]
-
-
 def _search(raw: Any) -> dict[str, Domain]:
-    domains, order = section.domains(raw, ("search",), _parse_strength), [*SEARCHABLE]
+    domains, order = section.domains(raw, ("search",), parse_strength), searchable()
     return {key: domains[key] for key in sorted(domains, key=order.index)}
 
 
@@ -208,27 +203,39 @@ class Space(Section):
         first = {key: self.search.get(key, usual.get(key)) for key in DEFAULTS}
         return {key: found for key, found in (first | self.network.search | self.search).items() if found}
 
+    @property
+    def most_epochs(self) -> int:
+        """That a trial may train."""
+        return int(self.search["epochs"].ends[1]) if "epochs" in self.search else self.train.epochs
+
+    @property
+    def least_batch_size(self) -> int:
+        return int(self.search["batch_size"].ends[0]) if "batch_size" in self.search else self.train.batch_size
+
+    def middle(self) -> dict[str, Any]:
+        """Params of the middle of the space."""
+        return conditions.resolved(self.domains, {key: found.middle() for key, found in self.domains.items()})
+
     def architectures(self) -> Iterator[dict[str, Any]]:
         """Params of the middle of the space, then with every combination of what makes the network, or where these are many
         one value after another at its ends."""
+        yield self.middle()
         middle = {key: found.middle() for key, found in self.domains.items()}
-        yield middle
-        structure = {key for key, member in FAMILY.items() if member.kind == "structure"} | self.network.search.keys()
-        made = {key: found for key, found in self.domains.items() if found.sampled and key in structure}
+        made = {key: found for key, found in self.domains.items() if found.sampled and (key in self.network.search or _is_structure(key))}
+        changes = [{key: value} for key, found in made.items() for value in found.choices or found.ends]
         if math.prod(found.count for found in made.values()) <= _FEW:
-            yield from (middle | dict(zip(made, values, strict=True)) for values in product(*(found.values() for found in made.values())))
-            return
-        for key, found in made.items():
-            yield from (middle | {key: value} for value in found.choices or (found.low, found.high))
+            changes = [dict(zip(made, values, strict=True)) for values in product(*(found.values() for found in made.values()))]
+        yield from (conditions.resolved(self.domains, middle | change) for change in changes)
 
     def params(self, sampled: Mapping[str, Any]) -> dict[str, Any]:
-        """The value that each parameter takes in a trial: sampled, fixed or default; neutral where switched off."""
+        """The value that each parameter takes in a trial: sampled, fixed or default; neutral where it is switched off, or its
+        condition does not hold."""
         found: dict[str, Any] = {}
         for key, own in self.domains.items():
             on = sampled.get(key + SWITCH, True)
             value = own.trained(sampled[key]) if key in sampled else own.choices[0] if own.choices else math.nan
             found[key] = value if on else FAMILY[key].neutral
-        return found
+        return conditions.resolved(self.domains, found)
 
     def identity(self) -> dict[str, Any]:
         """What makes two searches the same one: all but the budget, and the data by its content, not by its place."""
@@ -237,6 +244,10 @@ class Space(Section):
         search = {key: dataclasses.asdict(found) for key, found in (self.network.search | self.search).items()}
         strategies = {name: getattr(self, name).model_dump(mode="json") for name in ("sampler", "pruner")}
         return {"study": self.study, **parts, "search": search, **strategies, "seed": self.seed, "objectives": list(self.goals)}
+
+
+def _is_structure(key: str) -> bool:
+    return key in FAMILY and FAMILY[key].kind == "structure"
 
 
 def _together_rules(space: Space) -> Iterator[Mistake]:
@@ -251,30 +262,33 @@ def _together_rules(space: Space) -> Iterator[Mistake]:
     yield from _objective_rules(space)
     if space.pruner.kind == "paired" and space.data.split.folds is None:
         yield Mistake(("pruner",), "compares folds, and there are none; set data.split.folds, or take median.")
+    yield from (Mistake((*_place(space, key), *m.path), m.text) for key, m in conditions.rules(space.domains))
+    for key in sorted(space.train.model_fields_set & space.search.keys()):
+        yield Mistake(("train", key), "is set twice: it stands under search, too; leave one of them out.")
     yield from _architecture_rules(space)
     if space.sampler.kind != "grid":
         return
+    for key, found in sampled.items():
+        if found.prior is not None:
+            yield Mistake((*_place(space, key), "prior"), "means nothing to the sampler grid, which tries everything; leave it out.")
     endless = [key for key, found in sampled.items() if found.count == math.inf]
-    yield from (Mistake(_place(space, key), "needs choices or a step for the sampler grid.") for key in endless)
+    yield from (Mistake(_place(space, key), "needs choices, a step or points for the sampler grid.") for key in endless)
     if not endless and space.points > _MOST_POINTS:
         yield Mistake(("sampler",), f"a grid has at most {_MOST_POINTS:,} points, got {space.points:,}; take longer steps.")
 
 
 def _architecture_rules(space: Space) -> Iterator[Mistake]:
-    """What is wrong between `search` and the sections that hold the same keys where they are not searched."""
-    for name, part in (("network", space.network), ("train", space.train)):
-        twice = [key for key in space.search if key in part.model_fields_set and getattr(part, key) is not None]
-        yield from (Mistake((name, key), f"is set twice: it stands under search, too; leave {name}.{key} out.") for key in twice)
-    kind = space.network.kind
-    yield from (
-        Mistake(("search", key), f"needs kind: mlp, got kind: {kind}.") for key in OF_AN_MLP if key in space.search and kind != "mlp"
-    )
-    norm, size = space.search.get("batch_norm"), space.search.get("batch_size")
-    normed = space.network.batch_norm or (norm is not None and True in norm.choices)
-    smallest = (min(size.choices) if size.choices else size.low) if size else space.train.batch_size
-    if normed and smallest < 2:
-        where = ("search", "batch_size") if size else ("train", "batch_size")
-        yield Mistake(where, "must be at least 2 with batch_norm, which has nothing to learn from one row.")
+    """What is wrong between `network` and what `search` says of the structure."""
+    network, kind = space.network, space.network.kind
+    for key in sorted(network.model_fields_set & space.search.keys()):
+        if getattr(network, key) is not None:  # the width that `_searched_width` took away
+            yield Mistake(("network", key), "is set twice: it stands under search, too; leave one of them out.")
+    if kind != "mlp":
+        yield from (Mistake(("search", key), f"needs kind: mlp, got kind: {kind}.") for key in OF_AN_MLP if key in space.search)
+    normed = space.search["batch_norm"].has(True) if "batch_norm" in space.search else network.batch_norm
+    if normed and space.least_batch_size < 2:
+        where = ("search",) if "batch_size" in space.search else ("train",)
+        yield Mistake((*where, "batch_size"), "must be at least 2 with batch_norm, which has nothing to learn from one row.")
 
 
 def _objective_rules(space: Space) -> Iterator[Mistake]:

@@ -8,8 +8,8 @@ from hpo.errors import SpaceError
 HEAD = "study: s\ndata: {source: sklearn:iris}\n"
 SEARCH = "search: {l1: {low: 0, high: 1}}\n"
 SPACE_KEYS = "Known: study, data, network, search, train, budget, sampler, pruner, objectives, finalists, select, refit, seed, exported."
-SEARCH_KEYS = "Known: learning_rate, depth, weight_decay, l1, dropout."
-NOT_A_RANGE = "must be a number, {low: …, high: …} or {choices: […]}, got"
+SEARCH_KEYS = "List them with: hpo regularizers"
+NOT_A_RANGE = "must be a number, auto, {low: …, high: …} or {choices: […]}, got"
 NO_POINT = "search: needs at least one range or choices (or budget.trials: 1, to train this one point)."
 MAPPING = "search: must be a mapping of keys to numbers or ranges, got"
 EMPTY = "the file is empty; it needs study, data and search."
@@ -253,7 +253,7 @@ BROKEN = [
     # All mistakes at once, in the order of the file; also those between sections that are sound by themselves.
     (HEAD + "budget: {trials: 2}\nsampler: grid\nsearch:\n  l1: {low: 0, high: 1}\n  depth: {low: 1, high: 3}\nx: 3", [
         "3: budget.trials: must be at least 3 (two of them are the baselines), got 2.",
-        "6: search.l1: needs choices or a step for the sampler grid.",
+        "6: search.l1: needs choices, a step or points for the sampler grid.",
         f"8: x is not a key of a space. {SPACE_KEYS}",
     ]),
     (HEAD + "sampler: grid\nsearch: {l1: {low: 0, high: 1, step: 1e-3}, dropout: {low: 0, high: .5, step: 1e-3}}", [
