@@ -33,9 +33,9 @@ def baselines(space: Space) -> list[Trial]:
 
     A usual strength that the space does not name has no range to be clipped to, and keeps its usual value.
     """
-    frame = {key: domain.middle() for key, domain in space.domains.items() if key not in STRENGTHS}
-    frame["learning_rate"] = space.domains["learning_rate"].clip(1e-3)
     off = {key: STRENGTHS[key].neutral for key in space.search if key in STRENGTHS}
+    frame = {key: value for key, value in space.middle(off).items() if key not in STRENGTHS}
+    frame["learning_rate"] = space.domains["learning_rate"].clip(1e-3)
     usual = {key: space.search[key].clip(value) if key in space.search else value for key, value in USUAL.items()}
     return [
         Trial("none", "baseline", frame | off, fit_seed(space, "none")),
@@ -70,6 +70,6 @@ def acting(params: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in params.items() if key not in STRENGTHS or value != STRENGTHS[key].neutral}
 
 
-def regularized(params: Mapping[str, float]) -> bool:
+def regularized(params: Mapping[str, Any]) -> bool:
     """Whether any strength is on."""
     return any(value != STRENGTHS[key].neutral for key, value in params.items() if key in STRENGTHS)
