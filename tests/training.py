@@ -139,7 +139,7 @@ def step(**facts: object) -> Step:
     """A step of which a hook sees only what it is given."""
     nothing = torch.empty(0)
     empty = {"weights": (), "data": dataset(), "minibatch": 0, "minibatches": 1, "training": True}
-    empty |= dict.fromkeys(("params", "grads", "facts", "kept", "noise"), {})
+    empty |= {key: {} for key in ("params", "grads", "facts", "kept", "noise")}
     empty |= dict.fromkeys(("values", "slopes", "lr", "epoch", "epochs"), nothing)
     return Step(**empty | facts)
 
