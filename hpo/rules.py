@@ -95,11 +95,12 @@ def choose(rule: str, candidates: Sequence[Candidate], overlap: float) -> str:
 def amount(domains: Mapping[str, Domain], params: Mapping[str, Any]) -> float:
     """How regularized a configuration is: the mean of its places in the ranges that are searched, 0 the least, 1 the most.
 
-    "More" has the direction that each member of the family gives itself, so it cannot be sorted the wrong way; off is 0.
+    "More" has the direction that each member of the family gives itself, so it cannot be sorted the wrong way; off is 0. A key
+    without a direction does not count.
     """
     places = []
     for key, domain in domains.items():
-        if key in FAMILY and domain.sampled:
+        if key in FAMILY and FAMILY[key].more and domain.sampled:
             can_be_off = domain.optional or (key in STRENGTHS and bool(domain.when))
             place = domain.place(params[key])
             place = place if FAMILY[key].more > 0 else 1 - place

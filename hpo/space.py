@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, ConfigDict, Field, PlainValidator, field_validator, model_validator
 
 from hpo import conditions, section
-from hpo.architecture import Network
+from hpo.architecture import OF_AN_MLP, Network
 from hpo.document import Mistake, Path, said
 from hpo.domain import DEFAULTS, Domain
 from hpo.errors import InputError, did_you_mean
@@ -156,6 +156,15 @@ class Space(Section):
             return {**raw, "pruner": "paired"}
         return raw
 
+    @model_validator(mode="before")
+    @classmethod
+    def _searched_width(cls, raw: Any) -> Any:
+        """A width that is searched leaves the network without a usual one."""
+        search, network = (raw.get("search"), raw.get("network", {})) if isinstance(raw, Mapping) else (None, None)
+        if isinstance(search, Mapping) and "width" in search and isinstance(network, Mapping) and "width" not in network:
+            return {**raw, "network": {**network, "width": None}}
+        return raw
+
     @field_validator("study")
     @classmethod
     def _a_folder_name(cls, study: str) -> str:
@@ -258,9 +267,7 @@ def _together_rules(space: Space) -> Iterator[Mistake]:
     yield from (Mistake((*_place(space, key), *m.path), m.text) for key, m in conditions.rules(space.domains))
     for key in sorted(space.train.model_fields_set & space.search.keys()):
         yield Mistake(("train", key), "is set twice: it stands under search, too; leave one of them out.")
-    if space.network.batch_norm and min(space.batch_sizes) < 2:
-        where = ("search",) if "batch_size" in space.search else ("train",)
-        yield Mistake((*where, "batch_size"), "must be at least 2 with batch_norm, which has nothing to learn from one row.")
+    yield from _architecture_rules(space)
     if space.sampler.kind != "grid":
         return
     for key, found in sampled.items():
@@ -270,6 +277,20 @@ def _together_rules(space: Space) -> Iterator[Mistake]:
     yield from (Mistake(_place(space, key), "needs choices, a step or points for the sampler grid.") for key in endless)
     if not endless and space.points > _MOST_POINTS:
         yield Mistake(("sampler",), f"a grid has at most {_MOST_POINTS:,} points, got {space.points:,}; take longer steps.")
+
+
+def _architecture_rules(space: Space) -> Iterator[Mistake]:
+    """What is wrong between `network` and what `search` says of the structure."""
+    network, kind = space.network, space.network.kind
+    for key in sorted(network.model_fields_set & space.search.keys()):
+        if getattr(network, key) is not None:  # the width that `_searched_width` took away
+            yield Mistake(("network", key), "is set twice: it stands under search, too; leave one of them out.")
+    if kind != "mlp":
+        yield from (Mistake(("search", key), f"needs kind: mlp, got kind: {kind}.") for key in OF_AN_MLP if key in space.search)
+    normed = space.search["batch_norm"].has(True) if "batch_norm" in space.search else network.batch_norm
+    if normed and min(space.batch_sizes) < 2:
+        where = ("search",) if "batch_size" in space.search else ("train",)
+        yield Mistake((*where, "batch_size"), "must be at least 2 with batch_norm, which has nothing to learn from one row.")
 
 
 def _objective_rules(space: Space) -> Iterator[Mistake]:

@@ -4,13 +4,35 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 from hpo.regularizers.base import Regularizer
+from hpo.regularizers.batch_norm import BatchNorm
+from hpo.regularizers.batch_size import BatchSize
 from hpo.regularizers.depth import Depth
 from hpo.regularizers.dropout import Dropout
+from hpo.regularizers.epochs import Epochs
 from hpo.regularizers.l1 import L1
+from hpo.regularizers.layer_norm import LayerNorm
+from hpo.regularizers.patience import Patience
+from hpo.regularizers.schedule import Schedule
+from hpo.regularizers.skip import Skip
 from hpo.regularizers.weight_decay import WeightDecay
+from hpo.regularizers.width import Width
 
 FAMILY: dict[str, Regularizer] = {
-    member.name: member for member in (Depth(), WeightDecay(), L1(), Dropout())
+    member.name: member
+    for member in (
+        Depth(),
+        Width(),
+        Skip(),
+        BatchNorm(),
+        LayerNorm(),
+        BatchSize(),
+        Epochs(),
+        Patience(),
+        Schedule(),
+        WeightDecay(),
+        L1(),
+        Dropout(),
+    )
 }
 STRENGTHS = {name: member for name, member in FAMILY.items() if member.kind == "strength"}
 _OURS = len(FAMILY)
