@@ -116,6 +116,26 @@ def check(path: str, plugins: tuple[str, ...]) -> None:
 
 
 @main.command()
+@click.argument("name", required=False)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@_PLUGIN
+def regularizers(name: str | None, as_json: bool, plugins: tuple[str, ...]) -> None:
+    """List all that can stand under search: or say all of one."""
+    from hpo import catalogue
+    from hpo.plugins import load
+    from hpo.regularizers import FAMILY
+
+    load(plugins, Path())
+    one = catalogue.found(name) if name else None
+    if as_json:
+        known = catalogue.facts(one) if one else [catalogue.facts(member) for member in FAMILY.values()]
+        click.echo(json.dumps(known, indent=2))
+        return
+    for line in catalogue.page(one) if one else catalogue.listed():
+        click.echo(line)
+
+
+@main.command()
 @click.argument("data")
 @click.option("--target", default="target", show_default=True, help="The column to predict.")
 @click.option("-o", "--output", help="Where to write the space; default: standard output.")

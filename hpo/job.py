@@ -13,7 +13,7 @@ import torch
 
 from hpo import data as data_module
 from hpo import device as devices
-from hpo import networks, plugins, sampling, space_file
+from hpo import needs, networks, plugins, sampling, space_file
 from hpo.capacity import free_memory, rows_for
 from hpo.data import Dataset
 from hpo.errors import InputError
@@ -75,6 +75,7 @@ def prepare(space: Space, base: Path, factory: Factory | None = None, device: to
     data = data_module.prepare(space.data, base)
     if mistake := task_mistake(space, data.task):
         raise mistake
+    needs.check(space, data)
     if space.train.metric in ("roc_auc", "r2") and any(len(set(data.y[fold.valid].tolist())) < 2 for fold in data.folds):
         raise InputError(
             f"train.metric: {space.train.metric} needs two different targets in the validation part, and all "

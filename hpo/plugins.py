@@ -83,8 +83,8 @@ def mistake(member: Regularizer) -> str:
 
 def _facts(member: Regularizer) -> str:
     """What is wrong with what a member says of itself."""
-    if member.more not in (1, -1):
-        return f".more: must be 1 or -1, the direction that is more regularized, got {said(member.more)}."
+    if member.more not in (1, 0, -1):
+        return f".more: must be 1, -1 or 0, the direction that is more regularized, got {said(member.more)}."
     if member.draws not in (None, *_DRAWS):
         return f".draws: must be one of {', '.join(_DRAWS)}, got {said(member.draws)}."
     low, high = member.allowed

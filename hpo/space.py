@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, ConfigDict, Field, PlainValidator, field_validator, model_validator
 
 from hpo import conditions, section
-from hpo.architecture import OF_AN_MLP, Network
+from hpo.architecture import Network
 from hpo.document import Mistake, Path, said
 from hpo.domain import DEFAULTS, Domain
 from hpo.errors import InputError, did_you_mean
@@ -285,8 +285,8 @@ def _architecture_rules(space: Space) -> Iterator[Mistake]:
     for key in sorted(network.model_fields_set & space.search.keys()):
         if getattr(network, key) is not None:  # the width that `_searched_width` took away
             yield Mistake(("network", key), "is set twice: it stands under search, too; leave one of them out.")
-    if kind != "mlp":
-        yield from (Mistake(("search", key), f"needs kind: mlp, got kind: {kind}.") for key in OF_AN_MLP if key in space.search)
+    ours = [key for key in space.search if key in FAMILY and "mlp" in FAMILY[key].needs]
+    yield from (Mistake(("search", key), f"needs kind: mlp, got kind: {kind}.") for key in ours if kind != "mlp")
     normed = space.search["batch_norm"].has(True) if "batch_norm" in space.search else network.batch_norm
     if normed and min(space.batch_sizes) < 2:
         where = ("search",) if "batch_size" in space.search else ("train",)
