@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any, Literal
+from typing import Any, Literal, TypeGuard
 
 Confidence = Literal["low", "medium", "high"]
 DEFAULTS: dict[str, float] = {"learning_rate": 1e-3, "depth": 2}
@@ -100,16 +100,16 @@ class Domain:
         value = min(max(value, self.low), self.high)
         if self.log:
             return math.log(value / self.low) / math.log(self.high / self.low)
-        return (value - self.low) / (self.high - self.low)
+        return float((value - self.low) / (self.high - self.low))
 
     def at(self, place: float) -> float:
         """The number at a place of a range, 0 to 1: what `place` came from, but for steps."""
         if self.log:
-            return min(max(self.low * math.exp(place * math.log(self.high / self.low)), self.low), self.high)
+            return float(min(max(self.low * math.exp(place * math.log(self.high / self.low)), self.low), self.high))
         return self.low + place * (self.high - self.low)
 
 
-def is_number(value: Any) -> bool:
+def is_number(value: Any) -> TypeGuard[float]:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 from collections.abc import Mapping
@@ -12,6 +13,7 @@ import torch
 import yaml
 from safetensors.torch import save
 
+from hpo import plugins
 from hpo.architecture import OF_AN_MLP
 from hpo.data import Dataset
 from hpo.document import Dumper
@@ -22,7 +24,7 @@ from hpo.space import Space
 from hpo.store import replace
 
 _HEADER = """\
-# {study}: what `hpo search` selected, as a space of one point. `hpo search --space` with this file trains it again.
+# {study}: what `hpo search` selected, as a space of one point. `hpo search --space` with this file{flags} trains it again.
 #
 # From study {source}, trial {trial}, {date}. MLflow run {run_id}.
 # {scores}
@@ -59,11 +61,14 @@ def space_dict(space: Space) -> dict[str, Any]:
 def _search_dict(domains: Mapping[str, Domain]) -> dict[str, Any]:
     search: dict[str, Any] = {}
     for key, domain in domains.items():
-        if not domain.sampled:
+        if not domain.sampled and not domain.when:
             search[key] = domain.choices[0]
             continue
         said = {"choices": list(domain.choices)} if domain.choices else {"low": domain.low, "high": domain.high}
-        extra = {"log": domain.log, "step": domain.step, "optional": domain.optional}
+        extra = {
+            "log": domain.log, "step": domain.step, "optional": domain.optional,
+            "when": {other: list(wanted) for other, wanted in domain.when}, "prior": domain.prior and dataclasses.asdict(domain.prior),
+        }  # fmt: skip
         search[key] = said | {name: value for name, value in extra.items() if value}
     return search
 
@@ -97,6 +102,7 @@ def configuration(
         "budget": {"trials": 1},
         "refit": {key: value for key, value in result["refit"].items() if key in ("kind", "epochs") and value is not None},
         "exported": {
+            **({"plugins": needed} if (needed := plugins.needed(space.search)) else {}),
             **{key: result[key] for key in ("study", "trial", "run_id", "date", "fingerprint", "best_epoch", "versions")},
             "scores": {part: result[part] for part in ("train", "valid", "fresh", "test")},
         },
@@ -110,8 +116,9 @@ def commented(point: Mapping[str, Any], network: Network) -> str:
     parts = ((part, name, value) for part in ("valid", "fresh", "test") for name, value in exported["scores"][part].items())
     scores = [f"{part} {name} {value:.4g}" for part, name, value in parts if value is not None]
     l1 = search.get("l1", 0.0)
+    flags = "".join(f" --plugin {name}" for name in exported.get("plugins", ()))
     return _HEADER.format(
-        study=point["study"], source=exported["study"], trial=exported["trial"], date=exported["date"],
+        flags=f" and{flags}" if flags else "", study=point["study"], source=exported["study"], trial=exported["trial"], date=exported["date"],
         run_id=exported["run_id"], scores=", ".join(scores), net=net, epochs=point["refit"].get("epochs", exported["best_epoch"]),
         batch_size=train["batch_size"], learning_rate=search["learning_rate"],
         weight_decay=search.get("weight_decay", 0.0), l1=_L1.format(threshold=float(f"{search['learning_rate'] * l1:.6g}")) if l1 else "",

@@ -163,18 +163,21 @@ def _prior(key: str, raw: Mapping[str, Any], found: Domain | None, path: Path) -
     for name in prior:
         if name not in ("best", "confidence"):
             yield Mistake((*path, name), f"is not a key of a prior.{did_you_mean(str(name), ['best', 'confidence'])}")
-    confidence, best = prior.get("confidence", "medium"), prior["best"]
+    confidence = prior.get("confidence", "medium")
     if confidence not in get_args(Confidence):
         hint = did_you_mean(str(confidence), get_args(Confidence))
         yield Mistake((*path, "confidence"), f"{said(confidence)} is not known.{hint}")
-    if found is None or (best == "off" and found.optional):
-        return
-    if best == "off":
-        yield Mistake((*path, "best"), f"is off, which {key} cannot be here; add optional: true.")
-    elif not found.sampled:
+    if found is not None and not found.sampled:
         yield Mistake(path, f"is of what is searched, and {key} has one value.")
-    elif "choices" in raw or not found.numeric:
-        if not found.has(best):
-            yield Mistake((*path, "best"), f"must be one of {_listed(found.choices)}, got {said(best)}.")
-    elif not is_number(best) or not found.ends[0] <= best <= found.ends[1]:
-        yield Mistake((*path, "best"), "must be from {} to {}, got {}.".format(*map(said, (*found.ends, best))))
+    elif found is not None and (text := _best(key, prior["best"], found, listed="choices" in raw)):
+        yield Mistake((*path, "best"), text)
+
+
+def _best(key: str, best: Any, found: Domain, *, listed: bool) -> str:
+    """What is wrong with the value that is expected to be the best; "" if nothing is. Of a range it may be any number."""
+    if best == "off":
+        return "" if found.optional else f"is off, which {key} cannot be here; add optional: true."
+    if listed or not found.numeric:
+        return "" if found.has(best) else f"must be one of {_listed(found.choices)}, got {said(best)}."
+    low, high = found.ends
+    return "" if is_number(best) and low <= best <= high else f"must be from {said(low)} to {said(high)}, got {said(best)}."

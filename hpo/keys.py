@@ -56,10 +56,11 @@ def parse(key: str, raw: Any, path: Path) -> tuple[Domain | None, list[Mistake]]
     if not isinstance(raw, Mapping):
         wrong = [Mistake(path, text) for text in key_rules.fixed(key, raw)]
         return (None, wrong) if wrong else (Domain(choices=(raw,), integer=key_rules.is_integer(key)), [])
-    wrong = list(_unknown(raw, path)) or list(_range_rules(key, raw, path))
-    if wrong:
-        return None, wrong
-    found, wrong = _shaped(key, {**(usual(key) if "range" in raw else {}), **raw}, path)
+    wrong = [*_unknown(raw, path), *_range_rules(key, raw, path)]
+    found = None
+    if not wrong or "range" not in raw:
+        found, more = _shaped(key, {**(usual(key) if "range" in raw else {}), **raw}, path)
+        wrong += more
     wrong += key_rules.extras(key, raw, found, path)
     if wrong or found is None:
         return None, wrong

@@ -37,6 +37,7 @@ def baselines(space: Space) -> list[Trial]:
     """
     frame = {key: _usual(space, key, domain) for key, domain in space.domains.items() if key not in STRENGTHS}
     off = {key: STRENGTHS[key].neutral for key in space.search if key in STRENGTHS}
+    frame = {key: value for key, value in space.middle(frame | off).items() if key not in STRENGTHS}
     usual = {key: space.search[key].clip(value) if key in space.search else value for key, value in USUAL.items()}
     return [
         Trial("none", "baseline", frame | off, fit_seed(space, "none")),
@@ -82,6 +83,6 @@ def acting(params: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in params.items() if key not in STRENGTHS or value != STRENGTHS[key].neutral}
 
 
-def regularized(params: Mapping[str, float]) -> bool:
+def regularized(params: Mapping[str, Any]) -> bool:
     """Whether any strength is on."""
     return any(value != STRENGTHS[key].neutral for key, value in params.items() if key in STRENGTHS)

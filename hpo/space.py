@@ -12,19 +12,19 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, ConfigDict, Field, PlainValidator, field_validator, model_validator
 
 from hpo import conditions, section
-from hpo.architecture import OF_AN_MLP, Network
+from hpo.architecture import Network
 from hpo.document import Mistake, Path, said
 from hpo.domain import DEFAULTS, Domain
 from hpo.errors import InputError, did_you_mean
 from hpo.keys import parse_strength, searchable
 from hpo.metrics import METRICS, Task, reported
 from hpo.objectives import NAMES as OBJECTIVES
+from hpo.priors import SWITCH
 from hpo.regularizers import FAMILY
 from hpo.rules import RULES
 from hpo.section import MOST, Section, at
 from hpo.strategy import Pruner, Sampler, Strategy
 
-SWITCH = "_enabled"  # an optional strength is two parameters: a magnitude, and this one
 DATASETS = {name: f"load_{name}" for name in ("digits", "breast_cancer", "wine", "iris", "diabetes")}
 _FEW = 32  # architectures, all of which are tried before a search
 _MOST_POINTS = 100_000  # of a grid: Optuna lists them all
@@ -209,23 +209,25 @@ class Space(Section):
         return int(self.search["epochs"].ends[1]) if "epochs" in self.search else self.train.epochs
 
     @property
-    def least_batch_size(self) -> int:
-        return int(self.search["batch_size"].ends[0]) if "batch_size" in self.search else self.train.batch_size
+    def batch_sizes(self) -> list[int]:
+        """Those that a trial may have."""
+        return self.search["batch_size"].values() if "batch_size" in self.search else [self.train.batch_size]
 
-    def middle(self) -> dict[str, Any]:
-        """Params of the middle of the space."""
-        return conditions.resolved(self.domains, {key: found.middle() for key, found in self.domains.items()})
+    def middle(self, given: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """Params of the middle of the space, but for those that are `given`."""
+        middle = {key: found.middle() for key, found in self.domains.items()}
+        return conditions.resolved(self.domains, middle | dict(given or {}))
 
     def architectures(self) -> Iterator[dict[str, Any]]:
         """Params of the middle of the space, then with every combination of what makes the network, or where these are many
         one value after another at its ends."""
         yield self.middle()
-        middle = {key: found.middle() for key, found in self.domains.items()}
         made = {key: found for key, found in self.domains.items() if found.sampled and (key in self.network.search or _is_structure(key))}
-        changes = [{key: value} for key, found in made.items() for value in found.choices or found.ends]
         if math.prod(found.count for found in made.values()) <= _FEW:
-            changes = [dict(zip(made, values, strict=True)) for values in product(*(found.values() for found in made.values()))]
-        yield from (conditions.resolved(self.domains, middle | change) for change in changes)
+            yield from (self.middle(dict(zip(made, values, strict=True))) for values in product(*(found.values() for found in made.values())))
+            return
+        for key, found in made.items():
+            yield from (self.middle({key: value}) for value in found.choices or found.ends)
 
     def params(self, sampled: Mapping[str, Any]) -> dict[str, Any]:
         """The value that each parameter takes in a trial: sampled, fixed or default; neutral where it is switched off, or its
@@ -283,10 +285,10 @@ def _architecture_rules(space: Space) -> Iterator[Mistake]:
     for key in sorted(network.model_fields_set & space.search.keys()):
         if getattr(network, key) is not None:  # the width that `_searched_width` took away
             yield Mistake(("network", key), "is set twice: it stands under search, too; leave one of them out.")
-    if kind != "mlp":
-        yield from (Mistake(("search", key), f"needs kind: mlp, got kind: {kind}.") for key in OF_AN_MLP if key in space.search)
+    ours = [key for key in space.search if key in FAMILY and "mlp" in FAMILY[key].needs]
+    yield from (Mistake(("search", key), f"needs kind: mlp, got kind: {kind}.") for key in ours if kind != "mlp")
     normed = space.search["batch_norm"].has(True) if "batch_norm" in space.search else network.batch_norm
-    if normed and space.least_batch_size < 2:
+    if normed and min(space.batch_sizes) < 2:
         where = ("search",) if "batch_size" in space.search else ("train",)
         yield Mistake((*where, "batch_size"), "must be at least 2 with batch_norm, which has nothing to learn from one row.")
 

@@ -1,5 +1,8 @@
 """The family. Adding a member: one file, and one line here; the contract test finds it by itself."""
 
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+
 from hpo.regularizers.base import Regularizer
 from hpo.regularizers.batch_norm import BatchNorm
 from hpo.regularizers.batch_size import BatchSize
@@ -32,3 +35,26 @@ FAMILY: dict[str, Regularizer] = {
     )
 }
 STRENGTHS = {name: member for name, member in FAMILY.items() if member.kind == "strength"}
+_OURS = len(FAMILY)
+
+
+def join(members: Iterable[Regularizer]) -> None:
+    """Has regularizers from outside join the family: behind ours, in the order of their names, whichever came first."""
+    outside = {**dict(list(FAMILY.items())[_OURS:]), **{member.name: member for member in members}}
+    for name in outside:
+        FAMILY.pop(name, None)
+    FAMILY.update(sorted(outside.items()))
+    STRENGTHS.update({name: member for name, member in sorted(outside.items()) if member.kind == "strength"})
+
+
+@contextmanager
+def joined(members: Iterable[Regularizer]) -> Iterator[None]:
+    """Within it, these regularizers belong to the family."""
+    before = FAMILY.copy(), STRENGTHS.copy()
+    join(members)
+    try:
+        yield
+    finally:
+        for family, was in zip((FAMILY, STRENGTHS), before, strict=True):
+            family.clear()
+            family.update(was)
