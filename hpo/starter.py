@@ -8,6 +8,7 @@ from pathlib import Path
 import yaml
 
 from hpo import table
+from hpo.columns import ColumnError
 from hpo.document import Dumper
 from hpo.errors import cut
 from hpo.space import Data
@@ -83,7 +84,7 @@ def _usable(path: Path, target: str) -> tuple[table.Table, dict[str, str]]:
     while True:
         try:
             return table.load(Data(source=str(path.resolve()), target=target, drop=list(dropped)), Path()), dropped
-        except table.ColumnError as error:
+        except ColumnError as error:
             dropped[error.column] = error.why
 
 
