@@ -92,6 +92,7 @@ _Way = Callable[[list[str], int, np.random.Generator, Synonyms], list[str]]
 _WAYS: dict[str, _Way] = {
     "synonym_replacement": _replace, "random_insertion": _insert, "random_swap": _swap, "random_deletion": _delete,
 }  # fmt: skip
+MEMBERS = (*_WAYS, "back_translation")
 
 
 def _core(word: str) -> str:

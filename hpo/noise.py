@@ -55,15 +55,6 @@ class Noise:
         """Independent numbers of Beta(alpha, alpha), `alpha` (fit,), and 1 where alpha is 0; returns (fit, *shape)."""
         return self._slice("beta", shape, partial(self._betas, alpha))
 
-    def uniform(self, shape: tuple[int, ...]) -> Tensor:
-        raise NotImplementedError
-
-    def normal(self, shape: tuple[int, ...]) -> Tensor:
-        raise NotImplementedError
-
-    def beta(self, alpha: Tensor, shape: tuple[int, ...]) -> Tensor:
-        raise NotImplementedError
-
     def permutation(self, n: int) -> Tensor:
         """A random order of 0 … n-1 for every row; returns (fit, n)."""
         return torch.from_numpy(np.stack([stream.permutation(n) for stream in self._streams]))

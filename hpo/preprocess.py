@@ -40,8 +40,8 @@ class Preprocess:
         return tuple(dict.fromkeys(one["column"] for one in (*self.features, *self.documents)))
 
     @property
-    def inputs(self) -> tuple[tuple[str, str], ...]:
-        """What each input is of: a column, and where that is text, a term, each of which counts for itself; else ""."""
+    def groups(self) -> tuple[tuple[str, str], ...]:
+        """What each input is of: a column, and where that is text a term, each of which is a group of its own; else ""."""
         terms = ((d["column"], term) for d in self.documents for term in text.terms(d))
         return (*((f["column"], "") for f in self.features), *terms)
 
@@ -117,7 +117,7 @@ def _check_size(table: Table, categories: Mapping[str, int], counted: Sequence[C
     rows, inputs = len(table.features), len(table.numeric) + sum(categories.values()) + sum(terms.values())
     if rows * inputs <= _MOST_NUMBERS:
         return
-    widest, width = max((categories | terms).items(), key=lambda pair: pair[1])
+    widest, width = max({**categories, **terms}.items(), key=lambda pair: pair[1])
     what, do = f"{width:,} categories", "add it to data.drop, or merge the rare ones."
     if widest in terms:
         what, do = f"{width:,} terms", "lower data.text.features."

@@ -84,7 +84,6 @@ def weigh(document: Mapping[str, Any], counted: csr_matrix) -> np.ndarray:
     weighed = csr_matrix(counted, dtype=np.float64)
     if "idf" in document:
         weighed = weighed.multiply(np.array(document["idf"])).tocsr()
-    length = np.sqrt(np.asarray(weighed.multiply(weighed).sum(axis=1)).ravel())
-    made = weighed.toarray()
-    made /= np.where(length > 0, length, 1.0)[:, None]
-    return made.astype(np.float32)
+    length = np.sqrt(np.asarray(weighed.multiply(weighed).sum(axis=1)))
+    made: np.ndarray = weighed.multiply(1 / np.where(length > 0, length, 1.0)).astype(np.float32).toarray()
+    return made
