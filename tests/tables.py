@@ -54,9 +54,9 @@ _FILLED = [
 
 def _review(r: np.random.Generator, mood: float) -> str:
     """A few sentences; the better the mood, the more of the words are good, some of them said by the contrary: "not dull"."""
-    sentences = list(r.choice(_FILLED, r.integers(1, 4), replace=False))
-    for _ in range(r.integers(1, 4)):
-        good, turned = r.random() < 1 / (1 + np.exp(-2 * mood)), r.random() < 0.3
+    sentences = list(r.choice(_FILLED, r.integers(1, 3), replace=False))
+    for _ in range(r.integers(2, 6)):
+        good, turned = r.random() < 1 / (1 + np.exp(-3 * mood)), r.random() < 0.2
         word = r.choice(_GOOD if good != turned else _BAD)
         sentences.append(r.choice(_SAID).format(part=r.choice(_PARTS), word=f"not {word}" if turned else word))
     r.shuffle(sentences)
@@ -79,7 +79,7 @@ def reviews(rows: int = 400, seed: int = 0) -> pd.DataFrame:
     })
     table.loc[r.random(rows) < 0.02, "review"] = None
     table.loc[r.random(rows) < 0.05, "price"] = np.nan
-    table["again"] = np.where(r.random(rows) < 1 / (1 + np.exp(-2.5 * mood + 1.5 * (np.log(price) - 3))), "yes", "no")
+    table["again"] = np.where(r.random(rows) < 1 / (1 + np.exp(-4 * mood + 2 * (np.log(price) - 3))), "yes", "no")
     return table
 
 
