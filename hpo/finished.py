@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from hpo import data as data_module
-from hpo import export, space_file
+from hpo import export, plugins, space_file
 from hpo.data import Dataset
 from hpo.errors import InputError, StoreError
 from hpo.ledger import stored
@@ -63,7 +63,7 @@ class Finished:
         return self._networks().of(self.result["selected"])
 
     def _data(self) -> Dataset:
-        return data_module.prepare(self.space.data, self.base)
+        return data_module.prepare(self.space.data, self.base, image=self.space.network.image or ())
 
     def write_report(self, path: Path) -> None:
         """Writes the page on the search; one whose rows are gone or changed has no predictions. Raises InputError if `path` cannot be
@@ -99,11 +99,14 @@ class Finished:
         export.network_files(folder, self.network(), weights, encoded, self.result["selected"].get("dropout", 0.0))
 
 
-def load(place: Place) -> Finished:
-    """Raises InputError if the study has no result yet."""
+def load(place: Place, named: Sequence[str] = ()) -> Finished:
+    """`named` are the modules of regularizers from outside. Raises InputError if the study has no result yet, or needs another of
+    these."""
     known = stored(place.journal)
     if not known.get("result"):
         raise InputError(f"The study {place.name} has no result yet; run its search to the end first.")
     source = known["space_source"]
+    plugins.load(named, Path(source["base"]))
+    plugins.require(source["plugins"], place.name)
     outcomes = {o.trial.label: o for o in map(Outcome.from_json, known["outcomes"])}
     return Finished(place, known["result"], space_file.parse(source["space"]), Path(source["base"]), outcomes)

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
+from hpo.document import said
 from hpo.regularizers import STRENGTHS
+
+_WIDE = 100
 
 
 def number(value: float) -> str:
@@ -16,9 +20,18 @@ def number(value: float) -> str:
 
 def strength(key: str, value: Any) -> str:
     if isinstance(value, str | bool):
-        return f"{key} {value}"
+        return f"{key} {said(value)}"
     off = key in STRENGTHS and value == STRENGTHS[key].neutral
     return f"{key} {'off' if off else number(value)}"
+
+
+def strengths(params: Mapping[str, Any]) -> list[str]:
+    """All of a configuration, in lines of at most 100 characters."""
+    lines = [""]
+    for one in (strength(key, value) for key, value in params.items()):
+        longer = f"{lines[-1]}   {one}" if lines[-1] else one
+        lines[-1:] = [longer] if len(longer) <= _WIDE or not lines[-1] else [lines[-1], one]
+    return lines
 
 
 def score(value: float | None) -> str:

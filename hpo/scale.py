@@ -32,12 +32,12 @@ class Scale:
     def of(cls, key: str, domain: Domain) -> Scale:
         neutral = STRENGTHS[key].neutral if key in STRENGTHS else None
         if domain.choices:
-            choices = domain.choices if not domain.optional or neutral in domain.choices else (neutral, *domain.choices)
+            choices = domain.choices if not (domain.optional or domain.when) or neutral is None or neutral in domain.choices else (neutral, *domain.choices)
             numbers = all(isinstance(c, int | float) and not isinstance(c, bool) for c in choices)
             return cls(key, 0, len(choices) - 1, choices=tuple(sorted(choices)) if numbers else choices, neutral=neutral)
         low, high, log = float(domain.low), float(domain.high), domain.log
         known = isinstance(neutral, int | float) and low <= neutral <= high
-        if not domain.optional or known:
+        if known or not (domain.optional or domain.when):
             return cls(key, low, high, log, domain.integer, neutral=neutral)
         first, last = (math.log(low), math.log(high)) if log else (low, high)
         aside = _ASIDE * (last - first)

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from hpo.domain import parse
+from hpo import keys
 from hpo.kernels import Batched, RowByRow
 from hpo.noise import Noise
 from hpo.regularizers import FAMILY, STRENGTHS
@@ -98,14 +98,14 @@ def test_evaluation_draws_no_noise(name, kind):
 @pytest.mark.parametrize("name", FAMILY)
 def test_facts_are_whole(name):
     member = FAMILY[name]
-    low, high = member.allowed
     assert member.name == name
     assert member.summary
     assert member.source
-    assert member.more in (1, -1)
-    assert low <= member.neutral <= high
-    assert all(low <= s <= high for s in member.probe)
-    assert parse(name, member.prior, ())[1] == []
+    assert member.more in (1, 0, -1)
+    domain, mistakes = keys.parse(name, member.prior, ())
+    assert mistakes == []
+    assert domain.sampled
+    assert [keys.parse(name, value, ())[1] for value in (member.neutral, *member.probe)] == [[], [], []]
 
 
 def test_weight_decay_shrinks_everything_by_lr_times_strength():
@@ -157,6 +157,6 @@ def test_dropout_zeroes_the_stated_share_and_scales_the_rest():
 def test_rows_of_different_depth_share_a_stack_and_do_not_feel_it(name, depths):
     others = {"dropout": 0.3, "weight_decay": 0.5, "l1": 0.1}
     trials = [shifted(of, **(others | of.params | {"depth": depth})) for of, depth in zip(three(name), depths, strict=True)]
-    together = trained(dataset(), trials, batch_norm=True)
+    together = trained(suited(name), trials, batch_norm=True)
     for alone in trials:
-        assert same(together[alone.label], trained(dataset(), [alone], batch_norm=True)[alone.label])
+        assert same(together[alone.label], trained(suited(name), [alone], batch_norm=True)[alone.label])

@@ -4,7 +4,10 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 from hpo.regularizers.adversarial import Adversarial
+from hpo.regularizers.back_translation import BackTranslation
 from hpo.regularizers.base import Regularizer
+from hpo.regularizers.batch_norm import BatchNorm
+from hpo.regularizers.batch_size import BatchSize
 from hpo.regularizers.color_jitter import ColorJitter
 from hpo.regularizers.crop import Crop
 from hpo.regularizers.cutmix import CutMix
@@ -12,6 +15,7 @@ from hpo.regularizers.cutout import Cutout
 from hpo.regularizers.depth import Depth
 from hpo.regularizers.dropout import Dropout
 from hpo.regularizers.ema import Ema
+from hpo.regularizers.epochs import Epochs
 from hpo.regularizers.feature_dropout import FeatureDropout
 from hpo.regularizers.flip import Flip
 from hpo.regularizers.gradient_clip import GradientClip
@@ -21,20 +25,42 @@ from hpo.regularizers.input_noise import InputNoise
 from hpo.regularizers.l1 import L1
 from hpo.regularizers.l2 import L2
 from hpo.regularizers.label_smoothing import LabelSmoothing
+from hpo.regularizers.layer_norm import LayerNorm
 from hpo.regularizers.lookahead import Lookahead
 from hpo.regularizers.max_norm import MaxNorm
 from hpo.regularizers.mixup import Mixup
+from hpo.regularizers.patience import Patience
+from hpo.regularizers.random_deletion import RandomDeletion
+from hpo.regularizers.random_insertion import RandomInsertion
+from hpo.regularizers.random_swap import RandomSwap
 from hpo.regularizers.rotation import Rotation
 from hpo.regularizers.sam import Sam
+from hpo.regularizers.schedule import Schedule
+from hpo.regularizers.skip import Skip
 from hpo.regularizers.spectral import Spectral
 from hpo.regularizers.swa import Swa
 from hpo.regularizers.swap_noise import SwapNoise
+from hpo.regularizers.synonym_replacement import SynonymReplacement
 from hpo.regularizers.weight_decay import WeightDecay
+from hpo.regularizers.width import Width
 from hpo.regularizers.zoom import Zoom
 
 # In this order they act, where several do at one moment.
 _MEMBERS = (
     Depth(),
+    Width(),
+    Skip(),
+    BatchNorm(),
+    LayerNorm(),
+    BatchSize(),
+    Epochs(),
+    Patience(),
+    Schedule(),
+    SynonymReplacement(),
+    RandomInsertion(),
+    RandomDeletion(),
+    RandomSwap(),
+    BackTranslation(),
     Flip(),
     Rotation(),
     Zoom(),
@@ -68,12 +94,12 @@ _OURS = len(FAMILY)
 
 
 def join(members: Iterable[Regularizer]) -> None:
-    """Has regularizers from outside join the family: behind ours, in the order of their names, whichever came first."""
+    """Has strengths from outside join the family: behind ours, in the order of their names, whichever came first."""
     outside = {**dict(list(FAMILY.items())[_OURS:]), **{member.name: member for member in members}}
-    for name in outside:
-        FAMILY.pop(name, None)
-    FAMILY.update(sorted(outside.items()))
-    STRENGTHS.update({name: member for name, member in sorted(outside.items()) if member.kind == "strength"})
+    for family in (FAMILY, STRENGTHS):
+        for name in outside:
+            family.pop(name, None)
+        family.update(sorted(outside.items()))
 
 
 @contextmanager
