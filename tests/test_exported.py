@@ -28,8 +28,7 @@ def searched(store, path):
 
 
 @pytest.mark.parametrize("changes", [{}, PLAIN])
-def test_each_configuration_of_a_front_is_a_file_that_trains_it_again(store, changes, monkeypatch):
-    monkeypatch.setattr("hpo.report.front", lambda *_: None)
+def test_each_configuration_of_a_front_is_a_file_that_trains_it_again(store, changes):
     store.parent.mkdir()
     path = write_space(store, objectives=["valid_loss", "nonzero_share", "epochs"], **changes)
     result, folder = searched(store, path), store.parent / "front"

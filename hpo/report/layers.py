@@ -40,14 +40,14 @@ def layers(material: Material) -> list[Layer]:
 
 
 def columns(material: Material) -> int:
-    """How many columns of the table the final network could look at; 0 where that is not known."""
+    """How many columns of the table, or terms of its texts, the final network could look at; 0 where that is not known."""
     if material.network is None or material.data is None or not any(p.inputs is not None for p in material.network.parameters):
         return 0
-    return len({feature["column"] for feature in material.data.preprocess.features})
+    return len(set(material.data.preprocess.groups))
 
 
 def unused(material: Material) -> list[str]:
-    """The columns of the table that the final network does not look at: all weights that they meet are zero."""
+    """Those of them that the final network does not look at: all weights that they meet are zero."""
     if material.network is None or material.data is None or not material.weights:
         return []
     meeting = [p for p in material.network.parameters if p.role == "weight" and p.inputs is not None]
@@ -58,5 +58,6 @@ def unused(material: Material) -> list[str]:
         assert parameter.inputs is not None
         nonzero = (material.weights[parameter.name] != 0).numpy()
         used |= np.moveaxis(nonzero, parameter.inputs + 1, -1).reshape(-1, len(used)).any(0)
-    columns = [feature["column"] for feature in material.data.preprocess.features]
-    return [c for c in dict.fromkeys(columns) if not any(u for u, own in zip(used, columns, strict=True) if own == c)]
+    groups = material.data.preprocess.groups
+    looked_at = {group for group, one in zip(groups, used, strict=True) if one}
+    return [": ".join(filter(None, group)) for group in dict.fromkeys(groups) if group not in looked_at]

@@ -147,8 +147,8 @@ def zeros(name: str, count: int, of: int) -> str:
 def unused(columns: Sequence[str], total: int) -> str:
     if not columns:
         return ""
-    listed = ", ".join(columns[:30]) + (" …" if len(columns) > 30 else "")
-    return f"{len(columns)} of {total} columns are not used, all weights that they meet being zero: {listed}."
+    names = ", ".join(columns[:30]) + (" …" if len(columns) > 30 else "")
+    return f"{len(columns)} of {total} columns (or terms) are not used, all weights that they meet being zero: {names}."
 
 
 def reliability(bins: Sequence[Bin], found: Classified) -> str:
