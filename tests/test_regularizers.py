@@ -9,7 +9,20 @@ from hpo.kernels import Batched, RowByRow
 from hpo.noise import Noise
 from hpo.regularizers import FAMILY, STRENGTHS
 from hpo.trial import Fit
-from tests.training import FACTORIES, dataset, memory, population, refill, run, same, shifted, step, suited, trained, trial
+from tests.training import (
+    FACTORIES,
+    dataset,
+    memory,
+    population,
+    refill,
+    run,
+    same,
+    shifted,
+    step,
+    suited,
+    trained,
+    trial,
+)
 
 # Of the members only dropout acts inside a network, so it is the one that is tried with every kind.
 CASES = [*((name, "mlp") for name in STRENGTHS), *(("dropout", kind) for kind in FACTORIES)]
