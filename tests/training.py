@@ -12,7 +12,7 @@ from hpo import nets
 from hpo.augment import MEMBERS
 from hpo.crew import Crew
 from hpo.data import Dataset, prepare
-from hpo.dataset import Samples
+from hpo.dataset import Fold, Samples
 from hpo.factory import Factory, arguments, name_of
 from hpo.mlp import Mlp
 from hpo.module import Module
@@ -69,6 +69,14 @@ def dataset(source: str = "sklearn:wine", **more: object) -> Dataset:
 
 
 @cache
+def pictures() -> Samples:
+    """A few digits, as images."""
+    data = dataset("sklearn:digits")
+    (fold,) = data.folds
+    return replace(data, folds=(Fold(0, fold.train[:100], fold.valid[:50]),), image=(1, 8, 8))
+
+
+@cache
 def written() -> Samples:
     """Rows that stand for texts, each with three altered ones."""
     x = dataset().x
@@ -77,7 +85,8 @@ def written() -> Samples:
 
 def suited(name: str) -> Samples:
     """Data that a member of the family can act on."""
-    return written() if "text" in FAMILY[name].needs else dataset()
+    needs = FAMILY[name].needs
+    return pictures() if "image" in needs else written() if "text" in needs else dataset()
 
 
 def trial(label: str = "0", seed: int | None = None, **params: float) -> Trial:
@@ -88,7 +97,8 @@ def trial(label: str = "0", seed: int | None = None, **params: float) -> Trial:
 def network(data: Samples, of: Trial, kind: str = "mlp", width: int = 8, **more: object) -> Network:
     depth = int(of.params["depth"])
     if kind == "mlp":
-        return Mlp(data.n_inputs, data.n_outputs, depth, width, **more)
+        own = {key: of.params[key] for key in ("width", "skip", "batch_norm", "layer_norm") if key in of.params}
+        return Mlp(data.n_inputs, data.n_outputs, depth, **{"width": width, **more, **own})
     side = round(data.n_inputs**0.5)
     image = () if kind != "cnn" else (1, side, side) if side**2 == data.n_inputs else (1, 1, data.n_inputs)
     offered = {"n_inputs": data.n_inputs, "n_outputs": data.n_outputs, "depth": depth, "width": width, "image": image}
