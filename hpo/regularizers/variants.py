@@ -11,6 +11,7 @@ class Variants(Regularizer):
 
     The versions were made and turned into numbers before training (`data.variants`, (variants, rows, inputs)), for strings cannot be
     tensors; of each the same number of words is changed, so that the strength is how often a network reads one.
+    Of several regularizers that are drawn for one row, the last in the family counts.
     """
 
     draws = "step"
