@@ -18,7 +18,7 @@ class Variants(Regularizer):
     needs = ("text",)
     allowed = (0.0, 1.0)
     open_high = False
-    prior = {"low": 0.0, "high": 0.9}
+    prior = {"low": 0.05, "high": 0.9, "optional": True}
     probe = (0.1, 0.9)
 
     def batch(self, s: Tensor, step: Step, batch: Batch) -> Batch:
