@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 
+from hpo import keys
 from hpo.kernels import Batched, RowByRow
 from hpo.noise import Noise
 from hpo.regularizers import FAMILY, STRENGTHS
@@ -24,8 +25,9 @@ from tests.training import (
     trial,
 )
 
-# Of the members only dropout acts inside a network, so it is the one that is tried with every kind.
+# Dropout acts inside a network, so it is tried with every kind; what others see of one is tried with a kind that has everything.
 CASES = [*((name, "mlp") for name in STRENGTHS), *(("dropout", kind) for kind in FACTORIES)]
+CASES += [(name, "mixed") for name, member in STRENGTHS.items() if name != "dropout" and "mlp" not in member.needs]
 MEMBERS = pytest.mark.parametrize(("name", "kind"), CASES)
 
 
@@ -96,14 +98,14 @@ def test_evaluation_draws_no_noise(name, kind):
 @pytest.mark.parametrize("name", FAMILY)
 def test_facts_are_whole(name):
     member = FAMILY[name]
-    low, high = member.allowed
     assert member.name == name
     assert member.summary
     assert member.source
-    assert member.more in (1, -1)
-    assert low <= member.neutral <= high
-    assert all(low <= s <= high for s in member.probe)
-    assert member.prior["low"] < member.prior["high"]
+    assert member.more in (1, 0, -1)
+    domain, mistakes = keys.parse(name, member.prior, ())
+    assert mistakes == []
+    assert domain.sampled
+    assert [keys.parse(name, value, ())[1] for value in (member.neutral, *member.probe)] == [[], [], []]
 
 
 def test_weight_decay_shrinks_everything_by_lr_times_strength():
@@ -150,10 +152,11 @@ def test_dropout_zeroes_the_stated_share_and_scales_the_rest():
     assert torch.allclose(out.max(-1).values.max(-1).values, 1 / (1 - rates))
 
 
+@pytest.mark.parametrize("name", STRENGTHS)
 @pytest.mark.parametrize("depths", [(1, 2, 3), (3, 1, 2), (2, 2, 1)])
-def test_rows_of_different_depth_share_a_stack_and_do_not_feel_it(depths):
-    params = {"dropout": 0.3, "weight_decay": 0.5, "l1": 0.1}
-    trials = [trial(str(i), depth=depth, **params) for i, depth in enumerate(depths)]
+def test_rows_of_different_depth_share_a_stack_and_do_not_feel_it(name, depths):
+    others = {"dropout": 0.3, "weight_decay": 0.5, "l1": 0.1}
+    trials = [shifted(of, **(others | of.params | {"depth": depth})) for of, depth in zip(three(name), depths, strict=True)]
     together = trained(dataset(), trials, batch_norm=True)
     for alone in trials:
         assert same(together[alone.label], trained(dataset(), [alone], batch_norm=True)[alone.label])

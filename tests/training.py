@@ -88,7 +88,8 @@ def trial(label: str = "0", seed: int | None = None, **params: float) -> Trial:
 def network(data: Samples, of: Trial, kind: str = "mlp", width: int = 8, **more: object) -> Network:
     depth = int(of.params["depth"])
     if kind == "mlp":
-        return Mlp(data.n_inputs, data.n_outputs, depth, width, **more)
+        own = {key: of.params[key] for key in ("width", "skip", "batch_norm", "layer_norm") if key in of.params}
+        return Mlp(data.n_inputs, data.n_outputs, depth, **{"width": width, **more, **own})
     side = round(data.n_inputs**0.5)
     image = () if kind != "cnn" else (1, side, side) if side**2 == data.n_inputs else (1, 1, data.n_inputs)
     offered = {"n_inputs": data.n_inputs, "n_outputs": data.n_outputs, "depth": depth, "width": width, "image": image}
