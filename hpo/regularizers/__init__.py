@@ -39,12 +39,12 @@ _OURS = len(FAMILY)
 
 
 def join(members: Iterable[Regularizer]) -> None:
-    """Has regularizers from outside join the family: behind ours, in the order of their names, whichever came first."""
+    """Has strengths from outside join the family: behind ours, in the order of their names, whichever came first."""
     outside = {**dict(list(FAMILY.items())[_OURS:]), **{member.name: member for member in members}}
-    for name in outside:
-        FAMILY.pop(name, None)
-    FAMILY.update(sorted(outside.items()))
-    STRENGTHS.update({name: member for name, member in sorted(outside.items()) if member.kind == "strength"})
+    for family in (FAMILY, STRENGTHS):
+        for name in outside:
+            family.pop(name, None)
+        family.update(sorted(outside.items()))
 
 
 @contextmanager
