@@ -85,21 +85,20 @@ def configuration(
     data = space.data.model_dump(mode="json", exclude_defaults=True)
     if not space.data.source.startswith("sklearn:"):
         data["source"] = os.path.relpath(base / space.data.source, folder)
-    selected = result["selected"]
-    others = {"search", *selected} | (set() if space.network.kind == "mlp" else {"activation", *OF_AN_MLP})
+    others = {"search", *space.search} | (set() if space.network.kind == "mlp" else {"activation", *OF_AN_MLP})
     network = space.network.model_dump(mode="json", exclude=others, exclude_none=True)
     if space.network.search:
-        network["search"] = {key: selected[key] for key in space.network.search}
+        network["search"] = {key: result["selected"][key] for key in space.network.search}
     return {
         "study": f"{space.study[: 99 - len(suffix)]}-{suffix}",
         "data": data,
         "network": network,
         "search": {
             key: value
-            for key, value in selected.items()
+            for key, value in result["selected"].items()
             if key not in space.network.search and (key != "dropout" or made.depth)  # the usual one may find no nn.Dropout to act on
         },
-        "train": {**space.train.model_dump(mode="json", exclude=set(selected)), "seed": result["fit_seed"]},
+        "train": {**space.train.model_dump(mode="json", exclude=set(space.search)), "seed": result["fit_seed"]},
         "budget": {"trials": 1},
         "refit": {key: value for key, value in result["refit"].items() if key in ("kind", "epochs") and value is not None},
         "exported": {

@@ -60,7 +60,7 @@ class Mlp(Network):
         for i in range(self.depth):
             fan_in = self.n_inputs if i == 0 else self.width
             for branch in self._branches(i):
-                found += _linear_parameters(branch, (fan_in, self.width), self.width, i + 1)
+                found += _linear_parameters(branch, (fan_in, self.width), self.width, i + 1, units=1, inputs=0 if i == 0 else None)
                 for norm in self._norms:
                     found.append(Parameter(f"{branch}.{norm}.weight", (self.width,), i + 1, "norm"))
                     found.append(Parameter(f"{branch}.{norm}.bias", (self.width,), i + 1, "norm"))
@@ -188,8 +188,11 @@ class Mlp(Network):
         return f"{layer}{branch}.{position}"
 
 
-def _linear_parameters(layer: str, shape: tuple[int, int], outputs: int, depth: int) -> list[Parameter]:
-    return [Parameter(f"{layer}.weight", shape, depth, "weight"), Parameter(f"{layer}.bias", (outputs,), depth, "bias")]
+def _linear_parameters(
+    layer: str, shape: tuple[int, int], outputs: int, depth: int, units: int = 0, inputs: int | None = None
+) -> list[Parameter]:
+    weight = Parameter(f"{layer}.weight", shape, depth, "weight", units, inputs)
+    return [weight, Parameter(f"{layer}.bias", (outputs,), depth, "bias")]
 
 
 @lru_cache(maxsize=256)

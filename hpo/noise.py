@@ -62,8 +62,8 @@ class Noise:
     def _slice(self, kind: str, shape: tuple[int, ...], draw: Callable[[int], Tensor]) -> Tensor:
         """The next numbers of one kind, (fit, *shape); `draw(n)` makes n of them for every row, or a few more."""
         n = math.prod(shape)
-        block, used = self._blocks.get(kind, (None, 0))
-        if block is None or used + n > block.shape[1]:
+        block, used = self._blocks.get(kind, (torch.empty(0, 0), 0))
+        if used + n > block.shape[1]:
             wanted = max(n, min(_BLOCK, _AHEAD * n))
             block, used = draw(wanted + -wanted % _LINE), 0
         self._blocks[kind] = block, used + n
@@ -104,5 +104,5 @@ class Noise:
 def _quantiles(dtype: torch.dtype) -> Tensor:
     """Of the standard normal distribution, in the middles of 2**16 parts, with variance 1; from -4.3 to 4.3."""
     middles = (torch.arange(1 << 16, dtype=torch.float64) + 0.5) / (1 << 16)
-    found = torch.special.ndtri(middles)
+    found: Tensor = torch.special.ndtri(middles)
     return (found / found.square().mean().sqrt()).to(dtype)

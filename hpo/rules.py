@@ -104,7 +104,7 @@ def amount(domains: Mapping[str, Domain], params: Mapping[str, Any]) -> float:
             can_be_off = domain.optional or (key in STRENGTHS and bool(domain.when))
             place = domain.place(params[key])
             place = place if FAMILY[key].more > 0 else 1 - place
-            off = can_be_off and params[key] == FAMILY[key].neutral
+            off = key in STRENGTHS and params[key] == FAMILY[key].neutral
             places.append(0.0 if off else _ON + (1 - _ON) * place if can_be_off else place)
     return float(np.mean(places)) if places else 0.0
 

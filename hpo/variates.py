@@ -34,7 +34,7 @@ def log_ratio(alpha: Tensor, words: Tensor) -> Tensor:
 
     Each is a Gamma(alpha + 1) number times U**(1 / alpha), which is taken in logs because it underflows.
     """
-    proposed, judged, boosts = words.split((_ROUNDS, _ROUNDS, 1), dim=1)
+    proposed, judged, boosts = torch.split(words, [_ROUNDS, _ROUNDS, 1], dim=1)
     draws = zip(normals(proposed, alpha.dtype), uniforms(judged, alpha.dtype), strict=True)
     first, second = (_log_gamma(alpha + 1, x, u) for x, u in draws)
     up, down = (u.squeeze(1).log_() for u in uniforms(boosts, alpha.dtype))

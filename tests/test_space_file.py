@@ -185,16 +185,20 @@ SECTIONS = [
     ("network: {width: true}", ["network.width: must be a whole number, got true."]),
     ("network: {factory: nets:build, image: [1, 8, 8], search: {size: 3}}", [
         "network.factory: needs kind: module, got kind: mlp.",
-        "network.image: needs kind: cnn or module, got kind: mlp.",
-        "network.search.size is not searched with kind: mlp; only width is (depth stands under search).",
+        "network.search.size is not an argument of anything with kind: mlp; what it has to search stands under search.",
     ]),
     ("network: {kind: module, factory: nets.build}", ["network.factory: must be package.module:function, got nets.build."]),
     ("network: {kind: module, factory: a:b, activation: relu}", ["network.activation: needs kind: mlp, got kind: module."]),
     ("network: {kind: cnn, image: [8, 8]}", ["network.image: must be [channels, height, width], got [8, 8]."]),
-    ("network: {width: 8, search: {width: {choices: [8, 16]}}}", [
-        "network.width is set twice: it stands under network.search, too.",
+    ("network: {kind: module, factory: a:b, search: {width: 8}}", [
+        "network.search.width is a key of search, not of the network: write search.width.",
     ]),
-    ("network: {search: {width: {choices: [0.5, 16]}}}", ["network.search.width: must hold whole numbers from 1 to 65,536."]),
+    ("network: {skip: shake_drop, layer_norm: 0}", [
+        "network.skip: shake_drop is not known. Did you mean shake-drop?", "network.layer_norm: must be true or false, got 0.",
+    ]),
+    ("network: {kind: resnet, skip: residual, layer_norm: true}", [
+        "network.skip: needs kind: mlp, got kind: resnet.", "network.layer_norm: needs kind: mlp, got kind: resnet.",
+    ]),
     ("network: {search: 3}", ["network.search: must be a mapping of keys to numbers or ranges, got 3."]),
     ("network: {kind: module, search: {depth: 1, a-b: 2, n_inputs: 3, c: {choices: [[1]]}, d: {low: a, high: 2}}}", [
         "network.search.depth is a key of search, not of the network: write search.depth.",
