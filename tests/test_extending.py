@@ -112,6 +112,7 @@ BROKEN = {
     "bad_probe": (HEAD + FACTS.replace("(0.1", "(-0.1") + HOOK, ".Own.probe: must be a number from 0 to inf (allowed), got -0.1."),
     "bad_prior": (HEAD + FACTS.replace("'high': 1", "'high': 0") + HOOK, ".Own.prior: low must be below high, got low=0, high=0."),
     "bad_draws": (HEAD + FACTS + HOOK + "    draws = True\n", ".Own.draws: must be one of layer, parameter, step, got true."),
+    "bad_needs": (HEAD + FACTS + HOOK + "    needs = ('text', 'image')\n", ".Own.needs: may hold classes, image, mlp, got text."),
     "bad_init": (HEAD + FACTS + HOOK + "    def __init__(self): raise ValueError('no')\n", ".Own() failed with ValueError: no."),
 }  # fmt: skip
 
