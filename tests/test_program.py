@@ -11,8 +11,9 @@ from hpo.regularizers import FAMILY, STRENGTHS
 from hpo.regularizers.base import Batch, Regularizer
 from hpo.replay import Replay
 from hpo.space import Train
+from hpo.testing import run, same
 from hpo.trial import Fit
-from tests.training import dataset, population, run, same, trained, trial
+from tests.training import dataset, population, trained, trial
 
 
 @pytest.fixture

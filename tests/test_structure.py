@@ -19,8 +19,9 @@ from hpo.predict import _network
 from hpo.regularizers import FAMILY, STRENGTHS
 from hpo.space import Data, Train
 from hpo.space_file import parse
+from hpo.testing import run, same
 from tests.conftest import here
-from tests.training import dataset, population, refill, run, same, shifted, trained, trial
+from tests.training import dataset, population, refill, shifted, trained, trial
 
 OTHERS = [name for name in FAMILY if name not in STRENGTHS]
 SHAPES = [dict(zip(("skip", "batch_norm", "layer_norm"), values, strict=True)) for values in product(nets.SKIPS, (False, True), (False, True))]
