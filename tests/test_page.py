@@ -14,6 +14,7 @@ from hpo.report.tables import png
 from tests.conftest import here, outcomes, write_space
 
 NUMBERS = {"study": "numbers", "data": {"source": "sklearn:diabetes"}}
+LONGER = {"study": "longer", "budget": {"trials": 24}, "pruner": "none"}
 POINT = {"search": {"learning_rate": 0.01, "depth": 1, "dropout": 0.2}, "budget": {"trials": 1}}
 GRID = {"learning_rate": {"choices": [0.001, 0.01, 0.03]}, "depth": {"choices": [1, 2]}, "weight_decay": {"choices": [0.0, 0.1, 1.0]}}
 
@@ -64,7 +65,7 @@ def points(trace):
     return [v for name in ("x", "y") for v in ([] if isinstance(trace.get(name), dict) else trace.get(name) or [])]
 
 
-@pytest.mark.parametrize("changes", [{}, NUMBERS, POINT, {"finalists": 0}, {"objectives": ["valid_loss", "nonzero_share"]}, {"refit": "none"}])
+@pytest.mark.parametrize("changes", [{}, LONGER, NUMBERS, POINT, {"finalists": 0}, {"objectives": ["valid_loss", "nonzero_share"]}, {"refit": "none"}])
 def test_every_plot_has_its_place_and_something_in_it(drawn, changes):
     _, _, page = drawn(**changes)
     found = plots(page)
@@ -83,10 +84,10 @@ def test_the_page_asks_nothing_of_anybody(drawn):
 
 
 def test_what_the_search_said_is_on_its_page(drawn):
-    _, result, page = drawn()
+    _, result, page = drawn(**LONGER)
     assert f"{result['study']}: " in re.search(r"<h1>(.*?)</h1>", page)[1]
     assert f"{result['fresh']['loss']:.3f}" in page
-    for title in ("train–valid gap", "What the best trials have in common", "How the finalists did", "of unseen rows", "How many networks"):
+    for title in ("train–valid gap", "decides about", "What the best trials have in common", "How the finalists did", "of unseen rows", "How many networks"):
         assert any(title in found for found in titles(page)), title
 
 

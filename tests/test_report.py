@@ -8,6 +8,7 @@ import torch
 
 from hpo import space_file
 from hpo.domain import Domain
+from hpo.figures import Past
 from hpo.mlp import Mlp
 from hpo.report import layers, numbers, predictions, sentences
 from hpo.report.material import Material
@@ -142,6 +143,22 @@ def test_where_the_best_score_came_from():
     trials = [outcome(i, v, 0.1) for i, v in enumerate([3.0, 2.0, 2.5, 1.0])]
     assert numbers.best_score(trials, "loss") == [(0, 3.0), (1, 2.0), (3, 1.0)]
     assert numbers.best_score(trials, "accuracy") == [(0, 3.0)]
+
+
+def test_what_decides_about_the_score_and_what_about_the_gap():
+    rng = np.random.default_rng(0)
+    drawn = zip(rng.uniform(0, 0.5, 60), 10 ** rng.uniform(-4, 0, 60), 10 ** rng.uniform(-3, -1, 60), strict=True)
+    trials = [outcome(i, 1 + dropout, -np.log10(decay), dropout=dropout, weight_decay=decay, learning_rate=rate) for i, (dropout, decay, rate) in enumerate(drawn)]
+    found = material(trials)
+    shares = Past(found.space, found.scales, found.complete).importances()
+    assert next(iter(shares["score"])) == "dropout"
+    assert next(iter(shares["gap"])) == "weight_decay"
+    assert shares["score"]["dropout"] > 0.8
+    assert [sum(one.values()) for one in shares.values()] == pytest.approx([1, 1])
+    assert Past(found.space, found.scales, found.complete[:14]).importances() == {}
+    assert sentences.mattered(found, {"score": {"l1": 0.7, "dropout": 0.3}, "gap": {"dropout": 0.9, "l1": 0.1}}) == (
+        "For the score l1 mattered most (70 % of the importance); for the gap dropout did (90 %)."
+    )
 
 
 # ---- predictions

@@ -92,7 +92,7 @@ class Material:
         entries = {"selected": result, **result["baselines"]}
         names = {"selected": "selected", "ablation": "without regularization", "defaults": "usual defaults", "none": "no regularization"}
         found: dict[str, Outcome] = {}
-        twins = [name for key, name in names.items() if key in result["baselines"] and entries[key]["trial"] == result["trial"]]
+        twins = [names[key] for key in ("defaults", "none") if key in result["baselines"] and entries[key]["trial"] == result["trial"]]
         names["selected"] += f" ({twins[-1]})" if twins else ""
         for key, name in names.items():
             if key in entries and self.outcomes[entries[key]["trial"]] not in found.values():

@@ -41,13 +41,13 @@ def history(past: Past, material: Material) -> Plot:
                 "type": "scatter", "mode": "lines", "x": ends, "y": [known.value] * 2, "hoverinfo": "name",
                 "name": {"defaults": "usual defaults", "none": "no regularization"}[name], "line": {"color": ORANGE, "dash": dash, "width": 2},
             })  # fmt: skip
-    vertical = logarithmic(trials["y"]) if METRICS[material.space.train.metric].bounds == (0, math.inf) else {}
+    vertical = logarithmic(trials["y"]) if METRICS[material.space.train.metric].bounds == (0, math.inf) else {"type": "linear"}
     return plot([trials, best, *lines], legend=True, xaxis={"title": {"text": "trial"}}, yaxis={"title": {"text": f"valid {metric}"}, **vertical})
 
 
-def importance(past: Past) -> Plot:
+def importance(past: Past, found: Mapping[str, Mapping[str, float]]) -> Plot:
     """Of every parameter, for the score and, hatched, for the gap."""
-    data = _data(past.importance())
+    data = _data(past.importance(found))
     for bars, (name, colour, pattern) in zip(data, (("for the score", BLUE, ""), ("for the gap", ORANGE, "/")), strict=True):
         marker = {"color": colour, "pattern": {"shape": pattern, "size": 7, "solidity": 0.5}, "line": {"color": colour, "width": 1}}
         bars |= {"name": name, "marker": marker, "cliponaxis": False, "y": [key.replace("_", " ") for key in bars["y"]]}
@@ -64,12 +64,13 @@ def slice_of_gap(past: Past, material: Material, scale: Scale) -> Plot:
     trials |= {"marker": {"color": BLUE, "size": 7, "opacity": 0.65}, "name": "trial"}
     data: list[Mapping[str, Any]] = [trials]
     chosen = material.selected
-    place = {"type": "category", "categoryorder": "array", "categoryarray": [str(c) for c in scale.choices]} if scale.choices else {}
+    place = {"type": "category", "categoryorder": "array", "categoryarray": [scale.label(c) for c in scale.choices]} if scale.choices else {}
     if scale.choices:
-        trials["x"] = [str(value) for value in trials["x"]]
+        # Optuna has text in quotes.
+        trials["x"] = [scale.label(o.trial.params[scale.key]) for o in past.complete if scale.key in o.trial.params]
     if scale.has(chosen.trial.params):
         value = chosen.trial.params[scale.key]
-        data.append(star(str(value) if scale.choices else scale.place(value), gap(chosen)))
+        data.append(star(scale.label(value) if scale.choices else scale.place(value), gap(chosen)))
     horizontal = {"title": {"text": scale.name}, **place} if scale.choices else axis(scale)
     return plot(data, SMALL, xaxis=horizontal, yaxis={"title": {"text": "gap"}})
 

@@ -24,7 +24,8 @@ def write(material: Material, path: Path) -> None:
 
 def page(material: Material) -> str:
     past = Past(material.space, material.scales, material.complete)
-    found = list(sections(material, past))
+    importances = past.importances()
+    found = list(sections(material, past, importances))
     contents = "".join(f'<a href="#s{i}">{escape(section.short)}</a>' for i, section in enumerate(found) if section.short)
     body = "\n".join(_section(i, section) for i, section in enumerate(found))
     plots = [panel.plot for section in found for panel in section.panels if panel.plot]
@@ -34,7 +35,7 @@ def page(material: Material) -> str:
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         f"<title>{escape(title(material))}</title>\n<style>\n{style}</style>\n</head>\n<body>\n<main>\n"
-        f"<header>{opening(material, past)}<nav>{contents}</nav></header>\n{body}\n{_footer(material)}</main>\n"
+        f"<header>{opening(material, importances)}<nav>{contents}</nav></header>\n{body}\n{_footer(material)}</main>\n"
         f"<script>{get_plotlyjs()}</script>\n"
         f'<script type="application/json" id="plots">{data}</script>\n<script>\n{script}</script>\n</body>\n</html>\n'
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
 
@@ -13,7 +13,9 @@ from hpo.report import layers, numbers, optunas, plots, predictions, sentences, 
 from hpo.report.material import Material
 from hpo.report.style import Plot, logarithmic
 
-_FEW = 3  # complete trials, below which there is nothing to draw of them
+Importances = Mapping[str, Mapping[str, float]]
+_FEW = 5  # complete trials, below which there is nothing to draw of them
+_BEST = 3  # that stand out, at least
 
 
 @dataclass(frozen=True)
@@ -37,19 +39,19 @@ class Section:
     wide: bool = False  # a panel a line
 
 
-def opening(material: Material, past: Past) -> str:
+def opening(material: Material, importances: Importances) -> str:
     """The top of the page: the verdict, what was selected, its scores beside those it is compared with."""
-    verdict = sentences.verdict(material, numbers.balance(material), past.importances())
+    verdict = sentences.verdict(material, numbers.balance(material), importances)
     lead, *rest = verdict
     said = "".join(f"<p>{escape(line)}</p>" for line in rest)
     return f'<h1>{escape(sentences.title(material))}</h1><p class="lead">{escape(lead)}</p>{said}{tables.params(material)}{tables.scores(material)}'
 
 
-def sections(material: Material, past: Past) -> Iterator[Section]:
+def sections(material: Material, past: Past, importances: Importances) -> Iterator[Section]:
     yield _curves(material)
     if len(past.complete) >= _FEW:
         yield _gaps(material, past)
-        yield from _importance(past)
+        yield from _importance(past, importances)
         yield from _ridge(material, past)
         yield _parallel(material, past)
         yield _history(material, past)
@@ -83,8 +85,7 @@ def _gaps(material: Material, past: Past) -> Section:
     return Section(title, "Gap", text, panels)
 
 
-def _importance(past: Past) -> Iterator[Section]:
-    found = past.importances()
+def _importance(past: Past, found: Importances) -> Iterator[Section]:
     if not found or len(found["score"]) < 2:
         return
     first = {name: next(iter(shares)) for name, shares in found.items()}
@@ -92,10 +93,10 @@ def _importance(past: Past) -> Iterator[Section]:
     if first["score"] == first["gap"]:
         title = f"{sentences.listed([first['score']]).capitalize()} decides about both the score and the gap"
     aid = (
-        f"By PED-ANOVA (Watanabe et al., IJCAI 2023): how much a parameter tells the best fifth of {len(past.complete)} complete trials from the others. "
-        f"Plain bars: for the best scores; hatched: for the smallest gaps."
+        f"By functional ANOVA (Hutter et al., ICML 2014): how much of the order of {len(past.complete)} complete trials a parameter explains. "
+        f"Plain bars: of their order by score; hatched: by gap."
     )
-    yield Section(title, "Importance", "", [Panel(aid, optunas.importance(past))], wide=True)
+    yield Section(title, "Importance", "", [Panel(aid, optunas.importance(past, found))], wide=True)
 
 
 def _ridge(material: Material, past: Past) -> Iterator[Section]:
@@ -112,7 +113,7 @@ def _ridge(material: Material, past: Past) -> Iterator[Section]:
 def _parallel(material: Material, past: Past) -> Section:
     sign = METRICS[material.space.train.metric].sign
     ranked = sorted(past.complete, key=lambda o: sign * (o.value or 0.0))
-    best = ranked[: max(_FEW, math.ceil(len(ranked) / 10))]
+    best = ranked[: max(_BEST, math.ceil(len(ranked) / 10))]
     drawn = plots.parallel(past.complete, material.scales, {o.trial.label for o in best}, material.selected)
     return Section("What the best trials have in common", "Parallel", "", [Panel(sentences.lines_together(material, best), drawn)], wide=True)
 
