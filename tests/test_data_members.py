@@ -14,8 +14,9 @@ from hpo.metrics import losses
 from hpo.noise import Noise
 from hpo.regularizers import STRENGTHS
 from hpo.regularizers.base import Batch, Regularizer
+from hpo.testing import same
 from hpo.trial import Fit
-from tests.training import dataset, pictures, same, step, trained, trial
+from tests.training import dataset, pictures, step, trained, trial
 
 MEMBERS = [n for n, member in STRENGTHS.items() if type(member).batch is not Regularizer.batch and "text" not in member.needs]
 F = torch.nn.functional
