@@ -22,7 +22,7 @@ from hpo.table import Table, load
 _MOST_COPIED = 1_000_000_000  # numbers in the rows of all folds together: four gigabytes
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Dataset(Samples):
     """Samples, and the rows to test on once, at the very end.
 
@@ -36,7 +36,7 @@ class Dataset(Samples):
     target_name: str
     target_mean: float
     preprocess: Preprocess
-    columns: int
+    n_columns: int
     fingerprint: str
     notes: tuple[str, ...]
     _raw: _Raw = field(repr=False, compare=False)
@@ -127,7 +127,7 @@ class _Raw:
             target_name=self.table.target_name,
             target_mean=target.mean,
             preprocess=preprocess,
-            columns=len(self.table.features.columns),
+            n_columns=len(self.table.features.columns),
             fingerprint=self.table.fingerprint,
             notes=tuple(notes),
             _raw=self,

@@ -78,3 +78,7 @@ class Samples:
         flat = index.flatten()
         weight = None if self.weight is None else self.weight.index_select(0, flat).view(index.shape)
         return self.y.index_select(0, flat).view(index.shape), weight
+
+    def bases(self, index: Tensor) -> Tensor | None:
+        """The rows `index` (fit, batch) of base, if there is one: (fit, batch, outputs)."""
+        return None if self.base is None else self.base.index_select(0, index.flatten()).view(*index.shape, -1)

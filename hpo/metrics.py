@@ -55,10 +55,11 @@ def watched(task: Task, followed: str) -> tuple[str, ...]:
 def losses(task: Task, logits: Tensor, y: Tensor, weight: Tensor | None) -> Tensor:
     """Cross entropy or squared error, averaged over the batch (weighted, as torch does it); returns (fit,).
 
-    `logits` (fit, batch, outputs); `y` (fit, batch); `weight` (fit, batch) or None.
+    `logits` (fit, batch, outputs); `y` (fit, batch), of classes also their shares (fit, batch, classes); `weight` (fit, batch) or None.
     """
     if task == "classification":
         # Classes before rows: over contiguous rows the kernel is vectorised, over ten classes it is not (54 against 182 µs).
+        y = y if y.dim() == 2 else y.transpose(1, 2)
         each = torch.nn.functional.cross_entropy(logits.transpose(1, 2), y, reduction="none")
     else:
         each = (logits.squeeze(-1) - y).square()

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from hpo.linear import linear, output
 from hpo.network import Hidden, Network, Tensors
+from hpo.noise import Noise
 from hpo.regularizers.base import Parameter
 
 # name → (function, the torch.nn class that a plain torch user writes)
@@ -78,12 +79,15 @@ class Mlp(Network):
             tensors[b.name] = torch.ones(b.shape) if b.name.endswith("var") else torch.zeros(b.shape)
         return tensors
 
-    def forward(self, params: Tensors, buffers: Tensors, x: Tensor, *, hidden: Hidden, training: bool) -> Tensor:
+    def forward(
+        self, params: Tensors, buffers: Tensors, x: Tensor, *, hidden: Hidden, noise: Callable[[int], Noise], training: bool
+    ) -> Tensor:
         """x (fit, batch, n_inputs) → logits (fit, batch, n_outputs); `hidden(h, h_in, site)` after each hidden layer.
 
         Fits may be shallower than `depth`: those that have a layer are the first rows, and its tensors are theirs alone.
         With batch normalisation, training updates `buffers` in place.
         """
+        del noise
         function = ACTIVATIONS[self.activation][0]
         h, done = x, []  # `done` holds what came out of the last layer of the shallower fits
         for i in range(self.depth):

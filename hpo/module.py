@@ -27,6 +27,7 @@ from hpo.device import generators
 from hpo.errors import InputError, cut, exception
 from hpo.factory import Factory
 from hpo.network import Hidden, Network, Tensors
+from hpo.noise import Noise
 from hpo.regularizers.base import Parameter
 from hpo.sites import even, put_sites, stacked, still
 
@@ -99,7 +100,10 @@ class Module(Network):
         module = self.build(int(stream.integers(2**63)))
         return {name: tensor.detach() for name, tensor in (*module.named_parameters(), *module.named_buffers())}
 
-    def forward(self, params: Tensors, buffers: Tensors, x: Tensor, *, hidden: Hidden, training: bool) -> Tensor:
+    def forward(
+        self, params: Tensors, buffers: Tensors, x: Tensor, *, hidden: Hidden, noise: Callable[[int], Noise], training: bool
+    ) -> Tensor:
+        del noise
         return self._plan.run(params, buffers, x, hidden, training, self.batched)
 
     def state_dict(self, tensors: Tensors) -> dict[str, Tensor]:

@@ -11,10 +11,16 @@ from torch import Tensor
 
 from hpo.kernels import kernels
 from hpo.linear import diverging
+from hpo.noise import Noise
 from hpo.regularizers.base import Parameter
 
 Tensors = Mapping[str, Tensor]
 Hidden = Callable[[Tensor, Tensor, int], Tensor]
+
+
+def no_noise(site: int) -> Noise:
+    """What a network is given that is not to draw."""
+    raise AssertionError(f"evaluation draws no noise, but site {site} asked for some")
 
 
 class Network(ABC):
@@ -26,6 +32,7 @@ class Network(ABC):
 
     depth: int
     batched: bool = True
+    draws: bool = False  # whether it needs random numbers of its own while training, at each site
 
     @property
     @abstractmethod
@@ -45,10 +52,12 @@ class Network(ABC):
         """One fit's fresh parameters and buffers by name, without the fit axis."""
 
     @abstractmethod
-    def forward(self, params: Tensors, buffers: Tensors, x: Tensor, *, hidden: Hidden, training: bool) -> Tensor:
+    def forward(
+        self, params: Tensors, buffers: Tensors, x: Tensor, *, hidden: Hidden, noise: Callable[[int], Noise], training: bool
+    ) -> Tensor:
         """x (fit, batch, n_inputs) → logits (fit, batch, n_outputs); `hidden(h, h_in, site)` at each site, while training.
 
-        Training may update `buffers`, in place.
+        Training may update `buffers`, in place, and draw from `noise(site)` if the network `draws`.
         """
 
     @abstractmethod
@@ -78,5 +87,5 @@ class Network(ABC):
     def predict_parts(self, tensors: Tensors, parts: Iterable[Tensor]) -> Tensor:
         """The same for an x that comes in parts, so that it need never be whole."""
         with torch.no_grad(), diverging():
-            still = [self.forward(tensors, tensors, x, hidden=lambda h, *_: h, training=False) for x in parts]
+            still = [self.forward(tensors, tensors, x, hidden=lambda h, *_: h, noise=no_noise, training=False) for x in parts]
             return torch.cat([part.transpose(1, 2) for part in still], dim=2).transpose(1, 2)

@@ -42,6 +42,15 @@ class Noise:
         self._used += n
         return self._block[:, self._used - n : self._used].view(-1, *shape)
 
+    def uniform(self, shape: tuple[int, ...]) -> Tensor:
+        raise NotImplementedError
+
+    def normal(self, shape: tuple[int, ...]) -> Tensor:
+        raise NotImplementedError
+
+    def beta(self, alpha: Tensor, shape: tuple[int, ...]) -> Tensor:
+        raise NotImplementedError
+
     def permutation(self, n: int) -> Tensor:
         """A random order of 0 … n-1 for every row; returns (fit, n)."""
         return torch.from_numpy(np.stack([stream.permutation(n) for stream in self._streams]))

@@ -17,8 +17,9 @@ from hpo.factory import Factory
 from hpo.network import Network
 from hpo.networks import Networks
 from hpo.regularizers import FAMILY, STRENGTHS
+from hpo.row import Learned, Row, Tensors
 from hpo.space import Space, Train
-from hpo.stack import Learned, Row, Stack, Tensors
+from hpo.stack import Stack
 from hpo.trial import Fit, Released, Score, Trial
 
 
@@ -108,7 +109,7 @@ class Population:
             fits.setdefault(self._stack(fit, network), []).append(fit)
         for stack, mine in fits.items():
             with self._spared(stack, member):
-                member.rows += [(row, stack) for row in stack.admit(mine, network)]
+                member.rows += [(row, stack) for row in stack.admit(mine, network, self._train.of(trial.params))]
             if trial.label in self._waiting:
                 return
 
@@ -140,10 +141,10 @@ class Population:
         """The stack for networks of that shape and as many rows of data, with the regularizers that the trial names."""
         trial = fit.trial
         names = tuple(name for name in FAMILY if name in STRENGTHS and name in trial.params)
-        alone = () if network.batched else (trial.label, fit.fold)
-        key = (network.alike, names, len(fit.train), len(fit.valid), alone)
+        alone, train = () if network.batched else (trial.label, fit.fold), self._train.of(trial.params)
+        key = (network.alike, names, train.batch_size, len(fit.train), len(fit.valid), alone)
         if key not in self._stacks:
-            self._stacks[key] = Stack(names, self._data, self._train)
+            self._stacks[key] = Stack(names, self._data, train)
         return self._stacks[key]
 
     def train_epoch(self) -> Iterator[Score]:

@@ -90,6 +90,11 @@ class Train(Section):
         """The name of the followed metric's curve."""
         return f"valid_{self.metric}"
 
+    def of(self, params: Mapping[str, Any]) -> Train:
+        """The same as one trial has it, whose configuration may hold some of these keys."""
+        own = {key: params[key] for key in ("epochs", "batch_size", "patience", "schedule") if key in params}
+        return self.model_copy(update=own) if own else self
+
 
 class Refit(Section):
     """How the final network is made of the selected configuration; `epochs` as an exported configuration says it."""

@@ -61,8 +61,8 @@ def headline(job: Job, rows: int, workers: int = 1) -> list[str]:
     options = space.pruner.options
     first = options.get("n_warmup_steps", options.get("min_resource", FIRST_DECISION))
     pruning = "no pruning" if pruner == "none" else f"{pruner.replace('_', ' ')} pruner from epoch {first}"
-    inputs = f" ({data.n_inputs} inputs)" if data.n_inputs != data.columns else ""
-    columns = "1 column" if data.columns == 1 else f"{data.columns} columns"
+    inputs = f" ({data.n_inputs} inputs)" if data.n_inputs != data.n_columns else ""
+    columns = "1 column" if data.n_columns == 1 else f"{data.n_columns} columns"
     lines = [
         f"{data.name} · {total:,} rows, {columns}{inputs}, {kind} · {parts} · "
         f"test {len(data.test_x):,} (untouched)",

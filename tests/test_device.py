@@ -111,7 +111,7 @@ def fake_stack(data, train, trials, networks):
     samples = data.samples().to(META)
     stack = Stack(tuple(EVERYTHING), samples, train)
     for of, net in zip(trials, networks, strict=True):
-        stack.admit([Fit(of, 0, samples.folds[0].train, samples.folds[0].valid)], net)
+        stack.admit([Fit(of, 0, samples.folds[0].train, samples.folds[0].valid)], net, train)
     return stack
 
 
@@ -133,11 +133,10 @@ def test_an_epoch_waits_for_nothing_and_mixes_no_devices(kind, source, metric):
     with FakeTensorMode(allow_non_fake_inputs=True):
         stack = fake_stack(data, train, trials, networks)
         with Stays():
-            stack._learn()
-            scores = stack._scores()
+            scores = stack._scores(stack._program.learn(train.batch_size))
         stack.drop([stack.rows[0].fit])
         with Stays():
-            stack._learn()
+            stack._program.learn(train.batch_size)
     assert {score.device for score in scores.values()} == {META}
     assert {score.shape for score in scores.values()} == {(3,)}
 
@@ -149,8 +148,7 @@ def test_an_epoch_of_many_rows_is_as_many_operations_as_of_few():
         with FakeTensorMode(allow_non_fake_inputs=True):
             stack = fake_stack(dataset(), Train(epochs=1), trials, [network(dataset(), of) for of in trials])
             with Stays() as stays:
-                stack._learn()
-                stack._scores()
+                stack._scores(stack._program.learn(64))
         counts.add(stays.count)
     assert len(counts) == 1
 

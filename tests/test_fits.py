@@ -180,7 +180,7 @@ def test_trials_move_with_what_their_stopped_fits_have_learned(kind):
     assert all(same(left[label], stayed[label]) for label in stayed)
 
 
-@pytest.mark.parametrize("moment", ["train_epoch", "_evaluate", "_set_optimizer", "drop"])
+@pytest.mark.parametrize("moment", ["train_epoch", "_evaluate", "_set", "drop"])
 def test_when_memory_runs_out_trials_of_several_fits_start_again_and_are_told_once(monkeypatch, moment):
     data, less = folds(), []
     trials = [trial(str(i), depth=1 + i % 2, learning_rate=0.1) for i in range(4)]

@@ -12,6 +12,7 @@ from hpo.ending import result_lines
 from hpo.ledger import stored
 from hpo.population import Population
 from hpo.searching import Watcher
+from hpo.program import Program
 from hpo.stack import Stack
 from hpo.store import Place
 from hpo.trial import Outcome
@@ -101,8 +102,8 @@ def test_selection_works_on_the_folds_that_define_the_metric(tmp_path):
 def test_without_a_fold_that_defines_the_metric_the_defaults_are_selected_in_a_sentence(tmp_path, monkeypatch):
     path, before = space(tmp_path, {}, train={"epochs": 4, "batch_size": 32, "metric": "roc_auc"}), Stack._evaluate
 
-    def evaluate(stack):
-        values = before(stack)
+    def evaluate(stack, weights):
+        values = before(stack, weights)
         if stack.rows[0].fit.trial.role == "finalist":
             values["valid_roc_auc"] = np.full(len(stack.rows), np.nan)
         return values
@@ -121,15 +122,16 @@ def test_without_a_fold_that_defines_the_metric_the_defaults_are_selected_in_a_s
 
 def diverging(monkeypatch, which):
     """From now on the weights of the rows that `which` (trial → bool) names are lost after a step."""
-    before = Stack._learn
+    before = Program.learn
 
-    def learn(stack):
-        before(stack)
-        for i, row in enumerate(stack.rows):
+    def learn(program, batch_size):
+        values = before(program, batch_size)
+        for i, row in enumerate(program._rows):
             if which(row.fit.trial):
-                stack._tensors.values[i] = math.nan
+                values[i] = math.nan
+        return values
 
-    monkeypatch.setattr(Stack, "_learn", learn)
+    monkeypatch.setattr(Program, "learn", learn)
 
 
 def test_where_all_rivals_diverge_on_fresh_folds_the_defaults_are_selected(tmp_path, monkeypatch):

@@ -81,7 +81,7 @@ def limit(monkeypatch, moment, most):
 
 
 @pytest.mark.parametrize("together", [False, True])
-@pytest.mark.parametrize("moment", ["train_epoch", "_evaluate", "_set_optimizer", "drop"])
+@pytest.mark.parametrize("moment", ["train_epoch", "_evaluate", "_set", "drop"])
 def test_when_memory_runs_out_fewer_rows_go_on_and_nothing_is_lost_or_told_twice(monkeypatch, moment, together):
     train, told, less = Train(epochs=4, batch_size=32, patience=4), {}, []
     trials = [trial(str(i), depth=1 + i % 2, **EVERYTHING) for i in range(5)]

@@ -8,9 +8,8 @@ import torch
 from hpo.kernels import Batched, RowByRow
 from hpo.noise import Noise
 from hpo.regularizers import FAMILY, STRENGTHS
-from hpo.regularizers.base import Step
 from hpo.trial import Fit
-from tests.training import FACTORIES, dataset, memory, population, refill, run, same, shifted, trained, trial
+from tests.training import FACTORIES, dataset, memory, population, refill, run, same, shifted, step, trained, trial
 
 # Of the members only dropout acts inside a network, so it is the one that is tried with every kind.
 CASES = [*((name, "mlp") for name in STRENGTHS), *(("dropout", kind) for kind in FACTORIES)]
@@ -77,7 +76,7 @@ def test_evaluation_draws_no_noise(name, kind):
         pop.admit(of)
     run(pop, 2)
     for stack in pop._stacks.values():
-        once, again = stack._evaluate(), stack._evaluate()
+        once, again = (stack._evaluate(stack._tensors.values) for _ in range(2))
         assert all((once[key] == again[key]).all() for key in once)
 
 
@@ -101,8 +100,8 @@ def test_weight_decay_shrinks_everything_by_lr_times_strength():
         pop.admit(of)
     (stack,) = pop._stacks.values()
     before = stack._tensors.values.clone()
-    stack._optimizer.set_lr([0.1, 0.1])
-    stack._optimizer.step()  # all gradients are still zero
+    stack._program._optimizer.set_lr([0.1, 0.1])
+    stack._program._optimizer.step()  # all gradients are still zero
     assert torch.allclose(stack._tensors.values[0], before[0] * 0.95)
     assert torch.equal(stack._tensors.values[1], before[1])
 
@@ -112,7 +111,7 @@ def test_l1_is_the_soft_threshold_of_the_weights(way):
     weights = torch.tensor([[0.05, -0.05, 0.3, -0.3], [0.05, -0.05, 0.3, math.nan]], dtype=torch.float64)
     expected = torch.tensor([[0.0, 0.0, 0.2, -0.2], [0.05, -0.05, 0.3, math.nan]], dtype=torch.float64)
     lr, strengths = torch.tensor([0.1, 0.1], dtype=torch.float64), torch.tensor([1.0, 0.0], dtype=torch.float64)
-    STRENGTHS["l1"].after_step(strengths, Step({}, way.weights(memory(weights)), lr, {}, training=True))
+    STRENGTHS["l1"].after_step(strengths, step(weights=way.weights(memory(weights)), lr=lr))
     assert torch.allclose(weights, expected, equal_nan=True)
 
 
@@ -129,10 +128,10 @@ def test_l1_leaves_true_zeros_in_a_trained_network():
 
 def test_dropout_zeroes_the_stated_share_and_scales_the_rest():
     fits = [Fit(trial(str(i)), 0, *[torch.arange(1)] * 2) for i in range(3)]
-    noise = {"dropout": [Noise([fit.stream("dropout/0") for fit in fits], torch.float64)]}
+    noise = {"dropout": {0: Noise([fit.stream("dropout/0") for fit in fits], torch.float64)}}
     rates = torch.tensor([0.0, 0.25, 0.8], dtype=torch.float64)
     h = torch.ones(3, 100, 100, dtype=torch.float64)
-    out = STRENGTHS["dropout"].hidden(rates, Step({}, (), rates, noise, training=True), h, h, 0)
+    out = STRENGTHS["dropout"].hidden(rates, step(noise=noise), h, h, 0)
     share = (out == 0).double().mean((1, 2))
     assert torch.allclose(share, rates, atol=0.02)
     assert torch.allclose(out.max(-1).values.max(-1).values, 1 / (1 - rates))

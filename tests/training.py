@@ -17,6 +17,7 @@ from hpo.module import Module
 from hpo.network import Network
 from hpo.optimizer import Memory
 from hpo.population import Population
+from hpo.regularizers.base import Step
 from hpo.space import Data, Train
 from hpo.trial import Released, Trial
 
@@ -132,6 +133,15 @@ def memory(values: torch.Tensor, decay: float = 0.0) -> Memory:
     fits, size = values.shape
     pieces = [(slice(0, size), slice(size, size))] * fits
     return Memory(values, grads, exp_avg, exp_avg_sq, torch.zeros(fits, 1), torch.full((fits,), decay, dtype=values.dtype), pieces)
+
+
+def step(**facts: object) -> Step:
+    """A step of which a hook sees only what it is given."""
+    nothing = torch.empty(0)
+    empty = {"weights": (), "data": dataset(), "minibatch": 0, "minibatches": 1, "training": True}
+    empty |= dict.fromkeys(("params", "grads", "facts", "kept", "noise"), {})
+    empty |= dict.fromkeys(("values", "slopes", "lr", "epoch", "epochs"), nothing)
+    return Step(**empty | facts)
 
 
 def shifted(of: Trial, **params: float) -> Trial:

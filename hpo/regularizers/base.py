@@ -47,6 +47,7 @@ class Batch:
     x: Tensor  # (fit, batch, inputs)
     y: Tensor
     weight: Tensor | None  # (fit, batch)
+    base: Tensor | None  # (fit, batch, outputs), what is added to the network's outputs
     index: Tensor  # (fit, batch), which rows of the data these are
 
 
