@@ -30,13 +30,13 @@ class Combination:
 
     def together(self, task: Task, said: Tensor) -> Tensor:
         """What all say together, logits or numbers (rows, outputs), of `said` (networks, rows, outputs), member by member."""
-        members = torch.stack([averaged(task, own) for own in said.split(self.each)])
+        members = torch.stack([averaged(task, own) for own in torch.split(said, self.each)])
         weight, bias = self.weight.to(said.dtype), self.bias.to(said.dtype)
         if self.kind == "linear":
             return shown(task, members) @ weight.T + bias
         if self.kind == "mean" and task == "classification":
             return (members.log_softmax(2) + weight.log().view(-1, 1, 1)).logsumexp(0)
-        return torch.tensordot(weight, members, dims=1) + bias
+        return (weight.view(-1, 1, 1) * members).sum(0) + bias
 
 
     def trimmed(self, outputs: int) -> tuple[list[int], Combination]:

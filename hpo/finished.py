@@ -10,6 +10,8 @@ from typing import Any
 
 from hpo import data as data_module
 from hpo import export, space_file
+from hpo.combine import Combination
+from hpo.data import Dataset
 from hpo.errors import InputError, StoreError
 from hpo.ledger import stored
 from hpo.network import Network
@@ -59,14 +61,33 @@ class Finished:
     def network(self) -> Network:
         return self._networks().of(self.result["selected"])
 
-    def write_network(self, folder: Path) -> None:
-        """Writes all that raw rows need to be predicted. Raises InputError if the data are not those of the search."""
+    def _data(self) -> Dataset:
+        """Raises InputError if the data are not those of the search."""
         data = data_module.prepare(self.space.data, self.base)
         if data.fingerprint != self.result["fingerprint"]:
             raise InputError(
                 f"The rows of {self.space.data.source} are not those that {self.space.study} was searched on, so its "
                 f"preprocessing cannot be exported; bring the file back, or search anew."
             )
+        return data
+
+    def write_ensemble(self, folder: Path, kind: str) -> None:
+        """Writes all that an ensemble needs to predict raw rows. Raises InputError if there is no such one, or if the data are not
+        those of the search."""
+        entry = self.result["ensembles"].get(kind)
+        if entry is None:
+            raise InputError(f"{self.place.name} has no ensemble of that kind; make it with: hpo ensemble --study {self.place.name} --kind {kind}")
+        kept, networks = Vault(self.place.weights).get(entry["weights"]), self._networks()
+        members = []
+        for number, member in enumerate(entry["members"]):
+            own = {name.partition(".")[2]: tensor for name, tensor in kept.items() if name.partition(".")[0] == str(number)}
+            members.append((networks.of(member["params"]), own, member["params"].get("dropout", 0.0)))
+        rule = Combination(entry["rule"], kept["combine.weight"], kept["combine.bias"], entry["each"])
+        export.ensemble_files(folder, members, rule, self._data().whole())
+
+    def write_network(self, folder: Path) -> None:
+        """Writes all that raw rows need to be predicted. Raises InputError if the data are not those of the search."""
+        data = self._data()
         made = self.result["refit"]
         if made["weights"] is None:
             why = "it was searched with refit: none" if made["kind"] == "none" else "its final one diverged"

@@ -46,4 +46,5 @@ def _ranked(unseen: Unseen, metric: str, means: Tensor) -> list[int]:
     logits = means.clamp(min=1e-30).log() if unseen.task == "classification" else means
     scores = unseen.scores((metric,) if metric == "loss" else (metric, "loss"), logits)
     followed = (METRICS[metric].sign * scores[metric].numpy()).round(12)  # what is equal but for rounding is equal
-    return np.lexsort((scores["loss"].numpy(), np.nan_to_num(followed, nan=np.inf))).tolist()
+    order: list[int] = np.lexsort((scores["loss"].numpy(), np.nan_to_num(followed, nan=np.inf))).tolist()
+    return order

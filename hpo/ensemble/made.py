@@ -44,7 +44,7 @@ class Made:
 
     def apart(self, said: Tensor) -> Tensor:
         """What each member says, (members, rows, outputs), of what each of its networks says."""
-        return torch.stack([averaged(self.data.task, own) for own in said.split(self.combination.each)])
+        return torch.stack([averaged(self.data.task, own) for own in torch.split(said, self.combination.each)])
 
 
 def assembled(networks: Networks, space: Space, data: Dataset, trained: Sequence[Member], fit: Fit) -> Made:

@@ -24,9 +24,9 @@ def _of(shop: Workshop, fit: Fit) -> Made:
     little but the distant past, by one more that has seen all rows."""
     job, whole = shop.job, shop.job.data.whole()
     data = replace(whole, folds=judged(whole, job.data.fresh(1), whole=whole.ordered))
-    outcomes = shop.library()
+    outcomes = {outcome.trial.label: outcome for outcome in shop.library()}
     shop.watch.phase("the best configurations once more, on folds", len(outcomes))
-    trials = {shop.trial(o.trial.label, o): o for o in outcomes}
-    weights = shop.train(data, list(trials))
-    trained = [Member(o.trial.label, t.params, weights[t.label]) for t, o in trials.items() if t.label in weights]
+    trials = {label: shop.trial(label, outcome) for label, outcome in outcomes.items()}
+    weights = shop.train(data, list(trials.values()))
+    trained = [Member(label, trial.params, weights[trial.label]) for label, trial in trials.items() if trial.label in weights]
     return assembled(job.networks, job.space, data, trained, fit)

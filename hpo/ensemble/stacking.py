@@ -32,7 +32,7 @@ def _best(unseen: Unseen, metric: str, size: int) -> list[int]:
 
 def _cuts(fold: Tensor) -> list[Tensor]:
     """Truth values (rows,) of the rows that judge: a fold after another, or five parts of a single one."""
-    numbers = fold.unique()
+    numbers = sorted(set(fold.tolist()))
     if len(numbers) > 1:
         return [fold == number for number in numbers]
     rows = torch.arange(len(fold))
@@ -54,12 +54,12 @@ def _fitted(unseen: Unseen, best: list[int], strength: float) -> Combination:
         ridge = Ridge(alpha=strength * rows).fit(x, unseen.y.double().numpy())
         weight[:, best], bias[0] = torch.from_numpy(ridge.coef_).view(1, len(best), 1).float(), float(ridge.intercept_)
         return Combination("linear", weight.flatten(1), bias)
-    classes = unseen.y.unique()
+    classes = torch.tensor(sorted(set(unseen.y.tolist())))
     bias.fill_(_NEVER)
     if len(classes) == 1:
         bias[classes] = 0.0
         return Combination("linear", weight.flatten(1), bias)
-    learner = LogisticRegression(C=1 / (strength * rows), max_iter=2000).fit(x, unseen.y.numpy(), sample)
+    learner = LogisticRegression(C=1 / (strength * rows), solver="newton-cholesky").fit(x, unseen.y.numpy(), sample)
     coefficients, intercept = torch.from_numpy(learner.coef_).float(), torch.from_numpy(learner.intercept_).float()
     if len(classes) == 2:  # of two it has one row, for the difference
         coefficients, intercept = torch.cat([-coefficients, coefficients]) / 2, torch.cat([-intercept, intercept]) / 2

@@ -47,7 +47,7 @@ def estimate(unseen: Unseen, fit: Fit, names: Sequence[str]) -> dict[str, float]
     On the rows it was fitted on it would look better than new rows will find it.
     """
     found: dict[str, list[float]] = {name: [] for name in names}
-    for number in unseen.fold.unique().tolist():
+    for number in sorted(set(unseen.fold.tolist())):
         others = unseen.fold < number if unseen.ordered else unseen.fold != number
         if not bool(others.any()):
             continue

@@ -49,13 +49,15 @@ class Workshop:
         space = self.job.space.model_copy(update={"finalists": self.wish.pool})
         return [outcome for outcome in entering(self.study, space) if outcome.state != "failed"]
 
-    def trial(self, name: str, of: Outcome, epochs: int | None = None) -> Trial:
-        """A configuration of the search, to be trained from a seed of its own, for as many epochs as its fresh fits found best, or,
-        of one without any, its own rows."""
-        space, fresh = self.job.space, (f"{of.trial.label}-fresh-{draw}" for draw in range(1, draws(self.job.data) + 1))
-        finalist = Finalist(of, space, [self.study.outcomes[label] for label in fresh if label in self.study.outcomes])
+    def epochs(self, of: Outcome) -> int:
+        """For how many a configuration of the search is trained: as its fresh fits found best, or, of one without any, its own rows."""
+        fresh = (f"{of.trial.label}-fresh-{draw}" for draw in range(1, draws(self.job.data) + 1))
+        return Finalist(of, self.job.space, [self.study.outcomes[label] for label in fresh if label in self.study.outcomes]).epochs
+
+    def trial(self, name: str, of: Outcome) -> Trial:
+        """A configuration of the search, to be trained from a seed of its own."""
         label = f"ensemble-{name}"
-        return Trial(label, "refit", of.trial.params, selection.fresh_seed(space, label), epochs or finalist.epochs)
+        return Trial(label, "refit", of.trial.params, selection.fresh_seed(self.job.space, label), self.epochs(of))
 
     def population(self, samples: Samples, trials: int) -> Population:
         """Room to train so many of them. Raises InputError if there is no memory for what they learn, or if a minibatch of one
