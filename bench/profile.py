@@ -24,7 +24,7 @@ from rich.console import Console
 from bench import flat, free_kernels, runs
 from bench.page import insert
 from hpo import job as jobs
-from hpo import linear, loop, searching, space_file, stack
+from hpo import linear, loop, program, searching, space_file, stack
 from hpo.dataset import Samples
 from hpo.mirror import create_database
 from hpo.mlp import Mlp
@@ -50,7 +50,7 @@ PARTS: dict[str, list[tuple[Any, str]]] = {
     "L1": [(type(STRENGTHS["l1"]), "after_step")],
     "noise": [(Noise, "dropout"), (Noise, "permutation")],
     "gathering rows": [(Samples, "inputs"), (Samples, "targets")],
-    "losses and metrics": [(stack, "losses"), (stack, "measure")],
+    "losses and metrics": [(program, "losses"), (stack, "measure")],
     "rows that come and go": [(Population, "admit"), (Population, "release")],
     "the rest of training": [(Stack, "train_epoch")],
     "propose": [(Study, "ask")],

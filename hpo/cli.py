@@ -18,8 +18,7 @@ from hpo.errors import HpoError, InputError
 
 _BEGAN = time.time()
 _STORE = click.option("--store", default="mlruns", show_default=True, help="Folder of studies, MLflow database, artifacts.")
-
-
+_PLUGIN = click.option("--plugin", "plugins", multiple=True, metavar="MODULE", help="A module with regularizers of your own; may be repeated.")
 _ENSEMBLES = ["bagging", "greedy", "stacking", "snapshot", "boosting"]
 
 
@@ -60,6 +59,7 @@ def main() -> None:
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True, help="auto: a GPU if there is one.")
 @click.option("--deterministic", is_flag=True, help="The same trials at any number of rows and workers; takes longer.")
 @click.option("--refit", type=click.Choice(["scaled", "keep", "average", "none"]), help="How the final network is made; default: as the space says.")
+@_PLUGIN
 @click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON object.")
 @click.option("--quiet", is_flag=True, help="Say only the result.")
 def search(
@@ -70,6 +70,7 @@ def search(
     device: str,
     deterministic: bool,
     refit: str | None,
+    plugins: tuple[str, ...],
     as_json: bool,
     quiet: bool,
 ) -> None:
@@ -85,7 +86,7 @@ def search(
         from hpo import job as jobs
         from hpo.store import Place
 
-        job = jobs.load(Path(path), device=devices.chosen(device, workers), refit=refit)
+        job = jobs.load(Path(path), device=devices.chosen(device, workers), refit=refit, named=plugins)
         place = Place(Path(store), job.space.study)
         watcher = searching.Watcher() if quiet else terminal.Progress(Console(stderr=True))
         try:
@@ -102,16 +103,37 @@ def search(
 
 @main.command()
 @click.argument("path", metavar="SPACE")
-def check(path: str) -> None:
+@_PLUGIN
+def check(path: str, plugins: tuple[str, ...]) -> None:
     """Say every mistake of a space file and its data; run nothing."""
     from hpo import device as devices
     from hpo import job as jobs
     from hpo import words
 
-    job = jobs.load(Path(path), device=devices.chosen("auto"))
+    job = jobs.load(Path(path), device=devices.chosen("auto"), named=plugins)
     for line in words.headline(job, job.rows()):
         click.echo(line)
     click.echo(f"{path} is sound.")
+
+
+@main.command()
+@click.argument("name", required=False)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@_PLUGIN
+def regularizers(name: str | None, as_json: bool, plugins: tuple[str, ...]) -> None:
+    """List all that can stand under search: or say all of one."""
+    from hpo import catalogue
+    from hpo.plugins import load
+    from hpo.regularizers import FAMILY
+
+    load(plugins, Path())
+    one = catalogue.found(name) if name else None
+    if as_json:
+        known = catalogue.facts(one) if one else [catalogue.facts(member) for member in FAMILY.values()]
+        click.echo(json.dumps(known, indent=2))
+        return
+    for line in catalogue.page(one) if one else catalogue.listed():
+        click.echo(line)
 
 
 @main.command()
@@ -170,12 +192,22 @@ def _show(address: str, browser: bool) -> None:
 @click.option("--weights", help="Also write weights, network and preprocessing into this folder.")
 @click.option("--ensemble", type=click.Choice(_ENSEMBLES), help="With --weights: those of an ensemble, not of the single network.")
 @click.option("--pareto", is_flag=True, help="Of several objectives: write each configuration of the front into the folder -o.")
-def export(store: str, study: str | None, output: str | None, form: str, weights: str | None, ensemble: str | None, pareto: bool) -> None:
+@_PLUGIN
+def export(
+    store: str,
+    study: str | None,
+    output: str | None,
+    form: str,
+    weights: str | None,
+    ensemble: str | None,
+    pareto: bool,
+    plugins: tuple[str, ...],
+) -> None:
     """Write the selected configuration, itself a space of one point."""
     from hpo import finished
     from hpo.store import find
 
-    search = finished.load(find(Path(store), study))
+    search = finished.load(find(Path(store), study), plugins)
     if ensemble and not weights:
         raise InputError("--ensemble says which weights are written: name a folder for them with --weights.")
     if pareto:
@@ -201,10 +233,19 @@ def export(store: str, study: str | None, output: str | None, form: str, weights
 @click.option("--size", type=click.IntRange(2, 100), default=10, show_default=True, help="Members, or how many are taken of the pool.")
 @click.option("--pool", type=click.IntRange(1, 1000), help="Of greedy and stacking: how many of the best trials there are to choose from. [default: 30]")
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True, help="auto: a GPU if there is one.")
+@_PLUGIN
 @click.option("--json", "as_json", is_flag=True, help="Print what came out as one JSON object.")
 @click.option("--quiet", is_flag=True, help="Say only what came out.")
 def ensemble(
-    store: str, study: str | None, kind: str, size: int, pool: int | None, device: str, as_json: bool, quiet: bool
+    store: str,
+    study: str | None,
+    kind: str,
+    size: int,
+    pool: int | None,
+    device: str,
+    plugins: tuple[str, ...],
+    as_json: bool,
+    quiet: bool,
 ) -> None:
     """Make an ensemble of a finished search, and score it beside the single network."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -218,13 +259,13 @@ def ensemble(
     if pool is not None and kind not in ("greedy", "stacking"):
         raise InputError(f"--pool is what greedy and stacking choose from; leave it out with --kind {kind}.")
     wish = Ensemble.model_validate({"kind": kind, "size": size} | ({} if pool is None else {"pool": pool}))
-    search = finished.load(find(Path(store), study))
+    search = finished.load(find(Path(store), study), plugins)
     watcher = searching.Watcher() if quiet else terminal.Counting(Console(stderr=True))
     entry = ensembling.add(search, wish, devices.chosen(device), watcher)
     if as_json:
         click.echo(json.dumps(entry))
         return
-    for line in ending.ensemble_ending(entry, finished.load(search.place).result, store):
+    for line in ending.ensemble_ending(entry, finished.load(search.place, plugins).result, store):
         click.echo(line)
 
 
@@ -260,13 +301,14 @@ def studies(store: str) -> None:
 @click.argument("first")
 @click.argument("second")
 @_STORE
-def compare(first: str, second: str, store: str) -> None:
+@_PLUGIN
+def compare(first: str, second: str, store: str, plugins: tuple[str, ...]) -> None:
     """Say whether the selections of two studies differ beyond noise."""
     from hpo import compare as comparison
     from hpo import ending, finished
     from hpo.store import find
 
-    a, b = (finished.load(find(Path(store), name)) for name in (first, second))
+    a, b = (finished.load(find(Path(store), name), plugins) for name in (first, second))
     for line in ending.comparison(a, b, comparison.compare(a, b)):
         click.echo(line)
 

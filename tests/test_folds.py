@@ -15,8 +15,8 @@ from sklearn.preprocessing import StandardScaler
 from hpo import data as data_module
 from hpo.dataset import Fold
 from hpo.errors import InputError
+from hpo.program import Program
 from hpo.space import Data, Train
-from hpo.stack import Stack
 from tests.training import busy, population, trial
 
 N = 240
@@ -79,14 +79,14 @@ def test_no_row_that_is_held_out_is_ever_in_a_batch(tmp_path, monkeypatch, kind)
     """Whole trainings; what every batch holds is read from its targets."""
     data = prepared(tmp_path, KINDS[kind])
     seen = {}
-    before = Stack._step
+    before = Program._step
 
-    def step(stack, *given):
-        for row, batch in zip(stack.rows, given[1], strict=True):
+    def step(program, *given):
+        for row, batch in zip(program._rows, given[1], strict=True):
             seen.setdefault((row.fit.trial.label, row.fit.fold), set()).update(number[batch].tolist())
-        return before(stack, *given)
+        return before(program, *given)
 
-    monkeypatch.setattr(Stack, "_step", step)
+    monkeypatch.setattr(Program, "_step", step)
     for of in samples(data).values():
         number, test = rows(data, of)
         seen.clear()

@@ -11,8 +11,8 @@ from hpo import searching
 from hpo.ending import result_lines
 from hpo.ledger import stored
 from hpo.population import Population
-from hpo.searching import Watcher
 from hpo.program import Program
+from hpo.searching import Watcher
 from hpo.stack import Stack
 from hpo.store import Place
 from hpo.trial import Outcome

@@ -18,7 +18,7 @@ from hpo import searching, space_file
 from hpo.data import Dataset
 from hpo.errors import InputError
 from hpo.population import Population
-from hpo.stack import Stack
+from hpo.program import Program
 from hpo.store import Place
 from hpo.weights import Vault
 from tests.conftest import TINY, here, outcomes, write_space
@@ -73,16 +73,16 @@ def final(store, result):
 @pytest.mark.parametrize("split", SPLITS)
 def test_scaled_trains_on_every_row_but_the_test_part_for_the_stated_epochs(store, monkeypatch, split):
     """What every batch holds is read from its targets."""
-    seen, before = {}, Stack._step
+    seen, before = {}, Program._step
 
-    def step(stack, *given):
-        for row, batch in zip(stack.rows, given[1], strict=True):
+    def step(program, *given):
+        for row, batch in zip(program._rows, given[1], strict=True):
             of = row.fit.trial
-            y = stack._data.y[batch].double() * stack._data.target_scale
+            y = program._data.y[batch].double() * program._data.target_scale
             seen.setdefault((of.role, of.label), []).extend(y.tolist())
-        return before(stack, *given)
+        return before(program, *given)
 
-    monkeypatch.setattr(Stack, "_step", step)
+    monkeypatch.setattr(Program, "_step", step)
     path = space(store, "regression", split)
     result = hpo.search(path, store=store)
     said, data = result["refit"], jobs.load(path).data

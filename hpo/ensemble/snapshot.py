@@ -30,7 +30,7 @@ def snapshots(shop: Workshop) -> Made:
 
 def cycles(shop: Workshop, data: Samples, trial: Trial, cycle: int) -> list[Weights]:
     """What a trial has learned at the end of each cycle of so many epochs; those before, if it diverges."""
-    population, found, going = shop.population(data, shop.wish.size), list[Weights](), True
+    population, found, going = shop.population(data, [trial], shop.wish.size), list[Weights](), True
     population.admit(trial)
     while going:
         for score in population.train_epoch():

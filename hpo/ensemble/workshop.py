@@ -59,21 +59,23 @@ class Workshop:
         label = f"ensemble-{name}"
         return Trial(label, "refit", of.trial.params, selection.fresh_seed(self.job.space, label), self.epochs(of))
 
-    def population(self, samples: Samples, trials: int) -> Population:
-        """Room to train so many of them. Raises InputError if there is no memory for what they learn, or if a minibatch of one
+    def population(self, samples: Samples, trials: Sequence[Trial], copies: int = 1) -> Population:
+        """Room to train them, when so many copies of what they learn are kept. Raises InputError if there is no memory for what they learn, or if a minibatch of one
         row is left that a network does not bear."""
         job, folds = self.job, samples.folds
         memory = free_memory(job.device)
-        if memory is not None and 8 * trials * len(folds) * job.parameters > memory:
-            raise InputError(f"ensemble: {trials} times {len(folds)} networks are too many to keep in memory; take a smaller pool or size.")
-        if any(len(fold.train) % job.space.train.batch_size == 1 for fold in folds):
-            job.networks.of(self.selected.trial.params).check(1, job.device)
+        if memory is not None and 8 * len(trials) * copies * len(folds) * job.parameters > memory:
+            raise InputError(f"ensemble: {len(trials) * copies} times {len(folds)} networks are too many to keep in memory; take a smaller pool or size.")
+        for trial in trials:
+            batch_size = job.space.train.of(trial.params).batch_size
+            if any(len(fold.train) % batch_size == 1 for fold in folds):
+                job.networks.of(trial.params).check(1, job.device)
         rows = rows_for(None, job.parameters, 1, memory, len(folds), job.device)
         return Population.of(job.space, job.factory, samples.samples().to(job.device), rows)
 
     def train(self, samples: Samples, trials: Sequence[Trial]) -> dict[str, Weights]:
         """Trains them together to their end; what each has learned that did not diverge, by label."""
-        population, waiting, training = self.population(samples, len(trials)), list(trials), 0
+        population, waiting, training = self.population(samples, trials), list(trials), 0
         found: dict[str, Weights] = {}
         while waiting or training:
             while waiting and population.room():
