@@ -9,7 +9,9 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from safetensors.torch import load_file
 from sklearn import metrics as sk
+from sklearn.datasets import load_wine
 from torch import nn
 
 import hpo
@@ -58,8 +60,11 @@ def shop(store, kind):
 # ---- made, scored, kept
 
 
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize(("task", "split"), [("classification", "hold-out"), ("regression", "folds"), ("classification", "groups"), ("regression", "time"), ("classification", "time, hold-out")])
+@pytest.mark.parametrize(("kind", "task", "split"), [
+    ("bagging", "classification", "groups"), ("bagging", "regression", "time"), ("greedy", "classification", "hold-out"),
+    ("greedy", "regression", "time"), ("stacking", "regression", "folds"), ("stacking", "classification", "time, hold-out"),
+    ("snapshot", "regression", "groups"), ("boosting", "classification", "time"), ("boosting", "regression", "hold-out"),
+])  # fmt: skip
 def test_what_is_exported_predicts_what_was_scored(tmp_path, kind, task, split):
     store = tmp_path / "here" / "mlruns"
     path = space(store, task, split, ensemble={"kind": kind, "size": SIZE}, finalists=0)
@@ -122,6 +127,24 @@ def test_one_that_is_cut_off_leaves_the_study_as_it_was(searched, monkeypatch):
     assert finished.load(Place(searched, "tiny")).result == before
     monkeypatch.undo()
     assert added(searched, "greedy")["kind"] == "greedy"
+
+
+def test_an_exported_mean_needs_torch_alone(searched, tmp_path):
+    """As the README shows it."""
+    added(searched, "greedy")
+    assert here("export", "--store", searched, "--weights", tmp_path, "--ensemble", "greedy", "-o", tmp_path / "best.yaml").exit_code == 0
+    frame = load_wine(as_frame=True).data
+    frame.to_csv(tmp_path / "new.csv", index=False)
+    features = json.loads((tmp_path / "preprocess.json").read_text())["features"]
+    x = torch.tensor(np.column_stack([(frame[f["column"]] - f["mean"]) / f["scale"] for f in features]).astype("float32"))
+    said, w = json.loads((tmp_path / "network.json").read_text()), load_file(tmp_path / "weights.safetensors")
+    total = 0
+    for i, layers in enumerate(one for one in said["networks"] for _ in range(said["each"])):
+        net = nn.Sequential(*[getattr(nn, name)(*arguments) for name, *arguments in layers])
+        net.load_state_dict({k.split(".", 1)[1]: t for k, t in w.items() if k.startswith(f"{i}.")})
+        total += w["combine.weight"][i // said["each"]] / said["each"] * net.eval()(x).softmax(1)
+    found = pd.read_csv(io.StringIO(here("predict", tmp_path / "new.csv", "--weights", tmp_path).stdout))
+    assert found[[f"probability_{i}" for i in range(3)]].to_numpy() == pytest.approx(total.detach().numpy(), abs=1e-6)
 
 
 # ---- each kind
