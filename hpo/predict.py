@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from hpo.factory import find
 from hpo.preprocess import Preprocess
 from hpo.table import read_file
 
+Said = Callable[[torch.Tensor], torch.Tensor]
 _BLOCK = 8192  # rows at a time
 
 
@@ -32,17 +34,27 @@ def predict(data: Path, folder: Path) -> pd.DataFrame:
             frame[column] = pd.to_numeric(frame[column])
         except (ValueError, TypeError) as error:
             raise InputError(f"{data}: the column {column} must hold numbers, as the table that was searched does.") from error
-    x = torch.from_numpy(Preprocess(tuple(preprocess["features"])).encode(frame))
-    for row, feature in (~x.isfinite()).nonzero().tolist():
-        raise InputError(f"{data}: the column {preprocess['features'][feature]['column']} is infinite in row {row + 1}.")
-    with torch.no_grad():
-        logits = torch.cat([rule.together(preprocess["task"], torch.stack([net(part) for net in nets])) for part in torch.split(x, _BLOCK)])
+    encoder = Preprocess(tuple(preprocess["features"]), tuple(preprocess.get("documents", ())))
+
+    def said(x: torch.Tensor) -> torch.Tensor:
+        return rule.together(preprocess["task"], torch.stack([net(x) for net in nets]))
+
+    logits = torch.cat([_logits(data, frame[i : i + _BLOCK], i, encoder, said) for i in range(0, max(1, len(frame)), _BLOCK)])
     if preprocess["task"] == "regression":
         return pd.DataFrame({"prediction": logits[:, 0].numpy() * preprocess["target_scale"] + preprocess["target_mean"]})
     classes = preprocess["classes"]
     chances = logits.softmax(1).numpy()
     named = {f"probability_{label}": chances[:, i] for i, label in enumerate(classes)}
     return pd.DataFrame({"prediction": np.array(classes, dtype=object)[chances.argmax(1)], **named})
+
+
+def _logits(data: Path, rows: pd.DataFrame, first: int, encoder: Preprocess, said: Said) -> torch.Tensor:
+    """What the networks say of some rows, the first of which has the number `first`: (rows, outputs)."""
+    x = torch.from_numpy(encoder.encode(rows))
+    for row, feature in (~x.isfinite()).nonzero().tolist():
+        raise InputError(f"{data}: the column {encoder.groups[feature][0]} is infinite in row {first + row + 1}.")
+    with torch.no_grad():
+        return said(x)
 
 
 def _load(folder: Path) -> tuple[dict[str, Any], list[torch.nn.Module], Combination]:

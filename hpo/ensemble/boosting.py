@@ -51,7 +51,8 @@ def repeated(data: Samples) -> Samples:
     x, y, weight = (None if t is None else t.repeat(len(folds), *(1,) * (t.dim() - 1)) for t in (data.x, data.y, data.weight))
     assert x is not None
     assert y is not None
-    return replace(data.samples(), x=x, y=y, weight=weight, folds=folds)
+    variants = {name: tensor.repeat(1, len(folds), 1) for name, tensor in data.variants.items()}
+    return replace(data.samples(), x=x, y=y, weight=weight, folds=folds, variants=variants)
 
 
 def fit(unseen: Unseen, metric: str) -> Combination:
