@@ -30,7 +30,7 @@ LAYERS = [
     {"program"},
     {"stack"},
     {"population", "study", "needs"},
-    {"worker"},
+    {"worker", "testing"},
     {"loop", "crew", "finals", "finished"},
     {"refit", "job", "compare"},
     {"result", "ways"},
