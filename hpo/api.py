@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ import torch
 from hpo import device as devices
 from hpo import job as jobs
 from hpo import searching, space_file
+from hpo.plugins import load
 from hpo.store import Place
 from hpo.worker import started
 
@@ -24,6 +25,7 @@ def search(
     workers: int = 1,
     device: str = "auto",
     deterministic: bool = False,
+    plugins: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Searches a space and returns the result, as `hpo search --json` prints it.
 
@@ -31,7 +33,8 @@ def search(
     `factory` is a function that makes the networks, in place of `network: {kind: module, factory: my_package.nets:build}`;
     what is exported names it, so it is best one that can be imported. `workers` is the number of processes that train, at
     best one a core. `device` is `cpu`, `cuda` or `auto`: the GPU if torch sees one and there is one worker, else the CPU.
-    `deterministic` makes the trials the same at any number of rows and workers; it takes longer.
+    `deterministic` makes the trials the same at any number of rows and workers; it takes longer. `plugins` names modules that hold
+    regularizers of your own (see docs/extending.md).
     Called again, it goes on to the total budget; on a finished study it returns the stored result. Raises
     `hpo.errors.InputError` with sentences for whatever must change.
     """
@@ -40,8 +43,9 @@ def search(
     with started(workers) as processes:
         where = devices.chosen(device, workers)
         if isinstance(space, Mapping):
+            load(plugins, Path())
             job = jobs.prepare(space_file.parse(space), Path(), factory, where)
         else:
-            job = jobs.load(Path(space), factory, where)
+            job = jobs.load(Path(space), factory, where, named=plugins)
         place = Place(Path(store), job.space.study)
         return searching.search(job, place, tracking_uri, workers=processes, deterministic=deterministic)

@@ -7,19 +7,21 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, PlainValidator, field_validator, model_validator
 
-from hpo import domain
+from hpo import keys
 from hpo.document import Mistake, said
 from hpo.domain import Domain
 from hpo.mlp import ACTIVATIONS
+from hpo.nets import SKIPS
+from hpo.regularizers import FAMILY
 from hpo.section import Section, at, domains
 
-_MOST_WIDTH = 65_536
 WIDTHS = {"mlp": 128, "resnet": 128, "cnn": 16}  # unless the space says another
+OF_AN_MLP = ("skip", "batch_norm", "layer_norm")  # set here, or searched under `search`
 
 
 def _arguments(raw: Any) -> dict[str, Domain]:
     """`network.search`: the arguments of a factory, in the order of their names."""
-    return dict(sorted(domains(raw, ("network", "search"), domain.parse_architecture).items()))
+    return dict(sorted(domains(raw, ("network", "search"), keys.parse_architecture).items()))
 
 
 class Network(Section):
@@ -29,17 +31,19 @@ class Network(Section):
 
     kind: Literal["mlp", "resnet", "cnn", "module"] = "mlp"
     factory: str | None = None  # package.module:function; of kind module
-    width: Annotated[int, Field(ge=1, le=_MOST_WIDTH)] | None = None
+    width: Annotated[int, Field(ge=1, le=int(FAMILY["width"].allowed[1]))] | None = None
     activation: Literal[*ACTIVATIONS] = "relu"  # type: ignore[valid-type]
+    skip: Literal[*SKIPS] = "none"  # type: ignore[valid-type]
     batch_norm: bool = False
+    layer_norm: bool = False
     image: list[int] | None = None  # channels, height, width
     search: Annotated[dict[str, Domain], PlainValidator(_arguments)] = {}
 
     @model_validator(mode="before")
     @classmethod
     def _usual_width(cls, raw: Any) -> Any:
-        """That of its kind, unless it is set, or searched, or is the business of somebody's factory."""
-        if not isinstance(raw, Mapping) or (isinstance(raw.get("search"), Mapping) and "width" in raw["search"]):
+        """That of its kind, unless it is set, or is the business of somebody's factory."""
+        if not isinstance(raw, Mapping):
             return raw
         usual = WIDTHS.get(kind) if isinstance(kind := raw.get("kind", "mlp"), str) else None
         return raw if usual is None else {"width": usual, **raw}
@@ -72,19 +76,11 @@ def _network_rules(network: Network) -> Iterator[Mistake]:
     if network.factory is not None and kind != "module":
         yield Mistake(("network", "factory"), f"needs kind: module, got kind: {kind}.")
     yield from (
-        Mistake(("network", key), f"needs kind: mlp, got kind: {kind}.") for key in ("activation", "batch_norm")
+        Mistake(("network", key), f"needs kind: mlp, got kind: {kind}.") for key in ("activation", *OF_AN_MLP)
         if key in named and kind != "mlp"
     )
-    if network.image is not None and kind in ("mlp", "resnet"):
-        yield Mistake(("network", "image"), f"needs kind: cnn or module, got kind: {kind}.")
-    if network.width is not None and "width" in network.search:
-        yield Mistake(("network", "width"), "is set twice: it stands under network.search, too.")
-    if kind != "mlp":
-        return
-    for key, found in network.search.items():
-        path = ("network", "search", key)
-        values = found.choices or (found.low, found.high)
-        if key != "width":
-            yield Mistake(path, "is not searched with kind: mlp; only width is (depth stands under search).")
-        elif not all(type(value) is int and 1 <= value <= _MOST_WIDTH for value in values):
-            yield Mistake(path, f"must hold whole numbers from 1 to {_MOST_WIDTH:,}.")
+    if kind == "mlp":
+        yield from (
+            Mistake(("network", "search", key), "is not an argument of anything with kind: mlp; what it has to search stands under search.")
+            for key in network.search
+        )

@@ -18,6 +18,7 @@ from hpo.errors import HpoError, InputError
 
 _BEGAN = time.time()
 _STORE = click.option("--store", default="mlruns", show_default=True, help="Folder of studies, MLflow database, artifacts.")
+_PLUGIN = click.option("--plugin", "plugins", multiple=True, metavar="MODULE", help="A module with regularizers of your own; may be repeated.")
 
 
 class _Shown(click.ClickException):
@@ -57,6 +58,7 @@ def main() -> None:
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True, help="auto: a GPU if there is one.")
 @click.option("--deterministic", is_flag=True, help="The same trials at any number of rows and workers; takes longer.")
 @click.option("--refit", type=click.Choice(["scaled", "keep", "average", "none"]), help="How the final network is made; default: as the space says.")
+@_PLUGIN
 @click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON object.")
 @click.option("--quiet", is_flag=True, help="Say only the result.")
 def search(
@@ -67,6 +69,7 @@ def search(
     device: str,
     deterministic: bool,
     refit: str | None,
+    plugins: tuple[str, ...],
     as_json: bool,
     quiet: bool,
 ) -> None:
@@ -82,7 +85,7 @@ def search(
         from hpo import job as jobs
         from hpo.store import Place
 
-        job = jobs.load(Path(path), device=devices.chosen(device, workers), refit=refit)
+        job = jobs.load(Path(path), device=devices.chosen(device, workers), refit=refit, named=plugins)
         place = Place(Path(store), job.space.study)
         watcher = searching.Watcher() if quiet else terminal.Progress(Console(stderr=True))
         try:
@@ -99,16 +102,37 @@ def search(
 
 @main.command()
 @click.argument("path", metavar="SPACE")
-def check(path: str) -> None:
+@_PLUGIN
+def check(path: str, plugins: tuple[str, ...]) -> None:
     """Say every mistake of a space file and its data; run nothing."""
     from hpo import device as devices
     from hpo import job as jobs
     from hpo import words
 
-    job = jobs.load(Path(path), device=devices.chosen("auto"))
+    job = jobs.load(Path(path), device=devices.chosen("auto"), named=plugins)
     for line in words.headline(job, job.rows()):
         click.echo(line)
     click.echo(f"{path} is sound.")
+
+
+@main.command()
+@click.argument("name", required=False)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@_PLUGIN
+def regularizers(name: str | None, as_json: bool, plugins: tuple[str, ...]) -> None:
+    """List all that can stand under search: or say all of one."""
+    from hpo import catalogue
+    from hpo.plugins import load
+    from hpo.regularizers import FAMILY
+
+    load(plugins, Path())
+    one = catalogue.found(name) if name else None
+    if as_json:
+        known = catalogue.facts(one) if one else [catalogue.facts(member) for member in FAMILY.values()]
+        click.echo(json.dumps(known, indent=2))
+        return
+    for line in catalogue.page(one) if one else catalogue.listed():
+        click.echo(line)
 
 
 @main.command()
@@ -166,12 +190,15 @@ def _show(address: str, browser: bool) -> None:
 @click.option("--format", "form", type=click.Choice(["yaml", "json"]), default="yaml", show_default=True)
 @click.option("--weights", help="Also write weights, network and preprocessing into this folder.")
 @click.option("--pareto", is_flag=True, help="Of several objectives: write each configuration of the front into the folder -o.")
-def export(store: str, study: str | None, output: str | None, form: str, weights: str | None, pareto: bool) -> None:
+@_PLUGIN
+def export(
+    store: str, study: str | None, output: str | None, form: str, weights: str | None, pareto: bool, plugins: tuple[str, ...]
+) -> None:
     """Write the selected configuration, itself a space of one point."""
     from hpo import finished
     from hpo.store import find
 
-    search = finished.load(find(Path(store), study))
+    search = finished.load(find(Path(store), study), plugins)
     if pareto:
         if output is None or weights or form != "yaml":
             raise InputError("--pareto writes a YAML file a configuration: name a folder with -o, and leave --format and --weights out.")
@@ -217,13 +244,14 @@ def studies(store: str) -> None:
 @click.argument("first")
 @click.argument("second")
 @_STORE
-def compare(first: str, second: str, store: str) -> None:
+@_PLUGIN
+def compare(first: str, second: str, store: str, plugins: tuple[str, ...]) -> None:
     """Say whether the selections of two studies differ beyond noise."""
     from hpo import compare as comparison
     from hpo import ending, finished
     from hpo.store import find
 
-    a, b = (finished.load(find(Path(store), name)) for name in (first, second))
+    a, b = (finished.load(find(Path(store), name), plugins) for name in (first, second))
     for line in ending.comparison(a, b, comparison.compare(a, b)):
         click.echo(line)
 

@@ -11,7 +11,7 @@ from hpo.compare import Difference
 from hpo.finished import Finished
 from hpo.metrics import shown
 from hpo.ui import HOST, PORT, link
-from hpo.words import score, strength, table, trial_name
+from hpo.words import score, strengths, table, trial_name
 
 _ROWS = {
     "selected": "selected",
@@ -26,8 +26,8 @@ def result_lines(result: Mapping[str, Any], store: str) -> list[str]:
     lines: list[str] = []
     if verdict := first_line(result):
         lines += [verdict, ""]
-    params = "   ".join(strength(k, v) for k, v in result["selected"].items())
-    lines += [f"Selected: {trial_name(result['trial'])}", f"  {params}", *_rules(result), "", *_scores(result), "", *_front(result)]
+    params = [f"  {line}" for line in strengths(result["selected"])]
+    lines += [f"Selected: {trial_name(result['trial'])}", *params, *_rules(result), "", *_scores(result), "", *_front(result)]
     lines += [*_expected(result), *_refit(result)]
     if gained := regularization_line(result):
         lines.append(gained)
@@ -190,8 +190,8 @@ def comparison(first: Finished, second: Finished, differences: Sequence[Differen
         rows.append([search.place.name, *fresh, *(score(search.result["test"].get(d.metric)) for d in differences)])
     lines = [*("  " + line for line in table(rows)), ""]
     for search in (first, second):
-        params = "   ".join(strength(k, v) for k, v in search.result["selected"].items())
-        lines.append(f"{search.place.name} selected {trial_name(search.result['trial'])}:  {params}")
+        line, *more = strengths(search.result["selected"])
+        lines += [f"{search.place.name} selected {trial_name(search.result['trial'])}:  {line}", *(f"  {one}" for one in more)]
     lines.append("")
     for d in differences:
         how = f"{d.fits} fresh fits in pairs" if d.paired else "fresh fits on different splits"

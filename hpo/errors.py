@@ -55,10 +55,12 @@ def exception(error: Exception) -> str:
     return f"{type(error).__name__}: {cut(str(error).strip().partition(chr(10))[0], 120)}"
 
 
-def did_you_mean(name: str, known: Sequence[str]) -> str:
-    """` Did you mean X?` when one of `known` is close to `name`, else what is known."""
+def did_you_mean(name: str, known: Sequence[str], otherwise: str | None = None) -> str:
+    """` Did you mean X?` when one of `known` is close to `name`; else what is known, or `otherwise`."""
     from difflib import get_close_matches
 
     lower = {word.lower(): word for word in known}
     close = get_close_matches(name.lower(), lower, n=1, cutoff=0.6)
-    return f" Did you mean {lower[close[0]]}?" if close else f" Known: {', '.join(known)}."
+    if close:
+        return f" Did you mean {lower[close[0]]}?"
+    return f" Known: {', '.join(known)}." if otherwise is None else otherwise

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 from collections.abc import Mapping
@@ -12,6 +13,8 @@ import torch
 import yaml
 from safetensors.torch import save
 
+from hpo import plugins
+from hpo.architecture import OF_AN_MLP
 from hpo.data import Dataset
 from hpo.document import Dumper
 from hpo.domain import Domain
@@ -21,7 +24,7 @@ from hpo.space import Space
 from hpo.store import replace
 
 _HEADER = """\
-# {study}: what `hpo search` selected, as a space of one point. `hpo search --space` with this file trains it again.
+# {study}: what `hpo search` selected, as a space of one point. `hpo search --space` with this file{flags} trains it again.
 #
 # From study {source}, trial {trial}, {date}. MLflow run {run_id}.
 # {scores}
@@ -58,11 +61,14 @@ def space_dict(space: Space) -> dict[str, Any]:
 def _search_dict(domains: Mapping[str, Domain]) -> dict[str, Any]:
     search: dict[str, Any] = {}
     for key, domain in domains.items():
-        if not domain.sampled:
+        if not domain.sampled and not domain.when:
             search[key] = domain.choices[0]
             continue
         said = {"choices": list(domain.choices)} if domain.choices else {"low": domain.low, "high": domain.high}
-        extra = {"log": domain.log, "step": domain.step, "optional": domain.optional}
+        extra = {
+            "log": domain.log, "step": domain.step, "optional": domain.optional,
+            "when": {other: list(wanted) for other, wanted in domain.when}, "prior": domain.prior and dataclasses.asdict(domain.prior),
+        }  # fmt: skip
         search[key] = said | {name: value for name, value in extra.items() if value}
     return search
 
@@ -79,7 +85,7 @@ def configuration(
     data = space.data.model_dump(mode="json", exclude_defaults=True)
     if not space.data.source.startswith("sklearn:"):
         data["source"] = os.path.relpath(base / space.data.source, folder)
-    others = {"search"} if space.network.kind == "mlp" else {"search", "activation", "batch_norm"}
+    others = {"search", *space.search} | (set() if space.network.kind == "mlp" else {"activation", *OF_AN_MLP})
     network = space.network.model_dump(mode="json", exclude=others, exclude_none=True)
     if space.network.search:
         network["search"] = {key: result["selected"][key] for key in space.network.search}
@@ -92,10 +98,11 @@ def configuration(
             for key, value in result["selected"].items()
             if key not in space.network.search and (key != "dropout" or made.depth)  # the usual one may find no nn.Dropout to act on
         },
-        "train": {**space.train.model_dump(mode="json"), "seed": result["fit_seed"]},
+        "train": {**space.train.model_dump(mode="json", exclude=set(space.search)), "seed": result["fit_seed"]},
         "budget": {"trials": 1},
         "refit": {key: value for key, value in result["refit"].items() if key in ("kind", "epochs") and value is not None},
         "exported": {
+            **({"plugins": needed} if (needed := plugins.needed(space.search)) else {}),
             **{key: result[key] for key in ("study", "trial", "run_id", "date", "fingerprint", "best_epoch", "versions")},
             "scores": {part: result[part] for part in ("train", "valid", "fresh", "test")},
         },
@@ -104,13 +111,14 @@ def configuration(
 
 def commented(point: Mapping[str, Any], network: Network) -> str:
     """The configuration as YAML under a comment that says where it came from and how plain torch uses it."""
-    search, train, exported = point["search"], point["train"], point["exported"]
+    search, train, exported = point["search"], point["train"] | point["search"], point["exported"]
     net = "\n#   ".join(network.code(search.get("dropout", 0.0)))
     parts = ((part, name, value) for part in ("valid", "fresh", "test") for name, value in exported["scores"][part].items())
     scores = [f"{part} {name} {value:.4g}" for part, name, value in parts if value is not None]
     l1 = search.get("l1", 0.0)
+    flags = "".join(f" --plugin {name}" for name in exported.get("plugins", ()))
     return _HEADER.format(
-        study=point["study"], source=exported["study"], trial=exported["trial"], date=exported["date"],
+        flags=f" and{flags}" if flags else "", study=point["study"], source=exported["study"], trial=exported["trial"], date=exported["date"],
         run_id=exported["run_id"], scores=", ".join(scores), net=net, epochs=point["refit"].get("epochs", exported["best_epoch"]),
         batch_size=train["batch_size"], learning_rate=search["learning_rate"],
         weight_decay=search.get("weight_decay", 0.0), l1=_L1.format(threshold=float(f"{search['learning_rate'] * l1:.6g}")) if l1 else "",

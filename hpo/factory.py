@@ -1,4 +1,4 @@
-"""The function that makes somebody's networks: found by its name, and asked for what its signature names."""
+"""Somebody's code, imported by its name; and the function that makes somebody's networks, asked for what its signature names."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import pickle
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from hpo.errors import InputError, cut, did_you_mean, exception
@@ -18,21 +19,8 @@ Factory = Callable[..., Any]
 
 def find(name: str, folder: Path) -> Factory:
     """The function `package.module:function`, looked for beside the space file and in the working directory, too."""
-    for place in (str(folder.resolve()), str(Path.cwd())):
-        if place not in sys.path:
-            sys.path.append(place)
     where, _, what = name.partition(":")
-    try:
-        module = importlib.import_module(where)
-    except ModuleNotFoundError as error:
-        if error.name is not None and (where == error.name or where.startswith(f"{error.name}.")):
-            raise InputError(
-                f"network.factory: there is no {cut(error.name)} to import; it must be in the space file's folder, in the working "
-                f"directory, or installed."
-            ) from error
-        raise _failed(where, error) from error
-    except Exception as error:  # whatever somebody's file does when it is imported
-        raise _failed(where, error) from error
+    module = imported(where, folder, "network.factory")
     try:
         found: Any = functools.reduce(getattr, what.split("."), module)
     except AttributeError as error:
@@ -43,8 +31,27 @@ def find(name: str, folder: Path) -> Factory:
     return found  # type: ignore[no-any-return]
 
 
-def _failed(where: str, error: Exception) -> InputError:
-    return InputError(f"network.factory: importing {cut(where)} failed with {exception(error)}.")
+def imported(where: str, folder: Path, key: str) -> ModuleType:
+    """The module of that name, looked for beside the space file, in `folder`, and in the working directory, too. Raises InputError
+    about `key`, which named it."""
+    for place in (str(folder.resolve()), str(Path.cwd())):
+        if place not in sys.path:
+            sys.path.append(place)
+    try:
+        return importlib.import_module(where)
+    except ModuleNotFoundError as error:
+        if error.name is not None and (where == error.name or where.startswith(f"{error.name}.")):
+            raise InputError(
+                f"{key}: there is no {cut(error.name)} to import; it must be in the space file's folder, in the working "
+                f"directory, or installed."
+            ) from error
+        raise _failed(where, error, key) from error
+    except Exception as error:  # whatever somebody's file does when it is imported
+        raise _failed(where, error, key) from error
+
+
+def _failed(where: str, error: Exception, key: str) -> InputError:
+    return InputError(f"{key}: importing {cut(where)} failed with {exception(error)}.")
 
 
 def name_of(factory: Factory) -> str:
@@ -72,6 +79,6 @@ def arguments(factory: Factory, offered: Mapping[str, Any], asked: Mapping[str, 
             raise InputError(f"{path}: {what} takes no {key}; it takes {', '.join(named) or 'nothing'}.")
     for key in named:
         if key not in offered and parameters[key].default is inspect.Parameter.empty:
-            where = f"search.{key}" if key == "depth" else f"network.{key}" if key == "image" else f"network.search.{key}"
+            where = f"search.{key}" if key in ("depth", "width") else f"network.{key}" if key == "image" else f"network.search.{key}"
             raise InputError(f"network.factory: {what} needs {key}, which nothing sets; set {where}.")
     return tuple((key, value) for key, value in offered.items() if key in named or (open_ended and key in asked))

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from hpo import data as data_module
-from hpo import export, space_file
+from hpo import export, plugins, space_file
 from hpo.errors import InputError, StoreError
 from hpo.ledger import stored
 from hpo.network import Network
@@ -77,10 +77,13 @@ class Finished:
         export.network_files(folder, self.network(), weights, encoded, self.result["selected"].get("dropout", 0.0))
 
 
-def load(place: Place) -> Finished:
-    """Raises InputError if the study has no result yet."""
+def load(place: Place, named: Sequence[str] = ()) -> Finished:
+    """`named` are the modules of regularizers from outside. Raises InputError if the study has no result yet, or needs another of
+    these."""
     known = stored(place.journal)
     if not known.get("result"):
         raise InputError(f"The study {place.name} has no result yet; run its search to the end first.")
     source = known["space_source"]
+    plugins.load(named, Path(source["base"]))
+    plugins.require(source["plugins"], place.name)
     return Finished(place, known["result"], space_file.parse(source["space"]), Path(source["base"]))

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from hpo.noise import Noise
+from hpo.variates import normals
 
 # SplitMix64 (Steele, Lea & Flood, Fast splittable pseudorandom number generators, OOPSLA 2014), in the signed numbers that
 # torch has: products and sums wrap around just the same.
@@ -44,10 +45,10 @@ class HashedNoise(Noise):
     def permutation(self, n: int) -> Tensor:
         return self._words(n).argsort(dim=1)
 
-    def _integers(self, n: int) -> Tensor:
-        return self._words(-(-n // 4)).view(torch.int16)
+    def _normals(self, n: int) -> Tensor:
+        """By arithmetic: a table would have to be brought to the device."""
+        return torch.cat(normals(self._words(n // 2), self._dtype), dim=1)
 
     def _words(self, n: int) -> Tensor:
-        """`n` more 64-bit numbers of every row, (fit, n)."""
         start, self._position = self._position, self._position + n
         return splitmix(self._keys, torch.arange(start, self._position, device=self._keys.device))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -12,7 +13,7 @@ import torch
 
 from hpo import data as data_module
 from hpo import device as devices
-from hpo import networks, sampling, space_file
+from hpo import needs, networks, plugins, sampling, space_file
 from hpo.capacity import free_memory, rows_for
 from hpo.data import Dataset
 from hpo.errors import InputError
@@ -46,9 +47,15 @@ class Job:
 
 
 def load(
-    path: Path, factory: Factory | None = None, device: torch.device = devices.CPU, refit: str | None = None
+    path: Path,
+    factory: Factory | None = None,
+    device: torch.device = devices.CPU,
+    refit: str | None = None,
+    named: Sequence[str] = (),
 ) -> Job:
-    """The search that a space file describes, with another kind of `refit` if one is named. Raises InputError."""
+    """The search that a space file describes, with another kind of `refit` if one is named; `named` are the modules of regularizers
+    from outside. Raises InputError."""
+    plugins.load(named, path.parent)
     space = space_file.load(path)
     if refit is not None:
         space = space.model_copy(update={"refit": Refit.model_validate({"kind": refit})})
@@ -68,6 +75,7 @@ def prepare(space: Space, base: Path, factory: Factory | None = None, device: to
     data = data_module.prepare(space.data, base)
     if mistake := task_mistake(space, data.task):
         raise mistake
+    needs.check(space, data)
     if space.train.metric in ("roc_auc", "r2") and any(len(set(data.y[fold.valid].tolist())) < 2 for fold in data.folds):
         raise InputError(
             f"train.metric: {space.train.metric} needs two different targets in the validation part, and all "
@@ -87,7 +95,8 @@ def prepare(space: Space, base: Path, factory: Factory | None = None, device: to
 def _networks(space: Space, data: Dataset, factory: Factory | None, device: torch.device) -> tuple[list[Network], list[str]]:
     """The networks in the middle and at the ends of the space, and what is to be known of them. Raises InputError."""
     rows = data.training_sizes(0 if space.is_point or not space.finalists else draws(data))
-    smallest = 1 if 1 in {space.train.batch_size, *rows, *(n % space.train.batch_size for n in rows)} else 2
+    sizes = space.batch_sizes
+    smallest = 1 if 1 in {*sizes, *rows, *(n % size for n in rows for size in sizes)} else 2
     found = list(map(Networks(space, factory, data.n_inputs, data.n_outputs).of, space.architectures()))
     for one in found:
         one.check(smallest, device)

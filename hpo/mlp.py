@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from hpo import nets
+from hpo.factory import name_of
 from hpo.linear import linear, output
 from hpo.network import Hidden, Network, Tensors
 from hpo.noise import Noise
@@ -24,12 +26,13 @@ ACTIVATIONS: dict[str, tuple[Callable[[Tensor], Tensor], str]] = {
     "tanh": (torch.tanh, "Tanh"),
     "elu": (torch.nn.functional.elu, "ELU"),
 }
-_MOMENTUM, _EPS = 0.1, 1e-5  # torch.nn.BatchNorm1d's
+_MOMENTUM, _EPS = 0.1, 1e-5  # those of torch.nn.BatchNorm1d, and of LayerNorm
 
 
 @dataclass(frozen=True)
 class Mlp(Network):
-    """`depth` hidden layers of `width` units: Linear, BatchNorm1d if asked for, activation; then a Linear to the outputs.
+    """`depth` hidden layers of `width` units: Linear, BatchNorm1d and LayerNorm if asked for, activation; then a Linear to the
+    outputs. With a `skip` (see `hpo.nets.joined`) every hidden layer but the first adds to its input.
 
     Hidden weights are (fit, in, out), torch's own transposed; the output layer's are (fit, out, in). Biases are (fit, out).
     """
@@ -40,20 +43,27 @@ class Mlp(Network):
     width: int
     activation: str = "relu"
     batch_norm: bool = False
+    layer_norm: bool = False
+    skip: str = "none"
 
     @property
     def alike(self) -> object:
         return replace(self, depth=1)
+
+    @property
+    def draws(self) -> bool:  # type: ignore[override]
+        return nets.SKIPS[self.skip] > 0
 
     @cached_property
     def parameters(self) -> tuple[Parameter, ...]:
         found = []
         for i in range(self.depth):
             fan_in = self.n_inputs if i == 0 else self.width
-            found += _linear_parameters(str(i), (fan_in, self.width), self.width, i + 1)
-            if self.batch_norm:
-                found.append(Parameter(f"{i}.norm.weight", (self.width,), i + 1, "norm"))
-                found.append(Parameter(f"{i}.norm.bias", (self.width,), i + 1, "norm"))
+            for branch in self._branches(i):
+                found += _linear_parameters(branch, (fan_in, self.width), self.width, i + 1, units=1, inputs=0 if i == 0 else None)
+                for norm in self._norms:
+                    found.append(Parameter(f"{branch}.{norm}.weight", (self.width,), i + 1, "norm"))
+                    found.append(Parameter(f"{branch}.{norm}.bias", (self.width,), i + 1, "norm"))
         found += _linear_parameters("out", (self.n_outputs, self.width), self.n_outputs, 1)
         return tuple(found)
 
@@ -62,8 +72,17 @@ class Mlp(Network):
         """The running statistics of batch normalisation: not trained, but scored, kept and exported."""
         if not self.batch_norm:
             return ()
-        names = ("running_mean", "running_var")
-        return tuple(Parameter(f"{i}.norm.{n}", (self.width,), i + 1, "buffer") for i in range(self.depth) for n in names)
+        names, branches = ("running_mean", "running_var"), [(i, branch) for i in range(self.depth) for branch in self._branches(i)]
+        return tuple(Parameter(f"{branch}.norm.{n}", (self.width,), i + 1, "buffer") for i, branch in branches for n in names)
+
+    @property
+    def _norms(self) -> tuple[str, ...]:
+        """What a linear layer's name is followed by in those of its norms, in their order."""
+        return ("norm",) * self.batch_norm + ("layer_norm",) * self.layer_norm
+
+    def _branches(self, i: int) -> tuple[str, ...]:
+        """The names of the linear layers that stand side by side as hidden layer `i`."""
+        return (str(i), f"{i}.second") if i > 0 and self.skip == "shake-shake" else (str(i),)
 
     def init(self, stream: np.random.Generator) -> dict[str, Tensor]:
         """One fit's fresh tensors by name, without the fit axis, distributed as `torch.nn.Linear` draws them:
@@ -82,64 +101,118 @@ class Mlp(Network):
     def forward(
         self, params: Tensors, buffers: Tensors, x: Tensor, *, hidden: Hidden, noise: Callable[[int], Noise], training: bool
     ) -> Tensor:
-        """x (fit, batch, n_inputs) → logits (fit, batch, n_outputs); `hidden(h, h_in, site)` after each hidden layer.
+        """x (fit, batch, n_inputs) → logits (fit, batch, n_outputs); `hidden(h, h_in, site)` after each hidden layer, or each of its
+        branches. Draws from `noise(site)` while training, if the network `draws`.
 
         Fits may be shallower than `depth`: those that have a layer are the first rows, and its tensors are theirs alone.
         With batch normalisation, training updates `buffers` in place.
         """
-        del noise
-        function = ACTIVATIONS[self.activation][0]
+        having = tuple(len(params[f"{i}.weight"]) for i in range(self.depth))
         h, done = x, []  # `done` holds what came out of the last layer of the shallower fits
-        for i in range(self.depth):
-            having = len(params[f"{i}.weight"])
-            if having < len(h):
-                h, shallow = torch.split(h, [having, len(h) - having])
+        for i, rows in enumerate(having):
+            if rows < len(h):
+                h, shallow = torch.split(h, [rows, len(h) - rows])
                 done.append(shallow)
-            z = linear(h, params[f"{i}.weight"], params[f"{i}.bias"])
-            if self.batch_norm:
-                z = _batch_norm(params, buffers, i, z, training)
-            h = hidden(function(z), h, i)
+            branches = [self._branch(params, buffers, h, hidden, training, i, name) for name in self._branches(i)]
+            if i == 0 or self.skip == "none":
+                (h,) = branches
+            else:
+                draws = noise(i).uniform((nets.SKIPS[self.skip], h.shape[1], 1)) if training and self.draws else None
+                h = h + nets.joined(self.skip, branches, _kept(having, i, h.dtype, h.device), draws)
         if done:
             h = torch.cat([h, *reversed(done)])
         return output(h, params["out.weight"], params["out.bias"]).transpose(1, 2)
 
+    def _branch(
+        self, params: Tensors, buffers: Tensors, h: Tensor, hidden: Hidden, training: bool, i: int, name: str
+    ) -> Tensor:
+        """What the linear layer `name` and all behind it make of h, as hidden layer `i` or a part of it."""
+        z = linear(h, params[f"{name}.weight"], params[f"{name}.bias"])
+        if self.batch_norm:
+            z = _batch_norm(params, buffers, f"{name}.norm", z, training)
+        if self.layer_norm:
+            z = _layer_norm(params, f"{name}.layer_norm", z)
+        return hidden(ACTIVATIONS[self.activation][0](z), h, i)
+
     def description(self, dropout: float) -> object:
-        return self.layers(dropout)
+        if self.skip == "none":
+            return self.layers(dropout)
+        return {"factory": name_of(nets.residual), "arguments": self._arguments(dropout), "image": []}
 
     def code(self, dropout: float) -> list[str]:
-        layers = ", ".join(f"{name}({', '.join(map(str, arguments))})" for name, *arguments in self.layers(dropout))
-        return [f"net = torch.nn.Sequential({layers})"]
+        if self.skip == "none":
+            layers = ", ".join(f"{name}({', '.join(map(str, arguments))})" for name, *arguments in self.layers(dropout))
+            return [f"net = torch.nn.Sequential({layers})"]
+        where, _, what = name_of(nets.residual).partition(":")
+        arguments = ", ".join(f"{key}={value!r}" for key, value in self._arguments(dropout).items())
+        return [f"from {where} import {what}", f"net = {what}({arguments})"]
+
+    def _arguments(self, dropout: float) -> dict[str, object]:
+        """Those with which `nets.residual` makes the same network."""
+        own = {key: getattr(self, key) for key in ("n_inputs", "n_outputs", "depth", "width", "skip", "batch_norm", "layer_norm")}
+        return own | {"activation": ACTIVATIONS[self.activation][1], "dropout": dropout}
 
     def layers(self, dropout: float) -> list[list[object]]:
-        """The same network as arguments of a plain `torch.nn.Sequential`: `[class name, *arguments]` a layer."""
+        """The same network, if it has no skips, as arguments of a plain `torch.nn.Sequential`: `[class name, *arguments]` a layer."""
         layers: list[list[object]] = []
         for i in range(self.depth):
             layers.append(["Linear", self.n_inputs if i == 0 else self.width, self.width])
             if self.batch_norm:
                 layers.append(["BatchNorm1d", self.width])
+            if self.layer_norm:
+                layers.append(["LayerNorm", self.width])
             layers.append([ACTIVATIONS[self.activation][1]])
             layers.append(["Dropout", dropout])
         return [*layers, ["Linear", self.width, self.n_outputs]]
 
     def state_dict(self, tensors: Tensors) -> dict[str, Tensor]:
-        """One fit's tensors (no fit axis) under the names and in the layout of that `torch.nn.Sequential`."""
-        per_block = 4 if self.batch_norm else 3
+        """One fit's tensors (no fit axis) under the names and in the layout of that `torch.nn.Sequential`, or of `nets.residual`."""
         state = {}
         for p in (*self.parameters, *self.buffers):
-            layer = self.depth if p.name.startswith("out.") else p.depth - 1
-            position = layer * per_block + (".norm." in p.name)
+            module, _, leaf = p.name.rpartition(".")
             value, transposed = tensors[p.name], p.role == "weight" and p.name != "out.weight"
-            state[f"{position}.{p.name.rpartition('.')[2]}"] = (value.T if transposed else value).contiguous()
+            state[f"{self._place(module, p.depth - 1)}.{leaf}"] = (value.T if transposed else value).contiguous()
         return state
 
+    def _place(self, module: str, layer: int) -> str:
+        """What plain torch calls the linear layer or norm `module` of a hidden layer."""
+        plain = self.skip == "none"
+        a_layer = 3 + len(self._norms) if plain else 1  # how many modules, one behind the other
+        if module == "out":
+            return str(self.depth * a_layer)
+        norm = module.rpartition(".")[2]
+        position = 1 + self._norms.index(norm) if norm in self._norms else 0
+        if plain:
+            return str(layer * a_layer + position)
+        branch = f".branches.{int('.second' in module)}" if layer else ""
+        return f"{layer}{branch}.{position}"
 
-def _linear_parameters(layer: str, shape: tuple[int, int], outputs: int, depth: int) -> list[Parameter]:
-    return [Parameter(f"{layer}.weight", shape, depth, "weight"), Parameter(f"{layer}.bias", (outputs,), depth, "bias")]
+
+def _linear_parameters(
+    layer: str, shape: tuple[int, int], outputs: int, depth: int, units: int = 0, inputs: int | None = None
+) -> list[Parameter]:
+    weight = Parameter(f"{layer}.weight", shape, depth, "weight", units, inputs)
+    return [weight, Parameter(f"{layer}.bias", (outputs,), depth, "bias")]
 
 
-def _batch_norm(params: Tensors, buffers: Tensors, i: int, z: Tensor, training: bool) -> Tensor:
+@lru_cache(maxsize=256)
+def _kept(having: tuple[int, ...], layer: int, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """Of each row that has the layer, the probability that Shake-Drop leaves it as it is, (fit, 1, 1): it depends on how deep that
+    row's own network is. `having` says how many rows have each layer, the deepest first."""
+    depths = [sum(row < rows for rows in having) for row in range(having[layer])]
+    found = [nets.kept(layer, depth) for depth in depths]
+    return torch.tensor(found, dtype=dtype, device=device).view(-1, 1, 1)
+
+
+def _layer_norm(params: Tensors, name: str, z: Tensor) -> Tensor:
+    """Ba, Kiros & Hinton, 2016, as `torch.nn.LayerNorm` does it; z is (fit, batch, features)."""
+    even = torch.nn.functional.layer_norm(z, z.shape[2:], eps=_EPS)
+    return even * params[f"{name}.weight"].unsqueeze(1) + params[f"{name}.bias"].unsqueeze(1)
+
+
+def _batch_norm(params: Tensors, buffers: Tensors, name: str, z: Tensor, training: bool) -> Tensor:
     """Ioffe & Szegedy, ICML 2015, as `torch.nn.BatchNorm1d` does it; z is (fit, batch, features)."""
-    running_mean, running_var = buffers[f"{i}.norm.running_mean"], buffers[f"{i}.norm.running_var"]
+    running_mean, running_var = buffers[f"{name}.running_mean"], buffers[f"{name}.running_var"]
     if training:
         mean = z.mean(1)
         var = z.var(1, correction=0)
@@ -149,5 +222,5 @@ def _batch_norm(params: Tensors, buffers: Tensors, i: int, z: Tensor, training: 
             running_var.lerp_(var * (n / max(n - 1, 1)), _MOMENTUM)
     else:
         mean, var = running_mean, running_var
-    scale = params[f"{i}.norm.weight"] * torch.rsqrt(var + _EPS)
-    return (z - mean.unsqueeze(1)) * scale.unsqueeze(1) + params[f"{i}.norm.bias"].unsqueeze(1)
+    scale = params[f"{name}.weight"] * torch.rsqrt(var + _EPS)
+    return (z - mean.unsqueeze(1)) * scale.unsqueeze(1) + params[f"{name}.bias"].unsqueeze(1)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from hpo import nets
+from hpo.architecture import OF_AN_MLP
 from hpo.errors import InputError
 from hpo.factory import Factory, arguments, find, name_of
 from hpo.mlp import Mlp
@@ -41,21 +42,24 @@ class Networks:
     def of(self, params: Mapping[str, Any]) -> Network:
         """The network of a configuration. Raises InputError if it does not fit the data or its factory."""
         said = self.space.network
-        own = {key: params[key] for key in said.search}
-        width = {} if said.width is None else {"width": said.width}
-        if self.build is None:
-            shape = {"activation": said.activation, "batch_norm": said.batch_norm}
-            return Mlp(self.n_inputs, self.n_outputs, int(params["depth"]), **(width | own), **shape)
         image = self._image()
-        offered = {"n_inputs": self.n_inputs, "n_outputs": self.n_outputs, **({"image": image} if image else {}), **width, **own}
-        asked = {key: f"network.search.{key}" for key in own} | ({"width": "network.width"} if width else {})
-        if "depth" in params:
-            offered["depth"], asked["depth"] = params["depth"], "search.depth"
+        if self.build is None:
+            shape = {key: params.get(key, getattr(said, key)) for key in ("width", *OF_AN_MLP)}
+            return Mlp(self.n_inputs, self.n_outputs, int(params["depth"]), activation=said.activation, **shape)
+        own = {key: params[key] for key in said.search}
+        offered = {"n_inputs": self.n_inputs, "n_outputs": self.n_outputs, **({"image": image} if image else {}), **own}
+        asked = {key: f"network.search.{key}" for key in own}
+        if said.width is not None:
+            offered["width"], asked["width"] = said.width, "network.width"
+        for key in ("width", "depth"):
+            if key in params:
+                offered[key], asked[key] = params[key], f"search.{key}"
         name = said.factory or name_of(self.build)
         return Module(self.build, name, arguments(self.build, offered, asked), self.n_inputs, self.n_outputs, image)
 
     def _image(self) -> tuple[int, ...]:
-        """The shape in which a network wants a row: channels, height and width; () for a plain row."""
+        """The shape in which a network wants a row: channels, height and width; () for a plain row, as an mlp and a resnet
+        take it also from an image."""
         said, side = self.space.network.image, math.isqrt(self.n_inputs)
         if said is None and self.space.network.kind == "cnn":
             if side**2 != self.n_inputs:
@@ -65,4 +69,4 @@ class Networks:
             return (1, side, side)
         if said is not None and math.prod(said) != self.n_inputs:
             raise InputError(f"network.image: {said} holds {math.prod(said):,} numbers, but the data have {self.n_inputs:,} inputs.")
-        return tuple(said or ())
+        return tuple(said or ()) if self.space.network.kind in ("cnn", "module") else ()

@@ -4,61 +4,105 @@ Each fit has its own stream for each use (see `Fit.stream`), so what it draws de
 its row. Drawing a row at a time for every layer and minibatch costs 10 to 17 % of a step; here every row draws a block,
 and the block is handed out in slices. A stack's rows ask for the same shapes in the same order from an epoch's start,
 so one position serves all of them, and blocks never outlive an epoch: a row that was admitted later sees the same.
+
+What a slice holds is made of it only once, a block ahead: strengths must be the same throughout an epoch.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import cache, partial
 
 import numpy as np
 import torch
 from torch import Tensor
 
-_BLOCK = 1 << 14  # draws a row and refill, at least
+from hpo.variates import WORDS, log_ratio
+
+_BLOCK = 1 << 14  # draws a row and refill, at least,
+_AHEAD = 64  # unless that is more than so many times what is asked for
+_LINE = 64  # a row's numbers fill whole vectors, so that the same instructions compute them wherever the row lies
 
 
 class Noise:
-    """The streams of one use for some rows of a stack, valid for one epoch."""
+    """The streams of one use for some rows of a stack, valid for one epoch.
+
+    Different kinds of draws may be had of one object, if every step asks for them in the same order.
+    """
 
     def __init__(self, streams: Sequence[np.random.Generator], dtype: torch.dtype) -> None:
         self._streams = streams
         self._dtype = dtype
-        self._block = torch.empty((len(streams), 0), dtype=dtype)
-        self._used = 0
+        self._blocks: dict[str, tuple[Tensor, int]] = {}  # by kind, with how much of it was handed out
 
     def dropout(self, rate: Tensor, shape: tuple[int, ...]) -> Tensor:
         """Independent factors: 0 with probability `rate`, shape (fit,), else 1 / (1 - rate); returns (fit, *shape).
 
-        The probability is met to 2**-16. The rate must be the same throughout an epoch: factors are made a block ahead.
+        The probability is met to 2**-16.
         """
-        n = math.prod(shape)
-        if self._used + n > self._block.shape[1]:
-            draws = self._integers(max(n, _BLOCK)).to(self._dtype)
-            zeroed = (rate * 65536 - 32768).unsqueeze(1)
-            # Written into floats at once: a mask of truth values and its conversion cost fifteen times as much.
-            self._block = torch.ge(draws, zeroed, out=draws).mul_((1 / (1 - rate)).unsqueeze(1))
-            self._used = 0
-        self._used += n
-        return self._block[:, self._used - n : self._used].view(-1, *shape)
+        return self._slice("dropout", shape, partial(self._factors, rate))
 
     def uniform(self, shape: tuple[int, ...]) -> Tensor:
-        raise NotImplementedError
+        """Independent numbers, uniform in (0, 1): the middles of 2**16 parts; returns (fit, *shape)."""
+        return self._slice("uniform", shape, self._uniforms)
 
     def normal(self, shape: tuple[int, ...]) -> Tensor:
-        raise NotImplementedError
+        """Independent standard normal numbers; returns (fit, *shape)."""
+        return self._slice("normal", shape, self._normals)
 
     def beta(self, alpha: Tensor, shape: tuple[int, ...]) -> Tensor:
-        raise NotImplementedError
+        """Independent numbers of Beta(alpha, alpha), `alpha` (fit,), and 1 where alpha is 0; returns (fit, *shape)."""
+        return self._slice("beta", shape, partial(self._betas, alpha))
 
     def permutation(self, n: int) -> Tensor:
         """A random order of 0 … n-1 for every row; returns (fit, n)."""
         return torch.from_numpy(np.stack([stream.permutation(n) for stream in self._streams]))
 
+    def _slice(self, kind: str, shape: tuple[int, ...], draw: Callable[[int], Tensor]) -> Tensor:
+        """The next numbers of one kind, (fit, *shape); `draw(n)` makes n of them for every row, or a few more."""
+        n = math.prod(shape)
+        block, used = self._blocks.get(kind, (torch.empty(0, 0), 0))
+        if used + n > block.shape[1]:
+            wanted = max(n, min(_BLOCK, _AHEAD * n))
+            block, used = draw(wanted + -wanted % _LINE), 0
+        self._blocks[kind] = block, used + n
+        return block[:, used : used + n].view(-1, *shape)
+
+    def _factors(self, rate: Tensor, n: int) -> Tensor:
+        draws = self._integers(n).to(self._dtype)
+        zeroed = (rate * 65536 - 32768).unsqueeze(1)
+        # Written into floats at once: a mask of truth values and its conversion cost fifteen times as much.
+        return torch.ge(draws, zeroed, out=draws).mul_((1 / (1 - rate)).unsqueeze(1))
+
+    def _uniforms(self, n: int) -> Tensor:
+        return self._integers(n).to(self._dtype).add_(32768.5).mul_(2**-16)
+
+    def _normals(self, n: int) -> Tensor:
+        """Of 2**16 values that are equally likely: a sixth of what numpy's generator takes, and the same bits in any row."""
+        draws = self._integers(n).to(torch.int32).add_(32768)
+        return _quantiles(self._dtype).index_select(0, draws.flatten()).view(draws.shape)
+
+    def _betas(self, alpha: Tensor, n: int) -> Tensor:
+        words = self._words(WORDS * n).view(-1, WORDS, n)
+        strength = alpha.double().unsqueeze(1)
+        return torch.where(strength > 0, log_ratio(strength, words).sigmoid(), 1.0).to(self._dtype)
+
     def _integers(self, n: int) -> Tensor:
         """At least `n` uniform 16-bit integers of every row, four from a word; returns int16 (fit, n or a few more)."""
-        words = -(-n // 4)
-        raw = np.empty((len(self._streams), words), dtype=np.uint64)
+        return self._words(-(-n // 4)).view(torch.int16)
+
+    def _words(self, n: int) -> Tensor:
+        """`n` more 64-bit numbers of every row, int64 (fit, n)."""
+        raw = np.empty((len(self._streams), n), dtype=np.uint64)
         for row, stream in zip(raw, self._streams, strict=True):
-            row[:] = stream.bit_generator.random_raw(words)
-        return torch.from_numpy(raw.view(np.int16))
+            row[:] = stream.bit_generator.random_raw(n)
+        return torch.from_numpy(raw.view(np.int64))
+
+
+@cache
+def _quantiles(dtype: torch.dtype) -> Tensor:
+    """Of the standard normal distribution, in the middles of 2**16 parts, with variance 1; from -4.3 to 4.3."""
+    middles = (torch.arange(1 << 16, dtype=torch.float64) + 0.5) / (1 << 16)
+    found: Tensor = torch.special.ndtri(middles)
+    return (found / found.square().mean().sqrt()).to(dtype)

@@ -19,7 +19,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from hpo.errors import StoreError
+from hpo.errors import StoreError, cut
 from hpo.trial import Outcome, State
 from hpo.ui import QUIET
 
@@ -140,7 +140,7 @@ def message(outcome: Outcome) -> dict[str, Any]:
         "started": round(1000 * outcome.started),
         "ended": round(1000 * outcome.ended),
         "tags": {"hpo.role": trial.role, "hpo.trial": trial.label, "hpo.state": outcome.state, "hpo.reason": outcome.reason},
-        "params": {key: str(value) for key, value in trial.params.items()} | {"seed": str(trial.seed)},
+        "params": {key: cut(value) for key, value in trial.params.items()} | {"seed": str(trial.seed)},
         "curves": outcome.with_gap(),
         "times": [round(1000 * t) for t in outcome.times],
         "best_epoch": outcome.best_epoch,

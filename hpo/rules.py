@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from hpo import evidence
 from hpo.domain import Domain
-from hpo.regularizers import FAMILY
+from hpo.regularizers import FAMILY, STRENGTHS
 
 DEFAULT = "defaults"  # the candidate that is selected where nothing beats it
 _ON = 0.1  # where the least value of a strength stands that can be off
@@ -91,30 +92,21 @@ def choose(rule: str, candidates: Sequence[Candidate], overlap: float) -> str:
     return min(near, key=lambda c: (RULES[rule](c), *_order(c))).label
 
 
-def amount(domains: Mapping[str, Domain], params: Mapping[str, float]) -> float:
+def amount(domains: Mapping[str, Domain], params: Mapping[str, Any]) -> float:
     """How regularized a configuration is: the mean of its places in the ranges that are searched, 0 the least, 1 the most.
 
-    "More" has the direction that each member of the family gives itself, so it cannot be sorted the wrong way; off is 0.
+    "More" has the direction that each member of the family gives itself, so it cannot be sorted the wrong way; off is 0. A key
+    without a direction does not count.
     """
     places = []
     for key, domain in domains.items():
-        if key in FAMILY and domain.sampled:
-            neutral = domain.optional and params[key] == FAMILY[key].neutral
-            place = _place(domain, params[key])
+        if key in FAMILY and FAMILY[key].more and domain.sampled:
+            can_be_off = domain.optional or (key in STRENGTHS and bool(domain.when))
+            place = domain.place(params[key])
             place = place if FAMILY[key].more > 0 else 1 - place
-            places.append(0.0 if neutral else _ON + (1 - _ON) * place if domain.optional else place)
+            off = key in STRENGTHS and params[key] == FAMILY[key].neutral
+            places.append(0.0 if off else _ON + (1 - _ON) * place if can_be_off else place)
     return float(np.mean(places)) if places else 0.0
-
-
-def _place(domain: Domain, value: float) -> float:
-    """Where a value lies in its range, 0 to 1, on the scale on which it is sampled."""
-    if domain.choices:
-        ordered = sorted(domain.choices)
-        return ordered.index(domain.clip(value)) / max(1, len(ordered) - 1)
-    value = min(max(value, domain.low), domain.high)
-    if domain.log:
-        return math.log(value / domain.low) / math.log(domain.high / domain.low)
-    return (value - domain.low) / (domain.high - domain.low)
 
 
 def _order(c: Candidate) -> tuple[float, str]:

@@ -20,7 +20,8 @@ from hpo.errors import InputError
 from hpo.history import RECENT, History
 from hpo.paired import Paired
 from hpo.percentile import Percentile
-from hpo.space import SWITCH, Space, Split
+from hpo.priors import SWITCH
+from hpo.space import Space, Split
 
 FIRST_DECISION = 4  # the epoch; earlier scores say nothing about the last one
 # These need every trial: what was visited, what is fitted, a generation with all its members; a newcomer is held against all
@@ -123,7 +124,7 @@ def sampler(space: Space, number: int, history: History) -> BaseSampler:
 def pruner(space: Space, history: History) -> BasePruner:
     """The pruner; unless told otherwise, none of them decides before epoch 4."""
     kind, options = space.pruner.kind, dict(space.pruner.options)
-    epochs = space.train.epochs
+    epochs = space.most_epochs
     warmup = {"n_warmup_steps": FIRST_DECISION}
     first = {"min_resource": min(FIRST_DECISION, epochs)}
     try:

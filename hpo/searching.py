@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from hpo import device as devices
-from hpo import export, finals, loop, report, selection
+from hpo import export, finals, loop, plugins, report, selection
 from hpo import result as results
 from hpo.capacity import free_memory, rows_for
 from hpo.crew import Crew
@@ -88,7 +88,8 @@ class _Search:
         self._vault = Vault(place.weights)
         study.remember("result", None)
         self._said = export.space_dict(job.space)
-        study.remember("space_source", {"base": str(job.base.resolve()), "space": self._said})
+        needed = plugins.needed(job.space.search)
+        study.remember("space_source", {"base": str(job.base.resolve()), "space": self._said, "plugins": needed})
         self._rows = study.recall("rows") or job.rows(max(1, len(workers)))
         study.remember("rows", self._rows)
         self._workers = [] if job.space.is_point else list(workers[: max(1, self._rows // len(job.data.folds))])
@@ -217,7 +218,7 @@ class _Search:
             "metric": job.space.train.metric,
             "task": job.data.task,
             "epochs_trained": sum(o.epochs for o in study.judged()),
-            "epochs_possible": len(study.judged()) * job.space.train.epochs,
+            "epochs_possible": len(study.judged()) * job.space.most_epochs,
             "fit_epochs": results.fit_epochs(study),
             "rows": self._rows,
             "workers": max(1, len(self._workers)),

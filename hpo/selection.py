@@ -8,8 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from hpo.architecture import WIDTHS
+from hpo.domain import Domain
 from hpo.metrics import Metric
-from hpo.regularizers import STRENGTHS
+from hpo.regularizers import FAMILY, STRENGTHS
 from hpo.space import Space
 from hpo.trial import Outcome, Trial
 
@@ -33,14 +35,25 @@ def baselines(space: Space) -> list[Trial]:
 
     A usual strength that the space does not name has no range to be clipped to, and keeps its usual value.
     """
-    frame = {key: domain.middle() for key, domain in space.domains.items() if key not in STRENGTHS}
-    frame["learning_rate"] = space.domains["learning_rate"].clip(1e-3)
+    frame = {key: _usual(space, key, domain) for key, domain in space.domains.items() if key not in STRENGTHS}
     off = {key: STRENGTHS[key].neutral for key in space.search if key in STRENGTHS}
+    frame = {key: value for key, value in space.middle(frame | off).items() if key not in STRENGTHS}
     usual = {key: space.search[key].clip(value) if key in space.search else value for key, value in USUAL.items()}
     return [
         Trial("none", "baseline", frame | off, fit_seed(space, "none")),
         Trial("defaults", "baseline", frame | off | usual, fit_seed(space, "defaults")),
     ]
+
+
+def _usual(space: Space, key: str, domain: Domain) -> Any:
+    """The value of what is no strength in the baselines: the middle of its range for the depth, and for the arguments of a
+    factory, of which nobody knows what is usual."""
+    if key == "learning_rate":
+        return domain.clip(1e-3)
+    if key == "depth" or key not in FAMILY:
+        return domain.middle()
+    usual = WIDTHS.get(space.network.kind) if key == "width" else None
+    return domain.clip(usual or FAMILY[key].neutral)
 
 
 def ablation(selected: Trial) -> Trial:
@@ -70,6 +83,6 @@ def acting(params: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in params.items() if key not in STRENGTHS or value != STRENGTHS[key].neutral}
 
 
-def regularized(params: Mapping[str, float]) -> bool:
+def regularized(params: Mapping[str, Any]) -> bool:
     """Whether any strength is on."""
     return any(value != STRENGTHS[key].neutral for key, value in params.items() if key in STRENGTHS)

@@ -11,19 +11,20 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, ConfigDict, Field, PlainValidator, field_validator, model_validator
 
-from hpo import domain, section
+from hpo import conditions, section
 from hpo.architecture import Network
 from hpo.document import Mistake, Path, said
-from hpo.domain import DEFAULTS, SEARCHABLE, Domain
+from hpo.domain import DEFAULTS, Domain
 from hpo.errors import InputError, did_you_mean
+from hpo.keys import parse_strength, searchable
 from hpo.metrics import METRICS, Task, reported
 from hpo.objectives import NAMES as OBJECTIVES
+from hpo.priors import SWITCH
 from hpo.regularizers import FAMILY
 from hpo.rules import RULES
 from hpo.section import MOST, Section, at
 from hpo.strategy import Pruner, Sampler, Strategy
 
-SWITCH = "_enabled"  # an optional strength is two parameters: a magnitude, and this one
 DATASETS = {name: f"load_{name}" for name in ("digits", "breast_cancer", "wine", "iris", "diabetes")}
 _FEW = 32  # architectures, all of which are tried before a search
 _MOST_POINTS = 100_000  # of a grid: Optuna lists them all
@@ -122,14 +123,8 @@ class Budget(Section):
         return self
 
 
-def _parse_strength(key: str, raw: Any, path: Path) -> tuple[Domain | None, list[Mistake]]:
-    if key in SEARCHABLE:
-        return domain.parse(key, raw, path)
-    return None, [Mistake(path, f"is not a regularizer.{did_you_mean(key, SEARCHABLE)}")]
-
-
 def _search(raw: Any) -> dict[str, Domain]:
-    domains, order = section.domains(raw, ("search",), _parse_strength), [*SEARCHABLE]
+    domains, order = section.domains(raw, ("search",), parse_strength), searchable()
     return {key: domains[key] for key in sorted(domains, key=order.index)}
 
 
@@ -159,6 +154,15 @@ class Space(Section):
         split = data.get("split") if isinstance(data, Mapping) else None
         if isinstance(split, Mapping) and split.get("folds") is not None and "pruner" not in raw:
             return {**raw, "pruner": "paired"}
+        return raw
+
+    @model_validator(mode="before")
+    @classmethod
+    def _searched_width(cls, raw: Any) -> Any:
+        """A width that is searched leaves the network without a usual one."""
+        search, network = (raw.get("search"), raw.get("network", {})) if isinstance(raw, Mapping) else (None, None)
+        if isinstance(search, Mapping) and "width" in search and isinstance(network, Mapping) and "width" not in network:
+            return {**raw, "network": {**network, "width": None}}
         return raw
 
     @field_validator("study")
@@ -199,26 +203,41 @@ class Space(Section):
         first = {key: self.search.get(key, usual.get(key)) for key in DEFAULTS}
         return {key: found for key, found in (first | self.network.search | self.search).items() if found}
 
+    @property
+    def most_epochs(self) -> int:
+        """That a trial may train."""
+        return int(self.search["epochs"].ends[1]) if "epochs" in self.search else self.train.epochs
+
+    @property
+    def batch_sizes(self) -> list[int]:
+        """Those that a trial may have."""
+        return self.search["batch_size"].values() if "batch_size" in self.search else [self.train.batch_size]
+
+    def middle(self, given: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """Params of the middle of the space, but for those that are `given`."""
+        middle = {key: found.middle() for key, found in self.domains.items()}
+        return conditions.resolved(self.domains, middle | dict(given or {}))
+
     def architectures(self) -> Iterator[dict[str, Any]]:
         """Params of the middle of the space, then with every combination of what makes the network, or where these are many
         one value after another at its ends."""
-        middle = {key: found.middle() for key, found in self.domains.items()}
-        yield middle
-        made = {key: found for key, found in self.domains.items() if found.sampled and (key == "depth" or key in self.network.search)}
+        yield self.middle()
+        made = {key: found for key, found in self.domains.items() if found.sampled and (key in self.network.search or _is_structure(key))}
         if math.prod(found.count for found in made.values()) <= _FEW:
-            yield from (middle | dict(zip(made, values, strict=True)) for values in product(*(found.values() for found in made.values())))
+            yield from (self.middle(dict(zip(made, values, strict=True))) for values in product(*(found.values() for found in made.values())))
             return
         for key, found in made.items():
-            yield from (middle | {key: value} for value in found.choices or (found.low, found.high))
+            yield from (self.middle({key: value}) for value in found.choices or found.ends)
 
     def params(self, sampled: Mapping[str, Any]) -> dict[str, Any]:
-        """The value that each parameter takes in a trial: sampled, fixed or default; neutral where switched off."""
+        """The value that each parameter takes in a trial: sampled, fixed or default; neutral where it is switched off, or its
+        condition does not hold."""
         found: dict[str, Any] = {}
         for key, own in self.domains.items():
             on = sampled.get(key + SWITCH, True)
             value = own.trained(sampled[key]) if key in sampled else own.choices[0] if own.choices else math.nan
             found[key] = value if on else FAMILY[key].neutral
-        return found
+        return conditions.resolved(self.domains, found)
 
     def identity(self) -> dict[str, Any]:
         """What makes two searches the same one: all but the budget, and the data by its content, not by its place."""
@@ -227,6 +246,10 @@ class Space(Section):
         search = {key: dataclasses.asdict(found) for key, found in (self.network.search | self.search).items()}
         strategies = {name: getattr(self, name).model_dump(mode="json") for name in ("sampler", "pruner")}
         return {"study": self.study, **parts, "search": search, **strategies, "seed": self.seed, "objectives": list(self.goals)}
+
+
+def _is_structure(key: str) -> bool:
+    return key in FAMILY and FAMILY[key].kind == "structure"
 
 
 def _together_rules(space: Space) -> Iterator[Mistake]:
@@ -241,14 +264,33 @@ def _together_rules(space: Space) -> Iterator[Mistake]:
     yield from _objective_rules(space)
     if space.pruner.kind == "paired" and space.data.split.folds is None:
         yield Mistake(("pruner",), "compares folds, and there are none; set data.split.folds, or take median.")
-    if space.network.batch_norm and space.train.batch_size < 2:
-        yield Mistake(("train", "batch_size"), "must be at least 2 with batch_norm, which has nothing to learn from one row.")
+    yield from (Mistake((*_place(space, key), *m.path), m.text) for key, m in conditions.rules(space.domains))
+    for key in sorted(space.train.model_fields_set & space.search.keys()):
+        yield Mistake(("train", key), "is set twice: it stands under search, too; leave one of them out.")
+    yield from _architecture_rules(space)
     if space.sampler.kind != "grid":
         return
+    for key, found in sampled.items():
+        if found.prior is not None:
+            yield Mistake((*_place(space, key), "prior"), "means nothing to the sampler grid, which tries everything; leave it out.")
     endless = [key for key, found in sampled.items() if found.count == math.inf]
-    yield from (Mistake(_place(space, key), "needs choices or a step for the sampler grid.") for key in endless)
+    yield from (Mistake(_place(space, key), "needs choices, a step or points for the sampler grid.") for key in endless)
     if not endless and space.points > _MOST_POINTS:
         yield Mistake(("sampler",), f"a grid has at most {_MOST_POINTS:,} points, got {space.points:,}; take longer steps.")
+
+
+def _architecture_rules(space: Space) -> Iterator[Mistake]:
+    """What is wrong between `network` and what `search` says of the structure."""
+    network, kind = space.network, space.network.kind
+    for key in sorted(network.model_fields_set & space.search.keys()):
+        if getattr(network, key) is not None:  # the width that `_searched_width` took away
+            yield Mistake(("network", key), "is set twice: it stands under search, too; leave one of them out.")
+    ours = [key for key in space.search if key in FAMILY and "mlp" in FAMILY[key].needs]
+    yield from (Mistake(("search", key), f"needs kind: mlp, got kind: {kind}.") for key in ours if kind != "mlp")
+    normed = space.search["batch_norm"].has(True) if "batch_norm" in space.search else network.batch_norm
+    if normed and min(space.batch_sizes) < 2:
+        where = ("search",) if "batch_size" in space.search else ("train",)
+        yield Mistake((*where, "batch_size"), "must be at least 2 with batch_norm, which has nothing to learn from one row.")
 
 
 def _objective_rules(space: Space) -> Iterator[Mistake]:

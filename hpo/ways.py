@@ -46,13 +46,15 @@ class Ways:
         return known
 
     def _compared(self, finalist: Finalist) -> dict[str, dict[str, float]]:
+        params = finalist.searched.trial.params
+        batch_size = self._space.train.of(params).batch_size
         outer = np.array(finalist.fresh[0].fold_curves[self._space.train.metric_key])
         found: dict[str, list[float]] = {name: [] for name in self._names}
         overlaps = []
         for fold in range(outer.shape[1]):
             samples = self._data.nested(1, fold)
-            if any(len(one.train) % self._space.train.batch_size == 1 for one in samples.folds):
-                self._networks.of(finalist.searched.trial.params).check(1, self._device)
+            if any(len(one.train) % batch_size == 1 for one in samples.folds):
+                self._networks.of(params).check(1, self._device)
             scores = self._fold(finalist, fold, samples, outer[:, fold])
             if scores is None:
                 return {}

@@ -7,6 +7,7 @@ from typing import Any
 
 from hpo import device as devices
 from hpo import selection
+from hpo.document import said
 from hpo.job import Job
 from hpo.ledger import stored
 from hpo.metrics import METRICS, Task, shown
@@ -15,6 +16,8 @@ from hpo.sampling import FIRST_DECISION
 from hpo.store import Place
 from hpo.trial import Outcome
 from hpo.worker import cores
+
+_WIDE = 100
 
 
 def number(value: float) -> str:
@@ -26,9 +29,18 @@ def number(value: float) -> str:
 
 def strength(key: str, value: Any) -> str:
     if isinstance(value, str | bool):
-        return f"{key} {value}"
+        return f"{key} {said(value)}"
     off = key in STRENGTHS and value == STRENGTHS[key].neutral
     return f"{key} {'off' if off else number(value)}"
+
+
+def strengths(params: Mapping[str, Any]) -> list[str]:
+    """All of a configuration, in lines of at most 100 characters."""
+    lines = [""]
+    for one in (strength(key, value) for key, value in params.items()):
+        longer = f"{lines[-1]}   {one}" if lines[-1] else one
+        lines[-1:] = [longer] if len(longer) <= _WIDE or not lines[-1] else [lines[-1], one]
+    return lines
 
 
 def score(value: float | None) -> str:

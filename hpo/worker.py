@@ -16,6 +16,7 @@ import traceback
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from multiprocessing.connection import Connection, Pipe
+from pathlib import Path
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
@@ -51,8 +52,10 @@ class Worker:
     def begin(self, *task: object) -> None:
         """Tells it what to train from now on, as `Population.of` wants it; whatever can be imported here can be imported there.
         What it was training before is forgotten, with all that it still has to say of it."""
+        from hpo.plugins import loaded
+
         self._task += 1
-        self.send("begin", (self._task, sys.path, pickle.dumps(task)))
+        self.send("begin", (self._task, sys.path, loaded(), pickle.dumps(task)))
 
     def send(self, *message: object) -> None:
         try:
@@ -116,6 +119,7 @@ def main() -> None:
     pipe = Connection(int(sys.argv[1]))
     messages: SimpleQueue[bytes] = SimpleQueue()
     threading.Thread(target=_listen, args=(pipe, messages), daemon=True).start()
+    from hpo import plugins
     from hpo.linear import one_thread
     from hpo.population import Population
 
@@ -126,7 +130,8 @@ def main() -> None:
             while True:
                 what, given = pickle.loads(messages.get())  # noqa: S301 - from the search
                 if what == "begin":
-                    task, sys.path[:], told = given
+                    task, sys.path[:], named, told = given
+                    plugins.load(named, Path())
                     population = Population.of(*pickle.loads(told))  # noqa: S301
                 else:
                     assert population is not None, "a task comes first"

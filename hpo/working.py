@@ -12,7 +12,7 @@ import optuna
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-from hpo import objectives, sampling
+from hpo import objectives, priors, sampling
 from hpo.space import Space
 from hpo.trial import Outcome
 
@@ -61,9 +61,11 @@ class Working:
         self.proposed = len(trials)
 
     def propose(self) -> FrozenTrial:
-        """The next trial, as the sampler proposes it."""
+        """The next trial, as the sampler proposes it, or with what the space expects (see `hpo.priors`)."""
         number = self.proposed
         self._study.sampler = sampling.sampler(self._space, number, self._memory)
+        if expected := priors.expected(self._space.domains, self._space.seed, number):
+            self._study.enqueue_trial(expected)
         self._study.ask(self._distributions)
         self.proposed += 1
         return self._memory.get_trial(number)

@@ -19,12 +19,13 @@ from hpo.kernels import KERNELS
 from hpo.metrics import METRICS
 from hpo.module import Module
 from hpo.optimizer import AdamW
+from hpo.regularizers import STRENGTHS
 from hpo.space import Train
 from hpo.space_file import parse
 from hpo.stack import Stack
 from hpo.trial import Fit
 from tests.conftest import TINY, here, write_space
-from tests.training import FACTORIES, dataset, memory, network, population, refill, same, shifted, trained, trial
+from tests.training import FACTORIES, TRAIN, dataset, memory, network, population, refill, same, shifted, trained, trial
 
 EVERYTHING = {"weight_decay": 0.1, "l1": 1e-3, "dropout": 0.3}
 META, GPU = torch.device("meta"), torch.device("cuda")
@@ -56,6 +57,15 @@ def test_rows_together_equal_each_alone(kind):
     together = trained(dataset(), three(), **kind)
     for alone in three():
         assert close(together[alone.label], trained(dataset(), [alone], **kind)[alone.label])
+
+
+@pytest.mark.usefixtures("elsewhere")
+@pytest.mark.parametrize("name", STRENGTHS)
+def test_every_member_keeps_to_its_row(name):
+    trials = [trial(str(i), depth=3 - i, **{name: s}) for i, s in enumerate(STRENGTHS[name].probe)]
+    together = trained(dataset(), trials, batch_norm=True)
+    for alone in trials:
+        assert close(together[alone.label], trained(dataset(), [alone], batch_norm=True)[alone.label])
 
 
 @KINDS
@@ -105,11 +115,11 @@ class Stays(TorchDispatchMode):
         return out
 
 
-def fake_stack(data, train, trials, networks):
+def fake_stack(data, train, trials, networks, names=tuple(EVERYTHING)):
     """A stack on a device that has no numbers; under the mode, any that were asked for raise."""
     assert all(net.depth for net in networks)  # somebody's modules are tried out with numbers, once
     samples = data.samples().to(META)
-    stack = Stack(tuple(EVERYTHING), samples, train)
+    stack = Stack(names, samples, train)
     for of, net in zip(trials, networks, strict=True):
         stack.admit([Fit(of, 0, samples.folds[0].train, samples.folds[0].valid)], net, train)
     return stack
@@ -139,6 +149,16 @@ def test_an_epoch_waits_for_nothing_and_mixes_no_devices(kind, source, metric):
             stack._program.learn(train.batch_size)
     assert {score.device for score in scores.values()} == {META}
     assert {score.shape for score in scores.values()} == {(3,)}
+
+
+@pytest.mark.parametrize("name", STRENGTHS)
+def test_no_member_waits_or_mixes_devices(name):
+    trials = [trial(str(i), **{name: s}) for i, s in enumerate(STRENGTHS[name].probe)]
+    networks = [network(dataset(), of, batch_norm=True) for of in trials]
+    with FakeTensorMode(allow_non_fake_inputs=True):
+        stack = fake_stack(dataset(), TRAIN, trials, networks, (name,))
+        with Stays():
+            stack._scores(stack._program.learn(TRAIN.batch_size))
 
 
 def test_an_epoch_of_many_rows_is_as_many_operations_as_of_few():

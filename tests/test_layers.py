@@ -8,14 +8,16 @@ import pytest
 import hpo
 
 LAYERS = [
-    {"errors", "trial", "nets", "history", "bulk", "pareto", "evidence"},
+    {"errors", "trial", "nets", "history", "bulk", "pareto", "evidence", "variates"},
     {"rounds", "noise", "metrics", "document", "optimizer", "percentile", "journal", "store", "ui", "factory", "device"},
     {"objectives", "paired", "weights", "dataset", "hashed", "replay", "capacity"},
     {"regularizers", "batched"},
     {"kernels"},
     {"linear"},
     {"flight", "layout", "network", "domain"},
-    {"mlp", "sites", "rules"},
+    {"key_rules", "conditions", "priors", "catalogue"},
+    {"keys"},
+    {"mlp", "sites", "rules", "plugins"},
     {"module"},
     {"section"},
     {"strategy", "architecture"},
@@ -26,7 +28,7 @@ LAYERS = [
     {"row", "export", "report", "recorder", "mirror"},
     {"program"},
     {"stack"},
-    {"population", "study"},
+    {"population", "study", "needs"},
     {"worker"},
     {"loop", "crew", "finals", "finished"},
     {"refit", "job", "compare"},

@@ -2,11 +2,14 @@
 compute it."""
 
 import math
+from pathlib import Path
 
 import pytest
 import torch
 
+from hpo import nets
 from hpo.device import CPU
+from hpo.factory import find
 from hpo.kernels import KERNELS, kernels
 from hpo.mlp import ACTIVATIONS
 from hpo.space import Train
@@ -32,13 +35,16 @@ class Mask(torch.nn.Module):
 def made(kind, net, fit, p, noise):
     """The network as a plain module, with its initial weights, and dropout by masks; the number of these."""
     if kind == "mlp":
-        sites = iter(range(net.depth))
-        modules = [
-            Mask(p, noise, next(sites)) if name == "Dropout" else getattr(torch.nn, name)(*arguments)
-            for name, *arguments in net.layers(p)
-        ]
-        module = torch.nn.Sequential(*modules).double()
+        said = net.description(p)
+        plain = [getattr(torch.nn, name)(*arguments) for name, *arguments in said] if isinstance(said, list) else []
+        module = (torch.nn.Sequential(*plain) if plain else find(said["factory"], Path())(**said["arguments"])).double()
         module.load_state_dict(net.state_dict(net.init(fit.stream("init"))), strict=not net.batch_norm)
+        drops = [path for path, part in module.named_modules() if isinstance(part, torch.nn.Dropout)]
+        for number, path in enumerate(drops):
+            module.set_submodule(path, Mask(p, noise, number if plain else int(path.partition(".")[0])))
+        for site, part in enumerate(module):
+            if isinstance(part, nets._Skip):
+                part.draws = lambda h, skip=part.skip, site=site: noise["network", site].uniform((nets.SKIPS[skip], len(h), 1))[0]
         return module, net.depth
     module = net.build(int(fit.stream("init").integers(2**63))).double()
     drops = [(path, drop) for path, drop in module.named_modules() if "Dropout" in type(drop).__name__]
@@ -58,11 +64,11 @@ def plain(data, of, train, epochs, kind="mlp", fold=None, **more):
     way = kernels(CPU)
     optimizer = torch.optim.AdamW(net.parameters(), lr=lr, weight_decay=of.params.get("weight_decay", 0.0))
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=train.epochs)
-    streams = [way.stream(fit, use) for use in ("order", *(f"dropout/{i}" for i in range(sites)))]
+    streams = [way.stream(fit, use) for use in ("order", *(f"{name}/{i}" for name in ("dropout", "network") for i in range(sites)))]
     curve = []
     for epoch in range(epochs):
         order, *drops = (way.noise([stream], [epoch], torch.float64, CPU) for stream in streams)
-        noise |= dict(enumerate(drops))
+        noise |= dict(enumerate(drops[:sites])) | {("network", i): shaking for i, shaking in enumerate(drops[sites:])}
         net.train()
         for batch in torch.split(fold.train[order.permutation(len(fold.train))[0]], train.batch_size):
             optimizer.zero_grad()
@@ -95,6 +101,12 @@ CASES = {
     "cosine": ({"weight_decay": 0.3, "l1": 0.02}, {"schedule": "cosine"}, {}, {}),
     "one layer": ({"depth": 1, "dropout": 0.2}, {}, {}, {}),
     "batch norm": ({"weight_decay": 0.1, "dropout": 0.2}, {}, {"batch_norm": True}, {}),
+    "layer norm": ({"weight_decay": 0.1, "dropout": 0.2, "l1": 0.01}, {}, {"layer_norm": True}, {}),
+    "both norms": ({"depth": 3, "dropout": 0.2}, {}, {"batch_norm": True, "layer_norm": True}, {}),
+    "residual": ({"depth": 3, "dropout": 0.2, "weight_decay": 0.1}, {}, {"skip": "residual", "layer_norm": True}, {}),
+    "shake-shake": ({"depth": 3, "dropout": 0.2, "l1": 0.01}, {}, {"skip": "shake-shake", "batch_norm": True}, {}),
+    "shake-drop": ({"depth": 4, "dropout": 0.2}, {}, {"skip": "shake-drop", "activation": "tanh"}, {}),
+    "a skip of one layer": ({"depth": 1}, {}, {"skip": "shake-drop"}, {}),
     "class weight": ({}, {}, {}, {"class_weight": "balanced"}),
     "regression": ({"l1": 0.01, "dropout": 0.2}, {}, {}, {"source": "sklearn:diabetes"}),
     **{name: ({"weight_decay": 0.1}, {}, {"activation": name}, {}) for name in ACTIVATIONS},

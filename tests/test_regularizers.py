@@ -5,14 +5,29 @@ import math
 import pytest
 import torch
 
+from hpo import keys
 from hpo.kernels import Batched, RowByRow
 from hpo.noise import Noise
 from hpo.regularizers import FAMILY, STRENGTHS
 from hpo.trial import Fit
-from tests.training import FACTORIES, dataset, memory, population, refill, run, same, shifted, step, trained, trial
+from tests.training import (
+    FACTORIES,
+    dataset,
+    memory,
+    population,
+    refill,
+    run,
+    same,
+    shifted,
+    step,
+    suited,
+    trained,
+    trial,
+)
 
-# Of the members only dropout acts inside a network, so it is the one that is tried with every kind.
+# Dropout acts inside a network, so it is tried with every kind; what others see of one is tried with a kind that has everything.
 CASES = [*((name, "mlp") for name in STRENGTHS), *(("dropout", kind) for kind in FACTORIES)]
+CASES += [(name, "mixed") for name, member in STRENGTHS.items() if name != "dropout" and "mlp" not in member.needs]
 MEMBERS = pytest.mark.parametrize(("name", "kind"), CASES)
 
 
@@ -24,39 +39,39 @@ def three(name):
 
 @MEMBERS
 def test_rows_together_equal_each_alone(name, kind):
-    together = trained(dataset(), three(name), kind=kind)
+    together = trained(suited(name), three(name), kind=kind)
     for alone in three(name):
-        assert same(together[alone.label], trained(dataset(), [alone], kind=kind)[alone.label])
+        assert same(together[alone.label], trained(suited(name), [alone], kind=kind)[alone.label])
 
 
 @MEMBERS
 def test_neutral_equals_without_it(name, kind):
     named, unnamed = trial("0", **{name: STRENGTHS[name].neutral}), trial("0")
-    assert same(trained(dataset(), [named], kind=kind)["0"], trained(dataset(), [unnamed], kind=kind)["0"])
+    assert same(trained(suited(name), [named], kind=kind)["0"], trained(suited(name), [unnamed], kind=kind)["0"])
 
 
 @MEMBERS
 def test_changing_a_row_leaves_its_neighbours_bit_equal(name, kind):
-    before = trained(dataset(), three(name), kind=kind)
+    before = trained(suited(name), three(name), kind=kind)
     first, *others = three(name)
-    after = trained(dataset(), [shifted(first, **{name: STRENGTHS[name].probe[0], "learning_rate": 0.02}), *others], kind=kind)
+    after = trained(suited(name), [shifted(first, **{name: STRENGTHS[name].probe[0], "learning_rate": 0.02}), *others], kind=kind)
     assert not same(before["0"], after["0"])
     assert all(same(before[o.label], after[o.label]) for o in others)
 
 
 @MEMBERS
 def test_a_refilled_row_equals_a_fresh_one(name, kind):
-    pop = population(dataset(), kind=kind)
+    pop = population(suited(name), kind=kind)
     first, second, late = three(name)
     refill(pop, first, second, late)
-    assert same(pop.release(late), trained(dataset(), [late], kind=kind)[late.label])
+    assert same(pop.release(late), trained(suited(name), [late], kind=kind)[late.label])
 
 
 @MEMBERS
 def test_a_diverging_neighbour_leaves_the_others_bit_equal_and_finite(name, kind):
     first, *others = three(name)
-    calm = trained(dataset(), others, kind=kind)
-    beside = trained(dataset(), [shifted(first, learning_rate=1e300), *others], kind=kind)
+    calm = trained(suited(name), others, kind=kind)
+    beside = trained(suited(name), [shifted(first, learning_rate=1e300), *others], kind=kind)
     for other in others:
         assert same(calm[other.label], beside[other.label])
         assert all(torch.isfinite(w).all() for w in beside[other.label].weights.values())
@@ -64,14 +79,14 @@ def test_a_diverging_neighbour_leaves_the_others_bit_equal_and_finite(name, kind
 
 @MEMBERS
 def test_the_probe_strengths_differ_in_effect(name, kind):
-    weak, strong = (trained(dataset(), [trial("0", **{name: s})], kind=kind)["0"] for s in STRENGTHS[name].probe)
+    weak, strong = (trained(suited(name), [trial("0", **{name: s})], kind=kind)["0"] for s in STRENGTHS[name].probe)
     assert not same(weak, strong)
 
 
 @MEMBERS
 def test_evaluation_draws_no_noise(name, kind):
     """The score of an epoch is the same whether it is looked at once or again."""
-    pop = population(dataset(), kind=kind)
+    pop = population(suited(name), kind=kind)
     for of in three(name):
         pop.admit(of)
     run(pop, 2)
@@ -83,14 +98,14 @@ def test_evaluation_draws_no_noise(name, kind):
 @pytest.mark.parametrize("name", FAMILY)
 def test_facts_are_whole(name):
     member = FAMILY[name]
-    low, high = member.allowed
     assert member.name == name
     assert member.summary
     assert member.source
-    assert member.more in (1, -1)
-    assert low <= member.neutral <= high
-    assert all(low <= s <= high for s in member.probe)
-    assert member.prior["low"] < member.prior["high"]
+    assert member.more in (1, 0, -1)
+    domain, mistakes = keys.parse(name, member.prior, ())
+    assert mistakes == []
+    assert domain.sampled
+    assert [keys.parse(name, value, ())[1] for value in (member.neutral, *member.probe)] == [[], [], []]
 
 
 def test_weight_decay_shrinks_everything_by_lr_times_strength():
@@ -137,10 +152,11 @@ def test_dropout_zeroes_the_stated_share_and_scales_the_rest():
     assert torch.allclose(out.max(-1).values.max(-1).values, 1 / (1 - rates))
 
 
+@pytest.mark.parametrize("name", STRENGTHS)
 @pytest.mark.parametrize("depths", [(1, 2, 3), (3, 1, 2), (2, 2, 1)])
-def test_rows_of_different_depth_share_a_stack_and_do_not_feel_it(depths):
-    params = {"dropout": 0.3, "weight_decay": 0.5, "l1": 0.1}
-    trials = [trial(str(i), depth=depth, **params) for i, depth in enumerate(depths)]
+def test_rows_of_different_depth_share_a_stack_and_do_not_feel_it(name, depths):
+    others = {"dropout": 0.3, "weight_decay": 0.5, "l1": 0.1}
+    trials = [shifted(of, **(others | of.params | {"depth": depth})) for of, depth in zip(three(name), depths, strict=True)]
     together = trained(dataset(), trials, batch_norm=True)
     for alone in trials:
         assert same(together[alone.label], trained(dataset(), [alone], batch_norm=True)[alone.label])

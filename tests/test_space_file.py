@@ -8,8 +8,8 @@ from hpo.errors import SpaceError
 HEAD = "study: s\ndata: {source: sklearn:iris}\n"
 SEARCH = "search: {l1: {low: 0, high: 1}}\n"
 SPACE_KEYS = "Known: study, data, network, search, train, budget, sampler, pruner, objectives, finalists, select, refit, seed, exported."
-SEARCH_KEYS = "Known: learning_rate, depth, weight_decay, l1, dropout."
-NOT_A_RANGE = "must be a number, {low: …, high: …} or {choices: […]}, got"
+SEARCH_KEYS = "List them with: hpo regularizers"
+NOT_A_RANGE = "must be a number, auto, {low: …, high: …} or {choices: […]}, got"
 NO_POINT = "search: needs at least one range or choices (or budget.trials: 1, to train this one point)."
 MAPPING = "search: must be a mapping of keys to numbers or ranges, got"
 EMPTY = "the file is empty; it needs study, data and search."
@@ -185,16 +185,20 @@ SECTIONS = [
     ("network: {width: true}", ["network.width: must be a whole number, got true."]),
     ("network: {factory: nets:build, image: [1, 8, 8], search: {size: 3}}", [
         "network.factory: needs kind: module, got kind: mlp.",
-        "network.image: needs kind: cnn or module, got kind: mlp.",
-        "network.search.size is not searched with kind: mlp; only width is (depth stands under search).",
+        "network.search.size is not an argument of anything with kind: mlp; what it has to search stands under search.",
     ]),
     ("network: {kind: module, factory: nets.build}", ["network.factory: must be package.module:function, got nets.build."]),
     ("network: {kind: module, factory: a:b, activation: relu}", ["network.activation: needs kind: mlp, got kind: module."]),
     ("network: {kind: cnn, image: [8, 8]}", ["network.image: must be [channels, height, width], got [8, 8]."]),
-    ("network: {width: 8, search: {width: {choices: [8, 16]}}}", [
-        "network.width is set twice: it stands under network.search, too.",
+    ("network: {kind: module, factory: a:b, search: {width: 8}}", [
+        "network.search.width is a key of search, not of the network: write search.width.",
     ]),
-    ("network: {search: {width: {choices: [0.5, 16]}}}", ["network.search.width: must hold whole numbers from 1 to 65,536."]),
+    ("network: {skip: shake_drop, layer_norm: 0}", [
+        "network.skip: shake_drop is not known. Did you mean shake-drop?", "network.layer_norm: must be true or false, got 0.",
+    ]),
+    ("network: {kind: resnet, skip: residual, layer_norm: true}", [
+        "network.skip: needs kind: mlp, got kind: resnet.", "network.layer_norm: needs kind: mlp, got kind: resnet.",
+    ]),
     ("network: {search: 3}", ["network.search: must be a mapping of keys to numbers or ranges, got 3."]),
     ("network: {kind: module, search: {depth: 1, a-b: 2, n_inputs: 3, c: {choices: [[1]]}, d: {low: a, high: 2}}}", [
         "network.search.depth is a key of search, not of the network: write search.depth.",
@@ -253,7 +257,7 @@ BROKEN = [
     # All mistakes at once, in the order of the file; also those between sections that are sound by themselves.
     (HEAD + "budget: {trials: 2}\nsampler: grid\nsearch:\n  l1: {low: 0, high: 1}\n  depth: {low: 1, high: 3}\nx: 3", [
         "3: budget.trials: must be at least 3 (two of them are the baselines), got 2.",
-        "6: search.l1: needs choices or a step for the sampler grid.",
+        "6: search.l1: needs choices, a step or points for the sampler grid.",
         f"8: x is not a key of a space. {SPACE_KEYS}",
     ]),
     (HEAD + "sampler: grid\nsearch: {l1: {low: 0, high: 1, step: 1e-3}, dropout: {low: 0, high: .5, step: 1e-3}}", [

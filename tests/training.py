@@ -11,12 +11,14 @@ import torch
 from hpo import nets
 from hpo.crew import Crew
 from hpo.data import Dataset, prepare
+from hpo.dataset import Fold, Samples
 from hpo.factory import Factory, arguments, name_of
 from hpo.mlp import Mlp
 from hpo.module import Module
 from hpo.network import Network
 from hpo.optimizer import Memory
 from hpo.population import Population
+from hpo.regularizers import FAMILY
 from hpo.regularizers.base import Step
 from hpo.space import Data, Train
 from hpo.trial import Released, Trial
@@ -65,15 +67,29 @@ def dataset(source: str = "sklearn:wine", **more: object) -> Dataset:
     return prepare(Data(source=source, **more), Path(), torch.float64)
 
 
+@cache
+def pictures() -> Samples:
+    """A few digits, as images."""
+    data = dataset("sklearn:digits")
+    (fold,) = data.folds
+    return replace(data, folds=(Fold(0, fold.train[:100], fold.valid[:50]),), image=(1, 8, 8))
+
+
+def suited(name: str) -> Samples:
+    """Data that a member of the family can act on."""
+    return pictures() if "image" in FAMILY[name].needs else dataset()
+
+
 def trial(label: str = "0", seed: int | None = None, **params: float) -> Trial:
     seed = int(label) + 100 if seed is None else seed
     return Trial(label, "search", {"learning_rate": 1e-2, "depth": 2, **params}, seed)
 
 
-def network(data: Dataset, of: Trial, kind: str = "mlp", width: int = 8, **more: object) -> Network:
+def network(data: Samples, of: Trial, kind: str = "mlp", width: int = 8, **more: object) -> Network:
     depth = int(of.params["depth"])
     if kind == "mlp":
-        return Mlp(data.n_inputs, data.n_outputs, depth, width, **more)
+        own = {key: of.params[key] for key in ("width", "skip", "batch_norm", "layer_norm") if key in of.params}
+        return Mlp(data.n_inputs, data.n_outputs, depth, **{"width": width, **more, **own})
     side = round(data.n_inputs**0.5)
     image = () if kind != "cnn" else (1, side, side) if side**2 == data.n_inputs else (1, 1, data.n_inputs)
     offered = {"n_inputs": data.n_inputs, "n_outputs": data.n_outputs, "depth": depth, "width": width, "image": image}
@@ -82,7 +98,7 @@ def network(data: Dataset, of: Trial, kind: str = "mlp", width: int = 8, **more:
 
 
 def population(
-    data: Dataset, train: Train = TRAIN, rows: int = 64, less: Callable[[int], None] = lambda _: None, **kind: object
+    data: Samples, train: Train = TRAIN, rows: int = 64, less: Callable[[int], None] = lambda _: None, **kind: object
 ) -> Population:
     return Population(data, partial(network, data, **kind), train, rows, less)
 
@@ -112,7 +128,7 @@ def refill(pop: Population, first: Trial, second: Trial, late: Trial) -> None:
     run(pop, 3)
 
 
-def trained(data: Dataset, trials: list[Trial], train: Train = TRAIN, epochs: int = 3, **kind: object) -> dict[str, Released]:
+def trained(data: Samples, trials: list[Trial], train: Train = TRAIN, epochs: int = 3, **kind: object) -> dict[str, Released]:
     """The trials trained together; what each leaves behind."""
     pop = population(data, train, **kind)
     for of in trials:

@@ -1,12 +1,105 @@
 """The family. Adding a member: one file, and one line here; the contract test finds it by itself."""
 
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+
+from hpo.regularizers.adversarial import Adversarial
 from hpo.regularizers.base import Regularizer
+from hpo.regularizers.batch_norm import BatchNorm
+from hpo.regularizers.batch_size import BatchSize
+from hpo.regularizers.color_jitter import ColorJitter
+from hpo.regularizers.crop import Crop
+from hpo.regularizers.cutmix import CutMix
+from hpo.regularizers.cutout import Cutout
 from hpo.regularizers.depth import Depth
 from hpo.regularizers.dropout import Dropout
+from hpo.regularizers.ema import Ema
+from hpo.regularizers.epochs import Epochs
+from hpo.regularizers.feature_dropout import FeatureDropout
+from hpo.regularizers.flip import Flip
+from hpo.regularizers.gradient_clip import GradientClip
+from hpo.regularizers.gradient_noise import GradientNoise
+from hpo.regularizers.group_lasso import GroupLasso
+from hpo.regularizers.input_noise import InputNoise
 from hpo.regularizers.l1 import L1
+from hpo.regularizers.l2 import L2
+from hpo.regularizers.label_smoothing import LabelSmoothing
+from hpo.regularizers.layer_norm import LayerNorm
+from hpo.regularizers.lookahead import Lookahead
+from hpo.regularizers.max_norm import MaxNorm
+from hpo.regularizers.mixup import Mixup
+from hpo.regularizers.patience import Patience
+from hpo.regularizers.rotation import Rotation
+from hpo.regularizers.sam import Sam
+from hpo.regularizers.schedule import Schedule
+from hpo.regularizers.skip import Skip
+from hpo.regularizers.spectral import Spectral
+from hpo.regularizers.swa import Swa
+from hpo.regularizers.swap_noise import SwapNoise
 from hpo.regularizers.weight_decay import WeightDecay
+from hpo.regularizers.width import Width
+from hpo.regularizers.zoom import Zoom
 
-FAMILY: dict[str, Regularizer] = {
-    member.name: member for member in (Depth(), WeightDecay(), L1(), Dropout())
-}
+# In this order they act, where several do at one moment.
+_MEMBERS = (
+    Depth(),
+    Width(),
+    Skip(),
+    BatchNorm(),
+    LayerNorm(),
+    BatchSize(),
+    Epochs(),
+    Patience(),
+    Schedule(),
+    Flip(),
+    Rotation(),
+    Zoom(),
+    Crop(),
+    ColorJitter(),
+    SwapNoise(),
+    FeatureDropout(),
+    Cutout(),
+    CutMix(),
+    Mixup(),
+    LabelSmoothing(),
+    InputNoise(),
+    Dropout(),
+    WeightDecay(),
+    L2(),
+    Spectral(),
+    GradientNoise(),
+    GradientClip(),
+    Sam(),
+    Adversarial(),
+    L1(),
+    GroupLasso(),
+    MaxNorm(),
+    Lookahead(),
+    Ema(),
+    Swa(),
+)
+FAMILY: dict[str, Regularizer] = {member.name: member for member in _MEMBERS}
 STRENGTHS = {name: member for name, member in FAMILY.items() if member.kind == "strength"}
+_OURS = len(FAMILY)
+
+
+def join(members: Iterable[Regularizer]) -> None:
+    """Has regularizers from outside join the family: behind ours, in the order of their names, whichever came first."""
+    outside = {**dict(list(FAMILY.items())[_OURS:]), **{member.name: member for member in members}}
+    for name in outside:
+        FAMILY.pop(name, None)
+    FAMILY.update(sorted(outside.items()))
+    STRENGTHS.update({name: member for name, member in sorted(outside.items()) if member.kind == "strength"})
+
+
+@contextmanager
+def joined(members: Iterable[Regularizer]) -> Iterator[None]:
+    """Within it, these regularizers belong to the family."""
+    before = FAMILY.copy(), STRENGTHS.copy()
+    join(members)
+    try:
+        yield
+    finally:
+        for family, was in zip((FAMILY, STRENGTHS), before, strict=True):
+            family.clear()
+            family.update(was)

@@ -94,7 +94,7 @@ class Regularizer:
     open_high: ClassVar[bool] = True  # whether the upper bound itself is excluded
     neutral: ClassVar[float | str | bool] = 0.0  # of a strength the value that is "off", of all else the usual one
     prior: ClassVar[Mapping[str, object]]  # a sane range, written as in a space file
-    more: ClassVar[Literal[1, -1]] = 1  # the direction that is more regularized
+    more: ClassVar[Literal[1, 0, -1]] = 1  # the direction that is more regularized; 0: there is none
     probe: ClassVar[tuple[float | str | bool, float | str | bool]]  # two strengths that must differ in effect
     source: ClassVar[str]
 

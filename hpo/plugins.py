@@ -1,0 +1,105 @@
+"""Somebody's own regularizers: modules that join the family when they are named, by `--plugin` or in Python, never by a space file."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from types import ModuleType
+
+from hpo import keys
+from hpo.document import said
+from hpo.domain import is_number
+from hpo.errors import InputError, cut, exception
+from hpo.factory import imported
+from hpo.regularizers import join, joined
+from hpo.regularizers.base import Regularizer
+
+_LOADED: dict[str, tuple[str, ...]] = {}  # modules, and the members that each brought
+_DRAWS = ("layer", "parameter", "step")
+_HOOKS = [name for name, value in vars(Regularizer).items() if inspect.isfunction(value)]
+
+
+def load(names: Iterable[str], folder: Path) -> None:
+    """Has every regularizer of these modules join the family; a module is looked for beside the space file, `folder`, and in the
+    working directory, too. Raises InputError."""
+    for name in names:
+        if name not in _LOADED:
+            members = list(_members(imported(name, folder, "plugin")))
+            if not members:
+                raise InputError(f"plugin: {cut(name)} holds no regularizer; give it a class that derives from hpo.regularizers.base.Regularizer.")
+            for member in members:
+                if text := mistake(member):
+                    raise InputError(f"plugin: {cut(name)}.{type(member).__name__}{text}")
+            join(members)
+            _LOADED[name] = tuple(member.name for member in members)
+
+
+def loaded() -> list[str]:
+    """The modules that were loaded in this process."""
+    return list(_LOADED)
+
+
+def needed(searched: Iterable[str]) -> list[str]:
+    """The modules that brought any of these keys."""
+    searched = set(searched)
+    return [module for module, members in _LOADED.items() if searched & set(members)]
+
+
+def require(names: Sequence[str], study: str) -> None:
+    """Raises InputError unless these modules were loaded: a study does not import code by itself, either."""
+    if lacking := [name for name in names if name not in _LOADED]:
+        flags = " ".join(f"--plugin {name}" for name in lacking)
+        raise InputError(f"The study {study} was searched with regularizers from outside; name their modules again: {flags}")
+
+
+def _members(module: ModuleType) -> Iterator[Regularizer]:
+    """Every regularizer that a module defines: its instances, and its classes that have none there."""
+    public = [value for name, value in vars(module).items() if not name.startswith("_")]
+    made = [value for value in public if isinstance(value, Regularizer)]
+    yield from made
+    for value in public:
+        own = inspect.isclass(value) and issubclass(value, Regularizer) and value.__module__ == module.__name__
+        if own and not any(type(one) is value for one in made):
+            try:
+                yield value()
+            except Exception as error:  # whatever somebody's constructor does
+                raise InputError(f"plugin: {module.__name__}.{value.__name__}() failed with {exception(error)}.") from error
+
+
+def mistake(member: Regularizer) -> str:
+    """What is wrong with the facts of a member, as the end of a sentence; "" if nothing is."""
+    lacking = [name for name in ("name", "summary", "source", "prior", "probe") if not hasattr(member, name)]
+    if lacking:
+        return f" lacks {' and '.join(lacking)}; see docs/extending.md."
+    if not isinstance(member.name, str) or not member.name.isidentifier():
+        return f".name: must be a name of letters, digits and _, got {said(member.name)}."
+    if member.name in keys.searchable():
+        return f".name: {member.name} is a key of search already; take another name."
+    if member.kind != "strength":
+        return f".kind: must be strength, for only those act by hooks alone, got {said(member.kind)}."
+    return _facts(member) or _prior(member)
+
+
+def _facts(member: Regularizer) -> str:
+    """What is wrong with what a member says of itself."""
+    if member.more not in (1, 0, -1):
+        return f".more: must be 1, -1 or 0, the direction that is more regularized, got {said(member.more)}."
+    if member.draws not in (None, *_DRAWS):
+        return f".draws: must be one of {', '.join(_DRAWS)}, got {said(member.draws)}."
+    low, high = member.allowed
+    for name, value in [("neutral", member.neutral), *(("probe", value) for value in member.probe)]:
+        if not is_number(value) or not low <= value <= high:
+            return f".{name}: must be a number from {low:g} to {high:g} (allowed), got {said(value)}."
+    if len(set(member.probe)) != len(("weak", "strong")):
+        return f".probe: must be two strengths that differ in effect, got {said(list(member.probe))}."
+    if all(getattr(type(member), hook) is getattr(Regularizer, hook) for hook in _HOOKS):
+        return f" overrides no hook, so it does nothing; it may override {', '.join(_HOOKS)}."
+    return ""
+
+
+def _prior(member: Regularizer) -> str:
+    """What is wrong with its default range, which is judged as a file's is."""
+    with joined([member]):
+        _, wrong = keys.parse(member.name, member.prior, ())
+    return f".prior: {wrong[0].text}" if wrong else ""

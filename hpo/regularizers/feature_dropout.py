@@ -1,0 +1,23 @@
+from dataclasses import replace
+
+from torch import Tensor
+
+from hpo.regularizers.base import Batch, Regularizer, Step
+from hpo.regularizers.chance import happens, spread
+
+
+class FeatureDropout(Regularizer):
+    """Each column of the table is set to 0 with probability `s`, for each sample, with all inputs of a category together; 0 is the mean of
+    a standardised number, and no category at all. What stays is not rescaled, so that an input means the same as in evaluation."""
+
+    name = "feature_dropout"
+    summary = "sets a column of the table to 0, its mean, with this probability"
+    draws = "step"
+    allowed = (0.0, 1.0)
+    prior = {"low": 0.01, "high": 0.5, "optional": True}
+    probe = (0.1, 0.9)
+    source = "Vincent, Larochelle, Lajoie, Bengio & Manzagol, Stacked Denoising Autoencoders, JMLR 2010 (masking noise)"
+
+    def batch(self, s: Tensor, step: Step, batch: Batch) -> Batch:
+        staying = happens(step.noise[self.name][0], 1 - s, tuple(batch.x.shape[1:]))
+        return replace(batch, x=batch.x * spread(staying, step.data))

@@ -1,0 +1,27 @@
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from hpo.regularizers.base import Batch, Regularizer, Step
+from hpo.regularizers.chance import happens
+
+
+class Flip(Regularizer):
+    """Every image is mirrored, left to right, with probability `s`. Never for digits, letters or anything else that is another thing in
+    the mirror."""
+
+    name = "flip"
+    summary = "mirrors images left to right with this probability; never for digits or letters"
+    draws = "step"
+    needs = ("image",)
+    allowed = (0.0, 1.0)
+    open_high = False
+    prior = {"low": 0.05, "high": 0.5, "optional": True}
+    probe = (0.1, 0.9)
+    source = "Krizhevsky, Sutskever & Hinton, ImageNet Classification with Deep Convolutional Neural Networks, NeurIPS 2012"
+
+    def batch(self, s: Tensor, step: Step, batch: Batch) -> Batch:
+        x = batch.x
+        mirrored = x.view(*x.shape[:2], *step.data.image).flip(4).flatten(2)
+        return replace(batch, x=torch.lerp(x, mirrored, happens(step.noise[self.name][0], s, (x.shape[1], 1))))

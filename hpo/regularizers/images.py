@@ -1,0 +1,42 @@
+"""What members that act on images share. A minibatch of them is (fit, batch, inputs), each row `image` = (channels, height, width) flat."""
+
+import torch
+from torch import Tensor
+
+from hpo.noise import Noise
+from hpo.regularizers.chance import beside
+
+Image = tuple[int, ...]
+
+
+def between(noise: Noise, s: Tensor, rows: int) -> Tensor:
+    """A number from -s to s for each sample, `s` (fit,); returns (fit, rows)."""
+    return noise.uniform((rows,)).mul(2).sub_(1).mul_(s.unsqueeze(1))
+
+
+def covered(centre: Tensor, extent: Tensor, side: int) -> Tensor:
+    """1 for each pixel of a side whose middle is within half an `extent` of `centre`, both (…) in pixels, else 0; (…, side)."""
+    middles = torch.arange(side, dtype=centre.dtype, device=centre.device) + 0.5
+    away = (middles - centre.unsqueeze(-1)).abs_()
+    return torch.lt(away, extent.unsqueeze(-1) / 2, out=torch.empty_like(away))
+
+
+def rectangle(rows: Tensor, columns: Tensor, image: Image) -> Tensor:
+    """The inputs that lie in both, `rows` (…, height) and `columns` (…, width) of 0 and 1; (…, inputs)."""
+    inside = (rows.unsqueeze(-1) * columns.unsqueeze(-2)).flatten(-2)
+    return inside.unsqueeze(-2).expand(*inside.shape[:-1], image[0], inside.shape[-1]).flatten(-2)
+
+
+def centred(x: Tensor, image: Image) -> tuple[Tensor, Tensor]:
+    """How far each pixel is below the centre, (height, 1), and right of it, (width,)."""
+    down, right = (torch.arange(side, dtype=x.dtype, device=x.device) - (side - 1) / 2 for side in image[1:])
+    return down.unsqueeze(1), right
+
+
+def sampled(x: Tensor, image: Image, down: Tensor, right: Tensor, acting: Tensor) -> Tensor:
+    """Each image as seen at other places: `down` below its centre and `right` of it, in pixels, (fit, batch, height, width); between
+    pixels linearly, and beyond the border as on it. Bit for bit `x` for the fits where `acting` (fit,) is false."""
+    _, height, width = image
+    grid = torch.stack([right * (2 / width), down * (2 / height)], dim=-1).view(-1, height, width, 2)
+    found = torch.nn.functional.grid_sample(x.reshape(-1, *image), grid, padding_mode="border", align_corners=False)
+    return torch.lerp(x, found.view(x.shape), beside(acting.to(x.dtype), x))

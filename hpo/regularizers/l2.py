@@ -1,0 +1,21 @@
+from torch import Tensor
+
+from hpo.regularizers.base import Regularizer, Step
+from hpo.regularizers.rows import along
+
+
+class L2(Regularizer):
+    """The classical penalty strength / 2 × ‖w‖² in the loss (ridge: Hoerl & Kennard, Technometrics 1970), of the weight matrices,
+    no biases, no norms. Its gradient, strength × w, goes through Adam's moments, so that weights with large gradients are
+    shrunk less; `weight_decay` goes around them."""
+
+    name = "l2"
+    summary = "adds half the strength × squared weights to the loss; unlike weight decay, Adam rescales it"
+    prior = {"low": 1e-5, "high": 0.1, "log": True, "optional": True}
+    probe = (1e-3, 1.0)
+    source = "Krogh & Hertz, A Simple Weight Decay Can Improve Generalization, NeurIPS 1991"
+
+    def gradient(self, s: Tensor, step: Step) -> None:
+        for name, grad in step.grads.items():
+            if step.facts[name].role == "weight":
+                grad.addcmul_(step.params[name], along(s, grad))

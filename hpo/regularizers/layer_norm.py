@@ -1,0 +1,16 @@
+from hpo.regularizers.base import Regularizer
+
+
+class LayerNorm(Regularizer):
+    """Layer normalisation after the linear part of each hidden layer, and after batch normalisation if there are both. It decides
+    which stack a fit joins; it has no hook."""
+
+    name = "layer_norm"
+    summary = "scales the hidden units of a layer by their common mean and deviation"
+    kind = "structure"
+    needs = ("mlp",)
+    choices = (False, True)
+    neutral = False
+    prior = {"choices": [False, True]}
+    probe = (False, True)
+    source = "Ba, Kiros & Hinton, Layer Normalization, 2016"

@@ -1,0 +1,17 @@
+from hpo.regularizers.base import Regularizer
+
+
+class Patience(Regularizer):
+    """Early stopping: the number of epochs without a better score on the validation rows after which training ends."""
+
+    name = "patience"
+    summary = "number of epochs without improvement after which training ends"
+    kind = "schedule"
+    integer = True
+    allowed = (1, 1_000_000)
+    open_high = False
+    neutral = 10
+    prior = {"low": 5, "high": 30, "step": 5}
+    more = -1
+    probe = (1, 10)
+    source = "Prechelt, Early Stopping: But When?, 1998"

@@ -1,0 +1,27 @@
+import math
+from dataclasses import replace
+
+from torch import Tensor
+
+from hpo.regularizers.base import Batch, Regularizer, Step
+from hpo.regularizers.images import between, centred, sampled
+
+
+class Rotation(Regularizer):
+    """Every image is turned about its centre by an angle between -s and s degrees; beyond the border lie the colours of the border."""
+
+    name = "rotation"
+    summary = "turns images by up to this many degrees"
+    draws = "step"
+    needs = ("image",)
+    allowed = (0.0, 180.0)
+    open_high = False
+    prior = {"low": 2.0, "high": 30.0, "optional": True}
+    probe = (5.0, 90.0)
+    source = "Simard, Steinkraus & Platt, Best Practices for Convolutional Neural Networks, ICDAR 2003"
+
+    def batch(self, s: Tensor, step: Step, batch: Batch) -> Batch:
+        image = step.data.image
+        angle = between(step.noise[self.name][0], s * (math.pi / 180), batch.x.shape[1])[..., None, None]
+        (down, right), sin, cos = centred(batch.x, image), angle.sin(), angle.cos()
+        return replace(batch, x=sampled(batch.x, image, down * cos + right * sin, right * cos - down * sin, s > 0))

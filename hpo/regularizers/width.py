@@ -1,0 +1,18 @@
+from hpo.regularizers.base import Regularizer
+
+
+class Width(Regularizer):
+    """The number of units of a hidden layer, or what a factory makes of its argument `width`. It changes tensor shapes, so it
+    decides which stack a fit joins; it has no hook. Fewer units are the more regularized network."""
+
+    name = "width"
+    summary = "number of units of a hidden layer"
+    kind = "structure"
+    integer = True
+    allowed = (1, 65_536)
+    open_high = False
+    neutral = 128
+    prior = {"choices": [32, 64, 128, 256]}
+    more = -1
+    probe = (4, 8)
+    source = "Goodfellow, Bengio & Courville, Deep Learning, 2016, section 5.2"

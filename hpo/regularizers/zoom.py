@@ -1,0 +1,25 @@
+from dataclasses import replace
+
+from torch import Tensor
+
+from hpo.regularizers.base import Batch, Regularizer, Step
+from hpo.regularizers.images import between, centred, sampled
+
+
+class Zoom(Regularizer):
+    """Every image is scaled about its centre by a factor between 1 - s and 1 + s; beyond the border lie the colours of the border."""
+
+    name = "zoom"
+    summary = "scales images by up to 1 ± this"
+    draws = "step"
+    needs = ("image",)
+    allowed = (0.0, 1.0)
+    prior = {"low": 0.02, "high": 0.3, "optional": True}
+    probe = (0.1, 0.6)
+    source = "Simard, Steinkraus & Platt, Best Practices for Convolutional Neural Networks, ICDAR 2003"
+
+    def batch(self, s: Tensor, step: Step, batch: Batch) -> Batch:
+        image = step.data.image
+        scale = (1 + between(step.noise[self.name][0], s, batch.x.shape[1]))[..., None, None]
+        down, right = (t.expand(image[1:]) / scale for t in centred(batch.x, image))
+        return replace(batch, x=sampled(batch.x, image, down, right, s > 0))

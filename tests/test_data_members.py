@@ -1,0 +1,333 @@
+"""Members that act on data and targets: what each does, by its formula."""
+
+from types import SimpleNamespace
+
+import pytest
+import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
+
+from hpo.dataset import Samples
+from hpo.device import CPU
+from hpo.hashed import HashedNoise
+from hpo.metrics import losses
+from hpo.noise import Noise
+from hpo.regularizers import STRENGTHS
+from hpo.regularizers.base import Batch, Regularizer
+from hpo.trial import Fit
+from tests.training import step, trial
+
+MEMBERS = [name for name, member in STRENGTHS.items() if type(member).batch is not Regularizer.batch]
+F = torch.nn.functional
+IMAGE = (3, 5, 7)
+CATEGORIES = torch.tensor([0, 1, 1, 1, 2, 3, 3])
+
+
+def samples(columns=None, image=(), task="classification"):
+    nothing, classes = torch.empty(0), ("a", "b", "c") if task == "classification" else ()
+    return Samples(task, nothing, nothing, None, (), classes, 1.0, torch.empty(0, dtype=torch.long) if columns is None else columns, image)
+
+
+def streams(name, fits):
+    return [Fit(trial(str(i)), 0, *[torch.arange(1)] * 2).stream(name) for i in fits]
+
+
+def acted(name, s, x, data=None, noise=None, y=None, weight=None, base=None):
+    """The minibatch that a member makes of `x` (fit, batch, inputs) at the strengths `s`."""
+    s = torch.as_tensor(s, dtype=x.dtype)
+    noise = noise or Noise(streams(name, range(len(s))), x.dtype)
+    y = torch.zeros(x.shape[:2], dtype=x.dtype) if y is None else y
+    batch = Batch(x, y, weight, base, torch.zeros(x.shape[:2], dtype=torch.long))
+    return STRENGTHS[name].batch(s, step(noise={name: {0: noise}}, data=data or samples()), batch)
+
+
+def always(u):
+    """A noise that gives `u` for all uniform numbers."""
+    return SimpleNamespace(uniform=lambda shape: torch.full((1, *shape), u, dtype=torch.float64))
+
+
+def normal(*shape):
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+
+
+def numbered(fits, rows, inputs):
+    """1 and the number of the sample, and the number of the input in parts of 128."""
+    return (1 + torch.arange(rows).view(-1, 1) + torch.arange(inputs) / 128).double().expand(fits, -1, -1)
+
+
+# ---- what holds for all
+
+CASES = [(name, kind) for name in MEMBERS for kind in ("image", "table", "categories") if kind == "image" or "image" not in STRENGTHS[name].needs]
+
+
+def case(name, kind, dtype, fits=6, rows=11):
+    """Data of a kind, with a minibatch of it and strengths; the first is off."""
+    columns = CATEGORIES if kind == "categories" else None
+    data = samples(columns, IMAGE if kind == "image" else ())
+    x = normal(fits, rows, {"image": 105, "table": 13, "categories": 7}[kind]).to(dtype)
+    y = F.one_hot(torch.arange(rows).expand(fits, -1) % 3, 3).to(dtype) if STRENGTHS[name].mixes else torch.zeros(fits, rows, dtype=torch.long)
+    member = STRENGTHS[name]
+    s = torch.tensor([member.neutral, *member.probe, *member.probe, member.probe[0]], dtype=dtype)
+    return data, x, y, normal(fits, rows).abs().to(dtype), normal(fits, rows, 3).to(dtype), s
+
+
+def equal(a, b):
+    pairs = zip((a.x, a.y, a.weight, a.base), (b.x, b.y, b.weight, b.base), strict=True)
+    return all(torch.equal(one, other) for one, other in pairs)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize(("name", "kind"), CASES)
+def test_a_row_is_bit_equal_alone_and_among_others_and_what_came_is_left_as_it_was(name, kind, dtype):
+    data, x, y, weight, base, s = case(name, kind, dtype)
+    before = x.clone()
+    together = acted(name, s, x, data, None, y, weight, base)
+    assert torch.equal(x, before)
+    for i in range(len(s)):
+        own = (t[i : i + 1] for t in (y, weight, base))
+        alone = acted(name, s[i : i + 1], x[i : i + 1], data, Noise(streams(name, [i]), dtype), *own)
+        assert equal(alone, Batch(*(t[i : i + 1] for t in (together.x, together.y, together.weight, together.base)), together.index))
+
+
+@pytest.mark.parametrize(("name", "kind"), CASES)
+def test_off_is_bit_for_bit_what_came_and_on_is_not(name, kind):
+    data, x, y, weight, base, s = case(name, kind, torch.float64)
+    found = acted(name, s, x, data, None, y, weight, base)
+    assert torch.equal(found.x[0], x[0])
+    assert torch.equal(found.y[0], y[0])
+    assert torch.equal(found.weight[0], weight[0])
+    assert torch.equal(found.base[0], base[0])
+    assert not (torch.equal(found.x[2], x[2]) and torch.equal(found.y[2], y[2]))
+
+
+@pytest.mark.parametrize(("name", "kind"), CASES)
+def test_no_member_looks_at_a_number_or_goes_to_another_device(name, kind):
+    case_, meta = case(name, kind, torch.float32), torch.device("meta")
+    with FakeTensorMode(allow_non_fake_inputs=True):
+        data, x, y, weight, base, s = (t.to(meta) for t in case_)
+        noise = HashedNoise(range(len(s)), [0] * len(s), torch.float32, meta)
+        found = acted(name, s, x, data, noise, y, weight, base)
+    assert {t.device for t in (found.x, found.y, found.weight, found.base)} == {meta}
+    assert found.x.shape == x.shape
+
+
+@pytest.mark.parametrize("name", MEMBERS)
+def test_the_hash_does_as_well(name):
+    kind = "image" if "image" in STRENGTHS[name].needs else "categories"
+    data, x, y, weight, base, s = case(name, kind, torch.float32)
+    found = acted(name, s, x, data, HashedNoise(range(len(s)), [0] * len(s), torch.float32, CPU), y, weight, base)
+    assert torch.equal(found.x[0], x[0])
+    assert not (torch.equal(found.x[2], x[2]) and torch.equal(found.y[2], y[2]))
+
+
+# ---- noise on inputs
+
+
+def test_input_noise_adds_normal_numbers_of_standard_deviation_s():
+    s = torch.tensor([0.0, 0.1, 2.0], dtype=torch.float64)
+    x = normal(3, 500, 100)
+    added = acted("input_noise", s, x).x - x
+    assert torch.allclose(added.std((1, 2)), s, rtol=0.02)
+    assert (added.mean((1, 2)).abs() <= 4 * s / 50_000**0.5).all()
+
+
+def test_feature_dropout_sets_columns_to_zero_with_all_their_inputs():
+    s, x = torch.tensor([0.1, 0.5, 0.9]), numbered(3, 20_000, 7)
+    found = acted("feature_dropout", s, x, samples(CATEGORIES)).x
+    gone = found == 0
+    assert torch.equal(found[~gone], x[~gone])  # not rescaled
+    assert torch.allclose(gone.double().mean(1), s.double().view(-1, 1), atol=0.015)
+    assert (gone[..., 1] == gone[..., 2]).all()
+    assert (gone[..., 1] == gone[..., 3]).all()
+    assert not (gone[..., 0] == gone[..., 1]).all()
+
+
+def test_swap_noise_takes_a_column_from_another_sample():
+    x, s = numbered(3, 500, 7), torch.tensor([0.1, 0.5, 1.0])
+    found = acted("swap_noise", s, x, samples(CATEGORIES)).x
+    sample = found.floor() - 1
+    assert torch.equal(found % 1, x % 1)
+    other = sample != torch.arange(500).view(-1, 1)
+    assert torch.allclose(other.double().mean(1), s.double().view(-1, 1), atol=0.08)
+    assert (sample[..., 1] == sample[..., 2]).all()
+    assert (sample[..., 5] == sample[..., 6]).all()
+    assert (sample[2, :, 0] != sample[2, :, 1]).all()  # columns from different samples
+
+
+@pytest.mark.parametrize("name", ["swap_noise", "mixup", "cutmix"])
+def test_a_sample_that_is_alone_stays_as_it_is(name):
+    x = normal(2, 1, 13)
+    assert torch.equal(acted(name, [1.0, 1.0], x).x, x)
+
+
+# ---- mixing
+
+
+def test_mixup_mixes_inputs_and_targets_by_one_share_a_minibatch():
+    x = numbered(400, 5, 2)
+    found = acted("mixup", torch.full((400,), 1.0), x, y=x[..., 0])
+    assert torch.allclose(found.x[..., 0], found.y)
+    share = (x[..., 0] - found.y)[:, 1:]  # of a partner that is one less
+    assert torch.allclose(share, share[:, :1].expand(-1, 4))
+    assert share.min() > 0
+    assert share.max() < 1
+    assert share[:, 0].std() == pytest.approx(12**-0.5, rel=0.1)  # Beta(1, 1) is uniform
+    assert torch.allclose(found.x[:, 0, 0], x[:, 0, 0] + 4 * share[:, 0])  # the first one's partner is the last
+
+
+@pytest.mark.parametrize("name", ["mixup", "cutmix"])
+@pytest.mark.parametrize("task", ["classification", "regression"])
+def test_the_loss_of_a_mixture_is_the_mixture_of_losses(name, task):
+    """Of both samples, each with its own weight and base; of squared errors, as far as they depend on what is predicted."""
+    x, weight, base = normal(2, 6, 10), normal(2, 6).abs(), normal(2, 6, 3 if task == "classification" else 1)
+    classes = torch.arange(12).view(2, 6) % 3
+    y = F.one_hot(classes, 3).double() if task == "classification" else normal(2, 6)
+    found = acted(name, [1.0, 1.0], x, samples(task=task), None, y, weight, base)
+    share = (acted(name, [1.0, 1.0], x, samples(), None, x[..., 0] * 0 + torch.arange(6)).y[:, 3] - 3).neg()
+    assert (share > 0).any()
+
+    def lost(logits, of):
+        y, weight = of
+        return losses(task, logits, y, weight) * weight.sum(1)
+
+    def mixture(logits):
+        rolled = (y.roll(1, 1), weight.roll(1, 1))
+        return (1 - share) * lost(logits, (y, weight)) + share * lost(logits, rolled)
+
+    one, other = normal(2, 6, base.shape[2]), normal(2, 6, base.shape[2]) * 2
+    mine = lost(one, (found.y, found.weight)) - lost(other, (found.y, found.weight))
+    assert torch.allclose(mine, mixture(one) - mixture(other))
+    assert torch.allclose(found.base, base + share.view(-1, 1, 1) * (base.roll(1, 1) - base))
+
+
+def test_cutmix_replaces_a_rectangle_of_an_image_and_mixes_targets_by_its_area():
+    x = numbered(300, 4, 105)
+    found = acted("cutmix", torch.full((300,), 1.0), x, samples(image=IMAGE), y=x[..., 0])
+    replaced = (found.x[:, 1] != x[:, 1]).unflatten(1, IMAGE)
+    assert torch.equal(found.x[:, 1], torch.where(replaced.flatten(1), x[:, 0], x[:, 1]))
+    assert (replaced == replaced[:, :1]).all()  # in all channels
+    rows, columns = replaced[:, 0].any(2), replaced[:, 0].any(1)
+    assert torch.equal(replaced[:, 0], rows.unsqueeze(2) & columns.unsqueeze(1))
+    assert ((rows[:, 1:] != rows[:, :-1]).sum(1) <= 2).all()  # without holes
+    assert ((columns[:, 1:] != columns[:, :-1]).sum(1) <= 2).all()
+    assert torch.allclose(x[:, 1, 0] - found.y[:, 1], replaced.double().mean((1, 2, 3)))
+    assert replaced.double().mean() == pytest.approx(0.32, abs=0.03)  # a half, less what sticks out
+
+
+def test_cutmix_replaces_columns_of_a_table_and_mixes_targets_by_how_many():
+    x = numbered(2000, 4, 7)
+    found = acted("cutmix", torch.full((2000,), 0.3), x, samples(CATEGORIES), y=x[..., 0])
+    replaced = (found.x != x)[:, 1]
+    assert (replaced == (found.x != x)[:, 2]).all()  # the same of all samples
+    assert (replaced[:, 1] == replaced[:, 3]).all()
+    share = replaced[:, [0, 1, 4, 5]].double().mean(1)
+    assert torch.allclose(x[:, 1, 0] - found.y[:, 1], share)
+    assert share.mean() == pytest.approx(0.15, abs=0.02)
+    assert (share > 0).double().mean() == pytest.approx(0.3 * 0.8, abs=0.04)  # a share of u leaves all four with (1 - u)^4
+
+
+def test_label_smoothing_is_torchs():
+    logits, classes = normal(2, 8, 5), torch.arange(16).view(2, 8) % 5
+    found = acted("label_smoothing", [0.0, 0.3], logits, y=F.one_hot(classes, 5).double()).y
+    expected = [F.cross_entropy(logits[i], classes[i], label_smoothing=s) for i, s in enumerate((0.0, 0.3))]
+    assert torch.allclose(losses("classification", logits, found, None), torch.stack(expected))
+
+
+# ---- parts set to zero
+
+
+def test_cutout_sets_a_square_of_an_image_to_zero():
+    x, s = torch.ones(3, 2000, 64, dtype=torch.float64), torch.tensor([0.25, 0.5, 0.9])
+    gone = (acted("cutout", s, x, samples(image=(1, 8, 8))).x == 0).view(3, 2000, 8, 8)
+    rows, columns = gone.any(3), gone.any(2)
+    assert torch.equal(gone, rows.unsqueeze(3) & columns.unsqueeze(2))
+    assert torch.equal(rows.sum(2).amax(1), torch.tensor([2, 4, 8]))
+    inner = gone[0, :, 2:6, 2:6].double().mean()  # which no patch of two pixels misses for sticking out
+    assert inner == pytest.approx((2 / 8) ** 2, rel=0.05)
+    assert not torch.equal(gone[0, 0], gone[0, 1])
+
+
+def test_cutout_sets_a_share_of_the_columns_to_zero():
+    s = torch.tensor([0.25, 0.6])
+    gone = acted("cutout", s, torch.ones(2, 4000, 7, dtype=torch.float64), samples(CATEGORIES)).x == 0
+    assert (gone[..., 1] == gone[..., 3]).all()
+    count = gone[..., [0, 1, 4, 5]].sum(2)
+    assert (count[0] == 1).all()  # a quarter of four
+    assert set(count[1].tolist()) == {2, 3}
+    assert count[1].double().mean() == pytest.approx(2.4, abs=0.03)
+    assert torch.allclose(gone.double().mean(1), s.double().view(-1, 1), atol=0.03)
+
+
+def test_cutout_of_columns_takes_all_alike_over_minibatches():
+    x = torch.ones(1000, 1, 5, dtype=torch.float64)
+    gone = acted("cutout", torch.full((1000,), 0.4), x).x == 0
+    assert (gone.sum(2) == 2).all()
+    assert torch.allclose(gone.double().mean(0), torch.tensor(0.4).double(), atol=0.07)
+
+
+# ---- images
+
+
+def pictures(fits=1, rows=3, image=(2, 6, 6)):
+    return normal(fits, rows, *image).flatten(2), samples(image=image)
+
+
+def test_rotation_by_a_right_angle_is_rot90():
+    x, data = pictures()
+    found = acted("rotation", [90.0], x, data, always(1.0)).x
+    assert torch.allclose(found, torch.rot90(x.unflatten(2, data.image), 1, (3, 4)).flatten(2))
+
+
+def test_zoom_is_torchs_affine_grid():
+    x, data = pictures(image=(1, 5, 8))
+    found = acted("zoom", [0.5], x, data, always(1.0)).x
+    theta = torch.tensor([[1 / 1.5, 0, 0], [0, 1 / 1.5, 0]], dtype=torch.float64).expand(3, 2, 3)
+    grid = F.affine_grid(theta, [3, 1, 5, 8], align_corners=False)
+    expected = F.grid_sample(x.view(3, 1, 5, 8), grid, padding_mode="border", align_corners=False)
+    assert torch.allclose(found, expected.view(x.shape))
+
+
+def test_crop_pads_with_the_border_and_crops():
+    x, data = pictures(image=(2, 8, 12))
+    found = acted("crop", [0.25], x, data, always(0.999)).x
+    padded = F.pad(x.view(3, 2, 8, 12), (3, 3, 2, 2), mode="replicate")
+    assert torch.equal(found, padded[..., 4:, 6:].flatten(1).view(x.shape))
+
+
+def test_crop_shifts_by_all_steps_alike():
+    data = samples(image=(1, 8, 8))
+    x = torch.arange(64.0).double().expand(2, 20_000, 64)
+    centre = acted("crop", [0.25, 0.0], x, data).x[..., 36] - 36
+    down, right = (centre / 8).round(), centre - (centre / 8).round() * 8
+    for shift in (down[0], right[0]):
+        assert torch.allclose(torch.bincount(shift.long() + 2) / 20_000, torch.full((5,), 0.2), atol=0.02)
+    assert (centre[1] == 0).all()
+
+
+def test_flip_mirrors_a_share_of_the_images():
+    x, data = pictures(fits=2, rows=4000)
+    mirrored = x.unflatten(2, data.image).flip(4).flatten(2)
+    found = acted("flip", [0.2, 1.0], x, data).x
+    changed = (found == mirrored).all(2)
+    assert torch.equal(found[~changed], x[~changed])
+    assert torch.allclose(changed.double().mean(1), torch.tensor([0.2, 1.0]).double(), atol=0.03)
+
+
+def test_color_jitter_changes_contrast_and_brightness():
+    x, data = pictures(rows=500)
+    found = acted("color_jitter", [0.4], x, data).x
+    factor, change = found.std(2) / x.std(2), found.mean(2) - x.mean(2)
+    assert torch.allclose((found - found.mean(2, keepdim=True)) / factor.unsqueeze(2), x - x.mean(2, keepdim=True))
+    for away in (factor - 1, change):
+        assert 0.38 < away.abs().max() <= 0.4
+        assert away.std() == pytest.approx(0.8 * 12**-0.5, rel=0.15)
+
+
+# ---- beyond the minibatch
+
+
+def test_adversarial_moves_every_input_by_s_to_where_the_loss_rises():
+    x, slope = normal(2, 4, 5), normal(2, 5, 4).transpose(1, 2)
+    batch = Batch(x, x[..., 0], None, None, torch.zeros(2, 4, dtype=torch.long))
+    s = torch.tensor([0.0, 0.3], dtype=torch.float64)
+    found = STRENGTHS["adversarial"].ascend(s, step(), batch, slope).x
+    assert torch.equal(found, x + s.view(-1, 1, 1) * slope.sign())
