@@ -85,6 +85,8 @@ def configuration(
     data = space.data.model_dump(mode="json", exclude_defaults=True)
     if not space.data.source.startswith("sklearn:"):
         data["source"] = os.path.relpath(base / space.data.source, folder)
+    if space.data.text.synonyms is not None:
+        data["text"]["synonyms"] = os.path.relpath(base / space.data.text.synonyms, folder)
     others = {"search", *space.search} | (set() if space.network.kind == "mlp" else {"activation", *OF_AN_MLP})
     network = space.network.model_dump(mode="json", exclude=others, exclude_none=True)
     if space.network.search:
@@ -144,9 +146,10 @@ def network_files(
         "classes": list(data.classes),
         "target_mean": data.target_mean,
         "target_scale": data.target_scale,
-        "columns": list(dict.fromkeys(f["column"] for f in data.preprocess.features)),
+        "columns": list(data.preprocess.columns),
         "text": list(data.preprocess.text),
         "features": list(data.preprocess.features),
+        "documents": list(data.preprocess.documents),
     }
     files = {
         "weights.safetensors": save(state),

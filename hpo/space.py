@@ -17,6 +17,7 @@ from hpo.document import Mistake, Path, said
 from hpo.domain import DEFAULTS, Domain
 from hpo.errors import InputError, did_you_mean
 from hpo.keys import parse_strength, searchable
+from hpo.language import Text
 from hpo.metrics import METRICS, Task, reported
 from hpo.objectives import NAMES as OBJECTIVES
 from hpo.priors import SWITCH
@@ -64,6 +65,7 @@ class Data(Section):
     drop: list[str] = []
     categorical: list[str] = []
     numeric: list[str] = []
+    text: Annotated[Text, BeforeValidator(lambda raw: {"columns": raw} if isinstance(raw, list) else raw)] = Text()
     class_weight: Literal["balanced"] | None = None
     split: Split = Split()
 

@@ -79,6 +79,7 @@ def headline(job: Job, rows: int, workers: int = 1) -> list[str]:
         f"{data.name} · {total:,} rows, {columns}{inputs}, {kind} · {parts} · "
         f"test {len(data.test_x):,} (untouched)",
         *([f"network {space.network.factory}"] if space.network.factory else []),
+        *([f"back translation {space.data.text.back_translation}"] if "back_translation" in space.search else []),
         *(f"note: {note}" for note in data.notes),
     ]
     if workers > cores():

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from hpo import nets
+from hpo.augment import MEMBERS
 from hpo.crew import Crew
 from hpo.data import Dataset, prepare
 from hpo.dataset import Fold, Samples
@@ -75,9 +76,17 @@ def pictures() -> Samples:
     return replace(data, folds=(Fold(0, fold.train[:100], fold.valid[:50]),), image=(1, 8, 8))
 
 
+@cache
+def written() -> Samples:
+    """Rows that stand for texts, each with three altered ones."""
+    x = dataset().x
+    return replace(dataset().samples(), variants=dict.fromkeys(MEMBERS, torch.stack([x.flip(1), x / 2, x.roll(1, 0)])))
+
+
 def suited(name: str) -> Samples:
     """Data that a member of the family can act on."""
-    return pictures() if "image" in FAMILY[name].needs else dataset()
+    needs = FAMILY[name].needs
+    return pictures() if "image" in needs else written() if "text" in needs else dataset()
 
 
 def trial(label: str = "0", seed: int | None = None, **params: float) -> Trial:
