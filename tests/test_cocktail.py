@@ -3,17 +3,20 @@ never here."""
 
 import json
 import math
+import shutil
 
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.dummy import DummyClassifier
 from sklearn.model_selection import train_test_split
 
 from bench.cocktail import __main__ as cocktail
-from bench.cocktail import numbers, page, run, sets
+from bench.cocktail import numbers, page, rivals, run, sets
 from bench.cocktail.numbers import Goal, Mean
 from hpo import space_file
 from hpo.data import prepare
+from tests.conftest import here
 
 ABOUT = {"date": "2026-01-01", "cores": 2, "cpu": "a processor", "torch": "2", "optuna": "5", "scikit-learn": "1"}
 
@@ -115,3 +118,31 @@ def test_a_search_that_was_made_is_not_made_again(tmp_path, monkeypatch):
     assert calls == [11, 12]
     cocktail.search(run.Job("car", 11, 30.0, 2, tmp_path), tmp_path / "done.jsonl")
     assert calls == [11, 12, 11]
+
+
+def test_a_search_leaves_a_record_that_the_page_can_show(tmp_path, monkeypatch, migrated):
+    y = np.random.default_rng(0).choice(["a", "b"], 90, p=[0.7, 0.3])
+    pd.DataFrame({"x": np.where(y == "a", 0.0, 1.0), "target": y}).to_csv(tmp_path / "car.csv", index=False)
+    job = run.Job("car", 11, 75.0, 1, tmp_path)
+    space = sets.space(job.name, job.split, job.seconds, job.data)
+    tiny = {
+        "network": {"width": 4}, "search": {"learning_rate": {"low": 1e-2, "high": 1e-1, "log": True}, "depth": 1},
+        "train": {**space["train"], "epochs": 6}, "budget": {"trials": 4}, "finalists": 1,
+    }  # fmt: skip
+
+    def said(command, folder):
+        monkeypatch.chdir(folder)
+        result = here(*command, "--json", "--quiet")
+        assert result.exit_code == 0, result.output
+        return json.loads(result.stdout.splitlines()[-1]), 1.0
+
+    monkeypatch.setattr(run, "_said", said)
+    monkeypatch.setattr(run, "create_database", lambda path: shutil.copy(migrated, path))
+    monkeypatch.setattr(rivals, "MODELS", {who: DummyClassifier(strategy="most_frequent") for who in numbers.RIVALS})
+    found = run.record(job, space | tiny)
+    monkeypatch.chdir(tmp_path)
+    assert (found["set"], found["split"], found["seconds"]) == ("car", 11, {"search": 1.0, "ensemble": 1.0})
+    assert sum(found["trials"].values()) == 4
+    assert found["rivals"] == dict.fromkeys(numbers.RIVALS, 0.5)
+    assert all(0.5 <= found["test"][who] <= 1 for who in numbers.OURS)
+    assert "| car | 11 |" in page.selected([found])
