@@ -157,6 +157,6 @@ def test_dropout_zeroes_the_stated_share_and_scales_the_rest():
 def test_rows_of_different_depth_share_a_stack_and_do_not_feel_it(name, depths):
     others = {"dropout": 0.3, "weight_decay": 0.5, "l1": 0.1}
     trials = [shifted(of, **(others | of.params | {"depth": depth})) for of, depth in zip(three(name), depths, strict=True)]
-    together = trained(dataset(), trials, batch_norm=True)
+    together = trained(suited(name), trials, batch_norm=True)
     for alone in trials:
-        assert same(together[alone.label], trained(dataset(), [alone], batch_norm=True)[alone.label])
+        assert same(together[alone.label], trained(suited(name), [alone], batch_norm=True)[alone.label])
