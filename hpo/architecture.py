@@ -10,6 +10,7 @@ from pydantic import ConfigDict, Field, PlainValidator, field_validator, model_v
 from hpo import keys
 from hpo.document import Mistake, said
 from hpo.domain import Domain
+from hpo.factory import is_name
 from hpo.mlp import ACTIVATIONS
 from hpo.nets import SKIPS
 from hpo.regularizers import FAMILY
@@ -51,8 +52,7 @@ class Network(Section):
     @field_validator("factory")
     @classmethod
     def _a_name(cls, factory: str | None) -> str | None:
-        module, _, function = (factory or "").partition(":")
-        if factory is not None and not all(part.isidentifier() for text in (module, function) for part in text.split(".")):
+        if factory is not None and not is_name(factory):
             raise ValueError(f"must be package.module:function, got {said(factory)}.")
         return factory
 

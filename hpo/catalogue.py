@@ -92,9 +92,10 @@ def as_yaml(value: Any) -> str:
 
 def _direction(member: Regularizer) -> str:
     if not member.more:
-        return "none is more regularized"
+        return "neither is more regularized"
     if member.choices:
-        return f"{said(member.choices[-1 if member.more > 0 else 0])} is the most regularized"
+        most = "more" if len(member.choices) == 2 else "the most"
+        return f"{said(member.choices[-1 if member.more > 0 else 0])} is {most} regularized"
     return f"{'larger' if member.more > 0 else 'smaller'} is more regularized"
 
 

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
 from torch import Tensor
 
+from hpo import augment, text
 from hpo import preprocess as preprocessing
 from hpo.dataset import Fold, Samples
 from hpo.errors import InputError
+from hpo.language import Text
 from hpo.preprocess import Preprocess
 from hpo.space import Data
 from hpo.split import Cut, Splitter
 from hpo.table import Table, load
+from hpo.text import Counted
 
 _MOST_COPIED = 1_000_000_000  # numbers in the rows of all folds together: four gigabytes
 
@@ -59,6 +64,10 @@ class Dataset(Samples):
         raw = self._raw
         train, valid = raw.splitter.fresh(raw.rows, draw)[fold]
         return raw.made([_Parts(i, *cut, test=valid) for i, cut in enumerate(raw.splitter.inner(train, draw, fold))])[0]
+
+    def raw(self, rows: Sequence[int]) -> pd.DataFrame:
+        """Rows of `x` as the table has them, without the target; its index is their place in the table, from 0."""
+        return self._raw.table.features.iloc[self._raw.rows[[row % self.development for row in rows]]]
 
     def sizes(self, draw: int) -> list[tuple[int, int]]:
         """How many rows each fold of `fresh(draw)` trains on, and how many judge it."""
@@ -114,10 +123,13 @@ class _Raw:
     splitter: Splitter
     rows: np.ndarray  # all but the test part
     test: np.ndarray
+    counted: tuple[Counted, ...]  # its columns of text
+    altering: tuple[str, ...]  # the regularizers that want altered texts
+    image: tuple[int, ...]
 
     def dataset(self, folds: Sequence[_Parts], notes: Sequence[str]) -> Dataset:
         samples, fitted, target = self.made(folds)
-        preprocess, x = preprocessing.fit(self.table, self.rows, self.rows) if len(folds) > 1 else fitted
+        preprocess, x = self._fit(self.rows) if len(folds) > 1 else fitted
         return Dataset(
             **vars(samples),
             name=self.table.name,
@@ -136,22 +148,35 @@ class _Raw:
     def made(self, folds: Sequence[_Parts]) -> tuple[Samples, tuple[Preprocess, np.ndarray], _Target]:
         """The development rows once a fold, one below the other, each as its own training rows have them encoded; the last
         fold's preprocessing with the matrix (rows, inputs) of all rows; the target of all rows."""
-        table, rows, parts = self.table, self.rows, []
+        rows, parts = self.rows, []
         place = np.zeros(len(self.y), dtype=int)
         place[rows] = np.arange(len(rows))
-        x = torch.empty(0)
+        x, variants = torch.empty(0), {}
         for i, part in enumerate(folds):
-            fitted = preprocessing.fit(table, part.train, rows)  # categories may be listed from all rows but the test part
+            preprocess, encoded = fitted = self._fit(part.train)
             if i == 0:
-                self.check_size(len(folds), fitted[1].shape[1])
-                x = torch.empty((len(folds), len(rows), fitted[1].shape[1]), dtype=self.dtype)
-            x[i] = torch.from_numpy(fitted[1][rows])
+                self.check_size(len(folds), encoded.shape[1])
+                x = torch.empty((len(folds), len(rows), encoded.shape[1]), dtype=self.dtype)
+                variants = {name: x.new_empty((len(self.counted[0].variants[name]), *x.shape)) for name in self.altering}
+            x[i] = torch.from_numpy(encoded[rows])
+            for name, bank in variants.items():
+                for number, own in enumerate(bank):
+                    own[i] = torch.from_numpy(preprocessing.altered(preprocess, encoded[rows], self.counted, name, number))
             indices = (torch.from_numpy(place[own] + i * len(rows)) for own in (part.train, part.valid, part.test))
             parts.append(Fold(part.number, *indices))
         target = self._target(folds[0].train if len(folds) == 1 else rows)
         y, weight = (None if t is None else t[rows].repeat(len(folds)) for t in (target.y, target.weight))
         assert y is not None
-        return Samples(table.task, x.flatten(0, 1), y, weight, tuple(parts), self.classes, target.scale), fitted, target
+        samples = Samples(
+            self.table.task, x.flatten(0, 1), y, weight, tuple(parts), self.classes, target.scale, _columns(preprocess),
+            self.image if math.prod(self.image) == x.shape[2] else (), {name: bank.flatten(1, 2) for name, bank in variants.items()},
+        )  # fmt: skip
+        return samples, fitted, target
+
+    def _fit(self, train: np.ndarray) -> tuple[Preprocess, np.ndarray]:
+        """Preprocessing as the rows `train` have it, and the matrix of all rows. Categories and terms may be listed from all rows but
+        the test part."""
+        return preprocessing.fit(self.table, train, self.rows, self.counted)
 
     def _target(self, known: np.ndarray) -> _Target:
         """The target of all rows, with what is to be counted counted on the rows `known`."""
@@ -166,15 +191,26 @@ class _Raw:
         return _Target(torch.tensor(y), weight, mean, scale)
 
     def check_size(self, folds: int, inputs: int) -> None:
-        if folds > 1 and folds * len(self.rows) * inputs > _MOST_COPIED:
+        variants = sum(len(self.counted[0].variants[name]) for name in self.altering)
+        if (folds > 1 or variants) and folds * (1 + variants) * len(self.rows) * inputs > _MOST_COPIED:
+            each, fewer = f"each of {folds} folds", "take fewer folds, or a larger valid"
+            if variants:
+                each = f"each of {folds} folds with {variants} altered ones" if folds > 1 else f"{variants} altered ones of each"
+                fewer = "lower data.text.features or data.text.variants"
             raise InputError(
-                f"{self.table.name}: {len(self.rows):,} rows with {inputs:,} inputs are too many to keep in memory for each of "
-                f"{folds} folds; take fewer folds, or a larger valid."
+                f"{self.table.name}: {len(self.rows):,} rows with {inputs:,} inputs are too many to keep in memory for {each}; {fewer}."
             )
 
 
-def prepare(data: Data, base: Path, dtype: torch.dtype = torch.float32) -> Dataset:
-    """Loads, splits and encodes what `data` describes. Raises InputError in one sentence."""
+def prepare(
+    data: Data,
+    base: Path,
+    dtype: torch.dtype = torch.float32,
+    altering: Sequence[str] = (),
+    image: Sequence[int] = (),
+) -> Dataset:
+    """Loads, splits and encodes what `data` describes. `altering` names the regularizers that want altered texts, `image` the
+    (channels, height, width) of a row, if it is one. Raises InputError in one sentence."""
     table = load(data, base)
     notes = list(table.notes)
     y, classes = _encode_target(table)
@@ -186,8 +222,29 @@ def prepare(data: Data, base: Path, dtype: torch.dtype = torch.float32) -> Datas
     if data.class_weight and table.task == "regression":
         raise InputError("data.class_weight: balanced needs classes, but the task is regression; leave it out.")
     rows = np.concatenate(cuts[0]) if len(cuts) == 1 else rest
-    raw = _Raw(table, data, dtype, y, classes, splitter, rows, test)
+    counted = tuple(_counted(table, column, data.text, rows, base, altering) for column in table.text)
+    for name in altering if not counted else ():
+        raise InputError(f"search.{name}: needs a column of text, and {table.name} has none; name one in data.text.")
+    shape = tuple(image) or ((1, 8, 8) if table.image else ())
+    raw = _Raw(table, data, dtype, y, classes, splitter, rows, test, counted, tuple(altering), shape)
     return raw.dataset([_Parts(i, *cut) for i, cut in enumerate(cuts)], notes)
+
+
+def _columns(preprocess: Preprocess) -> Tensor:
+    """To which column of the table, or term of a text, each input belongs: (inputs,), numbered as they come."""
+    number = {group: i for i, group in enumerate(dict.fromkeys(preprocess.groups))}
+    return torch.tensor([number[group] for group in preprocess.groups])
+
+
+def _counted(table: Table, column: str, spec: Text, rows: np.ndarray, base: Path, altering: Sequence[str]) -> Counted:
+    """A column of text, and the altered texts of all rows but the test part, in numbers that need no more fitting."""
+    texts = table.features[column].tolist()
+    found = text.count(table.name, column, texts, rows, spec)
+    known = [texts[i] for i in rows]
+    altered = {
+        name: tuple(text.counts(found.document, one) for one in augment.variants(name, known, spec, base)) for name in altering
+    }
+    return replace(found, variants=altered)
 
 
 def _encode_target(table: Table) -> tuple[np.ndarray, tuple[Any, ...]]:

@@ -13,7 +13,7 @@ import torch
 import yaml
 from safetensors.torch import save
 
-from hpo import plugins
+from hpo import plugins, selection
 from hpo.architecture import OF_AN_MLP
 from hpo.data import Dataset
 from hpo.document import Dumper
@@ -34,12 +34,14 @@ _HEADER = """\
 #   optimizer = torch.optim.AdamW(net.parameters(), lr={learning_rate}, weight_decay={weight_decay})
 #   for x, y in batches_of_{batch_size}:                  # {epochs} epochs
 #       optimizer.zero_grad(); loss(net(x), y).backward(); optimizer.step()
-{l1}{schedule}"""
+{l1}{schedule}{others}"""
 _L1 = """\
 #       with torch.no_grad():                       # l1: soft threshold on the weights
 #           for p in net.parameters(): p.dim() > 1 and p.copy_(torch.nn.functional.softshrink(p, {threshold}))
 """
 _COSINE = "#   the learning rate follows torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max={epochs}), l1's threshold with it\n"
+_OTHERS = "# These lines leave out {others}; what each does: hpo regularizers NAME\n"
+_IN_LINES = ("weight_decay", "dropout", "l1")
 
 
 def space_dict(space: Space) -> dict[str, Any]:
@@ -85,6 +87,8 @@ def configuration(
     data = space.data.model_dump(mode="json", exclude_defaults=True)
     if not space.data.source.startswith("sklearn:"):
         data["source"] = os.path.relpath(base / space.data.source, folder)
+    if space.data.text.synonyms is not None:
+        data["text"]["synonyms"] = os.path.relpath(base / space.data.text.synonyms, folder)
     others = {"search", *space.search} | (set() if space.network.kind == "mlp" else {"activation", *OF_AN_MLP})
     network = space.network.model_dump(mode="json", exclude=others, exclude_none=True)
     if space.network.search:
@@ -116,12 +120,14 @@ def commented(point: Mapping[str, Any], network: Network) -> str:
     parts = ((part, name, value) for part in ("valid", "fresh", "test") for name, value in exported["scores"][part].items())
     scores = [f"{part} {name} {value:.4g}" for part, name, value in parts if value is not None]
     l1 = search.get("l1", 0.0)
+    others = [key for key in selection.regularizing(search) if key not in _IN_LINES]
     flags = "".join(f" --plugin {name}" for name in exported.get("plugins", ()))
     return _HEADER.format(
         flags=f" and{flags}" if flags else "", study=point["study"], source=exported["study"], trial=exported["trial"], date=exported["date"],
         run_id=exported["run_id"], scores=", ".join(scores), net=net, epochs=point["refit"].get("epochs", exported["best_epoch"]),
         batch_size=train["batch_size"], learning_rate=search["learning_rate"],
         weight_decay=search.get("weight_decay", 0.0), l1=_L1.format(threshold=float(f"{search['learning_rate'] * l1:.6g}")) if l1 else "",
+        others=_OTHERS.format(others=", ".join(others)) if others else "",
         schedule=_COSINE.format(epochs=train["epochs"]) if train["schedule"] == "cosine" else "",
     ) + as_yaml(point)
 
@@ -144,9 +150,10 @@ def network_files(
         "classes": list(data.classes),
         "target_mean": data.target_mean,
         "target_scale": data.target_scale,
-        "columns": list(dict.fromkeys(f["column"] for f in data.preprocess.features)),
+        "columns": list(data.preprocess.columns),
         "text": list(data.preprocess.text),
         "features": list(data.preprocess.features),
+        "documents": list(data.preprocess.documents),
     }
     files = {
         "weights.safetensors": save(state),

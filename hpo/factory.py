@@ -1,4 +1,4 @@
-"""Somebody's code, imported by its name; and the function that makes somebody's networks, asked for what its signature names."""
+"""Somebody's code, imported by its name; and somebody's function, asked for what its signature names."""
 
 from __future__ import annotations
 
@@ -17,17 +17,24 @@ from hpo.errors import InputError, cut, did_you_mean, exception
 Factory = Callable[..., Any]
 
 
-def find(name: str, folder: Path) -> Factory:
-    """The function `package.module:function`, looked for beside the space file and in the working directory, too."""
+def is_name(name: str) -> bool:
+    """Whether it has the form package.module:function."""
+    module, _, function = name.partition(":")
+    return all(part.isidentifier() for text in (module, function) for part in text.split("."))
+
+
+def find(name: str, folder: Path, key: str = "network.factory", returns: str = "a torch.nn.Module") -> Factory:
+    """The function `package.module:function`, looked for beside the space file and in the working directory, too. `key` is where the
+    space names it. Raises InputError."""
     where, _, what = name.partition(":")
-    module = imported(where, folder, "network.factory")
+    module = imported(where, folder, key)
     try:
         found: Any = functools.reduce(getattr, what.split("."), module)
     except AttributeError as error:
-        known = [key for key, value in vars(module).items() if callable(value) and not key.startswith("_")]
-        raise InputError(f"network.factory: {where} has no {cut(what)}.{did_you_mean(what, known)}") from error
+        known = [name for name, value in vars(module).items() if callable(value) and not name.startswith("_")]
+        raise InputError(f"{key}: {where} has no {cut(what)}.{did_you_mean(what, known)}") from error
     if not callable(found):
-        raise InputError(f"network.factory: {cut(name)} must be a function that returns a torch.nn.Module, got {cut(found)}.")
+        raise InputError(f"{key}: {cut(name)} must be a function that returns {returns}, got {cut(found)}.")
     return found  # type: ignore[no-any-return]
 
 

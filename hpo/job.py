@@ -11,9 +11,9 @@ from pathlib import Path
 
 import torch
 
+from hpo import augment, needs, networks, plugins, sampling, space_file
 from hpo import data as data_module
 from hpo import device as devices
-from hpo import needs, networks, plugins, sampling, space_file
 from hpo.capacity import free_memory, rows_for
 from hpo.data import Dataset
 from hpo.errors import InputError
@@ -72,7 +72,8 @@ def prepare(space: Space, base: Path, factory: Factory | None = None, device: to
     else:
         named = space.network.model_copy(update={"factory": name_of(factory)})
         space = space.model_copy(update={"network": named})
-    data = data_module.prepare(space.data, base)
+    altering = [name for name in space.search if name in augment.MEMBERS]
+    data = data_module.prepare(space.data, base, altering=altering, image=space.network.image or ())
     if mistake := task_mistake(space, data.task):
         raise mistake
     needs.check(space, data)

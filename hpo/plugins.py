@@ -17,6 +17,7 @@ from hpo.regularizers.base import Regularizer
 
 _LOADED: dict[str, tuple[str, ...]] = {}  # modules, and the members that each brought
 _DRAWS = ("layer", "parameter", "step")
+_NEEDS = ("classes", "image", "mlp")  # banks of altered texts are made for our own alone
 _HOOKS = [name for name, value in vars(Regularizer).items() if inspect.isfunction(value)]
 
 
@@ -72,34 +73,35 @@ def mistake(member: Regularizer) -> str:
     lacking = [name for name in ("name", "summary", "source", "prior", "probe") if not hasattr(member, name)]
     if lacking:
         return f" lacks {' and '.join(lacking)}; see docs/extending.md."
+    return next(_mistakes(member), "")
+
+
+def _mistakes(member: Regularizer) -> Iterator[str]:
     if not isinstance(member.name, str) or not member.name.isidentifier():
-        return f".name: must be a name of letters, digits and _, got {said(member.name)}."
-    if member.name in keys.searchable():
-        return f".name: {member.name} is a key of search already; take another name."
+        yield f".name: must be a name of letters, digits and _, got {said(member.name)}."
+    elif member.name in keys.searchable():
+        yield f".name: {member.name} is a key of search already; take another name."
     if member.kind != "strength":
-        return f".kind: must be strength, for only those act by hooks alone, got {said(member.kind)}."
-    return _facts(member) or _prior(member)
-
-
-def _facts(member: Regularizer) -> str:
-    """What is wrong with what a member says of itself."""
+        yield f".kind: must be strength, for only those act by hooks alone, got {said(member.kind)}."
     if member.more not in (1, 0, -1):
-        return f".more: must be 1, -1 or 0, the direction that is more regularized, got {said(member.more)}."
+        yield f".more: must be 1, -1 or 0, the direction that is more regularized, got {said(member.more)}."
     if member.draws not in (None, *_DRAWS):
-        return f".draws: must be one of {', '.join(_DRAWS)}, got {said(member.draws)}."
+        yield f".draws: must be one of {', '.join(_DRAWS)}, got {said(member.draws)}."
+    if strange := sorted(set(member.needs) - set(_NEEDS)):
+        yield f".needs: may hold {', '.join(_NEEDS)}, got {', '.join(strange)}."
+    yield from _strengths(member)
+    if all(getattr(type(member), hook) is getattr(Regularizer, hook) for hook in _HOOKS):
+        yield f" overrides no hook, so it does nothing; it may override {', '.join(_HOOKS)}."
+
+
+def _strengths(member: Regularizer) -> Iterator[str]:
+    """What is wrong with the numbers that it names."""
     low, high = member.allowed
     for name, value in [("neutral", member.neutral), *(("probe", value) for value in member.probe)]:
         if not is_number(value) or not low <= value <= high:
-            return f".{name}: must be a number from {low:g} to {high:g} (allowed), got {said(value)}."
-    if len(set(member.probe)) != len(("weak", "strong")):
-        return f".probe: must be two strengths that differ in effect, got {said(list(member.probe))}."
-    if all(getattr(type(member), hook) is getattr(Regularizer, hook) for hook in _HOOKS):
-        return f" overrides no hook, so it does nothing; it may override {', '.join(_HOOKS)}."
-    return ""
-
-
-def _prior(member: Regularizer) -> str:
-    """What is wrong with its default range, which is judged as a file's is."""
-    with joined([member]):
+            yield f".{name}: must be a number from {low:g} to {high:g} (allowed), got {said(value)}."
+    if len(set(member.probe)) != 2:
+        yield f".probe: must be two strengths that differ in effect, got {said(list(member.probe))}."
+    with joined([member]):  # its default range is judged as a file's is
         _, wrong = keys.parse(member.name, member.prior, ())
-    return f".prior: {wrong[0].text}" if wrong else ""
+    yield from (f".prior: {one.text}" for one in wrong)

@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 
 from hpo.errors import InputError, cut
 from hpo.factory import find
-from hpo.metrics import averaged
+from hpo.metrics import Task, averaged
 from hpo.preprocess import Preprocess
 from hpo.table import read_file
 
@@ -32,17 +32,23 @@ def predict(data: Path, folder: Path) -> pd.DataFrame:
             frame[column] = pd.to_numeric(frame[column])
         except (ValueError, TypeError) as error:
             raise InputError(f"{data}: the column {column} must hold numbers, as the table that was searched does.") from error
-    x = torch.from_numpy(Preprocess(tuple(preprocess["features"])).encode(frame))
-    for row, feature in (~x.isfinite()).nonzero().tolist():
-        raise InputError(f"{data}: the column {preprocess['features'][feature]['column']} is infinite in row {row + 1}.")
-    with torch.no_grad():
-        logits = torch.cat([averaged(preprocess["task"], torch.stack([net(part) for net in nets])) for part in torch.split(x, _BLOCK)])
+    encoder = Preprocess(tuple(preprocess["features"]), tuple(preprocess.get("documents", ())))
+    logits = torch.cat([_logits(data, frame[i : i + _BLOCK], i, encoder, nets, preprocess["task"]) for i in range(0, max(1, len(frame)), _BLOCK)])
     if preprocess["task"] == "regression":
         return pd.DataFrame({"prediction": logits[:, 0].numpy() * preprocess["target_scale"] + preprocess["target_mean"]})
     classes = preprocess["classes"]
     chances = logits.softmax(1).numpy()
     named = {f"probability_{label}": chances[:, i] for i, label in enumerate(classes)}
     return pd.DataFrame({"prediction": np.array(classes, dtype=object)[chances.argmax(1)], **named})
+
+
+def _logits(data: Path, rows: pd.DataFrame, first: int, encoder: Preprocess, nets: list[torch.nn.Module], task: Task) -> torch.Tensor:
+    """What the networks say of some rows, the first of which has the number `first`: (rows, outputs)."""
+    x = torch.from_numpy(encoder.encode(rows))
+    for row, feature in (~x.isfinite()).nonzero().tolist():
+        raise InputError(f"{data}: the column {encoder.groups[feature][0]} is infinite in row {first + row + 1}.")
+    with torch.no_grad():
+        return averaged(task, torch.stack([net(x) for net in nets]))
 
 
 def _load(folder: Path) -> tuple[dict[str, Any], list[torch.nn.Module]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,8 +13,11 @@ from sklearn.impute import SimpleImputer
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
+from hpo import text
+from hpo.columns import as_text
 from hpo.errors import InputError, cut
-from hpo.table import Table, as_text
+from hpo.table import Table
+from hpo.text import Counted
 
 _MOST_NUMBERS = 250_000_000  # of a matrix: two gigabytes while it is made
 
@@ -24,39 +28,56 @@ class Preprocess:
 
     A number: `{column, median, mean, scale}` is (value or median - mean) / scale.
     A category: `{column, equals}` is 1 where the text equals it, else 0; a missing value is the text "".
+    `documents`: further inputs, as many as `terms` (or `features`, of hashes), made of a column of text: see `text.py`.
     """
 
     features: tuple[dict[str, Any], ...]
+    documents: tuple[dict[str, Any], ...] = ()
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns that a table must have."""
+        return tuple(dict.fromkeys(one["column"] for one in (*self.features, *self.documents)))
+
+    @property
+    def groups(self) -> tuple[tuple[str, str], ...]:
+        """What each input is of: a column, and where that is text a term, each of which is a group of its own; else ""."""
+        terms = ((d["column"], term) for d in self.documents for term in text.terms(d))
+        return (*((f["column"], "") for f in self.features), *terms)
 
     @property
     def text(self) -> tuple[str, ...]:
-        """The columns to be read as text: categories, but not truth values, which a table spells as it likes."""
+        """The columns to be read as text: sentences and categories, but not truth values, which a table spells as it likes."""
         values: dict[str, set[str]] = {}
         for feature in self.features:
             if "equals" in feature:
                 values.setdefault(feature["column"], set()).add(feature["equals"])
-        return tuple(column for column, known in values.items() if not known <= {"", "True", "False"})
+        names = [column for column, known in values.items() if not known <= {"", "True", "False"}]
+        return (*names, *(document["column"] for document in self.documents))
 
     def encode(self, frame: pd.DataFrame) -> np.ndarray:
         """Raw columns as a matrix (rows, inputs), float32."""
-        text = {f["column"]: as_text(frame[f["column"]]) for f in self.features if "equals" in f}
+        names = {f["column"]: as_text(frame[f["column"]]) for f in self.features if "equals" in f}
         made = [
-            text[f["column"]].eq(f["equals"])
+            names[f["column"]].eq(f["equals"])
             if "equals" in f
             else (frame[f["column"]].astype("float64").fillna(f["median"]) - f["mean"]) / f["scale"]
             for f in self.features
         ]
-        return np.column_stack(made).astype(np.float32)
+        weighed = (text.weigh(d, text.counts(d, as_text(frame[d["column"]]).tolist())) for d in self.documents)
+        return np.column_stack([np.empty((len(frame), 0)), *made, *weighed]).astype(np.float32)
 
 
-def fit(table: Table, train: np.ndarray, listed: np.ndarray) -> tuple[Preprocess, np.ndarray]:
-    """Fits on the rows `train`, with categories as listed in the rows `listed`.
+def fit(
+    table: Table, train: np.ndarray, listed: np.ndarray, counted: Sequence[Counted] = ()
+) -> tuple[Preprocess, np.ndarray]:
+    """Fits on the rows `train`, with categories as listed in the rows `listed`, and with columns of text as they were counted.
 
     Returns the fitted preprocessing and the matrix (rows, inputs), float32, of all rows.
     """
     numeric, categorical = list(table.numeric), list(table.categorical)
     categories = [np.unique(table.features[c].to_numpy(dtype=object)[listed].astype(str)) for c in categorical]
-    _check_size(table, categories)
+    _check_size(table, {c: len(listing) for c, listing in zip(categorical, categories, strict=True)}, counted)
     numbers = Pipeline([
         ("impute", SimpleImputer(strategy="median", keep_empty_features=True)),
         ("scale", StandardScaler()),
@@ -78,17 +99,28 @@ def fit(table: Table, train: np.ndarray, listed: np.ndarray) -> tuple[Preprocess
         ]
     for column, listing in zip(categorical, categories, strict=True):
         features += [{"column": column, "equals": str(value)} for value in listing]
-    preprocess = Preprocess(tuple(features))
+    preprocess = Preprocess(tuple(features), tuple(text.fit(one, train) for one in counted))
     if table.image:  # scikit-learn has no scaler with one mean for all columns
         return preprocess, preprocess.encode(table.features)
-    return preprocess, encoder.transform(table.features).astype(np.float32)
+    weighed = (text.weigh(d, one.counts) for d, one in zip(preprocess.documents, counted, strict=True))
+    return preprocess, np.hstack([encoder.transform(table.features).astype(np.float32), *weighed])
 
 
-def _check_size(table: Table, categories: list[np.ndarray]) -> None:
-    rows, inputs = len(table.features), len(table.numeric) + sum(map(len, categories))
-    if rows * inputs > _MOST_NUMBERS:
-        widest = max(zip(table.categorical, categories, strict=True), key=lambda pair: len(pair[1]))
-        raise InputError(
-            f"{table.name}: {rows:,} rows with {inputs:,} inputs are too many to keep in memory; the column "
-            f"{cut(widest[0])} has {len(widest[1]):,} categories: add it to data.drop, or merge the rare ones."
-        )
+def altered(preprocess: Preprocess, x: np.ndarray, counted: Sequence[Counted], member: str, variant: int) -> np.ndarray:
+    """The rows `x` (listed rows, inputs) with a variant of their texts in place of these."""
+    documents = zip(preprocess.documents, counted, strict=True)
+    return np.hstack([x[:, : len(preprocess.features)], *(text.weigh(d, one.variants[member][variant]) for d, one in documents)])
+
+
+def _check_size(table: Table, categories: Mapping[str, int], counted: Sequence[Counted]) -> None:
+    terms = {one.document["column"]: one.width for one in counted}
+    rows, inputs = len(table.features), len(table.numeric) + sum(categories.values()) + sum(terms.values())
+    if rows * inputs <= _MOST_NUMBERS:
+        return
+    widest, width = max({**categories, **terms}.items(), key=lambda pair: pair[1])
+    what, do = f"{width:,} categories", "add it to data.drop, or merge the rare ones."
+    if widest in terms:
+        what, do = f"{width:,} terms", "lower data.text.features."
+    raise InputError(
+        f"{table.name}: {rows:,} rows with {inputs:,} inputs are too many to keep in memory; the column {cut(widest)} has {what}: {do}"
+    )

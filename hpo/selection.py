@@ -83,6 +83,11 @@ def acting(params: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in params.items() if key not in STRENGTHS or value != STRENGTHS[key].neutral}
 
 
+def regularizing(params: Mapping[str, Any]) -> list[str]:
+    """The strengths that are on."""
+    return [key for key, value in params.items() if key in STRENGTHS and value != STRENGTHS[key].neutral]
+
+
 def regularized(params: Mapping[str, Any]) -> bool:
     """Whether any strength is on."""
-    return any(value != STRENGTHS[key].neutral for key, value in params.items() if key in STRENGTHS)
+    return bool(regularizing(params))

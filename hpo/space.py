@@ -17,6 +17,7 @@ from hpo.document import Mistake, Path, said
 from hpo.domain import DEFAULTS, Domain
 from hpo.errors import InputError, did_you_mean
 from hpo.keys import parse_strength, searchable
+from hpo.language import Text
 from hpo.metrics import METRICS, Task, reported
 from hpo.objectives import NAMES as OBJECTIVES
 from hpo.priors import SWITCH
@@ -64,6 +65,7 @@ class Data(Section):
     drop: list[str] = []
     categorical: list[str] = []
     numeric: list[str] = []
+    text: Annotated[Text, BeforeValidator(lambda raw: {"columns": raw} if isinstance(raw, list) else raw)] = Text()
     class_weight: Literal["balanced"] | None = None
     split: Split = Split()
 
@@ -243,6 +245,8 @@ class Space(Section):
         """What makes two searches the same one: all but the budget, and the data by its content, not by its place."""
         parts = {name: getattr(self, name).model_dump(mode="json", exclude={"search"}) for name in ("data", "network", "train")}
         del parts["data"]["source"]
+        if self.data.text == Text():  # a study that was begun before there were texts is the same study
+            del parts["data"]["text"]
         search = {key: dataclasses.asdict(found) for key, found in (self.network.search | self.search).items()}
         strategies = {name: getattr(self, name).model_dump(mode="json") for name in ("sampler", "pruner")}
         return {"study": self.study, **parts, "search": search, **strategies, "seed": self.seed, "objectives": list(self.goals)}

@@ -8,11 +8,19 @@ from pathlib import Path
 import yaml
 
 from hpo import table
+from hpo.columns import ColumnError
 from hpo.document import Dumper
 from hpo.errors import cut
 from hpo.space import Data
 
 _NO_DROP = "  # drop: [column]                # columns to leave out\n"
+
+_WORDS = """\
+  text:                           # sentences: the weights of their words become inputs
+    columns:
+{columns}    # ngrams: [1, 2]              # pairs of words, too
+"""
+_READ = "  # random_deletion: {low: 0.05, high: 0.9, optional: true}  # how often a text is read without a tenth of its words\n"
 
 _TEXT = """\
 # A search space for {name}: {rows:,} rows, {columns}, {what}.
@@ -24,7 +32,7 @@ data:
   target: {target}
   # task: {task:<24}# inferred from the target; write the other one to overrule
 {drop}  # categorical: [column]         # numbers that are names, such as a postal code
-{weight}  split: {{test: 0.2, valid: 0.2, seed: 0}}   # shares of all rows; the test part is touched once, at the end
+{text}{weight}  split: {{test: 0.2, valid: 0.2, seed: 0}}   # shares of all rows; the test part is touched once, at the end
   # split: {{test: 0.2, folds: 5}}            # in its place: all other rows take turns at validating
 
 network: {{kind: mlp, width: {width}, activation: relu, batch_norm: false}}
@@ -35,7 +43,8 @@ search:                          # a number fixes a key; a range samples it; opt
   weight_decay: {{low: 1.0e-4, high: 3.0, log: true, optional: true}}   # multiplied by the learning rate, as in torch
   l1: {{low: 1.0e-5, high: 0.3, log: true, optional: true}}             # makes weights exactly zero
   dropout: {{low: 0.0, high: {dropout}}}
-
+  # more, each with its range: hpo regularizers
+{read}
 train: {{epochs: {epochs}, batch_size: {batch}, patience: 10, metric: {metric}}}
 budget: {{trials: {trials}}}     # or {{seconds: 120}}, or both: what is reached first ends the search
 sampler: tpe
@@ -55,7 +64,10 @@ def space_text(path: Path, target: str, folder: Path) -> str:
     weight = "  class_weight: balanced        # one class holds more than 70 % of the rows\n" if skewed else ""
     lines = "".join(f"    - {_scalar(column)}   # it {why}\n" for column, why in dropped.items())
     drop = f"  drop:\n{lines}" if dropped else _NO_DROP
+    words = "".join(f"      - {_scalar(column)}\n" for column in found.text)
     return _TEXT.format(
+        text=_WORDS.format(columns=words) if words else "",
+        read=_READ if words else "",
         name=cut(path.name),
         rows=rows,
         columns="1 column" if len(found.features.columns) == 1 else f"{len(found.features.columns)} columns",
@@ -83,7 +95,7 @@ def _usable(path: Path, target: str) -> tuple[table.Table, dict[str, str]]:
     while True:
         try:
             return table.load(Data(source=str(path.resolve()), target=target, drop=list(dropped)), Path()), dropped
-        except table.ColumnError as error:
+        except ColumnError as error:
             dropped[error.column] = error.why
 
 

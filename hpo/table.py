@@ -1,4 +1,4 @@
-"""A table as it came: from a file or scikit-learn, its target apart, its columns sorted into numbers and categories.
+"""A table as it came: from a file or scikit-learn, its target apart, its columns sorted into numbers, categories and text.
 
 Everything that cannot be trained on is refused here, in a sentence.
 """
@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import stat
 import warnings
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,34 +14,18 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from hpo import columns
+from hpo.columns import as_text, check_finite, is_bool, listed, named, strange
 from hpo.document import said
 from hpo.errors import InputError, cut
 from hpo.metrics import Task
 from hpo.space import DATASETS, Data
 
 _MAX_CLASSES = 20  # a numeric target with more distinct values is regression
-_LARGEST = 1e100  # what can be squared and summed
-# What pandas calls the values of a column that is neither numbers nor text, and what a person calls them.
-_STRANGE = {
-    **dict.fromkeys(("datetime64", "datetime", "date"), "dates"),
-    **dict.fromkeys(("time", "timedelta64", "timedelta", "period", "interval"), "times"),
-    **dict.fromkeys(("mixed", "mixed-integer"), "lists or objects"),
-    "bytes": "bytes",
-    "complex": "complex numbers",
-}
-
-
-class ColumnError(InputError):
-    """A column that nothing can be learned from, so that it must be dropped."""
-
-    def __init__(self, name: str, column: str, why: str, otherwise: str = "") -> None:
-        super().__init__(f"{name}: the column {cut(column)} {why}; add it to data.drop{otherwise}.")
-        self.column, self.why = column, why
-
-
 @dataclass(frozen=True)
 class Table:
-    """Rows with a target. `features` holds columns of floats (`numeric`) and of text (`categorical`; missing is "").
+    """Rows with a target. `features` holds columns of floats (`numeric`), of names (`categorical`) and of sentences (`text`); where
+    one of the latter two is missing, it is "".
 
     `groups` (rows,), whole numbers, and `time` (rows,), something that can be sorted, are there if the split names them.
     """
@@ -51,6 +34,7 @@ class Table:
     features: pd.DataFrame
     numeric: tuple[str, ...]
     categorical: tuple[str, ...]
+    text: tuple[str, ...]
     image: bool  # all columns are pixels of one scale
     target: pd.Series
     target_name: str
@@ -65,7 +49,7 @@ def load(data: Data, base: Path) -> Table:
     """The table that `data` describes; a relative path starts at `base`. Raises InputError in one sentence."""
     name, frame = _read(data, base)
     if data.target not in frame.columns:
-        raise InputError(f"data.target: {name} has no column {said(data.target)}. It has: {_listed(frame.columns)}.")
+        raise InputError(f"data.target: {name} has no column {said(data.target)}. It has: {listed(frame.columns)}.")
     if frame.empty:
         raise InputError(f"{name} has a header and no rows: there is nothing to learn from.")
     known = frame[data.target].notna()
@@ -74,12 +58,12 @@ def load(data: Data, base: Path) -> Table:
         raise InputError(f"{name}: every row lacks its target {cut(data.target)}: there is nothing to learn from.")
     target = frame.pop(data.target)
     aside = {key: column for key in ("groups", "time") if (column := getattr(data.split, key)) is not None}
-    known_by = {key: frame[_named([column], f"split.{key}", frame, name)[0]] for key, column in aside.items()}
-    frame = frame.drop(columns=[*_named(data.drop, "drop", frame, name), *aside.values()])  # no inputs of a network
+    known_by = {key: frame[named([column], f"split.{key}", frame, name)[0]] for key, column in aside.items()}
+    frame = frame.drop(columns=[*named(data.drop, "drop", frame, name), *aside.values()])  # no inputs of a network
     if not len(frame.columns):
         raise InputError(f"{name} has no column left to learn from besides the target {cut(data.target)}.")
-    categorical = _categorical(data, frame, name)
-    features = _clean(frame, categorical, data.categorical, name).reset_index(drop=True)
+    kinds = columns.sort(data, frame, name)
+    features = columns.clean(frame, kinds, name).reset_index(drop=True)
     groups = _groups(known_by["groups"], name) if "groups" in aside else None
     time = _time(known_by["time"], name) if "time" in aside else None
     task = data.task or _infer(target)
@@ -87,14 +71,15 @@ def load(data: Data, base: Path) -> Table:
     return Table(
         name=name,
         features=features,
-        numeric=tuple(c for c in features.columns if c not in categorical),
-        categorical=tuple(c for c in features.columns if c in categorical),
-        image=data.source == "sklearn:digits" and data.target == "target" and not categorical,
+        numeric=kinds.numeric,
+        categorical=kinds.categorical,
+        text=kinds.text,
+        image=data.source == "sklearn:digits" and data.target == "target" and len(kinds.numeric) == len(features.columns),
         target=checked,
         target_name=data.target,
         task=task,
         fingerprint=_fingerprint(features, checked, *(part for part in (groups, time) if part is not None)),
-        notes=() if known.all() else (f"Rows without a target, left out: {(~known).sum():,}.",),
+        notes=(*(() if known.all() else (f"Rows without a target, left out: {(~known).sum():,}.",)), *kinds.notes),
         groups=groups,
         time=time,
     )
@@ -138,13 +123,6 @@ def check_file(path: Path) -> None:
         raise InputError(f"{shown} is a directory; name a .csv or .parquet file in it.")
 
 
-def as_text(column: pd.Series) -> pd.Series:
-    """A categorical column as text, missing as "". A code is the same with and without the `.0` that pandas adds where
-    some are missing."""
-    text = column.astype(object).where(column.notna(), "").map(str)
-    return text.str.replace(r"^(-?\d+)\.0+$", r"\1", regex=True).astype(object)
-
-
 def _read_csv(path: Path, text: tuple[str, ...]) -> pd.DataFrame:
     # pandas renames the second of two columns of one name, and takes the first column of rows that are too long for an
     # index: both would train on something else than the file says.
@@ -166,83 +144,9 @@ def _read(data: Data, base: Path) -> tuple[str, pd.DataFrame]:
         return dataset, bunch.frame
     path = base / data.source
     try:
-        return path.stem, read_file(path, tuple(data.categorical))
+        return path.stem, read_file(path, (*data.categorical, *data.text.columns))
     except InputError as error:
         raise InputError(f"data.source: {error}") from error
-
-
-def _listed(columns: Iterable[str]) -> str:
-    return cut(", ".join(columns), 300)
-
-
-def _named(columns: list[str], key: str, frame: pd.DataFrame, name: str) -> list[str]:
-    for column in columns:
-        if column not in frame.columns:
-            known = _listed(frame.columns)
-            raise InputError(f"data.{key}: {name} has no column {cut(column)} besides the target. It has: {known}.")
-    return columns
-
-
-def _categorical(data: Data, frame: pd.DataFrame, name: str) -> set[str]:
-    """The columns to encode as categories: those of text and truth values, unless the space overrules."""
-    named = set(_named(data.categorical, "categorical", frame, name))
-    numeric = set(_named(data.numeric, "numeric", frame, name))
-    for both in sorted(named & numeric):
-        raise InputError(f"data.numeric: the column {cut(both)} is also in data.categorical; name it in one of them.")
-    text = {c for c in frame.columns if not pd.api.types.is_numeric_dtype(frame[c]) or _is_bool(frame[c])}
-    return (text | named) - numeric
-
-
-def _is_bool(column: pd.Series) -> bool:
-    return bool(pd.api.types.is_bool_dtype(column))
-
-
-def _strange(column: pd.Series) -> str | None:
-    """What a column holds, if that is neither numbers nor text nor truth values."""
-    return _STRANGE.get(pd.api.types.infer_dtype(column, skipna=True))
-
-
-def _clean(frame: pd.DataFrame, categorical: set[str], named: list[str], name: str) -> pd.DataFrame:
-    """Columns of float64 and of text; those that are `named` categories are so whatever they hold."""
-    columns = {}
-    for column in frame.columns:
-        values = frame[column]
-        if values.isna().all():
-            raise ColumnError(name, column, "has no value in any row")
-        if (strange := _strange(values)) and column not in named:
-            raise ColumnError(name, column, f"holds {strange}", ", or turn it into numbers or text")
-        columns[column] = _text(values, name) if column in categorical else _number(values, name)
-    return pd.DataFrame(columns)
-
-
-def _text(values: pd.Series, name: str) -> pd.Series:
-    text = as_text(values)
-    given = text[text != ""]
-    if len(given) > 1 and given.is_unique:
-        words = given[pd.to_numeric(given, errors="coerce").isna()]
-        if 0 < len(words) < len(given) / 2:
-            why = f"holds numbers, but row {words.index[0] + 1} holds {said(words.iloc[0])}"
-            raise ColumnError(name, str(values.name), why, ", or leave such cells empty")
-        raise ColumnError(name, str(values.name), "holds no value twice, so nothing is learned from it")
-    return text
-
-
-def _number(values: pd.Series, name: str) -> pd.Series:
-    numbers = pd.to_numeric(values, errors="coerce").astype("float64")
-    what = f"{name}: the column {cut(values.name)}"
-    for row in numbers.index[numbers.isna() & values.notna()]:
-        raise InputError(
-            f"{what} is in data.numeric, but row {row + 1} holds {cut(values[row])}; "
-            f"mend the row or take the column out of data.numeric."
-        )
-    _check_finite(numbers, what)
-    return numbers
-
-
-def _check_finite(numbers: pd.Series, what: str) -> None:
-    for row in numbers.index[numbers.abs() > _LARGEST]:
-        found = "infinite" if np.isinf(numbers[row]) else f"{numbers[row]:.3g}, beyond {_LARGEST:g},"
-        raise InputError(f"{what} is {found} in row {row + 1}; mend or remove that row.")
 
 
 def _groups(values: pd.Series, name: str) -> np.ndarray:
@@ -255,9 +159,9 @@ def _time(values: pd.Series, name: str) -> np.ndarray:
     """When each row was, as numbers or dates."""
     what = f"data.split.time: {name}: the column {cut(values.name)}"
     _check_known(values, what)
-    if pd.api.types.is_numeric_dtype(values) and not _is_bool(values):
+    if pd.api.types.is_numeric_dtype(values) and not is_bool(values):
         numbers = values.astype("float64")
-        _check_finite(numbers, what)
+        check_finite(numbers, what)
         return numbers.to_numpy()
     if pd.api.types.is_datetime64_any_dtype(values):
         return pd.to_datetime(values, utc=True).to_numpy()
@@ -276,7 +180,7 @@ def _check_known(values: pd.Series, what: str) -> None:
 
 
 def _infer(target: pd.Series) -> Task:
-    numeric = pd.api.types.is_numeric_dtype(target) and not _is_bool(target)
+    numeric = pd.api.types.is_numeric_dtype(target) and not is_bool(target)
     return "regression" if numeric and target.nunique() > _MAX_CLASSES else "classification"
 
 
@@ -284,16 +188,16 @@ def _check_target(target: pd.Series, task: Task) -> pd.Series:
     """The target as float64, or as plain class labels."""
     name, first = f"the target {cut(target.name)}", cut(_plain(target.iloc[0]))
     if pd.api.types.is_numeric_dtype(target):
-        _check_finite(target.astype("float64"), f"data.target: {name}")
+        check_finite(target.astype("float64"), f"data.target: {name}")
     if task == "regression":
-        if not pd.api.types.is_numeric_dtype(target) or _is_bool(target):
+        if not pd.api.types.is_numeric_dtype(target) or is_bool(target):
             raise InputError(f"data.task: regression needs a numeric target, but {name} holds {first}.")
         if target.nunique() < 2:
             raise InputError(f"data.target: {name} is {first} in every row: there is nothing to learn.")
         return target.astype("float64")
     labels = target.astype(object).infer_objects()
-    if strange := _strange(labels):
-        raise InputError(f"data.target: {name} holds {strange}; turn it into numbers or text.")
+    if found := strange(labels):
+        raise InputError(f"data.target: {name} holds {found}; turn it into numbers or text.")
     if pd.api.types.is_float_dtype(labels) and (labels % 1 == 0).all():  # whole numbers, some of which were missing
         labels = labels.astype("int64")
     counts = labels.value_counts()

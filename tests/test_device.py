@@ -23,22 +23,10 @@ from hpo.regularizers import STRENGTHS
 from hpo.space import Train
 from hpo.space_file import parse
 from hpo.stack import Stack
+from hpo.testing import TRAIN, same
 from hpo.trial import Fit
 from tests.conftest import TINY, here, write_space
-from tests.training import (
-    FACTORIES,
-    TRAIN,
-    dataset,
-    memory,
-    network,
-    population,
-    refill,
-    same,
-    shifted,
-    suited,
-    trained,
-    trial,
-)
+from tests.training import FACTORIES, dataset, memory, network, population, refill, shifted, suited, trained, trial
 
 EVERYTHING = {"weight_decay": 0.1, "l1": 1e-3, "dropout": 0.3}
 META, GPU = torch.device("meta"), torch.device("cuda")

@@ -17,13 +17,14 @@ from hpo.data import prepare
 from hpo.errors import SearchFailedError
 from hpo.population import Population
 from hpo.space import Data, Train
+from hpo.testing import same
 from hpo.trial import Trial
 from hpo.words import headline
 from hpo.worker import started
 from tests.conftest import TINY
 from tests.test_oracle import plain
 from tests.test_population import EVERYTHING, limit
-from tests.training import busy, dataset, network, population, same, trial
+from tests.training import busy, dataset, network, population, trial
 
 FIVE = {"test": 0.2, "folds": 5}
 EARLY = Train(epochs=8, batch_size=16, patience=2)  # the fits of a fast trial stop at different epochs

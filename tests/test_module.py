@@ -21,10 +21,11 @@ from hpo.module import Module
 from hpo.population import Population
 from hpo.sites import put_sites
 from hpo.space_file import parse
+from hpo.testing import TRAIN, run, same
 from hpo.trial import Fit
 from tests import factories
 from tests.conftest import here, write_space
-from tests.training import TRAIN, dataset, run, same, trial
+from tests.training import dataset, trial
 
 pytestmark = pytest.mark.usefixtures("unrecorded")
 SEARCH = {"learning_rate": {"low": 1e-3, "high": 1e-2, "log": True}}

@@ -11,7 +11,8 @@ from hpo.data import prepare
 from hpo.errors import SearchFailedError
 from hpo.space import Data, Train
 from hpo.stack import Stack
-from tests.training import busy, dataset, population, run, same, trained, trial
+from hpo.testing import run, same
+from tests.training import busy, dataset, population, trained, trial
 
 EVERYTHING = {"weight_decay": 0.1, "l1": 1e-3, "dropout": 0.3, "learning_rate": 1e-3}
 

@@ -11,8 +11,9 @@ from hpo.regularizers import FAMILY, STRENGTHS
 from hpo.regularizers.base import Batch, Regularizer
 from hpo.replay import Replay
 from hpo.space import Train
+from hpo.testing import run, same
 from hpo.trial import Fit
-from tests.training import dataset, population, run, same, trained, trial
+from tests.training import dataset, population, trained, trial
 
 
 @pytest.fixture
@@ -76,7 +77,9 @@ class Away(Regularizer):
         return batch
 
 
-@pytest.mark.parametrize("kind", [{}, {"batch_norm": True}, {"kind": "resnet"}, {"kind": "recurrent"}], ids=str)
+@pytest.mark.parametrize("kind", [
+    {}, {"batch_norm": True}, {"skip": "shake-shake"}, {"skip": "shake-drop"}, {"kind": "resnet"}, {"kind": "recurrent"},
+], ids=str)  # fmt: skip
 def test_at_the_same_place_the_second_gradient_is_the_first_with_the_same_noise(member, kind):
     member(Away)
     plain, twice = trial("0", dropout=0.5), trial("0", dropout=0.5, own=0.0)

@@ -1,6 +1,7 @@
 """The contract that every member of the family keeps. A new member is found by itself."""
 
 import math
+from functools import partial
 
 import pytest
 import torch
@@ -9,90 +10,24 @@ from hpo import keys
 from hpo.kernels import Batched, RowByRow
 from hpo.noise import Noise
 from hpo.regularizers import FAMILY, STRENGTHS
+from hpo.regularizers.base import Regularizer
+from hpo.testing import CONTRACT, Case, same
 from hpo.trial import Fit
-from tests.training import (
-    FACTORIES,
-    dataset,
-    memory,
-    population,
-    refill,
-    run,
-    same,
-    shifted,
-    step,
-    suited,
-    trained,
-    trial,
-)
+from tests.training import FACTORIES, dataset, memory, network, population, shifted, step, suited, trained, trial
 
-# Dropout acts inside a network, so it is tried with every kind; what others see of one is tried with a kind that has everything.
+# Dropout acts inside a network, so it is tried with every kind; what others see of one is tried with a kind that has everything, and
+# what acts on minibatches sees none.
 CASES = [*((name, "mlp") for name in STRENGTHS), *(("dropout", kind) for kind in FACTORIES)]
-CASES += [(name, "mixed") for name, member in STRENGTHS.items() if name != "dropout" and "mlp" not in member.needs]
+SEEING = [name for name, member in STRENGTHS.items() if type(member).batch is Regularizer.batch]
+CASES += [(name, "mixed") for name in SEEING if name != "dropout" and "mlp" not in STRENGTHS[name].needs]
 MEMBERS = pytest.mark.parametrize(("name", "kind"), CASES)
 
 
-def three(name):
-    """Three rows of different strengths, the first of them off."""
-    member = STRENGTHS[name]
-    return [trial(str(i), **{name: s}) for i, s in enumerate((member.neutral, *member.probe))]
-
-
 @MEMBERS
-def test_rows_together_equal_each_alone(name, kind):
-    together = trained(suited(name), three(name), kind=kind)
-    for alone in three(name):
-        assert same(together[alone.label], trained(suited(name), [alone], kind=kind)[alone.label])
-
-
-@MEMBERS
-def test_neutral_equals_without_it(name, kind):
-    named, unnamed = trial("0", **{name: STRENGTHS[name].neutral}), trial("0")
-    assert same(trained(suited(name), [named], kind=kind)["0"], trained(suited(name), [unnamed], kind=kind)["0"])
-
-
-@MEMBERS
-def test_changing_a_row_leaves_its_neighbours_bit_equal(name, kind):
-    before = trained(suited(name), three(name), kind=kind)
-    first, *others = three(name)
-    after = trained(suited(name), [shifted(first, **{name: STRENGTHS[name].probe[0], "learning_rate": 0.02}), *others], kind=kind)
-    assert not same(before["0"], after["0"])
-    assert all(same(before[o.label], after[o.label]) for o in others)
-
-
-@MEMBERS
-def test_a_refilled_row_equals_a_fresh_one(name, kind):
-    pop = population(suited(name), kind=kind)
-    first, second, late = three(name)
-    refill(pop, first, second, late)
-    assert same(pop.release(late), trained(suited(name), [late], kind=kind)[late.label])
-
-
-@MEMBERS
-def test_a_diverging_neighbour_leaves_the_others_bit_equal_and_finite(name, kind):
-    first, *others = three(name)
-    calm = trained(suited(name), others, kind=kind)
-    beside = trained(suited(name), [shifted(first, learning_rate=1e300), *others], kind=kind)
-    for other in others:
-        assert same(calm[other.label], beside[other.label])
-        assert all(torch.isfinite(w).all() for w in beside[other.label].weights.values())
-
-
-@MEMBERS
-def test_the_probe_strengths_differ_in_effect(name, kind):
-    weak, strong = (trained(suited(name), [trial("0", **{name: s})], kind=kind)["0"] for s in STRENGTHS[name].probe)
-    assert not same(weak, strong)
-
-
-@MEMBERS
-def test_evaluation_draws_no_noise(name, kind):
-    """The score of an epoch is the same whether it is looked at once or again."""
-    pop = population(suited(name), kind=kind)
-    for of in three(name):
-        pop.admit(of)
-    run(pop, 2)
-    for stack in pop._stacks.values():
-        once, again = (stack._evaluate(stack._tensors.values) for _ in range(2))
-        assert all((once[key] == again[key]).all() for key in once)
+@pytest.mark.parametrize("point", CONTRACT, ids=lambda point: point.__name__)
+def test_every_member_keeps_the_contract(name, kind, point):
+    data = suited(name)
+    point(Case(STRENGTHS[name], data, partial(network, data, kind=kind)))
 
 
 @pytest.mark.parametrize("name", FAMILY)
@@ -156,7 +91,8 @@ def test_dropout_zeroes_the_stated_share_and_scales_the_rest():
 @pytest.mark.parametrize("depths", [(1, 2, 3), (3, 1, 2), (2, 2, 1)])
 def test_rows_of_different_depth_share_a_stack_and_do_not_feel_it(name, depths):
     others = {"dropout": 0.3, "weight_decay": 0.5, "l1": 0.1}
-    trials = [shifted(of, **(others | of.params | {"depth": depth})) for of, depth in zip(three(name), depths, strict=True)]
+    three = Case(STRENGTHS[name], suited(name), network).three()
+    trials = [shifted(of, **(others | of.params | {"depth": depth})) for of, depth in zip(three, depths, strict=True)]
     together = trained(suited(name), trials, batch_norm=True)
     for alone in trials:
         assert same(together[alone.label], trained(suited(name), [alone], batch_norm=True)[alone.label])

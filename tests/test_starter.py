@@ -43,7 +43,9 @@ FITS = [
     (rows(y=[True, False, None] * 20), lambda s: s.data.target, "y"),
     (rows(id=[f"n{i}" for i in range(60)], empty=np.nan), lambda s: s.data.drop, ["id", "empty"]),
     (rows(**{"off, or: [on]": np.nan, "1e5": np.nan}), lambda s: s.data.drop, ["off, or: [on]", "1e5"]),
-    (rows(), lambda s: [*s.search], ["learning_rate", "depth", "dropout", "weight_decay", "l1"]),
+    (rows(**{"a review, or: two": [f"row {i} was rather pleasant" for i in range(60)]}), lambda s: s.data.text.columns, ["a review, or: two"]),
+    (rows(), lambda s: s.data.text.columns, []),
+    (rows(), lambda s: [*s.search], ["learning_rate", "depth", "weight_decay", "l1", "dropout"]),
     (rows(), lambda s: [key for key in s.search if s.search[key].optional], ["weight_decay", "l1"]),
 ]
 

@@ -19,8 +19,9 @@ from hpo.predict import _network
 from hpo.regularizers import FAMILY, STRENGTHS
 from hpo.space import Data, Train
 from hpo.space_file import parse
+from hpo.testing import run, same
 from tests.conftest import here
-from tests.training import dataset, population, refill, run, same, shifted, trained, trial
+from tests.training import dataset, population, refill, shifted, trained, trial
 
 OTHERS = [name for name in FAMILY if name not in STRENGTHS]
 SHAPES = [dict(zip(("skip", "batch_norm", "layer_norm"), values, strict=True)) for values in product(nets.SKIPS, (False, True), (False, True))]
@@ -125,6 +126,21 @@ def test_a_factory_gets_the_width_and_depth_that_are_searched(kind):
     made = of({"kind": kind, **factory}, {"width": {"low": 2, "high": 9}, "depth": {"low": 1, "high": 3}}, {"width": 5, "depth": 3})
     assert isinstance(made, Module)
     assert {"width": 5, "depth": 3}.items() <= dict(made.arguments).items()
+
+
+@pytest.mark.parametrize(("search", "sentence"), [
+    ({}, "network.factory: Wide needs width, which nothing sets; set search.width."),
+    ({"width": 5, "depth": 2}, "search.depth: Wide takes no depth; it takes n_inputs, n_outputs, width."),
+])  # fmt: skip
+def test_a_factory_is_asked_for_what_it_names(search, sentence):
+    class Wide(torch.nn.Module):
+        def __init__(self, n_inputs, n_outputs, width):
+            pass
+
+    made = space(network={"kind": "module", "factory": "a:b"}, search={"l1": {"low": 0, "high": 1}} | search)
+    with pytest.raises(InputError) as caught:
+        Networks(made, Wide, 4, 3).of(made.params({"l1": 0.5}))
+    assert str(caught.value) == sentence
 
 
 @pytest.mark.parametrize(("kind", "image"), [("resnet", ()), ("cnn", (1, 2, 2))])

@@ -87,7 +87,7 @@ def test_two_columns_of_one_name_are_refused_in_parquet_too(tmp_path):
 
 
 MEND = "mend or remove that row."
-NOTHING = "so nothing is learned from it; add it to data.drop."
+NOTHING = "so nothing is learned from it; add it to data.drop, or to data.text if it is text."
 NUMERIC = "data.task: regression needs a numeric target, but the target y holds"
 LEARNED = "so it cannot be both learned and checked; add rows of it or remove that row"
 CONTENT = [

@@ -13,8 +13,9 @@ from hpo.regularizers.base import Batch, Parameter
 from hpo.regularizers.group_lasso import unused_columns
 from hpo.rules import amount
 from hpo.space import Train
+from hpo.testing import TRAIN, run
 from hpo.trial import Fit
-from tests.training import TRAIN, dataset, population, run, step, trained, trial
+from tests.training import dataset, population, step, trained, trial
 
 WEIGHT = Parameter("w", (4, 3), 1, "weight", units=1, inputs=0)
 BIAS = Parameter("b", (3,), 1, "bias")

@@ -17,13 +17,13 @@ from hpo.crew import Crew
 from hpo.data import prepare
 from hpo.errors import InputError, WorkersError
 from hpo.population import Population
+from hpo.testing import same
 from hpo.trial import Trial
 from hpo.words import headline
 from hpo.worker import started
 from tests.conftest import PATIENCE, TINY, here, launched, outcomes, processes, wait_for, write_space
 from tests.test_kill import MEANWHILE, TRIALS, ended
 from tests.test_kill import SPACE as KILLED
-from tests.training import same
 
 # A proposal depends on its number alone, whoever ends first.
 SPACE = KILLED | {"sampler": "random", "pruner": "none"}

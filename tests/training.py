@@ -5,10 +5,10 @@ from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
 
-import numpy as np
 import torch
 
 from hpo import nets
+from hpo.augment import MEMBERS
 from hpo.crew import Crew
 from hpo.data import Dataset, prepare
 from hpo.dataset import Fold, Samples
@@ -21,6 +21,7 @@ from hpo.population import Population
 from hpo.regularizers import FAMILY
 from hpo.regularizers.base import Step
 from hpo.space import Data, Train
+from hpo.testing import TRAIN, run
 from hpo.trial import Released, Trial
 
 torch.set_num_threads(1)  # two that wait for each other are slower than one
@@ -59,7 +60,6 @@ class Recurrent(torch.nn.Module):
 
 
 FACTORIES: dict[str, Factory] = {"resnet": nets.resnet, "cnn": nets.cnn, "mixed": Mixed, "recurrent": Recurrent}
-TRAIN = Train(epochs=5, batch_size=32, patience=5)
 
 
 @cache
@@ -75,9 +75,17 @@ def pictures() -> Samples:
     return replace(data, folds=(Fold(0, fold.train[:100], fold.valid[:50]),), image=(1, 8, 8))
 
 
+@cache
+def written() -> Samples:
+    """Rows that stand for texts, each with three altered ones."""
+    x = dataset().x
+    return replace(dataset().samples(), variants=dict.fromkeys(MEMBERS, torch.stack([x.flip(1), x / 2, x.roll(1, 0)])))
+
+
 def suited(name: str) -> Samples:
     """Data that a member of the family can act on."""
-    return pictures() if "image" in FAMILY[name].needs else dataset()
+    needs = FAMILY[name].needs
+    return pictures() if "image" in needs else written() if "text" in needs else dataset()
 
 
 def trial(label: str = "0", seed: int | None = None, **params: float) -> Trial:
@@ -108,16 +116,6 @@ def busy(pop: Population | Crew) -> bool:
     return bool(pop._members or (isinstance(pop, Population) and pop._waiting))
 
 
-def run(pop: Population, epochs: int) -> dict[str, dict[str, list[float]]]:
-    """Trains all rows for some epochs; the curves by trial."""
-    curves: dict[str, dict[str, list[float]]] = {}
-    for _ in range(epochs):
-        for score in pop.train_epoch():
-            for name, value in score.values.items():
-                curves.setdefault(score.trial.label, {}).setdefault(name, []).append(float(value.mean()))
-    return curves
-
-
 def refill(pop: Population, first: Trial, second: Trial, late: Trial) -> None:
     """Two trials train two epochs, the first leaves, and a late one takes its row for three."""
     for of in (first, second):
@@ -135,12 +133,6 @@ def trained(data: Samples, trials: list[Trial], train: Train = TRAIN, epochs: in
         pop.admit(of)
     run(pop, epochs)
     return {of.label: pop.release(of) for of in trials}
-
-
-def same(a: Released, b: Released) -> bool:
-    """Bit for bit, with nan equal to nan."""
-    tensors = all(torch.equal(a.weights[n].nan_to_num(7e77), b.weights[n].nan_to_num(7e77)) for n in a.weights)
-    return tensors and np.array_equal(list(a.valid.values()), list(b.valid.values()), equal_nan=True)
 
 
 def memory(values: torch.Tensor, decay: float = 0.0) -> Memory:

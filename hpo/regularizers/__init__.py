@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 from hpo.regularizers.adversarial import Adversarial
+from hpo.regularizers.back_translation import BackTranslation
 from hpo.regularizers.base import Regularizer
 from hpo.regularizers.batch_norm import BatchNorm
 from hpo.regularizers.batch_size import BatchSize
@@ -29,6 +30,9 @@ from hpo.regularizers.lookahead import Lookahead
 from hpo.regularizers.max_norm import MaxNorm
 from hpo.regularizers.mixup import Mixup
 from hpo.regularizers.patience import Patience
+from hpo.regularizers.random_deletion import RandomDeletion
+from hpo.regularizers.random_insertion import RandomInsertion
+from hpo.regularizers.random_swap import RandomSwap
 from hpo.regularizers.rotation import Rotation
 from hpo.regularizers.sam import Sam
 from hpo.regularizers.schedule import Schedule
@@ -36,6 +40,7 @@ from hpo.regularizers.skip import Skip
 from hpo.regularizers.spectral import Spectral
 from hpo.regularizers.swa import Swa
 from hpo.regularizers.swap_noise import SwapNoise
+from hpo.regularizers.synonym_replacement import SynonymReplacement
 from hpo.regularizers.weight_decay import WeightDecay
 from hpo.regularizers.width import Width
 from hpo.regularizers.zoom import Zoom
@@ -51,6 +56,11 @@ _MEMBERS = (
     Epochs(),
     Patience(),
     Schedule(),
+    SynonymReplacement(),
+    RandomInsertion(),
+    RandomDeletion(),
+    RandomSwap(),
+    BackTranslation(),
     Flip(),
     Rotation(),
     Zoom(),
@@ -84,12 +94,12 @@ _OURS = len(FAMILY)
 
 
 def join(members: Iterable[Regularizer]) -> None:
-    """Has regularizers from outside join the family: behind ours, in the order of their names, whichever came first."""
+    """Has strengths from outside join the family: behind ours, in the order of their names, whichever came first."""
     outside = {**dict(list(FAMILY.items())[_OURS:]), **{member.name: member for member in members}}
-    for name in outside:
-        FAMILY.pop(name, None)
-    FAMILY.update(sorted(outside.items()))
-    STRENGTHS.update({name: member for name, member in sorted(outside.items()) if member.kind == "strength"})
+    for family in (FAMILY, STRENGTHS):
+        for name in outside:
+            family.pop(name, None)
+        family.update(sorted(outside.items()))
 
 
 @contextmanager

@@ -10,7 +10,7 @@ class L1(Regularizer):
 
     name = "l1"
     summary = "moves every weight towards zero by learning rate × strength; true zeros"
-    prior = {"low": 1e-5, "high": 0.3, "log": True}
+    prior = {"low": 1e-5, "high": 0.3, "log": True, "optional": True}
     probe = (1e-3, 10.0)
     source = "Parikh & Boyd, Proximal Algorithms, Foundations and Trends in Optimization, 2014"
 

@@ -9,7 +9,7 @@ class WeightDecay(Regularizer):
 
     name = "weight_decay"
     summary = "shrinks every parameter by learning rate × strength at each step"
-    prior = {"low": 1e-4, "high": 3.0, "log": True}
+    prior = {"low": 1e-4, "high": 3.0, "log": True, "optional": True}
     probe = (1e-3, 10.0)
     source = "Loshchilov & Hutter, Decoupled Weight Decay Regularization, ICLR 2019"
 
