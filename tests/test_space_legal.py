@@ -55,7 +55,7 @@ LEGAL = [
     ("search: {l1: &a {low: 0, high: 0.5}, dropout: *a}", lambda s: s.search["dropout"].high, 0.5),
     ("search: {dropout: {low: 0, high: !!float 0.5}}", lambda s: s.search["dropout"].high, 0.5),
     ("search: {l1: {low: 0, high: 1, step: 0.5}}\nsampler: grid", lambda s: s.search["l1"].count, 3),
-    ("search: {dropout: {low: 0, high: 0.5}, l1: 0, depth: 3}", lambda s: [*s.search], ["depth", "l1", "dropout"]),
+    ("search: {dropout: {low: 0, high: 0.5}, l1: 0, depth: 3}", lambda s: [*s.search], ["depth", "dropout", "l1"]),
 ]
 
 
