@@ -141,7 +141,7 @@ def _wordnet(key: str) -> Synonyms:
         from nltk.corpus import wordnet
 
         wordnet.ensure_loaded()
-    except (ImportError, LookupError) as error:
+    except (ImportError, LookupError, OSError) as error:
         raise InputError(
             f"{key}: needs synonyms; name a table with the columns word and synonym in data.text.synonyms, or install WordNet: "
             f"pip install nltk && python -m nltk.downloader wordnet"

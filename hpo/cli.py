@@ -213,6 +213,20 @@ def export(
 
 
 @main.command()
+@_STORE
+@click.option("--study", help="Default: the study that was written last.")
+@click.option("-o", "--output", default="report.html", show_default=True, help="Where to write the page.")
+def report(store: str, study: str | None, output: str) -> None:
+    """Write one page on a search: over- or under-regularized, what mattered, what it gets wrong."""
+    from hpo import finished
+    from hpo.store import find
+
+    search, began = finished.load(find(Path(store), study)), time.time()
+    search.write_report(Path(output))
+    click.echo(f"Wrote {output} ({time.time() - began:.1f} s).", err=True)
+
+
+@main.command()
 @click.argument("data")
 @click.option("--weights", required=True, help="The folder that `hpo export --weights` wrote.")
 @click.option("-o", "--output", help="Where to write the predictions (CSV); default: standard output.")
@@ -229,14 +243,14 @@ def predict(data: str, weights: str, output: str | None) -> None:
 @_STORE
 def studies(store: str) -> None:
     """List the studies in the store."""
-    from hpo import words
+    from hpo import prose, words
     from hpo.store import studies as places
 
     found = places(Path(store))
     if not found:
         click.echo(f"There is no study in {store} yet; begin one with: hpo search --space SPACE.yaml", err=True)
         return
-    for line in words.table([["study", "state", "trials", "best valid", "selected test", "date"], *map(words.study_line, found)]):
+    for line in prose.table([["study", "state", "trials", "best valid", "selected test", "date"], *map(words.study_line, found)]):
         click.echo(line)
 
 

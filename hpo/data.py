@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
 from torch import Tensor
 
@@ -63,6 +64,10 @@ class Dataset(Samples):
         raw = self._raw
         train, valid = raw.splitter.fresh(raw.rows, draw)[fold]
         return raw.made([_Parts(i, *cut, test=valid) for i, cut in enumerate(raw.splitter.inner(train, draw, fold))])[0]
+
+    def raw(self, rows: Sequence[int]) -> pd.DataFrame:
+        """Rows of `x` as the table has them, without the target; its index is their place in the table, from 0."""
+        return self._raw.table.features.iloc[self._raw.rows[[row % self.development for row in rows]]]
 
     def sizes(self, draw: int) -> list[tuple[int, int]]:
         """How many rows each fold of `fresh(draw)` trains on, and how many judge it."""

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
-from hpo import selection
 from hpo.compare import Difference
 from hpo.finished import Finished
 from hpo.metrics import shown
+from hpo.prose import score, strengths, table, trial_name
+from hpo.store import Place
 from hpo.ui import HOST, PORT, link
-from hpo.words import score, strengths, table, trial_name
+from hpo.verdict import first_line, regularization_line
 
 _ROWS = {
     "selected": "selected",
@@ -23,6 +25,7 @@ _ROWS = {
 
 def result_lines(result: Mapping[str, Any], store: str) -> list[str]:
     """The end of a search: a verdict, the selected configuration, the table, and where to look."""
+    report = Place(Path(store), result["study"]).report
     lines: list[str] = []
     if verdict := first_line(result):
         lines += [verdict, ""]
@@ -41,6 +44,7 @@ def result_lines(result: Mapping[str, Any], store: str) -> list[str]:
         "",
         f"Look:    hpo ui --study {result['study']}{elsewhere}",
         f"         {link(result['experiment_id'], result['run_id'], _base(result['tracking_uri']))}",
+        f"Read:    {report} ({result['report_seconds']:.1f} s to write)",
         f"Keep:    hpo export --study {result['study']}{elsewhere} -o best.yaml",
     ]
     return lines
@@ -74,25 +78,6 @@ def _scores(result: Mapping[str, Any]) -> list[str]:
         scores = (valid.get("loss"), seen.get("loss"), seen.get(other)) if fresh else (valid.get("loss"), valid.get(other))
         rows.append([names[key], *map(score, (*scores, gap, test.get(other)))])
     return ["  " + line for line in table(rows)]
-
-
-def first_line(result: Mapping[str, Any]) -> str:
-    """Said before anything else: whether anything beats the defaults beyond noise."""
-    said = result["verdict"]
-    if not said:
-        return ""
-    if said["rival"] == "defaults" or said["gain"] is None:
-        return "The usual defaults are selected: no other configuration came through its fresh fits."
-    rival, better = trial_name(said["rival"]), "better" if said["gain"] >= 0 else "worse"
-    error = "" if said["standard_error"] is None else f", ± {said['standard_error']:.2g} (standard error)"
-    by = f"{abs(said['gain']):.3g} {better}{error}"
-    over = f"over {said['fits']} fresh fits"
-    if said["beyond_noise"]:
-        return f"{rival[0].upper()}{rival[1:]} beats the usual defaults beyond noise: {over} its {result['metric']} is {by}."
-    return (
-        f"Nothing beats the usual defaults beyond noise, so they are selected: {over} the {result['metric']} of {rival}, the best of the "
-        f"others, is {by}."
-    )
 
 
 def _rules(result: Mapping[str, Any]) -> list[str]:
@@ -149,37 +134,6 @@ def _refit(result: Mapping[str, Any]) -> list[str]:
     again = [f"The test part has now been scored {result['looks']} times: choose by the fresh scores."] if result["looks"] > 1 else []
     compared = f" (by folds within folds, valid {result['metric']}: {', '.join(ways)})" if ways else ""
     return [f"Final network: {made}{compared}.", *again]
-
-
-def regularization_line(result: Mapping[str, Any]) -> str:
-    """What regularization itself did: against the same learning rate and network without it."""
-    none = result["baselines"].get("ablation")
-    if not none or not none["valid"] or not result["valid"]:
-        return ""
-    if not selection.regularized(result["selected"]):
-        return "Regularization did not help: the selected configuration has none."
-    gap, gap_none = (found["valid"]["loss"] - found["train"]["loss"] for found in (result, none))
-    if gap_none <= 0:
-        closed = "there was no train–valid gap to close"
-    elif gap >= gap_none:
-        closed = "it did not close the train–valid gap"
-    else:
-        closed = f"it closed {'' if gap <= 0 else f'{100 * (1 - gap / gap_none):.0f} % of '}the train–valid gap of the search"
-    said = result["regularization"]
-    if not said or said["gain"] is None:
-        return f"Regularization: {closed}."
-    verb, name = "gained" if said["gain"] >= 0 else "lost", said["metric"].replace("_", " ")
-    unit = " points" if name.endswith("accuracy") else ""
-
-    def said_so(value: float) -> str:
-        return f"{100 * value:.1f}" if unit else score(value)
-
-    error = "" if said["standard_error"] is None else f" ± {said_so(said['standard_error'])}"
-    noise = "" if said["beyond_noise"] else ", which is within noise"
-    return (
-        f"Regularization {verb} {said_so(abs(said['gain']))}{error}{unit} of {name} on fresh splits against the same without it{noise}; "
-        f"{closed}."
-    )
 
 
 def comparison(first: Finished, second: Finished, differences: Sequence[Difference]) -> list[str]:

@@ -10,12 +10,14 @@ from typing import Any
 
 from hpo import data as data_module
 from hpo import export, plugins, space_file
+from hpo.data import Dataset
 from hpo.errors import InputError, StoreError
 from hpo.ledger import stored
 from hpo.network import Network
 from hpo.networks import Networks, factory
 from hpo.space import Space
 from hpo.store import Place, replace
+from hpo.trial import Outcome
 from hpo.weights import Vault
 
 
@@ -27,6 +29,7 @@ class Finished:
     result: Mapping[str, Any]
     space: Space
     base: Path
+    outcomes: Mapping[str, Outcome]
 
     def configuration(self, folder: Path, form: str) -> str:
         """The selected configuration as text, for a file in `folder`; `form` is yaml or json."""
@@ -59,9 +62,28 @@ class Finished:
     def network(self) -> Network:
         return self._networks().of(self.result["selected"])
 
+    def _data(self) -> Dataset:
+        return data_module.prepare(self.space.data, self.base, image=self.space.network.image or ())
+
+    def write_report(self, path: Path) -> None:
+        """Writes the page on the search; one whose rows are gone or changed has no predictions. Raises InputError if `path` cannot be
+        written."""
+        from hpo import report  # with plotly, which `hpo export` can do without
+
+        known: Dataset | None
+        try:
+            known = self._data()
+        except InputError:
+            known = None
+        data = known if known and known.fingerprint == self.result["fingerprint"] else None
+        try:
+            report.write(report.Material.of(self.result, self.space, self.outcomes, self._networks(), data, self.place), path)
+        except StoreError as error:
+            raise InputError(f"{path} cannot be written; name another file with -o.") from error
+
     def write_network(self, folder: Path) -> None:
         """Writes all that raw rows need to be predicted. Raises InputError if the data are not those of the search."""
-        data = data_module.prepare(self.space.data, self.base)
+        data = self._data()
         if data.fingerprint != self.result["fingerprint"]:
             raise InputError(
                 f"The rows of {self.space.data.source} are not those that {self.space.study} was searched on, so its "
@@ -86,4 +108,5 @@ def load(place: Place, named: Sequence[str] = ()) -> Finished:
     source = known["space_source"]
     plugins.load(named, Path(source["base"]))
     plugins.require(source["plugins"], place.name)
-    return Finished(place, known["result"], space_file.parse(source["space"]), Path(source["base"]))
+    outcomes = {o.trial.label: o for o in map(Outcome.from_json, known["outcomes"])}
+    return Finished(place, known["result"], space_file.parse(source["space"]), Path(source["base"]), outcomes)

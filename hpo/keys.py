@@ -36,6 +36,8 @@ def parse_architecture(key: str, raw: Any, path: Path) -> tuple[Domain | None, l
     """The domain of an argument of a network's factory, or everything that is wrong with it."""
     if not key.isidentifier() or keyword.iskeyword(key):
         return None, [Mistake(path, "must be the name of an argument of the factory.")]
+    if key in FAMILY and "mlp" in FAMILY[key].needs:
+        return None, [Mistake(path, f"is searched with kind: mlp only, as search.{key}; name the factory's argument otherwise.")]
     if key in searchable():
         return None, [Mistake(path, f"is a key of search, not of the network: write search.{key}.")]
     if key in ("n_inputs", "n_outputs", "image"):

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from hpo import device as devices
-from hpo import export, finals, loop, plugins, report, selection
+from hpo import export, finals, loop, plugins, selection
 from hpo import result as results
 from hpo.capacity import free_memory, rows_for
 from hpo.crew import Crew
@@ -18,7 +18,6 @@ from hpo.factory import importable, name_of
 from hpo.finals import Finalist, Finals
 from hpo.job import Job
 from hpo.linear import one_thread
-from hpo.metrics import shown
 from hpo.population import Population
 from hpo.recorder import Recorder
 from hpo.refit import Final, Refit
@@ -96,7 +95,7 @@ class _Search:
         if not study.recall("id"):
             study.remember("id", uuid.uuid4().hex)
         self._refit = Refit(job.space, job.data, job.networks, study, self._vault, self._late)
-        self._ways = Ways(job.space, job.data, job.networks, study, self._vault, self._late, job.device)
+        self._ways = Ways(job.space, job.data, job.networks, study, self._vault, Vault(place.unseen), self._late, job.device)
 
     def run(self, startup: float) -> dict[str, Any]:
         self._recorder = Recorder(self._uri, self._place.folder, self._opening())
@@ -233,7 +232,7 @@ class _Search:
             "experiment_id": ids["experiment_id"],
             "startup_seconds": startup,
         }
-        self._keep(result, {name: f.searched for name, f in compared.items()}, networks.get(selected.label))
+        self._keep(result, networks.get(selected.label))
         result["seconds"] = study.seconds()
         study.remember("result", result)
         return result
@@ -253,29 +252,27 @@ class _Search:
         logits = self._refit.logits(network, finalist.searched.trial.params)
         return results.test_scores(self._job.space, network.data, logits)
 
-    def _keep(self, result: dict[str, Any], compared: dict[str, Outcome], final: Final | None) -> None:
+    def _keep(self, result: dict[str, Any], final: Final | None) -> None:
         folder, space = self._place.folder, self._job.space
         made = self._job.networks.of(result["selected"])
         point = export.configuration(result, space, made, self._job.base, folder)
-        best, pictures = folder / "best.yaml", [folder / "curves.png"]
+        best = folder / "best.yaml"
         try:
             best.write_text(export.commented(point, made))
-            report.curves(compared, shown(self._job.data.task, space.train.metric), pictures[0])
-            if result["finalists"]:
-                pictures.append(folder / "finalists.png")
-                report.finalists(result["finalists"], result["trial"], space.train.metric, pictures[-1])
-            if result["front"]:
-                pictures.append(folder / "front.png")
-                others = [list(o.values.values()) for o in self._study.judged() if o.state == "complete"]
-                report.front(result["front"], others, space.goals, pictures[-1])
         except OSError as error:
             raise StoreError(f"The result could not be written to {folder}: {error.strerror}.") from error
+        from hpo import report  # with plotly, which takes a third of a second to import
+
+        began = time.time()
+        page = report.Material.of(result, space, self._study.outcomes, self._job.networks, self._job.data, self._place)
+        report.write(page, self._place.report)
+        result["report_seconds"] = time.time() - began
         self._recorder.close(
             "FINISHED",
             tags={f"selected.{key}": value for key, value in result["selected"].items()}
             | {"hpo.selected": result["trial"], "hpo.rule": result["rule"]},
             metrics=results.metrics(result),
-            artifacts=[*map(str, pictures), str(best), *([str(self._vault.path(final.label))] if final else [])],
+            artifacts=[str(self._place.report), str(best), *([str(self._vault.path(final.label))] if final else [])],
         )
 
     def _opening(self) -> dict[str, Any]:

@@ -20,7 +20,7 @@ _WORDS = """\
     columns:
 {columns}    # ngrams: [1, 2]              # pairs of words, too
 """
-_READ = "  # random_deletion: {low: 0.0, high: 0.9, optional: true}  # how often a text is read without a tenth of its words\n"
+_READ = "  # random_deletion: {low: 0.05, high: 0.9, optional: true}  # how often a text is read without a tenth of its words\n"
 
 _TEXT = """\
 # A search space for {name}: {rows:,} rows, {columns}, {what}.

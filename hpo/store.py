@@ -3,6 +3,8 @@
     STORE/mlflow.db, STORE/artifacts/           MLflow's, a mirror
     STORE/studies/NAME/journal.log              the study: the truth
     STORE/studies/NAME/weights/LABEL.safetensors  of the final networks: X-scaled-EPOCHS, X-keep or X-average
+    STORE/studies/NAME/unseen/LABEL.safetensors what a configuration said of rows that its networks had not seen
+    STORE/studies/NAME/report.html              the page on the search
     STORE/studies/NAME/lock                     held while a search runs
 """
 
@@ -42,6 +44,14 @@ class Place:
         return self.folder / "weights"
 
     @property
+    def unseen(self) -> Path:
+        return self.folder / "unseen"
+
+    @property
+    def report(self) -> Path:
+        return self.folder / "report.html"
+
+    @property
     def tracking_uri(self) -> str:
         return f"sqlite:///{(self.root / 'mlflow.db').resolve()}"
 
@@ -70,7 +80,8 @@ class Place:
     def locked(self) -> Iterator[None]:
         """Holds the study for this process, also against a second search. The kernel frees it, however we end."""
         try:
-            self.weights.mkdir(parents=True, exist_ok=True)
+            for folder in (self.weights, self.unseen):
+                folder.mkdir(parents=True, exist_ok=True)
             file = (self.folder / "lock").open("a")
         except OSError as error:
             raise InputError(f"--store: {self.root} cannot be written ({error.strerror}); name another folder.") from error

@@ -11,10 +11,11 @@ from rich.table import Table
 from rich.text import Text
 
 from hpo.job import Job
+from hpo.prose import clock, score, strength, trial_name
 from hpo.searching import Watcher
 from hpo.study import Study
 from hpo.trial import Score
-from hpo.words import beside, clock, headline, score, strength, trial_name
+from hpo.words import beside, headline
 
 _REDRAW = 0.25  # seconds
 _EVERY = 5.0  # seconds between plain lines, where there is no terminal

@@ -21,13 +21,14 @@ from hpo.weights import Vault
 class Ways:
     """Of every fold of the first draw the training rows are split once more, and its validation rows judge: the network of a split
     (`keep`), all of them together (`average`), and the fold's own, trained on all these rows for as many epochs as the splits
-    found best (`scaled`)."""
+    found best (`scaled`). What the splits' networks say together of the rows that judge them is kept for the report: they have
+    seen these neither to learn nor to stop."""
 
     def __init__(
-        self, space: Space, data: Dataset, networks: Networks, study: Study, vault: Vault, train: Train, device: torch.device
+        self, space: Space, data: Dataset, networks: Networks, study: Study, vault: Vault, unseen: Vault, train: Train, device: torch.device
     ) -> None:
         self._space, self._data, self._networks = space, data, networks
-        self._study, self._vault, self._train = study, vault, train
+        self._study, self._vault, self._unseen, self._train = study, vault, unseen, train
         self._device = device
         self._metric = METRICS[space.train.metric]
         # What was trained on folds has no single network to keep.
@@ -50,18 +51,21 @@ class Ways:
         batch_size = self._space.train.of(params).batch_size
         outer = np.array(finalist.fresh[0].fold_curves[self._space.train.metric_key])
         found: dict[str, list[float]] = {name: [] for name in self._names}
-        overlaps = []
+        overlaps, unseen = [], []
         for fold in range(outer.shape[1]):
             samples = self._data.nested(1, fold)
             if any(len(one.train) % batch_size == 1 for one in samples.folds):
                 self._networks.of(params).check(1, self._device)
-            scores = self._fold(finalist, fold, samples, outer[:, fold])
-            if scores is None:
+            judged = self._fold(finalist, fold, samples, outer[:, fold])
+            if judged is None:
                 return {}
+            scores, said = judged
+            unseen.append(said)
             for name in self._names:
                 found[name].append(scores[name])
             first = samples.folds[0]
             overlaps.append(len(first.test) / (len(first.train) + len(first.valid)))
+        self._unseen.put(finalist.label, {name: torch.cat([said[name] for said in unseen]) for name in ("rows", "said")})
         lower = {name: self._metric.sign * np.array(scores) for name, scores in found.items()}
         gains = {name: evidence.gain(scores, lower["scaled"], float(np.mean(overlaps))) for name, scores in lower.items()}
         return {
@@ -69,8 +73,11 @@ class Ways:
             for name, scores in found.items()
         }
 
-    def _fold(self, finalist: Finalist, fold: int, samples: Samples, whole: np.ndarray) -> dict[str, float] | None:
-        """What each way scores on one fold, whose own network had the curve `whole` (epochs,)."""
+    def _fold(
+        self, finalist: Finalist, fold: int, samples: Samples, whole: np.ndarray
+    ) -> tuple[dict[str, float], dict[str, Tensor]] | None:
+        """What each way scores on one fold, whose own network had the curve `whole` (epochs,); and its `rows` (n,), with what was
+        `said` of them: logits (n, classes), or by how much a number was missed, (n, 1), in its own units."""
         params = finalist.searched.trial.params
         trial = Trial(f"{finalist.label}-nested-{fold}", "nested", params, selection.fresh_seed(self._space, f"nested-{fold}"))
         self._train([trial], lambda: samples)
@@ -79,11 +86,15 @@ class Ways:
             return None
         epoch = evidence.best_epoch([np.array(inner.fold_curves[self._space.train.metric_key])], self._metric.sign)
         said = self._logits(trial, samples)
-        return {
+        together, rows = averaged(samples.task, torch.stack(said)), samples.folds[0].test
+        scores = {
             "scaled": float(whole[min(epoch, len(whole)) - 1]),
             "keep": float(np.mean([self._score(samples, one) for one in said])),
-            "average": self._score(samples, averaged(samples.task, torch.stack(said))),
+            "average": self._score(samples, together),
         }
+        if samples.task == "regression":
+            together = (together - samples.y[rows].unsqueeze(1)) * samples.target_scale
+        return scores, {"rows": rows, "said": together}
 
     def _logits(self, trial: Trial, samples: Samples) -> list[Tensor]:
         """Of each fit what it says, (rows, outputs), of the rows that it is judged on."""

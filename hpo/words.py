@@ -1,58 +1,19 @@
-"""Numbers and results as a person reads them: plain lines of text."""
+"""What is searched, and what a store holds, as a person reads it: plain lines of text."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 from hpo import device as devices
 from hpo import selection
-from hpo.document import said
 from hpo.job import Job
 from hpo.ledger import stored
 from hpo.metrics import METRICS, Task, shown
-from hpo.regularizers import STRENGTHS
+from hpo.prose import score, strength
 from hpo.sampling import FIRST_DECISION
 from hpo.store import Place
 from hpo.trial import Outcome
 from hpo.worker import cores
-
-_WIDE = 100
-
-
-def number(value: float) -> str:
-    """Four digits at most: 0.031, 2.1e-03, 12.5."""
-    if isinstance(value, int) or float(value).is_integer():
-        return f"{int(value):,}" if abs(value) < 1e6 else f"{value:.3g}"
-    return f"{value:.1e}" if abs(value) < 1e-2 or abs(value) >= 1e4 else f"{value:.3g}"
-
-
-def strength(key: str, value: Any) -> str:
-    if isinstance(value, str | bool):
-        return f"{key} {said(value)}"
-    off = key in STRENGTHS and value == STRENGTHS[key].neutral
-    return f"{key} {'off' if off else number(value)}"
-
-
-def strengths(params: Mapping[str, Any]) -> list[str]:
-    """All of a configuration, in lines of at most 100 characters."""
-    lines = [""]
-    for one in (strength(key, value) for key, value in params.items()):
-        longer = f"{lines[-1]}   {one}" if lines[-1] else one
-        lines[-1:] = [longer] if len(longer) <= _WIDE or not lines[-1] else [lines[-1], one]
-    return lines
-
-
-def score(value: float | None) -> str:
-    if value is None:
-        return "–"
-    if 0 < abs(value) < 0.01:
-        return f"{value:.2g}"
-    return f"{value:.3f}" if abs(value) < 10 else f"{value:,.4g}" if abs(value) < 1e4 else f"{value:.3g}"
-
-
-def clock(seconds: float) -> str:
-    return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"
 
 
 def headline(job: Job, rows: int, workers: int = 1) -> list[str]:
@@ -91,23 +52,6 @@ def headline(job: Job, rows: int, workers: int = 1) -> list[str]:
     at_once = "one trial at a time" if trials == 1 else f"{trials} trials at once {where}"
     sampled = ", ".join(key for key, domain in space.domains.items() if domain.sampled)
     return [*lines, f"searching {sampled} · {sampler}, {pruning} · {at_once}"]
-
-
-def table(rows: list[list[str]]) -> list[str]:
-    """Rows of cells as aligned lines: the first column to the left, the others to the right."""
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    return [
-        "   ".join(c.rjust(w) if i else c.ljust(w) for i, (c, w) in enumerate(zip(row, widths, strict=True))).rstrip()
-        for row in rows
-    ]
-
-
-def trial_name(label: str) -> str:
-    if label.isdigit():
-        return f"trial {label}"
-    if label in ("none", "defaults"):
-        return f"the baseline {label}"
-    return f"{trial_name(label.removeprefix('ablation-'))} without regularization"
 
 
 def beside(valid: Mapping[str, float], task: Task, metric: str) -> str:

@@ -79,11 +79,10 @@ class Unrecorded:
 
 @pytest.fixture(scope="module")
 def unrecorded() -> Iterator[None]:
-    """Searches of this process write no run and draw no picture, from the first test that asks for it to the end of its file."""
+    """Searches of this process write no run and no page, from the first test that asks for it to the end of its file."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("hpo.searching.Recorder", Unrecorded)
-        patch.setattr("hpo.report.curves", lambda *_: None)
-        patch.setattr("hpo.report.finalists", lambda *_: None)
+        patch.setattr("hpo.report.write", lambda *_: None)
         yield
 
 

@@ -1,5 +1,6 @@
 """Members that act on data and targets: what each does, by its formula."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -13,10 +14,11 @@ from hpo.metrics import losses
 from hpo.noise import Noise
 from hpo.regularizers import STRENGTHS
 from hpo.regularizers.base import Batch, Regularizer
+from hpo.testing import same
 from hpo.trial import Fit
-from tests.training import step, trial
+from tests.training import dataset, pictures, step, trained, trial
 
-MEMBERS = [name for name, member in STRENGTHS.items() if type(member).batch is not Regularizer.batch]
+MEMBERS = [n for n, member in STRENGTHS.items() if type(member).batch is not Regularizer.batch and "text" not in member.needs]
 F = torch.nn.functional
 IMAGE = (3, 5, 7)
 CATEGORIES = torch.tensor([0, 1, 1, 1, 2, 3, 3])
@@ -267,18 +269,18 @@ def test_cutout_of_columns_takes_all_alike_over_minibatches():
 # ---- images
 
 
-def pictures(fits=1, rows=3, image=(2, 6, 6)):
+def images(fits=1, rows=3, image=(2, 6, 6)):
     return normal(fits, rows, *image).flatten(2), samples(image=image)
 
 
 def test_rotation_by_a_right_angle_is_rot90():
-    x, data = pictures()
+    x, data = images()
     found = acted("rotation", [90.0], x, data, always(1.0)).x
     assert torch.allclose(found, torch.rot90(x.unflatten(2, data.image), 1, (3, 4)).flatten(2))
 
 
 def test_zoom_is_torchs_affine_grid():
-    x, data = pictures(image=(1, 5, 8))
+    x, data = images(image=(1, 5, 8))
     found = acted("zoom", [0.5], x, data, always(1.0)).x
     theta = torch.tensor([[1 / 1.5, 0, 0], [0, 1 / 1.5, 0]], dtype=torch.float64).expand(3, 2, 3)
     grid = F.affine_grid(theta, [3, 1, 5, 8], align_corners=False)
@@ -287,7 +289,7 @@ def test_zoom_is_torchs_affine_grid():
 
 
 def test_crop_pads_with_the_border_and_crops():
-    x, data = pictures(image=(2, 8, 12))
+    x, data = images(image=(2, 8, 12))
     found = acted("crop", [0.25], x, data, always(0.999)).x
     padded = F.pad(x.view(3, 2, 8, 12), (3, 3, 2, 2), mode="replicate")
     assert torch.equal(found, padded[..., 4:, 6:].flatten(1).view(x.shape))
@@ -304,7 +306,7 @@ def test_crop_shifts_by_all_steps_alike():
 
 
 def test_flip_mirrors_a_share_of_the_images():
-    x, data = pictures(fits=2, rows=4000)
+    x, data = images(fits=2, rows=4000)
     mirrored = x.unflatten(2, data.image).flip(4).flatten(2)
     found = acted("flip", [0.2, 1.0], x, data).x
     changed = (found == mirrored).all(2)
@@ -313,7 +315,7 @@ def test_flip_mirrors_a_share_of_the_images():
 
 
 def test_color_jitter_changes_contrast_and_brightness():
-    x, data = pictures(rows=500)
+    x, data = images(rows=500)
     found = acted("color_jitter", [0.4], x, data).x
     factor, change = found.std(2) / x.std(2), found.mean(2) - x.mean(2)
     assert torch.allclose((found - found.mean(2, keepdim=True)) / factor.unsqueeze(2), x - x.mean(2, keepdim=True))
@@ -331,3 +333,29 @@ def test_adversarial_moves_every_input_by_s_to_where_the_loss_rises():
     s = torch.tensor([0.0, 0.3], dtype=torch.float64)
     found = STRENGTHS["adversarial"].ascend(s, step(), batch, slope).x
     assert torch.equal(found, x + s.view(-1, 1, 1) * slope.sign())
+
+
+# ---- in training
+
+
+@pytest.mark.parametrize("kind", ["mlp", "cnn"])
+def test_all_at_once_in_float32_a_row_is_bit_equal_at_any_number_of_rows(kind):
+    half = {name: STRENGTHS[name].probe[0] for name in [*MEMBERS, "adversarial"]}
+    data = pictures()
+    data = replace(data, x=data.x.float())
+    trials = [trial(str(i), **half | {"rotation": 2.0 * i, "mixup": 0.1 * i}) for i in range(7)]
+    together = {n: trained(data, trials[:n], epochs=2, kind=kind) for n in (2, 7)}
+    for i, rows in ((0, 2), (1, 7), (6, 7)):
+        assert same(trained(data, [trials[i]], epochs=2, kind=kind)[str(i)], together[rows][str(i)])
+
+
+@pytest.mark.parametrize("name", [name for name in [*MEMBERS, "adversarial"] if not STRENGTHS[name].needs])
+@pytest.mark.parametrize("source", ["sklearn:diabetes", "balanced"])
+def test_regression_and_weighted_classes_are_learned_too(name, source):
+    data = dataset(class_weight="balanced") if source == "balanced" else dataset(source)
+    trials = [trial(label, 7, **{name: s}) for label, s in zip("012", (0.0, *STRENGTHS[name].probe), strict=True)]
+    off, weak, strong = trained(data, trials).values()
+    assert same(off, trained(data, [trial("0", 7)])["0"])
+    assert not same(off, weak)
+    assert not same(weak, strong)
+    assert all(torch.isfinite(w).all() for w in strong.weights.values())

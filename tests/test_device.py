@@ -26,7 +26,7 @@ from hpo.stack import Stack
 from hpo.testing import TRAIN, same
 from hpo.trial import Fit
 from tests.conftest import TINY, here, write_space
-from tests.training import FACTORIES, dataset, memory, network, population, refill, shifted, trained, trial
+from tests.training import FACTORIES, dataset, memory, network, population, refill, shifted, suited, trained, trial
 
 EVERYTHING = {"weight_decay": 0.1, "l1": 1e-3, "dropout": 0.3}
 META, GPU = torch.device("meta"), torch.device("cuda")
@@ -64,9 +64,9 @@ def test_rows_together_equal_each_alone(kind):
 @pytest.mark.parametrize("name", STRENGTHS)
 def test_every_member_keeps_to_its_row(name):
     trials = [trial(str(i), depth=3 - i, **{name: s}) for i, s in enumerate(STRENGTHS[name].probe)]
-    together = trained(dataset(), trials, batch_norm=True)
+    together = trained(suited(name), trials, batch_norm=True)
     for alone in trials:
-        assert close(together[alone.label], trained(dataset(), [alone], batch_norm=True)[alone.label])
+        assert close(together[alone.label], trained(suited(name), [alone], batch_norm=True)[alone.label])
 
 
 @KINDS
@@ -155,9 +155,9 @@ def test_an_epoch_waits_for_nothing_and_mixes_no_devices(kind, source, metric):
 @pytest.mark.parametrize("name", STRENGTHS)
 def test_no_member_waits_or_mixes_devices(name):
     trials = [trial(str(i), **{name: s}) for i, s in enumerate(STRENGTHS[name].probe)]
-    networks = [network(dataset(), of, batch_norm=True) for of in trials]
+    networks = [network(suited(name), of, batch_norm=True) for of in trials]
     with FakeTensorMode(allow_non_fake_inputs=True):
-        stack = fake_stack(dataset(), TRAIN, trials, networks, (name,))
+        stack = fake_stack(suited(name), TRAIN, trials, networks, (name,))
         with Stays():
             stack._scores(stack._program.learn(TRAIN.batch_size))
 

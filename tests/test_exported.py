@@ -6,7 +6,8 @@ import pytest
 import yaml
 
 from hpo import space_file
-from hpo.ending import first_line, result_lines
+from hpo.ending import result_lines
+from hpo.verdict import first_line
 from tests.conftest import TINY, here, write_space
 from tests.test_hard import diverging
 
@@ -27,8 +28,7 @@ def searched(store, path):
 
 
 @pytest.mark.parametrize("changes", [{}, PLAIN])
-def test_each_configuration_of_a_front_is_a_file_that_trains_it_again(store, changes, monkeypatch):
-    monkeypatch.setattr("hpo.report.front", lambda *_: None)
+def test_each_configuration_of_a_front_is_a_file_that_trains_it_again(store, changes):
     store.parent.mkdir()
     path = write_space(store, objectives=["valid_loss", "nonzero_share", "epochs"], **changes)
     result, folder = searched(store, path), store.parent / "front"

@@ -152,11 +152,10 @@ def test_the_parent_holds_what_was_asked_found_and_needed_to_repeat_it(recorded,
     assert recorded.parent.data.metrics["test_accuracy"] == recorded.result["test"]["accuracy"]
     weights = f"{recorded.result['refit']['weights']}.safetensors"
     names = {artifact.path for artifact in client.list_artifacts(recorded.result["run_id"])}
-    assert names == {"space.yaml", "best.yaml", "curves.png", "finalists.png", weights}
+    assert names == {"space.yaml", "best.yaml", "report.html", weights}
     folder = Path(client.download_artifacts(recorded.result["run_id"], "", str(tmp_path)))
     assert (folder / weights).read_bytes() == (recorded.store / "studies/tiny/weights" / weights).read_bytes()
-    for picture in ("curves.png", "finalists.png"):
-        assert (folder / picture).read_bytes().startswith(b"\x89PNG")
+    assert (folder / "report.html").read_bytes() == (recorded.store / "studies/tiny/report.html").read_bytes()
     assert here("check", folder / "space.yaml").exit_code == 0
     exported = here("export", "--store", recorded.store).stdout
     assert yaml.safe_load((folder / "best.yaml").read_text()) == yaml.safe_load(exported)

@@ -77,7 +77,9 @@ class Away(Regularizer):
         return batch
 
 
-@pytest.mark.parametrize("kind", [{}, {"batch_norm": True}, {"kind": "resnet"}, {"kind": "recurrent"}], ids=str)
+@pytest.mark.parametrize("kind", [
+    {}, {"batch_norm": True}, {"skip": "shake-shake"}, {"skip": "shake-drop"}, {"kind": "resnet"}, {"kind": "recurrent"},
+], ids=str)  # fmt: skip
 def test_at_the_same_place_the_second_gradient_is_the_first_with_the_same_noise(member, kind):
     member(Away)
     plain, twice = trial("0", dropout=0.5), trial("0", dropout=0.5, own=0.0)

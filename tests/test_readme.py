@@ -46,7 +46,7 @@ def test_the_made_table_is_the_one_that_is_shipped():
     pd.testing.assert_frame_equal(shipped, pd.read_csv(io.StringIO(loans().to_csv(index=False))))
 
 
-@pytest.mark.parametrize("name", ["reg", "tabular"])
+@pytest.mark.parametrize("name", ["reg", "tabular", "text"])
 def test_the_ready_spaces_are_sound(name):
     assert here("check", ROOT / "search_spaces" / f"{name}.yaml").exit_code == 0
 

@@ -10,13 +10,16 @@ from hpo import keys
 from hpo.kernels import Batched, RowByRow
 from hpo.noise import Noise
 from hpo.regularizers import FAMILY, STRENGTHS
+from hpo.regularizers.base import Regularizer
 from hpo.testing import CONTRACT, Case, same
 from hpo.trial import Fit
 from tests.training import FACTORIES, dataset, memory, network, population, shifted, step, suited, trained, trial
 
-# Dropout acts inside a network, so it is tried with every kind; what others see of one is tried with a kind that has everything.
+# Dropout acts inside a network, so it is tried with every kind; what others see of one is tried with a kind that has everything, and
+# what acts on minibatches sees none.
 CASES = [*((name, "mlp") for name in STRENGTHS), *(("dropout", kind) for kind in FACTORIES)]
-CASES += [(name, "mixed") for name, member in STRENGTHS.items() if name != "dropout" and "mlp" not in member.needs]
+SEEING = [name for name, member in STRENGTHS.items() if type(member).batch is Regularizer.batch]
+CASES += [(name, "mixed") for name in SEEING if name != "dropout" and "mlp" not in STRENGTHS[name].needs]
 MEMBERS = pytest.mark.parametrize(("name", "kind"), CASES)
 
 

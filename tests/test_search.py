@@ -15,8 +15,8 @@ from sklearn.linear_model import LinearRegression
 from sklearn.model_selection import train_test_split
 
 from hpo import space_file
+from hpo.prose import score
 from hpo.store import Place
-from hpo.words import score
 from tests.conftest import PATIENCE, TINY, here, hpo, launched, outcomes, wait_for, write_space
 from tests.tables import loans
 

@@ -193,6 +193,9 @@ SECTIONS = [
     ("network: {kind: module, factory: a:b, search: {width: 8}}", [
         "network.search.width is a key of search, not of the network: write search.width.",
     ]),
+    ("network: {kind: module, factory: a:b, search: {batch_norm: true}}", [
+        "network.search.batch_norm is searched with kind: mlp only, as search.batch_norm; name the factory's argument otherwise.",
+    ]),
     ("network: {skip: shake_drop, layer_norm: 0}", [
         "network.skip: shake_drop is not known. Did you mean shake-drop?", "network.layer_norm: must be true or false, got 0.",
     ]),

@@ -128,6 +128,21 @@ def test_a_factory_gets_the_width_and_depth_that_are_searched(kind):
     assert {"width": 5, "depth": 3}.items() <= dict(made.arguments).items()
 
 
+@pytest.mark.parametrize(("search", "sentence"), [
+    ({}, "network.factory: Wide needs width, which nothing sets; set search.width."),
+    ({"width": 5, "depth": 2}, "search.depth: Wide takes no depth; it takes n_inputs, n_outputs, width."),
+])  # fmt: skip
+def test_a_factory_is_asked_for_what_it_names(search, sentence):
+    class Wide(torch.nn.Module):
+        def __init__(self, n_inputs, n_outputs, width):
+            pass
+
+    made = space(network={"kind": "module", "factory": "a:b"}, search={"l1": {"low": 0, "high": 1}} | search)
+    with pytest.raises(InputError) as caught:
+        Networks(made, Wide, 4, 3).of(made.params({"l1": 0.5}))
+    assert str(caught.value) == sentence
+
+
 @pytest.mark.parametrize(("kind", "image"), [("resnet", ()), ("cnn", (1, 2, 2))])
 def test_an_image_is_allowed_everywhere_and_reshapes_the_rows_of_a_cnn_only(kind, image):
     assert of({"kind": kind, "image": [1, 2, 2], "width": 2}).image == image

@@ -24,4 +24,4 @@ class Rotation(Regularizer):
         image = step.data.image
         angle = between(step.noise[self.name][0], s * (math.pi / 180), batch.x.shape[1])[..., None, None]
         (down, right), sin, cos = centred(batch.x, image), angle.sin(), angle.cos()
-        return replace(batch, x=sampled(batch.x, image, down * cos + right * sin, right * cos - down * sin, s > 0))
+        return replace(batch, x=sampled(batch.x, image, (down * cos, right * sin), (right * cos, -down * sin), s > 0))

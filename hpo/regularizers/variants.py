@@ -11,13 +11,14 @@ class Variants(Regularizer):
 
     The versions were made and turned into numbers before training (`data.variants`, (variants, rows, inputs)), for strings cannot be
     tensors; of each the same number of words is changed, so that the strength is how often a network reads one.
+    Of several regularizers that are drawn for one row, the last in the family counts.
     """
 
     draws = "step"
     needs = ("text",)
     allowed = (0.0, 1.0)
     open_high = False
-    prior = {"low": 0.0, "high": 0.9}
+    prior = {"low": 0.05, "high": 0.9, "optional": True}
     probe = (0.1, 0.9)
 
     def batch(self, s: Tensor, step: Step, batch: Batch) -> Batch:

@@ -21,5 +21,6 @@ class Zoom(Regularizer):
     def batch(self, s: Tensor, step: Step, batch: Batch) -> Batch:
         image = step.data.image
         scale = (1 + between(step.noise[self.name][0], s, batch.x.shape[1]))[..., None, None]
-        down, right = (t.expand(image[1:]) / scale for t in centred(batch.x, image))
-        return replace(batch, x=sampled(batch.x, image, down, right, s > 0))
+        down, right = (t / scale for t in centred(batch.x, image))
+        nothing = batch.x.new_zeros(image[1:])
+        return replace(batch, x=sampled(batch.x, image, (down, nothing), (right, nothing), s > 0))

@@ -1,0 +1,61 @@
+"""One self-contained page of HTML: sections of figures, a script that draws them, plotly's code once, and nothing from elsewhere."""
+
+from __future__ import annotations
+
+import json
+from html import escape
+from pathlib import Path
+
+from plotly.offline import get_plotlyjs
+
+from hpo.figures import Past
+from hpo.report.material import Material
+from hpo.report.sections import Panel, Section, opening, sections
+from hpo.report.sentences import title
+from hpo.store import replace
+
+_ASSETS = Path(__file__).parent
+
+
+def write(material: Material, path: Path) -> None:
+    """Raises StoreError if `path` cannot be written."""
+    replace(path, page(material).encode())
+
+
+def page(material: Material) -> str:
+    past = Past(material.space, material.scales, material.complete)
+    found = list(sections(material, past))
+    contents = "".join(f'<a href="#s{i}">{escape(section.short)}</a>' for i, section in enumerate(found) if section.short)
+    body = "\n".join(_section(i, section) for i, section in enumerate(found))
+    plots = [panel.plot for section in found for panel in section.panels if panel.plot]
+    data = json.dumps(plots, separators=(",", ":"), allow_nan=False).replace("</", "<\\/")
+    style, script = ((_ASSETS / name).read_text(encoding="utf-8") for name in ("page.css", "page.js"))
+    return (
+        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f"<title>{escape(title(material))}</title>\n<style>\n{style}</style>\n</head>\n<body>\n<main>\n"
+        f"<header>{opening(material, past)}<nav>{contents}</nav></header>\n{body}\n{_footer(material)}</main>\n"
+        f"<script>{get_plotlyjs()}</script>\n"
+        f'<script type="application/json" id="plots">{data}</script>\n<script>\n{script}</script>\n</body>\n</html>\n'
+    )
+
+
+def _section(number: int, section: Section) -> str:
+    text = f"<p>{escape(section.text)}</p>" if section.text else ""
+    panels = "".join(map(_panel, section.panels))
+    grid = f'<div class="grid{" wide" if section.wide else ""}">{panels}</div>' if panels else ""
+    return f'<section id="s{number}"><h2>{escape(section.title)}</h2>{text}{grid}</section>'
+
+
+def _panel(panel: Panel) -> str:
+    title = f"<h3>{escape(panel.title)}</h3>" if panel.title else ""
+    drawn = f'<div class="plot" style="height:{panel.plot["layout"]["height"]}px"></div>' if panel.plot else panel.html
+    caption = f"<figcaption>{escape(panel.aid)}</figcaption>" if panel.aid else ""
+    return f"<figure>{title}{drawn}{caption}</figure>"
+
+
+def _footer(material: Material) -> str:
+    result = material.result
+    versions = ", ".join(f"{name} {version}" for name, version in result["versions"].items())
+    said = f"Study {result['study']}, {result['date']}, data {result['fingerprint']}. {versions}."
+    return f'<p class="note">{escape(said)}</p>\n'

@@ -1,0 +1,179 @@
+"""What the page tells, section by section. What there are no numbers for is left out, with a sentence where it would be missed."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from html import escape
+
+from hpo.figures import Past
+from hpo.metrics import METRICS
+from hpo.report import layers, numbers, optunas, plots, predictions, sentences, tables
+from hpo.report.material import Material
+from hpo.report.style import Plot, logarithmic
+
+_FEW = 3  # complete trials, below which there is nothing to draw of them
+
+
+@dataclass(frozen=True)
+class Panel:
+    """A plot, or HTML of its own, with the sentence that helps to read it."""
+
+    aid: str
+    plot: Plot | None = None
+    html: str = ""
+    title: str = ""
+
+
+@dataclass(frozen=True)
+class Section:
+    """`short` is its name in the list of contents."""
+
+    title: str
+    short: str
+    text: str = ""
+    panels: Sequence[Panel] = field(default_factory=tuple)
+    wide: bool = False  # a panel a line
+
+
+def opening(material: Material, past: Past) -> str:
+    """The top of the page: the verdict, what was selected, its scores beside those it is compared with."""
+    verdict = sentences.verdict(material, numbers.balance(material), past.importances())
+    lead, *rest = verdict
+    said = "".join(f"<p>{escape(line)}</p>" for line in rest)
+    return f'<h1>{escape(sentences.title(material))}</h1><p class="lead">{escape(lead)}</p>{said}{tables.params(material)}{tables.scores(material)}'
+
+
+def sections(material: Material, past: Past) -> Iterator[Section]:
+    yield _curves(material)
+    if len(past.complete) >= _FEW:
+        yield _gaps(material, past)
+        yield from _importance(past)
+        yield from _ridge(material, past)
+        yield _parallel(material, past)
+        yield _history(material, past)
+    else:
+        yield Section("Too few trials for pictures of the search", "Search", f"{len(past.complete)} complete trials; from {_FEW} on there are.")
+    yield from _front(material, past)
+    yield from _finalists(material)
+    yield from _weights(material)
+    yield from _predictions(material)
+    yield _stacks(material)
+
+
+def _curves(material: Material) -> Section:
+    compared = material.compared
+    loss = logarithmic(v for o in compared.values() for name in ("train_loss", "valid_loss") for v in o.curves[name])
+    panels = [Panel(sentences.curve(outcome), plots.curves(outcome, loss), title=name) for name, outcome in compared.items()]
+    text = "Loss by epoch in the search, measured without noise, on one scale for all. Dashed: training, solid: validation, diamond: the best epoch. The shaded gap between them is overfitting."
+    return Section("The train–valid gap opens as training goes on", "Curves", text, panels)
+
+
+def _gaps(material: Material, past: Past) -> Section:
+    trends = numbers.gap_trends(material)
+    order = sorted(material.scales, key=lambda key: -abs(found.rho) if (found := trends[key]) else 0)
+    falls = [key for key in order if (found := trends[key]) and found.clear and found.rho < 0]
+    title = f"The gap falls with {sentences.listed(falls)}" if falls else "The gap falls with nothing that was searched"
+    text = "A point is a complete trial, the star what was selected. Spearman's rank correlation is 1 where the gap always rises and −1 where it always falls."
+    panels = [
+        Panel(sentences.gap_trend(material.scales[key].name, trends[key]), optunas.slice_of_gap(past, material, material.scales[key]), title=material.scales[key].name)
+        for key in order
+    ]
+    return Section(title, "Gap", text, panels)
+
+
+def _importance(past: Past) -> Iterator[Section]:
+    found = past.importances()
+    if not found or len(found["score"]) < 2:
+        return
+    first = {name: next(iter(shares)) for name, shares in found.items()}
+    title = f"{sentences.listed([first['score']]).capitalize()} decides about the score, {sentences.listed([first['gap']])} about the gap"
+    if first["score"] == first["gap"]:
+        title = f"{sentences.listed([first['score']]).capitalize()} decides about both the score and the gap"
+    aid = (
+        f"By PED-ANOVA (Watanabe et al., IJCAI 2023): how much a parameter tells the best fifth of {len(past.complete)} complete trials from the others. "
+        f"Plain bars: for the best scores; hatched: for the smallest gaps."
+    )
+    yield Section(title, "Importance", "", [Panel(aid, optunas.importance(past))], wide=True)
+
+
+def _ridge(material: Material, past: Past) -> Iterator[Section]:
+    if not {"learning_rate", "weight_decay"} <= material.scales.keys():
+        yield Section("Learning rate and weight decay were not searched together", "", "So there is no picture of the ridge that the two often have.")
+        return
+    x, y = (material.scales[key] for key in ("learning_rate", "weight_decay"))
+    metric = METRICS[material.space.train.metric]
+    aid = f"{sentences.ridge(numbers.ridge(material))} Lines are of equal {metric.name}, {'darker' if metric.sign > 0 else 'deeper'} is better; a dot is a trial."
+    title = "Learning rate and weight decay are one choice, not two" if (found := numbers.ridge(material)) and found.is_one else "Learning rate and weight decay can be chosen one by one"
+    yield Section(title, "Ridge", "", [Panel(aid, optunas.contour(past, material, x, y))], wide=True)
+
+
+def _parallel(material: Material, past: Past) -> Section:
+    sign = METRICS[material.space.train.metric].sign
+    ranked = sorted(past.complete, key=lambda o: sign * (o.value or 0.0))
+    best = ranked[: max(_FEW, math.ceil(len(ranked) / 10))]
+    drawn = plots.parallel(past.complete, material.scales, {o.trial.label for o in best}, material.selected)
+    return Section("What the best trials have in common", "Parallel", "", [Panel(sentences.lines_together(material, best), drawn)], wide=True)
+
+
+def _history(material: Material, past: Past) -> Section:
+    return Section("How the best score was found", "History", "", [Panel(sentences.history(material), optunas.history(past, material))], wide=True)
+
+
+def _front(material: Material, past: Past) -> Iterator[Section]:
+    goals = [goal.replace("_", " ") for goal in material.space.goals]
+    if len(goals) > 1 and len(past.complete) >= _FEW:
+        count = len(material.result["front"])
+        aid = f"{count} of {len(past.complete)} complete trials are beaten by none in all of: {', '.join(goals)}."
+        yield Section(f"What {goals[0]} costs in {goals[1]}", "Front", "", [Panel(aid, optunas.front(past))], wide=True)
+
+
+def _finalists(material: Material) -> Iterator[Section]:
+    found = material.result["finalists"]
+    if not found:
+        yield Section("There were no finalists", "", "The selection follows the scores of the search alone, a part of which is luck (finalists: 0, or a single configuration).")
+        return
+    drawn = plots.finalists(found, material.result["trial"], material.space.train.metric.replace("_", " "))
+    yield Section("How the finalists did on fresh splits", "Finalists", "", [Panel(sentences.finalists(material), drawn)], wide=True)
+
+
+def _weights(material: Material) -> Iterator[Section]:
+    found = layers.layers(material)
+    if not found:
+        yield Section("There is no final network", "", "So its weights are not shown (refit: none, or it diverged).")
+        return
+    zeros, total = sum(one.zeros for one in found), sum(one.weights for one in found)
+    title = f"{100 * zeros / total:.0f} % of the weights are exactly zero" if zeros else "No weight is exactly zero"
+    columns = layers.columns(material)
+    text = sentences.unused(layers.unused(material), columns) if columns else ""
+    said = f"Weights of the final network that are not zero, layer by layer. {text}".strip()
+    panels = [Panel(sentences.zeros(one.name, one.zeros, one.weights), plots.histogram(one) if one.zeros < one.weights else None, title=one.name) for one in found]
+    yield Section(title, "Weights", said, panels)
+
+
+def _predictions(material: Material) -> Iterator[Section]:
+    if material.data is None or not material.said:
+        yield Section("No predictions to look at", "", material.why)
+        return
+    text = (
+        "Each row is predicted by networks of the selected configuration that saw it neither to learn nor to stop: the folds within folds. They "
+        "learned from fewer rows than the final network, which is a little better. The test rows are not shown: whoever looks at them row by row "
+        "will tune on them."
+    )
+    if found := predictions.classified(material):
+        bins = predictions.reliability(found)
+        panels = [Panel(sentences.reliability(bins, found), plots.reliability(bins), title="Is it as sure as it is right?")]
+        panels.append(Panel(sentences.confused(found), html=tables.confusion(found), title="What it takes for what"))
+        yield Section(f"{100 * len(found.wrong) / len(found.true):.1f} % of unseen rows are predicted wrongly", "Predictions", text, panels)
+        if len(found.wrong):
+            yield Section("Wrong, and how sure", "Wrong rows", "The most confident first.", [Panel("", html=tables.wrong(material.data, found))], wide=True)
+    elif numeric := predictions.predicted(material):
+        drawn = plots.residuals(numeric, material.data.target_name)
+        yield Section("By how much numbers are missed", "Predictions", text, [Panel(sentences.residuals(numeric), drawn)], wide=True)
+        yield Section("The rows that are missed most", "Wrong rows", "", [Panel("", html=tables.missed(material.data, numeric))], wide=True)
+
+
+def _stacks(material: Material) -> Section:
+    found = numbers.stacks(material)
+    return Section("How many networks trained together", "Stacks", "", [Panel(sentences.stacks(found), html=tables.stacks(found))], wide=True)

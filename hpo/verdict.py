@@ -1,0 +1,59 @@
+"""What a search has found, in a sentence each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from hpo import selection
+from hpo.prose import score, trial_name
+
+
+def first_line(result: Mapping[str, Any]) -> str:
+    """Said before anything else: whether anything beats the defaults beyond noise."""
+    said = result["verdict"]
+    if not said:
+        return ""
+    if said["rival"] == "defaults" or said["gain"] is None:
+        return "The usual defaults are selected: no other configuration came through its fresh fits."
+    rival, better = trial_name(said["rival"]), "better" if said["gain"] >= 0 else "worse"
+    error = "" if said["standard_error"] is None else f", ± {said['standard_error']:.2g} (standard error)"
+    by = f"{abs(said['gain']):.3g} {better}{error}"
+    over = f"over {said['fits']} fresh fits"
+    if said["beyond_noise"]:
+        return f"{rival[0].upper()}{rival[1:]} beats the usual defaults beyond noise: {over} its {result['metric']} is {by}."
+    return (
+        f"Nothing beats the usual defaults beyond noise, so they are selected: {over} the {result['metric']} of {rival}, the best of the "
+        f"others, is {by}."
+    )
+
+
+def regularization_line(result: Mapping[str, Any]) -> str:
+    """What regularization itself did: against the same learning rate and network without it."""
+    none = result["baselines"].get("ablation")
+    if not none or not none["valid"] or not result["valid"]:
+        return ""
+    if not selection.regularized(result["selected"]):
+        return "Regularization did not help: the selected configuration has none."
+    gap, gap_none = (found["valid"]["loss"] - found["train"]["loss"] for found in (result, none))
+    if gap_none <= 0:
+        closed = "there was no train–valid gap to close"
+    elif gap >= gap_none:
+        closed = "it did not close the train–valid gap"
+    else:
+        closed = f"it closed {'' if gap <= 0 else f'{100 * (1 - gap / gap_none):.0f} % of '}the train–valid gap of the search"
+    said = result["regularization"]
+    if not said or said["gain"] is None:
+        return f"Regularization: {closed}."
+    verb, name = "gained" if said["gain"] >= 0 else "lost", said["metric"].replace("_", " ")
+    unit = " points" if name.endswith("accuracy") else ""
+
+    def said_so(value: float) -> str:
+        return f"{100 * value:.1f}" if unit else score(value)
+
+    error = "" if said["standard_error"] is None else f" ± {said_so(said['standard_error'])}"
+    noise = "" if said["beyond_noise"] else ", which is within noise"
+    return (
+        f"Regularization {verb} {said_so(abs(said['gain']))}{error}{unit} of {name} on fresh splits against the same without it{noise}; "
+        f"{closed}."
+    )
