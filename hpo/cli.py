@@ -230,12 +230,13 @@ def export(
 @_STORE
 @click.option("--study", help="Default: the study that was written last.")
 @click.option("-o", "--output", default="report.html", show_default=True, help="Where to write the page.")
-def report(store: str, study: str | None, output: str) -> None:
+@_PLUGIN
+def report(store: str, study: str | None, output: str, plugins: tuple[str, ...]) -> None:
     """Write one page on a search: over- or under-regularized, what mattered, what it gets wrong."""
     from hpo import finished
     from hpo.store import find
 
-    search, began = finished.load(find(Path(store), study)), time.time()
+    search, began = finished.load(find(Path(store), study), plugins), time.time()
     search.write_report(Path(output))
     click.echo(f"Wrote {output} ({time.time() - began:.1f} s).", err=True)
 
