@@ -50,10 +50,10 @@ def found(name: str) -> Regularizer:
 
 
 def listed() -> list[str]:
-    """The whole family, grouped by kind."""
+    """The whole family, by kind and name."""
     lines: list[str] = []
     for kind, title in _KINDS.items():
-        members = [member for member in FAMILY.values() if member.kind == kind]
+        members = sorted((member for member in FAMILY.values() if member.kind == kind), key=lambda member: member.name)
         lines += [*_wrapped(title, ""), ""] if members else []
         for member in members:
             lines += [

@@ -19,6 +19,7 @@ from hpo.errors import HpoError, InputError
 _BEGAN = time.time()
 _STORE = click.option("--store", default="mlruns", show_default=True, help="Folder of studies, MLflow database, artifacts.")
 _PLUGIN = click.option("--plugin", "plugins", multiple=True, metavar="MODULE", help="A module with regularizers of your own; may be repeated.")
+_ENSEMBLES = ["bagging", "greedy", "stacking", "snapshot", "boosting"]
 
 
 class _Shown(click.ClickException):
@@ -189,16 +190,26 @@ def _show(address: str, browser: bool) -> None:
 @click.option("-o", "--output", help="Where to write the configuration; default: standard output.")
 @click.option("--format", "form", type=click.Choice(["yaml", "json"]), default="yaml", show_default=True)
 @click.option("--weights", help="Also write weights, network and preprocessing into this folder.")
+@click.option("--ensemble", type=click.Choice(_ENSEMBLES), help="With --weights: those of an ensemble, not of the single network.")
 @click.option("--pareto", is_flag=True, help="Of several objectives: write each configuration of the front into the folder -o.")
 @_PLUGIN
 def export(
-    store: str, study: str | None, output: str | None, form: str, weights: str | None, pareto: bool, plugins: tuple[str, ...]
+    store: str,
+    study: str | None,
+    output: str | None,
+    form: str,
+    weights: str | None,
+    ensemble: str | None,
+    pareto: bool,
+    plugins: tuple[str, ...],
 ) -> None:
     """Write the selected configuration, itself a space of one point."""
     from hpo import finished
     from hpo.store import find
 
     search = finished.load(find(Path(store), study), plugins)
+    if ensemble and not weights:
+        raise InputError("--ensemble says which weights are written: name a folder for them with --weights.")
     if pareto:
         if output is None or weights or form != "yaml":
             raise InputError("--pareto writes a YAML file a configuration: name a folder with -o, and leave --format and --weights out.")
@@ -207,7 +218,10 @@ def export(
         return
     folder = Path(output).parent if output else Path()
     if weights:
-        search.write_network(Path(weights))
+        if ensemble:
+            search.write_ensemble(Path(weights), ensemble)
+        else:
+            search.write_network(Path(weights))
         click.echo(f"Wrote {weights}/weights.safetensors, network.json and preprocess.json.", err=True)
     _write(search.configuration(folder, form), output)
 
@@ -225,6 +239,49 @@ def report(store: str, study: str | None, output: str, plugins: tuple[str, ...])
     search, began = finished.load(find(Path(store), study), plugins), time.time()
     search.write_report(Path(output))
     click.echo(f"Wrote {output} ({time.time() - began:.1f} s).", err=True)
+
+
+@main.command()
+@_STORE
+@click.option("--study", help="Default: the study that was written last.")
+@click.option("--kind", type=click.Choice(_ENSEMBLES), default="greedy", show_default=True, help="How it is made.")
+@click.option("--size", type=click.IntRange(2, 100), default=10, show_default=True, help="Members, or how many are taken of the pool.")
+@click.option("--pool", type=click.IntRange(1, 1000), help="Of greedy and stacking: how many of the best trials there are to choose from. [default: 30]")
+@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True, help="auto: a GPU if there is one.")
+@_PLUGIN
+@click.option("--json", "as_json", is_flag=True, help="Print what came out as one JSON object.")
+@click.option("--quiet", is_flag=True, help="Say only what came out.")
+def ensemble(
+    store: str,
+    study: str | None,
+    kind: str,
+    size: int,
+    pool: int | None,
+    device: str,
+    plugins: tuple[str, ...],
+    as_json: bool,
+    quiet: bool,
+) -> None:
+    """Make an ensemble of a finished search, and score it beside the single network."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    from rich.console import Console
+
+    from hpo import device as devices
+    from hpo import ending, ensembling, finished, searching, terminal
+    from hpo.space import Ensemble
+    from hpo.store import find
+
+    if pool is not None and kind not in ("greedy", "stacking"):
+        raise InputError(f"--pool is what greedy and stacking choose from; leave it out with --kind {kind}.")
+    wish = Ensemble.model_validate({"kind": kind, "size": size} | ({} if pool is None else {"pool": pool}))
+    search = finished.load(find(Path(store), study), plugins)
+    watcher = searching.Watcher() if quiet else terminal.Counting(Console(stderr=True))
+    entry = ensembling.add(search, wish, devices.chosen(device), watcher)
+    if as_json:
+        click.echo(json.dumps(entry))
+        return
+    for line in ending.ensemble_ending(entry, finished.load(search.place, plugins).result, store):
+        click.echo(line)
 
 
 @main.command()

@@ -78,6 +78,12 @@ class Dataset(Samples):
         """Whether rows are split by time: then all draws have the same folds."""
         return self._raw.splitter.time is not None
 
+    @property
+    def groups(self) -> np.ndarray | None:
+        """To which group each development row belongs, (rows,), if the split names them."""
+        known = self._raw.splitter.groups
+        return None if known is None else known[self._raw.rows]
+
     def training_sizes(self, draws: int) -> set[int]:
         """How many rows the search, that many fresh draws and the whole train on. Raises InputError if any of these cannot be
         drawn, or if fresh folds have no place in memory."""

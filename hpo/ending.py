@@ -32,6 +32,7 @@ def result_lines(result: Mapping[str, Any], store: str) -> list[str]:
     params = [f"  {line}" for line in strengths(result["selected"])]
     lines += [f"Selected: {trial_name(result['trial'])}", *params, *_rules(result), "", *_scores(result), "", *_front(result)]
     lines += [*_expected(result), *_refit(result)]
+    lines += [line for entry in result["ensembles"].values() for line in ensemble_lines(entry, result)]
     if gained := regularization_line(result):
         lines.append(gained)
     elsewhere = "" if store == "mlruns" else f" --store {shlex.quote(store)}"
@@ -131,9 +132,54 @@ def _refit(result: Mapping[str, Any]) -> list[str]:
         "average": "one a fold, their predictions averaged",
     }[said["kind"]]
     ways = [f"{way} {score(found[result['metric']])}" for way, found in said["compared"].items()]
-    again = [f"The test part has now been scored {result['looks']} times: choose by the fresh scores."] if result["looks"] > 1 else []
     compared = f" (by folds within folds, valid {result['metric']}: {', '.join(ways)})" if ways else ""
-    return [f"Final network: {made}{compared}.", *again]
+    return [f"Final network: {made}{compared}.", *_again(result)]
+
+
+def _again(result: Mapping[str, Any]) -> list[str]:
+    """A warning of a test part that is no longer untouched."""
+    return [f"The test part has now been scored {result['looks']} times: choose by the fresh scores."] if result["looks"] > 1 else []
+
+
+def ensemble_lines(entry: Mapping[str, Any], result: Mapping[str, Any]) -> list[str]:
+    """An ensemble beside the single network: on the test part, by how much its members differ, and what was expected."""
+    name = shown(result["task"], result["metric"])
+    said, apart, size = name.replace("_", " "), entry["diversity"], entry["networks"] // entry["each"]
+    single = result["refit"]["kind"] != "average"
+    differ = []
+    if "disagreement" in apart:
+        percent = result["task"] == "classification"
+        differ.append(f"disagreement {100 * apart['disagreement']:.1f} %" if percent else f"disagreement {score(apart['disagreement'])}")
+    if "error_correlation" in apart:
+        differ.append(f"error correlation {apart['error_correlation']:.2f}")
+    expected = entry["expected"].get(name)
+    return [
+        f"{entry['kind'].capitalize()} ensemble of {_members(entry, size)}: test {said} {score(entry['test'].get(name))}, "
+        f"the {'single network' if single else 'average of folds'} {score(entry['single'].get(name))}"
+        + (f"; expected {score(expected)} from rows that it had not seen" if expected is not None else "")
+        + (f"; {', '.join(differ)}." if differ else ".")
+    ]
+
+
+def ensemble_ending(entry: Mapping[str, Any], result: Mapping[str, Any], store: str) -> list[str]:
+    """What `hpo ensemble` says at its end: the shares of the members, the line of a search's ending, and what to do with it."""
+    shares = sorted(((one["share"], one["trial"]) for one in entry["members"]), reverse=True)
+    distinct = len({trial for _, trial in shares}) > 1
+    lines = [", ".join(f"{trial_name(trial)} {100 * share:.0f} %" for share, trial in shares)] if distinct else []
+    elsewhere = "" if store == "mlruns" else f" --store {shlex.quote(store)}"
+    return [
+        *lines,
+        *ensemble_lines(entry, result),
+        *_again(result),
+        f"Keep:    hpo export --study {result['study']}{elsewhere} --weights best --ensemble {entry['kind']}",
+    ]
+
+
+def _members(entry: Mapping[str, Any], size: int) -> str:
+    """What an ensemble consists of."""
+    if entry["each"] > 1:
+        return f"{size} configuration{'s' if size > 1 else ''}, each {entry['each']} networks on folds"
+    return f"{size} network{'s' if size > 1 else ''}"
 
 
 def comparison(first: Finished, second: Finished, differences: Sequence[Difference]) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from safetensors.torch import save
 
 from hpo import plugins, selection
 from hpo.architecture import OF_AN_MLP
+from hpo.combine import Combination
 from hpo.data import Dataset
 from hpo.document import Dumper
 from hpo.domain import Domain
@@ -55,7 +56,7 @@ def space_dict(space: Space) -> dict[str, Any]:
     for name in ("sampler", "pruner"):
         strategy = getattr(space, name)
         strategies[name] = {"kind": strategy.kind, **strategy.options} if strategy.options else strategy.kind
-    order = ("study", "data", "network", "search", "train", "budget", "sampler", "pruner", "objectives", "finalists", "select", "refit", "seed", "exported")
+    order = ("study", "data", "network", "search", "train", "budget", "sampler", "pruner", "objectives", "finalists", "select", "refit", "ensemble", "seed", "exported")
     found = plain | {"search": search, "budget": space.budget.model_dump(exclude_none=True)} | strategies
     return {key: found[key] for key in order if key in found}
 
@@ -140,10 +141,34 @@ def network_files(
     `weights` have the fit axis first. Of several fits, whose predictions are averaged, each has its number before the names of
     its weights. Raises InputError if `folder` cannot be written.
     """
+    states, said = _states(network, weights), network.description(dropout)
+    if len(states) == 1:
+        _write(folder, states[0], said, data)
+    else:
+        _write(folder, _numbered(states), {"average": len(states), "network": said}, data)
+
+
+def ensemble_files(
+    folder: Path, members: Sequence[tuple[Network, Mapping[str, torch.Tensor], float]], rule: Combination, data: Dataset
+) -> None:
+    """The same of an ensemble: of each member its network, weights and dropout. The networks are numbered member by member; the
+    `rule` by which they are combined is in both files, as `ensemble` and `each`, `combine.weight` and `combine.bias`."""
+    states = [state for network, weights, _ in members for state in _states(network, weights)]
+    said = {"ensemble": rule.kind, "each": rule.each, "networks": [network.description(dropout) for network, _, dropout in members]}
+    _write(folder, _numbered(states) | {"combine.weight": rule.weight, "combine.bias": rule.bias}, said, data)
+
+
+def _states(network: Network, weights: Mapping[str, torch.Tensor]) -> list[dict[str, torch.Tensor]]:
+    """Of each fit, as plain torch has it."""
     fits = len(next(iter(weights.values())))
-    states = [network.state_dict({name: tensor[i].clone() for name, tensor in weights.items()}) for i in range(fits)]
-    state = states[0] if fits == 1 else {f"{i}.{name}": t for i, one in enumerate(states) for name, t in one.items()}
-    description = network.description(dropout) if fits == 1 else {"average": fits, "network": network.description(dropout)}
+    return [network.state_dict({name: tensor[i].clone() for name, tensor in weights.items()}) for i in range(fits)]
+
+
+def _numbered(states: Sequence[Mapping[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
+    return {f"{i}.{name}": tensor for i, state in enumerate(states) for name, tensor in state.items()}
+
+
+def _write(folder: Path, state: Mapping[str, torch.Tensor], description: object, data: Dataset) -> None:
     preprocess = {
         "task": data.task,
         "target": data.target_name,
@@ -156,7 +181,7 @@ def network_files(
         "documents": list(data.preprocess.documents),
     }
     files = {
-        "weights.safetensors": save(state),
+        "weights.safetensors": save(dict(state)),
         "network.json": json.dumps(description, indent=1).encode(),
         "preprocess.json": json.dumps(preprocess, indent=1).encode(),
     }

@@ -10,6 +10,7 @@ from typing import Any
 
 from hpo import data as data_module
 from hpo import export, plugins, space_file
+from hpo.combine import Combination
 from hpo.data import Dataset
 from hpo.errors import InputError, StoreError
 from hpo.ledger import stored
@@ -63,32 +64,47 @@ class Finished:
         return self._networks().of(self.result["selected"])
 
     def _data(self) -> Dataset:
-        return data_module.prepare(self.space.data, self.base, image=self.space.network.image or ())
+        """Raises InputError if the data are not those of the search."""
+        data = data_module.prepare(self.space.data, self.base, image=self.space.network.image or ())
+        if data.fingerprint != self.result["fingerprint"]:
+            raise InputError(
+                f"The rows of {self.space.data.source} are not those that {self.space.study} was searched on, so its "
+                f"preprocessing cannot be exported; bring the file back, or search anew."
+            )
+        return data
 
     def write_report(self, path: Path) -> None:
         """Writes the page on the search; one whose rows are gone or changed has no predictions. Raises InputError if `path` cannot be
         written."""
         from hpo import report  # with plotly, which `hpo export` can do without
 
-        known: Dataset | None
+        data: Dataset | None
         try:
-            known = self._data()
+            data = self._data()
         except InputError:
-            known = None
-        data = known if known and known.fingerprint == self.result["fingerprint"] else None
+            data = None
         try:
             report.write(report.Material.of(self.result, self.space, self.outcomes, self._networks(), data, self.place), path)
         except StoreError as error:
             raise InputError(f"{path} cannot be written; name another file with -o.") from error
 
+    def write_ensemble(self, folder: Path, kind: str) -> None:
+        """Writes all that an ensemble needs to predict raw rows. Raises InputError if there is no such one, or if the data are not
+        those of the search."""
+        entry = self.result["ensembles"].get(kind)
+        if entry is None:
+            raise InputError(f"{self.place.name} has no ensemble of that kind; make it with: hpo ensemble --study {self.place.name} --kind {kind}")
+        kept, networks = Vault(self.place.weights).get(entry["weights"]), self._networks()
+        members = []
+        for number, member in enumerate(entry["members"]):
+            own = {name.partition(".")[2]: tensor for name, tensor in kept.items() if name.partition(".")[0] == str(number)}
+            members.append((networks.of(member["params"]), own, member["params"].get("dropout", 0.0)))
+        rule = Combination(entry["rule"], kept["combine.weight"], kept["combine.bias"], entry["each"])
+        export.ensemble_files(folder, members, rule, self._data().whole())
+
     def write_network(self, folder: Path) -> None:
         """Writes all that raw rows need to be predicted. Raises InputError if the data are not those of the search."""
         data = self._data()
-        if data.fingerprint != self.result["fingerprint"]:
-            raise InputError(
-                f"The rows of {self.space.data.source} are not those that {self.space.study} was searched on, so its "
-                f"preprocessing cannot be exported; bring the file back, or search anew."
-            )
         made = self.result["refit"]
         if made["weights"] is None:
             why = "it was searched with refit: none" if made["kind"] == "none" else "its final one diverged"

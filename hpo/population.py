@@ -3,12 +3,13 @@ released whole."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from hpo.capacity import out_of_memory
 from hpo.dataset import Samples
@@ -233,9 +234,7 @@ class Population:
         if trial.label in self._waiting:  # memory ran out since its last epoch, as others left
             return self._again(*self._waiting.pop(trial.label))
         member = self._members[trial.label]
-        found, homes = list(member.aside), member.homes()
-        for stack, rows in homes.items():
-            found += stack.learned([row.fit for row in rows])
+        found, homes = _learned(member), member.homes()
         for stack, rows in homes.items():
             if trial.label in self._members:  # else memory ran out over an earlier one, and nothing is left of any
                 with self._spared(stack):
@@ -243,7 +242,12 @@ class Population:
         self._members.pop(trial.label, None)
         self._waiting.pop(trial.label, None)
         self._tidy()
-        return _released(member.network, sorted(found, key=lambda learned: learned.row.fit.fold))
+        return _released(member.network, found)
+
+    def weights(self, trial: Trial) -> Mapping[str, Tensor]:
+        """What a trial would leave behind if it were released now; it goes on."""
+        member = self._members[trial.label]
+        return _released(member.network, _learned(member)).weights
 
     def _again(self, trial: Trial, epochs: int) -> Released:
         """Trains a trial as far as it had come, by itself."""
@@ -252,6 +256,14 @@ class Population:
         for _ in range(epochs):
             list(alone.train_epoch())
         return alone.release(trial)
+
+
+def _learned(member: _Member) -> list[Learned]:
+    """By all its fits, in the order of the folds."""
+    found = list(member.aside)
+    for stack, rows in member.homes().items():
+        found += stack.learned([row.fit for row in rows])
+    return sorted(found, key=lambda learned: learned.row.fit.fold)
 
 
 def _released(network: Network, fits: list[Learned]) -> Released:

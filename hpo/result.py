@@ -66,10 +66,10 @@ def table(
         "rule": verdict.rule,
         "rules": dict(verdict.choices),
         "regularization": _regularization(job, finals, selected, compared["ablation"]),
-        "fresh_scores": {name: [_plain(v) for v in selected.scores(name).tolist()] for name in names},
+        "fresh_scores": {name: [plain(v) for v in selected.scores(name).tolist()] for name in names},
         "overlap": finals.overlap,
         "score": {name: _score(job, selected, name, chosen, finals) for name in names},
-        "verdict": {name: _plain(value) for name, value in against.items()},
+        "verdict": {name: plain(value) for name, value in against.items()},
         "finalists": _finalists(finals, job.space.train.metric),
     }
 
@@ -82,7 +82,7 @@ def _regularization(job: Job, finals: Finals, selected: Finalist, without: Final
     ours, theirs = (METRICS[name].sign * f.scores(name) for f in (selected, without))
     gain, error = evidence.gain(ours, theirs, finals.overlap)
     clear = evidence.differ(ours, theirs, finals.overlap, 0.1)
-    return {"metric": name, "gain": _plain(gain), "standard_error": _plain(error), "beyond_noise": clear}
+    return {"metric": name, "gain": plain(gain), "standard_error": plain(error), "beyond_noise": clear}
 
 
 def _score(job: Job, finalist: Finalist, metric: str, chosen: Mapping[str, Any], finals: Finals) -> dict[str, Any]:
@@ -95,7 +95,7 @@ def _score(job: Job, finalist: Finalist, metric: str, chosen: Mapping[str, Any],
         "interval": [max(low, least), min(high, most)] if math.isfinite(high - low) else [None, None],  # of one score there is none
         "test": chosen["test"].get(metric),
     }
-    return {name: _plain(value) for name, value in found.items()}
+    return {name: plain(value) for name, value in found.items()}
 
 
 def _entry(job: Job, finalist: Finalist, test: Mapping[str, float]) -> dict[str, Any]:
@@ -121,7 +121,7 @@ def _finalists(finals: Finals, metric: str) -> dict[str, Any]:
         finalist = finals.finalists[label]
         error = evidence.standard_error(finalist.known(metric), finals.overlap)
         known = {"search": finalist.searched.valid.get(metric), "fresh": finalist.mean(metric), "standard_error": error}
-        found[label] = {name: _plain(value) for name, value in known.items()} | {"fits": len(finalist.scores(metric))}
+        found[label] = {name: plain(value) for name, value in known.items()} | {"fits": len(finalist.scores(metric))}
     return found
 
 
@@ -152,7 +152,7 @@ def refit(way: str, final: Final | None, ways: Mapping[str, Mapping[str, float]]
         "weights": final.label if final else None,
         "epochs": final.epochs if final else None,
         "rows": len(final.data.folds[0].train) if final else None,
-        "compared": {name: {key: _plain(value) for key, value in found.items()} for name, found in ways.items()},
+        "compared": {name: {key: plain(value) for key, value in found.items()} for name, found in ways.items()},
     }
 
 
@@ -181,14 +181,14 @@ def test_scores(space: Space, data: Dataset, logits: Tensor) -> dict[str, float]
     return {name: float(score) for name, score in scores.items()}
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """A value as JSON has it: a number that is not finite is null."""
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _defined(scores: Mapping[str, float]) -> dict[str, float | None]:
     """Scores as JSON has them: one that the rows do not define (an area under a curve of one class) is null."""
-    return {name: _plain(score) for name, score in scores.items()}
+    return {name: plain(score) for name, score in scores.items()}
 
 
 def versions() -> dict[str, str]:

@@ -41,8 +41,11 @@ class Row:
 
     @property
     def lr(self) -> float:
-        """The learning rate of its coming epoch: constant, or cosine as torch's CosineAnnealingLR over all epochs."""
-        lr = float(self.fit.trial.params["learning_rate"])
+        """The learning rate of its coming epoch: constant, or cosine as torch's CosineAnnealingLR over all epochs, or over each of its
+        trial's cycles."""
+        lr, cycle = float(self.fit.trial.params["learning_rate"]), self.fit.trial.cycle
+        if cycle is not None:
+            return lr * (1 + math.cos(math.pi * (self.epoch % cycle) / cycle)) / 2
         if self.train.schedule == "cosine":
             lr *= (1 + math.cos(math.pi * min(1, self.epoch / self.train.epochs))) / 2
         return lr

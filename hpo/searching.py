@@ -13,6 +13,8 @@ from hpo import result as results
 from hpo.capacity import free_memory, rows_for
 from hpo.crew import Crew
 from hpo.dataset import Samples
+from hpo.ensemble import making
+from hpo.ensemble.workshop import Workshop
 from hpo.errors import InputError, SearchFailedError, StoreError
 from hpo.factory import importable, name_of
 from hpo.finals import Finalist, Finals
@@ -76,7 +78,8 @@ def search(
 def _asked(job: Job) -> dict[str, Any]:
     """What of a space concerns the result alone: another wish needs no other search."""
     space = job.space
-    return {"finalists": space.finalists, "select": space.select, "refit": space.refit.model_dump()}
+    wished = None if space.ensemble is None else space.ensemble.model_dump()
+    return {"finalists": space.finalists, "select": space.select, "refit": space.refit.model_dump(), "ensemble": wished}
 
 
 class _Search:
@@ -86,9 +89,8 @@ class _Search:
         self._job, self._place, self._study, self._uri, self._watcher = job, place, study, tracking_uri, watcher
         self._vault = Vault(place.weights)
         study.remember("result", None)
-        self._said = export.space_dict(job.space)
-        needed = plugins.needed(job.space.search)
-        study.remember("space_source", {"base": str(job.base.resolve()), "space": self._said, "plugins": needed})
+        source = {"base": str(job.base.resolve()), "space": export.space_dict(job.space), "plugins": plugins.needed(job.space.search)}
+        study.remember("space_source", source)
         self._rows = study.recall("rows") or job.rows(max(1, len(workers)))
         study.remember("rows", self._rows)
         self._workers = [] if job.space.is_point else list(workers[: max(1, self._rows // len(job.data.folds))])
@@ -98,7 +100,7 @@ class _Search:
         self._ways = Ways(job.space, job.data, job.networks, study, self._vault, Vault(place.unseen), self._late, job.device)
 
     def run(self, startup: float) -> dict[str, Any]:
-        self._recorder = Recorder(self._uri, self._place.folder, self._opening())
+        self._recorder = Recorder(self._uri, self._place.folder, opening(self._job, self._study))
         try:
             if self._uri != self._place.tracking_uri:
                 _ = self._recorder.ids  # somebody else's server is better asked before hours of training than after
@@ -232,6 +234,7 @@ class _Search:
             "experiment_id": ids["experiment_id"],
             "startup_seconds": startup,
         }
+        result |= self._joined(result)
         self._keep(result, networks.get(selected.label))
         result["seconds"] = study.seconds()
         study.remember("result", result)
@@ -246,6 +249,17 @@ class _Search:
             self._study.give_up()  # else the loop would wait for it for ever
             self._watcher.note(f"The ways to train the final network are not compared. {error}")
             return {}
+
+    def _joined(self, result: dict[str, Any]) -> dict[str, Any]:
+        """The ensemble that the space wishes, if it can be made, and how often the test part has been scored by then."""
+        wish, study = self._job.space.ensemble, self._study
+        made: dict[str, Any] = {}
+        if wish is not None:
+            try:
+                made[wish.kind] = making.make(Workshop(self._job, study, result, wish, self._watcher), self._vault)
+            except (InputError, SearchFailedError, MemoryError) as error:
+                self._watcher.note(f"There is no ensemble. {error}")
+        return {"ensembles": made, "looks": study.recall("looks")}
 
     def _tested(self, network: Final, finalist: Finalist) -> dict[str, float]:
         """Every reported metric on the test part, in the units of what the network was trained on."""
@@ -267,28 +281,32 @@ class _Search:
         page = report.Material.of(result, space, self._study.outcomes, self._job.networks, self._job.data, self._place)
         report.write(page, self._place.report)
         result["report_seconds"] = time.time() - began
+        weights = [*([final.label] if final else []), *(entry["weights"] for entry in result["ensembles"].values())]
         self._recorder.close(
             "FINISHED",
             tags={f"selected.{key}": value for key, value in result["selected"].items()}
             | {"hpo.selected": result["trial"], "hpo.rule": result["rule"]},
-            metrics=results.metrics(result),
-            artifacts=[str(self._place.report), str(best), *([str(self._vault.path(final.label))] if final else [])],
+            metrics=results.metrics(result) | making.metrics(result["ensembles"]),
+            artifacts=[*map(str, [self._place.report, best, *map(self._vault.path, weights)])],
         )
 
-    def _opening(self) -> dict[str, Any]:
-        space, study = self._job.space, self._study
-        return {
-            "study": space.study,
-            "search": study.recall("id"),
-            "tags": {
-                "hpo.role": "study",
-                "hpo.data": self._job.data.fingerprint,
-                **{f"version.{name}": value for name, value in results.versions().items()},
-            },
-            "params": flat(self._said),
-            "view": view(space, self._job.data.task),
-            "space": export.as_yaml(self._said),
-        }
+
+def opening(job: Job, study: Study) -> dict[str, Any]:
+    """What MLflow is told of a search before its trials."""
+    space = job.space
+    said = export.space_dict(space)
+    return {
+        "study": space.study,
+        "search": study.recall("id"),
+        "tags": {
+            "hpo.role": "study",
+            "hpo.data": job.data.fingerprint,
+            **{f"version.{name}": value for name, value in results.versions().items()},
+        },
+        "params": flat(said),
+        "view": view(space, job.data.task),
+        "space": export.as_yaml(said),
+    }
 
 
 def _said(trials: Sequence[Trial]) -> str:

@@ -28,6 +28,7 @@ from hpo.strategy import Pruner, Sampler, Strategy
 
 DATASETS = {name: f"load_{name}" for name in ("digits", "breast_cancer", "wine", "iris", "diabetes")}
 _FEW = 32  # architectures, all of which are tried before a search
+_CHOOSING = ("greedy", "stacking")  # ensembles of several configurations
 _MOST_POINTS = 100_000  # of a grid: Optuna lists them all
 
 
@@ -112,6 +113,21 @@ class Refit(Section):
         return self
 
 
+class Ensemble(Section):
+    """Made of what a search has found, and compared with its final network: how many members, chosen from how many of the best
+    configurations."""
+
+    kind: Literal["bagging", "greedy", "stacking", "snapshot", "boosting"]
+    size: Annotated[int, Field(ge=2, le=100)] = 10
+    pool: Annotated[int, Field(ge=1, le=1000)] = 30
+
+    @model_validator(mode="after")
+    def _chooses(self) -> Ensemble:
+        if "pool" in self.model_fields_set and self.kind not in _CHOOSING:
+            raise ValueError(f"takes pool with kind: greedy or stacking, got kind: {self.kind}; leave pool out.")
+        return self
+
+
 class Budget(Section):
     """Totals, not "more": what is reached first ends the search."""
 
@@ -145,6 +161,7 @@ class Space(Section):
     finalists: Annotated[int, Field(ge=0, le=100)] = 4
     select: Literal[*RULES] = "one_se"  # type: ignore[valid-type]
     refit: Annotated[Refit, BeforeValidator(lambda raw: {"kind": raw} if isinstance(raw, str) else raw)] = Refit()
+    ensemble: Annotated[Ensemble | None, BeforeValidator(lambda raw: {"kind": raw} if isinstance(raw, str) else raw)] = None
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
     exported: dict[str, Any] = {}  # where an exported configuration came from; not read
 
@@ -266,6 +283,8 @@ def _together_rules(space: Space) -> Iterator[Mistake]:
     if sampled and trials is not None and trials < 3:
         yield Mistake(("budget", "trials"), f"must be at least 3 (two of them are the baselines), got {trials}.")
     yield from _objective_rules(space)
+    if space.ensemble and (text := ensemble_mistake(space, space.ensemble)):
+        yield Mistake(("ensemble",), text)
     if space.pruner.kind == "paired" and space.data.split.folds is None:
         yield Mistake(("pruner",), "compares folds, and there are none; set data.split.folds, or take median.")
     yield from (Mistake((*_place(space, key), *m.path), m.text) for key, m in conditions.rules(space.domains))
@@ -320,6 +339,15 @@ def flat(value: Mapping[str, Any], path: str = "") -> dict[str, Any]:
     for key, part in value.items():
         found |= flat(part, f"{path}{key}.") if isinstance(part, Mapping) else {f"{path}{key}": part}
     return found
+
+
+def ensemble_mistake(space: Space, wish: Ensemble) -> str:
+    """Why such an ensemble cannot be made of a search, as the end of a sentence; "" if it can."""
+    if space.refit.kind == "none":
+        return "needs a final network to be compared with; take another refit than none."
+    if space.is_point and wish.kind in _CHOOSING:
+        return f"{wish.kind} chooses among the configurations of a search, and there is one; take bagging."
+    return ""
 
 
 def task_mistake(space: Space, task: Task) -> InputError | None:

@@ -43,6 +43,7 @@ search:                          # a number fixes a key; a range samples it; opt
   weight_decay: {{low: 1.0e-4, high: 3.0, log: true, optional: true}}   # multiplied by the learning rate, as in torch
   l1: {{low: 1.0e-5, high: 0.3, log: true, optional: true}}             # makes weights exactly zero
   dropout: {{low: 0.0, high: {dropout}}}
+  # more, each with its range: hpo regularizers
 {read}
 train: {{epochs: {epochs}, batch_size: {batch}, patience: 10, metric: {metric}}}
 budget: {{trials: {trials}}}     # or {{seconds: 120}}, or both: what is reached first ends the search

@@ -21,6 +21,38 @@ _REDRAW = 0.25  # seconds
 _EVERY = 5.0  # seconds between plain lines, where there is no terminal
 
 
+class Counting(Watcher):
+    """What is being trained, and how far it has come: in one line that stays in place on a terminal, elsewhere in one now and then."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._said, self._sentence = time.monotonic(), ""
+        self._epochs, self._ended, self._trials = 0, 0, 0
+        self._live = Live(console=console, auto_refresh=False, transient=True) if console.is_terminal else None
+        if self._live:
+            self._live.start()
+
+    def phase(self, sentence: str, trials: int) -> None:
+        self._sentence, self._ended, self._trials, self._said = sentence, 0, trials, 0.0
+
+    def epoch(self, score: Score) -> None:
+        self._epochs += 1
+        self._ended += bool(score.last or not score.finite)
+        if time.monotonic() - self._said < (_REDRAW if self._live else _EVERY):
+            return
+        self._said = time.monotonic()
+        done = f" ({self._ended} of {self._trials} done)" if self._trials > 1 else ""
+        line = f"training {self._sentence}{done} · {self._epochs:,} trial-epochs"
+        if self._live:
+            self._live.update(Text(line, overflow="ellipsis", no_wrap=True), refresh=True)
+        else:
+            self._console.print(line, highlight=False, soft_wrap=True)
+
+    def end(self) -> None:
+        if self._live:
+            self._live.stop()
+
+
 class Progress(Watcher):
     """Four lines that stay in place on a terminal; elsewhere one plain line every few seconds."""
 

@@ -24,7 +24,7 @@ class Trial:
     what it ablates. Whatever of these follows the search has a label of its own: of X on a fresh draw N it is X-fresh-N, within
     a fold F of such a draw X-nested-F, and the final networks are X-scaled-EPOCHS, X-keep and X-average.
     `params` holds a plain value for every parameter; a strength at its neutral value is off. `epochs` is how many it trains
-    at most, if not as many as all.
+    at most, if not as many as all, and `cycle` after how many its learning rate, on a cosine, starts again.
     """
 
     label: str
@@ -32,6 +32,7 @@ class Trial:
     params: Mapping[str, Any]
     seed: int
     epochs: int | None = None
+    cycle: int | None = None
 
     @property
     def counted(self) -> bool:

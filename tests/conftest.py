@@ -83,6 +83,7 @@ def unrecorded() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("hpo.searching.Recorder", Unrecorded)
         patch.setattr("hpo.report.write", lambda *_: None)
+        patch.setattr("hpo.ensembling.Recorder", Unrecorded)
         yield
 
 

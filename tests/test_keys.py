@@ -13,8 +13,8 @@ from hpo.errors import InputError, SpaceError
 from hpo.export import as_yaml, space_dict
 from hpo.job import prepare
 from hpo.keys import searchable, usual
+from hpo.prose import strength, strengths
 from hpo.regularizers import STRENGTHS
-from hpo.words import strength, strengths
 from tests.test_space_file import HEAD
 
 # The value of `search` → the domain of its last key.

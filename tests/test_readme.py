@@ -28,7 +28,7 @@ def block(language, section):
 def test_the_space_file_is_sound(tmp_path):
     path = tmp_path / "loans.yaml"
     path.write_text(*block("yaml", "The space file"))
-    assert list(space_file.load(path).search) == ["learning_rate", "depth", "weight_decay", "l1", "dropout"]
+    assert list(space_file.load(path).search) == ["learning_rate", "depth", "dropout", "weight_decay", "l1"]
 
 
 def test_the_ways_of_splitting_are_sound(tmp_path):

@@ -7,7 +7,7 @@ from hpo.errors import SpaceError
 
 HEAD = "study: s\ndata: {source: sklearn:iris}\n"
 SEARCH = "search: {l1: {low: 0, high: 1}}\n"
-SPACE_KEYS = "Known: study, data, network, search, train, budget, sampler, pruner, objectives, finalists, select, refit, seed, exported."
+SPACE_KEYS = "Known: study, data, network, search, train, budget, sampler, pruner, objectives, finalists, select, refit, ensemble, seed, exported."
 SEARCH_KEYS = "List them with: hpo regularizers"
 NOT_A_RANGE = "must be a number, auto, {low: …, high: …} or {choices: […]}, got"
 NO_POINT = "search: needs at least one range or choices (or budget.trials: 1, to train this one point)."
@@ -244,6 +244,11 @@ SECTIONS = [
     ("finalists: 1.5", ["finalists: must be a whole number, got 1.5."]),
     ("select: x", ["select: x is not known. Known: best, one_se, fastest, sparsest."]),
     ("select: bset", ["select: bset is not known. Did you mean best?"]),
+    ("ensemble: forest", ["ensemble.kind: forest is not known. Known: bagging, greedy, stacking, snapshot, boosting."]),
+    ("ensemble: {kind: greedy, size: 1}", ["ensemble.size: must be at least 2, got 1."]),
+    ("ensemble: {size: 3}", ["ensemble.kind is missing; ensemble needs it."]),
+    ("ensemble: {kind: bagging, pool: 3}", ["ensemble: takes pool with kind: greedy or stacking, got kind: bagging; leave pool out."]),
+    ("ensemble: greedy\nrefit: none", ["ensemble: needs a final network to be compared with; take another refit than none."]),
     ("refit: kept", ["refit.kind: kept is not known. Did you mean keep?"]),
     ("refit: 3", ["refit: must be a mapping, got 3."]),
     ("refit: {kind: scaled, epochs: 0}", ["refit.epochs: must be at least 1, got 0."]),

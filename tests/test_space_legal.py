@@ -21,6 +21,8 @@ LEGAL = [
     ("", lambda s: (s.sampler.kind, s.pruner.kind, s.seed, s.train.metric), ("tpe", "median", 0, "loss")),
     ("", lambda s: (s.network.kind, s.network.width, s.network.activation), ("mlp", 128, "relu")),
     ("", lambda s: (s.data.split.test, s.data.split.valid, s.data.split.seed), (0.2, 0.2, 0)),
+    ("ensemble: greedy", lambda s: s.ensemble.model_dump(), {"kind": "greedy", "size": 10, "pool": 30}),
+    ("ensemble: {kind: bagging, size: 2}", lambda s: (s.ensemble.kind, s.ensemble.size), ("bagging", 2)),
     ("seed: 0x10", lambda s: s.seed, 16),
     ("seed: 0o17", lambda s: s.seed, 15),
     ("seed: 010", lambda s: s.seed, 10),

@@ -45,7 +45,7 @@ FITS = [
     (rows(**{"off, or: [on]": np.nan, "1e5": np.nan}), lambda s: s.data.drop, ["off, or: [on]", "1e5"]),
     (rows(**{"a review, or: two": [f"row {i} was rather pleasant" for i in range(60)]}), lambda s: s.data.text.columns, ["a review, or: two"]),
     (rows(), lambda s: s.data.text.columns, []),
-    (rows(), lambda s: [*s.search], ["learning_rate", "depth", "weight_decay", "l1", "dropout"]),
+    (rows(), lambda s: [*s.search], ["learning_rate", "depth", "dropout", "weight_decay", "l1"]),
     (rows(), lambda s: [key for key in s.search if s.search[key].optional], ["weight_decay", "l1"]),
 ]
 

@@ -1,0 +1,98 @@
+"""Searches five public tables on five splits each, in three minutes of two cores, and holds the result beside others' numbers.
+
+Each search is a process of its own. What is done is kept in `build/cocktail`, a line of JSON each, apart for every state of code and
+tables, so that an interrupted run goes on. The page in docs is written when nothing was left out, else one in build/cocktail.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import importlib.metadata
+import json
+import os
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from bench import free_kernels, runs
+from bench.cocktail import page, sets
+from bench.cocktail.run import Job
+
+_ROOT = Path(__file__).parent.parent.parent
+_BUILD = _ROOT / "build" / "cocktail"
+_SECONDS, _WORKERS = 75.0, 2
+Json = dict[str, Any]
+
+
+def state(data: Path, names: Sequence[str]) -> str:
+    """Twelve hexadecimal digits of the code, the space and the tables: what others made is not mixed with it."""
+    sources = [*sorted((_ROOT / "hpo").rglob("*.py")), sets.SPACE, *(Path(__file__).parent / f"{name}.py" for name in ("run", "sets", "rivals"))]
+    sources += [data / f"{name}.csv" for name in sorted(names)]
+    return hashlib.sha256(b"\0".join(path.read_bytes() for path in sources)).hexdigest()[:12]
+
+
+def stored(path: Path) -> list[Json]:
+    """The records that a file has."""
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+
+def search(job: Job, path: Path) -> Json:
+    """The record of one search: of `path` if it is there, else made and added to it."""
+    known = stored(path)
+    found = next((r for r in known if {key: r[key] for key in job.key} == job.key), None)
+    if found is None:
+        found = runs.said(["bench.cocktail.run"], path.parent, os.sched_getaffinity(0), job._asdict() | {"data": str(job.data)})
+        unfinished = path.with_suffix(".new")  # a kill leaves no line cut in half
+        unfinished.write_text("".join(json.dumps(r) + "\n" for r in [*known, found]))
+        unfinished.replace(path)
+    return dict(found)
+
+
+def line(done: str, record: Json) -> str:
+    """How a search ended."""
+    scores = "  ".join(f"{who} {100 * score:5.1f}" for who, score in record["test"].items() if score is not None)
+    return f"[{done}] {record['set']:<9} split {record['split']:<3} {scores}  {sum(record['seconds'].values()):5.1f} s"
+
+
+def about() -> Json:
+    """When and where this was measured."""
+    cpu = next((row for row in Path("/proc/cpuinfo").read_text().splitlines() if row.startswith("model name")), "")
+    return {
+        "date": time.strftime("%Y-%m-%d"), "cores": len(os.sched_getaffinity(0)), "cpu": cpu.partition(": ")[2],
+        **{name: importlib.metadata.version(name) for name in ("torch", "optuna", "scikit-learn")},
+    }  # fmt: skip
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m bench.cocktail", description=__doc__)
+    parser.add_argument("--data", type=Path, default=_ROOT.parent / "shared" / "data", help="folder of the CSVs; default: %(default)s")
+    parser.add_argument("--sets", nargs="+", choices=sets.NAMES, default=list(sets.NAMES), help="default: all")
+    parser.add_argument("--splits", nargs="+", type=int, default=list(sets.SPLITS), help="random states of the test part; default: 11 to 15")
+    parser.add_argument("--seconds", type=float, default=_SECONDS, help="of sampling, a search; default: %(default)g")
+    parser.add_argument("--workers", type=int, default=_WORKERS, help="processes of a search; default: %(default)s")
+    parser.add_argument("--out", type=Path, help="folder of cocktail.json, .png and .md; default: docs, or build/cocktail if it is not all")
+    options = parser.parse_args()
+    if absent := [name for name in options.sets if not (options.data / f"{name}.csv").is_file()]:
+        parser.error(f"--data: {options.data} lacks {', '.join(f'{name}.csv' for name in absent)}; name their folder, or other --sets.")
+    os.environ |= {"OMP_NUM_THREADS": "1", "MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true"}
+    free_kernels()
+    data = options.data.resolve()
+    path = _BUILD / f"{state(data, options.sets)}.jsonl"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    jobs = [Job(name, split, options.seconds, options.workers, data) for split in options.splits for name in options.sets]
+    records = {}
+    for i, job in enumerate(jobs, 1):
+        records[job.name, job.split] = search(job, path)
+        print(line(f"{i}/{len(jobs)}", records[job.name, job.split]), file=sys.stderr, flush=True)
+    everything = tuple(options.sets) == sets.NAMES and tuple(options.splits) == sets.SPLITS
+    out = options.out or (_ROOT / "docs" if everything else _BUILD)
+    out.mkdir(parents=True, exist_ok=True)
+    ordered = [records[name, split] for name in options.sets for split in options.splits]
+    print(page.write(ordered, about(), out))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,110 @@
+"""What the records say, as numbers: pure functions on lists of records. Scores are balanced accuracies in percent."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from statistics import fmean, stdev
+from typing import Any, NamedTuple
+
+from bench.cocktail.sets import COCKTAIL, COLUMNS, PUBLISHED_SPLIT
+
+Records = Sequence[Mapping[str, Any]]
+OURS = ("selected", "ensemble", "defaults", "none")
+RIVALS = ("logistic", "boosting", "forest")
+_ROUNDED = 1  # decimals of the numbers of others, so of what is held against them
+
+
+class Mean(NamedTuple):
+    """A mean over splits and its standard error, NaN of a single one."""
+
+    value: float
+    error: float
+    n: int
+
+
+class Goal(NamedTuple):
+    """What was aimed at: on how many of the sets, and which of them failed."""
+
+    what: str
+    aim: int
+    reached: int
+    of: int
+    failed: tuple[str, ...]
+
+    @property
+    def met(self) -> bool:
+        return self.reached >= self.aim
+
+
+def mean(values: Sequence[float]) -> Mean:
+    """Splits count alike. Their test parts overlap, so the error is a little too small."""
+    error = stdev(values) / math.sqrt(len(values)) if len(values) > 1 else math.nan
+    return Mean(fmean(values) if values else math.nan, error, len(values))
+
+
+def names(records: Records) -> list[str]:
+    return list(dict.fromkeys(r["set"] for r in records))
+
+
+def by_split(records: Records, who: str, name: str) -> dict[int, float]:
+    """The score on every split of a set; `who` is one of OURS or RIVALS. A network that diverged has none."""
+    part = "test" if who in OURS else "rivals"
+    return {r["split"]: 100 * r[part][who] for r in records if r["set"] == name and r[part][who] is not None}
+
+
+def over_splits(records: Records, who: str, name: str) -> Mean:
+    return mean(list(by_split(records, who, name).values()))
+
+
+def noise(records: Records, who: str, name: str) -> float:
+    """By how much the score of one split is off the mean, as a standard deviation over splits; NaN of a single one."""
+    scores = list(by_split(records, who, name).values())
+    return stdev(scores) if len(scores) > 1 else math.nan
+
+
+def gain(records: Records, who: str, over: str, name: str) -> Mean:
+    """By how many points `who` is above `over`, split by split."""
+    ours, theirs = by_split(records, who, name), by_split(records, over, name)
+    return mean([ours[split] - theirs[split] for split in ours if split in theirs])
+
+
+def published(records: Records, who: str, name: str) -> float | None:
+    """The score on the split that others have published theirs for, with as many decimals."""
+    found = by_split(records, who, name).get(PUBLISHED_SPLIT)
+    return None if found is None else round(found, _ROUNDED)
+
+
+def reaches(records: Records, who: str, column: str) -> dict[str, bool]:
+    """By set, whether `who` is at or above a column of others on the published split."""
+    found = {name: published(records, who, name) for name in names(records)}
+    return {name: score >= COLUMNS[column].scores[name] for name, score in found.items() if score is not None}
+
+
+def best_of_others(name: str) -> float:
+    return max(column.scores[name] for column in COLUMNS.values())
+
+
+def goals(records: Records, who: str) -> list[Goal]:
+    """The comparison with others on the published split, and of the ensemble with the single network over all."""
+    cocktail = reaches(records, who, COCKTAIL)
+    best = {name: all(reaches(records, who, column)[name] for column in COLUMNS) for name in cocktail}
+    return [
+        _goal("at or above the published cocktail", 5, cocktail),
+        _goal("at or above the best of all columns", 3, best),
+    ]
+
+
+def ensemble_goal(records: Records) -> Goal:
+    """On how many sets the greedy ensemble has the better mean over splits."""
+    gains = {name: gain(records, "ensemble", "selected", name) for name in names(records)}
+    return _goal("the ensemble above the single network, mean over splits", 4, {name: g.value > 0 for name, g in gains.items() if g.n})
+
+
+def _goal(what: str, aim: int, reached: Mapping[str, bool]) -> Goal:
+    return Goal(what, aim, sum(reached.values()), len(reached), tuple(name for name, yes in reached.items() if not yes))
+
+
+def longest(records: Records) -> float:
+    """Seconds of the longest search with all that follows it, ensemble included."""
+    return max(sum(r["seconds"].values()) for r in records)

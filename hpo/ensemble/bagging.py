@@ -1,0 +1,66 @@
+"""Bagging: Breiman (Machine Learning, 1996). The selected configuration on bootstrap samples of the rows, each from a seed of its own."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from hpo.combine import Combination
+from hpo.dataset import Fold, Samples
+from hpo.ensemble.made import Made, Member
+from hpo.ensemble.workshop import Weights, Workshop
+from hpo.errors import SearchFailedError
+from hpo.metrics import measure, watched
+from hpo.networks import Networks
+
+
+def bagged(shop: Workshop) -> Made:
+    job, size = shop.job, shop.wish.size
+    whole = job.data.whole()
+    trial = shop.trial("bagging", shop.selected)
+    data = replace(whole, folds=bootstraps(len(whole.x), size, trial.seed, whole.groups))
+    shop.watch.phase("the selected configuration on bootstrap samples", size)
+    weights = shop.train(data, [trial]).get(trial.label)
+    if weights is None:
+        raise SearchFailedError("A network of the ensemble diverged. Lower search.learning_rate.")
+    members = [
+        Member(shop.selected.trial.label, trial.params, {name: w[i : i + 1] for name, w in weights.items()}) for i in range(size)
+    ]
+    combination = Combination("mean", torch.full((size,), 1 / size), torch.zeros(data.n_outputs))
+    names = watched(data.task, job.space.train.metric)
+    expected = {} if data.ordered else out_of_bag(job.networks, data, members[0], weights, names)
+    return Made(members, combination, data, expected)
+
+
+def bootstraps(rows: int, size: int, seed: int, groups: np.ndarray | None) -> tuple[Fold, ...]:
+    """Folds that learn from `rows` rows drawn with replacement and are judged on those that were not drawn. With `groups` (rows,),
+    whole groups are drawn until there are as many rows."""
+    unit = np.arange(rows) if groups is None else np.unique(groups, return_inverse=True)[1]
+    found = []
+    for number in range(size):
+        stream = np.random.default_rng([seed, number])
+        drawn = stream.integers(unit.max() + 1, size=rows)  # more groups than are needed
+        train = np.concatenate([np.flatnonzero(unit == one) for one in drawn])[:rows] if groups is not None else drawn
+        left = np.flatnonzero(~np.isin(unit, unit[train]))
+        none = torch.empty(0, dtype=torch.long)
+        found.append(Fold(number, torch.from_numpy(stream.permutation(train)), none, torch.from_numpy(left)))
+    return tuple(found)
+
+
+def out_of_bag(networks: Networks, data: Samples, member: Member, weights: Weights, names: tuple[str, ...]) -> dict[str, float]:
+    """Every row as those networks predict it together that have not seen it; fewer than all, so this is a little pessimistic."""
+    network = networks.of(member.params)
+    total, count = torch.zeros(len(data.x), data.n_outputs, dtype=torch.float64), torch.zeros(len(data.x), 1, dtype=torch.float64)
+    for i, fold in enumerate(data.folds):
+        said = network.predict({name: w[i : i + 1] for name, w in weights.items()}, data.x[fold.test].unsqueeze(0))[0].double()
+        total[fold.test] += said.softmax(1) if data.task == "classification" else said
+        count[fold.test] += 1
+    known = count[:, 0] > 0
+    mean = total[known] / count[known]
+    logits: Tensor = mean.clamp(min=1e-30).log() if data.task == "classification" else mean
+    weight = None if data.weight is None else data.weight[known].unsqueeze(0)
+    scores = measure(names, data.task, logits.unsqueeze(0), data.y[known].unsqueeze(0), weight, data.target_scale)
+    return {name: float(score) for name, score in scores.items()}

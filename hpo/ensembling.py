@@ -1,0 +1,50 @@
+"""An ensemble of a study that was searched before."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from hpo import job as jobs
+from hpo import ledger, searching
+from hpo import result as results
+from hpo.ensemble import making
+from hpo.ensemble.workshop import Workshop
+from hpo.errors import InputError
+from hpo.finished import Finished
+from hpo.linear import one_thread
+from hpo.recorder import Recorder
+from hpo.space import Ensemble, Refit, ensemble_mistake
+from hpo.study import Study
+from hpo.weights import Vault
+
+
+def add(search: Finished, wish: Ensemble, device: torch.device, watcher: searching.Watcher) -> dict[str, Any]:
+    """Makes an ensemble of a study that has its result, and returns its entry of that; one of the same kind gives way to it. If it is
+    cut off, nothing has changed but perhaps the count of looks at the test part, and it starts from the beginning. Raises
+    InputError if it cannot be made of this study, SearchFailedError if all its networks diverge."""
+    place = search.place
+    space = search.space.model_copy(update={"refit": Refit.model_validate({"kind": search.result["refit"]["kind"]})})
+    if text := ensemble_mistake(space, wish):
+        raise InputError(f"The study {place.name}: ensemble {text}")
+    job = jobs.prepare(space, search.base, device=device)
+    deterministic = bool(ledger.stored(place.journal)["deterministic"])
+    with place.locked(), one_thread():
+        study = Study(job.space, place.journal, job.data.fingerprint, deterministic)
+        uri = place.mlflow(required=False).get("tracking_uri", place.tracking_uri)
+        recorder = Recorder(uri, place.folder, searching.opening(job, study))
+        try:
+            vault, result = Vault(place.weights), dict(search.result)
+            entry = making.make(Workshop(job, study, result, wish, watcher), vault)
+            result |= {"ensembles": {**result["ensembles"], wish.kind: entry}, "looks": study.recall("looks")}
+            numbers = results.metrics(result) | making.metrics(result["ensembles"])
+            recorder.close("FINISHED", metrics=numbers, artifacts=[str(vault.path(entry["weights"]))])
+            study.remember("result", result)
+        except BaseException:
+            recorder.abandon("FINISHED")  # the search's own run, which it still is
+            raise
+        finally:
+            study.close()
+            watcher.end()
+    return entry

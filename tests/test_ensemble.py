@@ -1,0 +1,318 @@
+"""Ensembles from end to end: made of a search, scored beside its final network, exported, and the same again."""
+
+import io
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from safetensors.torch import load_file
+from sklearn import metrics as sk
+from sklearn.datasets import load_wine
+from torch import nn
+
+import hpo
+from hpo import ensembling, finished, searching, space_file
+from hpo import job as jobs
+from hpo.ending import ensemble_lines, result_lines
+from hpo.ensemble import making
+from hpo.ensemble.boosting import SHRINKAGE
+from hpo.ensemble.workshop import Workshop
+from hpo.errors import InputError, SearchFailedError
+from hpo.linear import one_thread
+from hpo.population import Population
+from hpo.space import Ensemble
+from hpo.store import Place
+from hpo.study import Study
+from hpo.trial import Trial
+from hpo.weights import Vault
+from tests.conftest import TINY, here, outcomes, write_space
+from tests.test_refit import rows, space, table
+
+pytestmark = pytest.mark.usefixtures("unrecorded")
+KINDS = list(making.KINDS)
+SIZE = 3
+
+
+@pytest.fixture(scope="module")
+def searched(unrecorded, tmp_path_factory):  # noqa: ARG001 - a fixture of a module cannot name it otherwise
+    """A store with a search."""
+    store = tmp_path_factory.mktemp("ensemble") / "mlruns"
+    hpo.search(TINY | {"train": {"epochs": 8, "batch_size": 32}}, store=store)
+    return store
+
+
+def added(store, kind, **more):
+    return ensembling.add(finished.load(Place(store, "tiny")), Ensemble(kind=kind, size=SIZE, **more), torch.device("cpu"), searching.Watcher())
+
+
+def shop(store, kind):
+    """What an ensemble is made in; its study must be closed."""
+    search = finished.load(Place(store, "tiny"))
+    job = jobs.prepare(search.space, search.base)
+    study = Study(job.space, search.place.journal, job.data.fingerprint)
+    return Workshop(job, study, search.result, Ensemble(kind=kind, size=SIZE), searching.Watcher())
+
+
+# ---- made, scored, kept
+
+
+@pytest.mark.parametrize(("kind", "task", "split"), [
+    ("bagging", "classification", "groups"), ("bagging", "regression", "time"), ("greedy", "classification", "hold-out"),
+    ("greedy", "regression", "time"), ("stacking", "regression", "folds"), ("stacking", "classification", "time, hold-out"),
+    ("snapshot", "regression", "groups"), ("boosting", "classification", "time"), ("boosting", "regression", "hold-out"),
+])  # fmt: skip
+def test_what_is_exported_predicts_what_was_scored(tmp_path, kind, task, split):
+    store = tmp_path / "here" / "mlruns"
+    path = space(store, task, split, ensemble={"kind": kind, "size": SIZE}, finalists=0)
+    ran = here("search", "--space", path, "--store", store, "--json")
+    assert ran.exit_code == 0, ran.stderr
+    result, folder = json.loads(ran.stdout), tmp_path / "weights"
+    (entry,) = result["ensembles"].values()
+    assert here("export", "--store", store, "--weights", folder, "--ensemble", kind, "-o", tmp_path / "best.yaml").exit_code == 0
+    raw, data = table(task), jobs.load(path).data
+    test = rows(raw, data)
+    raw.drop(columns="repaid").iloc[test].to_csv(tmp_path / "new.csv", index=False)
+    found = pd.read_csv(io.StringIO(here("predict", tmp_path / "new.csv", "--weights", folder).stdout))
+    true = raw["repaid"].iloc[test].to_numpy()
+    if task == "regression":
+        assert entry["test"]["loss"] == pytest.approx(sk.mean_squared_error(true, found["prediction"]), rel=1e-4)
+    else:
+        assert entry["test"]["accuracy"] == pytest.approx((found["prediction"] == true).mean())
+        assert entry["test"]["loss"] == pytest.approx(sk.log_loss(true == "yes", found["probability_yes"]), abs=1e-5)
+    assert entry["single"] == result["test"]
+    assert result["looks"] == 2
+    # Before a single validation part there is no other; and what a bootstrap leaves out is not behind what it has.
+    unknown = split == "time, hold-out" or ("time" in split and kind == "bagging")
+    assert (entry["expected"] == {}) == unknown
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_it_is_the_same_again_and_leaves_the_trials_as_they_are(searched, kind):
+    before = outcomes(searched)
+    first, weights = added(searched, kind), Vault(Place(searched, "tiny").weights).get(f"ensemble-{kind}")
+    looks = finished.load(Place(searched, "tiny")).result["looks"]
+    assert added(searched, kind) == first
+    again = Vault(Place(searched, "tiny").weights).get(f"ensemble-{kind}")
+    assert all(again[name].equal(weights[name]) for name in weights)
+    result = finished.load(Place(searched, "tiny")).result
+    assert (outcomes(searched), result["ensembles"][kind], result["looks"]) == (before, first, looks + 1)
+    assert sum(one["share"] for one in first["members"]) == pytest.approx(1)
+
+
+def test_a_search_that_is_asked_again_answers_with_its_ensembles(searched):
+    added(searched, "bagging")
+    result = hpo.search(TINY | {"train": {"epochs": 8, "batch_size": 32}}, store=searched)
+    assert "bagging" in result["ensembles"]
+
+
+def test_a_wish_for_one_on_a_finished_search_trains_nothing_else(tmp_path):
+    hpo.search(TINY, store=tmp_path)
+    known = outcomes(tmp_path)
+    result = hpo.search(TINY | {"ensemble": {"kind": "snapshot", "size": 2}}, store=tmp_path)
+    assert result["ensembles"].keys() == {"snapshot"}
+    assert outcomes(tmp_path) == known
+    plain = hpo.search(TINY, store=tmp_path)
+    assert plain["ensembles"] == {}
+
+
+def test_one_that_is_cut_off_leaves_the_study_as_it_was(searched, monkeypatch):
+    before = finished.load(Place(searched, "tiny")).result
+    monkeypatch.setattr(Population, "train_epoch", lambda _: (_ for _ in ()).throw(KeyboardInterrupt))
+    with pytest.raises(KeyboardInterrupt):
+        added(searched, "greedy")
+    assert finished.load(Place(searched, "tiny")).result == before
+    monkeypatch.undo()
+    assert added(searched, "greedy")["kind"] == "greedy"
+
+
+def test_an_exported_mean_needs_torch_alone(searched, tmp_path):
+    """As the README shows it."""
+    added(searched, "greedy")
+    assert here("export", "--store", searched, "--weights", tmp_path, "--ensemble", "greedy", "-o", tmp_path / "best.yaml").exit_code == 0
+    frame = load_wine(as_frame=True).data
+    frame.to_csv(tmp_path / "new.csv", index=False)
+    features = json.loads((tmp_path / "preprocess.json").read_text())["features"]
+    x = torch.tensor(np.column_stack([(frame[f["column"]] - f["mean"]) / f["scale"] for f in features]).astype("float32"))
+    said, w = json.loads((tmp_path / "network.json").read_text()), load_file(tmp_path / "weights.safetensors")
+    total = 0
+    for i, layers in enumerate(one for one in said["networks"] for _ in range(said["each"])):
+        net = nn.Sequential(*[getattr(nn, name)(*arguments) for name, *arguments in layers])
+        net.load_state_dict({k.split(".", 1)[1]: t for k, t in w.items() if k.startswith(f"{i}.")})
+        total += w["combine.weight"][i // said["each"]] / said["each"] * net.eval()(x).softmax(1)
+    found = pd.read_csv(io.StringIO(here("predict", tmp_path / "new.csv", "--weights", tmp_path).stdout))
+    assert found[[f"probability_{i}" for i in range(3)]].to_numpy() == pytest.approx(total.detach().numpy(), abs=1e-6)
+
+
+# ---- each kind
+
+
+def trained(job, samples, trial):
+    """One trial by itself; its weights."""
+    alone = Population.of(job.space, None, samples, rows=len(samples.folds))
+    alone.admit(trial)
+    last = ""
+    while not last:
+        (score,) = alone.train_epoch()
+        last = score.last
+    return alone.release(trial).weights
+
+
+def test_nothing_of_a_row_reaches_the_network_that_predicts_it(searched, monkeypatch):
+    """Other targets of the rows that a fold is judged on leave its network as it is."""
+    seen = []
+    monkeypatch.setattr(Workshop, "train", lambda _, samples, trials: seen.append((samples, trials[0])) or {})
+    of = shop(searched, "greedy")
+    with pytest.raises(SearchFailedError):
+        making.KINDS["greedy"](of)
+    of.study.close()
+    samples, trial = seen[0]
+    trial = replace(trial, epochs=2)
+    one = trained(of.job, samples.samples(), trial)
+    y = samples.y.clone()
+    y[samples.folds[0].test] = (y[samples.folds[0].test] + 1) % 3
+    other = trained(of.job, replace(samples.samples(), y=y), trial)
+    assert all(one[name][0].equal(other[name][0]) for name in one)
+    assert not one["out.weight"][1].equal(other["out.weight"][1])
+    assert sorted(torch.cat([fold.test for fold in samples.folds]).tolist()) == list(range(len(samples.x)))
+    assert all(not len(fold.valid) and not set(fold.test.tolist()) & set(fold.train.tolist()) for fold in samples.folds)
+
+
+def test_a_snapshot_is_what_plain_training_has_learned_by_the_end_of_its_cycle(searched):
+    of = shop(searched, "snapshot")
+    with one_thread():
+        made = making.KINDS["snapshot"](of)
+    cycle = max(1, round(of.epochs(of.selected) / 2))
+    trial = replace(of.trial("snapshot", of.selected), epochs=SIZE * cycle, cycle=cycle)
+    for number in range(1, SIZE + 1):
+        with one_thread():
+            alone = trained(of.job, made.data.samples(), replace(trial, epochs=number * cycle))
+        assert all(made.members[number - 1].weights[name][0].equal(alone[name][-1]) for name in alone)
+    of.study.close()
+
+
+def test_the_learning_rate_starts_again_with_every_cycle():
+    from hpo.row import Row
+    from hpo.space import Train
+    from hpo.trial import Fit
+
+    nothing = torch.empty(0, dtype=torch.long)
+    row = Row(Fit(Trial("0", "refit", {"learning_rate": 0.5}, 0, epochs=6, cycle=3), 0, nothing, nothing), None, Train(), None, {})
+    found = []
+    for epoch in range(7):
+        row.epoch = epoch
+        found.append(row.lr)
+    torchs = torch.optim.lr_scheduler.CosineAnnealingWarmRestarts(torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=0.5), 3)
+    expected = []
+    for _ in range(7):
+        expected.append(torchs.get_last_lr()[0])
+        torchs.optimizer.step()
+        torchs.step()
+    assert found == pytest.approx(expected)
+
+
+def test_each_network_of_boosting_is_trained_beside_a_part_of_those_before(searched, monkeypatch):
+    bases, before = [], Workshop.train
+
+    def train(of, samples, trials):
+        bases.append(samples.base)
+        return before(of, samples, trials)
+
+    monkeypatch.setattr(Workshop, "train", train)
+    of = shop(searched, "boosting")
+    with one_thread():
+        made = making.KINDS["boosting"](of)
+    of.study.close()
+    assert bases[0].abs().max() == 0
+    network, rows_ = of.job.networks.of(made.members[0].params), len(made.data.x)
+    first = SHRINKAGE * network.predict(made.members[0].weights, made.data.x.unsqueeze(0))[0]
+    assert bases[1][-rows_:].numpy() == pytest.approx(first.numpy(), abs=1e-6)  # of the network that has learned from all rows
+    assert made.combination.weight.tolist() == pytest.approx([SHRINKAGE] * len(made.members))
+
+
+def test_greedy_and_stacking_choose_from_the_baselines_and_the_best_trials(searched):
+    of = shop(searched, "greedy")
+    labels = [outcome.trial.label for outcome in of.library()]
+    assert {"none", "defaults"} < set(labels)
+    few = replace(of, wish=Ensemble(kind="greedy", pool=1))
+    assert [outcome.trial.label for outcome in few.library()] == labels[:3]
+    of.study.close()
+
+
+# ---- words
+
+
+def test_the_end_of_a_search_says_what_it_is_beside_the_single_network(searched):
+    entry = {
+        "kind": "greedy", "rule": "mean", "each": 4, "networks": 28, "test": {"accuracy": 0.981}, "single": {"accuracy": 0.975},
+        "expected": {"accuracy": 0.978}, "diversity": {"disagreement": 0.0312, "error_correlation": 0.614},
+    }  # fmt: skip
+    result = finished.load(Place(searched, "tiny")).result | {"ensembles": {"greedy": entry}}
+    line = (
+        "Greedy ensemble of 7 configurations, each 4 networks on folds: test accuracy 0.981, the single network 0.975; "
+        "expected 0.978 from rows that it had not seen; disagreement 3.1 %, error correlation 0.61."
+    )
+    assert line in result_lines(result, "mlruns")
+    bare = entry | {"each": 1, "networks": 1, "expected": {}, "diversity": {}, "kind": "boosting"}
+    assert ensemble_lines(bare, result) == ["Boosting ensemble of 1 network: test accuracy 0.981, the single network 0.975."]
+
+
+def test_the_command_says_its_members_and_what_to_do_next(searched):
+    ran = here("ensemble", "--store", searched, "--kind", "greedy", "--size", 4, "--pool", 3)
+    assert ran.exit_code == 0, ran.stderr
+    *lines, looks, keep = ran.stdout.splitlines()
+    assert any(line.startswith("Greedy ensemble of ") for line in lines)
+    assert looks.startswith("The test part has now been scored ")
+    assert keep == f"Keep:    hpo export --study tiny --store {searched} --weights best --ensemble greedy"
+    entry = json.loads(here("ensemble", "--store", searched, "--kind", "bagging", "--size", 2, "--json", "--quiet").stdout)
+    assert (entry["kind"], entry["networks"]) == ("bagging", 2)
+    assert "greedy" in here("studies", "--store", searched).stdout
+
+
+@pytest.mark.parametrize(("arguments", "sentence"), [
+    (["ensemble", "--kind", "bagging", "--pool", "3"], "--pool is what greedy and stacking choose from; leave it out with --kind bagging."),
+    (["export", "--ensemble", "greedy"], "--ensemble says which weights are written: name a folder for them with --weights."),
+])  # fmt: skip
+def test_a_mistake_on_the_command_line(searched, arguments, sentence):
+    ran = here(*arguments, "--store", searched)
+    assert (ran.exit_code, ran.stderr) == (2, sentence + "\n")
+
+
+def test_an_ensemble_that_is_not_there_cannot_be_exported(tmp_path):
+    store = tmp_path / "mlruns"
+    hpo.search(TINY | {"finalists": 0}, store=store)
+    ran = here("export", "--store", store, "--weights", tmp_path / "w", "--ensemble", "snapshot")
+    assert (ran.exit_code, ran.stderr) == (2, "tiny has no ensemble of that kind; make it with: hpo ensemble --study tiny --kind snapshot\n")
+
+
+def test_without_a_final_network_there_is_nothing_to_compare_it_with(tmp_path):
+    store = tmp_path / "mlruns"
+    hpo.search(TINY | {"refit": "none"}, store=store)
+    ran = here("ensemble", "--store", store)
+    assert (ran.exit_code, ran.stderr) == (2, "The study tiny: ensemble needs a final network to be compared with; take another refit than none.\n")
+
+
+def test_of_a_single_configuration_there_is_nothing_to_choose():
+    point = TINY | {"search": {"learning_rate": 0.01}, "budget": {"trials": 1}}
+    with pytest.raises(InputError, match=r"^ensemble: greedy chooses among the configurations of a search, and there is one; take bagging\.$"):
+        space_file.parse(point | {"ensemble": "greedy"})
+    assert jobs.prepare(space_file.parse(point | {"ensemble": "bagging"}), Path()).space.ensemble == Ensemble(kind="bagging")
+
+
+def test_a_module_and_class_weights(tmp_path):
+    """Of a point of one's own, too."""
+    store = tmp_path / "mlruns"
+    data = {"source": "sklearn:wine", "class_weight": "balanced"}
+    network = {"kind": "module", "factory": "tests.factories:plain"}
+    search = {"learning_rate": {"low": 1e-3, "high": 1e-1, "log": True}, "weight_decay": 0.1}
+    path = write_space(store, data=data, network=network, search=search, ensemble={"kind": "stacking", "size": 2})
+    result = hpo.search(path, store=store)
+    entry = result["ensembles"]["stacking"]
+    assert here("export", "--store", store, "--weights", tmp_path / "w", "--ensemble", "stacking", "-o", tmp_path / "p.yaml").exit_code == 0
+    frame = pd.DataFrame(jobs.load(path).data._raw.table.features.iloc[jobs.load(path).data._raw.test])
+    frame.to_csv(tmp_path / "new.csv", index=False)
+    found = pd.read_csv(io.StringIO(here("predict", tmp_path / "new.csv", "--weights", tmp_path / "w").stdout))
+    assert entry["test"]["accuracy"] == pytest.approx(np.mean(found["prediction"] == jobs.load(path).data.test_y.numpy()))

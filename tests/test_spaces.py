@@ -1,0 +1,60 @@
+"""The ready spaces: each is searched, with a small budget, and says what its comments promise."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from hpo import document, space_file
+from hpo.export import as_yaml
+from hpo.regularizers import FAMILY, STRENGTHS
+from tests.conftest import here, outcomes
+
+FOLDER = Path(__file__).parent.parent / "search_spaces"
+READY = sorted(FOLDER.glob("*.yaml"))
+
+
+def load(name):
+    return space_file.load(FOLDER / f"{name}.yaml")
+
+
+def test_these_are_the_ready_spaces():
+    assert [path.stem for path in READY] == ["cocktail", "image", "quick", "reg", "tabular", "text"]
+
+
+@pytest.mark.usefixtures("unrecorded")
+@pytest.mark.parametrize("path", READY, ids=lambda path: path.stem)
+def test_a_ready_space_is_searched(path, store):
+    for table in FOLDER.glob("*.csv"):
+        shutil.copy(table, store.parent)
+    space = document.parse(path.read_text()).value
+    space |= {"budget": {"trials": 5}, "finalists": 1, "study": "ready", "refit": "none", "sampler": "random"}
+    space["train"] |= {"epochs": 2}
+    space["network"] |= {"width": 8}
+    (store.parent / "space.yaml").write_text(as_yaml(space))
+    assert here("search", "--space", store.parent / "space.yaml", "--store", store, "--quiet").exit_code == 0
+    found = [one["trial"]["params"] for label, one in outcomes(store, "ready").items() if label.isdigit()]
+    assert len(found) == 3
+    assert all(params.keys() == {"depth"} | space["search"].keys() for params in found)
+
+
+@pytest.mark.parametrize("name", ["image", "cocktail", "tabular", "text"])
+def test_every_strength_of_a_larger_space_can_be_off(name):
+    search = load(name).search
+    assert all(found.optional or found.low == 0 for key, found in search.items() if key in STRENGTHS)
+
+
+def test_digits_are_never_mirrored():
+    assert not {"flip"} & load("image").search.keys()
+    assert {key for key in load("image").search if key in FAMILY and "image" in FAMILY[key].needs} == {"rotation", "crop", "zoom", "color_jitter"}
+
+
+def test_a_cocktail_augments_in_one_way_at_a_time():
+    space = load("cocktail")
+    ways = ("mixup", "cutmix", "cutout", "adversarial")
+    middle = space.middle()
+    for first in range(len(ways)):
+        sampled = {way: middle[way] or space.search[way].middle() for way in ways}
+        switches = {f"{way}_enabled": i >= first for i, way in enumerate(ways)}
+        params = space.params(middle | sampled | switches)
+        assert [way for way in ways if params[way]] == [ways[first]]
