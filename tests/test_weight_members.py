@@ -12,7 +12,7 @@ from hpo.regularizers import STRENGTHS
 from hpo.regularizers.base import Batch, Parameter
 from hpo.regularizers.group_lasso import unused_columns
 from hpo.rules import amount
-from hpo.space import Train
+from hpo.settings import Train
 from hpo.testing import TRAIN, run
 from hpo.trial import Fit
 from tests.training import dataset, population, step, trained, trial
