@@ -268,7 +268,7 @@ def ensemble(
 
     from hpo import device as devices
     from hpo import ending, ensembling, finished, searching, terminal
-    from hpo.space import Ensemble
+    from hpo.settings import Ensemble
     from hpo.store import find
 
     if pool is not None and kind not in ("greedy", "stacking"):

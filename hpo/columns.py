@@ -10,7 +10,7 @@ import pandas as pd
 
 from hpo.document import said
 from hpo.errors import InputError, cut
-from hpo.space import Data
+from hpo.source import Data
 
 _LARGEST = 1e100  # what can be squared and summed
 _SENTENCE = 3  # words of letters that half of a column's values have at least, if it is text

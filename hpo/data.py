@@ -19,7 +19,7 @@ from hpo.dataset import Fold, Samples
 from hpo.errors import InputError
 from hpo.language import Text
 from hpo.preprocess import Preprocess
-from hpo.space import Data
+from hpo.source import Data
 from hpo.split import Cut, Splitter
 from hpo.table import Table, load
 from hpo.text import Counted

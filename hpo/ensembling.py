@@ -15,7 +15,8 @@ from hpo.errors import InputError
 from hpo.finished import Finished
 from hpo.linear import one_thread
 from hpo.recorder import Recorder
-from hpo.space import Ensemble, Refit, ensemble_mistake
+from hpo.settings import Ensemble, Refit
+from hpo.space import ensemble_mistake
 from hpo.study import Study
 from hpo.weights import Vault
 

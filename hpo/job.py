@@ -21,7 +21,8 @@ from hpo.factory import Factory, name_of
 from hpo.finals import draws
 from hpo.network import Network
 from hpo.networks import Networks
-from hpo.space import Refit, Space, task_mistake
+from hpo.settings import Refit
+from hpo.space import Space, task_mistake
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,8 @@ from hpo.network import Network
 from hpo.networks import Networks
 from hpo.regularizers import FAMILY, STRENGTHS
 from hpo.row import Learned, Row, Tensors
-from hpo.space import Space, Train
+from hpo.settings import Train
+from hpo.space import Space
 from hpo.stack import Stack
 from hpo.trial import Fit, Released, Score, Trial
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from hpo.kernels import Stream
 from hpo.layout import Layout
 from hpo.network import Network
-from hpo.space import Train
+from hpo.settings import Train
 from hpo.trial import Fit
 
 

@@ -21,7 +21,8 @@ from hpo.history import RECENT, History
 from hpo.paired import Paired
 from hpo.percentile import Percentile
 from hpo.priors import SWITCH
-from hpo.space import Space, Split
+from hpo.source import Split
+from hpo.space import Space
 
 FIRST_DECISION = 4  # the epoch; earlier scores say nothing about the last one
 # These need every trial: what was visited, what is fitted, a generation with all its members; a newcomer is held against all

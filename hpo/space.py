@@ -6,7 +6,6 @@ import dataclasses
 import math
 from collections.abc import Iterator, Mapping
 from itertools import product
-from pathlib import Path as FilePath
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, ConfigDict, Field, PlainValidator, field_validator, model_validator
@@ -15,130 +14,20 @@ from hpo import conditions, section
 from hpo.architecture import Network
 from hpo.document import Mistake, Path, said
 from hpo.domain import DEFAULTS, Domain
-from hpo.errors import InputError, did_you_mean
+from hpo.errors import InputError
 from hpo.keys import parse_strength, searchable
-from hpo.language import Text
 from hpo.metrics import METRICS, Task, reported
 from hpo.objectives import NAMES as OBJECTIVES
 from hpo.priors import SWITCH
 from hpo.regularizers import FAMILY
 from hpo.rules import RULES
-from hpo.section import MOST, Section, at
+from hpo.section import Section, at
+from hpo.settings import CHOOSING, Budget, Ensemble, Refit, Train
+from hpo.source import Data
 from hpo.strategy import Pruner, Sampler, Strategy
 
-DATASETS = {name: f"load_{name}" for name in ("digits", "breast_cancer", "wine", "iris", "diabetes")}
 _FEW = 32  # architectures, all of which are tried before a search
-_CHOOSING = ("greedy", "stacking")  # ensembles of several configurations
 _MOST_POINTS = 100_000  # of a grid: Optuna lists them all
-
-
-class Split(Section):
-    """Shares of all rows for the test part and the validation part, or in place of the latter the number of folds in which
-    all other rows take turns. No value of the column `groups` is on both sides of any cut; with `time`, whatever is judged
-    on lies behind what was learned from."""
-
-    test: Annotated[float, Field(gt=0, lt=1)] = 0.2
-    valid: Annotated[float, Field(gt=0, lt=1)] = 0.2
-    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
-    folds: Annotated[int, Field(ge=2, le=20)] | None = None
-    repeats: Annotated[int, Field(ge=1, le=20)] = 1
-    groups: str | None = None
-    time: str | None = None
-
-    @model_validator(mode="after")
-    def _together(self) -> Split:
-        if self.folds is None and self.test + self.valid >= 1:
-            raise ValueError(f"test and valid must leave rows to train on, got test={self.test}, valid={self.valid}.")
-        if self.folds is not None and "valid" in self.model_fields_set:
-            raise ValueError(f"takes valid or folds, got valid={self.valid}, folds={self.folds}; leave one of them out.")
-        if self.folds is None and self.repeats > 1:
-            raise ValueError(f"repeats folds, got repeats={self.repeats} without folds; add folds, or leave repeats out.")
-        if self.groups is not None and self.time is not None:
-            text = f"takes groups or time, got groups={said(self.groups)}, time={said(self.time)}; leave one of them out."
-            raise ValueError(text)
-        return self
-
-
-class Data(Section):
-    source: str
-    target: str = "target"
-    task: Literal["classification", "regression"] | None = None
-    drop: list[str] = []
-    categorical: list[str] = []
-    numeric: list[str] = []
-    text: Annotated[Text, BeforeValidator(lambda raw: {"columns": raw} if isinstance(raw, list) else raw)] = Text()
-    class_weight: Literal["balanced"] | None = None
-    split: Split = Split()
-
-    @field_validator("source")
-    @classmethod
-    def _known(cls, source: str) -> str:
-        kind, colon, name = source.partition(":")
-        if colon and kind == "sklearn" and name not in DATASETS:
-            raise ValueError(f"is not a data set of hpo: {said(source)}.{did_you_mean(name, list(DATASETS))}")
-        if not (kind == "sklearn" and colon) and FilePath(source).suffix.lower() not in (".csv", ".parquet"):
-            raise ValueError(f"must be a .csv or .parquet file or sklearn:NAME, got {said(source)}.")
-        return source
-
-
-class Train(Section):
-    epochs: Annotated[int, Field(ge=1, le=MOST)] = 60
-    batch_size: Annotated[int, Field(ge=1, le=65_536)] = 64
-    patience: Annotated[int, Field(ge=1, le=MOST)] = 10
-    schedule: Literal["constant", "cosine"] = "constant"
-    metric: Literal[*METRICS] = "loss"  # type: ignore[valid-type]
-    seed: Annotated[int, Field(ge=0, lt=2**63)] | None = None  # one fit seed for all trials; default: one a trial
-
-    @property
-    def metric_key(self) -> str:
-        """The name of the followed metric's curve."""
-        return f"valid_{self.metric}"
-
-    def of(self, params: Mapping[str, Any]) -> Train:
-        """The same as one trial has it, whose configuration may hold some of these keys."""
-        own = {key: params[key] for key in ("epochs", "batch_size", "patience", "schedule") if key in params}
-        return self.model_copy(update=own) if own else self
-
-
-class Refit(Section):
-    """How the final network is made of the selected configuration; `epochs` as an exported configuration says it."""
-
-    kind: Literal["scaled", "keep", "average", "none"] = "scaled"
-    epochs: Annotated[int, Field(ge=1, le=MOST)] | None = None
-
-    @model_validator(mode="after")
-    def _stops(self) -> Refit:
-        if self.epochs is not None and self.kind != "scaled":
-            raise ValueError(f"takes epochs with kind: scaled, got kind: {self.kind}; leave epochs out.")
-        return self
-
-
-class Ensemble(Section):
-    """Made of what a search has found, and compared with its final network: how many members, chosen from how many of the best
-    configurations."""
-
-    kind: Literal["bagging", "greedy", "stacking", "snapshot", "boosting"]
-    size: Annotated[int, Field(ge=2, le=100)] = 10
-    pool: Annotated[int, Field(ge=1, le=1000)] = 30
-
-    @model_validator(mode="after")
-    def _chooses(self) -> Ensemble:
-        if "pool" in self.model_fields_set and self.kind not in _CHOOSING:
-            raise ValueError(f"takes pool with kind: greedy or stacking, got kind: {self.kind}; leave pool out.")
-        return self
-
-
-class Budget(Section):
-    """Totals, not "more": what is reached first ends the search."""
-
-    trials: Annotated[int, Field(ge=1, le=MOST)] | None = None
-    seconds: Annotated[float, Field(gt=0)] | None = None
-
-    @model_validator(mode="after")
-    def _ends(self) -> Budget:
-        if self.trials is None and self.seconds is None:
-            raise ValueError("needs trials, seconds or both.")
-        return self
 
 
 def _search(raw: Any) -> dict[str, Domain]:
@@ -262,8 +151,6 @@ class Space(Section):
         """What makes two searches the same one: all but the budget, and the data by its content, not by its place."""
         parts = {name: getattr(self, name).model_dump(mode="json", exclude={"search"}) for name in ("data", "network", "train")}
         del parts["data"]["source"]
-        if self.data.text == Text():  # a study that was begun before there were texts is the same study
-            del parts["data"]["text"]
         search = {key: dataclasses.asdict(found) for key, found in (self.network.search | self.search).items()}
         strategies = {name: getattr(self, name).model_dump(mode="json") for name in ("sampler", "pruner")}
         return {"study": self.study, **parts, "search": search, **strategies, "seed": self.seed, "objectives": list(self.goals)}
@@ -345,7 +232,7 @@ def ensemble_mistake(space: Space, wish: Ensemble) -> str:
     """Why such an ensemble cannot be made of a search, as the end of a sentence; "" if it can."""
     if space.refit.kind == "none":
         return "needs a final network to be compared with; take another refit than none."
-    if space.is_point and wish.kind in _CHOOSING:
+    if space.is_point and wish.kind in CHOOSING:
         return f"{wish.kind} chooses among the configurations of a search, and there is one; take bagging."
     return ""
 

@@ -10,7 +10,7 @@ import numpy as np
 from sklearn.model_selection import KFold, StratifiedKFold, train_test_split
 
 from hpo.errors import InputError
-from hpo.space import Split
+from hpo.source import Split
 
 Cut = tuple[np.ndarray, np.ndarray]  # rows to learn from, rows to be judged on
 _TRIES = 100  # ways of dealing out groups, of which the most even is taken

@@ -19,7 +19,7 @@ from hpo.network import Network
 from hpo.program import NETWORK, Program
 from hpo.regularizers import STRENGTHS
 from hpo.row import Learned, Row, Tensors
-from hpo.space import Train
+from hpo.settings import Train
 from hpo.trial import Fit
 
 

@@ -11,7 +11,7 @@ from hpo import table
 from hpo.columns import ColumnError
 from hpo.document import Dumper
 from hpo.errors import cut
-from hpo.space import Data
+from hpo.source import Data
 
 _NO_DROP = "  # drop: [column]                # columns to leave out\n"
 

@@ -19,7 +19,7 @@ from hpo.columns import as_text, check_finite, is_bool, listed, named, strange
 from hpo.document import said
 from hpo.errors import InputError, cut
 from hpo.metrics import Task
-from hpo.space import DATASETS, Data
+from hpo.source import DATASETS, Data
 
 _MAX_CLASSES = 20  # a numeric target with more distinct values is regression
 @dataclass(frozen=True)

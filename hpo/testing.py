@@ -24,7 +24,8 @@ from hpo.network import Network
 from hpo.population import Population
 from hpo.regularizers import FAMILY, joined
 from hpo.regularizers.base import Regularizer
-from hpo.space import Data, Train
+from hpo.settings import Train
+from hpo.source import Data
 from hpo.trial import Released, Trial
 
 TRAIN = Train(epochs=5, batch_size=32, patience=5)

@@ -16,7 +16,7 @@ from hpo.language import Text
 from hpo.noise import Noise
 from hpo.regularizers import STRENGTHS
 from hpo.regularizers.base import Batch
-from hpo.space import Data
+from hpo.source import Data
 from hpo.trial import Fit
 from tests.tables import reviews, synonyms
 from tests.training import step, trial

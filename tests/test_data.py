@@ -10,7 +10,7 @@ from sklearn.utils.class_weight import compute_class_weight
 from hpo import data as data_module
 from hpo import preprocess
 from hpo.errors import InputError
-from hpo.space import Data, Split
+from hpo.source import Data, Split
 
 N = 60
 

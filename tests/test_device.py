@@ -20,7 +20,7 @@ from hpo.metrics import METRICS
 from hpo.module import Module
 from hpo.optimizer import AdamW
 from hpo.regularizers import STRENGTHS
-from hpo.space import Train
+from hpo.settings import Train
 from hpo.space_file import parse
 from hpo.stack import Stack
 from hpo.testing import TRAIN, same

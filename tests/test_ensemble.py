@@ -24,7 +24,7 @@ from hpo.ensemble.workshop import Workshop
 from hpo.errors import InputError, SearchFailedError
 from hpo.linear import one_thread
 from hpo.population import Population
-from hpo.space import Ensemble
+from hpo.settings import Ensemble
 from hpo.store import Place
 from hpo.study import Study
 from hpo.trial import Trial
@@ -196,7 +196,7 @@ def test_a_snapshot_is_what_plain_training_has_learned_by_the_end_of_its_cycle(s
 
 def test_the_learning_rate_starts_again_with_every_cycle():
     from hpo.row import Row
-    from hpo.space import Train
+    from hpo.settings import Train
     from hpo.trial import Fit
 
     nothing = torch.empty(0, dtype=torch.long)

@@ -16,7 +16,8 @@ from hpo.crew import Crew
 from hpo.data import prepare
 from hpo.errors import SearchFailedError
 from hpo.population import Population
-from hpo.space import Data, Train
+from hpo.settings import Train
+from hpo.source import Data
 from hpo.testing import same
 from hpo.trial import Trial
 from hpo.words import headline

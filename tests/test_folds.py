@@ -16,7 +16,8 @@ from hpo import data as data_module
 from hpo.dataset import Fold
 from hpo.errors import InputError
 from hpo.program import Program
-from hpo.space import Data, Train
+from hpo.settings import Train
+from hpo.source import Data
 from tests.training import busy, population, trial
 
 N = 240

@@ -11,7 +11,7 @@ from bench.honesty import numbers, page, run
 from bench.honesty.numbers import Mean, Share
 from bench.honesty.sets import sets
 from hpo.data import prepare
-from hpo.space import Data
+from hpo.source import Data
 
 ABOUT = {"date": "2026-01-01", "cores": 2, "cpu": "a processor", "torch": "2", "optuna": "5"}
 

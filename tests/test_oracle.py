@@ -12,7 +12,7 @@ from hpo.device import CPU
 from hpo.factory import find
 from hpo.kernels import KERNELS, kernels
 from hpo.mlp import ACTIVATIONS
-from hpo.space import Train
+from hpo.settings import Train
 from hpo.trial import Fit
 from tests.training import FACTORIES, dataset, network, trained, trial
 

@@ -9,7 +9,8 @@ import torch
 from hpo.capacity import rows_for
 from hpo.data import prepare
 from hpo.errors import SearchFailedError
-from hpo.space import Data, Train
+from hpo.settings import Train
+from hpo.source import Data
 from hpo.stack import Stack
 from hpo.testing import run, same
 from tests.training import busy, dataset, population, trained, trial

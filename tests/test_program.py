@@ -10,7 +10,7 @@ from hpo.program import Program
 from hpo.regularizers import FAMILY, STRENGTHS
 from hpo.regularizers.base import Batch, Regularizer
 from hpo.replay import Replay
-from hpo.space import Train
+from hpo.settings import Train
 from hpo.testing import run, same
 from hpo.trial import Fit
 from tests.training import dataset, population, trained, trial

@@ -11,7 +11,7 @@ import yaml
 import hpo
 from hpo import space_file
 from hpo.data import prepare
-from hpo.space import Data
+from hpo.source import Data
 from tests.conftest import here
 from tests.tables import loans
 

@@ -17,7 +17,8 @@ from hpo.module import Module
 from hpo.networks import Networks
 from hpo.predict import _network
 from hpo.regularizers import FAMILY, STRENGTHS
-from hpo.space import Data, Train
+from hpo.settings import Train
+from hpo.source import Data
 from hpo.space_file import parse
 from hpo.testing import run, same
 from tests.conftest import here

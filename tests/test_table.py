@@ -12,7 +12,7 @@ import pytest
 
 from hpo import table
 from hpo.errors import InputError
-from hpo.space import Data
+from hpo.source import Data
 
 DATES = pd.date_range("2020-01-01", periods=40)
 COLOURS = ["red", "blue", "green", None] * 10

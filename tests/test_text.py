@@ -16,7 +16,7 @@ from hpo import preprocess, space_file, table
 from hpo.data import Dataset
 from hpo.errors import InputError
 from hpo.job import prepare
-from hpo.space import Data
+from hpo.source import Data
 from tests.conftest import here
 from tests.tables import reviews, synonyms
 from tests.test_readme import block

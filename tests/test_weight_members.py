@@ -12,7 +12,7 @@ from hpo.regularizers import STRENGTHS
 from hpo.regularizers.base import Batch, Parameter
 from hpo.regularizers.group_lasso import unused_columns
 from hpo.rules import amount
-from hpo.space import Train
+from hpo.settings import Train
 from hpo.testing import TRAIN, run
 from hpo.trial import Fit
 from tests.training import dataset, population, step, trained, trial
@@ -62,7 +62,7 @@ def test_group_lasso_is_the_block_soft_threshold_of_each_column():
 
 
 def test_group_lasso_leaves_weights_that_are_zero_at_zero():
-    after = two(1, lr=numbers(0.1))
+    after = two(1, lr=numbers(0.1), data=replace(dataset(), columns=torch.arange(4)))
     after.values.zero_()
     STRENGTHS["group_lasso"].after_step(numbers(0.0), after)
     assert (after.values == 0).all()

@@ -20,7 +20,8 @@ from hpo.optimizer import Memory
 from hpo.population import Population
 from hpo.regularizers import FAMILY
 from hpo.regularizers.base import Step
-from hpo.space import Data, Train
+from hpo.settings import Train
+from hpo.source import Data
 from hpo.testing import TRAIN, run
 from hpo.trial import Released, Trial
 

@@ -16,7 +16,7 @@ from hpo.errors import InputError
 from hpo.finals import Finalist, draws, entering
 from hpo.job import Job
 from hpo.population import Population
-from hpo.space import Ensemble
+from hpo.settings import Ensemble
 from hpo.study import Study
 from hpo.trial import Outcome, Score, Trial
 
