@@ -1,4 +1,4 @@
-"""The command line. Commands import what they need when they run, so that `hpo --help` answers at once."""
+"""The commands on what was searched."""
 
 from __future__ import annotations
 
@@ -10,151 +10,18 @@ import sys
 import time
 import webbrowser
 from pathlib import Path
-from typing import Any
 
 import click
 
-from hpo.errors import HpoError, InputError
+from hpo.cli.group import DEVICE, PLUGIN, STORE, STUDY, main, write
+from hpo.errors import InputError
 
-_BEGAN = time.time()
-_STORE = click.option("--store", default="mlruns", show_default=True, help="Folder of studies, MLflow database, artifacts.")
-_PLUGIN = click.option("--plugin", "plugins", multiple=True, metavar="MODULE", help="A module with regularizers of your own; may be repeated.")
 _ENSEMBLES = ["bagging", "greedy", "stacking", "snapshot", "boosting"]
 
 
-class _Shown(click.ClickException):
-    """One of our exceptions, as click shows it: its sentences, and its exit code."""
-
-    def __init__(self, error: HpoError) -> None:
-        super().__init__(str(error))
-        self.exit_code = error.exit_code  # type: ignore[misc] # click reads it from the instance, too
-
-    def show(self, file: Any = None) -> None:
-        del file
-        click.echo(self.message, err=True)
-
-
-class _Group(click.Group):
-    def invoke(self, ctx: click.Context) -> Any:
-        try:
-            return super().invoke(ctx)
-        except HpoError as error:
-            raise _Shown(error) from error
-        except KeyboardInterrupt:
-            click.echo("\nStopped.", err=True)
-            sys.exit(130)
-
-
-@click.group(cls=_Group)
-@click.version_option(package_name="hpo")
-def main() -> None:
-    """Which strength of which regularizer? One space file in; the best configuration, with an honest number, out."""
-
-
 @main.command()
-@click.option("--space", "path", required=True, help="The space file (YAML).")
-@_STORE
-@click.option("--tracking-uri", envvar="MLFLOW_TRACKING_URI", help="Another MLflow than STORE/mlflow.db.")
-@click.option("--workers", type=click.IntRange(1), default=1, show_default=True, help="Processes that train: one a core.")
-@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True, help="auto: a GPU if there is one.")
-@click.option("--deterministic", is_flag=True, help="The same trials at any number of rows and workers; takes longer.")
-@click.option("--refit", type=click.Choice(["scaled", "keep", "average", "none"]), help="How the final network is made; default: as the space says.")
-@_PLUGIN
-@click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON object.")
-@click.option("--quiet", is_flag=True, help="Say only the result.")
-def search(
-    path: str,
-    store: str,
-    tracking_uri: str | None,
-    workers: int,
-    device: str,
-    deterministic: bool,
-    refit: str | None,
-    plugins: tuple[str, ...],
-    as_json: bool,
-    quiet: bool,
-) -> None:
-    """Search a space; the same command again goes on from where it was."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a cluster's way to say Ctrl-C
-    from hpo.worker import started
-
-    with started(workers) as processes:  # before our own imports, since theirs take as long
-        from rich.console import Console
-
-        from hpo import device as devices
-        from hpo import ending, searching, terminal
-        from hpo import job as jobs
-        from hpo.store import Place
-
-        job = jobs.load(Path(path), device=devices.chosen(device, workers), refit=refit, named=plugins)
-        place = Place(Path(store), job.space.study)
-        watcher = searching.Watcher() if quiet else terminal.Progress(Console(stderr=True))
-        try:
-            result = searching.search(job, place, tracking_uri, watcher, _BEGAN, processes, deterministic)
-        except KeyboardInterrupt:
-            click.echo("\nStopped. What has ended is stored; the same command goes on from here.", err=True)
-            sys.exit(130)
-    if as_json:
-        click.echo(json.dumps(result))
-        return
-    for line in ending.result_lines(result, store):
-        click.echo(line)
-
-
-@main.command()
-@click.argument("path", metavar="SPACE")
-@_PLUGIN
-def check(path: str, plugins: tuple[str, ...]) -> None:
-    """Say every mistake of a space file and its data; run nothing."""
-    from hpo import device as devices
-    from hpo import job as jobs
-    from hpo import words
-
-    job = jobs.load(Path(path), device=devices.chosen("auto"), named=plugins)
-    for line in words.headline(job, job.rows()):
-        click.echo(line)
-    click.echo(f"{path} is sound.")
-
-
-@main.command()
-@click.argument("name", required=False)
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-@_PLUGIN
-def regularizers(name: str | None, as_json: bool, plugins: tuple[str, ...]) -> None:
-    """List all that can stand under search: or say all of one."""
-    from hpo import catalogue
-    from hpo.plugins import load
-    from hpo.regularizers import FAMILY
-
-    load(plugins, Path())
-    one = catalogue.found(name) if name else None
-    if as_json:
-        known = catalogue.facts(one) if one else [catalogue.facts(member) for member in FAMILY.values()]
-        click.echo(json.dumps(known, indent=2))
-        return
-    for line in catalogue.page(one) if one else catalogue.listed():
-        click.echo(line)
-
-
-@main.command()
-@click.argument("data")
-@click.option("--target", default="target", show_default=True, help="The column to predict.")
-@click.option("-o", "--output", help="Where to write the space; default: standard output.")
-def init(data: str, target: str, output: str | None) -> None:
-    """Write a commented space for your own table, with ranges for its size."""
-    from hpo import starter
-
-    if output and Path(output).exists():
-        raise InputError(f"{output} is there already; name another file with -o, or remove it first.")
-    folder = Path(output).parent if output else Path()
-    _write(starter.space_text(Path(data), target, folder), output)
-    if output:
-        click.echo(f"Wrote {output}. Next: hpo search --space {output}", err=True)
-
-
-@main.command()
-@_STORE
-@click.option("--study", help="Default: the study that was written last.")
+@STORE
+@STUDY
 @click.option("--port", type=click.IntRange(1, 65_535), default=5000, show_default=True, help="Or the next free one.")
 @click.option("--browser/--no-browser", default=True, help="Whether to open the page in a browser.")
 def ui(store: str, study: str | None, port: int, browser: bool) -> None:
@@ -185,14 +52,14 @@ def _show(address: str, browser: bool) -> None:
 
 
 @main.command()
-@_STORE
-@click.option("--study", help="Default: the study that was written last.")
+@STORE
+@STUDY
 @click.option("-o", "--output", help="Where to write the configuration; default: standard output.")
 @click.option("--format", "form", type=click.Choice(["yaml", "json"]), default="yaml", show_default=True)
 @click.option("--weights", help="Also write weights, network and preprocessing into this folder.")
 @click.option("--ensemble", type=click.Choice(_ENSEMBLES), help="With --weights: those of an ensemble, not of the single network.")
 @click.option("--pareto", is_flag=True, help="Of several objectives: write each configuration of the front into the folder -o.")
-@_PLUGIN
+@PLUGIN
 def export(
     store: str,
     study: str | None,
@@ -223,14 +90,14 @@ def export(
         else:
             search.write_network(Path(weights))
         click.echo(f"Wrote {weights}/weights.safetensors, network.json and preprocess.json.", err=True)
-    _write(search.configuration(folder, form), output)
+    write(search.configuration(folder, form), output)
 
 
 @main.command()
-@_STORE
-@click.option("--study", help="Default: the study that was written last.")
+@STORE
+@STUDY
 @click.option("-o", "--output", default="report.html", show_default=True, help="Where to write the page.")
-@_PLUGIN
+@PLUGIN
 def report(store: str, study: str | None, output: str, plugins: tuple[str, ...]) -> None:
     """Write one page on a search: over- or under-regularized, what mattered, what it gets wrong."""
     from hpo import finished
@@ -242,13 +109,13 @@ def report(store: str, study: str | None, output: str, plugins: tuple[str, ...])
 
 
 @main.command()
-@_STORE
-@click.option("--study", help="Default: the study that was written last.")
+@STORE
+@STUDY
 @click.option("--kind", type=click.Choice(_ENSEMBLES), default="greedy", show_default=True, help="How it is made.")
 @click.option("--size", type=click.IntRange(2, 100), default=10, show_default=True, help="Members, or how many are taken of the pool.")
 @click.option("--pool", type=click.IntRange(1, 1000), help="Of greedy and stacking: how many of the best trials there are to choose from. [default: 30]")
-@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True, help="auto: a GPU if there is one.")
-@_PLUGIN
+@DEVICE
+@PLUGIN
 @click.option("--json", "as_json", is_flag=True, help="Print what came out as one JSON object.")
 @click.option("--quiet", is_flag=True, help="Say only what came out.")
 def ensemble(
@@ -294,11 +161,11 @@ def predict(data: str, weights: str, output: str | None) -> None:
 
     if output and Path(output).resolve() == Path(data).resolve():
         raise InputError(f"{output} is the table itself; name another file with -o.")
-    _write(predictions.predict(Path(data), Path(weights)).to_csv(index=False), output)
+    write(predictions.predict(Path(data), Path(weights)).to_csv(index=False), output)
 
 
 @main.command()
-@_STORE
+@STORE
 def studies(store: str) -> None:
     """List the studies in the store."""
     from hpo import prose, words
@@ -315,8 +182,8 @@ def studies(store: str) -> None:
 @main.command()
 @click.argument("first")
 @click.argument("second")
-@_STORE
-@_PLUGIN
+@STORE
+@PLUGIN
 def compare(first: str, second: str, store: str, plugins: tuple[str, ...]) -> None:
     """Say whether the selections of two studies differ beyond noise."""
     from hpo import compare as comparison
@@ -330,7 +197,7 @@ def compare(first: str, second: str, store: str, plugins: tuple[str, ...]) -> No
 
 @main.command()
 @click.argument("study")
-@_STORE
+@STORE
 @click.option("--yes", is_flag=True, help="Do not ask.")
 def delete(study: str, store: str, yes: bool) -> None:
     """Remove a study: its trials, weights, runs in MLflow and artifacts."""
@@ -346,17 +213,3 @@ def delete(study: str, store: str, yes: bool) -> None:
             mirror.delete(where["tracking_uri"], where["experiment_id"], Path(store) / "artifacts" / study)
         place.remove()
     click.echo(f"Removed {study}.", err=True)
-
-
-def _write(text: str, output: str | None) -> None:
-    if output is None:
-        click.echo(text, nl=False)
-        return
-    try:
-        Path(output).write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise InputError(f"{output} cannot be written: {error.strerror}.") from error
-
-
-if __name__ == "__main__":
-    main()

@@ -1,0 +1,117 @@
+"""The commands that lead to a search, and the search."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+import time
+from pathlib import Path
+
+import click
+
+from hpo.cli.group import DEVICE, PLUGIN, STORE, main, write
+from hpo.errors import InputError
+
+_BEGAN = time.time()
+
+
+@main.command()
+@click.option("--space", "path", required=True, help="The space file (YAML).")
+@STORE
+@click.option("--tracking-uri", envvar="MLFLOW_TRACKING_URI", help="Another MLflow than STORE/mlflow.db.")
+@click.option("--workers", type=click.IntRange(1), default=1, show_default=True, help="Processes that train: one a core.")
+@DEVICE
+@click.option("--deterministic", is_flag=True, help="The same trials at any number of rows and workers; takes longer.")
+@click.option("--refit", type=click.Choice(["scaled", "keep", "average", "none"]), help="How the final network is made; default: as the space says.")
+@PLUGIN
+@click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON object.")
+@click.option("--quiet", is_flag=True, help="Say only the result.")
+def search(
+    path: str,
+    store: str,
+    tracking_uri: str | None,
+    workers: int,
+    device: str,
+    deterministic: bool,
+    refit: str | None,
+    plugins: tuple[str, ...],
+    as_json: bool,
+    quiet: bool,
+) -> None:
+    """Search a space; the same command again goes on from where it was."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a cluster's way to say Ctrl-C
+    from hpo.worker import started
+
+    with started(workers) as processes:  # before our own imports, since theirs take as long
+        from rich.console import Console
+
+        from hpo import device as devices
+        from hpo import ending, searching, terminal
+        from hpo import job as jobs
+        from hpo.store import Place
+
+        job = jobs.load(Path(path), device=devices.chosen(device, workers), refit=refit, named=plugins)
+        place = Place(Path(store), job.space.study)
+        watcher = searching.Watcher() if quiet else terminal.Progress(Console(stderr=True))
+        try:
+            result = searching.search(job, place, tracking_uri, watcher, _BEGAN, processes, deterministic)
+        except KeyboardInterrupt:
+            click.echo("\nStopped. What has ended is stored; the same command goes on from here.", err=True)
+            sys.exit(130)
+    if as_json:
+        click.echo(json.dumps(result))
+        return
+    for line in ending.result_lines(result, store):
+        click.echo(line)
+
+
+@main.command()
+@click.argument("path", metavar="SPACE")
+@PLUGIN
+def check(path: str, plugins: tuple[str, ...]) -> None:
+    """Say every mistake of a space file and its data; run nothing."""
+    from hpo import device as devices
+    from hpo import job as jobs
+    from hpo import words
+
+    job = jobs.load(Path(path), device=devices.chosen("auto"), named=plugins)
+    for line in words.headline(job, job.rows()):
+        click.echo(line)
+    click.echo(f"{path} is sound.")
+
+
+@main.command()
+@click.argument("name", required=False)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@PLUGIN
+def regularizers(name: str | None, as_json: bool, plugins: tuple[str, ...]) -> None:
+    """List all that can stand under search: or say all of one."""
+    from hpo import catalogue
+    from hpo.plugins import load
+    from hpo.regularizers import FAMILY
+
+    load(plugins, Path())
+    one = catalogue.found(name) if name else None
+    if as_json:
+        known = catalogue.facts(one) if one else [catalogue.facts(member) for member in FAMILY.values()]
+        click.echo(json.dumps(known, indent=2))
+        return
+    for line in catalogue.page(one) if one else catalogue.listed():
+        click.echo(line)
+
+
+@main.command()
+@click.argument("data")
+@click.option("--target", default="target", show_default=True, help="The column to predict.")
+@click.option("-o", "--output", help="Where to write the space; default: standard output.")
+def init(data: str, target: str, output: str | None) -> None:
+    """Write a commented space for your own table, with ranges for its size."""
+    from hpo import starter
+
+    if output and Path(output).exists():
+        raise InputError(f"{output} is there already; name another file with -o, or remove it first.")
+    folder = Path(output).parent if output else Path()
+    write(starter.space_text(Path(data), target, folder), output)
+    if output:
+        click.echo(f"Wrote {output}. Next: hpo search --space {output}", err=True)
