@@ -2,6 +2,8 @@
 
 import io
 import json
+import pathlib
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -35,6 +37,7 @@ from tests.test_refit import rows, space, table
 pytestmark = pytest.mark.usefixtures("unrecorded")
 KINDS = list(making.KINDS)
 SIZE = 3
+ROOT = pathlib.Path(__file__).parent.parent
 
 
 @pytest.fixture(scope="module")
@@ -129,22 +132,20 @@ def test_one_that_is_cut_off_leaves_the_study_as_it_was(searched, monkeypatch):
     assert added(searched, "greedy")["kind"] == "greedy"
 
 
-def test_an_exported_mean_needs_torch_alone(searched, tmp_path):
-    """As the README shows it."""
+def test_an_exported_mean_needs_torch_alone(searched, tmp_path, monkeypatch):
+    """As docs/ensembles.md shows it."""
+    monkeypatch.chdir(tmp_path)
     added(searched, "greedy")
-    assert here("export", "--store", searched, "--weights", tmp_path, "--ensemble", "greedy", "-o", tmp_path / "best.yaml").exit_code == 0
+    assert here("export", "--store", searched, "--weights", "best", "--ensemble", "greedy", "-o", "best.yaml").exit_code == 0
     frame = load_wine(as_frame=True).data
-    frame.to_csv(tmp_path / "new.csv", index=False)
-    features = json.loads((tmp_path / "preprocess.json").read_text())["features"]
+    frame.to_csv("new.csv", index=False)
+    features = json.loads(Path("best/preprocess.json").read_text())["features"]
     x = torch.tensor(np.column_stack([(frame[f["column"]] - f["mean"]) / f["scale"] for f in features]).astype("float32"))
-    said, w = json.loads((tmp_path / "network.json").read_text()), load_file(tmp_path / "weights.safetensors")
-    total = 0
-    for i, layers in enumerate(one for one in said["networks"] for _ in range(said["each"])):
-        net = nn.Sequential(*[getattr(nn, name)(*arguments) for name, *arguments in layers])
-        net.load_state_dict({k.split(".", 1)[1]: t for k, t in w.items() if k.startswith(f"{i}.")})
-        total += w["combine.weight"][i // said["each"]] / said["each"] * net.eval()(x).softmax(1)
-    found = pd.read_csv(io.StringIO(here("predict", tmp_path / "new.csv", "--weights", tmp_path).stdout))
-    assert found[[f"probability_{i}" for i in range(3)]].to_numpy() == pytest.approx(total.detach().numpy(), abs=1e-6)
+    (shown,) = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "ensembles.md").read_text(), re.DOTALL)
+    names = {"json": json, "pathlib": pathlib, "torch": torch, "load_file": load_file, "x": x}
+    exec(shown, names)
+    found = pd.read_csv(io.StringIO(here("predict", "new.csv", "--weights", "best").stdout))
+    assert found[[f"probability_{i}" for i in range(3)]].to_numpy() == pytest.approx(names["total"].detach().numpy(), abs=1e-6)
 
 
 # ---- each kind
