@@ -180,7 +180,8 @@ class Program:
         # Summed, not averaged: a gradient must not depend on how many rows share the program.
         total = losses(self._data.task, logits, batch.y, batch.weight).sum()
         leaves = list(self._leaves.values())
-        grads = torch.autograd.grad(total, [*leaves, x] if to_inputs else leaves)
+        # Zeros by inputs that a network takes for numbers of categories, which have no slope.
+        grads = torch.autograd.grad(total, [*leaves, x] if to_inputs else leaves, materialize_grads=to_inputs)
         with torch.no_grad():
             for place, grad in zip(self._grads.values(), grads, strict=False):
                 if grad is not place:  # not every operation writes its gradient there

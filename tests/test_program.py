@@ -13,7 +13,7 @@ from hpo.replay import Replay
 from hpo.settings import Train
 from hpo.testing import run, same
 from hpo.trial import Fit
-from tests.training import dataset, population, trained, trial
+from tests.training import FACTORIES, Tokens, dataset, population, trained, trial
 
 
 @pytest.fixture
@@ -86,6 +86,13 @@ def test_at_the_same_place_the_second_gradient_is_the_first_with_the_same_noise(
     assert same(trained(dataset(), [plain], **kind)["0"], trained(dataset(), [twice], **kind)["0"])
     away = trial("0", dropout=0.5, own=0.1)
     assert not same(trained(dataset(), [plain], **kind)["0"], trained(dataset(), [away], **kind)["0"])
+
+
+@pytest.mark.parametrize("name", ["sam", "adversarial"])
+def test_a_network_of_categories_ascends_though_it_has_no_slope_by_its_inputs(name, monkeypatch):
+    monkeypatch.setitem(FACTORIES, "tokens", Tokens)
+    off, on = (trained(dataset(), [trial("0", **{name: s})], kind="tokens")["0"] for s in (0.0, 0.5))
+    assert same(off, on) == (name == "adversarial")
 
 
 def test_weights_come_back_from_where_the_gradient_was_taken(member, monkeypatch):
