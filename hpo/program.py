@@ -97,6 +97,7 @@ class Program:
             facts={name: parameters[name] for name in self._leaves},
             weights=self._weights,
             values=values,
+            still=self._layout.still,
             slopes=self._slopes,
             kept=self._tensors.kept,
             lr=values.new_tensor(lr),

@@ -13,9 +13,9 @@ from hpo.regularizers.base import Batch, Parameter
 from hpo.regularizers.group_lasso import unused_columns
 from hpo.rules import amount
 from hpo.settings import Train
-from hpo.testing import TRAIN, run
+from hpo.testing import TRAIN, run, same
 from hpo.trial import Fit
-from tests.training import dataset, population, step, trained, trial
+from tests.training import FACTORIES, Masked, dataset, population, step, trained, trial
 
 WEIGHT = Parameter("w", (4, 3), 1, "weight", units=1, inputs=0)
 BIAS = Parameter("b", (3,), 1, "bias")
@@ -198,6 +198,16 @@ def test_averages_are_scored_while_training_goes_on_with_the_weights(name):
     (raw, best), (raw_too, averaged) = values
     assert torch.equal(raw, raw_too)
     assert not torch.equal(best, averaged)
+
+
+@pytest.mark.parametrize("name", ["ema", "swa", "lookahead"])
+def test_infinite_buffers_of_a_module_stay_or_give_way_to_what_is_finite(name, monkeypatch):
+    monkeypatch.setitem(FACTORIES, "masked", Masked)
+    off, on = (trained(dataset(), [trial("0", **{name: s})], kind="masked")["0"] for s in (0.0, STRENGTHS[name].probe[1]))
+    assert on.valid["loss"] < 1.2
+    assert not same(off, on)
+    assert torch.equal(off.weights["mask"], on.weights["mask"])
+    assert on.weights["largest"].isfinite().all()
 
 
 def test_an_mlp_says_which_axis_counts_units_and_which_inputs():

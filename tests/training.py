@@ -84,7 +84,7 @@ class Masked(torch.nn.Module):
         h = self.hidden(x.unsqueeze(2))
         if self.training:
             self.largest = torch.maximum(self.largest, h.detach().amax())
-        return self.out(((h @ h.transpose(1, 2) + self.mask).softmax(2) @ h).mean(1) / self.largest)
+        return self.out(((h @ h.transpose(1, 2) + self.mask).softmax(2) @ h).mean(1))
 
 
 FACTORIES: dict[str, Factory] = {"resnet": nets.resnet, "cnn": nets.cnn, "mixed": Mixed, "recurrent": Recurrent}
@@ -174,7 +174,7 @@ def memory(values: torch.Tensor, decay: float = 0.0) -> Memory:
 def step(**facts: object) -> Step:
     """A step of which a hook sees only what it is given."""
     nothing = torch.empty(0)
-    empty = {"weights": (), "data": dataset(), "minibatch": 0, "minibatches": 1, "training": True}
+    empty = {"weights": (), "still": slice(0), "data": dataset(), "minibatch": 0, "minibatches": 1, "training": True}
     empty |= {key: {} for key in ("params", "grads", "facts", "kept", "noise")}
     empty |= dict.fromkeys(("values", "slopes", "lr", "epoch", "epochs"), nothing)
     return Step(**empty | facts)

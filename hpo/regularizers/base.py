@@ -64,6 +64,7 @@ class Step:
     facts: Mapping[str, Parameter]  # the same names
     weights: Weights
     values: Tensor  # (fit, size), flat; the memory of `params`
+    still: slice  # which places of `values` are buffers: not trained, and changed by the forward pass alone
     slopes: Tensor  # (fit, size), flat; the memory of `grads`
     kept: Mapping[str, Tensor]  # by member that `keeps`: (fit, size), its own copy of `values`, which it may change
     lr: Tensor  # (fit,), as scheduled for this step

@@ -1,6 +1,7 @@
 from torch import Tensor
 
 from hpo.regularizers.base import Regularizer, Step
+from hpo.regularizers.rows import follow_
 
 
 class Ema(Regularizer):
@@ -20,7 +21,7 @@ class Ema(Regularizer):
         decay = s.double()  # 1 - 0.999 has three digits less
         steps = (step.epoch.double() - 1) * step.minibatches + step.minibatch + 1
         newest = (1 - decay) / (1 - decay**steps)
-        step.kept[self.name].lerp_(step.values, newest.to(s.dtype).unsqueeze(1))
+        follow_(step.kept[self.name], step, step.values, newest.to(s.dtype))
 
     def after_epoch(self, s: Tensor, step: Step, values: Tensor) -> Tensor:
         del s, values

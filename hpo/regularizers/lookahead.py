@@ -1,6 +1,7 @@
 from torch import Tensor
 
 from hpo.regularizers.base import Regularizer, Step
+from hpo.regularizers.rows import follow_
 
 _EVERY = 6  # minibatches; the paper tries 5 and 10
 
@@ -22,5 +23,5 @@ class Lookahead(Regularizer):
         done = step.minibatch + 1
         if done % _EVERY == 0 or done == step.minibatches:
             slow = step.kept[self.name]
-            step.values.lerp_(slow, s.unsqueeze(1))
-            slow.copy_(step.values)
+            follow_(slow, step, step.values, 1 - s)
+            step.values.copy_(slow)

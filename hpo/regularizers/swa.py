@@ -1,6 +1,7 @@
 from torch import Tensor
 
 from hpo.regularizers.base import Regularizer, Step
+from hpo.regularizers.rows import follow_
 
 
 class Swa(Regularizer):
@@ -20,5 +21,5 @@ class Swa(Regularizer):
     def after_epoch(self, s: Tensor, step: Step, values: Tensor) -> Tensor:
         averaged = step.epoch - (step.epochs - (s * step.epochs).round())  # epochs, with this one; before the first 0 or less
         mean = step.kept[self.name]
-        mean.lerp_(values, (1 / averaged.clamp(min=1)).unsqueeze(1))
+        follow_(mean, step, values, 1 / averaged.clamp(min=1))
         return mean
