@@ -160,6 +160,16 @@ def test_lookahead_pulls_back_every_six_minibatches_and_at_an_epochs_end():
         assert torch.equal(slow, after.values) == acts
 
 
+@pytest.mark.parametrize("s", [0.0, 0.5])
+def test_lookahead_leaves_true_zeros_and_bounds(s):
+    bounds = [{"l1": 3.0}, {"group_lasso": 1.0}, {"max_norm": 0.5}]
+    train = Train(epochs=20, batch_size=32, patience=20)
+    zeros, columns, norms = trained(dataset(), [trial(str(i), lookahead=s, **own) for i, own in enumerate(bounds)], train, 20).values()
+    assert zeros.nonzero_share < 0.1
+    assert unused_columns(columns.weights["0.weight"][0], dataset().columns)
+    assert norms.weights["0.weight"].norm(dim=1).max() <= 0.5 + 1e-12
+
+
 def test_ema_is_the_mean_in_which_each_step_weighs_s_times_the_next():
     s, kept, steps = numbers(0.0, 0.5, 0.999), drawn(3, 15, seed=7), drawn(3, 8, 15, seed=8)
     for t in range(8):

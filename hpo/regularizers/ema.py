@@ -7,7 +7,8 @@ from hpo.regularizers.rows import follow_
 class Ema(Regularizer):
     """The exponential moving average of the weights (Polyak & Juditsky, 1992), running statistics included, is scored, kept and
     exported; training goes on with the weights themselves. Each step weighs `s` times as much as the next. Where the weights
-    began counts nothing, by the bias correction of Kingma & Ba (Adam, ICLR 2015, section 7.2): `s` = 0 is the last step alone."""
+    began counts nothing, by the bias correction of Kingma & Ba (Adam, ICLR 2015, section 7.2): `s` = 0 is the last step alone.
+    A weight that L1 has come to hold at zero is not zero in the mean: what it was before fades out."""
 
     name = "ema"
     summary = "scores and exports the moving average of the weights, with this decay a step"

@@ -9,7 +9,8 @@ _EVERY = 6  # minibatches; the paper tries 5 and 10
 class Lookahead(Regularizer):
     """Lookahead (Zhang et al., NeurIPS 2019) around AdamW: every six minibatches of an epoch, and at its end, the weights are
     pulled back by this share of the way to the slow weights, which then are where they are. The paper's α is 1 - `s`. AdamW's
-    moments go on; running statistics are pulled back with the weights."""
+    moments go on; running statistics are pulled back with the weights. L1, group lasso and max-norm act behind it, so that what they have
+    at zero or at a bound is there when it is scored."""
 
     name = "lookahead"
     summary = "pulls the weights back by this share of the way that they have come in the last minibatches"
