@@ -117,8 +117,7 @@ class Program:
             for place in places:
                 streams = [row.streams[name][place] for row in self._rows if place in row.streams[name]]
                 noise = self._noise(streams)
-                again = self._acting["ascend"] and (name == NETWORK or self._members[name].draws == "layer")
-                found.setdefault(name, {})[place] = Replay(noise) if again else noise
+                found.setdefault(name, {})[place] = Replay(noise) if self._acting["ascend"] else noise
         return found
 
     def _noise(self, streams: Sequence[object]) -> Noise:
@@ -166,6 +165,8 @@ class Program:
             one.rewind()
         self._differentiate(step, batch, {name: b.clone() for name, b in self._buffers.items()})
         step.values.copy_(values)
+        for one in noise:  # what was drawn on the way is not for those who draw next
+            one.forget()
 
     def _own_draws(self) -> AbstractContextManager[None]:
         """Within it, a module that draws from torch itself leaves torch's generator as it was, so that it draws the same again."""

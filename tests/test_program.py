@@ -95,6 +95,42 @@ def test_a_network_of_categories_ascends_though_it_has_no_slope_by_its_inputs(na
     assert same(off, on) == (name == "adversarial")
 
 
+class Scales(Regularizer):
+    """Draws one number a step, before the hidden layers, and uses another one within them."""
+
+    draws = "step"
+
+    def batch(self, s, step, batch):
+        return replace(batch, x=batch.x * step.noise["own"][0].uniform((1, 1)))
+
+    def hidden(self, s, step, h, h_in, site):
+        return h * step.noise["own"][0].uniform((1, 1))
+
+    def ascend(self, s, step, batch, slope):
+        self.drawn = [step.noise["own"][0].uniform((1, 1))]
+        return batch
+
+    def after_step(self, s, step):
+        self.drawn.append(step.noise["own"][0].uniform((1, 1)))
+
+
+def test_the_second_pass_sees_the_noise_of_the_first_wherever_a_member_draws(member, monkeypatch):
+    member(Scales)
+    seen = []
+
+    def differentiate(program, step, *given, **more):
+        slope = before(program, step, *given, **more)
+        seen.append(program._slopes.clone())
+        return slope
+
+    before = Program._differentiate
+    monkeypatch.setattr(Program, "_differentiate", differentiate)
+    trained(dataset(), [trial("0", own=0.1)])
+    assert seen
+    assert all(torch.equal(*pair) for pair in zip(seen[::2], seen[1::2], strict=True))
+    assert not torch.equal(*STRENGTHS["own"].drawn)
+
+
 def test_weights_come_back_from_where_the_gradient_was_taken(member, monkeypatch):
     member(Away)
     moved, before = [], Program._ascend
