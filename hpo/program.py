@@ -91,6 +91,7 @@ class Program:
         """The epoch's first step."""
         values = self._tensors.values
         parameters = {p.name: p for p in self.network.parameters}
+        epoch, epochs = values.new_tensor([row.coming for row in self._rows]).T
         return Step(
             params=self._leaves,
             grads=self._grads,
@@ -101,8 +102,8 @@ class Program:
             slopes=self._slopes,
             kept=self._tensors.kept,
             lr=values.new_tensor(lr),
-            epoch=values.new_tensor([row.epoch + 1 for row in self._rows]),
-            epochs=values.new_tensor([row.train.epochs for row in self._rows]),
+            epoch=epoch,
+            epochs=epochs,
             minibatch=0,
             minibatches=minibatches,
             data=self._data,

@@ -195,6 +195,17 @@ def test_swa_is_the_mean_at_the_ends_of_the_last_epochs():
     assert torch.equal(scored[0], ends[0, 9])
 
 
+def test_an_average_begins_anew_with_each_cycle():
+    """Else the networks of a snapshot ensemble would be means of each other."""
+    pop, ends = population(dataset(), Train(epochs=6, batch_size=32, patience=9)), []
+    pop.admit(replace(trial("0", swa=0.5), epochs=8, cycle=4))
+    (stack,) = pop._stacks.values()
+    for _ in range(8):
+        run(pop, 1)
+        ends.append(stack._tensors.values.clone())
+    assert torch.allclose(stack._tensors.kept["swa"], torch.stack(ends[6:]).mean(0), rtol=1e-12)
+
+
 @pytest.mark.parametrize("name", ["ema", "swa"])
 def test_averages_are_scored_while_training_goes_on_with_the_weights(name):
     """Not to be seen in the training: at a full average and at none, the weights of the last step are the same."""
