@@ -47,7 +47,7 @@ def test_l2_adds_the_gradient_of_half_the_squared_weights():
 
 
 def test_group_lasso_is_the_block_soft_threshold_of_each_column():
-    data = replace(dataset(), columns=torch.tensor([7, 2, 7, 5]))  # the inputs 0 and 2 are of one column
+    data = replace(dataset(), columns=torch.tensor([1, 0, 1, 2]))  # the inputs 0 and 2 are of one column
     before, lr, s = two(3), numbers(0.1, 0.1, 0.1), numbers(0.0, 2.0, 1e3)
     after = two(3, lr=lr, data=data)
     STRENGTHS["group_lasso"].after_step(s, after)
