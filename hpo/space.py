@@ -128,14 +128,15 @@ class Space(Section):
 
     def architectures(self) -> Iterator[dict[str, Any]]:
         """Params of the middle of the space, then with every combination of what makes the network, or where these are many
-        one value after another at its ends."""
+        one value after another at its ends, by itself and where all others are at their largest."""
         yield self.middle()
         made = {key: found for key, found in self.domains.items() if found.sampled and (key in self.network.search or _is_structure(key))}
         if math.prod(found.count for found in made.values()) <= _FEW:
             yield from (self.middle(dict(zip(made, values, strict=True))) for values in product(*(found.values() for found in made.values())))
             return
-        for key, found in made.items():
-            yield from (self.middle({key: value}) for value in found.choices or found.ends)
+        largest = {key: found.ends[1] for key, found in made.items()}
+        for others, (key, found) in product(({}, largest), made.items()):
+            yield from (self.middle(others | {key: value}) for value in found.choices or found.ends)
 
     def params(self, sampled: Mapping[str, Any]) -> dict[str, Any]:
         """The value that each parameter takes in a trial: sampled, fixed or default; neutral where it is switched off, or its
