@@ -46,6 +46,12 @@ def test_what_has_no_prior_is_the_sampler_s(tmp_path, sampler):
     assert len({p["learning_rate"] for p in other}) == len(other)
 
 
+def test_nobody_is_told_of_conditions_that_are_none(tmp_path, caplog):
+    half = {"learning_rate": {**RANGE, "prior": {"best": 2e-3}}, "dropout": {"low": 0.0, "high": 0.9}, "weight_decay": RANGE}
+    go(tmp_path, space(search=half, sampler="qmc", budget={"trials": 7}))
+    assert not caplog.messages
+
+
 @pytest.mark.parametrize("dies", [5, 60])
 @pytest.mark.parametrize("sampler", ["tpe", "cmaes", "qmc"])
 def test_a_search_that_was_cut_off_goes_on_with_the_same_proposals(tmp_path, sampler, dies):
