@@ -96,6 +96,11 @@ def test_choices_and_off_stay_as_expected_as_often_as_one_is_sure():
     assert priors.expected({"x": Domain(low=0.1, high=1.0, optional=True, prior=Prior("off"))}, 0, 0) == {"x_enabled": False}
 
 
+def test_off_may_be_a_word_of_a_factory_s():
+    network = {"kind": "module", "factory": "a:b", "search": {"act": {"choices": ["on", "off"], "prior": {"best": "off"}}}}
+    assert priors.expected(space(network=network).domains, 0, 0) == {"act": "off"}
+
+
 def test_expected_values_are_values_of_the_key():
     stepped = Domain(low=0.1, high=0.9, step=0.2, prior=Prior(0.5, "low"))
     assert all(stepped.has(found["x"]) for found in drawn(stepped))
