@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from html import escape  # plotly takes text for HTML
 from typing import Any
 
 from hpo.prose import score, trial_name
@@ -130,4 +131,4 @@ def residuals(found: Predicted, name: str) -> Plot:
     ends = [float(found.predicted.min()), float(found.predicted.max())]
     line = {"type": "scatter", "mode": "lines", "x": ends, "y": [0, 0], "line": {"color": INK, "dash": "dash"}, "hoverinfo": "skip"}
     data = [points(found.predicted.tolist(), found.residuals.tolist(), texts, marker={"size": 6, "opacity": 0.5}), line]
-    return plot(data, xaxis={"title": {"text": f"predicted {name}"}}, yaxis={"title": {"text": "predicted − true"}})
+    return plot(data, xaxis={"title": {"text": f"predicted {escape(name)}"}}, yaxis={"title": {"text": "predicted − true"}})
