@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from html import escape  # plotly takes text for HTML
 from typing import Any
@@ -16,7 +17,8 @@ from hpo.trial import Outcome
 
 def curves(outcome: Outcome, loss: Mapping[str, Any]) -> Plot:
     """Training and validation loss by epoch, the gap between them filled, on an axis `loss` that several share."""
-    train, valid = outcome.curves["train_loss"], outcome.curves["valid_loss"]
+    # The last epoch of one that diverged is not a number, which JSON does not have.
+    train, valid = ([v if math.isfinite(v) else None for v in outcome.curves[name]] for name in ("train_loss", "valid_loss"))
     epochs = list(range(1, len(valid) + 1))
     line: dict[str, Any] = {"type": "scatter", "mode": "lines", "x": epochs, "hovertemplate": "epoch %{x}: %{y:.4g}"}
     data = [
@@ -26,7 +28,7 @@ def curves(outcome: Outcome, loss: Mapping[str, Any]) -> Plot:
     if outcome.best_epoch:
         best = outcome.best_epoch
         mark = {"symbol": "diamond", "size": 9, "color": INK, "opacity": 1}
-        data.append(points([best], [valid[best - 1]], [f"best epoch {best}"], name="best epoch", marker=mark))
+        data.append(points([best], [outcome.curves["valid_loss"][best - 1]], [f"best epoch {best}"], name="best epoch", marker=mark))
     return plot(data, SMALL, xaxis={"title": {"text": "epoch"}}, yaxis=loss)
 
 

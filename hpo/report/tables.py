@@ -43,8 +43,8 @@ def scores(material: Material) -> str:
     for label, outcome in material.compared.items():
         one = entries[outcome.trial.label]
         seen = [one["fresh"].get("loss"), one["fresh"].get(other)] if fresh else [one["valid"].get(other)]
-        gap = one["valid"]["loss"] - one["train"]["loss"]
-        rows.append([label, *map(score, (one["valid"]["loss"], *seen, gap, one["test"].get(other)))])
+        gap = one["valid"]["loss"] - one["train"]["loss"] if one["valid"] else None
+        rows.append([label, *map(score, (one["valid"].get("loss"), *seen, gap, one["test"].get(other)))])
     return _table(head, rows)
 
 
