@@ -138,3 +138,8 @@ class Complex(_Odd):
 
     def forward(self, x):
         return self.out((x * self.turns).real)
+
+
+def shouted(text: str) -> str:
+    """What passes for a translation there and back."""
+    return text.upper() + "!"

@@ -25,8 +25,8 @@ def made(name="car", split=11, selected=0.9, ensemble=0.9, none=0.9, forest=0.9)
     """A record; scores are balanced accuracies on the test rows."""
     return {
         "set": name, "split": split, "asked": 75.0, "workers": 2, "seconds": {"search": 100.0, "ensemble": 20.0},
-        "trial": "7", "rule": "best", "params": {"learning_rate": 0.01}, "trials": {"complete": 5, "pruned": 3, "failed": 0},
-        "epochs": 500, "fresh": 0.9, "interval": [0.8, 0.95],
+        "trial": "7", "params": {"learning_rate": 0.01}, "trials": {"complete": 5, "pruned": 3, "failed": 0},
+        "epochs": 500, "valid": 0.9,
         "test": {"selected": selected, "ensemble": ensemble, "defaults": 0.8, "none": none},
         "rivals": {"logistic": 0.8, "boosting": 0.85, "forest": forest},
     }  # fmt: skip
@@ -127,7 +127,7 @@ def test_a_search_leaves_a_record_that_the_page_can_show(tmp_path, monkeypatch, 
     space = sets.space(job.name, job.split, job.seconds, job.data)
     tiny = {
         "network": {"width": 4}, "search": {"learning_rate": {"low": 1e-2, "high": 1e-1, "log": True}, "depth": 1},
-        "train": {**space["train"], "epochs": 6}, "budget": {"trials": 4}, "finalists": 1,
+        "train": {**space["train"], "epochs": 6}, "budget": {"trials": 4},
     }  # fmt: skip
 
     def said(command, folder):

@@ -110,7 +110,7 @@ def test_what_was_trained_is_counted_by_what_it_was_for(finished):
 def test_progress_goes_to_stderr_and_the_object_alone_to_stdout(finished):
     assert finished.ran.stdout.count("\n") == 1
     assert "wine · 178 rows, 13 columns, 3 classes" in finished.ran.stderr
-    assert "searching learning_rate, depth, weight_decay, dropout" in finished.ran.stderr
+    assert "searching learning_rate, depth, dropout, weight_decay" in finished.ran.stderr
     assert '"study"' not in finished.ran.stderr
 
 

@@ -108,15 +108,12 @@ def ensemble(records: Records) -> str:
 
 
 def selected(records: Records) -> str:
-    """A row a search: what was selected, what was promised, what came."""
-    rows = [["set", "split", "selected", "trials", "expected", "90 % interval", "test", "ensemble"]]
+    """A row a search: its best, what that had scored in it, what it scores on the test rows."""
+    rows = [["set", "split", "selected", "trials", "in the search", "test", "ensemble"]]
     for r in records:
-        total = sum(r["trials"].values())
-        low, high = r["interval"] or (None, None)
-        between = "–" if low is None else f"{100 * low:.1f} to {100 * high:.1f}"
-        scores = [r["fresh"], r["test"]["selected"], r["test"]["ensemble"]]
-        expected, test, joined = ("–" if score is None else f"{100 * score:.1f}" for score in scores)
-        rows.append([r["set"], str(r["split"]), r["trial"], str(total), expected, between, test, joined])
+        scores = [r["valid"], r["test"]["selected"], r["test"]["ensemble"]]
+        said = ["–" if score is None else f"{100 * score:.1f}" for score in scores]
+        rows.append([r["set"], str(r["split"]), r["trial"], str(sum(r["trials"].values())), *said])
     return _table(rows)
 
 

@@ -54,11 +54,10 @@ def record(job: Job, space: Mapping[str, Any]) -> Json:
 
 def digest(found: Mapping[str, Any], made: Mapping[str, Any]) -> Json:
     """What the page needs of the results of the two commands; scores are balanced accuracies."""
-    score = found["score"].get("balanced_accuracy", {})
     return {
-        "trial": found["trial"], "rule": found["rule"], "params": found["selected"],
+        "trial": found["trial"], "params": found["selected"],
         "trials": found["trials"], "epochs": sum(found["fit_epochs"].values()),
-        "fresh": score.get("fresh"), "interval": score.get("interval"),
+        "valid": found["valid"]["balanced_accuracy"],
         "test": {
             "selected": found["test"]["balanced_accuracy"],
             "ensemble": made["test"]["balanced_accuracy"],
