@@ -38,11 +38,10 @@ class Combination:
             return (members.log_softmax(2) + weight.log().view(-1, 1, 1)).logsumexp(0)
         return (weight.view(-1, 1, 1) * members).sum(0) + bias
 
-
     def trimmed(self, outputs: int) -> tuple[list[int], Combination]:
-        """Which members have a part in it, and the same rule for these alone."""
+        """Which members have a part in it, and the same rule for these alone; the first, where it is a bias alone."""
         shares = self.shares(outputs)
-        kept = [i for i, share in enumerate(shares.tolist()) if share]
+        kept = [i for i, share in enumerate(shares.tolist()) if share] or [0]
         if self.kind == "linear":
             return kept, replace(self, weight=self.weight.view(outputs, -1, outputs)[:, kept].flatten(1))
         return kept, replace(self, weight=self.weight[kept])

@@ -42,6 +42,8 @@ def add(search: Finished, wish: Ensemble, device: torch.device, watcher: searchi
             numbers = results.metrics(result) | making.metrics(result["ensembles"])
             recorder.close("FINISHED", metrics=numbers, artifacts=[str(vault.path(entry["weights"]))])
             study.remember("result", result)
+            if (before := search.result["ensembles"].get(wish.kind)) and before["weights"] != entry["weights"]:
+                vault.path(before["weights"]).unlink(missing_ok=True)
         except BaseException:
             recorder.abandon("FINISHED")  # the search's own run, which it still is
             raise

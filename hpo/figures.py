@@ -30,7 +30,7 @@ class Past:
 
     def __init__(self, space: Space, scales: Mapping[str, Scale], complete: Sequence[Outcome]) -> None:
         """`complete`: those with a value, in the order in which they were proposed."""
-        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        optuna.logging.set_verbosity(optuna.logging.ERROR)  # that a parameter had one value is no news of its own
         self._space, self._scales = space, scales
         self.complete = [o for o in complete if all(s.has(o.trial.params) for s in scales.values() if s.key in o.trial.params)]
 

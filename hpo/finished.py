@@ -116,11 +116,13 @@ class Finished:
 
 
 def load(place: Place, named: Sequence[str] = ()) -> Finished:
-    """`named` are the modules of regularizers from outside. Raises InputError if the study has no result yet, or needs another of
-    these."""
+    """`named` are the modules of regularizers from outside. Raises InputError if the study has no result yet, needs another of
+    these, or is of a time when results said less."""
     known = stored(place.journal)
     if not known.get("result"):
         raise InputError(f"The study {place.name} has no result yet; run its search to the end first.")
+    if "ensembles" not in known["result"]:
+        raise InputError(f"The study {place.name} was searched by an older hpo, whose result says too little; search it anew under another name.")
     source = known["space_source"]
     plugins.load(named, Path(source["base"]))
     plugins.require(source["plugins"], place.name)

@@ -3,7 +3,7 @@
     STORE/mlflow.db, STORE/artifacts/           MLflow's, a mirror
     STORE/studies/NAME/journal.log              the study: the truth
     STORE/studies/NAME/weights/LABEL.safetensors  of the final networks: X-scaled-EPOCHS, X-keep or X-average;
-                                                 ensemble-KIND
+                                                 ensemble-KIND-SIZE-POOL
     STORE/studies/NAME/unseen/LABEL.safetensors what a configuration said of rows that its networks had not seen
     STORE/studies/NAME/report.html              the page on the search
     STORE/studies/NAME/lock                     held while a search runs

@@ -14,6 +14,8 @@ def first_line(result: Mapping[str, Any]) -> str:
     said = result["verdict"]
     if not said:
         return ""
+    if said["gain"] is None and result["trial"] != "defaults":
+        return f"The usual defaults diverged on fresh splits, so {trial_name(result['trial'])} is selected without being compared with them."
     if said["rival"] == "defaults" or said["gain"] is None:
         return "The usual defaults are selected: no other configuration came through its fresh fits."
     rival, better = trial_name(said["rival"]), "better" if said["gain"] >= 0 else "worse"

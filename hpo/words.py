@@ -73,6 +73,6 @@ def study_line(place: Place) -> list[str]:
         return [place.name, state, str(len(judged)), f"{metric} {score(best.value)}" if best else "–", "–", "–"]
     other = shown(result["task"], metric)
     test = f"{other} {score(result['test'].get(other))}"
-    if joined := [f"{kind} {score(entry['test'].get(other))}" for kind, entry in result["ensembles"].items()]:
+    if joined := [f"{kind} {score(entry['test'].get(other))}" for kind, entry in result.get("ensembles", {}).items()]:  # an older hpo had none
         test += f" ({', '.join(joined)})"
     return [place.name, state, str(len(judged)), f"{metric} {score(best.value)}" if best else "–", test, result["date"]]

@@ -1,6 +1,8 @@
 """How ensembles are chosen and combined, on made predictions: against the formula, against trying everything, and known cases."""
 
 import math
+import time
+import tracemalloc
 from dataclasses import replace
 from itertools import combinations_with_replacement, pairwise
 
@@ -177,6 +179,28 @@ def test_a_class_without_rows_is_never_predicted(known):
     assert set(stacking.fit(of, "loss", 2).together(of.task, of.logits).argmax(1).tolist()) <= set(known)
 
 
+@pytest.mark.parametrize(("task", "known"), [("classification", 1), ("regression", 1.0)])
+def test_a_stack_of_rows_that_are_all_alike_is_its_bias(task, known):
+    """Of a time window in which one class occurs, say."""
+    of = unseen(3, task)
+    of = replace(of, y=torch.full_like(of.y, known))
+    kept, rule = stacking.fit(of, "loss", 3).trimmed(of.logits.shape[2])
+    assert len(kept) == 1
+    said = rule.together(task, of.logits[kept])
+    assert set(said.argmax(1).tolist()) == {known} if task == "classification" else said.numpy() == pytest.approx(1.0)
+
+
+def test_a_stack_of_many_classes_takes_no_hessian_of_all_pairs_of_weights():
+    """Which is 26 classes times 26 classes times 4 members, squared, here: minutes a fit."""
+    draw = torch.Generator().manual_seed(0)
+    y = torch.randint(26, (520,), generator=draw)
+    said = torch.randn(6, 520, 26, generator=draw, dtype=torch.float64) + 3 * torch.nn.functional.one_hot(y, 26)
+    began = time.process_time()
+    rule = stacking._fitted(Unseen("classification", said, y, None, y % 3, ordered=False, scale=1.0), list(range(6)), 1e-2)
+    assert time.process_time() - began < 5
+    assert (rule.together("classification", said).argmax(1) == y).double().mean() > 0.95
+
+
 # ---- boosting
 
 
@@ -209,6 +233,13 @@ def test_a_bootstrap_of_groups_leaves_whole_groups_out():
         assert len(fold.train) == 300
         assert not set(groups[fold.train]) & set(groups[fold.test])
         assert set(groups[fold.train]) | set(groups[fold.test]) == set(range(50))
+
+
+def test_a_bootstrap_of_a_few_large_groups_needs_no_more_memory_than_its_rows():
+    tracemalloc.start()
+    bootstraps(20_000, 1, seed=0, groups=np.arange(20_000) % 3)
+    assert tracemalloc.get_traced_memory()[1] < 20e6  # in bytes; drawn as often as there are rows, two gigabytes
+    tracemalloc.stop()
 
 
 # ---- diversity

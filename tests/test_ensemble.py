@@ -24,6 +24,7 @@ from hpo.ensemble import making
 from hpo.ensemble.boosting import SHRINKAGE
 from hpo.ensemble.workshop import Workshop
 from hpo.errors import InputError, SearchFailedError
+from hpo.ledger import stored
 from hpo.linear import one_thread
 from hpo.population import Population
 from hpo.settings import Ensemble
@@ -48,8 +49,8 @@ def searched(unrecorded, tmp_path_factory):  # noqa: ARG001 - a fixture of a mod
     return store
 
 
-def added(store, kind, **more):
-    return ensembling.add(finished.load(Place(store, "tiny")), Ensemble(kind=kind, size=SIZE, **more), torch.device("cpu"), searching.Watcher())
+def added(store, kind, size=SIZE):
+    return ensembling.add(finished.load(Place(store, "tiny")), Ensemble(kind=kind, size=size), torch.device("cpu"), searching.Watcher())
 
 
 def shop(store, kind):
@@ -95,11 +96,12 @@ def test_what_is_exported_predicts_what_was_scored(tmp_path, kind, task, split):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_it_is_the_same_again_and_leaves_the_trials_as_they_are(searched, kind):
-    before = outcomes(searched)
-    first, weights = added(searched, kind), Vault(Place(searched, "tiny").weights).get(f"ensemble-{kind}")
+    before, vault = outcomes(searched), Vault(Place(searched, "tiny").weights)
+    first = added(searched, kind)
+    weights = vault.get(first["weights"])
     looks = finished.load(Place(searched, "tiny")).result["looks"]
     assert added(searched, kind) == first
-    again = Vault(Place(searched, "tiny").weights).get(f"ensemble-{kind}")
+    again = vault.get(first["weights"])
     assert all(again[name].equal(weights[name]) for name in weights)
     result = finished.load(Place(searched, "tiny")).result
     assert (outcomes(searched), result["ensembles"][kind], result["looks"]) == (before, first, looks + 1)
@@ -130,6 +132,21 @@ def test_one_that_is_cut_off_leaves_the_study_as_it_was(searched, monkeypatch):
     assert finished.load(Place(searched, "tiny")).result == before
     monkeypatch.undo()
     assert added(searched, "greedy")["kind"] == "greedy"
+
+
+def test_one_that_is_cut_off_at_the_very_end_leaves_the_one_before_whole(searched, tmp_path, monkeypatch):
+    vault = Vault(Place(searched, "tiny").weights)
+    entry = added(searched, "bagging")
+    with monkeypatch.context() as patch:
+        patch.setattr("hpo.ensembling.Recorder.close", lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            added(searched, "bagging", size=2)
+    ran = here("export", "--store", searched, "--weights", tmp_path / "w", "--ensemble", "bagging", "-o", tmp_path / "best.yaml")
+    assert ran.exit_code == 0
+    assert len(json.loads((tmp_path / "w" / "network.json").read_text())["networks"]) == SIZE
+    other = added(searched, "bagging", size=2)
+    assert vault.path(other["weights"]).exists()
+    assert not vault.path(entry["weights"]).exists()  # what nobody names any more
 
 
 def test_an_exported_mean_needs_torch_alone(searched, tmp_path, monkeypatch):
@@ -287,6 +304,21 @@ def test_an_ensemble_that_is_not_there_cannot_be_exported(tmp_path):
     hpo.search(TINY | {"finalists": 0}, store=store)
     ran = here("export", "--store", store, "--weights", tmp_path / "w", "--ensemble", "snapshot")
     assert (ran.exit_code, ran.stderr) == (2, "tiny has no ensemble of that kind; make it with: hpo ensemble --study tiny --kind snapshot\n")
+
+
+def test_a_study_of_an_older_hpo_is_listed_and_refused_in_a_sentence(searched, monkeypatch):
+    known = stored(Place(searched, "tiny").journal)
+    older = known | {
+        "result": {key: value for key, value in known["result"].items() if key != "ensembles"},
+        "space_source": {key: value for key, value in known["space_source"].items() if key != "plugins"},
+    }
+    for module in ("finished", "words"):
+        monkeypatch.setattr(f"hpo.{module}.stored", lambda _: older)
+    assert "tiny" in here("studies", "--store", searched).stdout
+    for command in ("report", "export", "ensemble"):
+        ran = here(command, "--store", searched)
+        sentence = "The study tiny was searched by an older hpo, whose result says too little; search it anew under another name.\n"
+        assert (ran.exit_code, ran.stderr) == (2, sentence)
 
 
 def test_without_a_final_network_there_is_nothing_to_compare_it_with(tmp_path):

@@ -12,6 +12,7 @@ from hpo.ending import result_lines
 from hpo.ledger import stored
 from hpo.population import Population
 from hpo.program import Program
+from hpo.report import page
 from hpo.searching import Watcher
 from hpo.stack import Stack
 from hpo.store import Place
@@ -120,14 +121,15 @@ def test_without_a_fold_that_defines_the_metric_the_defaults_are_selected_in_a_s
 # ---- networks that diverge
 
 
-def diverging(monkeypatch, which):
-    """From now on the weights of the rows that `which` (trial → bool) names are lost after a step."""
+def diverging(monkeypatch, which, after=0):
+    """From now on the weights of the rows that `which` (trial → bool) names are lost after a step, when they have been through so
+    many epochs."""
     before = Program.learn
 
     def learn(program, batch_size):
         values = before(program, batch_size)
         for i, row in enumerate(program._rows):
-            if which(row.fit.trial):
+            if which(row.fit.trial) and row.epoch >= after:
                 values[i] = math.nan
         return values
 
@@ -151,6 +153,19 @@ def test_where_the_defaults_diverge_too_there_is_still_a_result(tmp_path, monkey
     assert result["fresh"]["loss"] is None
     assert result["test"]["loss"] > 0
     assert lines[0].startswith("The usual defaults are selected: no other")
+
+
+@pytest.mark.parametrize("after", [0, 2])
+def test_where_all_that_it_is_compared_with_diverges_it_is_selected_and_has_a_page(tmp_path, monkeypatch, after):
+    monkeypatch.setattr("hpo.report.write", page.write)
+    diverging(monkeypatch, lambda trial: trial.label.partition("-")[0] in ("none", "defaults", "ablation"), after)
+    regularized = {"learning_rate": {"low": 1e-2, "high": 1e-1, "log": True}, "depth": 1, "dropout": {"low": 0.1, "high": 0.5}}
+    result, lines = searched(space(tmp_path, {}, search=regularized))
+    assert result["trial"].isdigit()
+    assert lines[0] == f"The usual defaults diverged on fresh splits, so trial {result['trial']} is selected without being compared with them."
+    written = Place(tmp_path / "mlruns", "tiny").report.read_text()
+    assert "usual defaults</td>" in written
+    assert ("<h3>usual defaults</h3>" in written) == (after > 0)  # what has no epoch has no curve
 
 
 def test_an_absurd_range_of_learning_rates_ends_with_the_defaults_or_the_cause(tmp_path):

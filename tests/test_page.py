@@ -7,6 +7,7 @@ import struct
 import zlib
 
 import numpy as np
+import pandas as pd
 import pytest
 from safetensors.torch import load_file
 
@@ -152,6 +153,41 @@ def test_an_image_is_a_png_of_its_pixels():
     start = made.index(b"IDAT")
     size = struct.unpack(">I", made[start - 4 : start])[0]
     assert zlib.decompress(made[start + 4 : start + 4 + size]) == bytes([0, 0, 1, 2, 3, 4, 5, 0, 6, 7, 8, 9, 10, 11])
+
+
+@pytest.mark.parametrize("channels", [2, 4])
+def test_an_image_that_no_screen_can_show_is_a_row_of_the_table(tmp_path, channels):
+    store = tmp_path / "here" / "mlruns"
+    store.parent.mkdir()
+    draw = np.random.default_rng(0)
+    pixels = draw.normal(size=(80, 4 * channels))
+    table = pd.DataFrame(pixels, columns=[f"p{i}" for i in range(4 * channels)]).assign(y=draw.choice(["a", "b"], 80))
+    table.to_csv(store.parent / "mine.csv", index=False)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("hpo.searching.Recorder", Silent)
+        space = write_space(store, study="mine", data={"source": "mine.csv", "target": "y"}, network={"width": 8, "image": [channels, 2, 2]})
+        ran = here("search", "--space", space, "--store", store, "--quiet")
+    assert ran.exit_code == 0, ran.exception
+    page = (store / "studies/mine/report.html").read_text()
+    assert '<ol class="rows">' in page
+    assert "data:image/png" not in own(page)
+
+
+def test_nothing_of_a_table_is_taken_for_html(tmp_path):
+    evil = "<!--<script>"
+    store = tmp_path / "here" / "mlruns"
+    store.parent.mkdir()
+    draw = np.random.default_rng(0)
+    table = pd.DataFrame({f"a{evil}": draw.normal(size=80), "b": draw.choice([evil, "</script>"], 80), evil: draw.normal(size=80)})
+    table.to_csv(store.parent / "mine.csv", index=False)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("hpo.searching.Recorder", Silent)
+        space = write_space(store, study="mine", data={"source": "mine.csv", "target": evil})
+        assert here("search", "--space", space, "--store", store, "--quiet").exit_code == 0
+    page = own((store / "studies/mine/report.html").read_text())
+    assert "<!--" not in page
+    assert page.count("<script") == page.count("</script>") == 2
+    assert any("predicted &lt;!--&lt;script&gt;" in json.dumps(plot) for plot in plots(page))
 
 
 def test_digits_are_shown_as_images(drawn):

@@ -1,5 +1,7 @@
 """The numbers of a report: where values stand on an axis, what goes with the gap, what could be dropped, what is predicted wrongly."""
 
+import logging
+import logging.handlers
 from dataclasses import replace
 
 import numpy as np
@@ -10,7 +12,7 @@ from hpo import space_file
 from hpo.domain import Domain
 from hpo.figures import Past
 from hpo.mlp import Mlp
-from hpo.report import layers, numbers, predictions, sentences
+from hpo.report import layers, numbers, optunas, plots, predictions, sentences
 from hpo.report.material import Material
 from hpo.report.numbers import Ridge, Trend
 from hpo.scale import Scale, short
@@ -89,6 +91,14 @@ def test_the_gap_falls_with_a_strength_by_its_rank_correlation():
     assert sentences.gap_trend("l1", Trend(0.1, 0.6, 20)) == "The gap does not go with l1 (Spearman 0.10, 20 trials)."
 
 
+def test_losses_that_are_all_zero_can_be_drawn():
+    trials = [outcome(i, 0.0, 0.0, weight_decay=10 ** -(1 + i / 10)) for i in range(6)]
+    found = material([*trials, outcome("ablation-0", 0.0, 0.0, role="ablation")])
+    found = replace(found, result=found.result | {"baselines": {"ablation": {"trial": "ablation-0", "valid": {"loss": 0.0}, "train": {"loss": 0.0}}}})
+    assert optunas.history(Past(found.space, found.scales, found.complete), found)["layout"]["yaxis"]["type"] == "linear"
+    assert numbers.balance(found).standing == "little"
+
+
 def test_pruned_trials_say_nothing_about_the_gap():
     trials = [*falling(), outcome(20, 1.0, 9.0, state="pruned", dropout=0.5)]
     assert numbers.gap_trends(material(trials))["dropout"].trials == 20
@@ -161,7 +171,22 @@ def test_what_decides_about_the_score_and_what_about_the_gap():
     )
 
 
+def test_one_value_everywhere_is_no_news_in_the_terminal():
+    heard = logging.handlers.BufferingHandler(10)
+    logging.getLogger("optuna").addHandler(heard)
+    found = material([outcome(i, 1 + i / 10, 0.1, learning_rate=10 ** -(1 + i / 10)) for i in range(6)])
+    rate, decay = (found.scales[key] for key in ("learning_rate", "weight_decay"))
+    assert optunas.contour(Past(found.space, found.scales, found.complete), found, rate, decay)["data"]
+    logging.getLogger("optuna").removeHandler(heard)
+    assert heard.buffer == []
+
+
 # ---- predictions
+
+
+def test_the_name_of_a_target_is_text_to_plotly_too():
+    drawn = plots.residuals(predictions.Predicted(np.arange(2), np.zeros(2), np.ones(2)), "<b>price")
+    assert drawn["layout"]["xaxis"]["title"]["text"] == "predicted &lt;b&gt;price"
 
 
 def judged(chances, rows):

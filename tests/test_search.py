@@ -17,7 +17,7 @@ from sklearn.model_selection import train_test_split
 from hpo import space_file
 from hpo.prose import score
 from hpo.store import Place
-from tests.conftest import PATIENCE, TINY, here, hpo, launched, outcomes, wait_for, write_space
+from tests.conftest import PATIENCE, TINY, Unrecorded, here, hpo, launched, outcomes, wait_for, write_space
 from tests.tables import loans
 
 PROMISED = {"study", "trials", "selected", "valid", "test", "baselines", "run_id"}
@@ -306,3 +306,13 @@ def test_rows_that_cannot_be_predicted_are_refused_with_the_column(table, raw, t
     assert refused.exit_code == 2
     assert sentence in refused.stderr
     assert refused.stdout == ""
+
+
+def test_a_name_in_brackets_is_a_name_not_a_colour(tmp_path, monkeypatch):
+    monkeypatch.setattr("hpo.searching.Recorder", Unrecorded)
+    store = tmp_path / "here" / "mlruns"
+    store.parent.mkdir()
+    loans(120).to_csv(store.parent / "loans[bold].csv", index=False)
+    ran = here("search", "--space", write_space(store, data={"source": "loans[bold].csv", "target": "repaid"}, finalists=0), "--store", store)
+    assert ran.exit_code == 0, ran.stderr
+    assert "loans[bold]" in ran.stderr

@@ -142,7 +142,7 @@ def ensemble(
         raise InputError(f"--pool is what greedy and stacking choose from; leave it out with --kind {kind}.")
     wish = Ensemble.model_validate({"kind": kind, "size": size} | ({} if pool is None else {"pool": pool}))
     search = finished.load(find(Path(store), study), plugins)
-    watcher = searching.Watcher() if quiet else terminal.Counting(Console(stderr=True))
+    watcher = searching.Watcher() if quiet else terminal.Counting(Console(stderr=True, markup=False))
     entry = ensembling.add(search, wish, devices.chosen(device), watcher)
     if as_json:
         click.echo(json.dumps(entry))

@@ -53,7 +53,7 @@ def search(
 
         job = jobs.load(Path(path), device=devices.chosen(device, workers), refit=refit, named=plugins)
         place = Place(Path(store), job.space.study)
-        watcher = searching.Watcher() if quiet else terminal.Progress(Console(stderr=True))
+        watcher = searching.Watcher() if quiet else terminal.Progress(Console(stderr=True, markup=False))
         try:
             result = searching.search(job, place, tracking_uri, watcher, _BEGAN, processes, deterministic)
         except KeyboardInterrupt:

@@ -43,7 +43,10 @@ def bootstraps(rows: int, size: int, seed: int, groups: np.ndarray | None) -> tu
     for number in range(size):
         stream = np.random.default_rng([seed, number])
         drawn = stream.integers(unit.max() + 1, size=rows)  # more groups than are needed
-        train = np.concatenate([np.flatnonzero(unit == one) for one in drawn])[:rows] if groups is not None else drawn
+        train = drawn
+        if groups is not None:
+            enough = int(np.searchsorted(np.bincount(unit)[drawn].cumsum(), rows)) + 1
+            train = np.concatenate([np.flatnonzero(unit == one) for one in drawn[:enough]])[:rows]
         left = np.flatnonzero(~np.isin(unit, unit[train]))
         none = torch.empty(0, dtype=torch.long)
         found.append(Fold(number, torch.from_numpy(stream.permutation(train)), none, torch.from_numpy(left)))

@@ -97,7 +97,7 @@ class Material:
         for key, name in names.items():
             if key in entries and self.outcomes[entries[key]["trial"]] not in found.values():
                 found[name] = self.outcomes[entries[key]["trial"]]
-        return {name: outcome for name, outcome in found.items() if outcome.curves}
+        return found
 
 
 def gap(outcome: Outcome) -> float:

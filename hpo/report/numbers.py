@@ -86,8 +86,7 @@ def balance(material: Material) -> Balance:
     mine = gap(material.selected)
     without = material.result["baselines"].get("ablation")
     gap_without = without["valid"]["loss"] - without["train"]["loss"] if without and without["valid"] else None
-    loss = material.selected.valid["loss"]
-    share = mine / loss if loss > 0 else 0.0
+    share = _share(material, mine)
     amount = amounts[material.selected.trial.label]
     found = Balance("well", mine, gap_without, share, along, amount, best, _edges(material))
     return Balance(**{**vars(found), "standing": _standing(material, found)})
@@ -103,9 +102,15 @@ def _standing(material: Material, found: Balance) -> Standing:
         return "over"
     if (pull < 0 and found.best is not None and found.amount < found.best) or (found.edges and found.share > _SMALL):
         return "under"
-    if (found.share if found.gap_without is None else found.gap_without / material.selected.valid["loss"]) < _SMALL:
+    if (found.share if found.gap_without is None else _share(material, found.gap_without)) < _SMALL:
         return "little"
     return "well"
+
+
+def _share(material: Material, of: float) -> float:
+    """Of the selected configuration's validation loss; none of a loss that is zero."""
+    loss = material.selected.valid["loss"]
+    return of / loss if loss > 0 else 0.0
 
 
 def _edges(material: Material) -> tuple[str, ...]:

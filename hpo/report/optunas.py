@@ -35,7 +35,7 @@ def history(past: Past, material: Material) -> Plot:
     lines = []
     for name, dash in (("defaults", "dash"), ("none", "dot")):
         known = material.outcomes.get(name)
-        if known and known.value is not None:
+        if known and known.value is not None and math.isfinite(known.value):
             ends = [0, max(trials["x"])]
             lines.append({
                 "type": "scatter", "mode": "lines", "x": ends, "y": [known.value] * 2, "hoverinfo": "name",

@@ -29,7 +29,7 @@ def page(material: Material) -> str:
     contents = "".join(f'<a href="#s{i}">{escape(section.short)}</a>' for i, section in enumerate(found) if section.short)
     body = "\n".join(_section(i, section) for i, section in enumerate(found))
     plots = [panel.plot for section in found for panel in section.panels if panel.plot]
-    data = json.dumps(plots, separators=(",", ":"), allow_nan=False).replace("</", "<\\/")
+    data = json.dumps(plots, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
     style, script = ((_ASSETS / name).read_text(encoding="utf-8") for name in ("page.css", "page.js"))
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
+from html import escape  # plotly takes text for HTML
 from typing import Any
 
 from hpo.prose import score, trial_name
@@ -15,7 +17,8 @@ from hpo.trial import Outcome
 
 def curves(outcome: Outcome, loss: Mapping[str, Any]) -> Plot:
     """Training and validation loss by epoch, the gap between them filled, on an axis `loss` that several share."""
-    train, valid = outcome.curves["train_loss"], outcome.curves["valid_loss"]
+    # The last epoch of one that diverged is not a number, which JSON does not have.
+    train, valid = ([v if math.isfinite(v) else None for v in outcome.curves[name]] for name in ("train_loss", "valid_loss"))
     epochs = list(range(1, len(valid) + 1))
     line: dict[str, Any] = {"type": "scatter", "mode": "lines", "x": epochs, "hovertemplate": "epoch %{x}: %{y:.4g}"}
     data = [
@@ -25,7 +28,7 @@ def curves(outcome: Outcome, loss: Mapping[str, Any]) -> Plot:
     if outcome.best_epoch:
         best = outcome.best_epoch
         mark = {"symbol": "diamond", "size": 9, "color": INK, "opacity": 1}
-        data.append(points([best], [valid[best - 1]], [f"best epoch {best}"], name="best epoch", marker=mark))
+        data.append(points([best], [outcome.curves["valid_loss"][best - 1]], [f"best epoch {best}"], name="best epoch", marker=mark))
     return plot(data, SMALL, xaxis={"title": {"text": "epoch"}}, yaxis=loss)
 
 
@@ -130,4 +133,4 @@ def residuals(found: Predicted, name: str) -> Plot:
     ends = [float(found.predicted.min()), float(found.predicted.max())]
     line = {"type": "scatter", "mode": "lines", "x": ends, "y": [0, 0], "line": {"color": INK, "dash": "dash"}, "hoverinfo": "skip"}
     data = [points(found.predicted.tolist(), found.residuals.tolist(), texts, marker={"size": 6, "opacity": 0.5}), line]
-    return plot(data, xaxis={"title": {"text": f"predicted {name}"}}, yaxis={"title": {"text": "predicted − true"}})
+    return plot(data, xaxis={"title": {"text": f"predicted {escape(name)}"}}, yaxis={"title": {"text": "predicted − true"}})

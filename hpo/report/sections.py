@@ -65,7 +65,7 @@ def sections(material: Material, past: Past, importances: Importances) -> Iterat
 
 
 def _curves(material: Material) -> Section:
-    compared = material.compared
+    compared = {name: outcome for name, outcome in material.compared.items() if outcome.valid}  # what diverged has no curve
     loss = logarithmic(v for o in compared.values() for name in ("train_loss", "valid_loss") for v in o.curves[name])
     panels = [Panel(sentences.curve(outcome), plots.curves(outcome, loss), title=name) for name, outcome in compared.items()]
     text = "Loss by epoch in the search, measured without noise, on one scale for all. Dashed: training, solid: validation, diamond: the best epoch. The shaded gap between them is overfitting."

@@ -36,8 +36,10 @@ def plot(data: Sequence[Mapping[str, Any]], height: int = MEDIUM, legend: bool =
 
 
 def logarithmic(values: Iterable[float]) -> dict[str, Any]:
-    """An axis for positive values, with few ticks that are round numbers."""
+    """An axis for positive values, with few ticks that are round numbers; a linear one, if there is none."""
     shown = [value for value in values if value > 0 and math.isfinite(value)]
+    if not shown:
+        return {"type": "linear"}
     low, high = math.log10(min(shown)), math.log10(max(shown))
     aside = 0.05 * (high - low) or 0.1
     low, high = low - aside, high + aside

@@ -22,6 +22,7 @@ from hpo.report.predictions import Classified, Predicted
 _MOST_CLASSES = 16  # of a confusion matrix; of more the pairs that are confused are listed
 _MOST_ROWS = 24
 _MOST_VALUES = 12  # columns of a row
+_COLOURS = {1: 0, 3: 2}  # by channels, what PNG calls grey, and red, green and blue
 
 
 def params(material: Material) -> str:
@@ -42,8 +43,8 @@ def scores(material: Material) -> str:
     for label, outcome in material.compared.items():
         one = entries[outcome.trial.label]
         seen = [one["fresh"].get("loss"), one["fresh"].get(other)] if fresh else [one["valid"].get(other)]
-        gap = one["valid"]["loss"] - one["train"]["loss"]
-        rows.append([label, *map(score, (one["valid"]["loss"], *seen, gap, one["test"].get(other)))])
+        gap = one["valid"]["loss"] - one["train"]["loss"] if one["valid"] else None
+        rows.append([label, *map(score, (one["valid"].get("loss"), *seen, gap, one["test"].get(other)))])
     return _table(head, rows)
 
 
@@ -76,7 +77,7 @@ def _cell(count: int, right: bool) -> str:
 
 def wrong(data: Dataset, found: Classified) -> str:
     """The rows that are predicted wrongly, the most confident first."""
-    places = found.wrong[: _MOST_ROWS if data.image else _MOST_ROWS // 2].tolist()
+    places = found.wrong[: _MOST_ROWS if _pictured(data) else _MOST_ROWS // 2].tolist()
     said = [
         (f"{found.classes[found.true[i]]}, said {found.classes[found.predicted[i]]}", f"{100 * found.confidence[i]:.0f} % sure")
         for i in places
@@ -84,7 +85,7 @@ def wrong(data: Dataset, found: Classified) -> str:
     more = len(found.wrong) - len(places)
     note = f'<p class="note">… and {more:,} more.</p>' if more else ""
     rows = found.rows[places].tolist()
-    return (_images(data, rows, said) if data.image else _rows(data, rows, [f"{one} ({sure})" for one, sure in said])) + note
+    return (_images(data, rows, said) if _pictured(data) else _rows(data, rows, [f"{one} ({sure})" for one, sure in said])) + note
 
 
 def missed(data: Dataset, found: Predicted) -> str:
@@ -108,6 +109,11 @@ def _value(value: str | float) -> str:
     return (value if isinstance(value, str) else "" if math.isnan(value) else f"{value:.6g}") or "–"
 
 
+def _pictured(data: Dataset) -> bool:
+    """Whether a row is an image that can be shown: grey, or red, green and blue."""
+    return bool(data.image) and data.image[0] in _COLOURS
+
+
 def _images(data: Dataset, rows: Sequence[int], said: Sequence[tuple[str, str]]) -> str:
     """Rows as what they are, all on one scale of brightness."""
     channels, height, width = data.image
@@ -123,11 +129,10 @@ def _images(data: Dataset, rows: Sequence[int], said: Sequence[tuple[str, str]])
 
 
 def png(pixels: np.ndarray) -> bytes:
-    """`pixels` (height, width, 1 or 3), bytes, as a PNG; only grey and red-green-blue are images."""
+    """`pixels` (height, width, 1 or 3), bytes, as a PNG."""
     height, width, channels = pixels.shape
-    kind = {1: 0, 3: 2}[channels]
     lines = b"".join(b"\0" + line.tobytes() for line in pixels)
-    header = struct.pack(">IIBBBBB", width, height, 8, kind, 0, 0, 0)
+    header = struct.pack(">IIBBBBB", width, height, 8, _COLOURS[channels], 0, 0, 0)
     return b"\x89PNG\r\n\x1a\n" + _chunk(b"IHDR", header) + _chunk(b"IDAT", zlib.compress(lines, 9)) + _chunk(b"IEND", b"")
 
 
