@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from hpo import job as jobs
-from hpo import ledger, searching
+from hpo import ledger, searching, writing
 from hpo import result as results
 from hpo.ensemble import making
 from hpo.ensemble.workshop import Workshop
@@ -34,7 +34,7 @@ def add(search: Finished, wish: Ensemble, device: torch.device, watcher: searchi
     with place.locked(), one_thread():
         study = Study(job.space, place.journal, job.data.fingerprint, deterministic)
         uri = place.mlflow(required=False).get("tracking_uri", place.tracking_uri)
-        recorder = Recorder(uri, place.folder, searching.opening(job, study))
+        recorder = Recorder(uri, place.folder, writing.opening(job, study))
         try:
             vault, result = Vault(place.weights), dict(search.result)
             entry = making.make(Workshop(job, study, result, wish, watcher), vault)
