@@ -20,10 +20,11 @@ _STATES = 8  # numbers a parameter needs: value, gradient, two moments, the best
 
 
 def rows_for(
-    trials: int | None, parameters: int, workers: int = 1, memory: float | None = None, fits: int = 1, device: torch.device = CPU
-) -> int:
+    trials: int | None, parameters: int, workers: int = 1, memory: float | None = None, fits: int = 1, device: torch.device = CPU,
+    kept: int = 0,
+) -> int:  # fmt: skip
     """How many rows train at once, in all workers together, for a budget of that many trials (None: limited by time alone), each
-    of so many fits, of networks of that many parameters, in `memory` bytes. Whole trials, and at least one.
+    of so many fits, of networks of that many parameters, of which regularizers have `kept` copies, in `memory` bytes. Whole trials, and at least one.
 
     Trials in flight are proposed without knowing each other's results, so they are a small part of the budget: an eighth,
     within what makes a step cheap, and never more than a third. Their rows take no more than half of the memory.
@@ -40,7 +41,7 @@ def rows_for(
     if fits > 1:
         at_once = min(at_once, max(4, (_ROWS if on_cpu else _ON_GPU) // fits))
     if memory is not None:
-        at_once = min(at_once, int(memory / 2 / (4 * _STATES * max(1, parameters) * fits)))
+        at_once = min(at_once, int(memory / 2 / (4 * (_STATES + 2 * kept) * max(1, parameters) * fits)))
     return fits * max(1, at_once if trials is None else min(at_once, trials // 3))
 
 

@@ -7,7 +7,7 @@ sampling; where its condition does not hold, the trial has its neutral value: of
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from hpo.document import Mistake, said
@@ -18,14 +18,14 @@ from hpo.regularizers import FAMILY, STRENGTHS
 _ON, _OFF = "on", "off"
 
 
-def resolved(domains: Mapping[str, Domain], values: Mapping[str, Any]) -> dict[str, Any]:
-    """`values` by key, with the neutral one where a condition does not hold; a condition sees what is left of the others."""
+def resolved(domains: Mapping[str, Domain], values: Mapping[str, Any], usual: Callable[[str], Any]) -> dict[str, Any]:
+    """`values` by key, with the `usual` one where a condition does not hold; a condition sees what is left of the others."""
     found: dict[str, Any] = {}
 
     def value_of(key: str) -> Any:
         if key not in found:
             acts = all(_holds(other, wanted, domains[other], value_of(other)) for other, wanted in domains[key].when)
-            found[key] = values[key] if acts else FAMILY[key].neutral
+            found[key] = values[key] if acts else usual(key)
         return found[key]
 
     return {key: value_of(key) for key in values}

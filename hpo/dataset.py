@@ -32,9 +32,9 @@ class Samples:
     """Rows to learn from and to select by, once for every fold, as its own training rows have them encoded.
 
     `x` (rows, inputs); `y` (rows,), class indices or a standardised number; `weight` (rows,) or None. `columns` (inputs,): to which
-    column of the table each input belongs, as a whole number from 0. `image`: (channels, height, width) of a row, () if it is none.
-    `variants`: by regularizer of texts, (variants, rows, inputs), what could stand in place of `x`. `base` (rows, outputs): what is
-    added to a network's outputs, if something is.
+    column of the table each input belongs, as a whole number from 0 without gaps. `image`: (channels, height, width) of a row, () if it
+    is none. `variants`: by regularizer of texts, (variants, rows, inputs), what could stand in place of `x`. `base` (rows, outputs):
+    what is added to a network's outputs, if something is.
     """
 
     task: Task

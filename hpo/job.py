@@ -21,6 +21,7 @@ from hpo.factory import Factory, name_of
 from hpo.finals import draws
 from hpo.network import Network
 from hpo.networks import Networks
+from hpo.regularizers import STRENGTHS
 from hpo.settings import Refit
 from hpo.space import Space, task_mistake
 
@@ -41,10 +42,15 @@ class Job:
     def networks(self) -> Networks:
         return Networks(self.space, self.factory, self.data.n_inputs, self.data.n_outputs)
 
+    @property
+    def kept(self) -> int:
+        """How many copies of its weights a network has besides, for the regularizers that keep one."""
+        return sum(key in STRENGTHS and STRENGTHS[key].keeps for key in self.space.search)
+
     def rows(self, workers: int = 1) -> int:
         """How many fits train at once: all those of a trial, of so many trials."""
         memory, fits = free_memory(self.device), len(self.data.folds)
-        return rows_for(self.space.budget.trials, self.parameters, workers, memory, fits, self.device)
+        return rows_for(self.space.budget.trials, self.parameters, workers, memory, fits, self.device, self.kept)
 
 
 def load(

@@ -175,7 +175,7 @@ def _prior(key: str, raw: Mapping[str, Any], found: Domain | None, path: Path) -
 
 def _best(key: str, best: Any, found: Domain, *, listed: bool) -> str:
     """What is wrong with the value that is expected to be the best; "" if nothing is. Of a range it may be any number."""
-    if best == "off":
+    if best == "off" and not found.has(best):  # an argument of a factory may be that word itself
         return "" if found.optional else f"is off, which {key} cannot be here; add optional: true."
     if listed or not found.numeric:
         return "" if found.has(best) else f"must be one of {_listed(found.choices)}, got {said(best)}."

@@ -44,11 +44,7 @@ def parse_architecture(key: str, raw: Any, path: Path) -> tuple[Domain | None, l
         return None, [Mistake(path, "comes from the data, or is a key of network; it is not searched.")]
     if isinstance(raw, str | bool):
         return Domain(choices=(raw,)), []
-    found, wrong = parse(key, raw, path)
-    if found and not found.choices:
-        whole = all(isinstance(value, int) for value in (found.low, found.high, found.step or 1))
-        found = replace(found, integer=whole)
-    return found, wrong
+    return parse(key, raw, path)
 
 
 def parse(key: str, raw: Any, path: Path) -> tuple[Domain | None, list[Mistake]]:
@@ -103,6 +99,13 @@ def _range_rules(key: str, raw: Mapping[str, Any], path: Path) -> Iterator[Mista
         yield Mistake(path, f"takes range: auto or a range of its own, got both ({', '.join(others)}).")
 
 
+def _whole(key: str, shape: Mapping[str, Any]) -> bool:
+    """Whether its values are whole numbers: those of our own keys by what they are, a factory's if its range is written in such."""
+    if key in searchable():
+        return key_rules.is_integer(key)
+    return bool(shape) and all(isinstance(value, int) for name, value in shape.items() if name != "log" and value is not None)
+
+
 def _shaped(key: str, raw: Mapping[str, Any], path: Path) -> tuple[Domain | None, list[Mistake]]:
     """The values themselves, without what hangs on them."""
     if wrong := list(key_rules.shape(key, raw, path)):
@@ -112,7 +115,7 @@ def _shaped(key: str, raw: Mapping[str, Any], path: Path) -> tuple[Domain | None
         shape["high"] = last_step(**{name: shape[name] for name in ("low", "high", "step")})
     choices = tuple(raw.get("choices", ()))
     if all(is_number(choice) for choice in choices):
-        found = Domain(choices, **shape, integer=key_rules.is_integer(key), optional=raw.get("optional", False))
+        found = Domain(choices, **shape, integer=_whole(key, shape), optional=raw.get("optional", False))
     else:
         ordered = FAMILY[key].choices if key in FAMILY else choices
         found = Domain(tuple(c for c in ordered if Domain(choices).has(c)), optional=raw.get("optional", False))

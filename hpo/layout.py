@@ -21,6 +21,7 @@ class Layout:
         self._entries = sorted(entries, key=lambda p: (_part(p), p.depth))
         self._lengths = [math.prod(p.shape) for p in self._entries]
         self.size = sum(self._lengths)
+        self.still = slice(self.trained(_DEEPEST)[1].stop, self.size)  # where buffers lie
 
     def views(self, flat: Tensor, depths: Sequence[int]) -> dict[str, Tensor]:
         """`flat` (fit, size) as `{name: (fit, *shape)}` on the same memory, for fits of these depths in falling order; a layer's

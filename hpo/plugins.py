@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 
@@ -32,6 +32,9 @@ def load(names: Iterable[str], folder: Path) -> None:
             for member in members:
                 if text := mistake(member):
                     raise InputError(f"plugin: {cut(name)}.{type(member).__name__}{text}")
+                if [one.name for one in members].count(member.name) > 1:
+                    text = f"holds two regularizers named {member.name}; rename one, or begin the name of a mere base class with _."
+                    raise InputError(f"plugin: {cut(name)} {text}")
             join(members)
             _LOADED[name] = tuple(member.name for member in members)
 
@@ -87,7 +90,9 @@ def _mistakes(member: Regularizer) -> Iterator[str]:
         yield f".more: must be 1, -1 or 0, the direction that is more regularized, got {said(member.more)}."
     if member.draws not in (None, *_DRAWS):
         yield f".draws: must be one of {', '.join(_DRAWS)}, got {said(member.draws)}."
-    if strange := sorted(set(member.needs) - set(_NEEDS)):
+    if not isinstance(member.needs, tuple):
+        yield f'.needs: must be a tuple, such as ("classes",), got {said(member.needs)}.'
+    elif strange := sorted(set(member.needs) - set(_NEEDS)):
         yield f".needs: may hold {', '.join(_NEEDS)}, got {', '.join(strange)}."
     yield from _strengths(member)
     if all(getattr(type(member), hook) is getattr(Regularizer, hook) for hook in _HOOKS):
@@ -96,6 +101,13 @@ def _mistakes(member: Regularizer) -> Iterator[str]:
 
 def _strengths(member: Regularizer) -> Iterator[str]:
     """What is wrong with the numbers that it names."""
+    for name, pair in (("allowed", member.allowed), ("probe", member.probe)):
+        if not isinstance(pair, tuple | list) or len(pair) != 2 or not all(map(is_number, pair)):
+            yield f".{name}: must be two numbers, got {said(pair)}."
+            return
+    if not isinstance(member.prior, Mapping):
+        yield f".prior: must be a range or choices, written as in a space file, got {said(member.prior)}."
+        return
     low, high = member.allowed
     for name, value in [("neutral", member.neutral), *(("probe", value) for value in member.probe)]:
         if not is_number(value) or not low <= value <= high:

@@ -53,10 +53,10 @@ def _drawn(key: str, domain: Domain, prior: Prior, around: _Around, stream: np.r
     """The magnitude and the switch of one key. All keys draw alike, so that none changes what another gets."""
     shift, change, other = stream.normal(), stream.random(), stream.random()
     found: dict[str, Any] = {}
-    on = (prior.best != "off") == bool(change < around.stays)
+    off = domain.optional and prior.best == "off"
     if domain.optional:
-        found[key + SWITCH] = on
-    if prior.best == "off" or len(domain.choices) == 1:
+        found[key + SWITCH] = off != bool(change < around.stays)
+    if off or len(domain.choices) == 1:
         return found
     if not domain.choices:
         found[key] = domain.clip(domain.at(min(max(domain.place(prior.best) + shift * around.spread, 0.0), 1.0)))

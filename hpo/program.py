@@ -91,17 +91,19 @@ class Program:
         """The epoch's first step."""
         values = self._tensors.values
         parameters = {p.name: p for p in self.network.parameters}
+        epoch, epochs = values.new_tensor([row.coming for row in self._rows]).T
         return Step(
             params=self._leaves,
             grads=self._grads,
             facts={name: parameters[name] for name in self._leaves},
             weights=self._weights,
             values=values,
+            still=self._layout.still,
             slopes=self._slopes,
             kept=self._tensors.kept,
             lr=values.new_tensor(lr),
-            epoch=values.new_tensor([row.epoch + 1 for row in self._rows]),
-            epochs=values.new_tensor([row.train.epochs for row in self._rows]),
+            epoch=epoch,
+            epochs=epochs,
             minibatch=0,
             minibatches=minibatches,
             data=self._data,
@@ -116,8 +118,7 @@ class Program:
             for place in places:
                 streams = [row.streams[name][place] for row in self._rows if place in row.streams[name]]
                 noise = self._noise(streams)
-                again = self._acting["ascend"] and (name == NETWORK or self._members[name].draws == "layer")
-                found.setdefault(name, {})[place] = Replay(noise) if again else noise
+                found.setdefault(name, {})[place] = Replay(noise) if self._acting["ascend"] else noise
         return found
 
     def _noise(self, streams: Sequence[object]) -> Noise:
@@ -165,6 +166,8 @@ class Program:
             one.rewind()
         self._differentiate(step, batch, {name: b.clone() for name, b in self._buffers.items()})
         step.values.copy_(values)
+        for one in noise:  # what was drawn on the way is not for those who draw next
+            one.forget()
 
     def _own_draws(self) -> AbstractContextManager[None]:
         """Within it, a module that draws from torch itself leaves torch's generator as it was, so that it draws the same again."""
@@ -180,7 +183,8 @@ class Program:
         # Summed, not averaged: a gradient must not depend on how many rows share the program.
         total = losses(self._data.task, logits, batch.y, batch.weight).sum()
         leaves = list(self._leaves.values())
-        grads = torch.autograd.grad(total, [*leaves, x] if to_inputs else leaves)
+        # Zeros by inputs that a network takes for numbers of categories, which have no slope.
+        grads = torch.autograd.grad(total, [*leaves, x] if to_inputs else leaves, materialize_grads=to_inputs)
         with torch.no_grad():
             for place, grad in zip(self._grads.values(), grads, strict=False):
                 if grad is not place:  # not every operation writes its gradient there

@@ -18,7 +18,7 @@ class Replay(Noise):
         self._next = 0
 
     def forget(self) -> None:
-        """What was drawn is the past: a new step begins."""
+        """What was drawn is the past."""
         self._drawn, self._next = [], 0
 
     def rewind(self) -> None:

@@ -40,6 +40,12 @@ class Row:
         return self.fit.trial.epochs or self.train.epochs
 
     @property
+    def coming(self) -> tuple[int, int]:
+        """Its coming epoch, from 1, and of how many, as regularizers count them: each of its trial's cycles is a training of its own."""
+        cycle = self.fit.trial.cycle
+        return (self.epoch + 1, self.train.epochs) if cycle is None else (self.epoch % cycle + 1, cycle)
+
+    @property
     def lr(self) -> float:
         """The learning rate of its coming epoch: constant, or cosine as torch's CosineAnnealingLR over all epochs, or over each of its
         trial's cycles."""

@@ -130,7 +130,7 @@ class _Search:
         if self._study.pending:
             self._watcher.phase(_said(trials), len(trials))
             workers, device, made = max(1, len(self._workers)), self._job.device, samples()
-            rows = rows_for(None, self._job.parameters, workers, free_memory(device), len(made.folds), device)
+            rows = rows_for(None, self._job.parameters, workers, free_memory(device), len(made.folds), device, self._job.kept)
             self._train(made, rows, self._note_less)
 
     def _population(self, samples: Samples, rows: int, less: Callable[[int], None]) -> loop.Trains:

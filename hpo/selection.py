@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from hpo.architecture import WIDTHS
 from hpo.domain import Domain
 from hpo.metrics import Metric
 from hpo.regularizers import FAMILY, STRENGTHS
@@ -52,8 +51,7 @@ def _usual(space: Space, key: str, domain: Domain) -> Any:
         return domain.clip(1e-3)
     if key == "depth" or key not in FAMILY:
         return domain.middle()
-    usual = WIDTHS.get(space.network.kind) if key == "width" else None
-    return domain.clip(usual or FAMILY[key].neutral)
+    return domain.clip(space.usual(key))
 
 
 def ablation(selected: Trial) -> Trial:

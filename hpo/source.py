@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
@@ -42,6 +42,13 @@ class Split(Section):
         return self
 
 
+def _columns(raw: Any) -> Any:
+    """A list is short for the mapping."""
+    if isinstance(raw, str):
+        raise ValueError(f"must be a list of columns, or a mapping, got {said(raw)}.")
+    return {"columns": raw} if isinstance(raw, list) else raw
+
+
 class Data(Section):
     source: str
     target: str = "target"
@@ -49,7 +56,7 @@ class Data(Section):
     drop: list[str] = []
     categorical: list[str] = []
     numeric: list[str] = []
-    text: Annotated[Text, BeforeValidator(lambda raw: {"columns": raw} if isinstance(raw, list) else raw)] = Text()
+    text: Annotated[Text, BeforeValidator(_columns)] = Text()
     class_weight: Literal["balanced"] | None = None
     split: Split = Split()
 

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, ConfigDict, Field, PlainValidator, field_validator, model_validator
 
 from hpo import conditions, section
-from hpo.architecture import Network
+from hpo.architecture import WIDTHS, Network
 from hpo.document import Mistake, Path, said
 from hpo.domain import DEFAULTS, Domain
 from hpo.errors import InputError
@@ -114,28 +114,39 @@ class Space(Section):
     @property
     def most_epochs(self) -> int:
         """That a trial may train."""
-        return int(self.search["epochs"].ends[1]) if "epochs" in self.search else self.train.epochs
+        found = self.search.get("epochs")
+        return self.train.epochs if found is None else max([int(found.ends[1]), *self._otherwise("epochs")])
 
     @property
     def batch_sizes(self) -> list[int]:
         """Those that a trial may have."""
-        return self.search["batch_size"].values() if "batch_size" in self.search else [self.train.batch_size]
+        found = self.search.get("batch_size")
+        return [self.train.batch_size] if found is None else [*found.values(), *self._otherwise("batch_size")]
+
+    def usual(self, key: str) -> Any:
+        """What a key of the family is where its condition does not hold: off, or as a network of this kind has it."""
+        return WIDTHS.get(self.network.kind, FAMILY[key].neutral) if key == "width" else FAMILY[key].neutral
+
+    def _otherwise(self, key: str) -> list[Any]:
+        """What a key of `search` may be besides its own values."""
+        return [self.usual(key)] if self.search[key].when else []
 
     def middle(self, given: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """Params of the middle of the space, but for those that are `given`."""
         middle = {key: found.middle() for key, found in self.domains.items()}
-        return conditions.resolved(self.domains, middle | dict(given or {}))
+        return conditions.resolved(self.domains, middle | dict(given or {}), self.usual)
 
     def architectures(self) -> Iterator[dict[str, Any]]:
         """Params of the middle of the space, then with every combination of what makes the network, or where these are many
-        one value after another at its ends."""
+        one value after another at its ends, by itself and where all others are at their largest."""
         yield self.middle()
         made = {key: found for key, found in self.domains.items() if found.sampled and (key in self.network.search or _is_structure(key))}
         if math.prod(found.count for found in made.values()) <= _FEW:
             yield from (self.middle(dict(zip(made, values, strict=True))) for values in product(*(found.values() for found in made.values())))
             return
-        for key, found in made.items():
-            yield from (self.middle({key: value}) for value in found.choices or found.ends)
+        largest = {key: found.ends[1] for key, found in made.items()}
+        for others, (key, found) in product(({}, largest), made.items()):
+            yield from (self.middle(others | {key: value}) for value in found.choices or found.ends)
 
     def params(self, sampled: Mapping[str, Any]) -> dict[str, Any]:
         """The value that each parameter takes in a trial: sampled, fixed or default; neutral where it is switched off, or its
@@ -145,7 +156,7 @@ class Space(Section):
             on = sampled.get(key + SWITCH, True)
             value = own.trained(sampled[key]) if key in sampled else own.choices[0] if own.choices else math.nan
             found[key] = value if on else FAMILY[key].neutral
-        return conditions.resolved(self.domains, found)
+        return conditions.resolved(self.domains, found, self.usual)
 
     def identity(self) -> dict[str, Any]:
         """What makes two searches the same one: all but the budget, and the data by its content, not by its place."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import ValidationError
 
@@ -119,5 +119,6 @@ def _keys(path: document.Path) -> list[str]:
     """The keys that a mapping of the space may hold."""
     model: Any = Space
     for part in path:
-        model = model.model_fields[part].annotation
+        annotation = model.model_fields[part].annotation
+        model = (get_args(annotation) or (annotation,))[0]  # a section, or one that may be left out
     return list(model.model_fields)

@@ -66,6 +66,8 @@ class Working:
         self._study.sampler = sampling.sampler(self._space, number, self._memory)
         if expected := priors.expected(self._space.domains, self._space.seed, number):
             self._study.enqueue_trial(expected)
+        # The sampler qmc takes it for a condition, and says so, that some parameters of such a trial are there before others.
+        optuna.logging.set_verbosity(optuna.logging.ERROR if expected else optuna.logging.WARNING)
         self._study.ask(self._distributions)
         self.proposed += 1
         return self._memory.get_trial(number)

@@ -113,6 +113,11 @@ BROKEN = {
     "bad_prior": (HEAD + FACTS.replace("'high': 1", "'high': 0") + HOOK, ".Own.prior: low must be below high, got low=0, high=0."),
     "bad_draws": (HEAD + FACTS + HOOK + "    draws = True\n", ".Own.draws: must be one of layer, parameter, step, got true."),
     "bad_needs": (HEAD + FACTS + HOOK + "    needs = ('text', 'image')\n", ".Own.needs: may hold classes, image, mlp, got text."),
+    "bad_tuple": (HEAD + FACTS + HOOK + "    needs = ('classes')\n", '.Own.needs: must be a tuple, such as ("classes",), got classes.'),
+    "bad_allowed": (HEAD + FACTS + HOOK + "    allowed = (0,)\n", ".Own.allowed: must be two numbers, got (0,)."),
+    "bad_probes": (HEAD + FACTS + HOOK + "    probe = 0.1\n", ".Own.probe: must be two numbers, got 0.1."),
+    "bad_range": (HEAD + FACTS + HOOK + "    prior = 0.3\n", ".Own.prior: must be a range or choices, written as in a space file, got 0.3."),
+    "bad_twins": (HEAD + FACTS + HOOK + "class Other(Own):\n    more = 0\n", " holds two regularizers named own; rename one, or begin the name of a mere base class with _."),
     "bad_init": (HEAD + FACTS + HOOK + "    def __init__(self): raise ValueError('no')\n", ".Own() failed with ValueError: no."),
 }  # fmt: skip
 

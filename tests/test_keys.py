@@ -188,6 +188,16 @@ def test_how_long_a_trial_may_train_is_the_most_that_the_space_says():
     assert space({"batch_size": {"low": 16, "high": 18}}).batch_sizes == [16, 17, 18]
 
 
+def test_what_a_trial_has_where_a_condition_does_not_hold_counts_too():
+    when = {"when": {"mixup": "on"}}
+    searched = {"epochs": {"choices": [5, 10], **when}, "batch_size": {"choices": [8, 16], **when}, "width": {"choices": [4, 8], **when}}
+    found = space({"mixup": {"range": "auto", "optional": True}, **searched}, network={"kind": "cnn"})
+    off = found.params({"mixup": 0.3, "mixup_enabled": False, "epochs": 5, "batch_size": 8, "width": 4})
+    assert [off[key] for key in searched] == [60, 64, 16]  # the usual width of a cnn, not of an mlp
+    assert found.most_epochs == 60
+    assert found.batch_sizes == [8, 16, 64]
+
+
 def test_texts_and_truth_values_read_as_a_file_says_them():
     said = {"skip": "shake-drop", "batch_norm": True, "epochs": 40, "l1": 0.0, "gradient_clip": 0.5}
     assert [strength(*one) for one in said.items()] == ["skip shake-drop", "batch_norm true", "epochs 40", "l1 off", "gradient_clip 0.5"]

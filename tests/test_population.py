@@ -6,11 +6,13 @@ from pathlib import Path
 import pytest
 import torch
 
+from hpo import job
 from hpo.capacity import rows_for
 from hpo.data import prepare
 from hpo.errors import SearchFailedError
 from hpo.settings import Train
 from hpo.source import Data
+from hpo.space_file import parse
 from hpo.stack import Stack
 from hpo.testing import run, same
 from tests.training import busy, dataset, population, trained, trial
@@ -63,6 +65,12 @@ def test_two_workers_have_twelve_rows_each_but_together_no_more_than_a_third(tri
 @pytest.mark.parametrize(("parameters", "rows"), [(40_000, 16), (150_000, 13), (10_000_000, 8)])
 def test_large_networks_have_fewer_rows(parameters, rows):
     assert rows_for(100, parameters) == rows
+
+
+def test_copies_that_regularizers_keep_take_memory_too():
+    assert rows_for(100, 1_000_000, memory=32e6 * 8, kept=4) == 2
+    search = {"l1": {"low": 0, "high": 1}, "ema": 0.9, "swa": 0.5}
+    assert job.prepare(parse({"study": "s", "data": {"source": "sklearn:iris"}, "search": search}), Path()).kept == 2
 
 
 @pytest.mark.parametrize(("free", "rows"), [(1e12, 16), (32e6 * 8, 4), (1e3, 1)])

@@ -46,6 +46,12 @@ def test_what_has_no_prior_is_the_sampler_s(tmp_path, sampler):
     assert len({p["learning_rate"] for p in other}) == len(other)
 
 
+def test_nobody_is_told_of_conditions_that_are_none(tmp_path, caplog):
+    half = {"learning_rate": {**RANGE, "prior": {"best": 2e-3}}, "dropout": {"low": 0.0, "high": 0.9}, "weight_decay": RANGE}
+    go(tmp_path, space(search=half, sampler="qmc", budget={"trials": 7}))
+    assert not caplog.messages
+
+
 @pytest.mark.parametrize("dies", [5, 60])
 @pytest.mark.parametrize("sampler", ["tpe", "cmaes", "qmc"])
 def test_a_search_that_was_cut_off_goes_on_with_the_same_proposals(tmp_path, sampler, dies):
@@ -88,6 +94,11 @@ def test_choices_and_off_stay_as_expected_as_often_as_one_is_sure():
     off = [found["x_enabled"] for found in drawn(Domain(low=0.1, high=1.0, optional=True, prior=Prior("off", "high")))]
     assert off.count(False) / len(off) == pytest.approx(0.9, abs=0.03)
     assert priors.expected({"x": Domain(low=0.1, high=1.0, optional=True, prior=Prior("off"))}, 0, 0) == {"x_enabled": False}
+
+
+def test_off_may_be_a_word_of_a_factory_s():
+    network = {"kind": "module", "factory": "a:b", "search": {"act": {"choices": ["on", "off"], "prior": {"best": "off"}}}}
+    assert priors.expected(space(network=network).domains, 0, 0) == {"act": "off"}
 
 
 def test_expected_values_are_values_of_the_key():

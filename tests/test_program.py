@@ -13,7 +13,7 @@ from hpo.replay import Replay
 from hpo.settings import Train
 from hpo.testing import run, same
 from hpo.trial import Fit
-from tests.training import dataset, population, trained, trial
+from tests.training import FACTORIES, Tokens, dataset, population, trained, trial
 
 
 @pytest.fixture
@@ -86,6 +86,49 @@ def test_at_the_same_place_the_second_gradient_is_the_first_with_the_same_noise(
     assert same(trained(dataset(), [plain], **kind)["0"], trained(dataset(), [twice], **kind)["0"])
     away = trial("0", dropout=0.5, own=0.1)
     assert not same(trained(dataset(), [plain], **kind)["0"], trained(dataset(), [away], **kind)["0"])
+
+
+@pytest.mark.parametrize("name", ["sam", "adversarial"])
+def test_a_network_of_categories_ascends_though_it_has_no_slope_by_its_inputs(name, monkeypatch):
+    monkeypatch.setitem(FACTORIES, "tokens", Tokens)
+    off, on = (trained(dataset(), [trial("0", **{name: s})], kind="tokens")["0"] for s in (0.0, 0.5))
+    assert same(off, on) == (name == "adversarial")
+
+
+class Scales(Regularizer):
+    """Draws one number a step, before the hidden layers, and uses another one within them."""
+
+    draws = "step"
+
+    def batch(self, s, step, batch):
+        return replace(batch, x=batch.x * step.noise["own"][0].uniform((1, 1)))
+
+    def hidden(self, s, step, h, h_in, site):
+        return h * step.noise["own"][0].uniform((1, 1))
+
+    def ascend(self, s, step, batch, slope):
+        self.drawn = [step.noise["own"][0].uniform((1, 1))]
+        return batch
+
+    def after_step(self, s, step):
+        self.drawn.append(step.noise["own"][0].uniform((1, 1)))
+
+
+def test_the_second_pass_sees_the_noise_of_the_first_wherever_a_member_draws(member, monkeypatch):
+    member(Scales)
+    seen = []
+
+    def differentiate(program, step, *given, **more):
+        slope = before(program, step, *given, **more)
+        seen.append(program._slopes.clone())
+        return slope
+
+    before = Program._differentiate
+    monkeypatch.setattr(Program, "_differentiate", differentiate)
+    trained(dataset(), [trial("0", own=0.1)])
+    assert seen
+    assert all(torch.equal(*pair) for pair in zip(seen[::2], seen[1::2], strict=True))
+    assert not torch.equal(*STRENGTHS["own"].drawn)
 
 
 def test_weights_come_back_from_where_the_gradient_was_taken(member, monkeypatch):

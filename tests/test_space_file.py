@@ -54,6 +54,7 @@ FILES = [
     (HEAD + "search:\n  l1: {low: 0, high: 1}\n  l1: 3\n", [
         "5: search.l1 is a duplicate key: it is already set in line 4.",
     ]),
+    (HEAD + SEARCH + "ensemble: {kind: greedy, sise: 3}\n", ["4: ensemble.sise is not a key of ensemble. Did you mean size?"]),
     (HEAD + "search: !!python/object/apply:os.system ['true']\n", [
         "3: search: the tag tag:yaml.org,2002:python/object/apply:os.system is not allowed; write plain values.",
     ]),

@@ -40,6 +40,8 @@ LEGAL = [
     ("network: {kind: resnet}", lambda s: (s.network.width, s.params({})["depth"]), (128, 2)),
     ("network: {kind: module, factory: a.b:c.d}", lambda s: ("depth" in s.params({}), s.network.width), (False, None)),
     ("network: {kind: module, search: {n: {low: 1, high: 8, log: true}}}", lambda s: s.domains["n"].integer, True),
+    ("network: {kind: module, search: {n: {low: 8, high: 17, points: 3}}}", lambda s: list(map(repr, s.domains["n"].choices)), ["8", "12", "17"]),
+    ("network: {kind: module, search: {n: {low: 0.0, high: 2, points: 2}}}", lambda s: list(map(repr, s.domains["n"].choices)), ["0.0", "2.0"]),
     ("network: {kind: module, search: {n: {low: 1, high: 8.0}}}", lambda s: s.domains["n"].integer, False),
     ("network: {kind: module, search: {n: {choices: [a, true, 3]}, m: b}}",
      lambda s: [(key, s.domains[key].middle()) for key in s.network.search], [("m", "b"), ("n", "a")]),

@@ -1,6 +1,7 @@
 """Structure and schedule as searched keys: what they do to a network and its training, and what of it can be said and exported."""
 
 import json
+import math
 from itertools import pairwise, product
 from pathlib import Path
 
@@ -173,6 +174,14 @@ def test_all_combinations_of_the_structure_are_tried_before_a_search():
     made = space(search={"depth": {"low": 1, "high": 3}, "skip": {"choices": ["none", "residual"]}, "layer_norm": {"choices": [False, True]}})
     built = {(one["depth"], one["skip"], one["layer_norm"]) for one in made.architectures()}
     assert built == set(product((1, 2, 3), ("none", "residual"), (False, True)))
+
+
+def test_of_many_structures_the_largest_is_tried_too():
+    search = {"depth": {"low": 1, "high": 6}, "width": {"choices": [8, 16, 32]}, "skip": {"choices": list(nets.SKIPS)}}
+    made = space(search=search)
+    sizes = [sum(math.prod(p.shape) for p in Networks(made, None, 4, 3).of(one).parameters) for one in made.architectures()]
+    assert len(sizes) < 6 * 3 * 4
+    assert max(sizes) == sum(math.prod(p.shape) for p in Mlp(4, 3, 6, 32, skip="shake-shake").parameters)
 
 
 # ---- what it is compared with

@@ -238,7 +238,7 @@ def test_a_text_without_a_value(folder):
 
 SPACE = "study: s\ndata: {{source: t.csv, text: {}}}\nsearch: {{l1: {{low: 0, high: 1}}}}\n"
 KEYS = [
-    ("review", "data.text: must be a mapping, got review."),
+    ("review", "data.text: must be a list of columns, or a mapping, got review."),
     ("[1]", "data.text.columns[0]: must be text, got 1; put it in quotes."),
     ("{vectorizer: tfidff}", "data.text.vectorizer: tfidff is not known. Did you mean tfidf?"),
     ("{ngram: [1, 2]}", "data.text.ngram is not a key of data.text. Did you mean ngrams?"),

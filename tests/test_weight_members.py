@@ -13,9 +13,9 @@ from hpo.regularizers.base import Batch, Parameter
 from hpo.regularizers.group_lasso import unused_columns
 from hpo.rules import amount
 from hpo.settings import Train
-from hpo.testing import TRAIN, run
+from hpo.testing import TRAIN, run, same
 from hpo.trial import Fit
-from tests.training import dataset, population, step, trained, trial
+from tests.training import FACTORIES, Masked, dataset, population, step, trained, trial
 
 WEIGHT = Parameter("w", (4, 3), 1, "weight", units=1, inputs=0)
 BIAS = Parameter("b", (3,), 1, "bias")
@@ -47,7 +47,7 @@ def test_l2_adds_the_gradient_of_half_the_squared_weights():
 
 
 def test_group_lasso_is_the_block_soft_threshold_of_each_column():
-    data = replace(dataset(), columns=torch.tensor([7, 2, 7, 5]))  # the inputs 0 and 2 are of one column
+    data = replace(dataset(), columns=torch.tensor([1, 0, 1, 2]))  # the inputs 0 and 2 are of one column
     before, lr, s = two(3), numbers(0.1, 0.1, 0.1), numbers(0.0, 2.0, 1e3)
     after = two(3, lr=lr, data=data)
     STRENGTHS["group_lasso"].after_step(s, after)
@@ -160,6 +160,16 @@ def test_lookahead_pulls_back_every_six_minibatches_and_at_an_epochs_end():
         assert torch.equal(slow, after.values) == acts
 
 
+@pytest.mark.parametrize("s", [0.0, 0.5])
+def test_lookahead_leaves_true_zeros_and_bounds(s):
+    bounds = [{"l1": 3.0}, {"group_lasso": 1.0}, {"max_norm": 0.5}]
+    train = Train(epochs=20, batch_size=32, patience=20)
+    zeros, columns, norms = trained(dataset(), [trial(str(i), lookahead=s, **own) for i, own in enumerate(bounds)], train, 20).values()
+    assert zeros.nonzero_share < 0.1
+    assert unused_columns(columns.weights["0.weight"][0], dataset().columns)
+    assert norms.weights["0.weight"].norm(dim=1).max() <= 0.5 + 1e-12
+
+
 def test_ema_is_the_mean_in_which_each_step_weighs_s_times_the_next():
     s, kept, steps = numbers(0.0, 0.5, 0.999), drawn(3, 15, seed=7), drawn(3, 8, 15, seed=8)
     for t in range(8):
@@ -185,6 +195,17 @@ def test_swa_is_the_mean_at_the_ends_of_the_last_epochs():
     assert torch.equal(scored[0], ends[0, 9])
 
 
+def test_an_average_begins_anew_with_each_cycle():
+    """Else the networks of a snapshot ensemble would be means of each other."""
+    pop, ends = population(dataset(), Train(epochs=6, batch_size=32, patience=9)), []
+    pop.admit(replace(trial("0", swa=0.5), epochs=8, cycle=4))
+    (stack,) = pop._stacks.values()
+    for _ in range(8):
+        run(pop, 1)
+        ends.append(stack._tensors.values.clone())
+    assert torch.allclose(stack._tensors.kept["swa"], torch.stack(ends[6:]).mean(0), rtol=1e-12)
+
+
 @pytest.mark.parametrize("name", ["ema", "swa"])
 def test_averages_are_scored_while_training_goes_on_with_the_weights(name):
     """Not to be seen in the training: at a full average and at none, the weights of the last step are the same."""
@@ -198,6 +219,16 @@ def test_averages_are_scored_while_training_goes_on_with_the_weights(name):
     (raw, best), (raw_too, averaged) = values
     assert torch.equal(raw, raw_too)
     assert not torch.equal(best, averaged)
+
+
+@pytest.mark.parametrize("name", ["ema", "swa", "lookahead"])
+def test_infinite_buffers_of_a_module_stay_or_give_way_to_what_is_finite(name, monkeypatch):
+    monkeypatch.setitem(FACTORIES, "masked", Masked)
+    off, on = (trained(dataset(), [trial("0", **{name: s})], kind="masked")["0"] for s in (0.0, STRENGTHS[name].probe[1]))
+    assert on.valid["loss"] < 1.2
+    assert not same(off, on)
+    assert torch.equal(off.weights["mask"], on.weights["mask"])
+    assert on.weights["largest"].isfinite().all()
 
 
 def test_an_mlp_says_which_axis_counts_units_and_which_inputs():

@@ -60,6 +60,33 @@ class Recurrent(torch.nn.Module):
         return self.out(self.drop(self.cell(x.unsqueeze(2))[0][:, -1]))
 
 
+class Tokens(torch.nn.Module):
+    """Somebody's network that takes its inputs for numbers of categories."""
+
+    def __init__(self, n_outputs: int, width: int) -> None:
+        super().__init__()
+        self.embedding, self.out = torch.nn.Embedding(8, width), torch.nn.Linear(width, n_outputs)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.out(self.embedding(x.clamp(-2, 2).add(3).long()).mean(1))
+
+
+class Masked(torch.nn.Module):
+    """Somebody's network with an infinite mask, and the bounds of what it has seen, which are infinite at first."""
+
+    def __init__(self, n_inputs: int, n_outputs: int, width: int) -> None:
+        super().__init__()
+        self.hidden, self.out = torch.nn.Linear(1, width), torch.nn.Linear(width, n_outputs)
+        self.register_buffer("mask", torch.full((n_inputs, n_inputs), -torch.inf).triu(1))
+        self.register_buffer("largest", torch.tensor(-torch.inf))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        h = self.hidden(x.unsqueeze(2))
+        if self.training:
+            self.largest = torch.maximum(self.largest, h.detach().amax())
+        return self.out(((h @ h.transpose(1, 2) + self.mask).softmax(2) @ h).mean(1))
+
+
 FACTORIES: dict[str, Factory] = {"resnet": nets.resnet, "cnn": nets.cnn, "mixed": Mixed, "recurrent": Recurrent}
 
 
@@ -147,7 +174,7 @@ def memory(values: torch.Tensor, decay: float = 0.0) -> Memory:
 def step(**facts: object) -> Step:
     """A step of which a hook sees only what it is given."""
     nothing = torch.empty(0)
-    empty = {"weights": (), "data": dataset(), "minibatch": 0, "minibatches": 1, "training": True}
+    empty = {"weights": (), "still": slice(0), "data": dataset(), "minibatch": 0, "minibatches": 1, "training": True}
     empty |= {key: {} for key in ("params", "grads", "facts", "kept", "noise")}
     empty |= dict.fromkeys(("values", "slopes", "lr", "epoch", "epochs"), nothing)
     return Step(**empty | facts)

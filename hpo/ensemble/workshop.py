@@ -70,7 +70,7 @@ class Workshop:
             batch_size = job.space.train.of(trial.params).batch_size
             if any(len(fold.train) % batch_size == 1 for fold in folds):
                 job.networks.of(trial.params).check(1, job.device)
-        rows = rows_for(None, job.parameters, 1, memory, len(folds), job.device)
+        rows = rows_for(None, job.parameters, 1, memory, len(folds), job.device, job.kept)
         return Population.of(job.space, job.factory, samples.samples().to(job.device), rows)
 
     def train(self, samples: Samples, trials: Sequence[Trial]) -> dict[str, Weights]:

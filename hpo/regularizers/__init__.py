@@ -81,10 +81,10 @@ _MEMBERS = (
     GradientClip(),
     Sam(),
     Adversarial(),
+    Lookahead(),
     L1(),
     GroupLasso(),
     MaxNorm(),
-    Lookahead(),
     Ema(),
     Swa(),
 )

@@ -64,10 +64,11 @@ class Step:
     facts: Mapping[str, Parameter]  # the same names
     weights: Weights
     values: Tensor  # (fit, size), flat; the memory of `params`
+    still: slice  # which places of `values` are buffers: not trained, and changed by the forward pass alone
     slopes: Tensor  # (fit, size), flat; the memory of `grads`
     kept: Mapping[str, Tensor]  # by member that `keeps`: (fit, size), its own copy of `values`, which it may change
     lr: Tensor  # (fit,), as scheduled for this step
-    epoch: Tensor  # (fit,), the one in training, from 1
+    epoch: Tensor  # (fit,), the one in training, from 1; of its cycle, where a learning rate starts again
     epochs: Tensor  # (fit,), how many there will be at most
     minibatch: int  # of the epoch, from 0; the same for all rows
     minibatches: int  # of an epoch

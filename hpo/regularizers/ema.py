@@ -1,12 +1,14 @@
 from torch import Tensor
 
 from hpo.regularizers.base import Regularizer, Step
+from hpo.regularizers.rows import follow_
 
 
 class Ema(Regularizer):
     """The exponential moving average of the weights (Polyak & Juditsky, 1992), running statistics included, is scored, kept and
     exported; training goes on with the weights themselves. Each step weighs `s` times as much as the next. Where the weights
-    began counts nothing, by the bias correction of Kingma & Ba (Adam, ICLR 2015, section 7.2): `s` = 0 is the last step alone."""
+    began counts nothing, by the bias correction of Kingma & Ba (Adam, ICLR 2015, section 7.2): `s` = 0 is the last step alone.
+    A weight that L1 has come to hold at zero is not zero in the mean: what it was before fades out."""
 
     name = "ema"
     summary = "scores and exports the moving average of the weights, with this decay a step"
@@ -20,7 +22,7 @@ class Ema(Regularizer):
         decay = s.double()  # 1 - 0.999 has three digits less
         steps = (step.epoch.double() - 1) * step.minibatches + step.minibatch + 1
         newest = (1 - decay) / (1 - decay**steps)
-        step.kept[self.name].lerp_(step.values, newest.to(s.dtype).unsqueeze(1))
+        follow_(step.kept[self.name], step, step.values, newest.to(s.dtype))
 
     def after_epoch(self, s: Tensor, step: Step, values: Tensor) -> Tensor:
         del s, values

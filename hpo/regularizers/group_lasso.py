@@ -35,7 +35,7 @@ def unused_columns(weight: Tensor, columns: Tensor) -> list[int]:
 
 def _threshold_(weight: Tensor, columns: Tensor, distance: Tensor) -> None:
     """The block soft threshold, in place; weight (fit, inputs, …), `distance` (fit, 1) that of a group of one weight."""
-    group = _groups(columns, weight)
+    group = columns if len(columns) else torch.arange(weight.shape[1], device=weight.device)
     squares = weight.square().flatten(2).sum(2).T  # (inputs, fit)
     # index_put_ and not index_add_, which on a GPU adds in any order.
     norms = torch.zeros_like(squares).index_put_((group,), squares, accumulate=True).sqrt_().T
@@ -43,13 +43,3 @@ def _threshold_(weight: Tensor, columns: Tensor, distance: Tensor) -> None:
     reach = distance * (inputs * weight[0, 0].numel()).sqrt()
     kept = (1 - reach / norms.clamp_min(torch.finfo(norms.dtype).tiny)).clamp_min(0)
     weight.mul_(kept.index_select(1, group).view(*weight.shape[:2], *[1] * (weight.dim() - 2)))
-
-
-def _groups(columns: Tensor, weight: Tensor) -> Tensor:
-    """Which group each input belongs to, (inputs,): numbers from 0 without gaps, which those of the columns may have."""
-    if not len(columns):
-        return torch.arange(weight.shape[1], device=weight.device)
-    ordered, order = columns.sort(stable=True)
-    numbers = torch.zeros_like(columns)
-    numbers[1:] = (ordered[1:] != ordered[:-1]).cumsum(0)
-    return torch.empty_like(columns).scatter_(0, order, numbers)

@@ -1,6 +1,7 @@
 from torch import Tensor
 
 from hpo.regularizers.base import Regularizer, Step
+from hpo.regularizers.rows import follow_
 
 _EVERY = 6  # minibatches; the paper tries 5 and 10
 
@@ -8,7 +9,8 @@ _EVERY = 6  # minibatches; the paper tries 5 and 10
 class Lookahead(Regularizer):
     """Lookahead (Zhang et al., NeurIPS 2019) around AdamW: every six minibatches of an epoch, and at its end, the weights are
     pulled back by this share of the way to the slow weights, which then are where they are. The paper's α is 1 - `s`. AdamW's
-    moments go on; running statistics are pulled back with the weights."""
+    moments go on; running statistics are pulled back with the weights. L1, group lasso and max-norm act behind it, so that what they have
+    at zero or at a bound is there when it is scored."""
 
     name = "lookahead"
     summary = "pulls the weights back by this share of the way that they have come in the last minibatches"
@@ -22,5 +24,5 @@ class Lookahead(Regularizer):
         done = step.minibatch + 1
         if done % _EVERY == 0 or done == step.minibatches:
             slow = step.kept[self.name]
-            step.values.lerp_(slow, s.unsqueeze(1))
-            slow.copy_(step.values)
+            follow_(slow, step, step.values, 1 - s)
+            step.values.copy_(slow)
