@@ -6,8 +6,8 @@ from typing import Any
 
 import torch
 
+from hpo import finished, ledger, searching, writing
 from hpo import job as jobs
-from hpo import ledger, searching
 from hpo import result as results
 from hpo.ensemble import making
 from hpo.ensemble.workshop import Workshop
@@ -32,17 +32,18 @@ def add(search: Finished, wish: Ensemble, device: torch.device, watcher: searchi
     job = jobs.prepare(space, search.base, device=device)
     deterministic = bool(ledger.stored(place.journal)["deterministic"])
     with place.locked(), one_thread():
+        known = finished.load(place).result  # another ensemble may have been made since `search` was read
         study = Study(job.space, place.journal, job.data.fingerprint, deterministic)
         uri = place.mlflow(required=False).get("tracking_uri", place.tracking_uri)
-        recorder = Recorder(uri, place.folder, searching.opening(job, study))
+        recorder = Recorder(uri, place.folder, writing.opening(job, study))
         try:
-            vault, result = Vault(place.weights), dict(search.result)
+            vault, result = Vault(place.weights), dict(known)
             entry = making.make(Workshop(job, study, result, wish, watcher), vault)
             result |= {"ensembles": {**result["ensembles"], wish.kind: entry}, "looks": study.recall("looks")}
             numbers = results.metrics(result) | making.metrics(result["ensembles"])
             recorder.close("FINISHED", metrics=numbers, artifacts=[str(vault.path(entry["weights"]))])
             study.remember("result", result)
-            if (before := search.result["ensembles"].get(wish.kind)) and before["weights"] != entry["weights"]:
+            if (before := known["ensembles"].get(wish.kind)) and before["weights"] != entry["weights"]:
                 vault.path(before["weights"]).unlink(missing_ok=True)
         except BaseException:
             recorder.abandon("FINISHED")  # the search's own run, which it still is

@@ -8,14 +8,14 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from hpo import device as devices
-from hpo import export, finals, loop, plugins, selection
+from hpo import export, finals, loop, plugins, selection, writing
 from hpo import result as results
 from hpo.capacity import free_memory, rows_for
 from hpo.crew import Crew
 from hpo.dataset import Samples
 from hpo.ensemble import making
 from hpo.ensemble.workshop import Workshop
-from hpo.errors import InputError, SearchFailedError, StoreError
+from hpo.errors import InputError, SearchFailedError
 from hpo.factory import importable, name_of
 from hpo.finals import Finalist, Finals
 from hpo.job import Job
@@ -23,11 +23,9 @@ from hpo.linear import one_thread
 from hpo.population import Population
 from hpo.recorder import Recorder
 from hpo.refit import Final, Refit
-from hpo.space import flat
 from hpo.store import Place
 from hpo.study import Study
 from hpo.trial import Outcome, Score, Trial
-from hpo.view import view
 from hpo.ways import Ways
 from hpo.weights import Vault
 from hpo.worker import Worker
@@ -100,7 +98,7 @@ class _Search:
         self._ways = Ways(job.space, job.data, job.networks, study, self._vault, Vault(place.unseen), self._late, job.device)
 
     def run(self, startup: float) -> dict[str, Any]:
-        self._recorder = Recorder(self._uri, self._place.folder, opening(self._job, self._study))
+        self._recorder = Recorder(self._uri, self._place.folder, writing.opening(self._job, self._study))
         try:
             if self._uri != self._place.tracking_uri:
                 _ = self._recorder.ids  # somebody else's server is better asked before hours of training than after
@@ -235,7 +233,8 @@ class _Search:
             "startup_seconds": startup,
         }
         result |= self._joined(result)
-        self._keep(result, networks.get(selected.label))
+        kept = [entry["weights"] for entry in (result["refit"], *result["ensembles"].values()) if entry["weights"]]
+        writing.close(result, job, study, self._place, self._recorder, list(map(self._vault.path, kept)))
         result["seconds"] = study.seconds()
         study.remember("result", result)
         return result
@@ -265,48 +264,6 @@ class _Search:
         """Every reported metric on the test part, in the units of what the network was trained on."""
         logits = self._refit.logits(network, finalist.searched.trial.params)
         return results.test_scores(self._job.space, network.data, logits)
-
-    def _keep(self, result: dict[str, Any], final: Final | None) -> None:
-        folder, space = self._place.folder, self._job.space
-        made = self._job.networks.of(result["selected"])
-        point = export.configuration(result, space, made, self._job.base, folder)
-        best = folder / "best.yaml"
-        try:
-            best.write_text(export.commented(point, made))
-        except OSError as error:
-            raise StoreError(f"The result could not be written to {folder}: {error.strerror}.") from error
-        from hpo import report  # with plotly, which takes a third of a second to import
-
-        began = time.time()
-        page = report.Material.of(result, space, self._study.outcomes, self._job.networks, self._job.data, self._place)
-        report.write(page, self._place.report)
-        result["report_seconds"] = time.time() - began
-        weights = [*([final.label] if final else []), *(entry["weights"] for entry in result["ensembles"].values())]
-        self._recorder.close(
-            "FINISHED",
-            tags={f"selected.{key}": value for key, value in result["selected"].items()}
-            | {"hpo.selected": result["trial"], "hpo.rule": result["rule"]},
-            metrics=results.metrics(result) | making.metrics(result["ensembles"]),
-            artifacts=[*map(str, [self._place.report, best, *map(self._vault.path, weights)])],
-        )
-
-
-def opening(job: Job, study: Study) -> dict[str, Any]:
-    """What MLflow is told of a search before its trials."""
-    space = job.space
-    said = export.space_dict(space)
-    return {
-        "study": space.study,
-        "search": study.recall("id"),
-        "tags": {
-            "hpo.role": "study",
-            "hpo.data": job.data.fingerprint,
-            **{f"version.{name}": value for name, value in results.versions().items()},
-        },
-        "params": flat(said),
-        "view": view(space, job.data.task),
-        "space": export.as_yaml(said),
-    }
 
 
 def _said(trials: Sequence[Trial]) -> str:

@@ -29,10 +29,10 @@ class Counting(Watcher):
         self._said, self._sentence = time.monotonic(), ""
         self._epochs, self._ended, self._trials = 0, 0, 0
         self._live = Live(console=console, auto_refresh=False, transient=True) if console.is_terminal else None
-        if self._live:
-            self._live.start()
 
     def phase(self, sentence: str, trials: int) -> None:
+        if self._live:
+            self._live.start()  # not before there is something to train: it hides the cursor until the end
         self._sentence, self._ended, self._trials, self._said = sentence, 0, trials, 0.0
 
     def epoch(self, score: Score) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from rich.console import Console
 from safetensors.torch import load_file
 from sklearn import metrics as sk
 from sklearn.datasets import load_wine
@@ -30,6 +31,7 @@ from hpo.population import Population
 from hpo.settings import Ensemble
 from hpo.store import Place
 from hpo.study import Study
+from hpo.terminal import Counting
 from hpo.trial import Trial
 from hpo.weights import Vault
 from tests.conftest import TINY, here, outcomes, write_space
@@ -147,6 +149,13 @@ def test_one_that_is_cut_off_at_the_very_end_leaves_the_one_before_whole(searche
     other = added(searched, "bagging", size=2)
     assert vault.path(other["weights"]).exists()
     assert not vault.path(entry["weights"]).exists()  # what nobody names any more
+
+
+def test_one_that_was_made_meanwhile_stays(searched):
+    early = finished.load(Place(searched, "tiny"))
+    added(searched, "snapshot", size=2)
+    ensembling.add(early, Ensemble(kind="bagging", size=2), torch.device("cpu"), searching.Watcher())
+    assert finished.load(Place(searched, "tiny")).result["ensembles"]["snapshot"]["size"] == 2
 
 
 def test_an_exported_mean_needs_torch_alone(searched, tmp_path, monkeypatch):
@@ -276,6 +285,16 @@ def test_the_end_of_a_search_says_what_it_is_beside_the_single_network(searched)
     assert line in result_lines(result, "mlruns")
     bare = entry | {"each": 1, "networks": 1, "expected": {}, "diversity": {}, "kind": "boosting"}
     assert ensemble_lines(bare, result) == ["Boosting ensemble of 1 network: test accuracy 0.981, the single network 0.975."]
+
+
+def test_the_cursor_is_hidden_only_while_something_trains():
+    console = Console(file=io.StringIO(), force_terminal=True)
+    watcher = Counting(console)
+    assert console.file.getvalue() == ""  # whatever is refused before the training leaves the terminal as it is
+    watcher.phase("networks", 2)
+    watcher.phase("other networks", 2)
+    watcher.end()
+    assert console.file.getvalue().count("\x1b[?25l") == console.file.getvalue().count("\x1b[?25h") == 1
 
 
 def test_the_command_says_its_members_and_what_to_do_next(searched):

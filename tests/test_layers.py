@@ -36,6 +36,7 @@ LAYERS = [
     {"refit", "job", "compare"},
     {"result", "ways"},
     {"ensemble"},
+    {"writing"},
     {"searching"},
     {"words", "api", "ensembling"},
     {"terminal", "ending"},
