@@ -45,7 +45,7 @@ def result_lines(result: Mapping[str, Any], store: str) -> list[str]:
         "",
         f"Look:    hpo ui --study {result['study']}{elsewhere}",
         f"         {link(result['experiment_id'], result['run_id'], _base(result['tracking_uri']))}",
-        f"Read:    {report} ({result['report_seconds']:.1f} s to write)",
+        *([f"Read:    {report} ({result['report_seconds']:.1f} s to write)"] if result["report_seconds"] is not None else []),
         f"Keep:    hpo export --study {result['study']}{elsewhere} -o best.yaml",
     ]
     return lines

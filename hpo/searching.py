@@ -234,7 +234,8 @@ class _Search:
         }
         result |= self._joined(result)
         kept = [entry["weights"] for entry in (result["refit"], *result["ensembles"].values()) if entry["weights"]]
-        writing.close(result, job, study, self._place, self._recorder, list(map(self._vault.path, kept)))
+        files = list(map(self._vault.path, kept))
+        writing.close(result, job, study, self._place, self._recorder, files, self._watcher.note)
         result["seconds"] = study.seconds()
         study.remember("result", result)
         return result

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from hpo import export
 from hpo import result as results
 from hpo.ensemble import making
-from hpo.errors import StoreError
+from hpo.errors import StoreError, exception
 from hpo.job import Job
 from hpo.recorder import Recorder
 from hpo.space import flat
@@ -37,9 +37,11 @@ def opening(job: Job, study: Study) -> dict[str, Any]:
     }
 
 
-def close(result: dict[str, Any], job: Job, study: Study, place: Place, recorder: Recorder, weights: Sequence[Path]) -> None:
-    """Writes the selected configuration and the page, which `result` then says the seconds of, and ends the run in MLflow with both and
-    the files of `weights`. Raises StoreError."""
+def close(
+    result: dict[str, Any], job: Job, study: Study, place: Place, recorder: Recorder, weights: Sequence[Path], note: Callable[[str], None]
+) -> None:
+    """Writes the selected configuration and the page, and ends the run in MLflow with both and the files of `weights`. Adds to `result`
+    the seconds that the page took; None if there is none, which `note` is told. Raises StoreError."""
     made = job.networks.of(result["selected"])
     point = export.configuration(result, job.space, made, job.base, place.folder)
     best = place.folder / "best.yaml"
@@ -47,16 +49,28 @@ def close(result: dict[str, Any], job: Job, study: Study, place: Place, recorder
         best.write_text(export.commented(point, made))
     except OSError as error:
         raise StoreError(f"The result could not be written to {place.folder}: {error.strerror}.") from error
-    from hpo import report  # with plotly, which takes a third of a second to import
-
-    began = time.time()
-    page = report.Material.of(result, job.space, study.outcomes, job.networks, job.data, place)
-    report.write(page, place.report)
-    result["report_seconds"] = time.time() - began
+    result["report_seconds"] = _page(result, job, study, place, note)
+    pages = [place.report] if result["report_seconds"] is not None else []
     recorder.close(
         "FINISHED",
         tags={f"selected.{key}": value for key, value in result["selected"].items()}
         | {"hpo.selected": result["trial"], "hpo.rule": result["rule"]},
         metrics=results.metrics(result) | making.metrics(result["ensembles"]),
-        artifacts=[*map(str, [place.report, best, *weights])],
+        artifacts=[*map(str, [*pages, best, *weights])],
     )
+
+
+def _page(result: dict[str, Any], job: Job, study: Study, place: Place, note: Callable[[str], None]) -> float | None:
+    """Writes the page; how many seconds that took."""
+    from hpo import report  # with plotly, which takes a third of a second to import
+
+    began = time.time()
+    try:
+        report.write(report.Material.of(result, job.space, study.outcomes, job.networks, job.data, place), place.report)
+    except StoreError:
+        raise
+    except Exception as error:  # noqa: BLE001 -- hours of training must not end in vain for want of a picture
+        place.report.unlink(missing_ok=True)
+        note(f"The page on the search could not be made ({exception(error)}), which is a mistake of ours; all else is whole.")
+        return None
+    return time.time() - began

@@ -252,3 +252,17 @@ def test_the_finals_cost_no_time_of_the_budget(tmp_path, monkeypatch):
     large, _ = searched(space(tmp_path, {}, budget={"seconds": 40}))
     assert sum(large["trials"].values()) > sum(small["trials"].values())
     assert large["seconds"] > small["seconds"]
+
+
+def test_a_page_that_cannot_be_made_costs_no_result(tmp_path, monkeypatch):
+    def broken(*_):
+        raise KeyError("loss")
+
+    monkeypatch.setattr("hpo.report.write", broken)
+    watcher = Notes()
+    job, place = jobs.load(space(tmp_path, {})), Place(tmp_path / "mlruns", "tiny")
+    result = searching.search(job, place, watcher=watcher)
+    assert watcher.notes == ["The page on the search could not be made (KeyError: 'loss'), which is a mistake of ours; all else is whole."]
+    assert result["report_seconds"] is None
+    assert not any(line.startswith("Read:") for line in result_lines(result, "mlruns"))
+    assert searching.search(job, place) == result
