@@ -11,7 +11,7 @@ from pathlib import Path
 
 import torch
 
-from hpo import augment, needs, networks, plugins, sampling, space_file
+from hpo import augment, needs, networks, plugins, sampling, space_file, tryout
 from hpo import data as data_module
 from hpo import device as devices
 from hpo.capacity import free_memory, rows_for
@@ -96,6 +96,7 @@ def prepare(space: Space, base: Path, factory: Factory | None = None, device: to
         note = "The rows are not those that this configuration was exported from: expect another score."
         data = dataclasses.replace(data, notes=(*data.notes, note))
     tried, notes = _networks(space, data, factory, device)
+    tryout.regularizers(space, data, Networks(space, factory, data.n_inputs, data.n_outputs), plugins.members(space.search))
     size = max(sum(math.prod(p.shape) for p in one.parameters) for one in tried)
     return Job(space, base, dataclasses.replace(data, notes=(*data.notes, *notes)), size, factory, device)
 

@@ -50,6 +50,11 @@ def needed(searched: Iterable[str]) -> list[str]:
     return [module for module, members in _LOADED.items() if searched & set(members)]
 
 
+def members(searched: Iterable[str]) -> list[str]:
+    """Those of these keys that a module brought."""
+    return [key for key in searched if any(key in brought for brought in _LOADED.values())]
+
+
 def require(names: Sequence[str], study: str) -> None:
     """Raises InputError unless these modules were loaded: a study does not import code by itself, either."""
     if lacking := [name for name in names if name not in _LOADED]:

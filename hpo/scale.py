@@ -82,7 +82,9 @@ class Scale:
     def label(self, value: Any) -> str:
         if self.is_off(value):
             return "off"
-        return short(value) if isinstance(value, int | float) and not isinstance(value, bool) else str(value)
+        if isinstance(value, bool):
+            return str(value).lower()  # as a space file has it
+        return short(value) if isinstance(value, int | float) else str(value)
 
     def ticks(self) -> list[tuple[float, str]]:
         """Places with their labels, from low to high."""

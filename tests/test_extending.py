@@ -133,6 +133,21 @@ def test_a_broken_plugin_gets_a_sentence_and_nothing_joins(folder, name):
     assert list(FAMILY) == before
 
 
+@pytest.mark.parametrize(("module", "hook", "said"), [
+    ("own_raises", "def after_step(self, s, step): raise RuntimeError('no')", "RuntimeError: no"),
+    ("own_shapes", "def hidden(self, s, step, h, h_in, site): return h.sum(-1)", "ValueError: matmul: "),
+    ("own_lacks", "def decay(self, s): return s.nothing", "AttributeError: 'Tensor' object has no attribute 'nothing'"),
+])  # fmt: skip
+def test_a_plugin_that_fails_in_a_step_is_a_sentence_before_anything_is_written(folder, module, hook, said):
+    (folder / f"{module}.py").write_text(f"{HEAD}{FACTS}    {hook}\n")
+    (folder / "fails.yaml").write_text('study: fails\ndata: {source: "sklearn:iris"}\nsearch: {learning_rate: auto, own: auto}\n')
+    ran = here("check", "fails.yaml", "--plugin", module)
+    assert ran.exit_code == 2
+    assert ran.stderr.startswith(f"search.own: {module}.Own fails in a training step with {said}")
+    assert ran.stderr.endswith("hpo.testing.check says more; see docs/extending.md.\n")
+    assert ran.stderr.count("\n") == 1
+
+
 def test_two_plugins_act_in_the_order_of_their_names_whichever_came_first(folder):
     for name in ("own_b", "own_a"):
         (folder / f"{name}.py").write_text(HEAD.replace("'own'", f"'{name}'") + FACTS + HOOK)

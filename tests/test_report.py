@@ -236,3 +236,13 @@ def test_a_column_is_unused_if_all_weights_that_it_meets_are_zero():
     names = [column for column, _ in data.preprocess.groups]
     assert layers.unused(found) == [names[2]]
     assert layers.columns(found) == 13
+
+
+def test_a_gap_stands_over_the_value_of_its_own_trial():
+    """Optuna lists trials by value, not by number."""
+    searched = [outcome(i, 1.0, 0.1 * (i + 1), batch_norm=i % 2 == 0) for i in range(5)]
+    found = material(searched)
+    found = replace(found, space=space_file.parse(TINY | {"search": TINY["search"] | {"batch_norm": {"choices": [False, True]}}}))
+    drawn = optunas.slice_of_gap(Past(found.space, found.scales, found.complete), found, found.scales["batch_norm"])["data"][0]
+    shown = sorted(zip(np.round(drawn["y"], 6).tolist(), drawn["x"], strict=True))
+    assert shown == [(0.1, "true"), (0.2, "false"), (0.3, "true"), (0.4, "false"), (0.5, "true")]

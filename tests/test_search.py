@@ -150,6 +150,10 @@ def test_regression_is_reported_in_the_targets_own_units(diabetes):
             "search.dropout.high: 0.5 there, 0.4 here",
         ),
         ({"network": {"width": 9}}, "network.width: 8 there, 9 here"),
+        (
+            {"search": {k: v for k, v in TINY["search"].items() if k != "dropout"} | {"l2": {"low": 0.0, "high": 0.1}}},
+            "search.dropout stands only there; search.l2 stands only here",
+        ),
         ({"data": {"source": "sklearn:iris"}}, "the rows of its data differ"),
     ],
 )

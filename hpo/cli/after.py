@@ -90,7 +90,8 @@ def export(
         else:
             search.write_network(Path(weights))
         click.echo(f"Wrote {weights}/weights.safetensors, network.json and preprocess.json.", err=True)
-    write(search.configuration(folder, form), output)
+    if output or not weights:
+        write(search.configuration(folder, form), output)
 
 
 @main.command()

@@ -67,7 +67,8 @@ def slice_of_gap(past: Past, material: Material, scale: Scale) -> Plot:
     place = {"type": "category", "categoryorder": "array", "categoryarray": [scale.label(c) for c in scale.choices]} if scale.choices else {}
     if scale.choices:
         # Optuna has text in quotes.
-        trials["x"] = [scale.label(o.trial.params[scale.key]) for o in past.complete if scale.key in o.trial.params]
+        shown = [o for o in past.complete if scale.key in o.trial.params]  # its places are grouped by value, so both axes are ours
+        trials |= {"x": [scale.label(o.trial.params[scale.key]) for o in shown], "y": [gap(o) for o in shown]}
     if scale.has(chosen.trial.params):
         value = chosen.trial.params[scale.key]
         data.append(star(scale.label(value) if scale.choices else scale.place(value), gap(chosen)))
