@@ -75,14 +75,20 @@ def table(
 
 
 def _regularization(job: Job, finals: Finals, selected: Finalist, without: Finalist) -> dict[str, Any] | None:
-    """What regularization gained on fresh splits against the same without it, in the metric that is shown; None if there is none."""
+    """What regularization gained on fresh splits against the same without it, in the metric that is shown, and if that is another
+    one in the `followed` as well; None if there is none."""
     if without is selected:
         return None
-    name = shown(job.data.task, job.space.train.metric)
-    ours, theirs = (METRICS[name].sign * f.scores(name) for f in (selected, without))
-    gain, error = evidence.gain(ours, theirs, finals.overlap)
-    clear = evidence.differ(ours, theirs, finals.overlap, 0.1)
-    return {"metric": name, "gain": plain(gain), "standard_error": plain(error), "beyond_noise": clear}
+
+    def gained(name: str) -> dict[str, Any]:
+        ours, theirs = (METRICS[name].sign * f.scores(name) for f in (selected, without))
+        gain, error = evidence.gain(ours, theirs, finals.overlap)
+        clear = evidence.differ(ours, theirs, finals.overlap, 0.1)
+        return {"metric": name, "gain": plain(gain), "standard_error": plain(error), "beyond_noise": clear}
+
+    followed = job.space.train.metric
+    name = shown(job.data.task, followed)
+    return gained(name) | {"followed": gained(followed) if followed != name else None}
 
 
 def _score(job: Job, finalist: Finalist, metric: str, chosen: Mapping[str, Any], finals: Finals) -> dict[str, Any]:

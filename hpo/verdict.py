@@ -56,6 +56,15 @@ def regularization_line(result: Mapping[str, Any]) -> str:
     error = "" if said["standard_error"] is None else f" ± {said_so(said['standard_error'])}"
     noise = "" if said["beyond_noise"] else ", which is within noise"
     return (
-        f"Regularization {verb} {said_so(abs(said['gain']))}{error}{unit} of {name} on fresh splits against the same without it{noise}; "
-        f"{closed}."
+        f"Regularization {verb} {said_so(abs(said['gain']))}{error}{unit} of {name} on fresh splits against the same without it{noise}"
+        f"{_followed(said['followed'])}; {closed}."
     )
+
+
+def _followed(said: Mapping[str, Any] | None) -> str:
+    """What it did to the metric that was followed, where another is shown."""
+    if said is None or said["gain"] is None:
+        return ""
+    error = "" if said["standard_error"] is None else f" ± {score(said['standard_error'])}"
+    noise = "" if said["beyond_noise"] else ", within noise"
+    return f" ({said['metric'].replace('_', ' ')}: {score(abs(said['gain']))} {'better' if said['gain'] >= 0 else 'worse'}{error}{noise})"

@@ -7,7 +7,7 @@ import yaml
 
 from hpo import space_file
 from hpo.ending import result_lines
-from hpo.verdict import first_line
+from hpo.verdict import first_line, regularization_line
 from tests.conftest import TINY, here, write_space
 from tests.test_hard import diverging
 
@@ -104,3 +104,18 @@ def test_the_end_of_a_search_in_words(result, changes, line):
 def test_nothing_is_said_first_of_what_was_not_compared_with_the_defaults(result):
     assert first_line(result | {"verdict": None}) == ""
     assert result_lines(result | {"verdict": None}, "mlruns")[0].startswith("Selected: ")
+
+
+@pytest.mark.parametrize(("followed", "words"), [
+    (None, "; "),
+    ({"gain": -0.011, "standard_error": 0.02, "beyond_noise": False}, " (loss: 0.011 worse ± 0.020, within noise); "),
+    ({"gain": 0.25, "standard_error": None, "beyond_noise": True}, " (loss: 0.250 better); "),
+])  # fmt: skip
+def test_what_regularization_did_is_said_in_the_followed_metric_too(result, followed, words):
+    said = {"metric": "accuracy", "gain": 0.001, "standard_error": 0.002, "beyond_noise": False}
+    said["followed"] = followed and {"metric": "loss", **followed}
+    none = {"valid": {"loss": 0.5}, "train": {"loss": 0.1}}
+    changes = {"regularization": said, "baselines": {"ablation": none}, "selected": {"dropout": 0.1}, "valid": {"loss": 0.3}, "train": {"loss": 0.1}}
+    line = regularization_line(result | changes)
+    begin = "Regularization gained 0.1 ± 0.2 points of accuracy on fresh splits against the same without it, which is within noise"
+    assert line == f"{begin}{words}it closed 50 % of the train–valid gap of the search."

@@ -116,7 +116,7 @@ def test_less_regularization_with_better_scores_than_the_selected_has_is_over_re
 
 
 def test_what_lost_beyond_noise_against_none_is_over_regularized():
-    lost = {"metric": "accuracy", "gain": -0.1, "standard_error": 0.01, "beyond_noise": True}
+    lost = {"metric": "accuracy", "gain": -0.1, "standard_error": 0.01, "beyond_noise": True, "followed": None}
     assert numbers.balance(material(falling(), regularization=lost)).standing == "over"
 
 
