@@ -21,8 +21,8 @@ _FEW_KEYS = 3
 
 def standing(found: Balance) -> str:
     return {
-        "over": "Over-regularized: less would do better.",
-        "under": "Under-regularized: more would do better.",
+        "over": "Over-regularized, as it seems: less may do better.",
+        "under": "Under-regularized, as it seems: more may do better.",
         "well": "Well regularized, as far as the search can tell.",
         "little": "There is little overfitting to hold back.",
     }[found.standing]
