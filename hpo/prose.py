@@ -9,6 +9,7 @@ from hpo.document import said
 from hpo.regularizers import STRENGTHS
 
 _WIDE = 100
+_FEW = 8  # parameters that a line bears
 
 
 def number(value: float) -> str:
@@ -32,6 +33,14 @@ def strengths(params: Mapping[str, Any]) -> list[str]:
         longer = f"{lines[-1]}   {one}" if lines[-1] else one
         lines[-1:] = [longer] if len(longer) <= _WIDE or not lines[-1] else [lines[-1], one]
     return lines
+
+
+def in_a_line(params: Mapping[str, Any]) -> str:
+    """A configuration for a line that comes again and again; of a long one only what acts, and how much is off."""
+    acting = {key: value for key, value in params.items() if key not in STRENGTHS or value != STRENGTHS[key].neutral}
+    shown = params if len(params) <= _FEW else acting
+    said = [strength(key, value).replace("learning_rate", "lr") for key, value in shown.items()]
+    return " · ".join([*said, *([f"{len(params) - len(shown)} off"] if len(shown) < len(params) else [])])
 
 
 def score(value: float | None) -> str:

@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from hpo.job import Job
-from hpo.prose import clock, score, strength, trial_name
+from hpo.prose import clock, in_a_line, score, trial_name
 from hpo.searching import Watcher
 from hpo.study import Study
 from hpo.trial import Score
@@ -117,9 +117,8 @@ class Progress(Watcher):
         lines = [f"trials  {shown}  {times}", f"rows    {rows}"]
         if best:
             metric = self._space.train.metric
-            params = " · ".join(strength(k, v).replace("learning_rate", "lr") for k, v in best.trial.params.items())
             lines.append(f"best    valid {metric} {score(best.value)}{beside(best.valid, self._job.data.task, metric)}, "
-                         f"{trial_name(best.trial.label)}:  {params}")
+                         f"{trial_name(best.trial.label)}:  {in_a_line(best.trial.params)}")
         return lines
 
     def _seconds_left(self, done: int, elapsed: float) -> float | None:

@@ -13,7 +13,7 @@ from hpo.errors import InputError, SpaceError
 from hpo.export import as_yaml, space_dict
 from hpo.job import prepare
 from hpo.keys import searchable, usual
-from hpo.prose import strength, strengths
+from hpo.prose import in_a_line, strength, strengths
 from hpo.regularizers import STRENGTHS
 from tests.test_space_file import HEAD
 
@@ -212,3 +212,10 @@ def test_what_a_member_needs_is_said_before_anything_is_trained():
         with pytest.raises(InputError) as caught:
             prepare(space({key: "auto"}, data={"source": data}), Path())
         assert str(caught.value) == sentence
+
+
+def test_a_long_configuration_is_told_by_what_acts():
+    few = {"learning_rate": 0.01, "depth": 2, "l1": 0.0, "dropout": 0.25}
+    assert in_a_line(few) == "lr 0.01 · depth 2 · l1 off · dropout 0.25"
+    many = few | {"skip": "none"} | dict.fromkeys(("mixup", "cutmix", "sam", "ema"), 0.0)
+    assert in_a_line(many) == "lr 0.01 · depth 2 · dropout 0.25 · skip none · 5 off"
