@@ -100,6 +100,13 @@ def aligned(rows: Sequence[Sequence[str]]) -> str:
     return "\n".join("  ".join(f(c, w) for f, c, w in zip(pad, row, widths, strict=True)) for row in rows)
 
 
+def markdown(rows: Sequence[Sequence[str]]) -> str:
+    """Rows as a table of Markdown, the first column to the left."""
+    rule = "| --- |" + " --: |" * (len(rows[0]) - 1)
+    lines = ["| " + " | ".join(cells) + " |" for cells in rows]
+    return "\n".join([lines[0], rule, *lines[1:]])
+
+
 def names(result: Mapping[str, Any]) -> str:
     """Who ran, and what it is."""
     ran = {run["what"] for run in result["runs"]}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import json
 import os
 import subprocess
@@ -22,6 +23,15 @@ from hpo.store import Place
 
 Json = dict[str, Any]
 _ROOT = Path(__file__).parent.parent
+
+
+def about(*packages: str) -> Json:
+    """When and where something was measured, with which versions of `packages`."""
+    cpu = next((row for row in Path("/proc/cpuinfo").read_text().splitlines() if row.startswith("model name")), "")
+    return {
+        "date": time.strftime("%Y-%m-%d"), "cores": len(os.sched_getaffinity(0)), "cpu": cpu.partition(": ")[2],
+        **{name: importlib.metadata.version(name) for name in packages},
+    }  # fmt: skip
 
 
 @contextmanager

@@ -49,12 +49,11 @@ class Row:
     def lr(self) -> float:
         """The learning rate of its coming epoch: constant, or cosine as torch's CosineAnnealingLR over all epochs, or over each of its
         trial's cycles."""
-        lr, cycle = float(self.fit.trial.params["learning_rate"]), self.fit.trial.cycle
-        if cycle is not None:
-            return lr * (1 + math.cos(math.pi * (self.epoch % cycle) / cycle)) / 2
-        if self.train.schedule == "cosine":
-            lr *= (1 + math.cos(math.pi * min(1, self.epoch / self.train.epochs))) / 2
-        return lr
+        lr = float(self.fit.trial.params["learning_rate"])
+        if self.fit.trial.cycle is None and self.train.schedule != "cosine":
+            return lr
+        coming, epochs = self.coming
+        return lr * (1 + math.cos(math.pi * min(1, (coming - 1) / epochs))) / 2
 
     def judge(self, value: float) -> bool:
         """Takes in the followed metric after an epoch, times its sign; stops at the last epoch or when patience ends. Whether this is

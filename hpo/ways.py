@@ -15,7 +15,7 @@ from hpo.networks import Networks
 from hpo.space import Space
 from hpo.study import Study
 from hpo.trial import Trial
-from hpo.weights import Vault
+from hpo.weights import Vault, of_fit
 
 
 class Ways:
@@ -100,7 +100,7 @@ class Ways:
         """Of each fit what it says, (rows, outputs), of the rows that it is judged on."""
         weights, network = self._vault.get(trial.label), self._networks.of(trial.params)
         x = [samples.inputs(fold.test.unsqueeze(0)) for fold in samples.folds]
-        return [network.predict({name: w[i : i + 1] for name, w in weights.items()}, x[i])[0] for i in range(len(x))]
+        return [network.predict(of_fit(weights, i), x[i])[0] for i in range(len(x))]
 
     def _score(self, samples: Samples, logits: Tensor) -> float:
         y, weight = samples.targets(samples.folds[0].test.unsqueeze(0))  # the same rows in every encoding

@@ -12,6 +12,11 @@ from hpo.errors import InputError
 from hpo.store import replace
 
 
+def of_fit(weights: Mapping[str, Tensor], fit: int) -> dict[str, Tensor]:
+    """Those of one fit, which keep their fit axis."""
+    return {name: tensor[fit : fit + 1] for name, tensor in weights.items()}
+
+
 class Vault:
     """The weights of a study's trials, a file a trial; tensors have the fit axis first."""
 

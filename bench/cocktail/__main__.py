@@ -8,11 +8,9 @@ from __future__ import annotations
 
 import argparse
 import hashlib
-import importlib.metadata
 import json
 import os
 import sys
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -57,15 +55,6 @@ def line(done: str, record: Json) -> str:
     return f"[{done}] {record['set']:<9} split {record['split']:<3} {scores}  {sum(record['seconds'].values()):5.1f} s"
 
 
-def about() -> Json:
-    """When and where this was measured."""
-    cpu = next((row for row in Path("/proc/cpuinfo").read_text().splitlines() if row.startswith("model name")), "")
-    return {
-        "date": time.strftime("%Y-%m-%d"), "cores": len(os.sched_getaffinity(0)), "cpu": cpu.partition(": ")[2],
-        **{name: importlib.metadata.version(name) for name in ("torch", "optuna", "scikit-learn")},
-    }  # fmt: skip
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.cocktail", description=__doc__)
     parser.add_argument("--data", type=Path, default=_ROOT.parent / "shared" / "data", help="folder of the CSVs; default: %(default)s")
@@ -91,7 +80,7 @@ def main() -> None:
     out = options.out or (_ROOT / "docs" if everything else _BUILD)
     out.mkdir(parents=True, exist_ok=True)
     ordered = [records[name, split] for name in options.sets for split in options.splits]
-    print(page.write(ordered, about(), out))
+    print(page.write(ordered, runs.about("torch", "optuna", "scikit-learn"), out))
 
 
 if __name__ == "__main__":

@@ -6,14 +6,14 @@ from __future__ import annotations
 import argparse
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from bench.cocktail import numbers, picture
 from bench.cocktail.numbers import OURS, RIVALS, Goal, Mean, Records
 from bench.cocktail.sets import COLUMNS, PUBLISHED_SPLIT
-from bench.page import insert
+from bench.page import insert, markdown
 
 _DOCS = Path(__file__).parent.parent.parent / "docs"
 TITLES = {"selected": "hpo", "ensemble": "hpo, ensemble of 10", "defaults": "usual defaults", "none": "no regularization"}
@@ -51,7 +51,7 @@ def one_split(records: Records) -> str:
     ours = {who: {name: numbers.published(records, who, name) for name in names} for who in OURS}
     for title, scores in [*((c.title, c.scores) for c in COLUMNS.values()), *((TITLES[who], ours[who]) for who in OURS)]:
         rows.append([title, *(_best(scores[name], name, ours) for name in names)])
-    return _table(rows)
+    return markdown(rows)
 
 
 def _best(score: float | None, name: str, ours: Mapping[str, Mapping[str, float | None]]) -> str:
@@ -97,14 +97,14 @@ def all_splits(records: Records) -> str:
     for over in ("none", "defaults", *RIVALS):
         title = TITLES[over] if over in TITLES else COLUMNS[over].title
         rows.append([f"hpo above {title}", *(_mean(numbers.gain(records, "selected", over, name), "+") for name in names)])
-    return _table(rows)
+    return markdown(rows)
 
 
 def ensemble(records: Records) -> str:
     """What the greedy ensemble adds to the single network."""
     names = numbers.names(records)
     row = ["ensemble above hpo", *(_mean(numbers.gain(records, "ensemble", "selected", name), "+") for name in names)]
-    return f"{_table([['', *names], row])}\n\n{_goal(TITLES['ensemble'], numbers.ensemble_goal(records))}"
+    return f"{markdown([['', *names], row])}\n\n{_goal(TITLES['ensemble'], numbers.ensemble_goal(records))}"
 
 
 def selected(records: Records) -> str:
@@ -114,7 +114,7 @@ def selected(records: Records) -> str:
         scores = [r["valid"], r["test"]["selected"], r["test"]["ensemble"]]
         said = ["–" if score is None else f"{100 * score:.1f}" for score in scores]
         rows.append([r["set"], str(r["split"]), r["trial"], str(sum(r["trials"].values())), *said])
-    return _table(rows)
+    return markdown(rows)
 
 
 def _mean(mean: Mean, sign: str = "") -> str:
@@ -122,13 +122,6 @@ def _mean(mean: Mean, sign: str = "") -> str:
         return "–"
     error = "" if math.isnan(mean.error) else f" ± {mean.error:.1f}"
     return f"{mean.value:{sign}.1f}{error}"
-
-
-def _table(rows: Sequence[Sequence[str]]) -> str:
-    """Markdown, the first column to the left."""
-    rule = "| --- |" + " --: |" * (len(rows[0]) - 1)
-    lines = ["| " + " | ".join(cells) + " |" for cells in rows]
-    return "\n".join([lines[0], rule, *lines[1:]])
 
 
 def main() -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import hashlib
-import importlib.metadata
 import json
 import os
 import subprocess
@@ -76,15 +75,6 @@ def line(done: str, job: Json, record: Json | None) -> str:
     return f"{name} {scores}  {sum(record['seconds'].values()):5.1f} s"
 
 
-def about() -> Json:
-    """When and where this was measured."""
-    cpu = next((row for row in Path("/proc/cpuinfo").read_text().splitlines() if row.startswith("model name")), "")
-    return {
-        "date": time.strftime("%Y-%m-%d"), "cores": len(os.sched_getaffinity(0)), "cpu": cpu.partition(": ")[2],
-        **{name: importlib.metadata.version(name) for name in ("torch", "optuna")},
-    }  # fmt: skip
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.honesty", description=__doc__)
     parser.add_argument("--data", type=Path, default=_ROOT.parent / "shared" / "data", help="folder of the CSVs; default: %(default)s")
@@ -119,7 +109,7 @@ def main() -> None:
     out = options.out or (_ROOT / "docs" if everything else _BUILD)
     out.mkdir(parents=True, exist_ok=True)
     ordered = [records[n, s, m] for n in names for s in range(options.seeds) for m in options.modes]
-    print(page.write(ordered, about(), out))
+    print(page.write(ordered, runs.about("torch", "optuna"), out))
 
 
 if __name__ == "__main__":

@@ -6,13 +6,13 @@ from __future__ import annotations
 import argparse
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from bench.honesty import numbers, picture
 from bench.honesty.numbers import RULES, WHO, Mean, Records, Share
-from bench.page import insert
+from bench.page import insert, markdown
 
 _DOCS = Path(__file__).parent.parent.parent / "docs"
 _MODES = {"holdout": "By hold-out", "folds": "By folds"}
@@ -65,7 +65,7 @@ def summary(records: Records) -> str:
     row("kept the defaults", "", _share(numbers.kept_defaults(records)))
     row("training after the search, of its epochs", "", _mean(_over(records, numbers.extra("epochs")), 100, " %", sign=""))
     row("and of its seconds", "", _mean(_over(records, numbers.extra("seconds")), 100, " %", sign=""))
-    return _table(rows)
+    return markdown(rows)
 
 
 def rules(records: Records) -> str:
@@ -75,7 +75,7 @@ def rules(records: Records) -> str:
         mean = _over(records, numbers.regret(rule))
         if mean.n:
             rows.append([_RULES[rule], _mean(mean, 100, " %", sign=""), str(mean.n)])
-    return _table(rows)
+    return markdown(rows)
 
 
 def by_set(records: Records) -> str:
@@ -92,7 +92,7 @@ def by_set(records: Records) -> str:
             str(numbers.kept_defaults(some).hits),
             *(_mean(_over(some, numbers.gain(w)), 100) for w in WHO),
         ])  # fmt: skip
-    return _table(rows)
+    return markdown(rows)
 
 
 def folds(records: Records) -> str:
@@ -102,7 +102,7 @@ def folds(records: Records) -> str:
         some = records if name is None else [r for r in records if r["set"] == name]
         cost = [f"{numbers.folds_cost(some, of).value:.2f}" for of in ("epochs", "seconds")]
         rows.append([name or "**all**", *cost, _mean(numbers.folds_gain(some), 100, " %")])
-    return _table(rows)
+    return markdown(rows)
 
 
 def losses(records: Records) -> str:
@@ -157,13 +157,6 @@ def _share(share: Share) -> str:
         return "–"
     low, high = share.interval
     return f"{share.value:.0%} ({low:.0%} to {high:.0%}), {share.hits} of {share.n}".replace("%", " %")
-
-
-def _table(rows: Sequence[Sequence[str]]) -> str:
-    """Markdown, the first column to the left."""
-    rule = "| --- |" + " --: |" * (len(rows[0]) - 1)
-    lines = ["| " + " | ".join(cells) + " |" for cells in rows]
-    return "\n".join([lines[0], rule, *lines[1:]])
 
 
 def main() -> None:

@@ -15,6 +15,7 @@ from hpo.ensemble.workshop import Weights, Workshop
 from hpo.errors import SearchFailedError
 from hpo.metrics import measure, watched
 from hpo.networks import Networks
+from hpo.weights import of_fit
 
 
 def bagged(shop: Workshop) -> Made:
@@ -26,9 +27,7 @@ def bagged(shop: Workshop) -> Made:
     weights = shop.train(data, [trial]).get(trial.label)
     if weights is None:
         raise SearchFailedError("A network of the ensemble diverged. Lower search.learning_rate.")
-    members = [
-        Member(shop.selected.trial.label, trial.params, {name: w[i : i + 1] for name, w in weights.items()}) for i in range(size)
-    ]
+    members = [Member(shop.selected.trial.label, trial.params, of_fit(weights, i)) for i in range(size)]
     combination = Combination("mean", torch.full((size,), 1 / size), torch.zeros(data.n_outputs))
     names = watched(data.task, job.space.train.metric)
     expected = {} if data.ordered else out_of_bag(job.networks, data, members[0], weights, names)
@@ -58,7 +57,7 @@ def out_of_bag(networks: Networks, data: Samples, member: Member, weights: Weigh
     network = networks.of(member.params)
     total, count = torch.zeros(len(data.x), data.n_outputs, dtype=torch.float64), torch.zeros(len(data.x), 1, dtype=torch.float64)
     for i, fold in enumerate(data.folds):
-        said = network.predict({name: w[i : i + 1] for name, w in weights.items()}, data.x[fold.test].unsqueeze(0))[0].double()
+        said = network.predict(of_fit(weights, i), data.x[fold.test].unsqueeze(0))[0].double()
         total[fold.test] += said.softmax(1) if data.task == "classification" else said
         count[fold.test] += 1
     known = count[:, 0] > 0

@@ -17,6 +17,7 @@ from hpo.errors import SearchFailedError
 from hpo.metrics import averaged, watched
 from hpo.networks import Networks
 from hpo.space import Space
+from hpo.weights import of_fit
 
 
 @dataclass(frozen=True)
@@ -67,13 +68,9 @@ def _unseen(networks: Networks, data: Dataset, trained: Sequence[Member]) -> Uns
     judging = [(i, fold) for i, fold in enumerate(data.folds) if len(fold.test)]
     rows = torch.cat([fold.test for _, fold in judging])
     said = [
-        torch.cat([networks.of(m.params).predict(_one(m.weights, i), data.x[fold.test].unsqueeze(0))[0] for i, fold in judging])
+        torch.cat([networks.of(m.params).predict(of_fit(m.weights, i), data.x[fold.test].unsqueeze(0))[0] for i, fold in judging])
         for m in trained
     ]
     number = torch.cat([torch.full_like(fold.test, fold.number) for _, fold in judging])
     weight = None if data.weight is None else data.weight[rows]
     return Unseen(data.task, torch.stack(said), data.y[rows], weight, number, data.ordered, data.target_scale)
-
-
-def _one(weights: Weights, fit: int) -> Weights:
-    return {name: tensor[fit : fit + 1] for name, tensor in weights.items()}

@@ -26,8 +26,9 @@ KINDS: dict[str, Callable[[Workshop], Made]] = {
 
 def make(shop: Workshop, vault: Vault) -> dict[str, Any]:
     """Makes the wished ensemble, and returns its entry of the result; its weights are in the vault under a name that another
-    wish does not have: what was made before is whole as long as the result names it. Every call is one more look at the test part. Raises InputError if there is no network to compare it with, or no folds can be drawn, and
-    SearchFailedError if all its networks diverge."""
+    wish does not have: what was made before is whole as long as the result names it. Every call is one more look at the test part.
+    Raises InputError if there is no network to compare it with, or no folds can be drawn, and SearchFailedError if all its networks
+    diverge."""
     kind, result = shop.wish.kind, shop.result
     if result["refit"]["weights"] is None:
         raise InputError(

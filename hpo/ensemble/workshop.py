@@ -60,8 +60,8 @@ class Workshop:
         return Trial(label, "refit", of.trial.params, selection.fresh_seed(self.job.space, label), self.epochs(of))
 
     def population(self, samples: Samples, trials: Sequence[Trial], copies: int = 1) -> Population:
-        """Room to train them, when so many copies of what they learn are kept. Raises InputError if there is no memory for what they learn, or if a minibatch of one
-        row is left that a network does not bear."""
+        """Room to train them, when so many copies of what they learn are kept. Raises InputError if there is no memory for what they
+        learn, or if a minibatch of one row is left that a network does not bear."""
         job, folds = self.job, samples.folds
         memory = free_memory(job.device)
         if memory is not None and 8 * len(trials) * copies * len(folds) * job.parameters > memory:
