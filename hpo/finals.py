@@ -14,6 +14,7 @@ from hpo.data import Dataset
 from hpo.dataset import Samples
 from hpo.metrics import METRICS
 from hpo.networks import Networks
+from hpo.regularizers import acting
 from hpo.rules import Candidate
 from hpo.space import Space
 from hpo.study import Study
@@ -165,6 +166,6 @@ def entering(study: Study, space: Space) -> list[Outcome]:
     for outcome in selection.ranked(study.searched(), METRICS[space.train.metric]):
         if len(found) >= 2 + space.finalists:
             break
-        if all(selection.acting(outcome.trial.params) != selection.acting(other.trial.params) for other in found):
+        if all(acting(outcome.trial.params) != acting(other.trial.params) for other in found):
             found.append(outcome)
     return found

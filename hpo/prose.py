@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from hpo.document import said
-from hpo.regularizers import STRENGTHS
+from hpo.regularizers import STRENGTHS, acting
 
 _WIDE = 100
 _FEW = 8  # parameters that a line bears
@@ -37,8 +37,7 @@ def strengths(params: Mapping[str, Any]) -> list[str]:
 
 def in_a_line(params: Mapping[str, Any]) -> str:
     """A configuration for a line that comes again and again; of a long one only what acts, and how much is off."""
-    acting = {key: value for key, value in params.items() if key not in STRENGTHS or value != STRENGTHS[key].neutral}
-    shown = params if len(params) <= _FEW else acting
+    shown = params if len(params) <= _FEW else acting(params)
     said = [strength(key, value).replace("learning_rate", "lr") for key, value in shown.items()]
     return " · ".join([*said, *([f"{len(params) - len(shown)} off"] if len(shown) < len(params) else [])])
 

@@ -23,6 +23,7 @@ from hpo.linear import one_thread
 from hpo.population import Population
 from hpo.recorder import Recorder
 from hpo.refit import Final, Refit
+from hpo.regularizers import acting
 from hpo.store import Place
 from hpo.study import Study
 from hpo.trial import Outcome, Score, Trial
@@ -168,9 +169,9 @@ class _Search:
 
     def _beside(self, selected: Finalist, final: Finals) -> Finalist:
         """The ablation on the draws that the selection had; a finalist, where one is just that."""
-        wanted = selection.acting(selection.ablation(selected.searched.trial).params)
+        wanted = acting(selection.ablation(selected.searched.trial).params)
         for other in final.finalists.values():
-            if selection.acting(other.searched.trial.params) == wanted and len(other.fresh) >= len(selected.fresh):
+            if acting(other.searched.trial.params) == wanted and len(other.fresh) >= len(selected.fresh):
                 return other
         ablation = self._ablated(selected)
         return final.beside(ablation, selected) if ablation else selected

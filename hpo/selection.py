@@ -76,11 +76,6 @@ def ranked(outcomes: Iterable[Outcome], metric: Metric) -> list[Outcome]:
     return sorted(whole, key=lambda o: ((o.value or 0.0) * metric.sign, o.valid["loss"], o.trial.label))
 
 
-def acting(params: Mapping[str, Any]) -> dict[str, Any]:
-    """What is left of a configuration without the strengths that are off: two that agree in it train alike."""
-    return {key: value for key, value in params.items() if key not in STRENGTHS or value != STRENGTHS[key].neutral}
-
-
 def regularizing(params: Mapping[str, Any]) -> list[str]:
     """The strengths that are on."""
     return [key for key, value in params.items() if key in STRENGTHS and value != STRENGTHS[key].neutral]

@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from hpo import evidence, rules, selection
+from hpo import evidence, rules
 from hpo.domain import Domain
-from hpo.regularizers import FAMILY
+from hpo.regularizers import FAMILY, acting
 from hpo.rules import DEFAULT, RULES, Candidate, choose
 
 OVERLAP = 1 / 3
@@ -200,5 +200,5 @@ def test_the_best_epoch_is_that_of_the_mean_and_a_shorter_draw_stands_with_its_l
 
 
 def test_a_strength_that_is_off_is_as_good_as_one_that_is_not_named() -> None:
-    assert selection.acting({"learning_rate": 0.1, "weight_decay": 0.0, "dropout": 0.2}) == selection.acting({"dropout": 0.2, "learning_rate": 0.1})
-    assert selection.acting({"dropout": 0.2}) != selection.acting({"dropout": 0.3})
+    assert acting({"learning_rate": 0.1, "weight_decay": 0.0, "dropout": 0.2}) == acting({"dropout": 0.2, "learning_rate": 0.1})
+    assert acting({"dropout": 0.2}) != acting({"dropout": 0.3})

@@ -1,7 +1,8 @@
 """The family. Adding a member: one file, and one line here; the contract test finds it by itself."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 from hpo.regularizers.adversarial import Adversarial
 from hpo.regularizers.back_translation import BackTranslation
@@ -91,6 +92,11 @@ _MEMBERS = (
 FAMILY: dict[str, Regularizer] = {member.name: member for member in _MEMBERS}
 STRENGTHS = {name: member for name, member in FAMILY.items() if member.kind == "strength"}
 _OURS = len(FAMILY)
+
+
+def acting(params: Mapping[str, Any]) -> dict[str, Any]:
+    """What is left of a configuration without the strengths that are off: two that agree in it train alike."""
+    return {key: value for key, value in params.items() if key not in STRENGTHS or value != STRENGTHS[key].neutral}
 
 
 def join(members: Iterable[Regularizer]) -> None:
