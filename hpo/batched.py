@@ -23,7 +23,8 @@ class AdamW:
 
     def __init__(self, memory: Memory) -> None:
         # As far as the deepest row trains. What a shallower one has not lies between: zeros with zero gradients, which stay so.
-        self._all = slice(0, memory.pieces[0][1].stop)
+        _, rest, own = memory.pieces[0]
+        self._parts = [slice(0, rest.stop), *([own] if own.stop > own.start else [])]
         self._memory = memory
         self.set_lr([0.0] * len(memory.values))
 
@@ -36,14 +37,15 @@ class AdamW:
     def step(self) -> None:
         """One update of every row."""
         m = self._memory
-        values, grads, exp_avg, exp_avg_sq = (flat[:, self._all] for flat in (m.values, m.grads, m.exp_avg, m.exp_avg_sq))
         count = m.counts.add_(1).double()  # float32 would lose four digits of 1 - 0.999
-        size = (self._lr / (1 - BETAS[0] ** count)).to(values.dtype)
-        root = (1 - BETAS[1] ** count).sqrt_().to(values.dtype)
-        values.mul_(self._kept)
-        exp_avg.lerp_(grads, 1 - BETAS[0])
-        exp_avg_sq.mul_(BETAS[1]).addcmul_(grads, grads, value=1 - BETAS[1])
-        values.sub_(exp_avg_sq.sqrt().div_(root).add_(EPS).reciprocal_().mul_(exp_avg).mul_(size))
+        size = (self._lr / (1 - BETAS[0] ** count)).to(m.values.dtype)
+        root = (1 - BETAS[1] ** count).sqrt_().to(m.values.dtype)
+        for part in self._parts:
+            values, grads, exp_avg, exp_avg_sq = (flat[:, part] for flat in (m.values, m.grads, m.exp_avg, m.exp_avg_sq))
+            values.mul_(self._kept)
+            exp_avg.lerp_(grads, 1 - BETAS[0])
+            exp_avg_sq.mul_(BETAS[1]).addcmul_(grads, grads, value=1 - BETAS[1])
+            values.sub_(exp_avg_sq.sqrt().div_(root).add_(EPS).reciprocal_().mul_(exp_avg).mul_(size))
 
 
 class Weights:

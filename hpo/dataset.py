@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
@@ -19,19 +19,26 @@ def _no_rows() -> Tensor:
 @dataclass(frozen=True)
 class Fold:
     """Which rows of `Samples.x` a fit learns from, which choose its best epoch (none: its last is kept), and which it is
-    judged on once, when it has ended."""
+    judged on once, when it has ended. Of another domain, without labels: to which rows it adapts, and by which it is judged."""
 
     number: int
     train: Tensor  # (n_train,)
     valid: Tensor  # (n_valid,)
     test: Tensor = field(default_factory=_no_rows)  # (n_test,)
+    target: Tensor = field(default_factory=_no_rows)  # (n_target,)
+    target_valid: Tensor = field(default_factory=_no_rows)  # (n_target_valid,)
+
+    def at(self, place: Callable[[Tensor], Tensor]) -> Fold:
+        """The same fold with all of its rows elsewhere."""
+        return Fold(self.number, *(place(rows) for rows in (self.train, self.valid, self.test, self.target, self.target_valid)))
 
 
 @dataclass(frozen=True)
 class Samples:
     """Rows to learn from and to select by, once for every fold, as its own training rows have them encoded.
 
-    `x` (rows, inputs); `y` (rows,), class indices or a standardised number; `weight` (rows,) or None. `columns` (inputs,): to which
+    `x` (rows, inputs); `y` (rows,), class indices or a standardised number, of rows of another domain without a label -1 or not a
+    number, so that nothing can be learned from these by mistake; `weight` (rows,) or None. `columns` (inputs,): to which
     column of the table each input belongs, as a whole number from 0 without gaps. `image`: (channels, height, width) of a row, () if it
     is none. `variants`: by regularizer of texts, (variants, rows, inputs), what could stand in place of `x`. `base` (rows, outputs):
     what is added to a network's outputs, if something is.
@@ -63,7 +70,7 @@ class Samples:
 
     def to(self, device: torch.device) -> Samples:
         """The same in a device's memory."""
-        folds = tuple(Fold(f.number, *(rows.to(device) for rows in (f.train, f.valid, f.test))) for f in self.folds)
+        folds = tuple(fold.at(lambda rows: rows.to(device)) for fold in self.folds)
         weight, base = (None if t is None else t.to(device) for t in (self.weight, self.base))
         moved = {name: getattr(self, name).to(device) for name in ("x", "y", "columns")}
         variants = {name: t.to(device) for name, t in self.variants.items()}

@@ -14,7 +14,7 @@ from torch import Tensor
 from hpo import nets
 from hpo.factory import name_of
 from hpo.linear import linear, output
-from hpo.network import Hidden, Network, Tensors
+from hpo.network import Hidden, Network, Outputs, Tensors
 from hpo.noise import Noise
 from hpo.regularizers.base import Parameter
 
@@ -100,8 +100,8 @@ class Mlp(Network):
 
     def forward(
         self, params: Tensors, buffers: Tensors, x: Tensor, *, hidden: Hidden, noise: Callable[[int], Noise], training: bool
-    ) -> Tensor:
-        """x (fit, batch, n_inputs) → logits (fit, batch, n_outputs); `hidden(h, h_in, site)` after each hidden layer, or each of its
+    ) -> Outputs:
+        """x (fit, batch, n_inputs) → logits (fit, batch, n_outputs) and features (fit, batch, width); `hidden(h, h_in, site)` after each hidden layer, or each of its
         branches. Draws from `noise(site)` while training, if the network `draws`.
 
         Fits may be shallower than `depth`: those that have a layer are the first rows, and its tensors are theirs alone.
@@ -121,7 +121,7 @@ class Mlp(Network):
                 h = h + nets.joined(self.skip, branches, _kept(having, i, h.dtype, h.device), draws)
         if done:
             h = torch.cat([h, *reversed(done)])
-        return output(h, params["out.weight"], params["out.bias"]).transpose(1, 2)
+        return Outputs(output(h, params["out.weight"], params["out.bias"]).transpose(1, 2), h)
 
     def _branch(
         self, params: Tensors, buffers: Tensors, h: Tensor, hidden: Hidden, training: bool, i: int, name: str

@@ -26,7 +26,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from hpo.device import generators
 from hpo.errors import InputError, cut, exception
 from hpo.factory import Factory
-from hpo.network import Hidden, Network, Tensors
+from hpo.network import Hidden, Network, Outputs, Tensors
 from hpo.noise import Noise
 from hpo.regularizers.base import Parameter
 from hpo.sites import even, put_sites, stacked, still
@@ -102,9 +102,9 @@ class Module(Network):
 
     def forward(
         self, params: Tensors, buffers: Tensors, x: Tensor, *, hidden: Hidden, noise: Callable[[int], Noise], training: bool
-    ) -> Tensor:
+    ) -> Outputs:
         del noise
-        return self._plan.run(params, buffers, x, hidden, training, self.batched)
+        return Outputs(self._plan.run(params, buffers, x, hidden, training, self.batched), None)
 
     def state_dict(self, tensors: Tensors) -> dict[str, Tensor]:
         module = self.build(0)

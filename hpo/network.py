@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -16,6 +17,13 @@ from hpo.regularizers.base import Parameter
 
 Tensors = Mapping[str, Tensor]
 Hidden = Callable[[Tensor, Tensor, int], Tensor]
+
+
+class Outputs(NamedTuple):
+    """What a network says of rows, and what its last linear layer is given; None if it does not tell."""
+
+    logits: Tensor  # (fit, batch, n_outputs)
+    features: Tensor | None  # (fit, batch, width)
 
 
 def no_noise(site: int) -> Noise:
@@ -33,6 +41,7 @@ class Network(ABC):
     depth: int
     batched: bool = True
     draws: bool = False  # whether it needs random numbers of its own while training, at each site
+    width: int | None = None  # of its features; None if it does not tell them
 
     @property
     @abstractmethod
@@ -54,8 +63,8 @@ class Network(ABC):
     @abstractmethod
     def forward(
         self, params: Tensors, buffers: Tensors, x: Tensor, *, hidden: Hidden, noise: Callable[[int], Noise], training: bool
-    ) -> Tensor:
-        """x (fit, batch, n_inputs) → logits (fit, batch, n_outputs); `hidden(h, h_in, site)` at each site, while training.
+    ) -> Outputs:
+        """x (fit, batch, n_inputs) → logits (fit, batch, n_outputs) and features; `hidden(h, h_in, site)` at each site, while training.
 
         Training may update `buffers`, in place, and draw from `noise(site)` if the network `draws`.
         """
@@ -87,5 +96,5 @@ class Network(ABC):
     def predict_parts(self, tensors: Tensors, parts: Iterable[Tensor]) -> Tensor:
         """The same for an x that comes in parts, so that it need never be whole."""
         with torch.no_grad(), diverging():
-            still = [self.forward(tensors, tensors, x, hidden=lambda h, *_: h, noise=no_noise, training=False) for x in parts]
+            still = [self.forward(tensors, tensors, x, hidden=lambda h, *_: h, noise=no_noise, training=False).logits for x in parts]
             return torch.cat([part.transpose(1, 2) for part in still], dim=2).transpose(1, 2)

@@ -22,7 +22,7 @@ class Memory:
     exp_avg_sq: Tensor
     counts: Tensor  # (fit, 1), the steps taken, float32
     decay: Tensor  # (fit,)
-    pieces: Sequence[tuple[slice, slice]]  # of each row, the deepest first: its weights, and what else it trains
+    pieces: Sequence[tuple[slice, slice, slice]]  # of each row, the deepest first: its weights, what else it trains, what regularizers do
 
 
 class AdamW:
@@ -35,8 +35,9 @@ class AdamW:
     def __init__(self, memory: Memory) -> None:
         self._counts = memory.counts[:, 0]
         flat = (memory.values, memory.grads, memory.exp_avg, memory.exp_avg_sq)
-        pieces = [[[rows[i][part] for part in parts] for rows in flat] for i, parts in enumerate(memory.pieces)]
-        counts = [(count,) * len(parts) for count, parts in zip(self._counts, memory.pieces, strict=True)]
+        there = [[part for part in parts if part.stop > part.start] for parts in memory.pieces]
+        pieces = [[[rows[i][part] for part in parts] for rows in flat] for i, parts in enumerate(there)]
+        counts = [(count,) * len(parts) for count, parts in zip(self._counts, there, strict=True)]
         self._rows = list(zip(pieces, counts, memory.decay.tolist(), strict=True))
         self._lr: Sequence[float] = ()
 
@@ -58,7 +59,7 @@ class Weights:
     """The weight matrices of all rows, no biases, no norms: of each row one flat piece of memory."""
 
     def __init__(self, memory: Memory) -> None:
-        self._rows = [row[weights] for row, (weights, _) in zip(memory.values, memory.pieces, strict=True)]
+        self._rows = [row[weights] for row, (weights, *_) in zip(memory.values, memory.pieces, strict=True)]
 
     def soft_threshold_(self, distance: Tensor) -> None:
         """Moves every weight towards zero by its row's `distance` (fit,), and leaves it there once it arrives; in place."""

@@ -16,15 +16,17 @@ from hpo.kernels import Kernels
 from hpo.layout import Layout
 from hpo.linear import diverging
 from hpo.metrics import losses
+from hpo.network import Outputs
 from hpo.noise import Noise
 from hpo.optimizer import Memory
 from hpo.regularizers import STRENGTHS
-from hpo.regularizers.base import Batch, Regularizer, Step
+from hpo.regularizers.base import Batch, Regularizer, Seen, Step
 from hpo.replay import Replay
 from hpo.row import Row, Tensors
 
 NETWORK = "network"  # who draws, where a network itself does
-_HOOKS = ("batch", "hidden", "ascend", "gradient", "after_step", "after_epoch")
+TARGET = "target"  # what is drawn for the order of the rows of another domain
+_HOOKS = ("batch", "hidden", "loss", "ascend", "gradient", "after_step", "after_epoch")
 
 
 class Program:
@@ -37,6 +39,7 @@ class Program:
         self.network = network = rows[0].network
         self._depths = [row.network.depth for row in rows]
         buffers = {b.name for b in network.buffers}
+        self._own = layout.network  # from here on, what a row has is not the network's
         views, self._slopes = layout.views(tensors.values, self._depths), torch.zeros_like(tensors.values)
         # `data` has a version counter of its own: autograd need not fear that a buffer's update has changed a weight.
         self._buffers = {name: view.data for name, view in views.items() if name in buffers}
@@ -55,6 +58,10 @@ class Program:
         self._mixes = data.task == "classification" and any(member.mixes for member in self._members.values())
         self._optimize(names)
         self._train_index = torch.stack([row.fit.train for row in rows])
+        self._adapts = any(member.adapts for member in self._members.values())
+        self._target_index = torch.stack([row.fit.target for row in rows])
+        recalls = any(member.recalls for member in self._members.values())
+        self._before = torch.empty_like(tensors.values[:, : self._own]) if recalls else None
 
     def _optimize(self, names: Sequence[str]) -> None:
         t = self._tensors
@@ -65,42 +72,52 @@ class Program:
         self._weights, self._optimizer = self._kernels.weights(memory), self._kernels.optimizer(memory)
 
     def views(self, values: Tensor) -> dict[str, Tensor]:
-        """`values` (fit, size) by name, each (fit, *shape) for the rows that have it."""
+        """The network's `values` (fit, size) by name, each (fit, *shape) for the rows that have it."""
         return self._layout.views(values, self._depths)
 
     # ---- an epoch
 
     def learn(self, batch_size: int) -> Tensor:
-        """The steps of an epoch; returns the values (fit, size) to be scored. On a GPU the steps are only told: nothing here waits
-        for a result."""
+        """The steps of an epoch; returns the network's values (fit, size) to be scored. On a GPU the steps are only told: nothing here
+        waits for a result."""
         order = self._noise([row.order for row in self._rows]).permutation(self._train_index.shape[1])
         minibatches = torch.split(self._train_index.gather(1, order), batch_size, dim=1)
+        beside = torch.split(self._target_order(), batch_size, dim=1) if self._adapts else [None] * len(minibatches)
         lr = [row.lr for row in self._rows]
         self._optimizer.set_lr(lr)
         step = self._opening(lr, len(minibatches))
         with diverging():
-            for number, index in enumerate(minibatches):
-                self._step(replace(step, minibatch=number), index)
-        values = self._tensors.values
+            for number, (index, target) in enumerate(zip(minibatches, beside, strict=True)):
+                self._step(replace(step, minibatch=number), index, target)
+        values = step.values
         with torch.no_grad():
             for name in self._acting["after_epoch"]:
                 values = self._members[name].after_epoch(self._strengths[name], step, values)
         return values
 
+    def _target_order(self) -> Tensor:
+        """As many rows of the other domain as there are labelled ones, (fit, n_train): each once before any comes again."""
+        streams = [row.streams[TARGET][0] for row in self._rows]
+        order = self._noise(streams).permutation(self._target_index.shape[1])
+        times = -(-self._train_index.shape[1] // order.shape[1])
+        return self._target_index.gather(1, order).repeat(1, times)[:, : self._train_index.shape[1]]
+
     def _opening(self, lr: Sequence[float], minibatches: int) -> Step:
         """The epoch's first step."""
-        values = self._tensors.values
-        parameters = {p.name: p for p in self.network.parameters}
+        values = self._tensors.values[:, : self._own]
+        facts = {p.name: p for p in self.network.parameters if p.name in self._leaves}
         epoch, epochs = values.new_tensor([row.coming for row in self._rows]).T
         return Step(
-            params=self._leaves,
-            grads=self._grads,
-            facts={name: parameters[name] for name in self._leaves},
+            params={name: self._leaves[name] for name in facts},
+            grads={name: self._grads[name] for name in facts},
+            facts=facts,
             weights=self._weights,
+            own={name: leaf for name, leaf in self._leaves.items() if name not in facts},
             values=values,
+            before=self._before,
             still=self._layout.still,
-            slopes=self._slopes,
-            kept=self._tensors.kept,
+            slopes=self._slopes[:, : self._own],
+            kept={name: kept[:, : self._own] for name, kept in self._tensors.kept.items()},
             lr=values.new_tensor(lr),
             epoch=epoch,
             epochs=epochs,
@@ -115,7 +132,7 @@ class Program:
         """The noise of an epoch, by who draws and by what for: of the rows that have that, which come first."""
         found: dict[str, dict[int | str, Noise]] = {}
         for name, places in self._rows[0].streams.items():
-            for place in places:
+            for place in places if name != TARGET else ():
                 streams = [row.streams[name][place] for row in self._rows if place in row.streams[name]]
                 noise = self._noise(streams)
                 found.setdefault(name, {})[place] = Replay(noise) if self._acting["ascend"] else noise
@@ -128,8 +145,8 @@ class Program:
 
     # ---- a step
 
-    def _step(self, step: Step, index: Tensor) -> None:
-        batch = self._batch(step, index)
+    def _step(self, step: Step, index: Tensor, target: Tensor | None) -> None:
+        batch = self._batch(step, index, target)
         if ascending := self._acting["ascend"]:
             self._ascend(step, batch, ascending)
         else:
@@ -137,15 +154,18 @@ class Program:
         with torch.no_grad():
             for name in self._acting["gradient"]:
                 self._members[name].gradient(self._strengths[name], step)
+            if self._before is not None:
+                self._before.copy_(step.values)
             self._optimizer.step()
             for name in self._acting["after_step"]:
                 self._members[name].after_step(self._strengths[name], step)
 
-    def _batch(self, step: Step, index: Tensor) -> Batch:
+    def _batch(self, step: Step, index: Tensor, target: Tensor | None) -> Batch:
         y, weight = self._data.targets(index)
         if self._mixes:
             y = torch.nn.functional.one_hot(y, self._data.n_outputs).to(self._data.x.dtype)
-        batch = Batch(self._data.inputs(index), y, weight, self._data.bases(index), index)
+        beside = None if target is None else self._data.inputs(target)
+        batch = Batch(self._data.inputs(index), y, weight, self._data.bases(index), index, beside)
         with torch.no_grad():
             for name in self._acting["batch"]:
                 batch = self._members[name].batch(self._strengths[name], step, batch)
@@ -178,10 +198,14 @@ class Program:
         x = batch.x.detach().requires_grad_() if to_inputs else batch.x
         draws = step.noise.get(NETWORK, {})
         hidden = partial(self._hidden, step)
-        logits = self.network.forward(self._leaves, buffers, x, hidden=hidden, noise=draws.__getitem__, training=step.training)
-        logits = logits if batch.base is None else logits + batch.base
-        # Summed, not averaged: a gradient must not depend on how many rows share the program.
-        total = losses(self._data.task, logits, batch.y, batch.weight).sum()
+        every = x if batch.target is None else torch.cat([x, batch.target], dim=1)  # in one pass
+        outputs = self.network.forward(self._leaves, buffers, every, hidden=hidden, noise=draws.__getitem__, training=step.training)
+        seen = _seen(outputs, batch)
+        each = losses(self._data.task, seen.logits, batch.y, batch.weight)
+        for name in self._acting["loss"]:
+            more = self._members[name].loss(self._strengths[name], step, seen)
+            each = each if more is None else each + more
+        total = each.sum()  # not averaged: a gradient must not depend on how many rows share the program
         leaves = list(self._leaves.values())
         # Zeros by inputs that a network takes for numbers of categories, which have no slope.
         grads = torch.autograd.grad(total, [*leaves, x] if to_inputs else leaves, materialize_grads=to_inputs)
@@ -195,6 +219,15 @@ class Program:
         for name in self._acting["hidden"]:
             h = self._members[name].hidden(self._strengths_at[site][name], step, h, h_in, site)
         return h
+
+
+def _seen(outputs: Outputs, batch: Batch) -> Seen:
+    """What a network says of labelled rows, and of those of another domain behind them."""
+    rows = batch.x.shape[1]
+    labelled, target = ([None if t is None else t[:, part] for t in outputs] for part in (slice(rows), slice(rows, None)))
+    (logits, features), (target_logits, target_features) = labelled, target if batch.target is not None else (None, None)
+    assert logits is not None
+    return Seen(batch, logits if batch.base is None else logits + batch.base, features, target_logits, target_features)
 
 
 def _overrides(member: Regularizer, hook: str) -> bool:

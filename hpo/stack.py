@@ -16,15 +16,16 @@ from hpo.kernels import Stream, kernels
 from hpo.layout import Layout
 from hpo.metrics import METRICS, measure, reported, watched
 from hpo.network import Network
-from hpo.program import NETWORK, Program
+from hpo.program import NETWORK, TARGET, Program
 from hpo.regularizers import STRENGTHS
+from hpo.regularizers.base import Parameter
 from hpo.row import Learned, Row, Tensors
 from hpo.settings import Train
 from hpo.trial import Fit
 
 
-def _layout(network: Network) -> Layout:
-    return Layout((*network.parameters, *network.buffers))
+def _layout(network: Network, own: Sequence[Parameter] = ()) -> Layout:
+    return Layout((*network.parameters, *network.buffers, *own))
 
 
 class Stack:
@@ -47,11 +48,17 @@ class Stack:
 
     def admit(self, fits: Sequence[Fit], network: Network, train: Train) -> list[Row]:
         """Gives the fits of one trial rows, freshly initialised."""
-        layout = _layout(network)
+        own = self._own(network)
+        layout = _layout(network, own)
         rows = [Row(fit, network, train, self._kernels.stream(fit, "order"), self._streams(fit, network)) for fit in fits]
-        fresh = torch.cat([layout.pack(network.init(fit.stream("init")), self._data.x.dtype) for fit in fits])
+        begun = [network.init(fit.stream("init")) | {p.name: _begun(p, fit) for p in own} for fit in fits]
+        fresh = torch.cat([layout.pack(tensors, self._data.x.dtype) for tensors in begun])
         self.take(rows, Tensors.fresh(fresh.to(self._data.x.device), self._keeping))
         return rows
+
+    def _own(self, network: Network) -> list[Parameter]:
+        """What the regularizers train besides a network."""
+        return [p for name in self._names for p in STRENGTHS[name].own(network.width or 0, self._data)]
 
     def _streams(self, fit: Fit, network: Network) -> dict[str, dict[int | str, Stream]]:
         """All that a fit draws from, but for the order of its rows."""
@@ -59,11 +66,12 @@ class Stack:
         places: dict[str, list[int | str]] = {"layer": layers, "parameter": [p.name for p in network.parameters], "step": [0]}
         drawing = {name: places[draws] for name in self._names if (draws := STRENGTHS[name].draws)}
         drawing |= {NETWORK: layers} if network.draws else {}
+        drawing |= {TARGET: [0]} if any(STRENGTHS[name].adapts for name in self._names) else {}
         return {name: {place: self._kernels.stream(fit, f"{name}/{place}") for place in own} for name, own in drawing.items()}
 
     def take(self, entering: Sequence[Row], tensors: Tensors) -> None:
         """Lets in rows of one depth, new or from another stack, with what belongs to them as their own layout has it."""
-        layout = _layout(entering[0].network)
+        layout = _layout(entering[0].network, self._own(entering[0].network))
         if layout.size > self._layout.size:
             self._tensors, self._layout = self._tensors.moved(self._layout, layout), layout
         rows, tensors = [*self.rows, *entering], tensors.moved(layout, self._layout)
@@ -75,7 +83,8 @@ class Stack:
         it."""
         chosen = [i for i, row in enumerate(self.rows) if row.fit in fits]
         given = [self.rows[i] for i in chosen]
-        tensors = self._tensors.keep(chosen).moved(self._layout, _layout(given[0].network))
+        network = given[0].network
+        tensors = self._tensors.keep(chosen).moved(self._layout, _layout(network, self._own(network)))
         self.drop(fits)
         return given, tensors
 
@@ -171,4 +180,13 @@ class Stack:
         going = [(i, row) for i, row in enumerate(self.rows) if not row.stopped]
         better = [i for i, row in going if row.judge(row.values.get(key, math.nan) * sign)]
         if better:
-            torch._foreach_copy_([self._tensors.best[i] for i in better], [values[i] for i in better])
+            best = self._tensors.best[:, : self._layout.network]
+            torch._foreach_copy_([best[i] for i in better], [values[i] for i in better])
+
+
+def _begun(parameter: Parameter, fit: Fit) -> Tensor:
+    """How what a regularizer trains begins."""
+    if len(parameter.shape) < 2:
+        return torch.zeros(parameter.shape)
+    bound = 1 / math.sqrt(parameter.shape[0])
+    return torch.from_numpy(fit.stream(f"{parameter.name}/init").uniform(-bound, bound, parameter.shape))

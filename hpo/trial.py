@@ -10,6 +10,7 @@ from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
+import torch
 from torch import Tensor
 
 Role = Literal["search", "baseline", "ablation", "finalist", "nested", "refit"]
@@ -47,8 +48,8 @@ class Trial:
 
 @dataclass(frozen=True, eq=False)
 class Fit:
-    """One network being trained: a trial on one fold, with the rows that it may learn from, and those that choose its best epoch (if
-    there are none, it keeps its last).
+    """One network being trained: a trial on one fold, with the rows that it may learn from, those that choose its best epoch (if
+    there are none, it keeps its last), and those of another domain, without labels, that it adapts to and is judged by.
 
     Compared by identity: two fits are the same only if they are one.
     """
@@ -57,6 +58,8 @@ class Fit:
     fold: int
     train: Tensor  # (n_train,) indices of rows
     valid: Tensor  # (n_valid,)
+    target: Tensor = field(default_factory=lambda: torch.empty(0, dtype=torch.long))  # (n_target,)
+    target_valid: Tensor = field(default_factory=lambda: torch.empty(0, dtype=torch.long))  # (n_target_valid,)
 
     def stream(self, use: str) -> np.random.Generator:
         """The fit's own stream of random numbers for one use (`init`, `order`, or a regularizer's name)."""

@@ -167,15 +167,15 @@ def memory(values: torch.Tensor, decay: float = 0.0) -> Memory:
     """Of rows that train nothing but weights, before their first step."""
     grads, exp_avg, exp_avg_sq = torch.zeros(3, *values.shape, dtype=values.dtype)
     fits, size = values.shape
-    pieces = [(slice(0, size), slice(size, size))] * fits
+    pieces = [(slice(0, size), slice(size, size), slice(size, size))] * fits
     return Memory(values, grads, exp_avg, exp_avg_sq, torch.zeros(fits, 1), torch.full((fits,), decay, dtype=values.dtype), pieces)
 
 
 def step(**facts: object) -> Step:
     """A step of which a hook sees only what it is given."""
     nothing = torch.empty(0)
-    empty = {"weights": (), "still": slice(0), "data": dataset(), "minibatch": 0, "minibatches": 1, "training": True}
-    empty |= {key: {} for key in ("params", "grads", "facts", "kept", "noise")}
+    empty = {"weights": (), "still": slice(0), "data": dataset(), "before": None, "minibatch": 0, "minibatches": 1, "training": True}
+    empty |= {key: {} for key in ("params", "grads", "facts", "own", "kept", "noise")}
     empty |= dict.fromkeys(("values", "slopes", "lr", "epoch", "epochs"), nothing)
     return Step(**empty | facts)
 

@@ -1,7 +1,7 @@
 """What a regularizer is: an immutable object without state that acts at a few fixed moments of a training step.
 
-Order of a step: `batch` → forward (`hidden` after each hidden layer) → loss → gradient → [`ascend` → forward → loss → gradient, with the
-same noise] → `gradient` → AdamW (`decay`) → `after_step`; and after the last step of an epoch `after_epoch`. Every hook takes
+Order of a step: `batch` → forward (`hidden` after each hidden layer) → `loss` → gradient → [`ascend` → forward → `loss` → gradient, with
+the same noise] → `gradient` → AdamW (`decay`) → `after_step`; and after the last step of an epoch `after_epoch`. Every hook takes
 `(s, step, …)`, where `s` is the strength of each row, shape (fit,). A strength is a tensor and the only case is one strength a
 row: never branch on its value. Where several members act at one moment, they do so in the order of `FAMILY`.
 """
@@ -22,12 +22,12 @@ from hpo.noise import Noise
 class Parameter:
     """A tensor of the network: its name, its shape without the fit axis, the depth from which on a network has it, and
     its role. Of a weight, `units` is the axis of that shape that counts what it computes, and `inputs`, if it meets the data
-    themselves, the axis that counts their columns."""
+    themselves, the axis that counts their columns. What is `own` belongs to a regularizer: it is trained with the network, and left behind."""
 
     name: str
     shape: tuple[int, ...]
     depth: int
-    role: Literal["weight", "bias", "norm", "buffer"]
+    role: Literal["weight", "bias", "norm", "buffer", "own"]
     units: int = 0
     inputs: int | None = None
 
@@ -49,6 +49,19 @@ class Batch:
     weight: Tensor | None  # (fit, batch)
     base: Tensor | None  # (fit, batch, outputs), what is added to the network's outputs
     index: Tensor  # (fit, batch), which rows of the data these are
+    target: Tensor | None = None  # (fit, batch, inputs), rows of another domain, without labels; None if no named member `adapts`
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What the networks made of a minibatch, to be differentiated: of its labelled rows, and of those of another domain, where there
+    are any. Features are what the last linear layer is given."""
+
+    batch: Batch
+    logits: Tensor  # (fit, batch, outputs), `Batch.base` included
+    features: Tensor | None  # (fit, batch, width); None if the network does not tell
+    target_logits: Tensor | None  # (fit, batch, outputs)
+    target_features: Tensor | None  # (fit, batch, width)
 
 
 @dataclass(frozen=True)
@@ -63,7 +76,9 @@ class Step:
     grads: Mapping[str, Tensor]  # the same names: where their gradients are
     facts: Mapping[str, Parameter]  # the same names
     weights: Weights
+    own: Mapping[str, Tensor]  # (fit, *shape), what regularizers train besides the network, by the names they gave it
     values: Tensor  # (fit, size), flat; the memory of `params`
+    before: Tensor | None  # (fit, size), the values before this step's update, if a named member `recalls` them
     still: slice  # which places of `values` are buffers: not trained, and changed by the forward pass alone
     slopes: Tensor  # (fit, size), flat; the memory of `grads`
     kept: Mapping[str, Tensor]  # by member that `keeps`: (fit, size), its own copy of `values`, which it may change
@@ -87,8 +102,10 @@ class Regularizer:
     # parameter, or noise[name][0] once a step.
     draws: ClassVar[Literal["layer", "parameter", "step"] | None] = None
     mixes: ClassVar[bool] = False  # whether it wants the target of classes as shares
-    keeps: ClassVar[bool] = False  # whether it has a copy of all values of its own
-    needs: ClassVar[tuple[Literal["classes", "image", "text", "mlp"], ...]] = ()  # without which it cannot act
+    keeps: ClassVar[bool] = False  # whether it has a copy of all values of its own, which begins as these do
+    recalls: ClassVar[bool] = False  # whether it wants to know what the values were before an update
+    adapts: ClassVar[bool] = False  # whether rows of another domain are to pass through the network beside the labelled ones
+    needs: ClassVar[tuple[Literal["classes", "image", "text", "mlp", "target"], ...]] = ()  # without which it cannot act
     integer: ClassVar[bool] = False
     choices: ClassVar[tuple[str | bool, ...]] = ()  # of one whose values are no numbers: all there are, the least regularized first
     allowed: ClassVar[tuple[float, float]] = (0.0, float("inf"))
@@ -109,6 +126,17 @@ class Regularizer:
         this layer; `s` is theirs."""
         del s, step, h_in, site
         return h
+
+    def own(self, features: int, data: Samples) -> tuple[Parameter, ...]:
+        """What it trains besides the network, which has so many `features`: names that begin with its own, role `own`, depth 0. A matrix
+        (inputs, outputs) begins as torch.nn.Linear draws it, all else with zeros."""
+        del features, data
+        return ()
+
+    def loss(self, s: Tensor, step: Step, seen: Seen) -> Tensor | None:
+        """What is added to the loss of each row, (fit,); differentiable in what is `seen`, in `step.params` and in `step.own`."""
+        del s, step, seen
+        return None
 
     def ascend(self, s: Tensor, step: Step, batch: Batch, slope: Tensor) -> Batch:
         """After the gradient: goes to where the loss is larger, and the update is made of the gradient that is found there.
