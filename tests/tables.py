@@ -2,6 +2,8 @@
 
 import numpy as np
 import pandas as pd
+from scipy.ndimage import rotate
+from sklearn.datasets import load_digits
 
 
 def loans(rows: int = 900, seed: int = 0) -> pd.DataFrame:
@@ -83,6 +85,18 @@ def reviews(rows: int = 400, seed: int = 0) -> pd.DataFrame:
     return table
 
 
+def digits(rotated: bool) -> pd.DataFrame:
+    """One half of scikit-learn's digits, as they are, or the other half, rotated by 30 degrees and with noise: 8 × 8 pixels of 0 to 16."""
+    pixels, labels = load_digits(return_X_y=True)
+    r = np.random.default_rng(0)
+    rows = np.array_split(r.permutation(len(labels)), 2)[int(rotated)]
+    images = pixels[rows].reshape(-1, 8, 8)
+    if rotated:
+        images = rotate(images, 30, axes=(2, 1), reshape=False, order=1) + r.normal(0, 2, images.shape)
+    whole = images.clip(0, 16).round().astype(int).reshape(len(rows), 64)
+    return pd.DataFrame(whole, columns=[f"pixel_{i}_{j}" for i in range(8) for j in range(8)]).assign(target=labels[rows])
+
+
 def synonyms() -> pd.DataFrame:
     """Words of the reviews that say nearly the same."""
     groups = [
@@ -99,3 +113,5 @@ if __name__ == "__main__":
     loans().to_csv("search_spaces/loans.csv", index=False)
     reviews().to_csv("search_spaces/reviews.csv", index=False)
     synonyms().to_csv("search_spaces/synonyms.csv", index=False)
+    digits(rotated=False).to_csv("search_spaces/digits_upright.csv", index=False)
+    digits(rotated=True).to_csv("search_spaces/digits_rotated.csv", index=False)
