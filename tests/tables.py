@@ -3,7 +3,8 @@
 import numpy as np
 import pandas as pd
 from scipy.ndimage import rotate
-from sklearn.datasets import load_digits
+from scipy.sparse import csr_matrix
+from sklearn.datasets import dump_svmlight_file, load_digits
 
 
 def loans(rows: int = 900, seed: int = 0) -> pd.DataFrame:
@@ -97,6 +98,25 @@ def digits(rotated: bool) -> pd.DataFrame:
     return pd.DataFrame(whole, columns=[f"pixel_{i}_{j}" for i in range(8) for j in range(8)]).assign(target=labels[rows])
 
 
+def opinions(domain: str, rows: int = 600) -> tuple[csr_matrix, np.ndarray]:
+    """Reviews of books or of films as counts of 400 words, and whether they are good: 1 or -1.
+
+    Words 0 to 39 are said of both when they are good or bad, in turns; 40 to 119 mean something of books alone, 120 to 199 of films
+    alone. All others say what it is about: most of a review, and each domain has its own favourites.
+    """
+    r = np.random.default_rng(["books", "films"].index(domain))
+    topic = np.random.default_rng(7).dirichlet(np.full(200, 0.3), 2)[["books", "films"].index(domain)]
+    own = 40 if domain == "books" else 120
+    labels = np.where(r.permutation(rows) % 2 == 0, 1, -1)
+    found = np.zeros((rows, 400), dtype=int)
+    for row, label in enumerate(labels):
+        for first, count, said in ((0, 40, r.poisson(2)), (own, 80, r.poisson(4))):
+            words = first + r.integers(0, count // 2, said) * 2
+            np.add.at(found[row], words + (r.random(said) < (0.25 if label > 0 else 0.75)), 1)
+        np.add.at(found[row], 200 + r.choice(200, 30, p=topic), 1)
+    return csr_matrix(found), labels
+
+
 def synonyms() -> pd.DataFrame:
     """Words of the reviews that say nearly the same."""
     groups = [
@@ -115,3 +135,5 @@ if __name__ == "__main__":
     synonyms().to_csv("search_spaces/synonyms.csv", index=False)
     digits(rotated=False).to_csv("search_spaces/digits_upright.csv", index=False)
     digits(rotated=True).to_csv("search_spaces/digits_rotated.csv", index=False)
+    for domain in ("books", "films"):
+        dump_svmlight_file(*opinions(domain), f"search_spaces/{domain}.svmlight")
