@@ -22,6 +22,8 @@ _NEEDS = {
     "image": "images (network.image)",
     "text": "a column of text (data.text)",
     "mlp": "network.kind: mlp",
+    "target": "rows of another domain (data.target)",
+    "features": "a network that ends in nn.Linear, as all of ours do",
 }
 _WIDE = 80
 
