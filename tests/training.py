@@ -177,7 +177,7 @@ def step(**facts: object) -> Step:
     nothing = torch.empty(0)
     empty = {"weights": (), "still": slice(0), "data": dataset(), "before": None, "minibatch": 0, "minibatches": 1, "training": True}
     empty |= {key: {} for key in ("params", "grads", "facts", "own", "kept", "noise")}
-    empty |= dict.fromkeys(("values", "slopes", "lr", "epoch", "epochs"), nothing)
+    empty |= dict.fromkeys(("values", "slopes", "lr", "epoch", "epochs", "layers"), nothing) | {"views": lambda _: {}}
     return Step(**empty | facts)
 
 
