@@ -20,6 +20,7 @@ _KINDS = {
 _NEEDS = {
     "classes": "a target of classes",
     "image": "images (network.image)",
+    "target": "another domain (data.target.source)",
     "text": "a column of text (data.text)",
     "mlp": "network.kind: mlp",
 }

@@ -22,6 +22,7 @@ from hpo.regularizers.flip import Flip
 from hpo.regularizers.gradient_clip import GradientClip
 from hpo.regularizers.gradient_noise import GradientNoise
 from hpo.regularizers.group_lasso import GroupLasso
+from hpo.regularizers.importance import Importance
 from hpo.regularizers.input_noise import InputNoise
 from hpo.regularizers.l1 import L1
 from hpo.regularizers.l2 import L2
@@ -57,6 +58,7 @@ _MEMBERS = (
     Epochs(),
     Patience(),
     Schedule(),
+    Importance(),
     SynonymReplacement(),
     RandomInsertion(),
     RandomDeletion(),

@@ -1,0 +1,69 @@
+"""What networks score: metrics on labelled rows, and criteria on rows of another domain, from one pass over all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+from hpo import criteria, metrics
+from hpo.criteria import Labelled
+from hpo.dataset import Samples
+from hpo.kernels import kernels
+from hpo.metrics import CRITERIA, METRICS
+from hpo.network import Network, Outputs
+from hpo.trial import Fit
+
+_PARTS = ("train", "valid", "target_valid", "source_valid")
+
+
+def rows(fits: Sequence[Fit]) -> dict[str, Tensor]:
+    """The rows of data that fits are scored on, by part, each (fits, n)."""
+    return {part: torch.stack([getattr(fit, part) for fit in fits]) for part in _PARTS}
+
+
+def measurable(data: Samples, network: Network, fit: Fit) -> tuple[str, ...]:
+    """The criteria that a fit can be judged by: rows of another domain are needed beside validation rows, for one of them features of the
+    network, for another density ratios."""
+    lacking = {"dev": network.width is None, "iwv": data.ratio is None}
+    if not len(fit.valid) or not len(fit.target_valid):
+        return ()
+    return tuple(name for name in CRITERIA if data.task in METRICS[name].tasks and not lacking.get(name, False))
+
+
+def measure(
+    data: Samples, network: Network, weights: Mapping[str, Tensor], parts: Mapping[str, Tensor], wanted: Mapping[str, Sequence[str]]
+) -> dict[str, dict[str, Tensor]]:
+    """Metrics of weights (fits, …), without noise: by part, for its `wanted` names, each (fits,). `parts` are as `rows` has them.
+
+    Criteria are wanted of `valid`. Of labelled rows they take those of the source that were held back, where there are such.
+    """
+    asked = [name for name in wanted.get("valid", ()) if name in CRITERIA]
+    source = "source_valid" if parts["source_valid"].shape[1] else "valid"
+    needed = list(dict.fromkeys([*wanted, *([source, "target_valid"] if asked else [])]))
+    said = _said(data, network, weights, [parts[part] for part in needed], "dev" in asked)
+    outputs = dict(zip(needed, said, strict=True))
+    found = {}
+    for part, names in wanted.items():
+        y, weight = data.targets(parts[part])
+        own = [name for name in names if name not in CRITERIA]
+        found[part] = metrics.measure(own, data.task, outputs[part].logits, y, weight, data.target_scale)
+    if asked:
+        y, weight = data.targets(parts[source])
+        seen = Labelled(*outputs[source], y, weight, data.ratios(parts[source]))
+        found["valid"] |= criteria.measure(asked, data.task, seen, *outputs["target_valid"], data.target_scale)
+    return found
+
+
+def _said(
+    data: Samples, network: Network, weights: Mapping[str, Tensor], parts: Sequence[Tensor], features: bool
+) -> list[Outputs]:
+    """What networks say of the rows of each part."""
+    index, sizes = torch.cat(list(parts), dim=1), [part.shape[1] for part in parts]
+    blocks = torch.split(index, kernels(index.device).block, dim=1)  # together there are fewer of them
+    logits, told = network.predict_parts(weights, map(data.inputs, blocks), features)
+    base = data.bases(index)
+    logits = logits if base is None else logits + base
+    each = torch.split(logits, sizes, dim=1)
+    return [Outputs(*both) for both in zip(each, [None] * len(sizes) if told is None else torch.split(told, sizes, dim=1), strict=True)]
