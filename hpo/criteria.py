@@ -1,7 +1,8 @@
 """By what networks are chosen for another domain whose rows have no labels: vectorised over fits, one value a fit.
 
-None of these reads a label of the other domain. `iwv` and `dev` weigh the loss of labelled rows of the source by how much more common
-rows like them are in the other domain; the others only look at what a network says of the other domain's rows. Which of them to
+None of these reads a label of the other domain. `source_loss` trusts that what is good for the source is good elsewhere; `iwv` and `dev`
+weigh it by how much more common rows like those of the source are in the other domain; the others only look at what a network says
+of the other domain's rows. Which of them to
 believe, and how far: Musgrave, Belongie & Lim, Three New Validators and a Large-Scale Benchmark Ranking for Unsupervised Domain
 Adaptation, 2022.
 """
@@ -38,8 +39,9 @@ def measure(names: Sequence[str], task: Task, source: Labelled, logits: Tensor, 
     domain. A regression target was divided by `scale`; the losses are in its own units."""
     units, found = scale**2 if task == "regression" else 1.0, {}
     for name in names:
-        if name == "iwv":
-            assert source.ratio is not None
+        if name == "source_loss":
+            found[name] = losses(task, source.logits, source.y, source.weight).double() * units
+        elif name == "iwv":
             found[name] = iwv(task, source) * units
         elif name == "dev":
             assert features is not None

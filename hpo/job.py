@@ -97,6 +97,7 @@ def prepare(space: Space, base: Path, factory: Factory | None = None, device: to
         data = dataclasses.replace(data, notes=(*data.notes, note))
     tried, notes = _networks(space, data, factory, device)
     tryout.regularizers(space, data, Networks(space, factory, data.n_inputs, data.n_outputs), plugins.members(space.search))
+    needs.features(space, tried)
     size = max(sum(math.prod(p.shape) for p in one.parameters) for one in tried)
     return Job(space, base, dataclasses.replace(data, notes=(*data.notes, *notes)), size, factory, device)
 

@@ -38,6 +38,7 @@ METRICS = {
         Metric("f1_macro", "higher", ("classification",), (0, 1)),
         Metric("r2", "higher", ("regression",), (-math.inf, 1)),
         Metric("mae", "lower", ("regression",), (0, math.inf)),
+        Metric("source_loss", "lower", _BOTH, (0, math.inf), "target"),
         Metric("iwv", "lower", _BOTH, (0, math.inf), "target"),
         Metric("dev", "lower", _BOTH, (-math.inf, math.inf), "target"),
         Metric("snd", "higher", ("classification",), (0, math.inf), "target"),

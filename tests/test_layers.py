@@ -17,7 +17,7 @@ LAYERS = [
     {"flight", "layout", "network", "domain"},
     {"key_rules", "conditions", "priors", "catalogue"},
     {"keys"},
-    {"mlp", "judging", "sites", "rules", "plugins", "scale"},
+    {"mlp", "judging", "ranking", "sites", "rules", "plugins", "scale"},
     {"module"},
     {"section"},
     {"strategy", "architecture", "language", "settings"},
