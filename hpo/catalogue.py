@@ -20,9 +20,9 @@ _KINDS = {
 _NEEDS = {
     "classes": "a target of classes",
     "image": "images (network.image)",
-    "target": "another domain (data.target.source)",
     "text": "a column of text (data.text)",
     "mlp": "network.kind: mlp",
+    "target": "another domain (data.target.source)",
 }
 _WIDE = 80
 

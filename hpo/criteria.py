@@ -18,6 +18,7 @@ from torch import Tensor
 
 from hpo.metrics import Task, losses, row_losses
 
+OF_SOURCE = ("source_loss", "iwv", "dev")  # what needs labelled rows of the source
 TEMPERATURE = 0.05  # of the neighbourhoods, as its authors have it
 NEIGHBOURS = 500  # rows at most among which neighbours are looked for: their number counts squared
 FURTHEST = 100.0  # times: what a row of the source counts at most, and one through it at least

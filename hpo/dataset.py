@@ -45,6 +45,7 @@ class Samples:
     is none. `variants`: by regularizer of texts, (variants, rows, inputs), what could stand in place of `x`. `base` (rows, outputs):
     what is added to a network's outputs, if something is. `ratio` (rows,): by how much the density of the other domain is larger
     than the source's at a row of the source, with mean 1, and 1 at all other rows; None if nobody asks for it.
+    `foreign`: whether validation rows are labelled rows of the other domain.
     """
 
     task: Task
@@ -59,6 +60,7 @@ class Samples:
     variants: Mapping[str, Tensor] = field(default_factory=dict)
     base: Tensor | None = None
     ratio: Tensor | None = None
+    foreign: bool = False
 
     def samples(self) -> Samples:
         """What training needs, and nothing that a data set has besides: neither the test part nor the table."""

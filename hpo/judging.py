@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from hpo import criteria, metrics
-from hpo.criteria import Labelled
-from hpo.dataset import Samples
+from hpo.criteria import OF_SOURCE, Labelled
+from hpo.dataset import Fold, Samples
 from hpo.kernels import kernels
 from hpo.metrics import CRITERIA, METRICS
 from hpo.network import Network, Outputs
@@ -24,12 +24,26 @@ def rows(fits: Sequence[Fit]) -> dict[str, Tensor]:
 
 
 def measurable(data: Samples, network: Network, fit: Fit) -> tuple[str, ...]:
-    """The criteria that a fit can be judged by: rows of another domain are needed beside validation rows, for one of them features of the
-    network, for another density ratios."""
-    lacking = {"dev": network.width is None, "iwv": data.ratio is None}
+    """The criteria that a fit can be judged by."""
+    return tuple(name for name in CRITERIA if not mistake(name, data, network, fit))
+
+
+def mistake(name: str, data: Samples, network: Network, fit: Fit | Fold) -> str:
+    """Why a fit cannot be judged by a criterion, as a sentence that says what to do; "" if it can."""
     if not len(fit.valid) or not len(fit.target_valid):
-        return ()
-    return tuple(name for name in CRITERIA if data.task in METRICS[name].tasks and not lacking.get(name, False))
+        return (
+            f"{name} is computed on rows of another domain without labels, and there are none; name its file in data.target.source, or "
+            f"take a metric of labelled rows."
+        )
+    if data.task not in METRICS[name].tasks:
+        return f"{name} needs classes, and the target is a number; take iwv or dev."
+    if name in OF_SOURCE and data.foreign and not len(fit.source_valid):
+        return f"{name} needs rows of the source that are not learned from, and data.target.labels: few leaves none; take infomax, or a metric of labelled rows."
+    if name == "iwv" and data.ratio is None:
+        return "iwv needs density ratios, which were not estimated."
+    if name == "dev" and network.width is None:
+        return "dev looks at what the last linear layer of a network is given, and this network does not tell; take iwv or infomax."
+    return ""
 
 
 def measure(
