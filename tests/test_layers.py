@@ -8,16 +8,16 @@ import pytest
 import hpo
 
 LAYERS = [
-    {"errors", "trial", "nets", "head", "history", "bulk", "pareto", "evidence", "variates"},
+    {"errors", "trial", "nets", "head", "history", "bulk", "pareto", "evidence", "variates", "density"},
     {"rounds", "noise", "metrics", "document", "svmlight", "optimizer", "percentile", "journal", "store", "ui", "factory", "device"},
-    {"objectives", "paired", "weights", "dataset", "hashed", "replay", "capacity"},
+    {"objectives", "criteria", "paired", "weights", "dataset", "hashed", "replay", "capacity"},
     {"regularizers", "batched", "combine"},
     {"kernels", "prose"},
     {"linear"},
     {"flight", "layout", "network", "domain"},
     {"key_rules", "conditions", "priors", "catalogue"},
     {"keys"},
-    {"mlp", "sites", "rules", "plugins", "scale"},
+    {"mlp", "judging", "ranking", "sites", "rules", "plugins", "scale"},
     {"module", "described"},
     {"section"},
     {"strategy", "architecture", "language", "settings"},

@@ -104,6 +104,12 @@ def pictures() -> Samples:
 
 
 @cache
+def foreign() -> Samples:
+    """A small table as two domains."""
+    return between(dataset())
+
+
+@cache
 def written() -> Samples:
     """Rows that stand for texts, each with three altered ones."""
     x = dataset().x
