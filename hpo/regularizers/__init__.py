@@ -34,6 +34,7 @@ from hpo.regularizers.patience import Patience
 from hpo.regularizers.random_deletion import RandomDeletion
 from hpo.regularizers.random_insertion import RandomInsertion
 from hpo.regularizers.random_swap import RandomSwap
+from hpo.regularizers.randomization import Randomization
 from hpo.regularizers.rotation import Rotation
 from hpo.regularizers.sam import Sam
 from hpo.regularizers.schedule import Schedule
@@ -67,6 +68,7 @@ _MEMBERS = (
     Zoom(),
     Crop(),
     ColorJitter(),
+    Randomization(),
     SwapNoise(),
     FeatureDropout(),
     Cutout(),
