@@ -338,11 +338,11 @@ def test_randomization_draws_for_each_sample_a_domain_as_far_as_s():
     spread_ = ((of_flat.x - left.unsqueeze(2)).square() * (1 - missing)).sum(2).div((1 - missing).sum(2) - 1).sqrt()
     scale = (of_ends.x - of_flat.x).sum(2) / (1 - missing).sum(2) / 100
     for found, low, high, slack in ((left, -1, 1, 0.15), (spread_, 0, 1, 0.12), (share, 0, 0.5, 0.06), (scale - 1, -0.5, 0.5, 1e-9)):
-        low, high = low * s, high * s
-        assert (found.amin(1) >= low - slack).all()
-        assert (found.amax(1) <= high + slack).all()
-        assert torch.allclose(found.mean(1), (low + high) / 2, atol=0.05)
-        assert torch.allclose(found.std(1), (high - low) / 12**0.5, rtol=0.08)  # evenly
+        least, most = low * s, high * s
+        assert (found.amin(1) >= least - slack).all()
+        assert (found.amax(1) <= most + slack).all()
+        assert torch.allclose(found.mean(1), (least + most) / 2, atol=0.05)
+        assert torch.allclose(found.std(1), (most - least) / 12**0.5, rtol=0.08)  # evenly
 
 
 def test_randomization_turns_images_as_rotation_does():
