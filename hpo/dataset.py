@@ -40,7 +40,7 @@ class Samples:
     `x` (rows, inputs); `y` (rows,), class indices or a standardised number, of rows of another domain without a label -1 or not a
     number, so that nothing can be learned from these by mistake; `weight` (rows,) or None. `columns` (inputs,): to which
     column of the table each input belongs, as a whole number from 0 without gaps. `image`: (channels, height, width) of a row, () if it
-    is none. `variants`: by regularizer of texts, (variants, rows, inputs), what could stand in place of `x`. `base` (rows, outputs):
+    is none. `variants`: by regularizer, (variants, rows, inputs), what could stand in place of `x`. `base` (rows, outputs):
     what is added to a network's outputs, if something is.
     """
 

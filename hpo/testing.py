@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from hpo import plugins
+from hpo import plugins, synthetic
 from hpo.data import prepare
 from hpo.dataset import Fold, Samples
 from hpo.errors import InputError
@@ -75,7 +75,20 @@ def check(member: Regularizer, data: Samples | None = None) -> None:
 
 
 def small(member: Regularizer) -> Samples:
-    """A small table, or small images, in float64."""
+    """A small table, or small images, in float64; with all else that the member needs."""
+    return supplied(member, _small(member))
+
+
+def supplied(member: Regularizer, data: Samples) -> Samples:
+    """The same rows with what a member needs besides them."""
+    if "generated" in member.needs:
+        x, y, train = (t.numpy() for t in (data.x, data.y, data.folds[0].train))
+        made = synthetic.bank("smote", x, y, len(data.classes), train, 3)
+        data = replace(data.samples(), variants={**data.variants, member.name: torch.from_numpy(made)})
+    return data
+
+
+def _small(member: Regularizer) -> Samples:
     if "image" not in member.needs:
         return prepare(Data(source="sklearn:wine"), Path(), torch.float64)
     data = prepare(Data(source="sklearn:digits"), Path(), torch.float64)

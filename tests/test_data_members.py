@@ -18,7 +18,10 @@ from hpo.testing import same
 from hpo.trial import Fit
 from tests.training import dataset, pictures, step, trained, trial
 
-MEMBERS = [n for n, member in STRENGTHS.items() if type(member).batch is not Regularizer.batch and "text" not in member.needs]
+MEMBERS = [
+    n for n, member in STRENGTHS.items()
+    if type(member).batch is not Regularizer.batch and not {"text", "generated"} & {*member.needs}
+]  # fmt: skip
 F = torch.nn.functional
 IMAGE = (3, 5, 7)
 CATEGORIES = torch.tensor([0, 1, 1, 1, 2, 3, 3])

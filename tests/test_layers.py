@@ -8,9 +8,9 @@ import pytest
 import hpo
 
 LAYERS = [
-    {"errors", "trial", "nets", "history", "bulk", "pareto", "evidence", "variates"},
+    {"errors", "trial", "nets", "history", "bulk", "pareto", "evidence", "variates", "autoencoder"},
     {"rounds", "noise", "metrics", "document", "optimizer", "percentile", "journal", "store", "ui", "factory", "device"},
-    {"objectives", "paired", "weights", "dataset", "hashed", "replay", "capacity"},
+    {"objectives", "paired", "weights", "dataset", "hashed", "replay", "capacity", "synthetic"},
     {"regularizers", "batched", "combine"},
     {"kernels", "prose"},
     {"linear"},

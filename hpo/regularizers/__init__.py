@@ -43,6 +43,7 @@ from hpo.regularizers.spectral import Spectral
 from hpo.regularizers.swa import Swa
 from hpo.regularizers.swap_noise import SwapNoise
 from hpo.regularizers.synonym_replacement import SynonymReplacement
+from hpo.regularizers.synthetic import Synthetic
 from hpo.regularizers.weight_decay import WeightDecay
 from hpo.regularizers.width import Width
 from hpo.regularizers.zoom import Zoom
@@ -63,6 +64,7 @@ _MEMBERS = (
     RandomDeletion(),
     RandomSwap(),
     BackTranslation(),
+    Synthetic(),
     Flip(),
     Rotation(),
     Zoom(),
