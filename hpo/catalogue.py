@@ -22,6 +22,7 @@ _NEEDS = {
     "image": "images (network.image)",
     "text": "a column of text (data.text)",
     "mlp": "network.kind: mlp",
+    "auxiliary": "another column to predict (data.auxiliary)",
     "generated": "rows that are generated (data.synthetic)",
 }
 _WIDE = 80

@@ -41,7 +41,8 @@ class Samples:
     number, so that nothing can be learned from these by mistake; `weight` (rows,) or None. `columns` (inputs,): to which
     column of the table each input belongs, as a whole number from 0 without gaps. `image`: (channels, height, width) of a row, () if it
     is none. `variants`: by regularizer, (variants, rows, inputs), what could stand in place of `x`. `base` (rows, outputs):
-    what is added to a network's outputs, if something is.
+    what is added to a network's outputs, if something is. `auxiliary` (rows, outputs), if there is another target: a standardised number, or
+    the shares of classes, not a number where it is not known.
     """
 
     task: Task
@@ -55,6 +56,7 @@ class Samples:
     image: tuple[int, ...] = ()
     variants: Mapping[str, Tensor] = field(default_factory=dict)
     base: Tensor | None = None
+    auxiliary: Tensor | None = None
 
     def samples(self) -> Samples:
         """What training needs, and nothing that a data set has besides: neither the test part nor the table."""
@@ -71,10 +73,10 @@ class Samples:
     def to(self, device: torch.device) -> Samples:
         """The same in a device's memory."""
         folds = tuple(fold.at(lambda rows: rows.to(device)) for fold in self.folds)
-        weight, base = (None if t is None else t.to(device) for t in (self.weight, self.base))
+        weight, base, auxiliary = (None if t is None else t.to(device) for t in (self.weight, self.base, self.auxiliary))
         moved = {name: getattr(self, name).to(device) for name in ("x", "y", "columns")}
         variants = {name: t.to(device) for name, t in self.variants.items()}
-        return replace(self, **moved, weight=weight, base=base, folds=folds, variants=variants)
+        return replace(self, **moved, weight=weight, base=base, auxiliary=auxiliary, folds=folds, variants=variants)
 
     def inputs(self, index: Tensor) -> Tensor:
         """The rows `index` (fit, batch) of x: (fit, batch, inputs)."""

@@ -85,6 +85,9 @@ def supplied(member: Regularizer, data: Samples) -> Samples:
         x, y, train = (t.numpy() for t in (data.x, data.y, data.folds[0].train))
         made = synthetic.bank("smote", x, y, len(data.classes), train, 3)
         data = replace(data.samples(), variants={**data.variants, member.name: torch.from_numpy(made)})
+    if "auxiliary" in member.needs:
+        shares = (data.x[:, :3] * 2).softmax(1)
+        data = replace(data.samples(), auxiliary=torch.where(data.x[:, 3:4] > 1, torch.nan, shares))
     return data
 
 

@@ -30,6 +30,7 @@ from hpo.regularizers.layer_norm import LayerNorm
 from hpo.regularizers.lookahead import Lookahead
 from hpo.regularizers.max_norm import MaxNorm
 from hpo.regularizers.mixup import Mixup
+from hpo.regularizers.multitask import Multitask
 from hpo.regularizers.patience import Patience
 from hpo.regularizers.random_deletion import RandomDeletion
 from hpo.regularizers.random_insertion import RandomInsertion
@@ -79,6 +80,7 @@ _MEMBERS = (
     LabelSmoothing(),
     InputNoise(),
     Dropout(),
+    Multitask(),
     WeightDecay(),
     L2(),
     Spectral(),
