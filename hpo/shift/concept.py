@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from hpo.shift.domains import SEED, Domains
-from hpo.shift.source_model import Predicted, losses
+from hpo.shift.source_model import Predicted
 
-_PERMUTATIONS = 1999
+_DRAWS = 1999
 _FEW = 8  # rows of a domain that a region needs
 _REGIONS = 40
 _NAMED = 10  # categories of a column that are regions
@@ -18,8 +18,8 @@ _NAMED = 10  # categories of a column that are regions
 
 @dataclass(frozen=True)
 class Region:
-    """A part of the table, `where`: mean loss of the source model in it on source rows and on labelled target rows, `rows` of these; by
-    how much the target's is above what the model itself expects there, against the source's; p adjusted for all regions."""
+    """A part of the table, `where`: mean Brier score of the source model in it on source rows and on labelled target rows, `rows` of
+    these; by how much the target's is above what the model itself expects there, against the source's; p adjusted for all regions."""
 
     where: str
     rows: int
@@ -39,31 +39,34 @@ class Concept:
 
 
 def concept(domains: Domains, predicted: Predicted, free: bool) -> Concept:
-    """Compares what the source model did not expect, on source rows and on labelled target rows.
+    """Compares by how much the source model is more wrong than it expects to be, on source rows and on labelled target rows.
 
-    A row's loss minus the model's own entropy there has mean 0 wherever labels follow the model, so a move of p(x) alone into harder
-    regions does not count; what the model gets wrong in both domains cancels, since both are predicted by the same models. It is
-    compared over all rows and in regions (each column's lower and upper half, each category), and for each class so is its share
-    minus its expected share. The largest |t| (Welch's) of all is held against permutations of the domains (maxT; Westfall &
-    Young, 1993). `free`: label shares may have moved too, or labelled rows were chosen by class; then the model's chances are first
-    brought to the shares of the labelled rows, and shares are not compared.
+    A row's Brier score less what the model itself expects of it has mean 0 wherever labels follow the model, so a move of p(x) into
+    harder regions does not count; what the model gets wrong in both domains cancels, since the same models predict both. It is
+    bounded, so no single row decides. It is compared over all rows and in regions (each column's lower and upper half, each
+    category), and so is the share of each class less what is expected. The largest of all differences, each over its standard
+    error, is held against labels drawn from the model (maxT: Westfall & Young, 1993). `free`: label shares may have moved too, or
+    labelled rows were chosen by class; then the model's chances are first brought to the shares of the labelled rows, and shares
+    are not compared.
     """
     y = np.concatenate([domains.y_s, domains.y_t])
     target = np.repeat([False, True], [len(domains.y_s), len(domains.y_t)])
     own = predicted.target[domains.labelled]
     chances = np.concatenate([predicted.source, rebalanced(own, domains.y_t) if free else own])
-    loss = losses(chances, y)
-    beyond = loss + (chances * np.log(chances)).sum(1)
+    brier = 1 - 2 * chances + (chances**2).sum(1, keepdims=True)  # (rows, classes), of each label that a row could have
+    surprise = brier - (chances * brier).sum(1, keepdims=True)
     parts = {"all rows": np.ones(len(y), dtype=bool)} | {k: v for k, v in _regions(domains).items() if _enough(v, target)}
-    values = [np.where(rows, beyond, np.nan) for rows in parts.values()]
+    between = np.array([_difference(rows, target) for rows in parts.values()]).T
+    tables = [(surprise, between)]
     if not free:
-        values += list((np.eye(len(domains.classes))[y] - chances).T)
-    found = max_t(np.array(values).T, target)
+        tables += [(np.eye(chances.shape[1])[c] - chances[:, [c]], between[:, :1]) for c in range(chances.shape[1])]
+    found = max_z(tables, chances, y)
+    loss = brier[np.arange(len(y)), y]
+    excess = surprise[np.arange(len(y)), y] @ between
     regions = [
-        Region(name, int((rows & target).sum()), *(float(loss[rows & part].mean()) for part in (~target, target)),
-               float(beyond[rows & target].mean() - beyond[rows & ~target].mean()), float(p))
-        for (name, rows), p in zip(parts.items(), found, strict=False)
-    ]  # fmt: skip
+        Region(name, int((rows & target).sum()), float(loss[rows & ~target].mean()), float(loss[rows & target].mean()), float(more), float(p))
+        for (name, rows), more, p in zip(parts.items(), excess, found, strict=False)
+    ]
     return Concept(float(found.min()), predicted.model, [regions[0], *sorted(regions[1:], key=lambda r: (r.p, -r.excess))])
 
 
@@ -78,29 +81,26 @@ def rebalanced(chances: np.ndarray, y: np.ndarray) -> np.ndarray:
     return found
 
 
-def max_t(values: np.ndarray, target: np.ndarray) -> np.ndarray:
-    """Of each column of `values` (rows, columns), NaN where a row does not count, the p value of Welch's t between the domains,
-    adjusted for all columns by permuting the domains (studentised: Chung & Romano, Annals of Statistics 2013)."""
+def max_z(tables: Sequence[tuple[np.ndarray, np.ndarray]], chances: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """p values, adjusted for all, of sums that are expected to be 0 if labels are drawn by `chances` (rows, classes).
+
+    A table is (value of each row for each label it could have (rows, classes), weights of the rows in each sum (rows, sums)).
+    """
     rng = np.random.default_rng(SEED)
-    drawn = np.array([target, *(rng.permutation(target) for _ in range(_PERMUTATIONS))], dtype=float)
-    here = np.isfinite(values).astype(float)
-    filled = np.nan_to_num(values)
-    sums = [m @ drawn.T for m in (here.T, filled.T, (filled**2).T)]  # (columns, permutations), of the target
-    totals = [m.sum(0)[:, None] for m in (here, filled, filled**2)]
-    t = _welch(sums, [total - part for total, part in zip(totals, sums, strict=True)])
-    return np.asarray((np.max(np.abs(t), axis=0) >= np.abs(t[:, :1]) - 1e-9).mean(1))
+    limits = chances.cumsum(1)[:, :-1]
+    drawn = [y, *((rng.random(len(y))[:, None] > limits).sum(1) for _ in range(_DRAWS))]
+    rows, z = np.arange(len(y)), []
+    for values, weights in tables:
+        variance = (chances * values**2).sum(1) - (chances * values).sum(1) ** 2
+        sums = np.array([values[rows, labels] for labels in drawn]) @ weights
+        z.append(np.abs(sums) / np.sqrt(np.maximum(variance @ weights**2, 1e-12)))
+    every = np.concatenate(z, axis=1)
+    return np.asarray((every.max(1)[:, None] >= every[0] - 1e-9).mean(0))
 
 
-def _welch(one: Sequence[np.ndarray], two: Sequence[np.ndarray]) -> np.ndarray:
-    """t of two samples told by (count, sum, sum of squares); 0 where a sample has no spread to speak of."""
-    means, squares = [], []
-    for count, total, square in (one, two):
-        n = np.maximum(count, 2.0)
-        means.append(total / n)
-        squares.append(np.maximum(square - total**2 / n, 0.0) / (n - 1) / n)
-    error = np.sqrt(squares[0] + squares[1])
-    t: np.ndarray = np.divide(means[0] - means[1], error, out=np.zeros_like(error), where=error > 1e-12)
-    return t
+def _difference(rows: np.ndarray, target: np.ndarray) -> np.ndarray:
+    """Weights that make the mean over target `rows` less that over source `rows` of a sum."""
+    return np.where(target, 1.0, -1.0) * rows / np.where(target, (rows & target).sum(), (rows & ~target).sum())
 
 
 def _regions(domains: Domains) -> Mapping[str, np.ndarray]:
