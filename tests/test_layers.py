@@ -27,6 +27,7 @@ LAYERS = [
     {"space_file", "table", "text", "split", "sampling", "selection", "view", "ledger", "networks"},
     {"augment", "preprocess", "working", "identity", "figures", "verdict"},
     {"data", "starter", "predict"},
+    {"shift"},
     {"row", "export", "report", "recorder", "mirror"},
     {"program"},
     {"stack"},
