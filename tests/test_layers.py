@@ -8,7 +8,7 @@ import pytest
 import hpo
 
 LAYERS = [
-    {"errors", "trial", "nets", "history", "bulk", "pareto", "evidence", "variates", "autoencoder"},
+    {"errors", "trial", "nets", "head", "history", "bulk", "pareto", "evidence", "variates", "autoencoder"},
     {"rounds", "noise", "metrics", "document", "optimizer", "percentile", "journal", "store", "ui", "factory", "device"},
     {"objectives", "paired", "weights", "dataset", "hashed", "replay", "capacity", "synthetic"},
     {"regularizers", "batched", "combine"},

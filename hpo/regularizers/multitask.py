@@ -12,7 +12,7 @@ class Multitask(Regularizer):
 
     name = "multitask"
     summary = "adds this many times the loss of another target, which is learned from the same features"
-    needs = ("auxiliary",)
+    needs = ("auxiliary", "features")
     prior = {"low": 1e-2, "high": 10.0, "log": True, "optional": True}
     probe = (0.1, 5.0)
     source = "Caruana, Multitask Learning, Machine Learning 1997"
