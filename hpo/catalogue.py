@@ -24,7 +24,7 @@ _NEEDS = {
     "mlp": "network.kind: mlp",
     "auxiliary": "another column to predict (data.auxiliary)",
     "generated": "rows that are generated (data.synthetic)",
-    "target": "rows of another domain (data.target)",
+    "target": "another domain (data.target.source)",
     "features": "a network that ends in nn.Linear, as all of ours do",
 }
 _WIDE = 80
