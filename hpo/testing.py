@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from hpo import density, plugins
+from hpo import density, plugins, synthetic
 from hpo.data import prepare
 from hpo.dataset import Fold, Samples
 from hpo.errors import InputError
@@ -75,9 +75,20 @@ def check(member: Regularizer, data: Samples | None = None) -> None:
 
 
 def small(member: Regularizer) -> Samples:
-    """A small table, or small images, in float64; beside another domain, if the member needs one."""
-    found = _small(member)
-    return between(found) if "target" in member.needs else found
+    """A small table, or small images, in float64; with all else that the member needs."""
+    return supplied(member, _small(member))
+
+
+def supplied(member: Regularizer, data: Samples) -> Samples:
+    """The same rows with what a member needs besides them."""
+    if "generated" in member.needs:
+        x, y, train = (t.numpy() for t in (data.x, data.y, data.folds[0].train))
+        made = synthetic.bank("smote", x, y, len(data.classes), train, 3)
+        data = replace(data.samples(), variants={**data.variants, member.name: torch.from_numpy(made)})
+    if "auxiliary" in member.needs:
+        shares = (data.x[:, :3] * 2).softmax(1)
+        data = replace(data.samples(), auxiliary=torch.where(data.x[:, 3:4] > 1, torch.nan, shares))
+    return between(data) if "target" in member.needs else data
 
 
 def between(data: Samples) -> Samples:

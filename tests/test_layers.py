@@ -8,9 +8,9 @@ import pytest
 import hpo
 
 LAYERS = [
-    {"errors", "trial", "nets", "head", "history", "bulk", "pareto", "evidence", "variates", "density"},
+    {"errors", "trial", "nets", "head", "history", "bulk", "pareto", "evidence", "variates", "density", "autoencoder"},
     {"rounds", "noise", "metrics", "document", "svmlight", "optimizer", "percentile", "journal", "store", "ui", "factory", "device"},
-    {"objectives", "criteria", "paired", "weights", "dataset", "hashed", "replay", "capacity"},
+    {"objectives", "criteria", "paired", "weights", "dataset", "hashed", "replay", "capacity", "synthetic"},
     {"regularizers", "batched", "combine"},
     {"kernels", "prose"},
     {"linear"},
@@ -28,6 +28,7 @@ LAYERS = [
     {"space_file", "table", "text", "sampling", "selection", "view", "ledger", "networks"},
     {"augment", "preprocess", "working", "identity", "figures", "verdict"},
     {"data", "starter", "predict"},
+    {"shift"},
     {"row", "export", "report", "recorder", "mirror"},
     {"program"},
     {"stack"},

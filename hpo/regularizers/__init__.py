@@ -40,10 +40,12 @@ from hpo.regularizers.lookahead import Lookahead
 from hpo.regularizers.max_norm import MaxNorm
 from hpo.regularizers.mixup import Mixup
 from hpo.regularizers.mmd import Mmd
+from hpo.regularizers.multitask import Multitask
 from hpo.regularizers.patience import Patience
 from hpo.regularizers.random_deletion import RandomDeletion
 from hpo.regularizers.random_insertion import RandomInsertion
 from hpo.regularizers.random_swap import RandomSwap
+from hpo.regularizers.randomization import Randomization
 from hpo.regularizers.rotation import Rotation
 from hpo.regularizers.sam import Sam
 from hpo.regularizers.schedule import Schedule
@@ -52,6 +54,7 @@ from hpo.regularizers.spectral import Spectral
 from hpo.regularizers.swa import Swa
 from hpo.regularizers.swap_noise import SwapNoise
 from hpo.regularizers.synonym_replacement import SynonymReplacement
+from hpo.regularizers.synthetic import Synthetic
 from hpo.regularizers.weight_decay import WeightDecay
 from hpo.regularizers.width import Width
 from hpo.regularizers.zoom import Zoom
@@ -73,11 +76,13 @@ _MEMBERS = (
     RandomDeletion(),
     RandomSwap(),
     BackTranslation(),
+    Synthetic(),
     Flip(),
     Rotation(),
     Zoom(),
     Crop(),
     ColorJitter(),
+    Randomization(),
     SwapNoise(),
     FeatureDropout(),
     Cutout(),
@@ -86,6 +91,7 @@ _MEMBERS = (
     LabelSmoothing(),
     InputNoise(),
     Dropout(),
+    Multitask(),
     WeightDecay(),
     L2(),
     L2Sp(),
