@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import numpy as np
 import torch
@@ -84,11 +85,17 @@ class Population:
 
     @classmethod
     def of(
-        cls, space: Space, factory: Factory | None, data: Samples, rows: int, less: Callable[[int], None] = lambda _: None
+        cls,
+        space: Space,
+        factory: Factory | None,
+        data: Samples,
+        rows: int,
+        state: Mapping[str, Tensor] = MappingProxyType({}),
+        less: Callable[[int], None] = lambda _: None,
     ) -> Population:
-        """The population that a space asks for."""
+        """The population that a space asks for; its networks begin with `state`."""
 
-        networks = Networks(space, factory, data.n_inputs, data.n_outputs)
+        networks = Networks(space, factory, data.n_inputs, data.n_outputs, state)
         return cls(data, lambda trial: networks.of(trial.params), space.train, rows, less)
 
     def room(self, besides: int = 0) -> bool:
@@ -107,7 +114,7 @@ class Population:
         member = self._members[trial.label] = _Member(trial, network, [], [], told)
         fits: dict[Stack, list[Fit]] = {}
         for fold in self._data.folds:
-            fit = Fit(trial, fold.number, fold.train, fold.valid, fold.target, fold.target_valid)
+            fit = Fit(trial, fold.number, fold.train, fold.valid, fold.target, fold.target_valid, fold.source_valid)
             fits.setdefault(self._stack(fit, network), []).append(fit)
         for stack, mine in fits.items():
             with self._spared(stack, member):
@@ -144,7 +151,8 @@ class Population:
         trial = fit.trial
         names = tuple(name for name in FAMILY if name in STRENGTHS and name in trial.params)
         alone, train = () if network.batched else (trial.label, fit.fold), self._train.of(trial.params)
-        key = (network.alike, names, train.batch_size, *map(len, (fit.train, fit.valid, fit.target, fit.target_valid)), alone)
+        parts = (fit.train, fit.valid, fit.target, fit.target_valid, fit.source_valid)
+        key = (network.alike, names, train.batch_size, *map(len, parts), alone)
         if key not in self._stacks:
             self._stacks[key] = Stack(names, self._data, train)
         return self._stacks[key]

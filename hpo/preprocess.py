@@ -69,9 +69,10 @@ class Preprocess:
 
 
 def fit(
-    table: Table, train: np.ndarray, listed: np.ndarray, counted: Sequence[Counted] = ()
+    table: Table, train: np.ndarray, listed: np.ndarray, counted: Sequence[Counted] = (), beside: np.ndarray | None = None
 ) -> tuple[Preprocess, np.ndarray]:
-    """Fits on the rows `train`, with categories as listed in the rows `listed`, and with columns of text as they were counted.
+    """Fits on the rows `train`, with categories as listed in the rows `listed`, and with columns of text as they were counted; how
+    much a term weighs is fitted on the rows `beside` of another domain, too.
 
     Returns the fitted preprocessing and the matrix (rows, inputs), float32, of all rows.
     """
@@ -99,11 +100,28 @@ def fit(
         ]
     for column, listing in zip(categorical, categories, strict=True):
         features += [{"column": column, "equals": str(value)} for value in listing]
-    preprocess = Preprocess(tuple(features), tuple(text.fit(one, train) for one in counted))
+    preprocess = Preprocess(tuple(features), tuple(text.fit(one, train, train[:0] if beside is None else beside) for one in counted))
     if table.image:  # scikit-learn has no scaler with one mean for all columns
         return preprocess, preprocess.encode(table.features)
     weighed = (text.weigh(d, one.counts) for d, one in zip(preprocess.documents, counted, strict=True))
     return preprocess, np.hstack([encoder.transform(table.features).astype(np.float32), *weighed])
+
+
+def given(preprocess: Preprocess, table: Table) -> np.ndarray:
+    """The matrix (rows, inputs) of all rows, as the preprocessing of a network has it that was trained elsewhere. Raises InputError if the
+    table lacks a column, or if one holds something else."""
+    wanted = {
+        **dict.fromkeys((f["column"] for f in preprocess.features), ("categorical", table.categorical)),
+        **dict.fromkeys((f["column"] for f in preprocess.features if "median" in f), ("numeric", table.numeric)),
+        **dict.fromkeys((d["column"] for d in preprocess.documents), ("text", table.text)),
+    }
+    for column, (kind, there) in wanted.items():
+        if column not in table.features.columns:
+            known = cut(", ".join(preprocess.columns), 300)
+            raise InputError(f"network.init: {table.name} lacks the column {cut(column)}, which these weights need; they need: {known}.")
+        if kind != "categorical" and column not in there:
+            raise InputError(f"network.init: to these weights the column {cut(column)} of {table.name} is {kind}; name it in data.{kind}.")
+    return preprocess.encode(table.features)
 
 
 def altered(preprocess: Preprocess, x: np.ndarray, counted: Sequence[Counted], member: str, variant: int) -> np.ndarray:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import torch
@@ -71,7 +71,7 @@ class Workshop:
             if any(len(fold.train) % batch_size == 1 for fold in folds):
                 job.networks.of(trial.params).check(1, job.device)
         rows = rows_for(None, job.parameters, 1, memory, len(folds), job.device, job.kept)
-        return Population.of(job.space, job.factory, samples.samples().to(job.device), rows)
+        return Population.of(job.space, job.factory, samples.samples().to(job.device), rows, job.networks.state)
 
     def train(self, samples: Samples, trials: Sequence[Trial]) -> dict[str, Weights]:
         """Trains them together to their end; what each has learned that did not diverge, by label."""
@@ -96,7 +96,7 @@ def judged(samples: Samples, fresh: Samples, *, whole: bool) -> tuple[Fold, ...]
     learned from, and nothing stops it early. With `whole`, one more learns from all rows."""
     rows = len(samples.x)
     none = torch.empty(0, dtype=torch.long)
-    folds = [Fold(fold.number, fold.train % rows, none, fold.valid % rows) for fold in fresh.folds]
+    folds = [replace(fold, valid=none, test=fold.valid) for fold in (fold.at(lambda own: own % rows) for fold in fresh.folds)]
     if whole:
-        folds.append(Fold(len(folds), samples.folds[0].train, none))
+        folds.append(replace(samples.folds[0], number=len(folds)))
     return tuple(folds)
