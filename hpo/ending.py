@@ -9,7 +9,7 @@ from typing import Any
 
 from hpo.compare import Difference
 from hpo.finished import Finished
-from hpo.metrics import shown
+from hpo.metrics import labelled, shown
 from hpo.prose import score, strengths, table, trial_name
 from hpo.store import Place
 from hpo.ui import HOST, PORT, link
@@ -131,8 +131,9 @@ def _refit(result: Mapping[str, Any]) -> list[str]:
         "keep": "the one of the search",
         "average": "one a fold, their predictions averaged",
     }[said["kind"]]
-    ways = [f"{way} {score(found[result['metric']])}" for way, found in said["compared"].items()]
-    compared = f" (by folds within folds, valid {result['metric']}: {', '.join(ways)})" if ways else ""
+    metric = labelled(result["metric"])
+    ways = [f"{way} {score(found[metric])}" for way, found in said["compared"].items()]
+    compared = f" (by folds within folds, valid {metric}: {', '.join(ways)})" if ways else ""
     return [f"Final network: {made}{compared}.", *_again(result)]
 
 

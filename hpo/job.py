@@ -92,7 +92,8 @@ def prepare(
         space = space.model_copy(update={"network": named})
     altering = [name for name in space.search if name in augment.MEMBERS]
     encoder = begins.encoder if begins else None
-    data = data_module.prepare(space.data, base, altering=altering, image=space.network.image or (), encoder=encoder)
+    shape = space.network.image or ()
+    data = data_module.prepare(space.data, base, altering=altering, image=shape, encoder=encoder, ratio=needs.ratio(space))
     if mistake := task_mistake(space, data.task):
         raise mistake
     needs.check(space, data)
@@ -108,6 +109,7 @@ def prepare(
         note = "The rows are not those that this configuration was exported from: expect another score."
         data = dataclasses.replace(data, notes=(*data.notes, note))
     tried, notes = _networks(space, data, factory, device)
+    needs.check_criteria(space, data, tried)
     state: Mapping[str, Tensor] = {}
     if begins is not None:
         (state, note), *_ = [begins.fit(one, data.classes, space) for one in tried]  # all of them must fit
@@ -128,4 +130,5 @@ def _networks(space: Space, data: Dataset, factory: Factory | None, device: torc
         one.check(smallest, device)
     if "dropout" in space.search and not all(one.depth for one in found):
         raise InputError("search.dropout: the network has no nn.Dropout to act on; give it one, or leave the key out.")
+    needs.check_networks(space, found)
     return found, list(dict.fromkeys(note for one in found for note in one.notes("dropout" in space.search)))

@@ -31,7 +31,7 @@ from tests.training import FACTORIES, dataset, memory, network, population, refi
 EVERYTHING = {"weight_decay": 0.1, "l1": 1e-3, "dropout": 0.3}
 META, GPU = torch.device("meta"), torch.device("cuda")
 KINDS = pytest.mark.parametrize("kind", [{"batch_norm": True}, {}, *({"kind": kind} for kind in FACTORIES)], ids=str)
-CLASSES = [name for name, metric in METRICS.items() if "classification" in metric.tasks]
+CLASSES = [name for name, metric in METRICS.items() if "classification" in metric.tasks and metric.judges == "labels"]
 
 
 @pytest.fixture
@@ -121,8 +121,9 @@ def fake_stack(data, train, trials, networks, names=tuple(EVERYTHING)):
     assert all(net.depth for net in networks)  # somebody's modules are tried out with numbers, once
     samples = data.samples().to(META)
     stack = Stack(names, samples, train)
+    (fold,) = samples.folds
     for of, net in zip(trials, networks, strict=True):
-        stack.admit([Fit(of, 0, samples.folds[0].train, samples.folds[0].valid)], net, train)
+        stack.admit([Fit(of, 0, fold.train, fold.valid, fold.target, fold.target_valid)], net, train)
     return stack
 
 

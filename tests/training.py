@@ -22,7 +22,7 @@ from hpo.regularizers import FAMILY
 from hpo.regularizers.base import Step
 from hpo.settings import Train
 from hpo.source import Data
-from hpo.testing import TRAIN, run
+from hpo.testing import TRAIN, run, supplied
 from hpo.trial import Released, Trial
 
 torch.set_num_threads(1)  # two that wait for each other are slower than one
@@ -104,16 +104,23 @@ def pictures() -> Samples:
 
 
 @cache
+def foreign() -> Samples:
+    """A small table as two domains."""
+    return between(dataset())
+
+
+@cache
 def written() -> Samples:
     """Rows that stand for texts, each with three altered ones."""
     x = dataset().x
     return replace(dataset().samples(), variants=dict.fromkeys(MEMBERS, torch.stack([x.flip(1), x / 2, x.roll(1, 0)])))
 
 
+@cache
 def suited(name: str) -> Samples:
     """Data that a member of the family can act on."""
     needs = FAMILY[name].needs
-    return pictures() if "image" in needs else written() if "text" in needs else dataset()
+    return supplied(FAMILY[name], pictures() if "image" in needs else written() if "text" in needs else dataset())
 
 
 def trial(label: str = "0", seed: int | None = None, **params: float) -> Trial:

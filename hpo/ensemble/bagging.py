@@ -13,7 +13,7 @@ from hpo.dataset import Fold, Samples
 from hpo.ensemble.made import Made, Member
 from hpo.ensemble.workshop import Weights, Workshop
 from hpo.errors import SearchFailedError
-from hpo.metrics import measure, watched
+from hpo.metrics import labelled, measure, watched
 from hpo.networks import Networks
 from hpo.weights import of_fit
 
@@ -22,14 +22,16 @@ def bagged(shop: Workshop) -> Made:
     job, size = shop.job, shop.wish.size
     whole = job.data.whole()
     trial = shop.trial("bagging", shop.selected)
-    data = replace(whole, folds=bootstraps(len(whole.x), size, trial.seed, whole.groups))
+    (all_,) = whole.folds
+    drawn = bootstraps(len(all_.train), size, trial.seed, whole.groups)
+    data = replace(whole, folds=tuple(replace(fold.at(lambda own: all_.train[own]), target=all_.target) for fold in drawn))
     shop.watch.phase("the selected configuration on bootstrap samples", size)
     weights = shop.train(data, [trial]).get(trial.label)
     if weights is None:
         raise SearchFailedError("A network of the ensemble diverged. Lower search.learning_rate.")
     members = [Member(shop.selected.trial.label, trial.params, of_fit(weights, i)) for i in range(size)]
     combination = Combination("mean", torch.full((size,), 1 / size), torch.zeros(data.n_outputs))
-    names = watched(data.task, job.space.train.metric)
+    names = watched(data.task, labelled(job.space.train.metric))
     expected = {} if data.ordered else out_of_bag(job.networks, data, members[0], weights, names)
     return Made(members, combination, data, expected)
 

@@ -9,13 +9,17 @@ from hpo.regularizers.back_translation import BackTranslation
 from hpo.regularizers.base import Regularizer
 from hpo.regularizers.batch_norm import BatchNorm
 from hpo.regularizers.batch_size import BatchSize
+from hpo.regularizers.cdan import Cdan
 from hpo.regularizers.color_jitter import ColorJitter
+from hpo.regularizers.coral import Coral
 from hpo.regularizers.crop import Crop
 from hpo.regularizers.cutmix import CutMix
 from hpo.regularizers.cutout import Cutout
+from hpo.regularizers.dann import Dann
 from hpo.regularizers.depth import Depth
 from hpo.regularizers.dropout import Dropout
 from hpo.regularizers.ema import Ema
+from hpo.regularizers.entropy import Entropy
 from hpo.regularizers.epochs import Epochs
 from hpo.regularizers.feature_dropout import FeatureDropout
 from hpo.regularizers.flip import Flip
@@ -23,6 +27,8 @@ from hpo.regularizers.freeze import Freeze
 from hpo.regularizers.gradient_clip import GradientClip
 from hpo.regularizers.gradient_noise import GradientNoise
 from hpo.regularizers.group_lasso import GroupLasso
+from hpo.regularizers.importance import Importance
+from hpo.regularizers.infomax import Infomax
 from hpo.regularizers.input_noise import InputNoise
 from hpo.regularizers.l1 import L1
 from hpo.regularizers.l2 import L2
@@ -33,10 +39,13 @@ from hpo.regularizers.layer_norm import LayerNorm
 from hpo.regularizers.lookahead import Lookahead
 from hpo.regularizers.max_norm import MaxNorm
 from hpo.regularizers.mixup import Mixup
+from hpo.regularizers.mmd import Mmd
+from hpo.regularizers.multitask import Multitask
 from hpo.regularizers.patience import Patience
 from hpo.regularizers.random_deletion import RandomDeletion
 from hpo.regularizers.random_insertion import RandomInsertion
 from hpo.regularizers.random_swap import RandomSwap
+from hpo.regularizers.randomization import Randomization
 from hpo.regularizers.rotation import Rotation
 from hpo.regularizers.sam import Sam
 from hpo.regularizers.schedule import Schedule
@@ -45,6 +54,7 @@ from hpo.regularizers.spectral import Spectral
 from hpo.regularizers.swa import Swa
 from hpo.regularizers.swap_noise import SwapNoise
 from hpo.regularizers.synonym_replacement import SynonymReplacement
+from hpo.regularizers.synthetic import Synthetic
 from hpo.regularizers.weight_decay import WeightDecay
 from hpo.regularizers.width import Width
 from hpo.regularizers.zoom import Zoom
@@ -60,16 +70,19 @@ _MEMBERS = (
     Epochs(),
     Patience(),
     Schedule(),
+    Importance(),
     SynonymReplacement(),
     RandomInsertion(),
     RandomDeletion(),
     RandomSwap(),
     BackTranslation(),
+    Synthetic(),
     Flip(),
     Rotation(),
     Zoom(),
     Crop(),
     ColorJitter(),
+    Randomization(),
     SwapNoise(),
     FeatureDropout(),
     Cutout(),
@@ -78,10 +91,17 @@ _MEMBERS = (
     LabelSmoothing(),
     InputNoise(),
     Dropout(),
+    Multitask(),
     WeightDecay(),
     L2(),
     L2Sp(),
     Spectral(),
+    Mmd(),
+    Coral(),
+    Dann(),
+    Cdan(),
+    Entropy(),
+    Infomax(),
     GradientNoise(),
     GradientClip(),
     Sam(),
