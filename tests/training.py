@@ -22,7 +22,7 @@ from hpo.regularizers import FAMILY
 from hpo.regularizers.base import Step
 from hpo.settings import Train
 from hpo.source import Data
-from hpo.testing import TRAIN, run, supplied
+from hpo.testing import TRAIN, between, run, supplied
 from hpo.trial import Released, Trial
 
 torch.set_num_threads(1)  # two that wait for each other are slower than one
