@@ -112,8 +112,8 @@ def prepare(
     needs.check_criteria(space, data, tried)
     state: Mapping[str, Tensor] = {}
     if begins is not None:
-        (state, note), *_ = [begins.fit(one, data.classes) for one in tried]  # all of them must fit
-        notes += [f"Every network begins with the weights of {begins.said}.", *([note] if note else [])]
+        (state, note), *_ = [begins.fit(one, data.classes, space) for one in tried]  # all of them must fit
+        notes += [f"Every network begins with the weights of {begins.name}.", *([note] if note else [])]
     tryout.regularizers(space, data, Networks(space, factory, data.n_inputs, data.n_outputs, state), plugins.members(space.search))
     size = max(sum(math.prod(p.shape) for p in one.parameters) for one in tried)
     noted = dataclasses.replace(data, notes=(*data.notes, *notes))
