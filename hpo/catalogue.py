@@ -23,6 +23,7 @@ _NEEDS = {
     "text": "a column of text (data.text)",
     "mlp": "network.kind: mlp",
     "target": "another domain (data.target.source)",
+    "features": "a network that ends in nn.Linear, as all of ours do",
 }
 _WIDE = 80
 

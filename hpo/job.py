@@ -112,4 +112,5 @@ def _networks(space: Space, data: Dataset, factory: Factory | None, device: torc
         one.check(smallest, device)
     if "dropout" in space.search and not all(one.depth for one in found):
         raise InputError("search.dropout: the network has no nn.Dropout to act on; give it one, or leave the key out.")
+    needs.check_networks(space, found)
     return found, list(dict.fromkeys(note for one in found for note in one.notes("dropout" in space.search)))

@@ -99,21 +99,22 @@ class Mlp(Network):
         return tensors
 
     def forward(
-        self, params: Tensors, buffers: Tensors, x: Tensor, *, hidden: Hidden, noise: Callable[[int], Noise], training: bool
+        self, params: Tensors, buffers: Tensors, x: Tensor, *, hidden: Hidden, noise: Callable[[int], Noise], training: bool,
+        labelled: int | None = None,
     ) -> Outputs:
-        """x (fit, batch, n_inputs) → logits (fit, batch, n_outputs) and features (fit, batch, width); `hidden(h, h_in, site)` after each hidden layer, or each of its
-        branches. Draws from `noise(site)` while training, if the network `draws`.
+        """x (fit, batch, n_inputs) → logits (fit, batch, n_outputs) and features (fit, batch, width); `hidden(h, h_in, site)` after each
+        hidden layer, or each of its branches. Draws from `noise(site)` while training, if the network `draws`.
 
         Fits may be shallower than `depth`: those that have a layer are the first rows, and its tensors are theirs alone.
-        With batch normalisation, training updates `buffers` in place.
-        """
+        With batch normalisation, training updates `buffers` in place, by the first `labelled` rows.
+        """  # fmt: skip
         having = tuple(len(params[f"{i}.weight"]) for i in range(self.depth))
         h, done = x, []  # `done` holds what came out of the last layer of the shallower fits
         for i, rows in enumerate(having):
             if rows < len(h):
                 h, shallow = torch.split(h, [rows, len(h) - rows])
                 done.append(shallow)
-            branches = [self._branch(params, buffers, h, hidden, training, i, name) for name in self._branches(i)]
+            branches = [self._branch(params, buffers, h, hidden, training, labelled, i, name) for name in self._branches(i)]
             if i == 0 or self.skip == "none":
                 (h,) = branches
             else:
@@ -124,12 +125,12 @@ class Mlp(Network):
         return Outputs(output(h, params["out.weight"], params["out.bias"]).transpose(1, 2), h)
 
     def _branch(
-        self, params: Tensors, buffers: Tensors, h: Tensor, hidden: Hidden, training: bool, i: int, name: str
+        self, params: Tensors, buffers: Tensors, h: Tensor, hidden: Hidden, training: bool, labelled: int | None, i: int, name: str
     ) -> Tensor:
         """What the linear layer `name` and all behind it make of h, as hidden layer `i` or a part of it."""
         z = linear(h, params[f"{name}.weight"], params[f"{name}.bias"])
         if self.batch_norm:
-            z = _batch_norm(params, buffers, f"{name}.norm", z, training)
+            z = _batch_norm(params, buffers, f"{name}.norm", z, training, labelled)
         if self.layer_norm:
             z = _layer_norm(params, f"{name}.layer_norm", z)
         return hidden(ACTIVATIONS[self.activation][0](z), h, i)
@@ -210,13 +211,15 @@ def _layer_norm(params: Tensors, name: str, z: Tensor) -> Tensor:
     return even * params[f"{name}.weight"].unsqueeze(1) + params[f"{name}.bias"].unsqueeze(1)
 
 
-def _batch_norm(params: Tensors, buffers: Tensors, name: str, z: Tensor, training: bool) -> Tensor:
-    """Ioffe & Szegedy, ICML 2015, as `torch.nn.BatchNorm1d` does it; z is (fit, batch, features)."""
+def _batch_norm(params: Tensors, buffers: Tensors, name: str, z: Tensor, training: bool, labelled: int | None) -> Tensor:
+    """Ioffe & Szegedy, ICML 2015, as `torch.nn.BatchNorm1d` does it; z is (fit, batch, features). Training goes by the first `labelled`
+    rows, if not by all."""
     running_mean, running_var = buffers[f"{name}.running_mean"], buffers[f"{name}.running_var"]
     if training:
-        mean = z.mean(1)
-        var = z.var(1, correction=0)
-        n = z.shape[1]
+        some = z[:, :labelled]
+        mean = some.mean(1)
+        var = some.var(1, correction=0)
+        n = some.shape[1]
         with torch.no_grad():
             running_mean.lerp_(mean, _MOMENTUM)
             running_var.lerp_(var * (n / max(n - 1, 1)), _MOMENTUM)

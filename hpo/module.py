@@ -26,10 +26,11 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from hpo.device import generators
 from hpo.errors import InputError, cut, exception
 from hpo.factory import Factory
+from hpo.head import Head
 from hpo.network import Hidden, Network, Outputs, Tensors
 from hpo.noise import Noise
 from hpo.regularizers.base import Parameter
-from hpo.sites import even, put_sites, stacked, still
+from hpo.sites import even, normed_by, put_sites, stacked, still
 
 # Layers that torch.func computes with the fits among the channels.
 _MIXING = (nn.modules.conv._ConvNd, nn.modules.batchnorm._NormBase, nn.GroupNorm)  # noqa: SLF001 -- the only names they have
@@ -70,6 +71,11 @@ class Module(Network):
         return not self.why_alone
 
     @property
+    def width(self) -> int | None:  # type: ignore[override]
+        """What the last nn.Linear that makes as many numbers as there are outputs is given of a row."""
+        return self._plan.head.width
+
+    @property
     def why_alone(self) -> str:
         """Why it is run one row at a time; "" if it need not be."""
         return self._plan.why_alone
@@ -101,10 +107,11 @@ class Module(Network):
         return {name: tensor.detach() for name, tensor in (*module.named_parameters(), *module.named_buffers())}
 
     def forward(
-        self, params: Tensors, buffers: Tensors, x: Tensor, *, hidden: Hidden, noise: Callable[[int], Noise], training: bool
-    ) -> Outputs:
+        self, params: Tensors, buffers: Tensors, x: Tensor, *, hidden: Hidden, noise: Callable[[int], Noise], training: bool,
+        labelled: int | None = None,
+    ) -> Outputs:  # fmt: skip
         del noise
-        return Outputs(self._plan.run(params, buffers, x, hidden, training, self.batched), None)
+        return self._plan.run(params, buffers, x, hidden, training, self.batched, labelled)
 
     def state_dict(self, tensors: Tensors) -> dict[str, Tensor]:
         module = self.build(0)
@@ -155,27 +162,40 @@ class Module(Network):
 class _Plan:
     """One module for all rows of an architecture: its own tensors give way to theirs."""
 
-    def __init__(self, module: nn.Module, image: tuple[int, ...]) -> None:
-        self.module, self.sites = module, put_sites(module)
+    def __init__(self, module: nn.Module, image: tuple[int, ...], n_outputs: int) -> None:
+        self.module, self.sites, self.head = module, put_sites(module), Head(module, n_outputs)
         self._image = image
         self.trained, self.still = list(module.named_parameters()), list(module.named_buffers())
         self.hold_still([name for name, p in self.trained if not p.requires_grad])
         self.why_alone = ""
         self._batched = False
+        self._labelled: tuple[int, int] | None = None  # how many rows, and of how many: batch normalisation goes by these
         for part in module.modules():
             if isinstance(part, _MIXING):
                 part.forward = functools.partial(self._mix, part, part.forward)  # type: ignore[method-assign]
 
     def _mix(self, part: nn.Module, forward: Callable[..., Tensor], h: Tensor, *more: Any) -> Tensor:
-        """One of those layers. A norm of plain rows gets them as the last axis, where torch's kernel is four times faster."""
+        """One of those layers."""
+        if self._labelled is None or not part.training or not isinstance(part, nn.modules.batchnorm._BatchNorm):  # noqa: SLF001
+            return self._apart(part, forward, h, *more)
+        rows, every = self._labelled
+        first = len(h) * rows // every  # they may come as several each
+        some = stacked(h[:first], even) if self._batched else h[:first]
+        return torch.cat([self._apart(part, forward, some), normed_by(part, some, h[first:])])
+
+    def _apart(self, part: nn.Module, forward: Callable[..., Tensor], h: Tensor, *more: Any) -> Tensor:
+        """A norm of plain rows gets them as the last axis, where torch's kernel is four times faster."""
         if not self._batched:
             return forward(h, *more)
         h = stacked(h, even)
         rows_last = isinstance(part, nn.BatchNorm1d) and h.dim() == 2
         return stacked(forward(h.T.unsqueeze(0)).squeeze(0).T if rows_last else forward(h, *more), even)
 
-    def run(self, params: Tensors, buffers: Tensors, x: Tensor, hidden: Hidden, training: bool, batched: bool) -> Tensor:
+    def run(
+        self, params: Tensors, buffers: Tensors, x: Tensor, hidden: Hidden, training: bool, batched: bool, labelled: int | None = None
+    ) -> Outputs:
         rows, self._batched = len(x), batched
+        self._labelled = None if labelled is None else (labelled, x.shape[1])
         # Buffers lie among floats; a module may want them whole or as truth values. They are copied, because vmap's rule of
         # batch normalisation loses what it should write into a tensor that is not contiguous.
         typed = {
@@ -193,32 +213,33 @@ class _Plan:
             for site in self.sites:
                 site.hidden = still  # plans live on, stacks shall not
 
-    def _run(self, tensors: dict[str, Tensor], buffers: Tensors, x: Tensor, training: bool, batched: bool) -> Tensor:
+    def _run(self, tensors: dict[str, Tensor], buffers: Tensors, x: Tensor, training: bool, batched: bool) -> Outputs:
         rows = len(x)
         if not batched:
             assert rows == 1, "a network that is not batched has a stack for itself"
-            out, after = self._one({name: t[0] for name, t in tensors.items()}, x[0])
-            out, after = out.unsqueeze(0), {name: b.unsqueeze(0) for name, b in after.items()}
+            said, after = self._one({name: t[0] for name, t in tensors.items()}, x[0])
+            said, after = [t.unsqueeze(0) for t in said], {name: b.unsqueeze(0) for name, b in after.items()}
         else:
             if rows == 1:  # alone it would take other kernels, which round otherwise: it is computed twice
                 tensors = {name: torch.cat([t, t.detach()]) for name, t in tensors.items()}
                 x = x.expand(2, *x.shape[1:])
             with _plain_kernels():
-                out, after = vmap(self._one, randomness="error")(tensors, x)
-            out = even(out)
+                said, after = vmap(self._one, randomness="error")(tensors, x)
+            said = [even(t) for t in said]
         if training:
             with torch.no_grad():
                 for name, b in after.items():
                     buffers[name].copy_(b[:rows])
-        return out[:rows]
+        out, *features = (t[:rows] for t in said)
+        return Outputs(out, features[0] if features else None)
 
-    def _one(self, tensors: dict[str, Tensor], x: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        """One row's outputs, and its buffers afterwards, whether they were changed in place or replaced."""
+    def _one(self, tensors: dict[str, Tensor], x: Tensor) -> tuple[list[Tensor], dict[str, Tensor]]:
+        """One row's outputs, and its features if it tells; and its buffers afterwards, whether they were changed in place or replaced."""
         tensors = dict(tensors)
         out = functional_call(self.module, tensors, (x,))
         if not isinstance(out, Tensor):
             raise TypeError(f"it must return one tensor, got a {type(out).__name__}")
-        return out, {name: tensors[name] for name, _ in self.still}
+        return [out, *self.head.given(len(x))], {name: tensors[name] for name, _ in self.still}
 
     def hold_still(self, names: Collection[str]) -> None:
         """Takes parameters from those that are trained."""
@@ -241,7 +262,7 @@ def _plain_kernels() -> Iterator[None]:
 @functools.lru_cache(maxsize=32)
 def _plan(network: Module) -> _Plan:
     """The plan of an architecture, tried out on a few made rows. Raises InputError."""
-    plan = _Plan(copy.deepcopy(network.build(0)), network.image)  # its dropouts are replaced; it may be somebody's only one
+    plan = _Plan(copy.deepcopy(network.build(0)), network.image, network.n_outputs)  # its dropouts are replaced; it may be somebody's only one
     if any(map(torch.nn.parameter.is_lazy, plan.module.parameters())):
         raise network.refuse("has layers without a size; give them one, with the help of n_inputs.")
     for name, t in (*plan.trained, *plan.still):
@@ -283,7 +304,7 @@ def _learn(plan: _Plan, tensors: dict[str, Tensor], x: Tensor, batched: bool, se
     leaves = {name: tensors[name].requires_grad_() for name, _ in plan.trained}
     with torch.random.fork_rng(devices=generators(x.device)):
         torch.manual_seed(seed)
-        out = plan.run(leaves, tensors, x, still, True, batched)
+        out = plan.run(leaves, tensors, x, still, True, batched).logits
     learns = leaves and out.requires_grad
     grads = torch.autograd.grad(out.square().sum(), list(leaves.values()), allow_unused=True) if learns else ()
     found = {name: grad for name, grad in zip(leaves, grads, strict=False) if grad is not None}

@@ -20,6 +20,16 @@ def check(space: Space, data: Dataset) -> None:
         raise InputError("\n".join(lacking))
 
 
+def check_networks(space: Space, networks: Sequence[Network]) -> None:
+    """Raises InputError with a sentence if a key of `search` needs features, and one of these networks does not tell them."""
+    for key in space.search:
+        if key in FAMILY and "features" in FAMILY[key].needs and any(network.width is None for network in networks):
+            raise InputError(
+                f"search.{key}: needs features, which are what a network's last nn.Linear is given, and this one has none with as many "
+                "outputs as there are to predict; end it with one, or leave the key out."
+            )
+
+
 def _lacking(space: Space, data: Dataset) -> Iterator[str]:
     for key in space.search:
         needs = FAMILY[key].needs if key in FAMILY else ()

@@ -62,12 +62,14 @@ class Network(ABC):
 
     @abstractmethod
     def forward(
-        self, params: Tensors, buffers: Tensors, x: Tensor, *, hidden: Hidden, noise: Callable[[int], Noise], training: bool
+        self, params: Tensors, buffers: Tensors, x: Tensor, *, hidden: Hidden, noise: Callable[[int], Noise], training: bool,
+        labelled: int | None = None,
     ) -> Outputs:
         """x (fit, batch, n_inputs) → logits (fit, batch, n_outputs) and features; `hidden(h, h_in, site)` at each site, while training.
 
-        Training may update `buffers`, in place, and draw from `noise(site)` if the network `draws`.
-        """
+        Training may update `buffers`, in place, and draw from `noise(site)` if the network `draws`. Where rows of another domain stand
+        behind the first `labelled` ones, batch normalisation goes by these alone, so that they come out as without the others.
+        """  # fmt: skip
 
     @abstractmethod
     def state_dict(self, tensors: Tensors) -> dict[str, Tensor]:

@@ -198,8 +198,10 @@ class Program:
         x = batch.x.detach().requires_grad_() if to_inputs else batch.x
         draws = step.noise.get(NETWORK, {})
         hidden = partial(self._hidden, step)
-        every = x if batch.target is None else torch.cat([x, batch.target], dim=1)  # in one pass
-        outputs = self.network.forward(self._leaves, buffers, every, hidden=hidden, noise=draws.__getitem__, training=step.training)
+        every, labelled = (x, None) if batch.target is None else (torch.cat([x, batch.target], dim=1), x.shape[1])  # in one pass
+        outputs = self.network.forward(
+            self._leaves, buffers, every, hidden=hidden, noise=draws.__getitem__, training=step.training, labelled=labelled
+        )
         seen = _seen(outputs, batch)
         each = losses(self._data.task, seen.logits, batch.y, batch.weight)
         for name in self._acting["loss"]:

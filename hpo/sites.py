@@ -89,6 +89,17 @@ def even(h: Tensor) -> Tensor:
     return out
 
 
+def normed_by(part: nn.Module, some: Tensor, others: Tensor) -> Tensor:
+    """What a batch normalisation (Ioffe & Szegedy, ICML 2015) makes of `others` by the mean and the variance of `some`, both (rows,
+    channels, …)."""
+    axes = [axis for axis in range(some.dim()) if axis != 1]
+    var, mean = torch.var_mean(some, axes, correction=0, keepdim=True)
+    normed = (others - mean) * torch.rsqrt(var + part.eps)  # type: ignore[operator]
+    shape = [-1 if axis == 1 else 1 for axis in range(some.dim())]
+    scale, shift = part.weight, part.bias
+    return normed if scale is None else normed * scale.view(shape) + shift.view(shape)  # type: ignore[operator]
+
+
 def put_sites(module: nn.Module) -> list[Site]:
     """Replaces every dropout of `module`; one that stands in several places becomes one site there."""
     sites: dict[nn.Module, Site] = {}

@@ -121,8 +121,9 @@ def fake_stack(data, train, trials, networks, names=tuple(EVERYTHING)):
     assert all(net.depth for net in networks)  # somebody's modules are tried out with numbers, once
     samples = data.samples().to(META)
     stack = Stack(names, samples, train)
+    (fold,) = samples.folds
     for of, net in zip(trials, networks, strict=True):
-        stack.admit([Fit(of, 0, samples.folds[0].train, samples.folds[0].valid)], net, train)
+        stack.admit([Fit(of, 0, fold.train, fold.valid, fold.target, fold.target_valid)], net, train)
     return stack
 
 

@@ -8,7 +8,7 @@ import pytest
 import hpo
 
 LAYERS = [
-    {"errors", "trial", "nets", "history", "bulk", "pareto", "evidence", "variates", "density"},
+    {"errors", "trial", "nets", "head", "history", "bulk", "pareto", "evidence", "variates", "density"},
     {"rounds", "noise", "metrics", "document", "svmlight", "optimizer", "percentile", "journal", "store", "ui", "factory", "device"},
     {"objectives", "criteria", "paired", "weights", "dataset", "hashed", "replay", "capacity"},
     {"regularizers", "batched", "combine"},

@@ -14,10 +14,12 @@ from safetensors.torch import load_file
 from sklearn.datasets import load_digits
 
 import hpo
+from hpo import needs
 from hpo.errors import InputError
 from hpo.factory import arguments, find, name_of
 from hpo.job import prepare
 from hpo.module import Module
+from hpo.networks import Networks
 from hpo.population import Population
 from hpo.sites import put_sites
 from hpo.space_file import parse
@@ -69,6 +71,65 @@ def _trained(net, trials):
         pop.admit(of)
     run(pop, 2)
     return {of.label: pop.release(of) for of in trials}
+
+
+@pytest.mark.parametrize(("factory", "width"), [
+    (factories.plain, 8), (factories.normed, 4), (factories.Named, 7), (factories.Tied, 5), (factories.Branching, 13), (factories.ends_otherwise, None),
+])  # fmt: skip
+def test_features_are_what_the_last_linear_layer_is_given(factory, width):
+    net = module(factory)
+    assert net.width == width
+    rows = range(3) if net.batched else range(1)
+    tensors = [net.init(np.random.default_rng(i)) for i in rows]
+    stacked = {name: torch.stack([one[name] for one in tensors]) for name in tensors[0]}
+    x = torch.randn(len(tensors), 5, net.n_inputs, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        out, features = net.forward(stacked, stacked, x, hidden=lambda h, *_: h, noise=None, training=False)
+    if width is None:
+        assert features is None
+        return
+    for i in rows:
+        plain, given = net.build(0).eval(), []
+        plain.load_state_dict(net.state_dict(tensors[i]))
+        last = [part for part in plain.modules() if isinstance(part, torch.nn.Linear)][-1]
+        last.register_forward_pre_hook(lambda _, args, named, given=given: given.append((*args, *named.values())[0]), with_kwargs=True)
+        assert torch.allclose(out[i], plain(x[i]), atol=1e-6)
+        assert torch.allclose(features[i], given[0], atol=1e-6)
+
+
+def test_a_network_without_a_last_linear_layer_has_no_features_to_align():
+    prepared = prepare(parse(space({"factory": "tests.factories:ends_otherwise"})), Path())
+    found = Networks(prepared.space, prepared.factory, 13, 3).of({})
+    other = prepared.space.model_copy(update={"search": {**prepared.space.search, "coral": None}})
+    with pytest.raises(InputError) as caught:
+        needs.check_networks(other, [found])
+    assert str(caught.value) == (
+        "search.coral: needs features, which are what a network's last nn.Linear is given, and this one has none with as many outputs as "
+        "there are to predict; end it with one, or leave the key out."
+    )
+    needs.check_networks(other, [module(factories.plain)])
+
+
+@pytest.mark.parametrize("kind", ["batched", "alone"])
+def test_batch_norm_goes_by_labelled_rows_where_others_stand_behind_them(kind):
+    """In training, so that the labelled ones come out as without the others, and the others as they would be predicted."""
+    net = module(factories.normed)
+    x = torch.randn(1, 9, 13, generator=torch.Generator().manual_seed(0))
+    x[:, 6:] *= 5
+    results = []
+    for labelled in (None, 6):
+        tensors = {name: t.unsqueeze(0) for name, t in net.init(np.random.default_rng(0)).items()}
+        rows = x[:, :6] if labelled is None else x
+        out = net._plan.run(tensors, tensors, rows, lambda h, *_: h, training=True, batched=kind == "batched", labelled=labelled)
+        results.append((out.logits, tensors))
+    (without, before), (beside, after) = results
+    assert torch.allclose(without, beside[:, :6], rtol=0, atol=1e-6)  # a product over more rows may round otherwise
+    assert all(torch.allclose(before[name], after[name]) for name in before)
+    plain = net.build(0).train()
+    plain.load_state_dict(net.state_dict(net.init(np.random.default_rng(0))))
+    h = plain[0](x[0])
+    h = (h - h[:6].mean(0)) / (h[:6].var(0, correction=0) + plain[1].eps).sqrt()
+    assert torch.allclose(beside[0], plain[2](h), atol=1e-5)
 
 
 def test_what_forward_does_not_use_is_kept_as_it_is():

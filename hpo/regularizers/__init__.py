@@ -9,13 +9,17 @@ from hpo.regularizers.back_translation import BackTranslation
 from hpo.regularizers.base import Regularizer
 from hpo.regularizers.batch_norm import BatchNorm
 from hpo.regularizers.batch_size import BatchSize
+from hpo.regularizers.cdan import Cdan
 from hpo.regularizers.color_jitter import ColorJitter
+from hpo.regularizers.coral import Coral
 from hpo.regularizers.crop import Crop
 from hpo.regularizers.cutmix import CutMix
 from hpo.regularizers.cutout import Cutout
+from hpo.regularizers.dann import Dann
 from hpo.regularizers.depth import Depth
 from hpo.regularizers.dropout import Dropout
 from hpo.regularizers.ema import Ema
+from hpo.regularizers.entropy import Entropy
 from hpo.regularizers.epochs import Epochs
 from hpo.regularizers.feature_dropout import FeatureDropout
 from hpo.regularizers.flip import Flip
@@ -23,6 +27,7 @@ from hpo.regularizers.gradient_clip import GradientClip
 from hpo.regularizers.gradient_noise import GradientNoise
 from hpo.regularizers.group_lasso import GroupLasso
 from hpo.regularizers.importance import Importance
+from hpo.regularizers.infomax import Infomax
 from hpo.regularizers.input_noise import InputNoise
 from hpo.regularizers.l1 import L1
 from hpo.regularizers.l2 import L2
@@ -31,6 +36,7 @@ from hpo.regularizers.layer_norm import LayerNorm
 from hpo.regularizers.lookahead import Lookahead
 from hpo.regularizers.max_norm import MaxNorm
 from hpo.regularizers.mixup import Mixup
+from hpo.regularizers.mmd import Mmd
 from hpo.regularizers.patience import Patience
 from hpo.regularizers.random_deletion import RandomDeletion
 from hpo.regularizers.random_insertion import RandomInsertion
@@ -80,6 +86,12 @@ _MEMBERS = (
     WeightDecay(),
     L2(),
     Spectral(),
+    Mmd(),
+    Coral(),
+    Dann(),
+    Cdan(),
+    Entropy(),
+    Infomax(),
     GradientNoise(),
     GradientClip(),
     Sam(),

@@ -105,7 +105,7 @@ class Regularizer:
     keeps: ClassVar[bool] = False  # whether it has a copy of all values of its own, which begins as these do
     recalls: ClassVar[bool] = False  # whether it wants to know what the values were before an update
     adapts: ClassVar[bool] = False  # whether rows of another domain are to pass through the network beside the labelled ones
-    needs: ClassVar[tuple[Literal["classes", "image", "text", "mlp", "target"], ...]] = ()  # without which it cannot act
+    needs: ClassVar[tuple[Literal["classes", "image", "text", "mlp", "target", "features"], ...]] = ()  # without which it cannot act
     integer: ClassVar[bool] = False
     choices: ClassVar[tuple[str | bool, ...]] = ()  # of one whose values are no numbers: all there are, the least regularized first
     allowed: ClassVar[tuple[float, float]] = (0.0, float("inf"))

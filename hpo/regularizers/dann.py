@@ -1,0 +1,30 @@
+from torch import Tensor
+
+from hpo.dataset import Samples
+from hpo.regularizers.adaptation import adversary, features, reversal, rising, told_apart
+from hpo.regularizers.base import Parameter, Regularizer, Seen, Step
+
+
+class Dann(Regularizer):
+    """Domain-adversarial training (Ganin et al., JMLR 2016): a small network, trained besides, tells from the features which domain a row
+    is of, and its gradient reaches them reversed, times strength × Ganin's schedule, which rises from 0 to 1 over the epochs.
+
+    The adversary itself learns at the full learning rate, whatever the strength.
+    """
+
+    name = "dann"
+    summary = "makes features from which an adversary cannot tell the domains (gradient reversal, rising over the epochs)"
+    adapts = True
+    needs = ("target", "features")
+    prior = {"low": 0.01, "high": 10.0, "log": True, "optional": True}
+    probe = (0.1, 5.0)
+    source = "Ganin et al., Domain-Adversarial Training of Neural Networks, JMLR 2016"
+
+    def own(self, features: int, data: Samples) -> tuple[Parameter, ...]:
+        del data
+        return adversary(self.name, features)
+
+    def loss(self, s: Tensor, step: Step, seen: Seen) -> Tensor:
+        factor = s * rising(step)
+        source, target = (reversal(h, factor) for h in features(seen))
+        return told_apart(self.name, step, source, target)
