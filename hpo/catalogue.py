@@ -22,6 +22,8 @@ _NEEDS = {
     "image": "images (network.image)",
     "text": "a column of text (data.text)",
     "mlp": "network.kind: mlp",
+    "auxiliary": "another column to predict (data.auxiliary)",
+    "generated": "rows that are generated (data.synthetic)",
     "target": "another domain (data.target.source)",
     "features": "a network that ends in nn.Linear, as all of ours do",
 }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -130,6 +130,7 @@ class _Raw:
     altering: tuple[str, ...]  # the regularizers that want altered texts
     image: tuple[int, ...]
     weighing: bool  # whether somebody wants density ratios
+    encoded: tuple[Preprocess, np.ndarray] | None = None  # as they were fitted elsewhere, with the matrix of all rows
 
     def dataset(self, folds: Sequence[Parts], notes: Sequence[str]) -> Dataset:
         samples, fitted, target = self.made(folds)
@@ -182,6 +183,8 @@ class _Raw:
     def _fit(self, part: Parts) -> tuple[Preprocess, np.ndarray]:
         """Preprocessing as a fold has it, and the matrix of all rows. Categories and terms may be listed from all rows but the test
         part."""
+        if self.encoded is not None:
+            return self.encoded
         return preprocessing.fit(self.table, part.train, self.rows, self.counted, part.target)
 
     def _ratios(self, encoded: np.ndarray, part: Parts) -> np.ndarray:
@@ -222,10 +225,12 @@ def prepare(
     dtype: torch.dtype = torch.float32,
     altering: Sequence[str] = (),
     image: Sequence[int] = (),
+    encoder: Preprocess | None = None,
     ratio: bool = False,
 ) -> Dataset:
     """Loads, splits and encodes what `data` describes. `altering` names the regularizers that want altered texts, `image` the
-    (channels, height, width) of a row, if it is one; `ratio` is whether somebody wants density ratios. Raises InputError in one sentence."""
+    (channels, height, width) of a row, if it is one, `encoder` a preprocessing that was fitted elsewhere; `ratio` is whether somebody
+    wants density ratios. Raises InputError in one sentence."""
     table = load(data, base)
     notes = list(table.notes)
     truth, classes = _encode_target(table)
@@ -239,12 +244,16 @@ def prepare(
     if data.class_weight and table.task == "regression":
         raise InputError("data.class_weight: balanced needs classes, but the task is regression; leave it out.")
     rows = np.concatenate(folds[0].rows) if len(folds) == 1 else dealer.rows
-    counted = tuple(_counted(table, column, data.text, rows, base, altering) for column in table.text)
+    encoded = None if encoder is None else (encoder, preprocessing.given(encoder, table))
+    documents = dict.fromkeys(table.text) if encoder is None else {d["column"]: d for d in encoder.documents}
+    counted = tuple(_counted(table, column, data.text, rows, base, altering, known) for column, known in documents.items())
+    if encoder and (strange := [column for column in table.features.columns if column not in encoder.columns]):
+        notes.append(f"Columns that the weights of network.init do not know, left out: {listed(strange)}.")
     for name in altering if not counted or data.text.vectorizer == "svmlight" else ():
         raise InputError(f"search.{name}: needs a column of text, and {table.name} has none; name one in data.text.")
     shape = tuple(image) or ((1, 8, 8) if table.image else ())
     table = replace(table, target=table.target[:0])
-    raw = _Raw(table, data, dtype, y, classes, dealer, rows, test, truth[test], counted, tuple(altering), shape, ratio)
+    raw = _Raw(table, data, dtype, y, classes, dealer, rows, test, truth[test], counted, tuple(altering), shape, ratio, encoded)
     return raw.dataset(folds, notes)
 
 
@@ -292,10 +301,13 @@ def _columns(preprocess: Preprocess) -> Tensor:
     return torch.tensor([number[group] for group in preprocess.groups])
 
 
-def _counted(table: Table, column: str, spec: Text, rows: np.ndarray, base: Path, altering: Sequence[str]) -> Counted:
-    """A column of text, and the altered texts of all rows but the test part, in numbers that need no more fitting."""
+def _counted(
+    table: Table, column: str, spec: Text, rows: np.ndarray, base: Path, altering: Sequence[str], document: Mapping[str, Any] | None
+) -> Counted:
+    """A column of text, and the altered texts of all rows but the test part, in numbers that need no more fitting; with the terms of
+    `document`, if there is one."""
     texts = table.features[column].tolist()
-    found = text.count(table.name, column, texts, rows, spec)
+    found = text.count(table.name, column, texts, rows, spec) if document is None else Counted(document, text.counts(document, texts), {})
     known = [texts[i] for i in rows]
     altered = {
         name: tuple(text.counts(found.document, one) for one in augment.variants(name, known, spec, base)) for name in altering

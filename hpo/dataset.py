@@ -42,8 +42,9 @@ class Samples:
     `x` (rows, inputs); `y` (rows,), class indices or a standardised number, of rows of another domain without a label -1 or not a
     number, so that nothing can be learned from these by mistake; `weight` (rows,) or None. `columns` (inputs,): to which
     column of the table each input belongs, as a whole number from 0 without gaps. `image`: (channels, height, width) of a row, () if it
-    is none. `variants`: by regularizer of texts, (variants, rows, inputs), what could stand in place of `x`. `base` (rows, outputs):
-    what is added to a network's outputs, if something is. `ratio` (rows,): by how much the density of the other domain is larger
+    is none. `variants`: by regularizer, (variants, rows, inputs), what could stand in place of `x`. `base` (rows, outputs):
+    what is added to a network's outputs, if something is. `auxiliary` (rows, outputs), if there is another target: a standardised number, or
+    the shares of classes, not a number where it is not known. `ratio` (rows,): by how much the density of the other domain is larger
     than the source's at a row of the source, with mean 1, and 1 at all other rows; None if nobody asks for it.
     `foreign`: whether validation rows are labelled rows of the other domain.
     """
@@ -59,6 +60,7 @@ class Samples:
     image: tuple[int, ...] = ()
     variants: Mapping[str, Tensor] = field(default_factory=dict)
     base: Tensor | None = None
+    auxiliary: Tensor | None = None
     ratio: Tensor | None = None
     foreign: bool = False
 
@@ -77,7 +79,7 @@ class Samples:
     def to(self, device: torch.device) -> Samples:
         """The same in a device's memory."""
         folds = tuple(fold.at(lambda rows: rows.to(device)) for fold in self.folds)
-        given = {name: t.to(device) for name in ("weight", "base", "ratio") if (t := getattr(self, name)) is not None}
+        given = {name: t.to(device) for name in ("weight", "base", "auxiliary", "ratio") if (t := getattr(self, name)) is not None}
         moved = {name: getattr(self, name).to(device) for name in ("x", "y", "columns")}
         variants = {name: t.to(device) for name, t in self.variants.items()}
         return replace(self, **moved, **given, folds=folds, variants=variants)

@@ -27,6 +27,7 @@ class Metric:
         return 1 if self.better == "lower" else -1
 
 
+_BINS = 15  # of confidence, as Guo et al. have them
 _BOTH: tuple[Task, ...] = ("classification", "regression")
 METRICS = {
     m.name: m
@@ -36,6 +37,10 @@ METRICS = {
         Metric("balanced_accuracy", "higher", ("classification",), (0, 1)),
         Metric("roc_auc", "higher", ("classification",), (0, 1)),
         Metric("f1_macro", "higher", ("classification",), (0, 1)),
+        Metric("precision", "higher", ("classification",), (0, 1)),
+        Metric("recall", "higher", ("classification",), (0, 1)),
+        Metric("ece", "lower", ("classification",), (0, 1)),
+        Metric("brier", "lower", ("classification",), (0, 2)),
         Metric("r2", "higher", ("regression",), (-math.inf, 1)),
         Metric("mae", "lower", ("regression",), (0, math.inf)),
         Metric("source_loss", "lower", _BOTH, (0, math.inf), "target"),
@@ -59,6 +64,12 @@ def labelled(followed: str) -> str:
     """By which metric rows with labels are judged where nothing else can be: the followed one, or the loss if that asks for no
     labels."""
     return "loss" if followed in CRITERIA else followed
+
+
+def tested(task: Task, followed: str) -> tuple[str, ...]:
+    """The metrics of a test part, which is measured once: all that results name, and of classes every other view of the same rows."""
+    more = ("roc_auc", "f1_macro", "precision", "recall", "ece", "brier") if task == "classification" else ()
+    return tuple(dict.fromkeys((*reported(task, followed), *more)))
 
 
 def watched(task: Task, followed: str) -> tuple[str, ...]:
@@ -107,13 +118,13 @@ def measure(
     A regression target was divided by `scale` for training; loss and mae are returned in its own units.
     """
     values: dict[str, Tensor] = {}
-    counted = task == "classification" and not {"loss", "roc_auc"}.issuperset(names)
+    counted = task == "classification" and not {"loss", *_OF_CHANCES}.issuperset(names)
     confusion = _confusion(logits, y) if counted else None
     for name in names:
         if name == "loss":
             values[name] = losses(task, logits, y, weight).double() * (scale**2 if task == "regression" else 1)
-        elif name == "roc_auc":
-            values[name] = _roc_auc(logits, y)
+        elif name in _OF_CHANCES:
+            values[name] = _OF_CHANCES[name](logits, y)
         elif confusion is not None:
             values[name] = _from_confusion(name, confusion)
         else:
@@ -137,12 +148,17 @@ def _confusion(logits: Tensor, y: Tensor) -> Tensor:
 
 
 def _from_confusion(name: str, confusion: Tensor) -> Tensor:
-    """accuracy, balanced_accuracy or f1_macro; classes that occur in neither truth nor prediction do not count."""
+    """accuracy, balanced_accuracy, f1_macro, precision or recall (of each class, and averaged); classes that occur in neither truth
+    nor prediction do not count. Precision of a class that is never predicted is 0, and so is recall of one that never occurs, as
+    scikit-learn has it; it leaves the latter out of balanced accuracy."""
     hits, true, predicted = confusion.diagonal(dim1=1, dim2=2), confusion.sum(2), confusion.sum(1)
     if name == "accuracy":
         return hits.sum(1) / true.sum(1)
     if name == "balanced_accuracy":
         return (hits / true).nanmean(1)
+    if name in ("precision", "recall"):
+        each = (hits / (predicted if name == "precision" else true)).nan_to_num(0)
+        return torch.where(true + predicted > 0, each, torch.nan).nanmean(1)
     return (2 * hits / (true + predicted)).nanmean(1)
 
 
@@ -164,3 +180,25 @@ def _pairs_in_order(score: Tensor, positive: Tensor) -> Tensor:
     n_negative = positive.shape[1] - n_positive
     wins = (rank * positive).sum(1) - n_positive * (n_positive + 1) / 2
     return wins / (n_positive * n_negative)
+
+
+def _ece(logits: Tensor, y: Tensor) -> Tensor:
+    """The expected calibration error (Guo et al., On Calibration of Modern Neural Networks, ICML 2017): by how much confidence and the share
+    that is right differ, in bins of equal width, on average over the rows."""
+    confidence, predicted = logits.double().softmax(2).max(2)
+    off = confidence - (predicted == y).double()
+    place = (confidence * _BINS).ceil().sub(1).clamp(0, _BINS - 1)  # a bin holds its upper end
+    bins = torch.arange(_BINS, device=y.device).view(-1, 1)
+    inside = (place.unsqueeze(1) == bins).double()  # times, so that what is not a number stays it
+    return (inside * off.unsqueeze(1)).sum(2).abs().sum(1) / y.shape[1]
+
+
+def _brier(logits: Tensor, y: Tensor) -> Tensor:
+    """The squared distance of probabilities and truth (Brier, Monthly Weather Review 1950), summed over classes, as scikit-learn has it: of
+    two classes half of it, which is that of the second one's probability."""
+    chances = logits.double().softmax(2)
+    missed = (chances - torch.nn.functional.one_hot(y, logits.shape[2])).square().sum(2).mean(1)
+    return missed / 2 if logits.shape[2] == 2 else missed
+
+
+_OF_CHANCES = {"roc_auc": _roc_auc, "ece": _ece, "brier": _brier}  # that take more than what is counted

@@ -37,6 +37,8 @@ def _lacking(space: Space, data: Dataset) -> Iterator[str]:
             yield f"search.{key}: needs classes, and {data.target_name} is a number; leave the key out."
         if "image" in needs and not data.image:
             yield f"search.{key}: needs images; set network.image to [channels, height, width], or leave the key out."
+        if "auxiliary" in needs and data.auxiliary is None:
+            yield f"search.{key}: needs another target; name its column in data.auxiliary, or leave the key out."
         if "target" in needs and not all(len(fold.target) for fold in data.folds):
             yield f"search.{key}: needs rows of another domain to adapt to; name its file in data.target.source, or leave the key out."
 

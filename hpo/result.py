@@ -15,7 +15,7 @@ from hpo import evidence, objectives, ranking, rules
 from hpo.data import Dataset
 from hpo.finals import Finalist, Finals
 from hpo.job import Job
-from hpo.metrics import METRICS, labelled, measure, reported, shown, watched
+from hpo.metrics import METRICS, labelled, measure, shown, tested, watched
 from hpo.refit import Final
 from hpo.space import Space
 from hpo.study import Study
@@ -187,10 +187,10 @@ def metrics(result: Mapping[str, Any]) -> dict[str, float]:
 
 
 def test_scores(space: Space, data: Dataset, logits: Tensor) -> dict[str, float]:
-    """Every reported metric of `logits` (1, rows, outputs) on the test part of the data that the network was trained on, in whose
+    """Every metric of `logits` (1, rows, outputs) on the test part of the data that the network was trained on, in whose
     units they are."""
     weight = None if data.test_weight is None else data.test_weight.unsqueeze(0)
-    names = reported(data.task, space.train.metric)
+    names = tested(data.task, space.train.metric)
     scores = measure(names, data.task, logits, data.test_y.unsqueeze(0), weight, data.target_scale)
     return {name: float(score) for name, score in scores.items()}
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from hpo import density, plugins
+from hpo import density, plugins, synthetic
 from hpo.data import prepare
 from hpo.dataset import Fold, Samples
 from hpo.errors import InputError
@@ -75,14 +75,25 @@ def check(member: Regularizer, data: Samples | None = None) -> None:
 
 
 def small(member: Regularizer) -> Samples:
-    """A small table, or small images, in float64; beside another domain, if the member needs one."""
-    found = _small(member)
-    return between(found) if "target" in member.needs else found
+    """A small table, or small images, in float64; with all else that the member needs."""
+    return supplied(member, _small(member))
+
+
+def supplied(member: Regularizer, data: Samples) -> Samples:
+    """The same rows with what a member needs besides them."""
+    if "generated" in member.needs:
+        x, y, train = (t.numpy() for t in (data.x, data.y, data.folds[0].train))
+        made = synthetic.bank("smote", x, y, len(data.classes), train, 3)
+        data = replace(data.samples(), variants={**data.variants, member.name: torch.from_numpy(made)})
+    if "auxiliary" in member.needs:
+        shares = (data.x[:, :3] * 2).softmax(1)
+        data = replace(data.samples(), auxiliary=torch.where(data.x[:, 3:4] > 1, torch.nan, shares))
+    return between(data) if "target" in member.needs else data
 
 
 def between(data: Samples) -> Samples:
     """The same rows as two domains: of those to learn from, the last half has no labels, and is stretched and moved; of what is left of
-    these, a quarter is to judge by."""
+    these, a quarter is to judge by. With density ratios."""
     (fold,) = data.folds
     labelled, target = fold.train.chunk(2)
     adapted, judged = target[len(target) // 4 :], target[: len(target) // 4]
@@ -91,7 +102,8 @@ def between(data: Samples) -> Samples:
     y[target] = -1 if data.task == "classification" else math.nan
     ratio = torch.from_numpy(density.ratios(x.numpy(), labelled.numpy(), adapted.numpy())).to(x.dtype)
     ratio[target] = 1
-    return replace(data.samples(), x=x, y=y, ratio=ratio, folds=(replace(fold, train=labelled, target=adapted, target_valid=judged),))
+    folds = (replace(fold, train=labelled, target=adapted, target_valid=judged),)
+    return replace(data.samples(), x=x, y=y, folds=folds, ratio=ratio)
 
 
 def _small(member: Regularizer) -> Samples:

@@ -53,7 +53,7 @@ SPACES = [
     ("", ["bad.yaml:1: the file is empty; it needs study, data and search."]),
     (SPACE + "train: {metric: r2}\n", [
         "train.metric: r2 needs another task than classification. "
-        "Known: loss, accuracy, balanced_accuracy, roc_auc, f1_macro.",
+        "Known: loss, accuracy, balanced_accuracy, roc_auc, f1_macro, precision, recall, ece, brier.",
     ]),
     (SPACE.replace("target: y", "target: a") + "train: {metric: accuracy}\n", [
         "train.metric: accuracy needs another task than regression. Known: loss, r2, mae.",

@@ -18,7 +18,10 @@ from hpo.testing import same
 from hpo.trial import Fit
 from tests.training import dataset, pictures, step, trained, trial
 
-MEMBERS = [n for n, member in STRENGTHS.items() if type(member).batch is not Regularizer.batch and not {"text", "target"} & set(member.needs)]
+MEMBERS = [
+    n for n, member in STRENGTHS.items()
+    if type(member).batch is not Regularizer.batch and not {"text", "target", "generated"} & {*member.needs}
+]  # fmt: skip
 F = torch.nn.functional
 IMAGE = (3, 5, 7)
 CATEGORIES = torch.tensor([0, 1, 1, 1, 2, 3, 3])
@@ -322,6 +325,52 @@ def test_color_jitter_changes_contrast_and_brightness():
     for away in (factor - 1, change):
         assert 0.38 < away.abs().max() <= 0.4
         assert away.std() == pytest.approx(0.8 * 12**-0.5, rel=0.15)
+
+
+# ---- simulated domains
+
+
+def test_randomization_draws_for_each_sample_a_domain_as_far_as_s():
+    """The inputs of a sample are alike, so that they tell its offset, its noise and its gaps, and beside others its scale."""
+    s = torch.tensor([0.5, 1.0], dtype=torch.float64)
+    flat, ends = (torch.full((2, 1000, 1000), value).double() for value in (0.0, 100.0))
+    of_flat, of_ends = (acted("randomization", s, x) for x in (flat, ends))
+    missing = (of_flat.x == 0).double()
+    share = missing.mean(2)
+    left = of_flat.x.sum(2) / (1 - missing).sum(2)  # the offset, but for the noise
+    spread_ = ((of_flat.x - left.unsqueeze(2)).square() * (1 - missing)).sum(2).div((1 - missing).sum(2) - 1).sqrt()
+    scale = (of_ends.x - of_flat.x).sum(2) / (1 - missing).sum(2) / 100
+    for found, low, high, slack in ((left, -1, 1, 0.15), (spread_, 0, 1, 0.12), (share, 0, 0.5, 0.06), (scale - 1, -0.5, 0.5, 1e-9)):
+        least, most = low * s, high * s
+        assert (found.amin(1) >= least - slack).all()
+        assert (found.amax(1) <= most + slack).all()
+        assert torch.allclose(found.mean(1), (least + most) / 2, atol=0.05)
+        assert torch.allclose(found.std(1), (most - least) / 12**0.5, rtol=0.08)  # evenly
+
+
+def test_randomization_turns_images_as_rotation_does():
+    x, data = images(rows=400, image=(1, 6, 6))
+    quiet = SimpleNamespace(normal=lambda shape: torch.zeros(1, *shape, dtype=torch.float64), uniform=_first(1.0, 0.5))
+    found = acted("randomization", [1.0], x, data, quiet).x
+    expected = acted("rotation", [90.0], x, data, always(1.0)).x
+    present = found != 0
+    assert torch.allclose(found[present], expected[present])
+    assert present.all()
+
+
+def _first(value, then):
+    """Uniform numbers that are `value` at the first call, and after it the middle, which is no change; no column is missing."""
+    values = iter([value, then, then, then, 0.0])
+    return lambda shape: torch.full((1, *shape), next(values, 1.0), dtype=torch.float64)
+
+
+def test_randomization_leaves_rows_of_another_domain_alone():
+    x = normal(1, 5, 4)
+    batch = Batch(x, x[..., 0], None, None, torch.zeros(1, 5, dtype=torch.long), x.clone())
+    noise = {"randomization": {0: Noise(streams("randomization", [0]), x.dtype)}}
+    found = STRENGTHS["randomization"].batch(torch.ones(1, dtype=torch.float64), step(noise=noise, data=samples()), batch)
+    assert torch.equal(found.target, x)
+    assert not torch.equal(found.x, x)
 
 
 # ---- beyond the minibatch

@@ -8,9 +8,9 @@ import pytest
 import hpo
 
 LAYERS = [
-    {"errors", "trial", "nets", "head", "history", "bulk", "pareto", "evidence", "variates", "density"},
+    {"errors", "trial", "nets", "head", "history", "bulk", "pareto", "evidence", "variates", "density", "autoencoder"},
     {"rounds", "noise", "metrics", "document", "svmlight", "optimizer", "percentile", "journal", "store", "ui", "factory", "device"},
-    {"objectives", "criteria", "paired", "weights", "dataset", "hashed", "replay", "capacity"},
+    {"objectives", "criteria", "paired", "weights", "dataset", "hashed", "replay", "capacity", "synthetic"},
     {"regularizers", "batched", "combine"},
     {"kernels", "prose"},
     {"linear"},
@@ -18,7 +18,7 @@ LAYERS = [
     {"key_rules", "conditions", "priors", "catalogue"},
     {"keys"},
     {"mlp", "judging", "ranking", "sites", "rules", "plugins", "scale"},
-    {"module"},
+    {"module", "described"},
     {"section"},
     {"strategy", "architecture", "language", "settings"},
     {"source"},
@@ -28,10 +28,11 @@ LAYERS = [
     {"space_file", "table", "text", "sampling", "selection", "view", "ledger", "networks"},
     {"augment", "preprocess", "working", "identity", "figures", "verdict"},
     {"data", "starter", "predict"},
+    {"shift"},
     {"row", "export", "report", "recorder", "mirror"},
     {"program"},
     {"stack"},
-    {"population", "study", "needs"},
+    {"population", "study", "needs", "pretrained"},
     {"worker", "testing"},
     {"loop", "crew", "finals", "finished"},
     {"refit", "tryout", "compare"},

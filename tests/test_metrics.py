@@ -1,5 +1,7 @@
 """Metrics of many fits at once equal scikit-learn's of each."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 import torch
@@ -24,9 +26,23 @@ def sklearn_score(name, logits, y):
         return sk.log_loss(y, chances, labels=range(logits.shape[1]))
     if name == "roc_auc":
         return sk.roc_auc_score(y, chances[:, 1] if logits.shape[1] == 2 else chances, multi_class="ovr")
-    if name == "f1_macro":
-        return sk.f1_score(y, hard, average="macro")
+    if name in ("f1_macro", "precision", "recall"):
+        return getattr(sk, f"{name.partition('_')[0]}_score")(y, hard, average="macro", zero_division=0)
+    if name == "brier":
+        return sk.brier_score_loss(y, chances[:, 1]) if chances.shape[1] == 2 else np.square(chances - np.eye(chances.shape[1])[y]).sum(1).mean()
+    if name == "ece":
+        return calibration_error(chances.max(1), hard == y.numpy())
     return {"accuracy": sk.accuracy_score, "balanced_accuracy": sk.balanced_accuracy_score}[name](y, hard)
+
+
+def calibration_error(confidence, right, bins=15):
+    """Word for word as Guo et al. (2017) define it."""
+    found = 0.0
+    for low, high in pairwise(np.linspace(0, 1, bins + 1)):
+        inside = (confidence > low) & (confidence <= high)
+        if inside.any():
+            found += inside.mean() * abs(right[inside].mean() - confidence[inside].mean())
+    return found
 
 
 @pytest.mark.parametrize("n", [2, 4])
@@ -54,6 +70,28 @@ def test_weights_weigh_the_loss_alone():
     expected = [sk.log_loss(y[i], logits[i].softmax(1), sample_weight=weight[i], labels=range(3)) for i in range(FITS)]
     assert measured["loss"].numpy() == pytest.approx(expected)
     assert (measured["accuracy"] == plain["accuracy"]).all()
+
+
+@pytest.mark.parametrize("name", ["precision", "recall", "f1_macro"])
+def test_a_class_that_is_never_said_or_never_true_counts_as_in_scikit_learn(name):
+    logits = torch.nn.functional.one_hot(torch.tensor([[0, 0, 1, 1, 3]]), 5).double()
+    y = torch.tensor([[0, 2, 1, 2, 1]])
+    found = measure([name], "classification", logits, y, None, 1.0)[name]
+    assert found.tolist() == pytest.approx([sklearn_score(name, logits[0], y[0])])
+
+
+def test_certainty_that_is_always_right_has_no_error_of_calibration():
+    logits, y = torch.tensor([[[900.0, 0.0], [0.0, 900.0]]]), torch.tensor([[0, 1]])
+    right, wrong = (measure(["ece", "brier"], "classification", logits, said, None, 1.0) for said in (y, 1 - y))
+    assert [float(right[name]) for name in right] == [0, 0]
+    assert [float(wrong[name]) for name in wrong] == [1, 1]
+
+
+@pytest.mark.parametrize("name", ["loss", "ece", "brier"])
+def test_a_network_that_says_nothing_has_no_score_that_could_be_the_best(name):
+    logits = torch.full((1, 4, 3), torch.nan)
+    found = measure([name], "classification", logits, torch.tensor([[0, 1, 2, 0]]), None, 1.0)[name]
+    assert found.isnan()
 
 
 def test_r2_of_a_constant_target_is_undefined():

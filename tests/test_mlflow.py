@@ -152,10 +152,13 @@ def test_the_parent_holds_what_was_asked_found_and_needed_to_repeat_it(recorded,
     assert recorded.parent.data.metrics["test_accuracy"] == recorded.result["test"]["accuracy"]
     weights = f"{recorded.result['refit']['weights']}.safetensors"
     names = {artifact.path for artifact in client.list_artifacts(recorded.result["run_id"])}
-    assert names == {"space.yaml", "best.yaml", "report.html", weights}
+    assert names == {"space.yaml", "best.yaml", "report.html", "network", weights}
     folder = Path(client.download_artifacts(recorded.result["run_id"], "", str(tmp_path)))
     assert (folder / weights).read_bytes() == (recorded.store / "studies/tiny/weights" / weights).read_bytes()
     assert (folder / "report.html").read_bytes() == (recorded.store / "studies/tiny/report.html").read_bytes()
+    assert here("export", "--store", recorded.store, "--weights", tmp_path / "net").exit_code == 0
+    for name in ("weights.safetensors", "network.json", "preprocess.json"):
+        assert (folder / "network" / name).read_bytes() == (tmp_path / "net" / name).read_bytes()
     assert here("check", folder / "space.yaml").exit_code == 0
     exported = here("export", "--store", recorded.store).stdout
     assert yaml.safe_load((folder / "best.yaml").read_text()) == yaml.safe_load(exported)

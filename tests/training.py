@@ -22,7 +22,7 @@ from hpo.regularizers import FAMILY
 from hpo.regularizers.base import Step
 from hpo.settings import Train
 from hpo.source import Data
-from hpo.testing import TRAIN, between, run
+from hpo.testing import TRAIN, between, run, supplied
 from hpo.trial import Released, Trial
 
 torch.set_num_threads(1)  # two that wait for each other are slower than one
@@ -116,11 +116,11 @@ def written() -> Samples:
     return replace(dataset().samples(), variants=dict.fromkeys(MEMBERS, torch.stack([x.flip(1), x / 2, x.roll(1, 0)])))
 
 
+@cache
 def suited(name: str) -> Samples:
     """Data that a member of the family can act on."""
     needs = FAMILY[name].needs
-    found = pictures() if "image" in needs else written() if "text" in needs else dataset()
-    return between(found) if "target" in needs else found
+    return supplied(FAMILY[name], pictures() if "image" in needs else written() if "text" in needs else dataset())
 
 
 def trial(label: str = "0", seed: int | None = None, **params: float) -> Trial:
@@ -183,7 +183,7 @@ def step(**facts: object) -> Step:
     nothing = torch.empty(0)
     empty = {"weights": (), "still": slice(0), "data": dataset(), "before": None, "minibatch": 0, "minibatches": 1, "training": True}
     empty |= {key: {} for key in ("params", "grads", "facts", "own", "kept", "noise")}
-    empty |= dict.fromkeys(("values", "slopes", "lr", "epoch", "epochs"), nothing)
+    empty |= dict.fromkeys(("values", "slopes", "lr", "epoch", "epochs", "layers"), nothing) | {"views": lambda _: {}}
     return Step(**empty | facts)
 
 

@@ -51,7 +51,8 @@ def search(
         from hpo import job as jobs
         from hpo.store import Place
 
-        job = jobs.load(Path(path), device=devices.chosen(device, workers), refit=refit, named=plugins)
+        uri = tracking_uri or Place(Path(store), "").tracking_uri
+        job = jobs.load(Path(path), device=devices.chosen(device, workers), refit=refit, named=plugins, tracking_uri=uri)
         place = Place(Path(store), job.space.study)
         watcher = searching.Watcher() if quiet else terminal.Progress(Console(stderr=True, markup=False))
         try:
@@ -68,14 +69,18 @@ def search(
 
 @main.command()
 @click.argument("path", metavar="SPACE")
+@STORE
+@click.option("--tracking-uri", envvar="MLFLOW_TRACKING_URI", help="Another MLflow than STORE/mlflow.db.")
 @PLUGIN
-def check(path: str, plugins: tuple[str, ...]) -> None:
+def check(path: str, store: str, tracking_uri: str | None, plugins: tuple[str, ...]) -> None:
     """Say every mistake of a space file and its data; run nothing."""
     from hpo import device as devices
     from hpo import job as jobs
     from hpo import words
+    from hpo.store import Place
 
-    job = jobs.load(Path(path), device=devices.chosen("auto"), named=plugins)
+    uri = tracking_uri or Place(Path(store), "").tracking_uri
+    job = jobs.load(Path(path), device=devices.chosen("auto"), named=plugins, tracking_uri=uri)
     for line in words.headline(job, job.rows()):
         click.echo(line)
     click.echo(f"{path} is sound.")

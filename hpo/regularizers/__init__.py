@@ -23,6 +23,7 @@ from hpo.regularizers.entropy import Entropy
 from hpo.regularizers.epochs import Epochs
 from hpo.regularizers.feature_dropout import FeatureDropout
 from hpo.regularizers.flip import Flip
+from hpo.regularizers.freeze import Freeze
 from hpo.regularizers.gradient_clip import GradientClip
 from hpo.regularizers.gradient_noise import GradientNoise
 from hpo.regularizers.group_lasso import GroupLasso
@@ -31,16 +32,20 @@ from hpo.regularizers.infomax import Infomax
 from hpo.regularizers.input_noise import InputNoise
 from hpo.regularizers.l1 import L1
 from hpo.regularizers.l2 import L2
+from hpo.regularizers.l2_sp import L2Sp
 from hpo.regularizers.label_smoothing import LabelSmoothing
+from hpo.regularizers.layer_lr_decay import LayerLrDecay
 from hpo.regularizers.layer_norm import LayerNorm
 from hpo.regularizers.lookahead import Lookahead
 from hpo.regularizers.max_norm import MaxNorm
 from hpo.regularizers.mixup import Mixup
 from hpo.regularizers.mmd import Mmd
+from hpo.regularizers.multitask import Multitask
 from hpo.regularizers.patience import Patience
 from hpo.regularizers.random_deletion import RandomDeletion
 from hpo.regularizers.random_insertion import RandomInsertion
 from hpo.regularizers.random_swap import RandomSwap
+from hpo.regularizers.randomization import Randomization
 from hpo.regularizers.rotation import Rotation
 from hpo.regularizers.sam import Sam
 from hpo.regularizers.schedule import Schedule
@@ -49,6 +54,7 @@ from hpo.regularizers.spectral import Spectral
 from hpo.regularizers.swa import Swa
 from hpo.regularizers.swap_noise import SwapNoise
 from hpo.regularizers.synonym_replacement import SynonymReplacement
+from hpo.regularizers.synthetic import Synthetic
 from hpo.regularizers.weight_decay import WeightDecay
 from hpo.regularizers.width import Width
 from hpo.regularizers.zoom import Zoom
@@ -70,11 +76,13 @@ _MEMBERS = (
     RandomDeletion(),
     RandomSwap(),
     BackTranslation(),
+    Synthetic(),
     Flip(),
     Rotation(),
     Zoom(),
     Crop(),
     ColorJitter(),
+    Randomization(),
     SwapNoise(),
     FeatureDropout(),
     Cutout(),
@@ -83,8 +91,10 @@ _MEMBERS = (
     LabelSmoothing(),
     InputNoise(),
     Dropout(),
+    Multitask(),
     WeightDecay(),
     L2(),
+    L2Sp(),
     Spectral(),
     Mmd(),
     Coral(),
@@ -96,10 +106,12 @@ _MEMBERS = (
     GradientClip(),
     Sam(),
     Adversarial(),
+    LayerLrDecay(),
     Lookahead(),
     L1(),
     GroupLasso(),
     MaxNorm(),
+    Freeze(),
     Ema(),
     Swa(),
 )

@@ -45,3 +45,11 @@ def sampled(x: Tensor, image: Image, down: tuple[Tensor, Tensor], right: tuple[T
     pixels = x.reshape(-1, *image)
     found = torch.nn.functional.grid_sample(pixels, grid.flatten(0, 1), padding_mode="border", align_corners=False)
     return torch.lerp(x, found.view(x.shape), beside(acting.to(x.dtype), x))
+
+
+def turned(x: Tensor, image: Image, angle: Tensor, acting: Tensor) -> Tensor:
+    """Each image turned about its centre by an `angle` (fit, batch), to the left; bit for bit `x` for the fits where `acting` (fit,) is
+    false."""
+    angle = angle[..., None, None]
+    (down, right), sin, cos = centred(x, image), angle.sin(), angle.cos()
+    return sampled(x, image, (down * cos, right * sin), (right * cos, -down * sin), acting)

@@ -4,7 +4,7 @@ from dataclasses import replace
 from torch import Tensor
 
 from hpo.regularizers.base import Batch, Regularizer, Step
-from hpo.regularizers.images import between, centred, sampled
+from hpo.regularizers.images import between, turned
 
 
 class Rotation(Regularizer):
@@ -21,7 +21,5 @@ class Rotation(Regularizer):
     source = "Simard, Steinkraus & Platt, Best Practices for Convolutional Neural Networks, ICDAR 2003"
 
     def batch(self, s: Tensor, step: Step, batch: Batch) -> Batch:
-        image = step.data.image
-        angle = between(step.noise[self.name][0], s * (math.pi / 180), batch.x.shape[1])[..., None, None]
-        (down, right), sin, cos = centred(batch.x, image), angle.sin(), angle.cos()
-        return replace(batch, x=sampled(batch.x, image, (down * cos, right * sin), (right * cos, -down * sin), s > 0))
+        angle = between(step.noise[self.name][0], s * (math.pi / 180), batch.x.shape[1])
+        return replace(batch, x=turned(batch.x, step.data.image, angle, s > 0))

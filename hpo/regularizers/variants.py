@@ -1,4 +1,5 @@
 from dataclasses import replace
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -7,7 +8,8 @@ from hpo.regularizers.base import Batch, Regularizer, Step
 
 
 class Variants(Regularizer):
-    """What the regularizers of texts share: with probability `s`, one of a text's altered versions takes its place in a minibatch.
+    """What the regularizers of texts share, and `synthetic`: with probability `s`, one of a row's altered versions takes its place in a
+    minibatch.
 
     The versions were made and turned into numbers before training (`data.variants`, (variants, rows, inputs)), for strings cannot be
     tensors; of each the same number of words is changed, so that the strength is how often a network reads one.
@@ -15,7 +17,7 @@ class Variants(Regularizer):
     """
 
     draws = "step"
-    needs = ("text",)
+    needs: ClassVar[tuple[Literal["text", "generated"], ...]] = ("text",)
     allowed = (0.0, 1.0)
     open_high = False
     prior = {"low": 0.05, "high": 0.9, "optional": True}

@@ -1,0 +1,41 @@
+import torch
+from torch import Tensor
+
+from hpo.dataset import Samples
+from hpo.regularizers.base import Parameter, Regularizer, Seen, Step
+
+
+class Multitask(Regularizer):
+    """`s` times the loss of another target, `data.auxiliary`, which a linear layer of its own makes of the network's features: what is
+    learned for the one is there for the other. A number has its squared error, with the deviation 1; classes have their cross entropy.
+    A row whose auxiliary target is not known does not count. Of a row that was mixed or generated it is the first one's."""
+
+    name = "multitask"
+    summary = "adds this many times the loss of another target, which is learned from the same features"
+    needs = ("auxiliary", "features")
+    prior = {"low": 1e-2, "high": 10.0, "log": True, "optional": True}
+    probe = (0.1, 5.0)
+    source = "Caruana, Multitask Learning, Machine Learning 1997"
+
+    def own(self, features: int, data: Samples) -> tuple[Parameter, ...]:
+        outputs = 0 if data.auxiliary is None else data.auxiliary.shape[1]
+        return (
+            Parameter("multitask.weight", (features, outputs), 0, "own"),
+            Parameter("multitask.bias", (outputs,), 0, "own"),
+        )
+
+    def loss(self, s: Tensor, step: Step, seen: Seen) -> Tensor:
+        known, index = step.data.auxiliary, seen.batch.index
+        assert known is not None
+        assert seen.features is not None
+        true = known.index_select(0, index.flatten()).view(*index.shape, -1)
+        said = torch.baddbmm(step.own["multitask.bias"].unsqueeze(1), seen.features, step.own["multitask.weight"])
+        return s * _missed(said, true)
+
+
+def _missed(said: Tensor, true: Tensor) -> Tensor:
+    """The mean loss of the rows whose target is known, (fit,); both (fit, batch, outputs), a number or the shares of classes."""
+    there = true[..., 0].isfinite().to(said.dtype)
+    true = true.nan_to_num(0.0)
+    each = (said - true).square().squeeze(2) if true.shape[2] == 1 else -(true * said.log_softmax(2)).sum(2)
+    return (each * there).sum(1) / there.sum(1).clamp(min=1)
