@@ -235,7 +235,7 @@ def prepare(
     notes = list(table.notes)
     truth, classes = _encode_target(table)
     dealer, test = _dealt(table, data, truth, notes)
-    y, allowed = np.full_like(truth, -1 if classes else np.nan), np.concatenate([dealer.always, dealer.turning])
+    y, allowed = np.full_like(truth, -1 if classes else np.nan), np.concatenate([dealer.always, dealer.held, dealer.turning])
     y[allowed] = truth[allowed]
     dealer = replace(dealer, splitter=replace(dealer.splitter, labels=y if classes else None))
     folds = dealer.search(notes)

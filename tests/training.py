@@ -105,7 +105,7 @@ def pictures() -> Samples:
 
 @cache
 def foreign() -> Samples:
-    """A small table as two domains."""
+    """A small table as two domains, with density ratios."""
     return between(dataset())
 
 
