@@ -13,8 +13,9 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from hpo import augment, text
+from hpo import augment, synthetic, text
 from hpo import preprocess as preprocessing
+from hpo.auxiliary import standardised
 from hpo.columns import listed
 from hpo.dataset import Fold, Samples
 from hpo.document import said
@@ -28,6 +29,7 @@ from hpo.split import Splitter
 from hpo.table import Table, load
 from hpo.text import Counted
 
+GENERATING = "synthetic"  # the regularizer that wants generated rows
 _MOST_COPIED = 1_000_000_000  # numbers in the rows of all folds together: four gigabytes
 
 
@@ -128,6 +130,7 @@ class _Raw:
     test_y: np.ndarray
     counted: tuple[Counted, ...]  # its columns of text
     altering: tuple[str, ...]  # the regularizers that want altered texts
+    generating: bool  # whether one wants generated rows
     image: tuple[int, ...]
 
     def dataset(self, folds: Sequence[Parts], notes: Sequence[str]) -> Dataset:
@@ -154,17 +157,23 @@ class _Raw:
         rows, parts = self.rows, []
         place = np.zeros(len(self.y), dtype=int)
         place[rows] = np.arange(len(rows))
-        x, variants = torch.empty(0), {}
+        x, variants, auxiliary = torch.empty(0), {}, []
         for i, part in enumerate(folds):
             preprocess, encoded = fitted = self._fit(part)
             if i == 0:
                 self.check_size(len(folds), encoded.shape[1])
                 x = torch.empty((len(folds), len(rows), encoded.shape[1]), dtype=self.dtype)
-                variants = {name: x.new_empty((len(self.counted[0].variants[name]), *x.shape)) for name in self.altering}
+                variants = {name: x.new_empty((n, *x.shape)) for name, n in self._banks().items()}
             x[i] = torch.from_numpy(encoded[rows])
-            for name, bank in variants.items():
-                for number, own in enumerate(bank):
+            for name in self.altering:
+                for number, own in enumerate(variants[name]):
                     own[i] = torch.from_numpy(preprocessing.altered(preprocess, encoded[rows], self.counted, name, number))
+            if self.generating:
+                said_of, train = self.data.synthetic, place[part.train]
+                made = synthetic.bank(said_of.kind, encoded[rows], self.y[rows], len(self.classes), train, said_of.variants)
+                variants[GENERATING][:, i] = torch.from_numpy(made)
+            if self.table.auxiliary is not None:
+                auxiliary.append(torch.tensor(standardised(self.table.auxiliary, part.train)[rows], dtype=self.dtype))
             parts.append(Fold(part.number, *(torch.from_numpy(place[own] + i * len(rows)) for own in part.rows)))
         target = self._target(folds[0].train if len(folds) == 1 else self.dealer.learnable)
         y, weight = (None if t is None else t[rows].repeat(len(folds)) for t in (target.y, target.weight))
@@ -172,6 +181,7 @@ class _Raw:
         samples = Samples(
             self.table.task, x.flatten(0, 1), y, weight, tuple(parts), self.classes, target.scale, _columns(preprocess),
             self.image if math.prod(self.image) == x.shape[2] else (), {name: bank.flatten(1, 2) for name, bank in variants.items()},
+            auxiliary=torch.cat(auxiliary) if auxiliary else None,
         )  # fmt: skip
         return samples, fitted, target
 
@@ -194,13 +204,18 @@ class _Raw:
             weight, test_weight = (torch.tensor(np.where(values < 0, 0.0, by_class[values]), dtype=self.dtype) for values in both)
         return _Target(torch.tensor(self.y), weight, torch.tensor(self.test_y), test_weight)
 
+    def _banks(self) -> dict[str, int]:
+        """How many rows could stand in place of each, by the regularizer that wants them."""
+        altered = {name: len(self.counted[0].variants[name]) for name in self.altering}
+        return altered | ({GENERATING: self.data.synthetic.variants} if self.generating else {})
+
     def check_size(self, folds: int, inputs: int) -> None:
-        variants = sum(len(self.counted[0].variants[name]) for name in self.altering)
+        variants = sum(self._banks().values())
         if (folds > 1 or variants) and folds * (1 + variants) * len(self.rows) * inputs > _MOST_COPIED:
             each, fewer = f"each of {folds} folds", "take fewer folds, or a larger valid"
             if variants:
                 each = f"each of {folds} folds with {variants} altered ones" if folds > 1 else f"{variants} altered ones of each"
-                fewer = "lower data.text.features or data.text.variants"
+                fewer = "lower data.text.features or data.text.variants" if self.altering else "lower data.synthetic.variants"
             raise InputError(
                 f"{self.table.name}: {len(self.rows):,} rows with {inputs:,} inputs are too many to keep in memory for {each}; {fewer}."
             )
@@ -213,7 +228,7 @@ def prepare(
     altering: Sequence[str] = (),
     image: Sequence[int] = (),
 ) -> Dataset:
-    """Loads, splits and encodes what `data` describes. `altering` names the regularizers that want altered texts, `image` the
+    """Loads, splits and encodes what `data` describes. `altering` names the regularizers that want altered texts, or generated rows, `image` the
     (channels, height, width) of a row, if it is one. Raises InputError in one sentence."""
     table = load(data, base)
     notes = list(table.notes)
@@ -228,12 +243,13 @@ def prepare(
     if data.class_weight and table.task == "regression":
         raise InputError("data.class_weight: balanced needs classes, but the task is regression; leave it out.")
     rows = np.concatenate(folds[0].rows) if len(folds) == 1 else dealer.rows
-    counted = tuple(_counted(table, column, data.text, rows, base, altering) for column in table.text)
-    for name in altering if not counted or data.text.vectorizer == "svmlight" else ():
+    written = tuple(name for name in altering if name != GENERATING)
+    counted = tuple(_counted(table, column, data.text, rows, base, written) for column in table.text)
+    for name in written if not counted or data.text.vectorizer == "svmlight" else ():
         raise InputError(f"search.{name}: needs a column of text, and {table.name} has none; name one in data.text.")
     shape = tuple(image) or ((1, 8, 8) if table.image else ())
     table = replace(table, target=table.target[:0])
-    raw = _Raw(table, data, dtype, y, classes, dealer, rows, test, truth[test], counted, tuple(altering), shape)
+    raw = _Raw(table, data, dtype, y, classes, dealer, rows, test, truth[test], counted, written, GENERATING in altering, shape)
     return raw.dataset(folds, notes)
 
 

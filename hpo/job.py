@@ -79,7 +79,7 @@ def prepare(space: Space, base: Path, factory: Factory | None = None, device: to
     else:
         named = space.network.model_copy(update={"factory": name_of(factory)})
         space = space.model_copy(update={"network": named})
-    altering = [name for name in space.search if name in augment.MEMBERS]
+    altering = [name for name in space.search if name in (*augment.MEMBERS, data_module.GENERATING)]
     data = data_module.prepare(space.data, base, altering=altering, image=space.network.image or ())
     if mistake := task_mistake(space, data.task):
         raise mistake
