@@ -14,6 +14,7 @@ from hpo.errors import InputError
 from hpo.finished import Finished
 from hpo.metrics import METRICS
 
+_LOSSES = ("loss", "source_loss", "iwv", "dev")
 _DOUBT = 0.05  # that a difference is called one although there is none
 
 
@@ -43,7 +44,7 @@ def compare(first: Finished, second: Finished) -> list[Difference]:
             f"search both on the same file."
         )
     alike = first.space.data.class_weight == second.space.data.class_weight  # it is a part of what loss means
-    shared = [name for name in a["fresh_scores"] if name in b["fresh_scores"] and (alike or name != "loss")]
+    shared = [name for name in a["fresh_scores"] if name in b["fresh_scores"] and (alike or name not in _LOSSES)]
     paired = first.space.data.split == second.space.data.split
     found = [_difference(name, a, b, paired=paired) for name in shared]
     return [difference for difference in found if difference]

@@ -13,7 +13,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from hpo import augment, synthetic, text
+from hpo import augment, density, synthetic, text
 from hpo import preprocess as preprocessing
 from hpo.auxiliary import standardised
 from hpo.columns import listed
@@ -132,6 +132,7 @@ class _Raw:
     altering: tuple[str, ...]  # the regularizers that want altered texts
     generating: bool  # whether one wants generated rows
     image: tuple[int, ...]
+    weighing: bool  # whether somebody wants density ratios
 
     def dataset(self, folds: Sequence[Parts], notes: Sequence[str]) -> Dataset:
         samples, fitted, target = self.made(folds)
@@ -158,6 +159,7 @@ class _Raw:
         place = np.zeros(len(self.y), dtype=int)
         place[rows] = np.arange(len(rows))
         x, variants, auxiliary = torch.empty(0), {}, []
+        ratio = torch.ones(len(folds), len(rows), dtype=self.dtype)
         for i, part in enumerate(folds):
             preprocess, encoded = fitted = self._fit(part)
             if i == 0:
@@ -174,6 +176,8 @@ class _Raw:
                 variants[GENERATING][:, i] = torch.from_numpy(made)
             if self.table.auxiliary is not None:
                 auxiliary.append(torch.tensor(standardised(self.table.auxiliary, part.train)[rows], dtype=self.dtype))
+            if self.weighing and len(part.target):
+                ratio[i] = torch.from_numpy(self._ratios(encoded, part)[rows])
             parts.append(Fold(part.number, *(torch.from_numpy(place[own] + i * len(rows)) for own in part.rows)))
         target = self._target(folds[0].train if len(folds) == 1 else self.dealer.learnable)
         y, weight = (None if t is None else t[rows].repeat(len(folds)) for t in (target.y, target.weight))
@@ -182,6 +186,7 @@ class _Raw:
             self.table.task, x.flatten(0, 1), y, weight, tuple(parts), self.classes, target.scale, _columns(preprocess),
             self.image if math.prod(self.image) == x.shape[2] else (), {name: bank.flatten(1, 2) for name, bank in variants.items()},
             auxiliary=torch.cat(auxiliary) if auxiliary else None,
+            ratio=ratio.flatten() if self.weighing and all(len(part.target) for part in folds) else None, foreign=bool(len(self.dealer.always)),
         )  # fmt: skip
         return samples, fitted, target
 
@@ -189,6 +194,12 @@ class _Raw:
         """Preprocessing as a fold has it, and the matrix of all rows. Categories and terms may be listed from all rows but the test
         part."""
         return preprocessing.fit(self.table, part.train, self.rows, self.counted, part.target)
+
+    def _ratios(self, encoded: np.ndarray, part: Parts) -> np.ndarray:
+        """By how much the target is denser than the source at every row of the source, (rows,); 1 at all others."""
+        own = self.table.domain == SOURCE
+        found = density.ratios(encoded, part.train[own[part.train]], part.target[~own[part.target]])
+        return np.where(own, found, 1.0)
 
     def _target(self, known: np.ndarray) -> _Target:
         """The target of all rows, with what is to be counted counted on the rows `known`."""
@@ -227,14 +238,15 @@ def prepare(
     dtype: torch.dtype = torch.float32,
     altering: Sequence[str] = (),
     image: Sequence[int] = (),
+    ratio: bool = False,
 ) -> Dataset:
     """Loads, splits and encodes what `data` describes. `altering` names the regularizers that want altered texts, or generated rows, `image` the
-    (channels, height, width) of a row, if it is one. Raises InputError in one sentence."""
+    (channels, height, width) of a row, if it is one; `ratio` is whether somebody wants density ratios. Raises InputError in one sentence."""
     table = load(data, base)
     notes = list(table.notes)
     truth, classes = _encode_target(table)
     dealer, test = _dealt(table, data, truth, notes)
-    y, allowed = np.full_like(truth, -1 if classes else np.nan), np.concatenate([dealer.always, dealer.turning])
+    y, allowed = np.full_like(truth, -1 if classes else np.nan), np.concatenate([dealer.always, dealer.held, dealer.turning])
     y[allowed] = truth[allowed]
     dealer = replace(dealer, splitter=replace(dealer.splitter, labels=y if classes else None))
     folds = dealer.search(notes)
@@ -249,7 +261,7 @@ def prepare(
         raise InputError(f"search.{name}: needs a column of text, and {table.name} has none; name one in data.text.")
     shape = tuple(image) or ((1, 8, 8) if table.image else ())
     table = replace(table, target=table.target[:0])
-    raw = _Raw(table, data, dtype, y, classes, dealer, rows, test, truth[test], counted, written, GENERATING in altering, shape)
+    raw = _Raw(table, data, dtype, y, classes, dealer, rows, test, truth[test], counted, written, GENERATING in altering, shape, ratio)
     return raw.dataset(folds, notes)
 
 
@@ -284,7 +296,11 @@ def _dealt(table: Table, data: Data, y: np.ndarray, notes: list[str]) -> tuple[D
         return Dealer(of_source, source, other=blind, beside=beside), test
     few = said_of.few or (20 if said_of.labels == "few" else None)
     labelled = known if few is None else of_target.few(known, few)
-    return Dealer(of_target, labelled, source, said_of.labels == "validation-only", blind, np.setdiff1d(beside, labelled)), test
+    rest = np.setdiff1d(beside, labelled)
+    if said_of.labels == "few":
+        return Dealer(of_target, labelled, source, other=blind, beside=rest), test
+    source, held = of_source.test(source, data.split.valid, notes)  # else no row of the source could show what criteria are worth
+    return Dealer(of_target, labelled, source, judging=True, other=blind, beside=rest, held=held), test
 
 
 def _columns(preprocess: Preprocess) -> Tensor:

@@ -19,7 +19,8 @@ def _no_rows() -> Tensor:
 @dataclass(frozen=True)
 class Fold:
     """Which rows of `Samples.x` a fit learns from, which choose its best epoch (none: its last is kept), and which it is
-    judged on once, when it has ended. Of another domain, without labels: to which rows it adapts, and by which it is judged."""
+    judged on once, when it has ended. Of another domain, without labels: to which rows it adapts, and by which it is judged. Where
+    `valid` are labelled rows of another domain, `source_valid` are such of the source's that it does not learn from either."""
 
     number: int
     train: Tensor  # (n_train,)
@@ -27,10 +28,11 @@ class Fold:
     test: Tensor = field(default_factory=_no_rows)  # (n_test,)
     target: Tensor = field(default_factory=_no_rows)  # (n_target,)
     target_valid: Tensor = field(default_factory=_no_rows)  # (n_target_valid,)
+    source_valid: Tensor = field(default_factory=_no_rows)  # (n_source_valid,)
 
     def at(self, place: Callable[[Tensor], Tensor]) -> Fold:
         """The same fold with all of its rows elsewhere."""
-        return Fold(self.number, *(place(rows) for rows in (self.train, self.valid, self.test, self.target, self.target_valid)))
+        return Fold(self.number, *(place(getattr(self, f.name)) for f in fields(self) if f.name != "number"))
 
 
 @dataclass(frozen=True)
@@ -42,7 +44,9 @@ class Samples:
     column of the table each input belongs, as a whole number from 0 without gaps. `image`: (channels, height, width) of a row, () if it
     is none. `variants`: by regularizer, (variants, rows, inputs), what could stand in place of `x`. `base` (rows, outputs):
     what is added to a network's outputs, if something is. `auxiliary` (rows, outputs), if there is another target: a standardised number, or
-    the shares of classes, not a number where it is not known.
+    the shares of classes, not a number where it is not known. `ratio` (rows,): by how much the density of the other domain is larger
+    than the source's at a row of the source, with mean 1, and 1 at all other rows; None if nobody asks for it.
+    `foreign`: whether validation rows are labelled rows of the other domain.
     """
 
     task: Task
@@ -57,6 +61,8 @@ class Samples:
     variants: Mapping[str, Tensor] = field(default_factory=dict)
     base: Tensor | None = None
     auxiliary: Tensor | None = None
+    ratio: Tensor | None = None
+    foreign: bool = False
 
     def samples(self) -> Samples:
         """What training needs, and nothing that a data set has besides: neither the test part nor the table."""
@@ -73,10 +79,10 @@ class Samples:
     def to(self, device: torch.device) -> Samples:
         """The same in a device's memory."""
         folds = tuple(fold.at(lambda rows: rows.to(device)) for fold in self.folds)
-        weight, base, auxiliary = (None if t is None else t.to(device) for t in (self.weight, self.base, self.auxiliary))
+        given = {name: t.to(device) for name in ("weight", "base", "auxiliary", "ratio") if (t := getattr(self, name)) is not None}
         moved = {name: getattr(self, name).to(device) for name in ("x", "y", "columns")}
         variants = {name: t.to(device) for name, t in self.variants.items()}
-        return replace(self, **moved, weight=weight, base=base, auxiliary=auxiliary, folds=folds, variants=variants)
+        return replace(self, **moved, **given, folds=folds, variants=variants)
 
     def inputs(self, index: Tensor) -> Tensor:
         """The rows `index` (fit, batch) of x: (fit, batch, inputs)."""
@@ -87,6 +93,10 @@ class Samples:
         flat = index.flatten()
         weight = None if self.weight is None else self.weight.index_select(0, flat).view(index.shape)
         return self.y.index_select(0, flat).view(index.shape), weight
+
+    def ratios(self, index: Tensor) -> Tensor | None:
+        """The rows `index` (fit, batch) of ratio, if there is one: (fit, batch)."""
+        return None if self.ratio is None else self.ratio.index_select(0, index.flatten()).view(index.shape)
 
     def bases(self, index: Tensor) -> Tensor | None:
         """The rows `index` (fit, batch) of base, if there is one: (fit, batch, outputs)."""

@@ -80,7 +80,7 @@ def prepare(space: Space, base: Path, factory: Factory | None = None, device: to
         named = space.network.model_copy(update={"factory": name_of(factory)})
         space = space.model_copy(update={"network": named})
     altering = [name for name in space.search if name in (*augment.MEMBERS, data_module.GENERATING)]
-    data = data_module.prepare(space.data, base, altering=altering, image=space.network.image or ())
+    data = data_module.prepare(space.data, base, altering=altering, image=space.network.image or (), ratio=needs.ratio(space))
     if mistake := task_mistake(space, data.task):
         raise mistake
     needs.check(space, data)
@@ -97,6 +97,7 @@ def prepare(space: Space, base: Path, factory: Factory | None = None, device: to
         data = dataclasses.replace(data, notes=(*data.notes, note))
     tried, notes = _networks(space, data, factory, device)
     tryout.regularizers(space, data, Networks(space, factory, data.n_inputs, data.n_outputs), plugins.members(space.search))
+    needs.check_criteria(space, data, tried)
     size = max(sum(math.prod(p.shape) for p in one.parameters) for one in tried)
     return Job(space, base, dataclasses.replace(data, notes=(*data.notes, *notes)), size, factory, device)
 

@@ -19,6 +19,7 @@ class Metric:
     better: Literal["lower", "higher"]
     tasks: tuple[Task, ...]
     bounds: tuple[float, float]
+    judges: Literal["labels", "target"] = "labels"  # the validation rows, or how rows of another domain are met, which have no labels
 
     @property
     def sign(self) -> int:
@@ -42,14 +43,27 @@ METRICS = {
         Metric("brier", "lower", ("classification",), (0, 2)),
         Metric("r2", "higher", ("regression",), (-math.inf, 1)),
         Metric("mae", "lower", ("regression",), (0, math.inf)),
+        Metric("source_loss", "lower", _BOTH, (0, math.inf), "target"),
+        Metric("iwv", "lower", _BOTH, (0, math.inf), "target"),
+        Metric("dev", "lower", _BOTH, (-math.inf, math.inf), "target"),
+        Metric("snd", "higher", ("classification",), (0, math.inf), "target"),
+        Metric("target_entropy", "lower", ("classification",), (0, math.inf), "target"),
+        Metric("infomax", "lower", ("classification",), (-math.inf, 0), "target"),
     )
 }
+CRITERIA = tuple(m.name for m in METRICS.values() if m.judges == "target")  # see hpo/criteria.py
 
 
 def reported(task: Task, followed: str) -> tuple[str, ...]:
-    """The metrics that every result of a task names, and the one that the search follows."""
+    """The metrics of labelled rows that every result of a task names, and the one that the search follows."""
     usual = ("loss", "accuracy", "balanced_accuracy") if task == "classification" else ("loss", "r2", "mae")
-    return usual if followed in usual else (*usual, followed)
+    return usual if followed in (*usual, *CRITERIA) else (*usual, followed)
+
+
+def labelled(followed: str) -> str:
+    """By which metric rows with labels are judged where nothing else can be: the followed one, or the loss if that asks for no
+    labels."""
+    return "loss" if followed in CRITERIA else followed
 
 
 def tested(task: Task, followed: str) -> tuple[str, ...]:
@@ -68,13 +82,17 @@ def losses(task: Task, logits: Tensor, y: Tensor, weight: Tensor | None) -> Tens
 
     `logits` (fit, batch, outputs); `y` (fit, batch), of classes also their shares (fit, batch, classes); `weight` (fit, batch) or None.
     """
-    if task == "classification":
-        # Classes before rows: over contiguous rows the kernel is vectorised, over ten classes it is not (54 against 182 µs).
-        y = y if y.dim() == 2 else y.transpose(1, 2)
-        each = torch.nn.functional.cross_entropy(logits.transpose(1, 2), y, reduction="none")
-    else:
-        each = (logits.squeeze(-1) - y).square()
+    each = row_losses(task, logits, y)
     return each.mean(1) if weight is None else (each * weight).sum(1) / weight.sum(1)
+
+
+def row_losses(task: Task, logits: Tensor, y: Tensor) -> Tensor:
+    """The same of every row, (fit, batch)."""
+    if task == "regression":
+        return (logits.squeeze(-1) - y).square()
+    # Classes before rows: over contiguous rows the kernel is vectorised, over ten classes it is not (54 against 182 µs).
+    y = y if y.dim() == 2 else y.transpose(1, 2)
+    return torch.nn.functional.cross_entropy(logits.transpose(1, 2), y, reduction="none")
 
 
 def averaged(task: Task, logits: Tensor) -> Tensor:
@@ -86,8 +104,8 @@ def averaged(task: Task, logits: Tensor) -> Tensor:
 
 
 def shown(task: Task, followed: str) -> str:
-    """The metric that a person sees beside the loss: the followed one, or one that is bounded and can be compared."""
-    if followed != "loss":
+    """The metric of labelled rows that a person sees beside the loss: the followed one, or one that is bounded and can be compared."""
+    if labelled(followed) != "loss":
         return followed
     return "accuracy" if task == "classification" else "r2"
 

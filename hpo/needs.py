@@ -1,12 +1,14 @@
-"""What a regularizer cannot act without, as far as the data tell: classes, images, another domain. (A column of text is asked for where the table is
-read, our own MLP where the space is.)"""
+"""What a regularizer cannot act without, and a criterion not be computed, as far as the data tell: classes, images, another domain. (A
+column of text is asked for where the table is read, our own MLP where the space is.)"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from hpo import judging
 from hpo.data import Dataset
 from hpo.errors import InputError
+from hpo.metrics import CRITERIA
 from hpo.network import Network
 from hpo.regularizers import FAMILY
 from hpo.space import Space
@@ -39,3 +41,23 @@ def _lacking(space: Space, data: Dataset) -> Iterator[str]:
             yield f"search.{key}: needs another target; name its column in data.auxiliary, or leave the key out."
         if "target" in needs and not all(len(fold.target) for fold in data.folds):
             yield f"search.{key}: needs rows of another domain to adapt to; name its file in data.target.source, or leave the key out."
+
+
+def ratio(space: Space) -> bool:
+    """Whether somebody needs density ratios, which take a while to estimate: who trains by them, who follows them, and where labelled
+    rows of the target judge, the comparison of all criteria."""
+    return "importance" in space.search or "iwv" in _followed(space).values() or space.data.target.labels == "validation-only"
+
+
+def check_criteria(space: Space, data: Dataset, networks: Sequence[Network]) -> None:
+    """Raises InputError if a criterion that is followed cannot be computed from these data, and what these networks say of them."""
+    for key, name in _followed(space).items():
+        for network in networks:
+            if text := next((why for fold in data.folds if (why := judging.mistake(name, data, network, fold))), ""):
+                raise InputError(f"{key}: {text}")
+
+
+def _followed(space: Space) -> dict[str, str]:
+    """The criteria that a space follows, by the key that names each."""
+    named = {"train.metric": space.train.metric} | {f"objectives: {goal}": goal.removeprefix("valid_") for goal in space.goals[1:]}
+    return {key: name for key, name in named.items() if name in CRITERIA}

@@ -93,10 +93,12 @@ class Network(ABC):
 
     def predict(self, tensors: Tensors, x: Tensor) -> Tensor:
         """Logits without noise, (fit, rows, n_outputs), for x (fit, rows, n_inputs) and parameters and buffers in one."""
-        return self.predict_parts(tensors, torch.split(x, kernels(x.device).block, dim=1))
+        return self.predict_parts(tensors, torch.split(x, kernels(x.device).block, dim=1)).logits
 
-    def predict_parts(self, tensors: Tensors, parts: Iterable[Tensor]) -> Tensor:
-        """The same for an x that comes in parts, so that it need never be whole."""
+    def predict_parts(self, tensors: Tensors, parts: Iterable[Tensor], features: bool = False) -> Outputs:
+        """The same for an x that comes in parts, so that it need never be whole; with `features`, if they are wanted."""
         with torch.no_grad(), diverging():
-            still = [self.forward(tensors, tensors, x, hidden=lambda h, *_: h, noise=no_noise, training=False).logits for x in parts]
-            return torch.cat([part.transpose(1, 2) for part in still], dim=2).transpose(1, 2)
+            still = [self.forward(tensors, tensors, x, hidden=lambda h, *_: h, noise=no_noise, training=False) for x in parts]
+            logits = torch.cat([part.logits.transpose(1, 2) for part in still], dim=2).transpose(1, 2)
+            told = [part.features for part in still if features and part.features is not None]
+            return Outputs(logits, torch.cat(told, dim=1) if told else None)

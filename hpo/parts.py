@@ -23,10 +23,11 @@ class Parts:
     test: np.ndarray = field(default_factory=lambda: _NONE)
     target: np.ndarray = field(default_factory=lambda: _NONE)
     target_valid: np.ndarray = field(default_factory=lambda: _NONE)
+    source_valid: np.ndarray = field(default_factory=lambda: _NONE)
 
     @property
     def rows(self) -> tuple[np.ndarray, ...]:
-        return self.train, self.valid, self.test, self.target, self.target_valid
+        return self.train, self.valid, self.test, self.target, self.target_valid, self.source_valid
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ class Dealer:
 
     `turning` take turns at being learned from and judging, as `splitter` cuts them; with `judging` they only judge. `always` are
     learned from in every fold. `beside` are rows of another domain without labels, which `other` cuts: to some of them a fold adapts,
-    by the others it is judged. Every method returns rows of the table.
+    by the others it is judged. `held` are rows of the source that only criteria judge by, until the search is over. Every method returns rows of the table.
     """
 
     splitter: Splitter
@@ -44,15 +45,16 @@ class Dealer:
     judging: bool = False
     other: Splitter | None = None
     beside: np.ndarray = field(default_factory=lambda: _NONE)
+    held: np.ndarray = field(default_factory=lambda: _NONE)
 
     @property
     def rows(self) -> np.ndarray:
-        return np.concatenate([self.always, self.turning, self.beside])
+        return np.concatenate([self.always, self.held, self.turning, self.beside])
 
     @property
     def learnable(self) -> np.ndarray:
         """All that may ever be learned from with their labels."""
-        return self.always if self.judging else np.concatenate([self.always, self.turning])
+        return np.concatenate([self.always, self.held, *([] if self.judging else [self.turning])])
 
     @property
     def ordered(self) -> bool:
@@ -94,5 +96,5 @@ class Dealer:
             learned = _NONE if self.judging else train
             if len(self.always):
                 learned = self.splitter.shuffled(np.concatenate([self.always, learned]))
-            found.append(Parts(number, learned, valid, target=target, target_valid=target_valid))
+            found.append(Parts(number, learned, valid, target=target, target_valid=target_valid, source_valid=self.held))
         return found

@@ -107,7 +107,7 @@ class Population:
         member = self._members[trial.label] = _Member(trial, network, [], [], told)
         fits: dict[Stack, list[Fit]] = {}
         for fold in self._data.folds:
-            fit = Fit(trial, fold.number, fold.train, fold.valid, fold.target, fold.target_valid)
+            fit = Fit(trial, fold.number, fold.train, fold.valid, fold.target, fold.target_valid, fold.source_valid)
             fits.setdefault(self._stack(fit, network), []).append(fit)
         for stack, mine in fits.items():
             with self._spared(stack, member):
@@ -144,7 +144,8 @@ class Population:
         trial = fit.trial
         names = tuple(name for name in FAMILY if name in STRENGTHS and name in trial.params)
         alone, train = () if network.batched else (trial.label, fit.fold), self._train.of(trial.params)
-        key = (network.alike, names, train.batch_size, *map(len, (fit.train, fit.valid, fit.target, fit.target_valid)), alone)
+        parts = (fit.train, fit.valid, fit.target, fit.target_valid, fit.source_valid)
+        key = (network.alike, names, train.batch_size, *map(len, parts), alone)
         if key not in self._stacks:
             self._stacks[key] = Stack(names, self._data, train)
         return self._stacks[key]

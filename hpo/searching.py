@@ -214,6 +214,7 @@ class _Search:
             **results.table(job, final, compared, tests),
             "looks": looks,  # how often the test part has been scored
             "front": results.front(study, job.space),
+            "criteria": results.criteria(study, job),
             "refit": results.refit(way, networks.get(selected.label), ways),
             "metric": job.space.train.metric,
             "task": job.data.task,

@@ -16,7 +16,7 @@ from hpo.document import Mistake, Path, said
 from hpo.domain import DEFAULTS, Domain
 from hpo.errors import InputError
 from hpo.keys import parse_strength, searchable
-from hpo.metrics import METRICS, Task, reported
+from hpo.metrics import CRITERIA, METRICS, Task, reported
 from hpo.objectives import NAMES as OBJECTIVES
 from hpo.priors import SWITCH
 from hpo.regularizers import FAMILY
@@ -245,6 +245,8 @@ def ensemble_mistake(space: Space, wish: Ensemble) -> str:
     """Why such an ensemble cannot be made of a search, as the end of a sentence; "" if it can."""
     if space.refit.kind == "none":
         return "needs a final network to be compared with; take another refit than none."
+    if space.train.metric in CRITERIA and wish.kind in (*CHOOSING, "boosting"):
+        return f"{wish.kind} chooses by labels of rows that it has not seen, and train.metric: {space.train.metric} asks for none; take bagging."
     if space.is_point and wish.kind in CHOOSING:
         return f"{wish.kind} chooses among the configurations of a search, and there is one; take bagging."
     return ""
@@ -252,12 +254,12 @@ def ensemble_mistake(space: Space, wish: Ensemble) -> str:
 
 def task_mistake(space: Space, task: Task) -> InputError | None:
     """A metric that the data's task does not have, as a sentence."""
-    if task in METRICS[space.train.metric].tasks:
-        measured = reported(task, space.train.metric)
+    if task in METRICS[space.train.metric].tasks or space.train.metric in CRITERIA:  # of these, see hpo/needs.py
+        measured = (*reported(task, space.train.metric), *CRITERIA)
         strange = [name for name in space.goals if name.startswith("valid_") and name.removeprefix("valid_") not in measured]
         if not strange:
             return None
-        text = ", ".join(f"valid_{name}" for name in measured)
+        text = ", ".join(f"valid_{name}" for name in measured if name not in CRITERIA)
         return InputError(f"objectives: {strange[0]} is not measured in this search. Known: {text}.")
-    known = [m.name for m in METRICS.values() if task in m.tasks]
+    known = [m.name for m in METRICS.values() if task in m.tasks and m.judges == "labels"]
     return InputError(f"train.metric: {space.train.metric} needs another task than {task}. Known: {', '.join(known)}.")

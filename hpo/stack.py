@@ -4,17 +4,18 @@ the rows that have it, which come first."""
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from hpo import judging
 from hpo.dataset import Samples
 from hpo.device import generators
 from hpo.kernels import Stream, kernels
 from hpo.layout import Layout
-from hpo.metrics import METRICS, measure, reported, watched
+from hpo.metrics import METRICS, reported, watched
 from hpo.network import Network
 from hpo.program import NETWORK, TARGET, Program
 from hpo.regularizers import STRENGTHS
@@ -100,10 +101,9 @@ class Stack:
         network = rows[0].network
         best = self._layout.moved(self._tensors.best[chosen], _layout(network))
         weights = _layout(network).views(best, [network.depth] * len(rows))
-        indices = {part: torch.stack([getattr(row.fit, part) for row in rows]) for part in ("train", "valid")}
-        indices = {part: index for part, index in indices.items() if index.shape[1]}
-        measured = self._measure(network, weights, [(self._reported, index) for index in indices.values()])
-        scores = dict(zip(indices, measured, strict=True))
+        parts = judging.rows([row.fit for row in rows])
+        wanted = {"train": self._reported, "valid": (*self._reported, *judging.measurable(self._data, network, rows[0].fit))}
+        scores = judging.measure(self._data, network, weights, parts, {part: names for part, names in wanted.items() if parts[part].shape[1]})
         found = []
         for i, row in enumerate(rows):
             own = {part: {name: float(value[i]) for name, value in said.items()} for part, said in scores.items()}
@@ -118,9 +118,9 @@ class Stack:
         if not rows:
             return
         self._program = Program(rows, tensors, self._layout, self._names, self._data, self._kernels)
+        self._parts = judging.rows([row.fit for row in rows])
         # Training loss is taken without noise, on as many training rows as there are validation rows; without any, on all.
-        self._sample_index = torch.stack([row.fit.train[: len(row.fit.valid) or None] for row in rows])
-        self._valid_index = torch.stack([row.fit.valid for row in rows])
+        self._parts["train"] = self._parts["train"][:, : self._parts["valid"].shape[1] or None]
 
     # ---- training
 
@@ -151,27 +151,10 @@ class Stack:
 
     def _scores(self, values: Tensor) -> dict[str, Tensor]:
         """What is watched of `values` (fit, size), each (fit,), where it was computed."""
-        wanted = [(("loss",), self._sample_index), (self._watched, self._valid_index)]
         weights = self._program.views(values)
-        train, *valid = self._measure(self._program.network, weights, wanted if self._valid_index.shape[1] else wanted[:1])
-        return {"train_loss": train["loss"]} | {f"valid_{name}": value for said in valid for name, value in said.items()}
-
-    def _measure(
-        self, network: Network, weights: Mapping[str, Tensor], wanted: Sequence[tuple[Sequence[str], Tensor]]
-    ) -> list[dict[str, Tensor]]:
-        """Metrics of weights (fits, …), without noise: for each `(names, index)`, those names on the data rows `index`
-        (fits, n); each (fits,)."""
-        parts = [index for _, index in wanted]
-        index = torch.cat(parts, dim=1)
-        blocks = torch.split(index, self._kernels.block, dim=1)  # together there are fewer of them
-        logits = network.predict_parts(weights, map(self._data.inputs, blocks))
-        base = self._data.bases(index)
-        logits = logits if base is None else logits + base
-        found = []
-        for (names, own), said in zip(wanted, torch.split(logits, [p.shape[1] for p in parts], dim=1), strict=True):
-            y, weight = self._data.targets(own)
-            found.append(measure(names, self._data.task, said, y, weight, self._data.target_scale))
-        return found
+        wanted = {"train": ("loss",)} | ({"valid": self._watched} if self._parts["valid"].shape[1] else {})
+        found = judging.measure(self._data, self._program.network, weights, self._parts, wanted)
+        return {f"{part}_{name}": value for part, said in found.items() for name, value in said.items()}
 
     def _judge(self, values: Tensor) -> None:
         """Keeps each row's weights of the best epoch so far (of the last, where nothing tells which that is), and stops it at its

@@ -49,7 +49,8 @@ class Trial:
 @dataclass(frozen=True, eq=False)
 class Fit:
     """One network being trained: a trial on one fold, with the rows that it may learn from, those that choose its best epoch (if
-    there are none, it keeps its last), and those of another domain, without labels, that it adapts to and is judged by.
+    there are none, it keeps its last), those of another domain, without labels, that it adapts to and is judged by, and those of the
+    source that are held back for that.
 
     Compared by identity: two fits are the same only if they are one.
     """
@@ -60,6 +61,7 @@ class Fit:
     valid: Tensor  # (n_valid,)
     target: Tensor = field(default_factory=lambda: torch.empty(0, dtype=torch.long))  # (n_target,)
     target_valid: Tensor = field(default_factory=lambda: torch.empty(0, dtype=torch.long))  # (n_target_valid,)
+    source_valid: Tensor = field(default_factory=lambda: torch.empty(0, dtype=torch.long))  # (n_source_valid,)
 
     def stream(self, use: str) -> np.random.Generator:
         """The fit's own stream of random numbers for one use (`init`, `order`, or a regularizer's name)."""

@@ -10,7 +10,7 @@ from hpo import evidence, selection
 from hpo.data import Dataset
 from hpo.dataset import Samples
 from hpo.finals import Finalist, Train
-from hpo.metrics import METRICS, averaged, measure
+from hpo.metrics import METRICS, averaged, labelled, measure
 from hpo.networks import Networks
 from hpo.space import Space
 from hpo.study import Study
@@ -30,12 +30,13 @@ class Ways:
         self._space, self._data, self._networks = space, data, networks
         self._study, self._vault, self._unseen, self._train = study, vault, unseen, train
         self._device = device
-        self._metric = METRICS[space.train.metric]
+        self._followed = METRICS[space.train.metric]
+        self._metric = METRICS[labelled(space.train.metric)]  # by which the rows that judge are, which have labels
         # What was trained on folds has no single network to keep.
         self._names = ("scaled", "keep", "average") if len(data.folds) == 1 else ("scaled", "average")
 
     def compare(self, finalist: Finalist) -> dict[str, dict[str, float]]:
-        """The followed metric's mean of each way, its gain over `scaled`, and the paired error of that; nothing where a network
+        """The mean of each way in the followed metric (in the loss, where that needs no labels), its gain over `scaled`, and the paired error of that; nothing where a network
         diverged. Raises InputError if such splits cannot be drawn, have no place in memory, or leave a minibatch of a
         single row that the network does not bear.
 
@@ -49,7 +50,7 @@ class Ways:
     def _compared(self, finalist: Finalist) -> dict[str, dict[str, float]]:
         params = finalist.searched.trial.params
         batch_size = self._space.train.of(params).batch_size
-        outer = np.array(finalist.fresh[0].fold_curves[self._space.train.metric_key])
+        outer = np.array(finalist.fresh[0].fold_curves[f"valid_{self._metric.name}"])
         found: dict[str, list[float]] = {name: [] for name in self._names}
         overlaps, unseen = [], []
         for fold in range(outer.shape[1]):
@@ -84,7 +85,7 @@ class Ways:
         inner = self._study.outcomes[trial.label]
         if inner.state != "complete":
             return None
-        epoch = evidence.best_epoch([np.array(inner.fold_curves[self._space.train.metric_key])], self._metric.sign)
+        epoch = evidence.best_epoch([np.array(inner.fold_curves[self._space.train.metric_key])], self._followed.sign)
         said = self._logits(trial, samples)
         together, rows = averaged(samples.task, torch.stack(said)), samples.folds[0].test
         scores = {

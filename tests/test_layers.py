@@ -8,16 +8,16 @@ import pytest
 import hpo
 
 LAYERS = [
-    {"errors", "trial", "nets", "head", "history", "bulk", "pareto", "evidence", "variates", "autoencoder"},
+    {"errors", "trial", "nets", "head", "history", "bulk", "pareto", "evidence", "variates", "autoencoder", "density"},
     {"rounds", "noise", "metrics", "document", "svmlight", "optimizer", "percentile", "journal", "store", "ui", "factory", "device"},
-    {"objectives", "paired", "weights", "dataset", "hashed", "replay", "capacity", "synthetic"},
+    {"objectives", "criteria", "paired", "weights", "dataset", "hashed", "replay", "capacity", "synthetic"},
     {"regularizers", "batched", "combine"},
     {"kernels", "prose"},
     {"linear"},
     {"flight", "layout", "network", "domain"},
     {"key_rules", "conditions", "priors", "catalogue"},
     {"keys"},
-    {"mlp", "sites", "rules", "plugins", "scale"},
+    {"mlp", "judging", "ranking", "sites", "rules", "plugins", "scale"},
     {"module"},
     {"section"},
     {"strategy", "architecture", "language", "settings"},

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from hpo import nets
+from hpo import density, nets
 from hpo.augment import MEMBERS
 from hpo.crew import Crew
 from hpo.data import Dataset, prepare
@@ -104,6 +104,22 @@ def pictures() -> Samples:
 
 
 @cache
+def foreign() -> Samples:
+    """A small table whose last rows stand for another domain: moved, and without labels; with density ratios."""
+    data = dataset()
+    (fold,), moved = data.folds, torch.linspace(0, 1, data.n_inputs, dtype=data.x.dtype)
+    x = torch.cat([data.x, data.x[fold.valid] + moved, data.x[fold.train[:50]] + moved])
+    new = torch.arange(len(data.x), len(x))
+    target_valid, target = new[: len(fold.valid)], new[len(fold.valid) :]
+    found = density.ratios(x.numpy(), fold.train.numpy(), target.numpy())
+    ratio = torch.from_numpy(found).to(data.x.dtype)
+    ratio[new] = 1
+    y = torch.cat([data.y, data.y.new_full((len(new),), -1)])
+    folds = (replace(fold, target=target, target_valid=target_valid),)
+    return replace(data.samples(), x=x, y=y, folds=folds, ratio=ratio)
+
+
+@cache
 def written() -> Samples:
     """Rows that stand for texts, each with three altered ones."""
     x = dataset().x
@@ -114,6 +130,8 @@ def written() -> Samples:
 def suited(name: str) -> Samples:
     """Data that a member of the family can act on."""
     needs = FAMILY[name].needs
+    if "target" in needs:
+        return foreign()
     return supplied(FAMILY[name], pictures() if "image" in needs else written() if "text" in needs else dataset())
 
 

@@ -13,7 +13,7 @@ from hpo.dataset import Fold, Samples
 from hpo.ensemble.made import Made, Member
 from hpo.ensemble.workshop import Weights, Workshop
 from hpo.errors import SearchFailedError
-from hpo.metrics import measure, watched
+from hpo.metrics import labelled, measure, watched
 from hpo.networks import Networks
 from hpo.weights import of_fit
 
@@ -31,7 +31,7 @@ def bagged(shop: Workshop) -> Made:
         raise SearchFailedError("A network of the ensemble diverged. Lower search.learning_rate.")
     members = [Member(shop.selected.trial.label, trial.params, of_fit(weights, i)) for i in range(size)]
     combination = Combination("mean", torch.full((size,), 1 / size), torch.zeros(data.n_outputs))
-    names = watched(data.task, job.space.train.metric)
+    names = watched(data.task, labelled(job.space.train.metric))
     expected = {} if data.ordered else out_of_bag(job.networks, data, members[0], weights, names)
     return Made(members, combination, data, expected)
 

@@ -14,7 +14,7 @@ from hpo.data import Dataset
 from hpo.ensemble.unseen import Fit, Unseen, estimate
 from hpo.ensemble.workshop import Weights
 from hpo.errors import SearchFailedError
-from hpo.metrics import averaged, watched
+from hpo.metrics import averaged, labelled, watched
 from hpo.networks import Networks
 from hpo.space import Space
 from hpo.weights import of_fit
@@ -59,7 +59,7 @@ def assembled(networks: Networks, space: Space, data: Dataset, trained: Sequence
     final = [i for i, fold in enumerate(data.folds) if not len(fold.test)] or list(range(len(data.folds)))
     kept, combination = combination.trimmed(data.n_outputs)
     members = [replace(trained[i], weights={name: w[final] for name, w in trained[i].weights.items()}) for i in kept]
-    expected = estimate(unseen, fit, watched(data.task, space.train.metric))
+    expected = estimate(unseen, fit, watched(data.task, labelled(space.train.metric)))
     return Made(members, replace(combination, each=len(final)), data, expected)
 
 

@@ -26,6 +26,7 @@ from hpo.regularizers.flip import Flip
 from hpo.regularizers.gradient_clip import GradientClip
 from hpo.regularizers.gradient_noise import GradientNoise
 from hpo.regularizers.group_lasso import GroupLasso
+from hpo.regularizers.importance import Importance
 from hpo.regularizers.infomax import Infomax
 from hpo.regularizers.input_noise import InputNoise
 from hpo.regularizers.l1 import L1
@@ -66,6 +67,7 @@ _MEMBERS = (
     Epochs(),
     Patience(),
     Schedule(),
+    Importance(),
     SynonymReplacement(),
     RandomInsertion(),
     RandomDeletion(),

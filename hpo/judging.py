@@ -1,0 +1,83 @@
+"""What networks score: metrics on labelled rows, and criteria on rows of another domain, from one pass over all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+from hpo import criteria, metrics
+from hpo.criteria import OF_SOURCE, Labelled
+from hpo.dataset import Fold, Samples
+from hpo.kernels import kernels
+from hpo.metrics import CRITERIA, METRICS
+from hpo.network import Network, Outputs
+from hpo.trial import Fit
+
+_PARTS = ("train", "valid", "target_valid", "source_valid")
+
+
+def rows(fits: Sequence[Fit]) -> dict[str, Tensor]:
+    """The rows of data that fits are scored on, by part, each (fits, n)."""
+    return {part: torch.stack([getattr(fit, part) for fit in fits]) for part in _PARTS}
+
+
+def measurable(data: Samples, network: Network, fit: Fit) -> tuple[str, ...]:
+    """The criteria that a fit can be judged by."""
+    return tuple(name for name in CRITERIA if not mistake(name, data, network, fit))
+
+
+def mistake(name: str, data: Samples, network: Network, fit: Fit | Fold) -> str:
+    """Why a fit cannot be judged by a criterion, as a sentence that says what to do; "" if it can."""
+    if not len(fit.valid) or not len(fit.target_valid):
+        return (
+            f"{name} is computed on rows of another domain without labels, and there are none; name its file in data.target.source, or "
+            f"take a metric of labelled rows."
+        )
+    if data.task not in METRICS[name].tasks:
+        return f"{name} needs classes, and the target is a number; take iwv or dev."
+    if name in OF_SOURCE and data.foreign and not len(fit.source_valid):
+        return f"{name} needs rows of the source that are not learned from, and data.target.labels: few leaves none; take infomax, or a metric of labelled rows."
+    if name == "iwv" and data.ratio is None:
+        return "iwv needs density ratios, which were not estimated."
+    if name == "dev" and network.width is None:
+        return "dev looks at what the last linear layer of a network is given, and this network does not tell; take iwv or infomax."
+    return ""
+
+
+def measure(
+    data: Samples, network: Network, weights: Mapping[str, Tensor], parts: Mapping[str, Tensor], wanted: Mapping[str, Sequence[str]]
+) -> dict[str, dict[str, Tensor]]:
+    """Metrics of weights (fits, …), without noise: by part, for its `wanted` names, each (fits,). `parts` are as `rows` has them.
+
+    Criteria are wanted of `valid`. Of labelled rows they take those of the source that were held back, where there are such.
+    """
+    asked = [name for name in wanted.get("valid", ()) if name in CRITERIA]
+    source = "source_valid" if parts["source_valid"].shape[1] else "valid"
+    needed = list(dict.fromkeys([*wanted, *([source, "target_valid"] if asked else [])]))
+    said = _said(data, network, weights, [parts[part] for part in needed], "dev" in asked)
+    outputs = dict(zip(needed, said, strict=True))
+    found = {}
+    for part, names in wanted.items():
+        y, weight = data.targets(parts[part])
+        own = [name for name in names if name not in CRITERIA]
+        found[part] = metrics.measure(own, data.task, outputs[part].logits, y, weight, data.target_scale)
+    if asked:
+        y, weight = data.targets(parts[source])
+        seen = Labelled(*outputs[source], y, weight, data.ratios(parts[source]))
+        found["valid"] |= criteria.measure(asked, data.task, seen, *outputs["target_valid"], data.target_scale)
+    return found
+
+
+def _said(
+    data: Samples, network: Network, weights: Mapping[str, Tensor], parts: Sequence[Tensor], features: bool
+) -> list[Outputs]:
+    """What networks say of the rows of each part."""
+    index, sizes = torch.cat(list(parts), dim=1), [part.shape[1] for part in parts]
+    blocks = torch.split(index, kernels(index.device).block, dim=1)  # together there are fewer of them
+    logits, told = network.predict_parts(weights, map(data.inputs, blocks), features)
+    base = data.bases(index)
+    logits = logits if base is None else logits + base
+    each = torch.split(logits, sizes, dim=1)
+    return [Outputs(*both) for both in zip(each, [None] * len(sizes) if told is None else torch.split(told, sizes, dim=1), strict=True)]
