@@ -96,6 +96,21 @@ class Dataset(Samples):
         all_ = len(self._raw.dealer.learnable)
         return {all_, *(len(fold.train) for fold in self.folds), *(train for draw in fresh for train, _ in draw)}
 
+    @property
+    def tests_another(self) -> bool:
+        """Whether the test part is of another domain."""
+        return bool((self._raw.table.domain[self._raw.test] != SOURCE).any())
+
+    @property
+    def of_source(self) -> np.ndarray:
+        """Rows of `x` that are of the source, in the first fold: those that it does not learn from, if there are any, (rows,)."""
+        fold = self.folds[0]
+        for parts in ((fold.valid, fold.source_valid), (fold.train,)):
+            rows = torch.cat(parts).numpy()
+            if len(own := rows[self._raw.table.domain[self._raw.rows[rows]] == SOURCE]):
+                return np.asarray(own)
+        return np.empty(0, dtype=int)
+
     def whole(self) -> Dataset:
         """The same with all rows but the test part to train on, as far as they may be, and none to select by."""
         return self._raw.dataset([self._raw.dealer.whole(self._raw.rows)], self.notes)
