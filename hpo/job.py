@@ -90,7 +90,7 @@ def prepare(
     else:
         named = space.network.model_copy(update={"factory": name_of(factory)})
         space = space.model_copy(update={"network": named})
-    altering = [name for name in space.search if name in augment.MEMBERS]
+    altering = [name for name in space.search if name in (*augment.MEMBERS, data_module.GENERATING)]
     encoder = begins.encoder if begins else None
     shape = space.network.image or ()
     data = data_module.prepare(space.data, base, altering=altering, image=shape, encoder=encoder, ratio=needs.ratio(space))

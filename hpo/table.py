@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from hpo import columns, reading
+from hpo import auxiliary, columns, reading
 from hpo.columns import as_text, check_finite, is_bool, listed, named, strange
 from hpo.document import said
 from hpo.errors import InputError, cut
@@ -30,7 +30,8 @@ class Table:
 
     `domain` (rows,): where a row is from (see `reading.py`); without another domain all are of the source. A row of another one may
     lack its target. `groups` (rows,), whole numbers, and `time` (rows,), something that can be sorted, are there if the split names
-    them: of as many of the first rows as have them.
+    them: of as many of the first rows as have them. `auxiliary` (rows, outputs): another column to predict, if one is named (see
+    `auxiliary.py`).
     """
 
     name: str
@@ -47,6 +48,7 @@ class Table:
     domain: np.ndarray
     groups: np.ndarray | None = None
     time: np.ndarray | None = None
+    auxiliary: np.ndarray | None = None
 
 
 def load(data: Data, base: Path) -> Table:
@@ -66,7 +68,9 @@ def load(data: Data, base: Path) -> Table:
     aside = {key: column for key in ("groups", "time") if (column := getattr(data.split, key)) is not None}
     known_by = {key: frame[named([column], f"split.{key}", frame, name)[0]] for key, column in aside.items()}
     known_by = {key: values[_split(values, domain)] for key, values in known_by.items()}
-    frame = frame.drop(columns=[*named(data.drop, "drop", frame, name), *aside.values()])  # no inputs of a network
+    other = None if data.auxiliary is None else auxiliary.encoded(frame[named([data.auxiliary], "auxiliary", frame, name)[0]], name)
+    beside = [*aside.values(), *([] if data.auxiliary is None else [data.auxiliary])]
+    frame = frame.drop(columns=[*named(data.drop, "drop", frame, name), *beside])  # no inputs of a network
     if not len(frame.columns):
         raise InputError(f"{name} has no column left to learn from besides the target {cut(wanted)}.")
     kinds = columns.sort(data, frame[domain == SOURCE].infer_objects(), name)
@@ -81,6 +85,7 @@ def load(data: Data, base: Path) -> Table:
     if len(checked) < len(target):
         checked = pd.concat([checked.astype(object), _check_other(target[domain != SOURCE], task).astype(object)])
     checked = checked.reset_index(drop=True)
+    more = (groups, time, domain if domain.any() else None, *(() if other is None else other.T))
     return Table(
         name=name,
         features=features,
@@ -91,11 +96,12 @@ def load(data: Data, base: Path) -> Table:
         target=checked,
         target_name=wanted,
         task=task,
-        fingerprint=_fingerprint(features, checked, *(part for part in (groups, time, domain if domain.any() else None) if part is not None)),
+        fingerprint=_fingerprint(features, checked, *(part for part in more if part is not None)),
         notes=(*(() if kept.all() else (f"Rows without a target, left out: {(~kept).sum():,}.",)), *found.notes, *kinds.notes),
         domain=domain,
         groups=groups,
         time=time,
+        auxiliary=other,
     )
 
 

@@ -24,7 +24,7 @@ LAYERS = [
     {"source"},
     {"space"},
     {"columns", "files", "split"},
-    {"reading", "parts"},
+    {"reading", "parts", "auxiliary"},
     {"space_file", "table", "text", "sampling", "selection", "view", "ledger", "networks"},
     {"augment", "preprocess", "working", "identity", "figures", "verdict"},
     {"data", "starter", "predict"},
