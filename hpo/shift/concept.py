@@ -108,8 +108,7 @@ def max_z(tables: Sequence[tuple[np.ndarray, np.ndarray]], chances: np.ndarray, 
         z[-1][0] /= spread(values[rows, y][known], variance[known])
     every = np.concatenate(z, axis=1)
     above = every[1:].max(1)[:, None] >= every[0] - 1e-9
-    p: np.ndarray = (1 + above.sum(0)) / (1 + _DRAWS)
-    return p
+    return np.asarray((1 + above.sum(0)) / (1 + _DRAWS))
 
 
 def spread(values: np.ndarray, variance: np.ndarray) -> float:
@@ -119,7 +118,8 @@ def spread(values: np.ndarray, variance: np.ndarray) -> float:
 
 def _difference(rows: np.ndarray, target: np.ndarray) -> np.ndarray:
     """Weights that make the mean over target `rows` less that over source `rows` of a sum."""
-    return np.where(target, 1.0, -1.0) * rows / np.where(target, (rows & target).sum(), (rows & ~target).sum())
+    sign = np.where(target, 1.0, -1.0)
+    return np.asarray(sign * rows / np.where(target, (rows & target).sum(), (rows & ~target).sum()))
 
 
 def _regions(domains: Domains) -> Mapping[str, np.ndarray]:
@@ -129,7 +129,7 @@ def _regions(domains: Domains) -> Mapping[str, np.ndarray]:
     for column in domains.columns[::step]:
         values = np.concatenate([column.source, column.target[domains.labelled]])
         if column.kind == "number":
-            middle = float(np.nanmedian(column.source))
+            middle = float(np.median(column.source[~np.isnan(column.source)])) if not np.isnan(column.source).all() else 0.0
             found[f"{column.name} at most {middle:.3g}"] = values <= middle
             found[f"{column.name} above {middle:.3g}"] = values > middle
         else:
