@@ -18,8 +18,8 @@ import numpy as np
 
 from hpo.errors import InputError, cut, exception
 from hpo.factory import find
+from hpo.files import read_file
 from hpo.language import Text
-from hpo.table import read_file
 
 _CHANGED = 0.1  # of the words of a text: EDA's own share
 _EDGES = ".,;:!?()[]{}\"'…“”‘’«»"

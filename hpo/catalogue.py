@@ -22,6 +22,7 @@ _NEEDS = {
     "image": "images (network.image)",
     "text": "a column of text (data.text)",
     "mlp": "network.kind: mlp",
+    "target": "another domain (data.target.source)",
 }
 _WIDE = 80
 

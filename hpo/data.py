@@ -15,12 +15,16 @@ from torch import Tensor
 
 from hpo import augment, text
 from hpo import preprocess as preprocessing
+from hpo.columns import listed
 from hpo.dataset import Fold, Samples
+from hpo.document import said
 from hpo.errors import InputError
 from hpo.language import Text
+from hpo.parts import Dealer, Parts
 from hpo.preprocess import Preprocess
+from hpo.reading import SOURCE, TARGET, TEST
 from hpo.source import Data
-from hpo.split import Cut, Splitter
+from hpo.split import Splitter
 from hpo.table import Table, load
 from hpo.text import Counted
 
@@ -53,17 +57,14 @@ class Dataset(Samples):
 
     def fresh(self, draw: int) -> Samples:
         """All rows but the test part in folds of their own for each `draw` (1, 2, …): those of the space in number, or so
-        many that training parts are as large as in the search. Over time they are the search's. Raises InputError if such
-        folds cannot be drawn."""
-        raw = self._raw
-        return raw.made([_Parts(i, *cut) for i, cut in enumerate(raw.splitter.fresh(raw.rows, draw))])[0]
+        many that training parts are as large as in the search. Where all draws are `ordered` they are the search's. Raises InputError
+        if such folds cannot be drawn."""
+        return self._raw.made(self._raw.dealer.fresh(draw))[0]
 
     def nested(self, draw: int, fold: int) -> Samples:
         """The training rows of one fold of `fresh(draw)` in folds of the same kind; what that fold is judged on is their `test`.
         Raises InputError if such folds cannot be drawn."""
-        raw = self._raw
-        train, valid = raw.splitter.fresh(raw.rows, draw)[fold]
-        return raw.made([_Parts(i, *cut, test=valid) for i, cut in enumerate(raw.splitter.inner(train, draw, fold))])[0]
+        return self._raw.made(self._raw.dealer.nested(draw, fold))[0]
 
     def raw(self, rows: Sequence[int]) -> pd.DataFrame:
         """Rows of `x` as the table has them, without the target; its index is their place in the table, from 0."""
@@ -71,18 +72,18 @@ class Dataset(Samples):
 
     def sizes(self, draw: int) -> list[tuple[int, int]]:
         """How many rows each fold of `fresh(draw)` trains on, and how many judge it."""
-        return [(len(train), len(valid)) for train, valid in self._raw.splitter.fresh(self._raw.rows, draw)]
+        return [(len(parts.train), len(parts.valid)) for parts in self._raw.dealer.fresh(draw)]
 
     @property
     def ordered(self) -> bool:
-        """Whether rows are split by time: then all draws have the same folds."""
-        return self._raw.splitter.time is not None
+        """Whether all draws learn from the same rows, as over time."""
+        return self._raw.dealer.ordered
 
     @property
     def groups(self) -> np.ndarray | None:
-        """To which group each development row belongs, (rows,), if the split names them."""
-        known = self._raw.splitter.groups
-        return None if known is None else known[self._raw.rows]
+        """To which group each row of `x` belongs that `whole` trains on, (rows,), if the split names them."""
+        known, rows = self._raw.dealer.splitter.groups, self._raw.dealer.whole(self._raw.rows).train
+        return None if known is None else known[rows]
 
     def training_sizes(self, draws: int) -> set[int]:
         """How many rows the search, that many fresh draws and the whole train on. Raises InputError if any of these cannot be
@@ -90,58 +91,54 @@ class Dataset(Samples):
         fresh = [self.sizes(draw) for draw in range(1, draws + 1)]
         if fresh:
             self._raw.check_size(len(fresh[0]), self.n_inputs)
-        return {self.development, *(len(fold.train) for fold in self.folds), *(train for draw in fresh for train, _ in draw)}
+        all_ = len(self._raw.dealer.learnable)
+        return {all_, *(len(fold.train) for fold in self.folds), *(train for draw in fresh for train, _ in draw)}
 
     def whole(self) -> Dataset:
-        """The same with all rows but the test part to train on, and none to select by."""
-        return self._raw.dataset([_Parts(0, self._raw.rows, np.empty(0, dtype=int))], self.notes)
-
-
-@dataclass(frozen=True)
-class _Parts:
-    """A fold as rows of the table."""
-
-    number: int
-    train: np.ndarray
-    valid: np.ndarray
-    test: np.ndarray = field(default_factory=lambda: np.empty(0, dtype=int))
+        """The same with all rows but the test part to train on, as far as they may be, and none to select by."""
+        return self._raw.dataset([self._raw.dealer.whole(self._raw.rows)], self.notes)
 
 
 @dataclass(frozen=True)
 class _Target:
-    """What `y` is in tensors, and its `weight` if classes are balanced; `mean` and `scale` of a regression."""
+    """What `y` is in tensors, and its `weight` if classes are balanced, of all rows and of those to test on; `mean` and `scale` of a
+    regression."""
 
     y: Tensor
     weight: Tensor | None
-    mean: float
-    scale: float
+    test_y: Tensor
+    test_weight: Tensor | None
+    mean: float = 0.0
+    scale: float = 1.0
 
 
 @dataclass(frozen=True)
 class _Raw:
-    """The table itself, from which samples are made when they are asked for."""
+    """The table itself, less its target, from which samples are made when they are asked for. `y` (rows of the table,) is -1, or not a
+    number, wherever nobody may know it."""
 
     table: Table
     data: Data
     dtype: torch.dtype
     y: np.ndarray
     classes: tuple[Any, ...]
-    splitter: Splitter
+    dealer: Dealer
     rows: np.ndarray  # all but the test part
     test: np.ndarray
+    test_y: np.ndarray
     counted: tuple[Counted, ...]  # its columns of text
     altering: tuple[str, ...]  # the regularizers that want altered texts
     image: tuple[int, ...]
 
-    def dataset(self, folds: Sequence[_Parts], notes: Sequence[str]) -> Dataset:
+    def dataset(self, folds: Sequence[Parts], notes: Sequence[str]) -> Dataset:
         samples, fitted, target = self.made(folds)
-        preprocess, x = self._fit(self.rows) if len(folds) > 1 else fitted
+        preprocess, x = self._fit(self.dealer.whole(self.rows)) if len(folds) > 1 else fitted
         return Dataset(
             **vars(samples),
             name=self.table.name,
             test_x=torch.tensor(x[self.test], dtype=self.dtype),
-            test_y=target.y[self.test],
-            test_weight=None if target.weight is None else target.weight[self.test],
+            test_y=target.test_y,
+            test_weight=target.test_weight,
             target_name=self.table.target_name,
             target_mean=target.mean,
             preprocess=preprocess,
@@ -151,7 +148,7 @@ class _Raw:
             _raw=self,
         )
 
-    def made(self, folds: Sequence[_Parts]) -> tuple[Samples, tuple[Preprocess, np.ndarray], _Target]:
+    def made(self, folds: Sequence[Parts]) -> tuple[Samples, tuple[Preprocess, np.ndarray], _Target]:
         """The development rows once a fold, one below the other, each as its own training rows have them encoded; the last
         fold's preprocessing with the matrix (rows, inputs) of all rows; the target of all rows."""
         rows, parts = self.rows, []
@@ -159,7 +156,7 @@ class _Raw:
         place[rows] = np.arange(len(rows))
         x, variants = torch.empty(0), {}
         for i, part in enumerate(folds):
-            preprocess, encoded = fitted = self._fit(part.train)
+            preprocess, encoded = fitted = self._fit(part)
             if i == 0:
                 self.check_size(len(folds), encoded.shape[1])
                 x = torch.empty((len(folds), len(rows), encoded.shape[1]), dtype=self.dtype)
@@ -168,9 +165,8 @@ class _Raw:
             for name, bank in variants.items():
                 for number, own in enumerate(bank):
                     own[i] = torch.from_numpy(preprocessing.altered(preprocess, encoded[rows], self.counted, name, number))
-            indices = (torch.from_numpy(place[own] + i * len(rows)) for own in (part.train, part.valid, part.test))
-            parts.append(Fold(part.number, *indices))
-        target = self._target(folds[0].train if len(folds) == 1 else rows)
+            parts.append(Fold(part.number, *(torch.from_numpy(place[own] + i * len(rows)) for own in part.rows)))
+        target = self._target(folds[0].train if len(folds) == 1 else self.dealer.learnable)
         y, weight = (None if t is None else t[rows].repeat(len(folds)) for t in (target.y, target.weight))
         assert y is not None
         samples = Samples(
@@ -179,22 +175,24 @@ class _Raw:
         )  # fmt: skip
         return samples, fitted, target
 
-    def _fit(self, train: np.ndarray) -> tuple[Preprocess, np.ndarray]:
-        """Preprocessing as the rows `train` have it, and the matrix of all rows. Categories and terms may be listed from all rows but
-        the test part."""
-        return preprocessing.fit(self.table, train, self.rows, self.counted)
+    def _fit(self, part: Parts) -> tuple[Preprocess, np.ndarray]:
+        """Preprocessing as a fold has it, and the matrix of all rows. Categories and terms may be listed from all rows but the test
+        part."""
+        return preprocessing.fit(self.table, part.train, self.rows, self.counted, part.target)
 
     def _target(self, known: np.ndarray) -> _Target:
         """The target of all rows, with what is to be counted counted on the rows `known`."""
-        y, mean, scale, weight = self.y, 0.0, 1.0, None
+        both = (self.y, self.test_y)
         if self.table.task == "regression":
-            mean, scale = float(y[known].mean()), float(y[known].std()) or 1.0
-            return _Target(torch.tensor((y - mean) / scale, dtype=self.dtype), None, mean, scale)
+            mean, scale = float(self.y[known].mean()), float(self.y[known].std()) or 1.0
+            y, test_y = (torch.tensor((values - mean) / scale, dtype=self.dtype) for values in both)
+            return _Target(y, None, test_y, None, mean, scale)
+        weight, test_weight = None, None
         if self.data.class_weight:  # as scikit-learn defines it
-            counts = np.bincount(y[known], minlength=len(self.classes))
+            counts = np.bincount(self.y[known], minlength=len(self.classes))
             by_class = len(known) / (len(self.classes) * np.maximum(counts, 1))
-            weight = torch.tensor(by_class[y], dtype=self.dtype)
-        return _Target(torch.tensor(y), weight, mean, scale)
+            weight, test_weight = (torch.tensor(np.where(values < 0, 0.0, by_class[values]), dtype=self.dtype) for values in both)
+        return _Target(torch.tensor(self.y), weight, torch.tensor(self.test_y), test_weight)
 
     def check_size(self, folds: int, inputs: int) -> None:
         variants = sum(len(self.counted[0].variants[name]) for name in self.altering)
@@ -219,21 +217,58 @@ def prepare(
     (channels, height, width) of a row, if it is one. Raises InputError in one sentence."""
     table = load(data, base)
     notes = list(table.notes)
-    y, classes = _encode_target(table)
-    splitter = Splitter(table.name, data.split, y if classes else None, table.groups, table.time)
-    rest, test = splitter.test(len(y), notes)
-    cuts: list[Cut] = splitter.search(rest, notes)
-    if classes and any(len(np.unique(y[train])) < 2 for train, _ in cuts):
+    truth, classes = _encode_target(table)
+    dealer, test = _dealt(table, data, truth, notes)
+    y, allowed = np.full_like(truth, -1 if classes else np.nan), np.concatenate([dealer.always, dealer.turning])
+    y[allowed] = truth[allowed]
+    dealer = replace(dealer, splitter=replace(dealer.splitter, labels=y if classes else None))
+    folds = dealer.search(notes)
+    if classes and any(len(np.unique(y[parts.train])) < 2 for parts in folds):
         raise InputError(f"{table.name}: the training part holds one class only; more rows or another split seed help.")
     if data.class_weight and table.task == "regression":
         raise InputError("data.class_weight: balanced needs classes, but the task is regression; leave it out.")
-    rows = np.concatenate(cuts[0]) if len(cuts) == 1 else rest
+    rows = np.concatenate(folds[0].rows) if len(folds) == 1 else dealer.rows
     counted = tuple(_counted(table, column, data.text, rows, base, altering) for column in table.text)
-    for name in altering if not counted else ():
+    for name in altering if not counted or data.text.vectorizer == "svmlight" else ():
         raise InputError(f"search.{name}: needs a column of text, and {table.name} has none; name one in data.text.")
     shape = tuple(image) or ((1, 8, 8) if table.image else ())
-    raw = _Raw(table, data, dtype, y, classes, splitter, rows, test, counted, tuple(altering), shape)
-    return raw.dataset([_Parts(i, *cut) for i, cut in enumerate(cuts)], notes)
+    table = replace(table, target=table.target[:0])
+    raw = _Raw(table, data, dtype, y, classes, dealer, rows, test, truth[test], counted, tuple(altering), shape)
+    return raw.dataset(folds, notes)
+
+
+def _dealt(table: Table, data: Data, y: np.ndarray, notes: list[str]) -> tuple[Dealer, np.ndarray]:
+    """All rows but the test part, to be dealt out, and the test part. The only place that knows `y` (rows,) of rows whose labels are
+    not allowed: it looks which of them have one."""
+    said_of, labels = data.target, y if table.task == "classification" else None
+    source, other = (np.flatnonzero(table.domain == own) for own in (SOURCE, TARGET))
+    splitter = Splitter(table.name, data.split, labels, table.groups, table.time)
+    if said_of.source is None:
+        rest, test = splitter.test(source, data.split.test, notes)
+        return Dealer(splitter, rest), test
+    known = other[table.target[other].notna()]
+    if said_of.labels != "none" and not len(known):
+        raise InputError(f"data.target.labels: {said_of.labels} needs labels, and no row of {said_of.source} has one; take none.")
+    of_source = replace(splitter, split=data.split.model_copy(update={"test": 0.0}))
+    groups, time = (values if values is not None and len(values) > len(source) else None for values in (table.groups, table.time))
+    of_target = replace(of_source, groups=groups, time=time)  # by what the target's rows have, too
+    blind = replace(of_target, labels=None)  # nothing is stratified by labels that are not allowed
+    if isinstance(said_of.test, str):
+        test = np.flatnonzero(table.domain == TEST)
+    elif len(known):
+        known, test = blind.test(known, said_of.test, notes)
+    else:
+        source, test = splitter.test(source, data.split.test, notes)
+        of_source = splitter
+        notes.append("No row of the target has a label: the test part is the source's, and nothing tells how right predictions on the target are.")
+    if of_source is not splitter and "test" in data.split.model_fields_set:
+        notes.append("The test part is the target's, so data.split.test is not used; data.target.test says how large it is.")
+    beside = np.setdiff1d(other, test)
+    if said_of.labels == "none":
+        return Dealer(of_source, source, other=blind, beside=beside), test
+    few = said_of.few or (20 if said_of.labels == "few" else None)
+    labelled = known if few is None else of_target.few(known, few)
+    return Dealer(of_target, labelled, source, said_of.labels == "validation-only", blind, np.setdiff1d(beside, labelled)), test
 
 
 def _columns(preprocess: Preprocess) -> Tensor:
@@ -254,8 +289,17 @@ def _counted(table: Table, column: str, spec: Text, rows: np.ndarray, base: Path
 
 
 def _encode_target(table: Table) -> tuple[np.ndarray, tuple[Any, ...]]:
-    """The target as class indices with their labels, or as it is."""
+    """The target as class indices with their labels, or as it is; -1, or not a number, where it is missing."""
     if table.task == "regression":
         return table.target.to_numpy(dtype=np.float64), ()
-    labels, y = np.unique(table.target.to_numpy(), return_inverse=True)
-    return y, tuple(label.item() if isinstance(label, np.generic) else label for label in labels)
+    own = table.domain == SOURCE
+    labels, y = np.unique(table.target[own].infer_objects().to_numpy(), return_inverse=True)
+    classes = tuple(label.item() if isinstance(label, np.generic) else label for label in labels)
+    found = np.full(len(table.target), -1)
+    found[own] = y
+    place = {label: i for i, label in enumerate(classes)}
+    for i, label in table.target[~own].dropna().items():
+        if label not in place:
+            raise InputError(f"data.target: the target domain has the class {said(label)}, which the source does not have: {listed(map(str, classes))}.")
+        found[i] = place[label]
+    return found, classes

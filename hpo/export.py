@@ -86,8 +86,10 @@ def configuration(
     """The selected configuration, whose network is `made`, as a space of one point, its study named with a `suffix`; a relative data
     path is made relative to `folder`."""
     data = space.data.model_dump(mode="json", exclude_defaults=True)
-    if not space.data.source.startswith("sklearn:"):
-        data["source"] = os.path.relpath(base / space.data.source, folder)
+    there = [_moved(source, base, folder) for source in space.data.sources]
+    data["source"] = there if isinstance(space.data.source, list) else there[0]
+    if space.data.target.source is not None:
+        data["target"] |= {key: _moved(file, base, folder) for key, file in space.data.target.files.items()}
     if space.data.text.synonyms is not None:
         data["text"]["synonyms"] = os.path.relpath(base / space.data.text.synonyms, folder)
     others = {"search", *space.search} | (set() if space.network.kind == "mlp" else {"activation", *OF_AN_MLP})
@@ -112,6 +114,11 @@ def configuration(
             "scores": {part: result[part] for part in ("train", "valid", "fresh", "test")},
         },
     }
+
+
+def _moved(source: str, base: Path, folder: Path) -> str:
+    """A file as `folder` sees it."""
+    return source if source.startswith("sklearn:") else os.path.relpath(base / source, folder)
 
 
 def commented(point: Mapping[str, Any], network: Network) -> str:

@@ -68,7 +68,7 @@ class Finished:
         data = data_module.prepare(self.space.data, self.base, image=self.space.network.image or ())
         if data.fingerprint != self.result["fingerprint"]:
             raise InputError(
-                f"The rows of {self.space.data.source} are not those that {self.space.study} was searched on, so its "
+                f"The rows of {self.space.data.files} are not those that {self.space.study} was searched on, so its "
                 f"preprocessing cannot be exported; bring the file back, or search anew."
             )
         return data

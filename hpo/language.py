@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from hpo.document import said
 from hpo.factory import is_name
@@ -12,17 +12,27 @@ from hpo.section import MOST, Section
 
 
 class Text(Section):
-    """`columns`: those of text; none, if they are to be found by what they hold. `features`: how many terms, or places of hashes,
-    a column has at most. `ngrams`: how many words a term has, at least and at most. `variants`: how many a text has of each kind.
-    `synonyms`: a table of them. `back_translation`: a function that says a text in other words."""
+    """`columns`: those of text; none, if they are to be found by what they hold. `vectorizer`: whether their words are counted, or
+    hashed, or are the `index:value` of svmlight. `features`: how many terms, or places of hashes, a column has at most; by itself
+    1000, and of svmlight all. `ngrams`: how many words a term has, at least and at most. `binary`, `use_idf` and `sublinear_tf` are
+    TfidfVectorizer's. `variants`: how many a text has of each kind. `synonyms`: a table of them. `back_translation`: a function that
+    says a text in other words."""
 
     columns: list[str] = []
-    vectorizer: Literal["tfidf", "hashing"] = "tfidf"
-    features: Annotated[int, Field(ge=1, le=MOST)] = 1000
+    vectorizer: Literal["tfidf", "hashing", "svmlight"] = "tfidf"
+    features: Annotated[int, Field(ge=1, le=MOST)] | None = None
     ngrams: list[Annotated[int, Field(ge=1, le=5)]] = [1, 1]
+    binary: bool = False
+    use_idf: bool = True
+    sublinear_tf: bool = False
     variants: Annotated[int, Field(ge=1, le=100)] = 4
     synonyms: str | None = None
     back_translation: str | None = None
+
+    @property
+    def most(self) -> int:
+        """How many terms a column has at most."""
+        return self.features or (MOST if self.vectorizer == "svmlight" else 1000)
 
     @field_validator("ngrams")
     @classmethod
@@ -37,3 +47,13 @@ class Text(Section):
         if name is not None and not is_name(name):
             raise ValueError(f"must be package.module:function, got {said(name)}.")
         return name
+
+    @model_validator(mode="after")
+    def _together(self) -> Text:
+        if self.vectorizer == "hashing":
+            for key, usual in (("binary", False), ("use_idf", True), ("sublinear_tf", False)):
+                if getattr(self, key) != usual:
+                    raise ValueError(f"{key} weighs terms, and vectorizer: hashing has none; leave it out, or take tfidf.")
+        if self.vectorizer == "svmlight" and self.ngrams != [1, 1]:
+            raise ValueError(f"ngrams counts words, and vectorizer: svmlight has none, got ngrams={said(self.ngrams)}; leave it out.")
+        return self

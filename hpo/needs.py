@@ -1,4 +1,4 @@
-"""What a regularizer cannot act without, as far as the data tell: classes, images. (A column of text is asked for where the table is
+"""What a regularizer cannot act without, as far as the data tell: classes, images, another domain. (A column of text is asked for where the table is
 read, our own MLP where the space is.)"""
 
 from __future__ import annotations
@@ -24,3 +24,5 @@ def _lacking(space: Space, data: Dataset) -> Iterator[str]:
             yield f"search.{key}: needs classes, and {data.target_name} is a number; leave the key out."
         if "image" in needs and not data.image:
             yield f"search.{key}: needs images; set network.image to [channels, height, width], or leave the key out."
+        if "target" in needs and not all(len(fold.target) for fold in data.folds):
+            yield f"search.{key}: needs rows of another domain to adapt to; name its file in data.target.source, or leave the key out."

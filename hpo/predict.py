@@ -16,8 +16,8 @@ from safetensors.torch import load_file
 from hpo.combine import Combination
 from hpo.errors import InputError, cut
 from hpo.factory import find
+from hpo.files import read_file
 from hpo.preprocess import Preprocess
-from hpo.table import read_file
 
 Said = Callable[[torch.Tensor], torch.Tensor]
 _BLOCK = 8192  # rows at a time

@@ -69,9 +69,10 @@ class Preprocess:
 
 
 def fit(
-    table: Table, train: np.ndarray, listed: np.ndarray, counted: Sequence[Counted] = ()
+    table: Table, train: np.ndarray, listed: np.ndarray, counted: Sequence[Counted] = (), beside: np.ndarray | None = None
 ) -> tuple[Preprocess, np.ndarray]:
-    """Fits on the rows `train`, with categories as listed in the rows `listed`, and with columns of text as they were counted.
+    """Fits on the rows `train`, with categories as listed in the rows `listed`, and with columns of text as they were counted; how
+    much a term weighs is fitted on the rows `beside` of another domain, too.
 
     Returns the fitted preprocessing and the matrix (rows, inputs), float32, of all rows.
     """
@@ -99,7 +100,7 @@ def fit(
         ]
     for column, listing in zip(categorical, categories, strict=True):
         features += [{"column": column, "equals": str(value)} for value in listing]
-    preprocess = Preprocess(tuple(features), tuple(text.fit(one, train) for one in counted))
+    preprocess = Preprocess(tuple(features), tuple(text.fit(one, train, train[:0] if beside is None else beside) for one in counted))
     if table.image:  # scikit-learn has no scaler with one mean for all columns
         return preprocess, preprocess.encode(table.features)
     weighed = (text.weigh(d, one.counts) for d, one in zip(preprocess.documents, counted, strict=True))

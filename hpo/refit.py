@@ -9,7 +9,6 @@ from typing import Any
 from torch import Tensor
 
 from hpo.data import Dataset
-from hpo.dataset import Fold
 from hpo.finals import Finalist, Train
 from hpo.metrics import averaged
 from hpo.networks import Networks
@@ -72,5 +71,5 @@ class Refit:
         """All development rows under one encoding, in the folds of the first draw."""
         whole = self._data.whole()
         rows = len(whole.x)
-        folds = (Fold(f.number, f.train % rows, f.valid % rows) for f in self._data.fresh(1).folds)
+        folds = (f.at(lambda own: own % rows) for f in self._data.fresh(1).folds)
         return replace(whole, folds=tuple(folds))

@@ -1,18 +1,29 @@
-"""The section `data` of a space file: which rows, which columns, and which of the rows are held back."""
+"""The section `data` of a space file: which rows, of which domains, which columns, and which of the rows are held back."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, field_validator, model_validator
+from pydantic import (
+    BeforeValidator,
+    Field,
+    PlainValidator,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+    model_validator,
+)
 
 from hpo.document import said
 from hpo.errors import did_you_mean
 from hpo.language import Text
-from hpo.section import Section
+from hpo.section import MOST, Section
+from hpo.svmlight import COLUMN
 
 DATASETS = {name: f"load_{name}" for name in ("digits", "breast_cancer", "wine", "iris", "diabetes")}
+SPARSE = (".svmlight", ".libsvm")
+SUFFIXES = (".csv", ".parquet", *SPARSE)
 
 
 class Split(Section):
@@ -49,9 +60,79 @@ def _columns(raw: Any) -> Any:
     return {"columns": raw} if isinstance(raw, list) else raw
 
 
+def _sources(raw: Any) -> str | list[str]:
+    """A file or data set, or several whose rows stand one below the other."""
+    for one in (found := raw if isinstance(raw, list) else [raw]):
+        _check_source(one)
+    if not found:
+        raise ValueError("must hold at least one, got [].")
+    return raw  # type: ignore[no-any-return]
+
+
+def _check_source(source: Any) -> str:
+    if not isinstance(source, str):
+        raise ValueError(f"must be text, got {said(source)}{'; put it in quotes' if isinstance(source, int | float) else ''}.")
+    kind, colon, name = source.partition(":")
+    if colon and kind == "sklearn" and name not in DATASETS:
+        raise ValueError(f"is not a data set of hpo: {said(source)}.{did_you_mean(name, list(DATASETS))}")
+    if not (kind == "sklearn" and colon) and Path(source).suffix.lower() not in SUFFIXES:
+        raise ValueError(f"must be a .csv, .parquet or .svmlight file or sklearn:NAME, got {said(source)}.")
+    return source
+
+
+def _share_or_file(raw: Any) -> float | str:
+    if isinstance(raw, str):
+        return _check_source(raw)
+    if isinstance(raw, bool) or not isinstance(raw, int | float) or not 0 < raw < 1:
+        raise ValueError(f"must be a share between 0 and 1, or a file, got {said(raw)}.")
+    return raw
+
+
+class Target(Section):
+    """The column to predict and, with a `source`, another domain: rows that a network is to be right on, while it learns from the
+    labels of `data.source`. `labels` says which of the labels of its rows are used before the test: `none`; `few`, of so many rows a
+    class, to learn from and to be judged by; `validation-only`, to be judged by alone, all but those of the test part if `few` does
+    not say how many. `test` is a share of its rows, or a file of their own."""
+
+    source: Annotated[str, PlainValidator(_check_source)] | None = None
+    column: str = "target"
+    labels: Literal["none", "few", "validation-only"] = "none"
+    few: Annotated[int, Field(ge=2, le=MOST)] | None = None
+    test: Annotated[float | str, PlainValidator(_share_or_file)] = 0.5
+
+    @model_validator(mode="after")
+    def _together(self) -> Target:
+        told = [key for key in ("labels", "few", "test") if key in self.model_fields_set]
+        if self.source is None and told:
+            raise ValueError(f"{told[0]} is of another domain, and there is none; name its file in source, or leave {told[0]} out.")
+        if self.few is not None and self.labels == "none":
+            raise ValueError(f"few needs labels: few or validation-only, got few={self.few}, labels=none; leave few out, or set labels.")
+        return self
+
+    @model_serializer(mode="wrap")
+    def _short(self, handler: SerializerFunctionWrapHandler) -> Any:
+        """The column alone, if there is no more to say."""
+        return self.column if self.source is None else handler(self)
+
+    @property
+    def files(self) -> dict[str, str]:
+        """What is read, by key."""
+        named = {"source": self.source, "test": self.test if isinstance(self.test, str) else None}
+        return {key: name for key, name in named.items() if name is not None}
+
+
+def _target(raw: Any) -> Any:
+    """A column is short for the mapping."""
+    if isinstance(raw, str):
+        return {"column": raw}
+    if not isinstance(raw, Mapping | Target):
+        raise ValueError(f"must be text, got {said(raw)}{'; put it in quotes' if isinstance(raw, int | float) else ''}.")
+    return raw
+
+
 class Data(Section):
-    source: str
-    target: str = "target"
+    source: Annotated[str | list[str], PlainValidator(_sources)]
+    target: Annotated[Target, BeforeValidator(_target)] = Target()
     task: Literal["classification", "regression"] | None = None
     drop: list[str] = []
     categorical: list[str] = []
@@ -60,12 +141,23 @@ class Data(Section):
     class_weight: Literal["balanced"] | None = None
     split: Split = Split()
 
-    @field_validator("source")
+    @model_validator(mode="before")
     @classmethod
-    def _known(cls, source: str) -> str:
-        kind, colon, name = source.partition(":")
-        if colon and kind == "sklearn" and name not in DATASETS:
-            raise ValueError(f"is not a data set of hpo: {said(source)}.{did_you_mean(name, list(DATASETS))}")
-        if not (kind == "sklearn" and colon) and Path(source).suffix.lower() not in (".csv", ".parquet"):
-            raise ValueError(f"must be a .csv or .parquet file or sklearn:NAME, got {said(source)}.")
-        return source
+    def _tokens(cls, raw: Any) -> Any:
+        """A file of svmlight has a single column, whose tokens are parsed."""
+        sources = raw.get("source") if isinstance(raw, Mapping) else None
+        first = sources[0] if isinstance(sources, list) and sources else sources
+        if not isinstance(first, str) or Path(first).suffix.lower() not in SPARSE:
+            return raw
+        text = raw.get("text", {})
+        text = text.model_dump(exclude_unset=True) if isinstance(text, Text) else text
+        return {**raw, "text": {"columns": [COLUMN], "vectorizer": "svmlight", **text}} if isinstance(text, Mapping) else raw
+
+    @property
+    def sources(self) -> list[str]:
+        return self.source if isinstance(self.source, list) else [self.source]
+
+    @property
+    def files(self) -> str:
+        """All that rows come from, as a person says it."""
+        return ", ".join([*self.sources, *self.target.files.values()])

@@ -162,6 +162,8 @@ class Space(Section):
         """What makes two searches the same one: all but the budget, and the data by its content, not by its place."""
         parts = {name: getattr(self, name).model_dump(mode="json", exclude={"search"}) for name in ("data", "network", "train")}
         del parts["data"]["source"]
+        for key in self.data.target.files:
+            del parts["data"]["target"][key]
         search = {key: dataclasses.asdict(found) for key, found in (self.network.search | self.search).items()}
         strategies = {name: getattr(self, name).model_dump(mode="json") for name in ("sampler", "pruner")}
         return {"study": self.study, **parts, "search": search, **strategies, "seed": self.seed, "objectives": list(self.goals)}

@@ -30,9 +30,9 @@ class Splitter:
     groups: np.ndarray | None
     time: np.ndarray | None
 
-    def test(self, rows: int, notes: list[str]) -> Cut:
-        """All rows in two: for development, and for the test at the very end."""
-        return self._apart(np.arange(rows), self.split.test, "test", notes)
+    def test(self, rows: np.ndarray, share: float, notes: list[str]) -> Cut:
+        """`rows` in two: for development, and for the test at the very end."""
+        return self._apart(rows, share, "test", notes)
 
     def search(self, rows: np.ndarray, notes: list[str]) -> list[Cut]:
         """The development `rows` as the search sees them: one cut, or the folds, repeated."""
@@ -49,6 +49,20 @@ class Splitter:
     def inner(self, rows: np.ndarray, draw: int, fold: int) -> list[Cut]:
         """The same kind of folds within the training `rows` of one of these."""
         return self._late(rows, self._seed(draw, fold + 1))
+
+    def beside(self, rows: np.ndarray, cuts: int, draw: int, part: int) -> list[Cut]:
+        """Rows of another domain, cut as often as those that are drawn with the same seeds."""
+        if cuts == 1:
+            return [self._apart(rows, self._valid, "validation", [])]
+        repeats = self.split.repeats if (draw, part) == (0, 0) else 1
+        return [cut for i in range(repeats) for cut in self._folds(rows, cuts // repeats, self._seed(draw, part + i), [])]
+
+    def few(self, rows: np.ndarray, wanted: int) -> np.ndarray:
+        """So many of `rows` of each class, or of all if there are no classes; fewer where there are no more."""
+        drawn = np.random.default_rng([self.split.seed, wanted]).permutation(rows)
+        if self.labels is None:
+            return drawn[:wanted]
+        return np.concatenate([drawn[self.labels[drawn] == label][:wanted] for label in np.unique(self.labels[rows])])
 
     @property
     def late(self) -> int:
@@ -79,10 +93,10 @@ class Splitter:
             at = self._before(when, len(rows) - int(np.ceil(share * len(rows))))
             if at == 0:
                 raise self._refuse("time", len(np.unique(when)), f"to cut off a {part} part")
-            return self._shuffled(rows[:at]), rows[at:]
+            return self.shuffled(rows[:at]), rows[at:]
         if self.groups is not None:
             left, drawn = self._dealt(rows, (1 - share, share), self.split.seed, f"to cut off a {part} part")
-            return self._shuffled(left), drawn
+            return self.shuffled(left), drawn
         return self._drawn(rows, share, part, notes)
 
     def _folds(self, rows: np.ndarray, k: int, seed: int, notes: list[str]) -> list[Cut]:
@@ -90,7 +104,7 @@ class Splitter:
             return self._windows(rows, k)
         if self.groups is not None:
             parts = self._dealt(rows, (1 / k,) * k, seed, f"for {k} folds")
-            return [(self._shuffled(np.concatenate([*parts[:i], *parts[i + 1 :]])), part) for i, part in enumerate(parts)]
+            return [(self.shuffled(np.concatenate([*parts[:i], *parts[i + 1 :]])), part) for i, part in enumerate(parts)]
         if len(rows) < k:
             raise InputError(f"{self.name}: {k} folds of data.split cannot be drawn from {_said(len(rows))}.")
         labels = None if self.labels is None else self.labels[rows]
@@ -99,7 +113,7 @@ class Splitter:
             labels = None
         kind = KFold if labels is None else StratifiedKFold
         drawn = kind(k, shuffle=True, random_state=seed).split(rows, labels)
-        return [(self._shuffled(rows[train]), rows[valid]) for train, valid in drawn]
+        return [(self.shuffled(rows[train]), rows[valid]) for train, valid in drawn]
 
     def _drawn(self, rows: np.ndarray, share: float, part: str, notes: list[str]) -> Cut:
         """`rows` in two: what is left, and a `share` of them, stratified by class where every class is large enough."""
@@ -127,7 +141,7 @@ class Splitter:
         bounds.append(len(rows))
         if bounds[0] == 0 or any(a == b for a, b in pairwise(bounds)):
             raise self._refuse("time", len(np.unique(when)), f"for {k} folds")
-        return [(self._shuffled(rows[:a]), rows[a:b]) for a, b in pairwise(bounds)]
+        return [(self.shuffled(rows[:a]), rows[a:b]) for a, b in pairwise(bounds)]
 
     def _sorted(self, rows: np.ndarray) -> Cut:
         """`rows` in the order of time, and when they were."""
@@ -167,7 +181,7 @@ class Splitter:
                 best, least = mine, uneven
         return [rows[best[of] == i] for i in range(len(shares))]
 
-    def _shuffled(self, rows: np.ndarray) -> np.ndarray:
+    def shuffled(self, rows: np.ndarray) -> np.ndarray:
         """Training loss is taken on the first of them, which should stand for all."""
         return np.random.default_rng(self.split.seed).permutation(rows)
 

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import yaml
 
-from hpo import table
+from hpo import files, table
 from hpo.columns import ColumnError
 from hpo.document import Dumper
 from hpo.errors import cut
-from hpo.source import Data
+from hpo.source import Data, Target
 
 _NO_DROP = "  # drop: [column]                # columns to leave out\n"
 
@@ -55,7 +55,7 @@ seed: 0
 
 def space_text(path: Path, target: str, folder: Path) -> str:
     """A commented space for the table at `path`, to be written into `folder`. Raises InputError if there is none."""
-    table.check_file(path)
+    files.check_file(path)
     found, dropped = _usable(path, target)
     rows = len(found.target)
     small, large = rows < 2_000, rows > 20_000
@@ -94,7 +94,7 @@ def _usable(path: Path, target: str) -> tuple[table.Table, dict[str, str]]:
     dropped: dict[str, str] = {}
     while True:
         try:
-            return table.load(Data(source=str(path.resolve()), target=target, drop=list(dropped)), Path()), dropped
+            return table.load(Data(source=str(path.resolve()), target=Target(column=target), drop=list(dropped)), Path()), dropped
         except ColumnError as error:
             dropped[error.column] = error.why
 

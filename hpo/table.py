@@ -5,8 +5,6 @@ Everything that cannot be trained on is refused here, in a sentence.
 
 from __future__ import annotations
 
-import stat
-import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,20 +12,25 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from hpo import columns
+from hpo import columns, reading
 from hpo.columns import as_text, check_finite, is_bool, listed, named, strange
 from hpo.document import said
 from hpo.errors import InputError, cut
 from hpo.metrics import Task
-from hpo.source import DATASETS, Data
+from hpo.reading import SOURCE, TARGET, TEST
+from hpo.source import Data
 
 _MAX_CLASSES = 20  # a numeric target with more distinct values is regression
+
+
 @dataclass(frozen=True)
 class Table:
     """Rows with a target. `features` holds columns of floats (`numeric`), of names (`categorical`) and of sentences (`text`); where
     one of the latter two is missing, it is "".
 
-    `groups` (rows,), whole numbers, and `time` (rows,), something that can be sorted, are there if the split names them.
+    `domain` (rows,): where a row is from (see `reading.py`); without another domain all are of the source. A row of another one may
+    lack its target. `groups` (rows,), whole numbers, and `time` (rows,), something that can be sorted, are there if the split names
+    them: of as many of the first rows as have them.
     """
 
     name: str
@@ -41,112 +44,62 @@ class Table:
     task: Task
     fingerprint: str
     notes: tuple[str, ...]
+    domain: np.ndarray
     groups: np.ndarray | None = None
     time: np.ndarray | None = None
 
 
 def load(data: Data, base: Path) -> Table:
     """The table that `data` describes; a relative path starts at `base`. Raises InputError in one sentence."""
-    name, frame = _read(data, base)
-    if data.target not in frame.columns:
-        raise InputError(f"data.target: {name} has no column {said(data.target)}. It has: {listed(frame.columns)}.")
+    found, wanted = reading.read(data, base), data.target.column
+    name, frame, domain = found.name, found.frame, found.domain
+    if wanted not in frame.columns:
+        raise InputError(f"data.target: {name} has no column {said(wanted)}. It has: {listed(frame.columns)}.")
     if frame.empty:
         raise InputError(f"{name} has a header and no rows: there is nothing to learn from.")
-    known = frame[data.target].notna()
-    frame = frame[known]  # its index still counts the rows of the file, for sentences
-    if frame.empty:
-        raise InputError(f"{name}: every row lacks its target {cut(data.target)}: there is nothing to learn from.")
-    target = frame.pop(data.target)
+    known = frame[wanted].notna().to_numpy()
+    if not known[domain == SOURCE].any():
+        raise InputError(f"{name}: every row lacks its target {cut(wanted)}: there is nothing to learn from.")
+    kept = known | (domain == TARGET)
+    frame, domain = frame[kept], domain[kept]  # its index still counts the rows of the file, for sentences
+    target = frame.pop(wanted)
     aside = {key: column for key in ("groups", "time") if (column := getattr(data.split, key)) is not None}
     known_by = {key: frame[named([column], f"split.{key}", frame, name)[0]] for key, column in aside.items()}
+    known_by = {key: values[_split(values, domain)] for key, values in known_by.items()}
     frame = frame.drop(columns=[*named(data.drop, "drop", frame, name), *aside.values()])  # no inputs of a network
     if not len(frame.columns):
-        raise InputError(f"{name} has no column left to learn from besides the target {cut(data.target)}.")
-    kinds = columns.sort(data, frame, name)
+        raise InputError(f"{name} has no column left to learn from besides the target {cut(wanted)}.")
+    kinds = columns.sort(data, frame[domain == SOURCE], name)
     features = columns.clean(frame, kinds, name).reset_index(drop=True)
     groups = _groups(known_by["groups"], name) if "groups" in aside else None
     time = _time(known_by["time"], name) if "time" in aside else None
-    task = data.task or _infer(target)
-    checked = _check_target(target, task).reset_index(drop=True)
+    task = data.task or _infer(target[domain == SOURCE])
+    checked = _check_target(target[domain == SOURCE], task)
+    if len(checked) < len(target):
+        checked = pd.concat([checked.astype(object), _check_other(target[domain != SOURCE], task).astype(object)])
+    checked = checked.reset_index(drop=True)
     return Table(
         name=name,
         features=features,
         numeric=kinds.numeric,
         categorical=kinds.categorical,
         text=kinds.text,
-        image=data.source == "sklearn:digits" and data.target == "target" and len(kinds.numeric) == len(features.columns),
+        image=data.source == "sklearn:digits" and wanted == "target" and len(kinds.numeric) == len(features.columns),
         target=checked,
-        target_name=data.target,
+        target_name=wanted,
         task=task,
-        fingerprint=_fingerprint(features, checked, *(part for part in (groups, time) if part is not None)),
-        notes=(*(() if known.all() else (f"Rows without a target, left out: {(~known).sum():,}.",)), *kinds.notes),
+        fingerprint=_fingerprint(features, checked, *(part for part in (groups, time, domain if domain.any() else None) if part is not None)),
+        notes=(*(() if kept.all() else (f"Rows without a target, left out: {(~kept).sum():,}.",)), *found.notes, *kinds.notes),
+        domain=domain,
         groups=groups,
         time=time,
     )
 
 
-def read_file(path: Path, text: tuple[str, ...] = ()) -> pd.DataFrame:
-    """A .csv or .parquet as it is; the columns `text` are read as text. Raises InputError in one sentence."""
-    check_file(path)
-    shown = cut(str(path), 300)
-    try:
-        frame = _read_csv(path, text) if path.suffix.lower() == ".csv" else pd.read_parquet(path)
-    except UnicodeDecodeError as error:
-        byte = error.object[error.start]
-        raise InputError(f"{shown} must be text in UTF-8, but holds the byte {byte:#04x}.") from error
-    except pd.errors.EmptyDataError as error:
-        raise InputError(f"{shown} is empty; it needs a header with the names of its columns, and rows.") from error
-    except pd.errors.ParserWarning as error:
-        raise InputError(f"{shown} cannot be read: its rows hold more values than its header has names.") from error
-    except (ValueError, OSError) as error:  # pandas' and pyarrow's own errors among them
-        reason = str(error).strip().removeprefix("Error tokenizing data. C error: ").rstrip(".")
-        raise InputError(f"{shown} cannot be read: {cut(reason or type(error).__name__, 160)}.") from error
-    frame.columns = frame.columns.map(str)
-    if len(frame.columns) == 1 and {";", "\t"} & {*frame.columns[0]}:
-        raise InputError(f"{shown} must be separated by commas, but its header is {cut(frame.columns[0])}.")
-    for column in (c for c in frame.columns if pd.api.types.is_object_dtype(frame[c])):
-        if pd.api.types.infer_dtype(frame[column], skipna=True) == "decimal":  # what data bases write into .parquet
-            frame[column] = frame[column].astype("float64")
-    return frame.reset_index(drop=True)
-
-
-def check_file(path: Path) -> None:
-    """Raises InputError if `path` is not an existing .csv or .parquet."""
-    shown = cut(str(path), 300)
-    if path.suffix.lower() not in (".csv", ".parquet"):
-        raise InputError(f"{shown} must be a .csv or .parquet file.")
-    try:
-        folder = stat.S_ISDIR(path.stat().st_mode)
-    except (OSError, ValueError) as error:
-        raise InputError(f"{shown} does not exist; name a .csv or .parquet file.") from error
-    if folder:
-        raise InputError(f"{shown} is a directory; name a .csv or .parquet file in it.")
-
-
-def _read_csv(path: Path, text: tuple[str, ...]) -> pd.DataFrame:
-    # pandas renames the second of two columns of one name, and takes the first column of rows that are too long for an
-    # index: both would train on something else than the file says.
-    header = pd.read_csv(path, header=None, nrows=1, dtype=str, index_col=False).iloc[0].dropna()
-    for column in header[header.duplicated()]:
-        raise InputError(f"{cut(str(path), 300)}: the column {cut(column)} occurs twice; rename or remove one of them.")
-    with warnings.catch_warnings():
-        warnings.simplefilter("error", pd.errors.ParserWarning)
-        return pd.read_csv(path, dtype=dict.fromkeys(text, str), index_col=False, low_memory=False)
-
-
-def _read(data: Data, base: Path) -> tuple[str, pd.DataFrame]:
-    """(name, frame with target)."""
-    kind, _, dataset = data.source.partition(":")
-    if kind == "sklearn":
-        import sklearn.datasets
-
-        bunch: Any = getattr(sklearn.datasets, DATASETS[dataset])(as_frame=True)
-        return dataset, bunch.frame
-    path = base / data.source
-    try:
-        return path.stem, read_file(path, (*data.categorical, *data.text.columns))
-    except InputError as error:
-        raise InputError(f"data.source: {error}") from error
+def _split(values: pd.Series, domain: np.ndarray) -> np.ndarray:
+    """Of which rows something tells how to split them: the source's, and the other domain's if it has that column."""
+    rows: np.ndarray = domain == SOURCE if values[domain == TARGET].isna().all() else domain != TEST
+    return rows
 
 
 def _groups(values: pd.Series, name: str) -> np.ndarray:
@@ -210,6 +163,17 @@ def _check_target(target: pd.Series, task: Task) -> pd.Series:
             f"learned and checked; add rows of it or remove that row{hint}."
         )
     return labels
+
+
+def _check_other(target: pd.Series, task: Task) -> pd.Series:
+    """The target of rows of another domain, as far as they have one."""
+    given = target.dropna()
+    numeric = bool(pd.api.types.is_numeric_dtype(given.infer_objects())) and not is_bool(given)
+    if numeric:
+        check_finite(given.astype("float64"), f"data.target: the target {cut(target.name)}")
+    elif task == "regression" and len(given):
+        raise InputError(f"data.target: {cut(target.name)} is a number, but another domain has {cut(_plain(given.iloc[0]))}; mend it.")
+    return target
 
 
 def _plain(value: Any) -> Any:

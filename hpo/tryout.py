@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 
 from hpo.data import Dataset
-from hpo.dataset import Fold
 from hpo.errors import InputError, exception
 from hpo.networks import Networks
 from hpo.population import Population
@@ -20,7 +19,7 @@ def regularizers(space: Space, data: Dataset, networks: Networks, names: list[st
     """Trains a few rows for an epoch with each of the regularizers `names` at both of its probes, one by one. Raises InputError if that
     fails."""
     fold = data.folds[0]
-    few = replace(data.samples(), folds=(Fold(0, fold.train[:_ROWS], fold.valid[:_ROWS]),))
+    few = replace(data.samples(), folds=(fold.at(lambda rows: rows[:_ROWS]),))
     train = space.train.model_copy(update={"batch_size": 3, "schedule": "constant"})
     usual = {key: value for key, value in space.middle().items() if key not in (*STRENGTHS, "batch_size")}
     for name in names:

@@ -124,7 +124,7 @@ def test_wordnet_by_nltk_if_its_data_are_there(folder, monkeypatch, there):
 
 
 TABLES = [
-    (None, "data.text.synonyms: {folder}/broken.csv does not exist; name a .csv or .parquet file."),
+    (None, "data.text.synonyms: {folder}/broken.csv does not exist; name a .csv, .parquet or .svmlight file."),
     ("", "data.text.synonyms: {folder}/broken.csv is empty; it needs a header with the names of its columns, and rows."),
     ("word,other\na,b\n", "data.text.synonyms: broken.csv lacks the column synonym; it needs word and synonym."),
     ("word,synonym\nzebra,horse\n", "search.synonym_replacement: no word of the texts has a synonym in broken.csv; name another table in "

@@ -61,8 +61,8 @@ SPACES = [
     (SPACE.replace("target: y", "target: y, split: {folds: 3}") + "refit: keep\n", [
         "refit: keep needs a search on one split, and data.split.folds makes a network for every fold; take average.",
     ]),
-    (SPACE.replace("t.csv", "gone.csv"), ["data.source: gone.csv does not exist; name a .csv or .parquet file."]),
-    (SPACE.replace("t.csv", "../t.csv"), ["data.source: ../t.csv does not exist; name a .csv or .parquet file."]),
+    (SPACE.replace("t.csv", "gone.csv"), ["data.source: gone.csv does not exist; name a .csv, .parquet or .svmlight file."]),
+    (SPACE.replace("t.csv", "../t.csv"), ["data.source: ../t.csv does not exist; name a .csv, .parquet or .svmlight file."]),
     (SPACE.replace("target: y", "target: label"), ["data.target: t has no column label. It has: a, b, y."]),
     (SPACE.replace("target: y", "target: y, drop: [a, b]"), [
         "t has no column left to learn from besides the target y.",
@@ -179,8 +179,8 @@ def test_rows_that_cannot_be_predicted(folder, columns, sentence):
     (["t.csv", "--weights", "gone"], "gone lacks preprocess.json; write it with: hpo export --weights gone"),
     (["t.csv", "--weights", "a file"], "a file lacks preprocess.json; write it with: hpo export --weights a file"),
     (["t.csv", "--weights", "old"], "old lacks weights.safetensors; write it with: hpo export --weights old"),
-    (["gone.csv", "--weights", "net"], "gone.csv does not exist; name a .csv or .parquet file."),
-    (["a folder", "--weights", "net"], "a folder must be a .csv or .parquet file."),
+    (["gone.csv", "--weights", "net"], "gone.csv does not exist; name a .csv, .parquet or .svmlight file."),
+    (["a folder", "--weights", "net"], "a folder must be a .csv, .parquet or .svmlight file."),
     (["t.csv", "--weights", "net", "-o", "gone/out.csv"], "gone/out.csv cannot be written: No such file or directory."),
 ])  # fmt: skip
 @pytest.mark.usefixtures("weights")
@@ -190,9 +190,9 @@ def test_files_that_predict_does_not_find(folder, line, sentence):
 
 
 @pytest.mark.parametrize(("line", "sentence"), [
-    (["gone.csv"], "gone.csv does not exist; name a .csv or .parquet file."),
-    (["a folder"], "a folder must be a .csv or .parquet file."),
-    (["space.yaml"], "space.yaml must be a .csv or .parquet file."),
+    (["gone.csv"], "gone.csv does not exist; name a .csv, .parquet or .svmlight file."),
+    (["a folder"], "a folder must be a .csv, .parquet or .svmlight file."),
+    (["space.yaml"], "space.yaml must be a .csv, .parquet or .svmlight file."),
     (["t.csv"], "data.target: t has no column target. It has: a, b, y."),
     (["t.csv", "--target", "y", "-o", "gone/x.yaml"], "gone/x.yaml cannot be written: No such file or directory."),
     (["t.csv", "--target", "y", "-o", "a folder"], "a folder is there already; name another file with -o, or remove it first."),

@@ -9,7 +9,7 @@ import hpo
 
 LAYERS = [
     {"errors", "trial", "nets", "history", "bulk", "pareto", "evidence", "variates"},
-    {"rounds", "noise", "metrics", "document", "optimizer", "percentile", "journal", "store", "ui", "factory", "device"},
+    {"rounds", "noise", "metrics", "document", "svmlight", "optimizer", "percentile", "journal", "store", "ui", "factory", "device"},
     {"objectives", "paired", "weights", "dataset", "hashed", "replay", "capacity"},
     {"regularizers", "batched", "combine"},
     {"kernels", "prose"},
@@ -23,8 +23,9 @@ LAYERS = [
     {"strategy", "architecture", "language", "settings"},
     {"source"},
     {"space"},
-    {"columns"},
-    {"space_file", "table", "text", "split", "sampling", "selection", "view", "ledger", "networks"},
+    {"columns", "files", "split"},
+    {"reading", "parts"},
+    {"space_file", "table", "text", "sampling", "selection", "view", "ledger", "networks"},
     {"augment", "preprocess", "working", "identity", "figures", "verdict"},
     {"data", "starter", "predict"},
     {"row", "export", "report", "recorder", "mirror"},

@@ -66,7 +66,7 @@ def test_a_missing_file_is_named(tmp_path, name):
     with pytest.raises(InputError) as caught:
         table.load(Data(source=name), tmp_path)
     assert str(caught.value).startswith(f"data.source: {tmp_path}/{name[:100]}")
-    assert str(caught.value).endswith((" does not exist; name a .csv or .parquet file.", "…"))
+    assert str(caught.value).endswith((" does not exist; name a .csv, .parquet or .svmlight file.", "…"))
 
 
 def test_a_directory_is_not_a_table(tmp_path):

@@ -22,7 +22,9 @@ def bagged(shop: Workshop) -> Made:
     job, size = shop.job, shop.wish.size
     whole = job.data.whole()
     trial = shop.trial("bagging", shop.selected)
-    data = replace(whole, folds=bootstraps(len(whole.x), size, trial.seed, whole.groups))
+    (all_,) = whole.folds
+    drawn = bootstraps(len(all_.train), size, trial.seed, whole.groups)
+    data = replace(whole, folds=tuple(replace(fold.at(lambda own: all_.train[own]), target=all_.target) for fold in drawn))
     shop.watch.phase("the selected configuration on bootstrap samples", size)
     weights = shop.train(data, [trial]).get(trial.label)
     if weights is None:

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from hpo.combine import Combination
-from hpo.dataset import Fold, Samples
+from hpo.dataset import Samples
 from hpo.ensemble.made import Made, Member, assembled
 from hpo.ensemble.unseen import Unseen
 from hpo.ensemble.workshop import Workshop, judged
@@ -47,7 +47,7 @@ def boosted(shop: Workshop) -> Made:
 def repeated(data: Samples) -> Samples:
     """The rows once a fold, one below the other, since what is added to a network's outputs differs from fold to fold."""
     n = len(data.x)
-    folds = tuple(Fold(fold.number, fold.train + i * n, fold.valid, fold.test + i * n) for i, fold in enumerate(data.folds))
+    folds = tuple(fold.at(partial(torch.add, torch.tensor(i * n))) for i, fold in enumerate(data.folds))
     x, y, weight = (None if t is None else t.repeat(len(folds), *(1,) * (t.dim() - 1)) for t in (data.x, data.y, data.weight))
     assert x is not None
     assert y is not None

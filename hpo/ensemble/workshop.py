@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import torch
@@ -96,7 +96,7 @@ def judged(samples: Samples, fresh: Samples, *, whole: bool) -> tuple[Fold, ...]
     learned from, and nothing stops it early. With `whole`, one more learns from all rows."""
     rows = len(samples.x)
     none = torch.empty(0, dtype=torch.long)
-    folds = [Fold(fold.number, fold.train % rows, none, fold.valid % rows) for fold in fresh.folds]
+    folds = [replace(fold, valid=none, test=fold.valid) for fold in (fold.at(lambda own: own % rows) for fold in fresh.folds)]
     if whole:
-        folds.append(Fold(len(folds), samples.folds[0].train, none))
+        folds.append(replace(samples.folds[0], number=len(folds)))
     return tuple(folds)

@@ -52,7 +52,7 @@ class Material:
         label, unseen = result["refit"]["weights"], Vault(place.unseen)
         said = unseen.get(result["trial"]) if unseen.path(result["trial"]).exists() else {}
         why = (
-            f"The rows of {space.data.source} are not those that were searched."
+            f"The rows of {space.data.files} are not those that were searched."
             if data is None
             else "There were no folds within folds (refit: none, no finalists, too few rows, or a network diverged): no network has predicted "
             "rows that it had not seen, but those of the test part, which are not to be looked at one by one."

@@ -1,0 +1,81 @@
+"""All rows that a space names, of both domains if there are two, one below the other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from hpo.columns import listed
+from hpo.errors import InputError, cut
+from hpo.files import read_file
+from hpo.source import DATASETS, Data
+
+SOURCE, TARGET, TEST = 0, 1, 2  # where a row is from; the last is a file of the target's own, to test on
+
+
+@dataclass(frozen=True)
+class Read:
+    """`domain` (rows,): where each row is from. A row of another domain may lack its target."""
+
+    name: str
+    frame: pd.DataFrame
+    domain: np.ndarray
+    notes: tuple[str, ...] = ()
+
+
+def read(data: Data, base: Path) -> Read:
+    """What `data` names; a relative path starts at `base`. Raises InputError in one sentence."""
+    name, frame = _sources(data, base)
+    if data.target.source is None:
+        return Read(name, frame, np.full(len(frame), SOURCE))
+    aside = [column for column in (data.split.groups, data.split.time) if column is not None]
+    needed = [c for c in frame.columns if c not in (data.target.column, *data.drop, *aside)]
+    parts, names, notes = [frame], dict[str, str](), []
+    for key, file in data.target.files.items():
+        names[key], part = _one(file, data, base, f"data.target.{key}")
+        if missing := [c for c in needed if c not in part.columns]:
+            raise InputError(f"data.target.{key}: {names[key]} lacks the column {cut(missing[0])}, which {name} has; both domains need the same columns.")
+        if key == "test" and data.target.column not in part.columns:
+            raise InputError(f"data.target.test: {names[key]} lacks the column {cut(data.target.column)}: without labels nothing can be tested; leave it out.")
+        if more := [c for c in part.columns if c not in frame.columns]:
+            notes.append(f"Columns of {names[key]} that {name} does not have, left out: {listed(more)}.")
+        parts.append(part[[c for c in frame.columns if c in part.columns]])
+    domain = np.repeat(np.arange(len(parts)), list(map(len, parts)))
+    return Read(f"{name} → {names['source']}", _below(parts), domain, tuple(notes))
+
+
+def _sources(data: Data, base: Path) -> tuple[str, pd.DataFrame]:
+    (first, *others) = [_one(source, data, base, "data.source") for source in data.sources]
+    for other, frame in others:
+        for (a, mine), (b, theirs) in (((other, frame), first), (first, (other, frame))):
+            if missing := [c for c in theirs.columns if c not in mine.columns]:
+                raise InputError(f"data.source: {a} lacks the column {cut(missing[0])}, which {b} has; all sources need the same columns.")
+    if not others:
+        return first
+    return " + ".join(name for name, _ in (first, *others)), _below([frame for _, frame in (first, *others)])
+
+
+def _one(source: str, data: Data, base: Path, key: str) -> tuple[str, pd.DataFrame]:
+    """(name, frame with target)."""
+    kind, _, dataset = source.partition(":")
+    if kind == "sklearn":
+        import sklearn.datasets
+
+        bunch: Any = getattr(sklearn.datasets, DATASETS[dataset])(as_frame=True)
+        return dataset, bunch.frame
+    path = base / source
+    try:
+        return path.stem, read_file(path, (*data.categorical, *data.text.columns), data.target.column)
+    except InputError as error:
+        raise InputError(f"{key}: {error}") from error
+
+
+def _below(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """One below the other, with the columns of the first."""
+    filled: Iterable[pd.DataFrame] = (frame.dropna(axis=1, how="all") for frame in frames)  # an empty column has no kind of its own
+    return pd.concat(list(filled), ignore_index=True).reindex(columns=frames[0].columns)
