@@ -33,7 +33,6 @@ def split(data: Dataset, seed: int, labels: str) -> Domains:
     names = [str(label) for label in data.classes]
     if not names:
         (y_s, y_t), names = thirds(y_s, y_t)
-    numeric, categorical = (set(getattr(data._raw.table, kind)) for kind in ("numeric", "categorical"))
-    raw = columns(*(data.raw(rows.tolist()) for rows in halves), numeric, categorical)
+    raw = columns(*(data.raw(rows.tolist()) for rows in halves), data.preprocess)
     known = labelled(labels, y_t, rng)
     return Domains(x_s, y_s, x_t, names, known, y_t[known], labels == "20 a class", raw)
