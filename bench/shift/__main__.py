@@ -22,7 +22,7 @@ from hpo.shift.verdict import look, named
 _ROOT = Path(__file__).parent.parent.parent
 _BUILD = _ROOT / "build" / "shift"
 _FIRST = 1000  # seed: those below served to choose the levels
-_DRAWS, _HARD_DRAWS, _SIZES = 100, 40, (0.25, 0.5)
+_DRAWS, _HARD_DRAWS, _SIZES = 100, 25, (0.25, 0.5)
 Json = dict[str, Any]
 
 

@@ -76,7 +76,7 @@ def _tests(domains: Domains, verdict: Verdict) -> list[list[str]]:
     ]
     looked, all_ = sum(seen.marginal.mmd.rows), len(domains.y_s) + domains.x_t.shape[0]
     rows.append([f"MMD²{f' of {looked:,} rows' if looked < all_ else ''}", number(seen.marginal.mmd.mmd2), _p(seen.marginal.mmd.p)])
-    rows.append(["predicted labels", _shares(domains, verdict), _p(seen.shares.p)])
+    rows.append(["label shares (p: of predicted labels)", _shares(domains, verdict), _p(seen.shares.p)])
     if seen.residual:
         rows.append(["…what new label shares leave of the move", f"AUC {max(c.auc for c in seen.residual.classifiers):.3f}", _p(seen.residual.p)])
     if verdict.concept:
@@ -97,7 +97,7 @@ def _covariate(domains: Domains, verdict: Verdict) -> str:
 
 def _much(found: Marginal) -> str:
     moved, every = sum(one.moved for one in found.columns), len(found.columns)
-    return f"{moved:,} of {every:,} clearly" if moved else f"none of {every:,} by itself, but together"
+    return f"{moved:,} of {every:,} by themselves" if moved else f"none of {every:,} by itself, but together"
 
 
 def _prior(domains: Domains, verdict: Verdict) -> str:
@@ -142,18 +142,21 @@ def _shares(domains: Domains, verdict: Verdict) -> str:
 def _moved(columns: Sequence[Moved]) -> list[str]:
     moved = [one for one in columns if one.moved]
     if not moved:
-        return [f"No column of {len(columns):,} moved by itself."]
-    rows = [[column_name(one), said(one), _p(one.p), f"{one.psi:.2f}", f"{one.kl:.2f}"] for one in moved[:_ROWS]]
+        return [f"None of {len(columns):,} {_kind(columns)} moved by itself."]
+    rows = [[one.name, said(one), _p(one.p), f"{one.psi:.2f}", f"{one.kl:.2f}"] for one in moved[:_ROWS]]
     more = f"; {len(moved) - _ROWS:,} more with --json" if len(moved) > _ROWS else ""
-    return [*table([["moved", "source → target", "p", "PSI", "KL"], *rows]), f"{len(moved):,} of {len(columns):,} columns moved{more}."]
+    return [*table([["moved", "source → target", "p", "PSI", "KL"], *rows]), f"{len(moved):,} of {len(columns):,} {_kind(columns)} moved{more}."]
 
 
-def column_name(one: Moved) -> str:
-    return one.name
+def _kind(columns: Sequence[Moved]) -> str:
+    kinds = {one.kind == "term" for one in columns}
+    return "terms" if kinds == {True} else "columns" if kinds == {False} else "columns and terms"
 
 
 def said(one: Moved) -> str:
-    """How a column moved: `mean 38 → 51`, `rent 45 % → 70 %`."""
+    """How a column moved: `mean 38 → 51`, `rent 45 % → 70 %`; in how many rows a term is."""
+    if one.kind == "term":
+        return f"in {100 * one.before:.0f} % → {100 * one.after:.0f} % of rows"
     if one.kind == "number" and one.what == "mean":
         return f"mean {number(one.before)} → {number(one.after)}"
     return f"{one.what or 'missing'} {100 * one.before:.0f} % → {100 * one.after:.0f} %"
