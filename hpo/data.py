@@ -72,6 +72,11 @@ class Dataset(Samples):
         """Rows of `x` as the table has them, without the target; its index is their place in the table, from 0."""
         return self._raw.table.features.iloc[self._raw.rows[[row % self.development for row in rows]]]
 
+    @property
+    def domain(self) -> np.ndarray:
+        """Where each of the `development` rows is from, (rows,), as `reading.py` counts domains."""
+        return np.asarray(self._raw.table.domain[self._raw.rows])
+
     def sizes(self, draw: int) -> list[tuple[int, int]]:
         """How many rows each fold of `fresh(draw)` trains on, and how many judge it."""
         return [(len(parts.train), len(parts.valid)) for parts in self._raw.dealer.fresh(draw)]

@@ -37,7 +37,7 @@ LAYERS = [
     {"loop", "crew", "finals", "finished"},
     {"refit", "tryout", "compare"},
     {"job"},
-    {"result", "ways"},
+    {"result", "ways", "shift"},
     {"ensemble"},
     {"writing"},
     {"searching"},
