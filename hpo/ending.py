@@ -17,6 +17,7 @@ from hpo.verdict import first_line, regularization_line
 
 _ROWS = {
     "selected": "selected",
+    "unadapted": "…without adaptation",
     "ablation": "…without regularization",
     "defaults": "usual defaults",
     "none": "no regularization",
@@ -31,7 +32,7 @@ def result_lines(result: Mapping[str, Any], store: str) -> list[str]:
         lines += [verdict, ""]
     params = [f"  {line}" for line in strengths(result["selected"])]
     lines += [f"Selected: {trial_name(result['trial'])}", *params, *_rules(result), "", *_scores(result), "", *_front(result)]
-    lines += [*_expected(result), *_refit(result)]
+    lines += [*_expected(result), *_criteria(result), *_refit(result)]
     lines += [line for entry in result["ensembles"].values() for line in ensemble_lines(entry, result)]
     if gained := regularization_line(result):
         lines.append(gained)
@@ -67,6 +68,8 @@ def _scores(result: Mapping[str, Any]) -> list[str]:
     entries = {"selected": result, **result["baselines"]}
     fresh = bool(result["fresh"])
     columns = ["search loss", "fresh loss", f"fresh {short}"] if fresh else ["valid loss", f"valid {short}"]
+    followed = [result["metric"]] if labelled(result["metric"]) != result["metric"] else []  # what asks for no labels
+    columns += [f"{'fresh' if fresh else 'valid'} {name.replace('_', ' ')}" for name in followed]
     rows = [["", *columns, "train–valid gap", f"test {short}"]]
     trials = [entries[key]["trial"] for key in ("none", "defaults", "ablation") if key in entries]
     alike = [key for key in result["baselines"] if entries[key]["trial"] == result["trial"]]  # is the selected one itself
@@ -77,6 +80,7 @@ def _scores(result: Mapping[str, Any]) -> list[str]:
         valid, seen, test = (entries[key][part] for part in ("valid", "fresh", "test"))
         gap = valid["loss"] - entries[key]["train"]["loss"] if valid else None
         scores = (valid.get("loss"), seen.get("loss"), seen.get(other)) if fresh else (valid.get("loss"), valid.get(other))
+        scores += tuple((seen if fresh else valid).get(name) for name in followed)
         rows.append([names[key], *map(score, (*scores, gap, test.get(other)))])
     return ["  " + line for line in table(rows)]
 
@@ -116,6 +120,20 @@ def _expected(result: Mapping[str, Any]) -> list[str]:
         f"Expect {name.replace('_', ' ')} {score(found['fresh'])} ({interval}): "
         f"{score(found['search'])} in the search → {score(found['fresh'])} on fresh splits and seeds{test}."
     ]
+
+
+def _criteria(result: Mapping[str, Any]) -> list[str]:
+    """How far each criterion that needs no labels would have led, where labels of the other domain tell."""
+    found = result.get("criteria")  # an older hpo had none
+    if not found:
+        return []
+    metric = labelled(result["metric"]).replace("_", " ")
+    rows = [["without labels of the target", "rank correlation", f"{metric} lost", "would choose"]]
+    for one in found:
+        spearman = "–" if one["spearman"] is None else f"{one['spearman']:.2f}".replace("-", "−")
+        rows.append([one["criterion"].replace("_", " "), spearman, score(one["regret"]), trial_name(one["chosen"])])
+    head = f"{found[0]['trials']} finished trials, as their best epochs' networks are ranked by the target's labelled rows (valid {metric}), and as they would be:"
+    return [head, *("  " + line for line in table(rows)), ""]
 
 
 def _refit(result: Mapping[str, Any]) -> list[str]:

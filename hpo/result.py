@@ -11,11 +11,11 @@ from typing import Any
 
 from torch import Tensor
 
-from hpo import evidence, objectives, rules
+from hpo import evidence, objectives, ranking, rules
 from hpo.data import Dataset
 from hpo.finals import Finalist, Finals
 from hpo.job import Job
-from hpo.metrics import METRICS, measure, shown, tested, watched
+from hpo.metrics import METRICS, labelled, measure, shown, tested, watched
 from hpo.refit import Final
 from hpo.space import Space
 from hpo.study import Study
@@ -129,6 +129,14 @@ def _finalists(finals: Finals, metric: str) -> dict[str, Any]:
         known = {"search": finalist.searched.valid.get(metric), "fresh": finalist.mean(metric), "standard_error": error}
         found[label] = {name: plain(value) for name, value in known.items()} | {"fits": len(finalist.scores(metric))}
     return found
+
+
+def criteria(study: Study, job: Job) -> list[dict[str, Any]]:
+    """How far criteria that need no labels of the target would have led; nothing where no labelled rows of the target judge."""
+    if not job.data.foreign:
+        return []
+    found = ranking.rank(study.judged(), labelled(job.space.train.metric))
+    return [{name: plain(value) for name, value in vars(one).items()} for one in found]
 
 
 def front(study: Study, space: Space) -> list[dict[str, Any]]:
