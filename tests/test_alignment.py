@@ -20,7 +20,7 @@ from hpo.regularizers.cdan import product
 from hpo.regularizers.mmd import discrepancy
 from hpo.settings import Train
 from hpo.stack import _begun
-from hpo.testing import between
+from hpo.testing import between, same
 from hpo.trial import Fit
 from tests.test_oracle import made
 from tests.training import dataset, network, shifted, step, trained, trial
@@ -178,6 +178,27 @@ def test_adversaries_learn_moons_that_are_turned(name, s):
     off, on = torch.stack(right).view(3, 2).mean(0)
     assert 0.5 < off < 0.8
     assert on > off + 0.1
+
+
+def test_what_others_said_before_counts_for_the_other_domain_too():
+    """As in boosting: where they are sure already, there is no entropy to lose."""
+    data = between(dataset())
+    base = torch.zeros(len(data.x), 3, dtype=torch.float64)
+    base[torch.cat([data.folds[0].target, data.folds[0].target_valid]), 0] = 1e3
+    off, on = (trial("0", entropy=s) for s in (0.0, 0.5))
+    far = [trained(data, [of])["0"].weights["0.weight"] for of in (off, on)]
+    near = [trained(replace(data, base=base), [of])["0"].weights["0.weight"] for of in (off, on)]
+    assert not torch.allclose(*far, atol=1e-3)
+    assert torch.allclose(*near, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", MEMBERS)
+def test_a_second_pass_at_another_place_is_bits_of_the_rows_own_too(name):
+    trials = [trial(str(i), sam=0.1 * i, adversarial=0.05, dropout=0.2, **{name: 0.5}) for i in range(3)]
+    together = trained(between(dataset()), trials)
+    for of in trials:
+        assert same(together[of.label], trained(between(dataset()), [of])[of.label])
+    assert together["2"].valid["loss"] < 1.2
 
 
 # ---- in plain torch
