@@ -166,8 +166,8 @@ class Program:
         y, weight = self._data.targets(index)
         if self._mixes:
             y = torch.nn.functional.one_hot(y, self._data.n_outputs).to(self._data.x.dtype)
-        beside = None if target is None else self._data.inputs(target)
-        batch = Batch(self._data.inputs(index), y, weight, self._data.bases(index), index, beside)
+        beside, base = (None, None) if target is None else (self._data.inputs(target), self._data.bases(target))
+        batch = Batch(self._data.inputs(index), y, weight, self._data.bases(index), index, beside, base)
         with torch.no_grad():
             for name in self._acting["batch"]:
                 batch = self._members[name].batch(self._strengths[name], step, batch)
@@ -228,10 +228,13 @@ class Program:
 def _seen(outputs: Outputs, batch: Batch) -> Seen:
     """What a network says of labelled rows, and of those of another domain behind them."""
     rows = batch.x.shape[1]
-    labelled, target = ([None if t is None else t[:, part] for t in outputs] for part in (slice(rows), slice(rows, None)))
-    (logits, features), (target_logits, target_features) = labelled, target if batch.target is not None else (None, None)
+    (logits, features), (beside, beside_features) = ([None if t is None else t[:, part] for t in outputs] for part in (slice(rows), slice(rows, None)))
     assert logits is not None
-    return Seen(batch, logits if batch.base is None else logits + batch.base, features, target_logits, target_features)
+    logits = logits if batch.base is None else logits + batch.base
+    if batch.target is None:
+        return Seen(batch, logits, features, None, None)
+    assert beside is not None
+    return Seen(batch, logits, features, beside if batch.target_base is None else beside + batch.target_base, beside_features)
 
 
 def _overrides(member: Regularizer, hook: str) -> bool:

@@ -1,13 +1,16 @@
 """The members that bring two domains closer, against their formulas and against plain torch."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
+from sklearn.datasets import make_moons
 from sklearn.metrics import pairwise_distances
 from sklearn.metrics.pairwise import rbf_kernel
 
+from hpo.dataset import Fold, Samples
 from hpo.device import CPU
 from hpo.kernels import kernels
 from hpo.regularizers import STRENGTHS
@@ -17,10 +20,10 @@ from hpo.regularizers.cdan import product
 from hpo.regularizers.mmd import discrepancy
 from hpo.settings import Train
 from hpo.stack import _begun
-from hpo.testing import between
+from hpo.testing import between, same
 from hpo.trial import Fit
 from tests.test_oracle import made
-from tests.training import dataset, network, step, trained, trial
+from tests.training import dataset, network, shifted, step, trained, trial
 
 ADVERSARIAL = ("dann", "cdan")
 MEMBERS = ("mmd", "coral", *ADVERSARIAL, "entropy", "infomax")
@@ -149,7 +152,56 @@ def test_the_random_product_keeps_products_of_products():
     assert np.corrcoef(found.flatten().numpy(), whole.flatten().numpy())[0, 1] > 0.9
 
 
-# ---- whole trainings in plain torch
+# ---- whole trainings
+
+
+def moons():
+    """Two moons, and as many turned by 35 degrees, as in figure 2 of Ganin et al. (2016); the classes of the latter."""
+    x, y = make_moons(700, noise=0.1, random_state=0)
+    x, angle = torch.tensor(x - x.mean(0)), math.radians(35)
+    turn = torch.tensor([[math.cos(angle), math.sin(angle)], [-math.sin(angle), math.cos(angle)]], dtype=torch.float64)
+    x[400:] = x[400:] @ turn
+    labels, rows = torch.tensor(y), torch.arange(700)
+    y = torch.where(rows < 400, labels, -1)
+    return Samples("classification", x, y, None, (Fold(0, rows[:400], rows[:0], target=rows[400:]),), (0, 1), 1.0), labels[400:]
+
+
+@pytest.mark.parametrize(("name", "s"), [("dann", 0.3), ("cdan", 1.0)])
+def test_adversaries_learn_moons_that_are_turned(name, s):
+    data, labels = moons()
+    train = Train(epochs=60, batch_size=50, patience=60)
+    trials = [trial(str(i), learning_rate=0.01, **{name: s * (i % 2)}) for i in range(6)]
+    found = trained(data, trials, train, 60, width=16)
+    right = [
+        (network(data, of, width=16).predict(found[of.label].weights, data.x[None, 400:])[0].argmax(1) == labels).double().mean() for of in trials
+    ]
+    off, on = torch.stack(right).view(3, 2).mean(0)
+    assert 0.5 < off < 0.8
+    assert on > off + 0.1
+
+
+def test_what_others_said_before_counts_for_the_other_domain_too():
+    """As in boosting: where they are sure already, there is no entropy to lose."""
+    data = between(dataset())
+    base = torch.zeros(len(data.x), 3, dtype=torch.float64)
+    base[torch.cat([data.folds[0].target, data.folds[0].target_valid]), 0] = 1e3
+    off, on = (trial("0", entropy=s) for s in (0.0, 0.5))
+    far = [trained(data, [of])["0"].weights["0.weight"] for of in (off, on)]
+    near = [trained(replace(data, base=base), [of])["0"].weights["0.weight"] for of in (off, on)]
+    assert not torch.allclose(*far, atol=1e-3)
+    assert torch.allclose(*near, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", MEMBERS)
+def test_a_second_pass_at_another_place_is_bits_of_the_rows_own_too(name):
+    trials = [trial(str(i), sam=0.1 * i, adversarial=0.05, dropout=0.2, **{name: 0.5}) for i in range(3)]
+    together = trained(between(dataset()), trials)
+    for of in trials:
+        assert same(together[of.label], trained(between(dataset()), [of])[of.label])
+    assert together["2"].valid["loss"] < 1.2
+
+
+# ---- in plain torch
 
 
 def plain(data, of, name, train):
@@ -215,13 +267,14 @@ def test_one_row_equals_plain_torch(name, source):
     if source == "diabetes" and "classes" in STRENGTHS[name].needs:
         pytest.skip("it needs classes")
     data, train = between(dataset(f"sklearn:{source}")), Train(epochs=4, batch_size=16, patience=4)
-    folds = (data.folds[0].at(lambda rows: rows[:60]),)
-    data = type(data)(**{**vars(data), "folds": (type(folds[0])(0, folds[0].train, folds[0].valid[:0], target=folds[0].target[:25]),)})
-    of = trial("0", weight_decay=0.1, **{name: 0.5})
+    (fold,) = data.folds
+    data = replace(data, folds=(Fold(0, fold.train[:60], fold.valid[:0], target=fold.target[:25]),))  # the last epoch's weights are kept
+    off = trial("0", weight_decay=0.1)
+    of = shifted(off, **{name: 0.5})
     expected = plain(data, of, name, train)
     actual = trained(data, [of], train, 4)["0"]
     state = network(data, of).state_dict({n: t[0] for n, t in actual.weights.items()})
-    without = trained(data, [trial("0", weight_decay=0.1)], train, 4)["0"]
+    without = trained(data, [off], train, 4)["0"]
     for key, tensor in state.items():
         assert torch.allclose(tensor, expected[key], rtol=0, atol=1e-9), key
     assert not all(torch.allclose(actual.weights[n], t, rtol=0, atol=1e-4) for n, t in without.weights.items())

@@ -55,6 +55,7 @@ class Batch:
     base: Tensor | None  # (fit, batch, outputs), what is added to the network's outputs
     index: Tensor  # (fit, batch), which rows of the data these are
     target: Tensor | None = None  # (fit, batch, inputs), rows of another domain, without labels; None if no named member `adapts`
+    target_base: Tensor | None = None  # (fit, batch, outputs), what is added to the network's outputs for these
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,7 @@ class Seen:
     batch: Batch
     logits: Tensor  # (fit, batch, outputs), `Batch.base` included
     features: Tensor | None  # (fit, batch, width); None if the network does not tell
-    target_logits: Tensor | None  # (fit, batch, outputs)
+    target_logits: Tensor | None  # (fit, batch, outputs), `Batch.target_base` included
     target_features: Tensor | None  # (fit, batch, width)
 
 

@@ -22,7 +22,7 @@ class Mmd(Regularizer):
     summary = "adds the strength × squared distance of both domains' mean features (MMD, five Gaussian kernels) to the loss"
     adapts = True
     needs = ("target", "features")
-    prior = {"low": 1e-3, "high": 10.0, "log": True, "optional": True}
+    prior = {"low": 0.01, "high": 30.0, "log": True, "optional": True}
     probe = (0.1, 5.0)
     source = "Long, Cao, Wang & Jordan, Learning Transferable Features with Deep Adaptation Networks, ICML 2015"
 
