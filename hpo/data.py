@@ -285,6 +285,9 @@ def prepare(
     encoded = None if encoder is None else (encoder, preprocessing.given(encoder, table))
     documents = dict.fromkeys(table.text) if encoder is None else {d["column"]: d for d in encoder.documents}
     counted = tuple(_counted(table, column, data.text, rows, base, written, known) for column, known in documents.items())
+    if encoded and (beyond := preprocessing.far(*encoded)):
+        text = f"Far from all that the weights of network.init were trained on, by more than ten deviations, lie rows of: {listed(beyond)}."
+        notes.append(f"{text} Weights that were trained without these columns may serve better.")
     if encoder and (strange := [column for column in table.features.columns if column not in encoder.columns]):
         notes.append(f"Columns that the weights of network.init do not know, left out: {listed(strange)}.")
     for name in written if not counted or data.text.vectorizer == "svmlight" else ():

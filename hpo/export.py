@@ -132,6 +132,8 @@ def commented(point: Mapping[str, Any], network: Network) -> str:
     l1 = search.get("l1", 0.0)
     others = [key for key in selection.regularizing(search) if key not in _IN_LINES]
     flags = "".join(f" --plugin {name}" for name in exported.get("plugins", ()))
+    if point["network"].get("init"):
+        net += "\n#   # and begins with the weights that network.init names"
     return _HEADER.format(
         flags=f" and{flags}" if flags else "", study=point["study"], source=exported["study"], trial=exported["trial"], date=exported["date"],
         run_id=exported["run_id"], scores=", ".join(scores), net=net, epochs=point["refit"].get("epochs", exported["best_epoch"]),

@@ -124,6 +124,12 @@ def given(preprocess: Preprocess, table: Table) -> np.ndarray:
     return preprocess.encode(table.features)
 
 
+def far(preprocess: Preprocess, x: np.ndarray) -> list[str]:
+    """The columns of numbers of which one row in a hundred lies more than ten deviations from what the preprocessing was fitted on."""
+    shares = (np.abs(x) > 10).mean(0)
+    return [f["column"] for f, share in zip(preprocess.features, shares, strict=False) if "median" in f and share > 0.01]
+
+
 def altered(preprocess: Preprocess, x: np.ndarray, counted: Sequence[Counted], member: str, variant: int) -> np.ndarray:
     """The rows `x` (listed rows, inputs) with a variant of their texts in place of these."""
     documents = zip(preprocess.documents, counted, strict=True)

@@ -103,7 +103,7 @@ def load_from(space: Space, base: Path, tracking_uri: str) -> Pretrained | None:
     if not place.is_file() or place.suffix != ".safetensors":
         raise InputError(
             f"network.init: {cut(name, 300)} must be an exported directory, a .safetensors file or runs:/RUN_ID; "
-            f"write a directory with: hpo export --weights {cut(name, 300)}"
+            f"write a directory with: hpo export --weights {cut(place, 300)}"
         )
     content = place.read_bytes()
     try:
@@ -114,7 +114,7 @@ def load_from(space: Space, base: Path, tracking_uri: str) -> Pretrained | None:
 
 def _directory(name: str, folder: Path) -> Pretrained:
     if missing := [file for file in _FILES if not (folder / file).is_file()]:
-        raise InputError(f"network.init: {name} lacks {missing[0]}; write it with: hpo export --weights {name}")
+        raise InputError(f"network.init: {name} lacks {missing[0]}; write it with: hpo export --weights {folder}")
     weights, *texts = ((folder / file).read_bytes() for file in _FILES)
     try:
         network, preprocess = map(json.loads, texts)
@@ -127,5 +127,5 @@ def _directory(name: str, folder: Path) -> Pretrained:
     except (ValueError, TypeError, LookupError, StopIteration, SafetensorError) as error:
         raise InputError(
             f"network.init: the files in {name} do not belong together or are damaged ({cut(str(error).partition(chr(10))[0])}); "
-            f"write them again with: hpo export --weights {name}"
+            f"write them again with: hpo export --weights {folder}"
         ) from error

@@ -86,6 +86,13 @@ def reviews(rows: int = 400, seed: int = 0) -> pd.DataFrame:
     return table
 
 
+def branch(rows: int = 500, seed: int = 1) -> pd.DataFrame:
+    """The loans of another bank, where wages are lower by two fifths, and who earns well among these repays as one who earns well there."""
+    table = loans(rows, seed)
+    table["income"] = (0.6 * table["income"]).round(-2)
+    return table
+
+
 def digits(rotated: bool) -> pd.DataFrame:
     """One half of scikit-learn's digits, as they are, or the other half, rotated by 30 degrees and with noise: 8 × 8 pixels of 0 to 16."""
     pixels, labels = load_digits(return_X_y=True)
@@ -144,6 +151,7 @@ def domain(rows: int = 100, seed: int = 0, by: float = 0.0) -> pd.DataFrame:
 
 if __name__ == "__main__":
     loans().to_csv("search_spaces/loans.csv", index=False)
+    branch().to_csv("search_spaces/branch.csv", index=False)
     reviews().to_csv("search_spaces/reviews.csv", index=False)
     synonyms().to_csv("search_spaces/synonyms.csv", index=False)
     digits(rotated=False).to_csv("search_spaces/digits_upright.csv", index=False)

@@ -324,6 +324,7 @@ def test_a_space_takes_over_architecture_encoding_and_weights(source):
     rows = job.data.raw([0, 1]).index
     at = there["features"].index(alcohol)
     assert np.allclose(job.data.x[:2, at], (frame["alcohol"][rows] - alcohol["mean"]) / alcohol["scale"], atol=1e-5)
+    assert not any("Far from all" in note for note in job.data.notes)
     unlike = asked(source, network={"init": "src", "activation": "relu"}).space.network
     assert (unlike.activation, unlike.width) == ("relu", 6)
 
@@ -374,6 +375,11 @@ def test_a_whole_search_begins_there_and_is_bound_to_it(source):
         assert here(*command).exit_code == 0
     finally:
         (source / "moved").rename(source / "src")
+
+
+def test_rows_that_are_far_from_all_it_knows_are_told(source):
+    pd.read_csv(source / "second.csv").eval("ash = 1000 * ash").to_csv(source / "far.csv", index=False)
+    assert any("rows of: ash. Weights" in note for note in asked(source, data={"source": "far.csv"}).data.notes)
 
 
 def test_other_classes_have_an_output_layer_of_their_own(source):

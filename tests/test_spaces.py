@@ -19,7 +19,17 @@ def load(name):
 
 
 def test_these_are_the_ready_spaces():
-    assert [path.stem for path in READY] == ["cocktail", "image", "quick", "reg", "tabular", "text"]
+    assert [path.stem for path in READY] == ["cocktail", "finetune", "finetune_source", "image", "quick", "reg", "tabular", "text"]
+
+
+def trained(store):
+    """The network that `finetune` begins with, smaller."""
+    space = document.parse((FOLDER / "finetune_source.yaml").read_text()).value
+    space |= {"network": {"width": 8}, "train": {"epochs": 2}, "budget": {"trials": 3}, "finalists": 0}
+    (store.parent / "source.yaml").write_text(as_yaml(space))
+    assert here("search", "--space", store.parent / "source.yaml", "--store", store, "--quiet").exit_code == 0
+    assert here("export", "--study", "finetune_source", "--store", store, "--weights", store.parent / "bank").exit_code == 0
+    return store.parent / "bank"
 
 
 @pytest.mark.usefixtures("unrecorded")
@@ -30,7 +40,7 @@ def test_a_ready_space_is_searched(path, store):
     space = document.parse(path.read_text()).value
     space |= {"budget": {"trials": 5}, "finalists": 1, "study": "ready", "refit": "none", "sampler": "random"}
     space["train"] |= {"epochs": 2}
-    space["network"] |= {"width": 8}
+    space["network"] |= {"init": str(trained(store))} if "init" in space["network"] else {"width": 8}
     (store.parent / "space.yaml").write_text(as_yaml(space))
     assert here("search", "--space", store.parent / "space.yaml", "--store", store, "--quiet").exit_code == 0
     found = [one["trial"]["params"] for label, one in outcomes(store, "ready").items() if label.isdigit()]
@@ -38,7 +48,7 @@ def test_a_ready_space_is_searched(path, store):
     assert all(params.keys() == {"depth"} | space["search"].keys() for params in found)
 
 
-@pytest.mark.parametrize("name", ["image", "cocktail", "tabular", "text"])
+@pytest.mark.parametrize("name", ["image", "cocktail", "finetune", "tabular", "text"])
 def test_every_strength_of_a_larger_space_can_be_off(name):
     search = load(name).search
     assert all(found.optional or found.low == 0 for key, found in search.items() if key in STRENGTHS)
