@@ -1,17 +1,21 @@
 """Whole searches that follow what needs no labels of the other domain, and how far that would have led where labels tell."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from scipy.stats import spearmanr
 
 from hpo import ranking
+from hpo.ensemble.boosting import repeated
 from hpo.metrics import CRITERIA, METRICS
 from hpo.ranking import rank
 from hpo.trial import Outcome, Trial
 from tests.conftest import here, outcomes, write_space
+from tests.training import foreign
 
 SEARCH = {"learning_rate": {"low": 1e-3, "high": 1e-1, "log": True}, "importance": {"low": 0.1, "high": 1.0, "optional": True}}
 NONE = {"source": "target.csv", "column": "y", "test": 0.3}
@@ -123,6 +127,13 @@ def test_what_cannot_be_followed_is_said_in_a_sentence(store, changes, sentence)
     ran = here("check", space(store, **changes))
     assert ran.exit_code == 2
     assert sentence in ran.stderr
+
+
+def test_boosting_repeats_whatever_belongs_to_a_row():
+    data = replace(foreign(), auxiliary=foreign().x[:, :2])
+    twice = repeated(replace(data, folds=data.folds * 2))
+    for name in ("x", "y", "ratio", "auxiliary"):
+        assert torch.equal(getattr(twice, name)[twice.folds[1].train], getattr(data, name)[data.folds[0].train])
 
 
 # ---- ranking
