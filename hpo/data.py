@@ -13,8 +13,9 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from hpo import augment, density, text
+from hpo import augment, density, synthetic, text
 from hpo import preprocess as preprocessing
+from hpo.auxiliary import standardised
 from hpo.columns import listed
 from hpo.dataset import Fold, Samples
 from hpo.document import said
@@ -28,6 +29,7 @@ from hpo.split import Splitter
 from hpo.table import Table, load
 from hpo.text import Counted
 
+GENERATING = "synthetic"  # the regularizer that wants generated rows
 _MOST_COPIED = 1_000_000_000  # numbers in the rows of all folds together: four gigabytes
 
 
@@ -70,6 +72,11 @@ class Dataset(Samples):
         """Rows of `x` as the table has them, without the target; its index is their place in the table, from 0."""
         return self._raw.table.features.iloc[self._raw.rows[[row % self.development for row in rows]]]
 
+    @property
+    def domain(self) -> np.ndarray:
+        """Where each of the `development` rows is from, (rows,), as `reading.py` counts domains."""
+        return np.asarray(self._raw.table.domain[self._raw.rows])
+
     def sizes(self, draw: int) -> list[tuple[int, int]]:
         """How many rows each fold of `fresh(draw)` trains on, and how many judge it."""
         return [(len(parts.train), len(parts.valid)) for parts in self._raw.dealer.fresh(draw)]
@@ -98,6 +105,21 @@ class Dataset(Samples):
             self._raw.check_size(len(fresh[0]), self.n_inputs)
         all_ = len(self._raw.dealer.learnable)
         return {all_, *(len(fold.train) for fold in self.folds), *(train for draw in fresh for train, _ in draw)}
+
+    @property
+    def tests_another(self) -> bool:
+        """Whether the test part is of another domain."""
+        return bool((self._raw.table.domain[self._raw.test] != SOURCE).any())
+
+    @property
+    def of_source(self) -> np.ndarray:
+        """Rows of `x` that are of the source, in the first fold: those that it does not learn from, if there are any, (rows,)."""
+        fold = self.folds[0]
+        for parts in ((fold.valid, fold.source_valid), (fold.train,)):
+            rows = torch.cat(parts).numpy()
+            if len(own := rows[self._raw.table.domain[self._raw.rows[rows]] == SOURCE]):
+                return np.asarray(own)
+        return np.empty(0, dtype=int)
 
     def whole(self) -> Dataset:
         """The same with all rows but the test part to train on, as far as they may be, and none to select by."""
@@ -133,6 +155,7 @@ class _Raw:
     test_y: np.ndarray
     counted: tuple[Counted, ...]  # its columns of text
     altering: tuple[str, ...]  # the regularizers that want altered texts
+    generating: bool  # whether one wants generated rows
     image: tuple[int, ...]
     weighing: bool  # whether somebody wants density ratios
     encoded: tuple[Preprocess, np.ndarray] | None = None  # as they were fitted elsewhere, with the matrix of all rows
@@ -161,17 +184,24 @@ class _Raw:
         rows, parts = self.rows, []
         place = np.zeros(len(self.y), dtype=int)
         place[rows] = np.arange(len(rows))
-        x, variants, ratio = torch.empty(0), {}, torch.ones(len(folds), len(rows), dtype=self.dtype)
+        x, variants, auxiliary = torch.empty(0), {}, []
+        ratio = torch.ones(len(folds), len(rows), dtype=self.dtype)
         for i, part in enumerate(folds):
             preprocess, encoded = fitted = self._fit(part)
             if i == 0:
                 self.check_size(len(folds), encoded.shape[1])
                 x = torch.empty((len(folds), len(rows), encoded.shape[1]), dtype=self.dtype)
-                variants = {name: x.new_empty((len(self.counted[0].variants[name]), *x.shape)) for name in self.altering}
+                variants = {name: x.new_empty((n, *x.shape)) for name, n in self._banks().items()}
             x[i] = torch.from_numpy(encoded[rows])
-            for name, bank in variants.items():
-                for number, own in enumerate(bank):
+            for name in self.altering:
+                for number, own in enumerate(variants[name]):
                     own[i] = torch.from_numpy(preprocessing.altered(preprocess, encoded[rows], self.counted, name, number))
+            if self.generating:
+                said_of, train = self.data.synthetic, place[part.train]
+                made = synthetic.bank(said_of.kind, encoded[rows], self.y[rows], len(self.classes), train, said_of.variants)
+                variants[GENERATING][:, i] = torch.from_numpy(made)
+            if self.table.auxiliary is not None:
+                auxiliary.append(torch.tensor(standardised(self.table.auxiliary, part.train)[rows], dtype=self.dtype))
             if self.weighing and len(part.target):
                 ratio[i] = torch.from_numpy(self._ratios(encoded, part)[rows])
             parts.append(Fold(part.number, *(torch.from_numpy(place[own] + i * len(rows)) for own in part.rows)))
@@ -181,6 +211,7 @@ class _Raw:
         samples = Samples(
             self.table.task, x.flatten(0, 1), y, weight, tuple(parts), self.classes, target.scale, _columns(preprocess),
             self.image if math.prod(self.image) == x.shape[2] else (), {name: bank.flatten(1, 2) for name, bank in variants.items()},
+            auxiliary=torch.cat(auxiliary) if auxiliary else None,
             ratio=ratio.flatten() if self.weighing and all(len(part.target) for part in folds) else None, foreign=bool(len(self.dealer.always)),
         )  # fmt: skip
         return samples, fitted, target
@@ -212,13 +243,18 @@ class _Raw:
             weight, test_weight = (torch.tensor(np.where(values < 0, 0.0, by_class[values]), dtype=self.dtype) for values in both)
         return _Target(torch.tensor(self.y), weight, torch.tensor(self.test_y), test_weight)
 
+    def _banks(self) -> dict[str, int]:
+        """How many rows could stand in place of each, by the regularizer that wants them."""
+        altered = {name: len(self.counted[0].variants[name]) for name in self.altering}
+        return altered | ({GENERATING: self.data.synthetic.variants} if self.generating else {})
+
     def check_size(self, folds: int, inputs: int) -> None:
-        variants = sum(len(self.counted[0].variants[name]) for name in self.altering)
+        variants = sum(self._banks().values())
         if (folds > 1 or variants) and folds * (1 + variants) * len(self.rows) * inputs > _MOST_COPIED:
             each, fewer = f"each of {folds} folds", "take fewer folds, or a larger valid"
             if variants:
                 each = f"each of {folds} folds with {variants} altered ones" if folds > 1 else f"{variants} altered ones of each"
-                fewer = "lower data.text.features or data.text.variants"
+                fewer = "lower data.text.features or data.text.variants" if self.altering else "lower data.synthetic.variants"
             raise InputError(
                 f"{self.table.name}: {len(self.rows):,} rows with {inputs:,} inputs are too many to keep in memory for {each}; {fewer}."
             )
@@ -233,9 +269,9 @@ def prepare(
     encoder: Preprocess | None = None,
     ratio: bool = False,
 ) -> Dataset:
-    """Loads, splits and encodes what `data` describes. `altering` names the regularizers that want altered texts, `image` the
-    (channels, height, width) of a row, if it is one, `encoder` a preprocessing that was fitted elsewhere; `ratio` is whether somebody
-    wants density ratios. Raises InputError in one sentence."""
+    """Loads, splits and encodes what `data` describes. `altering` names the regularizers that want altered texts, or generated rows,
+    `image` the (channels, height, width) of a row, if it is one, `encoder` a preprocessing that was fitted elsewhere; `ratio` is whether
+    somebody wants density ratios. Raises InputError in one sentence."""
     table = load(data, base)
     notes = list(table.notes)
     truth, classes = _encode_target(table)
@@ -249,16 +285,18 @@ def prepare(
     if data.class_weight and table.task == "regression":
         raise InputError("data.class_weight: balanced needs classes, but the task is regression; leave it out.")
     rows = np.concatenate(folds[0].rows) if len(folds) == 1 else dealer.rows
+    written = tuple(name for name in altering if name != GENERATING)
     encoded = None if encoder is None else (encoder, preprocessing.given(encoder, table))
     documents = dict.fromkeys(table.text) if encoder is None else {d["column"]: d for d in encoder.documents}
-    counted = tuple(_counted(table, column, data.text, rows, base, altering, known) for column, known in documents.items())
+    counted = tuple(_counted(table, column, data.text, rows, base, written, known) for column, known in documents.items())
     if encoder and (strange := [column for column in table.features.columns if column not in encoder.columns]):
         notes.append(f"Columns that the weights of network.init do not know, left out: {listed(strange)}.")
-    for name in altering if not counted or data.text.vectorizer == "svmlight" else ():
+    for name in written if not counted or data.text.vectorizer == "svmlight" else ():
         raise InputError(f"search.{name}: needs a column of text, and {table.name} has none; name one in data.text.")
     shape = tuple(image) or ((1, 8, 8) if table.image else ())
     table = replace(table, target=table.target[:0])
-    raw = _Raw(table, data, dtype, y, classes, dealer, rows, test, truth[test], counted, tuple(altering), shape, ratio, encoded)
+    generating = GENERATING in altering
+    raw = _Raw(table, data, dtype, y, classes, dealer, rows, test, truth[test], counted, written, generating, shape, ratio, encoded)
     return raw.dataset(folds, notes)
 
 

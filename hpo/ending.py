@@ -17,6 +17,7 @@ from hpo.verdict import first_line, regularization_line
 
 _ROWS = {
     "selected": "selected",
+    "unadapted": "…without adaptation",
     "ablation": "…without regularization",
     "defaults": "usual defaults",
     "none": "no regularization",

@@ -67,7 +67,7 @@ class Finished:
         """Raises InputError if the data are not those of the search."""
         begins = pretrained.load_from(self.space, self.base, self.place.mlflow(required=False).get("tracking_uri", self.place.tracking_uri))
         if begins is not None and begins.content != self.result["first_weights"]:
-            raise InputError(f"The weights of {begins.said} are not those that {self.space.study} began with; bring them back, or search anew.")
+            raise InputError(f"The weights of {begins.name} are not those that {self.space.study} began with; bring them back, or search anew.")
         encoder = begins.encoder if begins else None
         data = data_module.prepare(self.space.data, self.base, image=self.space.network.image or (), encoder=encoder)
         if data.fingerprint != self.result["fingerprint"]:

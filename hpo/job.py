@@ -90,7 +90,7 @@ def prepare(
     else:
         named = space.network.model_copy(update={"factory": name_of(factory)})
         space = space.model_copy(update={"network": named})
-    altering = [name for name in space.search if name in augment.MEMBERS]
+    altering = [name for name in space.search if name in (*augment.MEMBERS, data_module.GENERATING)]
     encoder = begins.encoder if begins else None
     shape = space.network.image or ()
     data = data_module.prepare(space.data, base, altering=altering, image=shape, encoder=encoder, ratio=needs.ratio(space))
@@ -112,8 +112,8 @@ def prepare(
     needs.check_criteria(space, data, tried)
     state: Mapping[str, Tensor] = {}
     if begins is not None:
-        (state, note), *_ = [begins.fit(one, data.classes) for one in tried]  # all of them must fit
-        notes += [f"Every network begins with the weights of {begins.said}.", *([note] if note else [])]
+        (state, note), *_ = [begins.fit(one, data.classes, space) for one in tried]  # all of them must fit
+        notes += [f"Every network begins with the weights of {begins.name}.", *([note] if note else [])]
     tryout.regularizers(space, data, Networks(space, factory, data.n_inputs, data.n_outputs, state), plugins.members(space.search))
     size = max(sum(math.prod(p.shape) for p in one.parameters) for one in tried)
     noted = dataclasses.replace(data, notes=(*data.notes, *notes, *needs.notes(space)))

@@ -125,11 +125,7 @@ class Module(Network):
         return {name: tensor.clone(memory_format=torch.contiguous_format) for name, tensor in module.state_dict().items()}
 
     def load_state(self, state: Tensors) -> dict[str, Tensor]:
-        module = self.build(0)
-        there = module.state_dict()
-        module.load_state_dict({name: state.get(name, tensor) for name, tensor in there.items()})
-        ours = {name: tensor.detach() for name, tensor in (*module.named_parameters(), *module.named_buffers())}
-        return {name: tensor for name, tensor in ours.items() if name in state}
+        return {p.name: state[p.name] for p in (*self.parameters, *self.buffers) if p.name in state}
 
     @property
     def head(self) -> tuple[str, ...]:

@@ -17,7 +17,7 @@ from hpo.regularizers.base import Regularizer
 
 _LOADED: dict[str, tuple[str, ...]] = {}  # modules, and the members that each brought
 _DRAWS = ("layer", "parameter", "step")
-_NEEDS = ("classes", "image", "mlp", "target", "features")  # banks of altered texts are made for our own alone
+_NEEDS = ("classes", "image", "mlp", "target", "features", "auxiliary")  # banks of altered and generated rows are made for our own alone
 _HOOKS = [name for name, value in vars(Regularizer).items() if inspect.isfunction(value)]
 
 

@@ -68,4 +68,6 @@ def trial_name(label: str) -> str:
         return f"trial {label}"
     if label in ("none", "defaults"):
         return f"the baseline {label}"
+    if label.startswith("unadapted-"):
+        return f"{trial_name(label.removeprefix('unadapted-'))} without adaptation"
     return f"{trial_name(label.removeprefix('ablation-'))} without regularization"

@@ -33,7 +33,7 @@ def read(data: Data, base: Path) -> Read:
     name, frame = _sources(data, base)
     if data.target.source is None:
         return Read(name, frame, np.full(len(frame), SOURCE))
-    aside = [column for column in (data.split.groups, data.split.time) if column is not None]
+    aside = [column for column in (data.split.groups, data.split.time, data.auxiliary) if column is not None]
     needed = [c for c in frame.columns if c not in (data.target.column, *data.drop, *aside)]
     parts, names, notes = [frame], dict[str, str](), []
     for key, file in data.target.files.items():

@@ -165,17 +165,25 @@ class _Search:
         self._watcher.selected(final)
         selected = final.finalists[verdict.selected]
         baselines = {name: final.finalists[name] for name in ("defaults", "none")}
-        compared = {"selected": selected, "ablation": self._beside(selected, final), **baselines}
+        compared = {"selected": selected, "ablation": self._beside(selected, final, selection.ablation), **baselines}
+        if self._adapts(selected):
+            compared["unadapted"] = self._beside(selected, final, selection.unadapted)
         return self._write_down((final, verdict), compared, startup)
 
-    def _beside(self, selected: Finalist, final: Finals) -> Finalist:
-        """The ablation on the draws that the selection had; a finalist, where one is just that."""
-        wanted = acting(selection.ablation(selected.searched.trial).params)
+    def _beside(self, selected: Finalist, final: Finals, less: Callable[[Trial], Trial]) -> Finalist:
+        """The selection with `less`, on the draws that it had; a finalist, where one is just that."""
+        twin = less(selected.searched.trial)
         for other in final.finalists.values():
-            if acting(other.searched.trial.params) == wanted and len(other.fresh) >= len(selected.fresh):
+            if acting(other.searched.trial.params) == acting(twin.params) and len(other.fresh) >= len(selected.fresh):
                 return other
-        ablation = self._ablated(selected)
-        return final.beside(ablation, selected) if ablation else selected
+        self._late([twin], lambda: self._job.data)
+        return final.beside(self._study.outcomes[twin.label], selected)
+
+    def _adapts(self, selected: Finalist) -> bool:
+        """Whether a selection takes another domain into account, and regularizes besides: else its ablation tells what that gained."""
+        trial = selected.searched.trial
+        less = acting(selection.unadapted(trial).params)
+        return less not in (acting(trial.params), acting(selection.ablation(trial).params))
 
     def _unproved(self, best: Outcome) -> dict[str, Finalist]:
         """What the search alone says: its best, and beside a whole search what that is compared with."""
@@ -213,6 +221,7 @@ class _Search:
             "asked": _asked(job),
             "trials": dict(study.counts),
             **results.table(job, final, compared, tests),
+            "networks": {name: networks[f.label].label for name, f in compared.items() if f.label in networks},
             "looks": looks,  # how often the test part has been scored
             "front": results.front(study, job.space),
             "criteria": results.criteria(study, job),

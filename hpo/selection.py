@@ -60,6 +60,16 @@ def ablation(selected: Trial) -> Trial:
     return Trial(f"ablation-{selected.label}", "ablation", params, selected.seed)
 
 
+def unadapted(selected: Trial) -> Trial:
+    """The selected configuration without what takes another domain into account, from the same seed: what adaptation itself gained."""
+    params = {key: STRENGTHS[key].neutral if "target" in _needs(key) else value for key, value in selected.params.items()}
+    return Trial(f"unadapted-{selected.label}", "ablation", params, selected.seed)
+
+
+def _needs(key: str) -> tuple[str, ...]:
+    return STRENGTHS[key].needs if key in STRENGTHS else ()
+
+
 def best(outcomes: Iterable[Outcome], metric: Metric) -> Outcome | None:
     """The outcome with the best value among those that were not stopped by a pruner; of all, if there is none such.
 

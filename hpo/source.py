@@ -130,6 +130,13 @@ def _target(raw: Any) -> Any:
     return raw
 
 
+class Synthetic(Section):
+    """`kind`: how rows are generated that may stand in place of training rows. `variants`: how many for each."""
+
+    kind: Literal["smote", "gaussian_mixture", "vae"] = "smote"
+    variants: Annotated[int, Field(ge=1, le=100)] = 4
+
+
 class Data(Section):
     source: Annotated[str | list[str], PlainValidator(_sources)]
     target: Annotated[Target, BeforeValidator(_target)] = Target()
@@ -139,6 +146,8 @@ class Data(Section):
     numeric: list[str] = []
     text: Annotated[Text, BeforeValidator(_columns)] = Text()
     class_weight: Literal["balanced"] | None = None
+    auxiliary: str | None = None
+    synthetic: Synthetic = Synthetic()
     split: Split = Split()
 
     @model_validator(mode="before")

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from hpo import columns, reading
+from hpo import auxiliary, columns, reading
 from hpo.columns import as_text, check_finite, is_bool, listed, named, strange
 from hpo.document import said
 from hpo.errors import InputError, cut
@@ -30,7 +30,8 @@ class Table:
 
     `domain` (rows,): where a row is from (see `reading.py`); without another domain all are of the source. A row of another one may
     lack its target. `groups` (rows,), whole numbers, and `time` (rows,), something that can be sorted, are there if the split names
-    them: of as many of the first rows as have them.
+    them: of as many of the first rows as have them. `auxiliary` (rows, outputs): another column to predict, if one is named (see
+    `auxiliary.py`).
     """
 
     name: str
@@ -47,6 +48,7 @@ class Table:
     domain: np.ndarray
     groups: np.ndarray | None = None
     time: np.ndarray | None = None
+    auxiliary: np.ndarray | None = None
 
 
 def load(data: Data, base: Path) -> Table:
@@ -66,18 +68,24 @@ def load(data: Data, base: Path) -> Table:
     aside = {key: column for key in ("groups", "time") if (column := getattr(data.split, key)) is not None}
     known_by = {key: frame[named([column], f"split.{key}", frame, name)[0]] for key, column in aside.items()}
     known_by = {key: values[_split(values, domain)] for key, values in known_by.items()}
-    frame = frame.drop(columns=[*named(data.drop, "drop", frame, name), *aside.values()])  # no inputs of a network
+    other = None if data.auxiliary is None else auxiliary.encoded(frame[named([data.auxiliary], "auxiliary", frame, name)[0]], name)
+    beside = [*aside.values(), *([] if data.auxiliary is None else [data.auxiliary])]
+    frame = frame.drop(columns=[*named(data.drop, "drop", frame, name), *beside])  # no inputs of a network
     if not len(frame.columns):
         raise InputError(f"{name} has no column left to learn from besides the target {cut(wanted)}.")
-    kinds = columns.sort(data, frame[domain == SOURCE], name)
+    kinds = columns.sort(data, frame[domain == SOURCE].infer_objects(), name)
+    if domain.any():
+        frame = _numbers(frame, kinds.numeric, found.domain, name)
     features = columns.clean(frame, kinds, name).reset_index(drop=True)
     groups = _groups(known_by["groups"], name) if "groups" in aside else None
     time = _time(known_by["time"], name) if "time" in aside else None
-    task = data.task or _infer(target[domain == SOURCE])
-    checked = _check_target(target[domain == SOURCE], task)
+    own = target[domain == SOURCE].infer_objects()  # whatever another domain has in its place
+    task = data.task or _infer(own)
+    checked = _check_target(own, task)
     if len(checked) < len(target):
         checked = pd.concat([checked.astype(object), _check_other(target[domain != SOURCE], task).astype(object)])
     checked = checked.reset_index(drop=True)
+    more = (groups, time, domain if domain.any() else None, *(() if other is None else other.T))
     return Table(
         name=name,
         features=features,
@@ -88,12 +96,27 @@ def load(data: Data, base: Path) -> Table:
         target=checked,
         target_name=wanted,
         task=task,
-        fingerprint=_fingerprint(features, checked, *(part for part in (groups, time, domain if domain.any() else None) if part is not None)),
+        fingerprint=_fingerprint(features, checked, *(part for part in more if part is not None)),
         notes=(*(() if kept.all() else (f"Rows without a target, left out: {(~kept).sum():,}.",)), *found.notes, *kinds.notes),
         domain=domain,
         groups=groups,
         time=time,
+        auxiliary=other,
     )
+
+
+def _numbers(frame: pd.DataFrame, numeric: tuple[str, ...], domain: np.ndarray, name: str) -> pd.DataFrame:
+    """With numbers in another domain, too, wherever the source has them; `domain` is that of all rows that were read."""
+    found = {}
+    for column in (c for c in numeric if pd.api.types.is_object_dtype(frame[c])):
+        numbers = pd.to_numeric(frame[column], errors="coerce")
+        wrong = numbers.index[numbers.isna() & frame[column].notna()]
+        for row in wrong[domain[wrong] != SOURCE]:
+            file = f"row {row - int(np.argmax(domain == domain[row])) + 1} of the target{'' if domain[row] == TARGET else ' (test)'}"
+            raise InputError(f"{name}: the column {cut(column)} holds numbers, but {file} holds {cut(frame[column][row])}; mend the row.")
+        if wrong.empty:  # else the source has something to be told of
+            found[column] = numbers
+    return frame.assign(**found)
 
 
 def _split(values: pd.Series, domain: np.ndarray) -> np.ndarray:

@@ -21,7 +21,7 @@ State = Literal["complete", "pruned", "failed"]
 class Trial:
     """One configuration to train.
 
-    `label` names it within its study: Optuna's number for a searched trial, `none`, `defaults`, or `ablation-` and the label of
+    `label` names it within its study: Optuna's number for a searched trial, `none`, `defaults`, or `ablation-` or `unadapted-` and the label of
     what it ablates. Whatever of these follows the search has a label of its own: of X on a fresh draw N it is X-fresh-N, within
     a fold F of such a draw X-nested-F, and the final networks are X-scaled-EPOCHS, X-keep and X-average.
     `params` holds a plain value for every parameter; a strength at its neutral value is off. `epochs` is how many it trains

@@ -112,7 +112,7 @@ BROKEN = {
     "bad_probe": (HEAD + FACTS.replace("(0.1", "(-0.1") + HOOK, ".Own.probe: must be a number from 0 to inf (allowed), got -0.1."),
     "bad_prior": (HEAD + FACTS.replace("'high': 1", "'high': 0") + HOOK, ".Own.prior: low must be below high, got low=0, high=0."),
     "bad_draws": (HEAD + FACTS + HOOK + "    draws = True\n", ".Own.draws: must be one of layer, parameter, step, got true."),
-    "bad_needs": (HEAD + FACTS + HOOK + "    needs = ('text', 'image')\n", ".Own.needs: may hold classes, image, mlp, target, features, got text."),
+    "bad_needs": (HEAD + FACTS + HOOK + "    needs = ('text', 'image')\n", ".Own.needs: may hold classes, image, mlp, target, features, auxiliary, got text."),
     "bad_tuple": (HEAD + FACTS + HOOK + "    needs = ('classes')\n", '.Own.needs: must be a tuple, such as ("classes",), got classes.'),
     "bad_allowed": (HEAD + FACTS + HOOK + "    allowed = (0,)\n", ".Own.allowed: must be two numbers, got (0,)."),
     "bad_probes": (HEAD + FACTS + HOOK + "    probe = 0.1\n", ".Own.probe: must be two numbers, got 0.1."),

@@ -120,6 +120,8 @@ def written() -> Samples:
 def suited(name: str) -> Samples:
     """Data that a member of the family can act on."""
     needs = FAMILY[name].needs
+    if "target" in needs:
+        return foreign()
     return supplied(FAMILY[name], pictures() if "image" in needs else written() if "text" in needs else dataset())
 
 

@@ -87,6 +87,28 @@ def check(path: str, store: str, tracking_uri: str | None, plugins: tuple[str, .
 
 
 @main.command()
+@click.option("--space", "path", required=True, help="The space file (YAML), with another domain in data.target.")
+@PLUGIN
+@click.option("--json", "as_json", is_flag=True, help="Print all numbers as one JSON object.")
+def shift(path: str, plugins: tuple[str, ...], as_json: bool) -> None:
+    """Say what kind of shift lies between source and target; train nothing."""
+    from hpo import data, space_file
+    from hpo.plugins import load
+    from hpo.shift import rows, verdict, words
+
+    load(plugins, Path(path).parent)
+    spec = space_file.load(Path(path)).data
+    known = data.prepare(spec, Path(path).parent)
+    domains = rows.domains(spec, known)
+    found = verdict.judge(domains)
+    if as_json:
+        click.echo(json.dumps(words.report(known.name, domains, found, known.notes)))
+        return
+    for line in words.lines(known.name, domains, found):
+        click.echo(line)
+
+
+@main.command()
 @click.argument("name", required=False)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @PLUGIN

@@ -21,12 +21,22 @@ from hpo.weights import Vault
 
 
 @dataclass(frozen=True)
+class Twin:
+    """A final network that took no other domain into account, `name` in words, and its weights, fit axis first."""
+
+    name: str
+    network: Network
+    weights: Mapping[str, Tensor]
+
+
+@dataclass(frozen=True)
 class Material:
     """A search that has its `result`, and every trial's outcome by label.
 
     `weights` are those of the final `network`, fit axis first, {} if there is none. `said` holds `rows` (n,) of `data`, and what
     networks of the selected configuration `said` of them that had not seen them (see `hpo.ways`), {} if nobody did; `why` there is
-    none, in words. `alike` tells which stack a configuration trains in.
+    none, in words. `alike` tells which stack a configuration trains in. `twin`: with which the final network can be compared, if it
+    takes another domain into account.
     """
 
     result: Mapping[str, Any]
@@ -38,6 +48,7 @@ class Material:
     data: Dataset | None = None
     said: Mapping[str, Tensor] = field(default_factory=dict)
     why: str = ""
+    twin: Twin | None = None
 
     @classmethod
     def of(
@@ -58,7 +69,8 @@ class Material:
             "rows that it had not seen, but those of the test part, which are not to be looked at one by one."
         )
         weights = Vault(place.weights).get(label) if label else {}
-        return cls(result, space, outcomes, alike, networks.of(result["selected"]), weights, data, said, why)
+        network, twin = networks.of(result["selected"]), _twin(result, networks, Vault(place.weights)) if label else None
+        return cls(result, space, outcomes, alike, network, weights, data, said, why, twin)
 
     @cached_property
     def searched(self) -> list[Outcome]:
@@ -90,7 +102,8 @@ class Material:
         """The selected configuration and what it is compared with, by the name under which it is shown; each once."""
         result = self.result
         entries = {"selected": result, **result["baselines"]}
-        names = {"selected": "selected", "ablation": "without regularization", "defaults": "usual defaults", "none": "no regularization"}
+        names = {"selected": "selected", "unadapted": "without adaptation", "ablation": "without regularization"}
+        names |= {"defaults": "usual defaults", "none": "no regularization"}
         found: dict[str, Outcome] = {}
         twins = [names[key] for key in ("defaults", "none") if key in result["baselines"] and entries[key]["trial"] == result["trial"]]
         names["selected"] += f" ({twins[-1]})" if twins else ""
@@ -98,6 +111,16 @@ class Material:
             if key in entries and self.outcomes[entries[key]["trial"]] not in found.values():
                 found[name] = self.outcomes[entries[key]["trial"]]
         return found
+
+
+def _twin(result: Mapping[str, Any], networks: Networks, vault: Vault) -> Twin | None:
+    """Of the networks beside the final one the most like it that does not adapt."""
+    names = {"unadapted": "without adaptation", "ablation": "without regularization", "none": "no regularization"}
+    for key, name in names.items():
+        label, entry = result.get("networks", {}).get(key), result["baselines"].get(key)  # an older hpo did not say
+        if label and entry["trial"] != result["trial"] and vault.path(label).exists():
+            return Twin(name, networks.of(entry["params"]), vault.get(label))
+    return None
 
 
 def gap(outcome: Outcome) -> float:

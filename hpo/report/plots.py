@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from html import escape  # plotly takes text for HTML
 from typing import Any
 
+import numpy as np
+
 from hpo.prose import score, trial_name
 from hpo.report.layers import Layer
 from hpo.report.predictions import Bin, Predicted
@@ -125,6 +127,17 @@ def reliability(bins: Sequence[Bin]) -> Plot:
         data, legend=True, xaxis={"title": {"text": "confidence"}, "range": [least, 1.04]},
         yaxis={"title": {"text": "share that was right"}, "range": [max(low, -0.04), 1.06]},
     )  # fmt: skip
+
+
+def plane(found: tuple[np.ndarray, np.ndarray]) -> Plot:
+    """Rows of two domains, by shape as much as by colour."""
+    marks = {"source": {"symbol": "circle-open", "size": 8, "color": INK, "opacity": 0.7, "line": {"width": 1.5}},
+             "target": {"symbol": "triangle-up", "size": 8, "color": ORANGE, "opacity": 0.7}}  # fmt: skip
+    data = [
+        points(rows[:, 0].tolist(), rows[:, 1].tolist(), [name] * len(rows), name=name, marker=mark)
+        for (name, mark), rows in zip(marks.items(), found, strict=True)
+    ]
+    return plot(data, legend=True, xaxis={"title": {"text": "largest variance"}}, yaxis={"title": {"text": "second largest"}})
 
 
 def residuals(found: Predicted, name: str) -> Plot:

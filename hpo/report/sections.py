@@ -9,7 +9,8 @@ from html import escape
 
 from hpo.figures import Past
 from hpo.metrics import METRICS
-from hpo.report import layers, numbers, optunas, plots, predictions, sentences, tables
+from hpo.report import adapted, domains, layers, numbers, optunas, plots, predictions, sentences, tables
+from hpo.report import domain_words as words
 from hpo.report.material import Material
 from hpo.report.style import Plot, logarithmic
 
@@ -61,6 +62,7 @@ def sections(material: Material, past: Past, importances: Importances) -> Iterat
     yield from _finalists(material)
     yield from _weights(material)
     yield from _predictions(material)
+    yield from _domains(material)
     yield _stacks(material)
 
 
@@ -173,6 +175,20 @@ def _predictions(material: Material) -> Iterator[Section]:
         drawn = plots.residuals(numeric, material.data.target_name)
         yield Section("By how much numbers are missed", "Predictions", text, [Panel(sentences.residuals(numeric), drawn)], wide=True)
         yield Section("The rows that are missed most", "Wrong rows", "", [Panel("", html=tables.missed(material.data, numeric))], wide=True)
+
+
+def _domains(material: Material) -> Iterator[Section]:
+    found = adapted.seen(material)
+    if found is None:
+        return
+    last = found.views[-1]
+    panels = [Panel(words.plane(view), plots.plane(domains.plane(view.source, view.target)), title=view.name) for view in (found.views[0], last)]
+    yield Section(words.apart(found.views[0], last), "Another domain", words.EMBEDDED, panels)
+    aid = f"{words.DISTANCES} {words.closer(found.views)}".strip()
+    yield Section("How far apart the domains are, as each network sees them", "Divergence", "", [Panel(aid, html=words.divergences(found.views))], wide=True)
+    if found.help is not None:
+        panels = [Panel(words.balance(found.help), html=words.helped(found.help)), *([Panel(words.CHANGED, html=words.changed(found.help))] if found.help.changes else [])]
+        yield Section(words.gained(found.help), "Help", words.TESTED, panels)
 
 
 def _stacks(material: Material) -> Section:

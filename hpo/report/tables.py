@@ -45,15 +45,15 @@ def scores(material: Material) -> str:
         seen = [one["fresh"].get("loss"), one["fresh"].get(other)] if fresh else [one["valid"].get(other)]
         gap = one["valid"]["loss"] - one["train"]["loss"] if one["valid"] else None
         rows.append([label, *map(score, (one["valid"].get("loss"), *seen, gap, one["test"].get(other)))])
-    return _table(head, rows)
+    return table(head, rows)
 
 
 def stacks(found: Sequence[Stack]) -> str:
     rows = [[sentences.shape(one), f"{one.trials}", f"{one.mean:.1f}", f"{one.most}"] for one in found]
-    return _table(["stack", "trials", "networks at once, mean", "most"], rows)
+    return table(["stack", "trials", "networks at once, mean", "most"], rows)
 
 
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     first = "".join(f"<th>{escape(cell)}</th>" for cell in head)
     body = "".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
     return f'<div class="scroll"><table><thead><tr>{first}</tr></thead><tbody>{body}</tbody></table></div>'
@@ -63,7 +63,7 @@ def confusion(found: Classified) -> str:
     """True classes down, predicted ones across; of many classes those that are confused."""
     if len(found.classes) > _MOST_CLASSES:
         rows = [[str(true), str(said), str(count)] for true, said, count in found.confused()[:_MOST_ROWS]]
-        return _table(["true", "taken for", "times"], rows)
+        return table(["true", "taken for", "times"], rows)
     counts = found.confusion()
     names = [escape(str(name)) for name in found.classes]
     head = "".join(f"<th>{name}</th>" for name in names)

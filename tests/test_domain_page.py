@@ -1,0 +1,138 @@
+"""What the page tells of another domain, after a whole search."""
+
+import re
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.metrics import confusion_matrix, recall_score
+
+import hpo
+from hpo import report
+from hpo.report import adapted, domain_words
+from hpo.report.adapted import Help
+from hpo.report.domains import Balance
+from tests.conftest import TINY, Unrecorded, write_space
+from tests.test_page import own, plots, titles
+
+ADAPTING = {"learning_rate": {"low": 1e-3, "high": 0.1}, "depth": 1, "weight_decay": 0.1, "coral": {"low": 0.5, "high": 2.0}}
+
+
+def table(rows, moved, seed, numbers=False):
+    """Three classes around three places, of which another domain has all a little aside."""
+    random = np.random.default_rng(seed)
+    y = random.integers(3, size=rows)
+    x = np.array([[0, 2, 0, 0], [2, 0, 0, 0], [0, 0, 2, 0]])[y] + random.normal(size=(rows, 4)) * 0.8 + moved * np.array([1, 1, 0, 2])
+    return pd.DataFrame(x, columns=list("abcd")).assign(y=x[:, 0] + 2 * x[:, 2] if numbers else np.array(["one", "three", "two"])[y])
+
+
+@pytest.fixture(scope="module")
+def searched(new_store):
+    """Searches between two domains; the result, the page, and what it was made of."""
+
+    def search(numbers=False, another=True, **changes):
+        store = new_store()
+        for name, rows, moved, seed in (("here", 200, 0.0, 0), ("there", 160, 1.0, 1)):
+            table(rows, moved, seed, numbers).to_csv(store.parent / f"{name}.csv", index=False)
+        data = {"source": "here.csv", "target": {"column": "y", "source": "there.csv"} if another else "y"}
+        space = write_space(store, **{"data": data, "search": ADAPTING, "budget": {"trials": 4}, "select": "best"} | changes)
+        made = {}
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("hpo.searching.Recorder", Unrecorded)
+            write = report.write
+            patch.setattr("hpo.report.write", lambda material, path: (made.update(material=material), write(material, path))[1])
+            result = hpo.search(space, store=store)
+        page = (store / "studies" / result["study"] / "report.html").read_text()
+        return SimpleNamespace(result=result, page=page, material=made["material"])
+
+    return search
+
+
+@pytest.fixture(scope="module")
+def scaled(searched):
+    return searched()
+
+
+def test_both_domains_are_shown_in_the_inputs_and_in_the_features(scaled):
+    found = adapted.seen(scaled.material)
+    assert [view.name for view in found.views] == ["Inputs", *([f"Features: {scaled.material.twin.name}"]), "Features: selected"]
+    drawn = [plot for plot in plots(scaled.page) if {trace.get("name") for trace in plot["data"]} == {"source", "target"}]
+    assert len(drawn) == 2
+    for plot in drawn:
+        assert [len(trace["x"]) for trace in plot["data"]] == [len(found.views[0].source), 80]
+        assert len({trace["marker"]["symbol"] for trace in plot["data"]}) == 2  # not by colour alone
+    assert found.views[0].divergence.a_distance > 0.5
+    assert found.views[0].source.shape[1] == 4
+    assert found.views[-1].source.shape[1] == 8  # the width of the network
+
+
+def test_help_is_counted_on_the_targets_test_rows(scaled):
+    """Word for word from the networks in the vault, by scikit-learn."""
+    material, found = scaled.material, adapted.seen(scaled.material).help
+    data = material.data.whole()
+    true = data.test_y.numpy()
+    before = material.twin.network.predict(material.twin.weights, data.test_x[None])[0].argmax(1).numpy()
+    after = material.network.predict(material.weights, data.test_x[None])[0].argmax(1).numpy()
+    assert (after == true).mean() == pytest.approx(scaled.result["test"]["accuracy"])
+    recalls = {str(label): said for label, *said in zip(data.classes, *(recall_score(true, s, average=None) for s in (before, after)), strict=True)}
+    assert {one.name: [one.before, one.after] for one in found.parts} == {name: pytest.approx(said) for name, said in recalls.items()}
+    apart = confusion_matrix(true, after) - confusion_matrix(true, before)
+    np.fill_diagonal(apart, 0)
+    assert sum(abs(one.after - one.before) for one in found.changes) == np.abs(apart).sum()
+    assert (found.balance.better, found.balance.worse) == (((before != true) & (after == true)).sum(), ((before == true) & (after != true)).sum())
+
+
+def test_the_twin_differs_by_adaptation_alone(scaled):
+    entries = scaled.result["baselines"]
+    assert scaled.result["trial"].isdigit()  # what was searched
+    selected, twin = scaled.result["selected"], entries["unadapted"]["params"]
+    assert {key for key in selected if selected[key] != twin[key]} == {"coral"}
+    assert twin["coral"] == 0
+    assert entries["unadapted"]["fresh"]
+    assert scaled.material.twin.name == "without adaptation"
+
+
+def test_the_page_says_it_in_words(scaled):
+    shown = re.sub(r"<.*?>", " ", own(scaled.page).split('<script type="application/json"')[0])
+    assert "proxy A-distance" in shown
+    assert "McNemar" in shown
+    assert any("domains are" in title for title in titles(scaled.page))
+
+
+@pytest.mark.parametrize("refit", ["keep", "average"])
+def test_other_ways_to_a_final_network_have_their_own_encoding(searched, refit):
+    found = searched(refit=refit, **({} if refit == "keep" else {"finalists": 0}))
+    data = found.material.data if refit == "keep" else found.material.data.whole()
+    said = found.material.network.predict(found.material.weights, data.test_x.expand(len(found.material.weights["out.weight"]), -1, -1))
+    assert adapted.seen(found.material).views[-1].target.shape == (80, 8)
+    accuracy = (said.softmax(2).mean(0).argmax(1) == data.test_y).double().mean()
+    assert float(accuracy) == pytest.approx(found.result["test"]["accuracy"])
+
+
+def test_numbers_are_told_by_their_size(searched):
+    found = searched(numbers=True)
+    help_ = adapted.seen(found.material).help
+    assert not help_.classes
+    assert len(help_.parts) == 5
+    errors = [one.after for one in help_.parts]
+    assert np.mean(errors) == pytest.approx(found.result["test"]["mae"], rel=1e-4)
+    assert "sign test" in found.page
+
+
+def test_without_another_domain_there_is_no_such_section(searched):
+    found = searched(another=False, search=TINY["search"])
+    assert adapted.seen(found.material) is None
+    assert "proxy A-distance" not in found.page
+    assert "unadapted" not in found.result["baselines"]
+
+
+@pytest.mark.parametrize(("adapts", "better", "worse", "chance", "title"), [
+    (True, 30, 5, 0.001, "Adaptation helps on the target"),
+    (True, 5, 30, 0.001, "Adaptation hurts on the target"),
+    (True, 6, 5, 0.9, "Adaptation helps on the target, as far as chance lets tell"),
+    (True, 5, 5, 1.0, "Adaptation helps on as many rows of the target as it hurts on"),
+    (False, 30, 5, 0.001, "Regularization, without adaptation, helps on the target"),
+])  # fmt: skip
+def test_a_title_is_no_surer_than_its_test(adapts, better, worse, chance, title):
+    assert domain_words.gained(Help("x", adapts, True, (), (), Balance(better, worse, chance))) == title
