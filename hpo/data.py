@@ -87,6 +87,11 @@ class Dataset(Samples):
         return self._raw.dealer.ordered
 
     @property
+    def unpromised(self) -> bool:
+        """Whether the test part is of another domain than the labelled rows that judge before it."""
+        return not self.foreign and bool((self._raw.table.domain[self._raw.test] != SOURCE).any())
+
+    @property
     def groups(self) -> np.ndarray | None:
         """To which group each row of `x` belongs that `whole` trains on, (rows,), if the split names them."""
         known, rows = self._raw.dealer.splitter.groups, self._raw.dealer.whole(self._raw.rows).train

@@ -115,6 +115,12 @@ def _expected(result: Mapping[str, Any]) -> list[str]:
         return []
     low, high = found["interval"]
     interval = f"90 % interval {score(low)} to {score(high)}" if low is not None else "a single validation part gives no interval, data.split.folds does"
+    if result.get("unpromised"):
+        end = "" if found["test"] is None else f" On the test rows, which are the target's, it is {score(found['test'])}: no label of these had promised it."
+        return [
+            f"On rows of the source, {name.replace('_', ' ')} is {score(found['fresh'])} ({interval}): {score(found['search'])} in the "
+            f"search → {score(found['fresh'])} on fresh splits and seeds.{end}"
+        ]
     test = "" if found["test"] is None else f" → {score(found['test'])} on the test rows"
     return [
         f"Expect {name.replace('_', ' ')} {score(found['fresh'])} ({interval}): "

@@ -116,7 +116,7 @@ def prepare(
         notes += [f"Every network begins with the weights of {begins.name}.", *([note] if note else [])]
     tryout.regularizers(space, data, Networks(space, factory, data.n_inputs, data.n_outputs, state), plugins.members(space.search))
     size = max(sum(math.prod(p.shape) for p in one.parameters) for one in tried)
-    noted = dataclasses.replace(data, notes=(*data.notes, *notes))
+    noted = dataclasses.replace(data, notes=(*data.notes, *notes, *needs.notes(space)))
     return Job(space, base, noted, size, factory, device, state, begins.content if begins else "")
 
 

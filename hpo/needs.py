@@ -57,6 +57,15 @@ def check_criteria(space: Space, data: Dataset, networks: Sequence[Network]) -> 
                 raise InputError(f"{key}: {text}")
 
 
+def notes(space: Space) -> list[str]:
+    """What somebody who follows a criterion should know: one that is trained for is no judge of how strongly."""
+    trained = {"target_entropy": ("entropy", "infomax"), "infomax": ("entropy", "infomax")}
+    return [
+        f"{key}: {name} is what search.{member} trains for, so it tends to find that never too strong; compare it with iwv or dev."
+        for key, name in _followed(space).items() for member in trained.get(name, ()) if member in space.search
+    ]  # fmt: skip
+
+
 def _followed(space: Space) -> dict[str, str]:
     """The criteria that a space follows, by the key that names each."""
     named = {"train.metric": space.train.metric} | {f"objectives: {goal}": goal.removeprefix("valid_") for goal in space.goals[1:]}

@@ -225,6 +225,7 @@ class _Search:
             "looks": looks,  # how often the test part has been scored
             "front": results.front(study, job.space),
             "criteria": results.criteria(study, job),
+            "unpromised": job.data.unpromised,  # nothing before the test tells of its domain
             "refit": results.refit(way, networks.get(selected.label), ways),
             "metric": job.space.train.metric,
             "task": job.data.task,

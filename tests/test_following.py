@@ -1,17 +1,22 @@
 """Whole searches that follow what needs no labels of the other domain, and how far that would have led where labels tell."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from scipy.stats import spearmanr
 
 from hpo import ranking
+from hpo.ensemble.boosting import repeated
 from hpo.metrics import CRITERIA, METRICS
+from hpo.prose import score
 from hpo.ranking import rank
 from hpo.trial import Outcome, Trial
 from tests.conftest import here, outcomes, write_space
+from tests.training import foreign
 
 SEARCH = {"learning_rate": {"low": 1e-3, "high": 1e-1, "log": True}, "importance": {"low": 0.1, "high": 1.0, "optional": True}}
 NONE = {"source": "target.csv", "column": "y", "test": 0.3}
@@ -59,6 +64,7 @@ def test_a_search_follows_a_criterion_to_its_end(store, metric):
     assert result["refit"]["compared"].keys() >= {"scaled", "average"}
     assert f"fresh {metric.replace('_', ' ')}" in said
     assert result["criteria"] == []
+    assert f"On the test rows, which are the target's, it is {score(result['test']['accuracy'])}" in said
 
 
 @pytest.mark.usefixtures("unrecorded")
@@ -92,13 +98,14 @@ def test_labels_tell_how_far_each_criterion_would_have_led(store):
         assert one["regret"] == pytest.approx(max(true) - true[int(np.argmax(theirs))])
         assert one["criterion"].replace("_", " ") in said
     assert "rank correlation" in said
+    assert f"Expect accuracy {score(result['score']['accuracy']['fresh'])}" in said
     loss = [o["valid"]["source_loss"] for o in whole]
     assert max(abs(a - o["valid"]["loss"]) for a, o in zip(loss, whole, strict=True)) > 0.01  # other rows than those with labels
 
 
 @pytest.mark.usefixtures("unrecorded")
 def test_a_regression_can_be_chosen_by_the_weighed_losses(store):
-    _, result = searched(store, space(store, "dev", kind="numbers"))
+    _, result = searched(store, space(store, "dev", kind="numbers", finalists=0, refit="none"))
     assert result["task"] == "regression"
     assert {"iwv", "dev", "source_loss"} <= result["valid"].keys()
     assert not {"snd", "infomax", "target_entropy"} & result["valid"].keys()
@@ -123,6 +130,18 @@ def test_what_cannot_be_followed_is_said_in_a_sentence(store, changes, sentence)
     ran = here("check", space(store, **changes))
     assert ran.exit_code == 2
     assert sentence in ran.stderr
+
+
+def test_boosting_repeats_whatever_belongs_to_a_row():
+    data = replace(foreign(), auxiliary=foreign().x[:, :2])
+    twice = repeated(replace(data, folds=data.folds * 2))
+    for name in ("x", "y", "ratio", "auxiliary"):
+        assert torch.equal(getattr(twice, name)[twice.folds[1].train], getattr(data, name)[data.folds[0].train])
+
+
+def test_a_criterion_that_is_trained_for_is_noted(store):
+    ran = here("check", space(store, "infomax", search=SEARCH | {"entropy": "auto"}))
+    assert "note: train.metric: infomax is what search.entropy trains for" in ran.stdout
 
 
 # ---- ranking

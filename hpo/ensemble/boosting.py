@@ -48,12 +48,10 @@ def repeated(data: Samples) -> Samples:
     """The rows once a fold, one below the other, since what is added to a network's outputs differs from fold to fold."""
     n = len(data.x)
     folds = tuple(fold.at(partial(torch.add, torch.tensor(i * n))) for i, fold in enumerate(data.folds))
-    x, y, weight = (None if t is None else t.repeat(len(folds), *(1,) * (t.dim() - 1)) for t in (data.x, data.y, data.weight))
-    assert x is not None
-    assert y is not None
+    of_rows = {name: getattr(data, name) for name in ("x", "y", "weight", "auxiliary", "ratio")}
+    told = {name: t.repeat(len(folds), *(1,) * (t.dim() - 1)) for name, t in of_rows.items() if t is not None}
     variants = {name: tensor.repeat(1, len(folds), 1) for name, tensor in data.variants.items()}
-    ratio = None if data.ratio is None else data.ratio.repeat(len(folds))
-    return replace(data.samples(), x=x, y=y, weight=weight, folds=folds, variants=variants, ratio=ratio)
+    return replace(data.samples(), **told, folds=folds, variants=variants)
 
 
 def fit(unseen: Unseen, metric: str) -> Combination:
