@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: search test lint bench flat profile honesty cocktail clean
+.PHONY: search test lint bench flat profile honesty cocktail shift clean
 
 $(VENV)/ready: pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "hpo needs Python 3.11 or newer; name one with: make PYTHON=python3.11 …")'
@@ -40,6 +40,9 @@ honesty: $(VENV)/ready  ## most of an hour: whether the number that is reported 
 
 cocktail: $(VENV)/ready  ## an hour and a half: the many regularizers of a published comparison on its tables (DATA: their folder)
 	$(BIN)/python -m bench.cocktail $(if $(DATA),--data $(DATA))
+
+shift: $(VENV)/ready  ## twenty minutes: whether `hpo shift` names the shift that is there (DATA: the folder of the tables)
+	$(BIN)/python -m bench.shift $(if $(DATA),--data $(DATA))
 
 clean:
 	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache

@@ -41,11 +41,11 @@ def search(
     if isinstance(space, Mapping) and factory and isinstance(network := space.get("network", {}), Mapping):
         space = {**space, "network": {"kind": "module", **network}}
     with started(workers) as processes:
-        where = devices.chosen(device, workers)
+        where, uri = devices.chosen(device, workers), tracking_uri or Place(Path(store), "").tracking_uri
         if isinstance(space, Mapping):
             load(plugins, Path())
-            job = jobs.prepare(space_file.parse(space), Path(), factory, where)
+            job = jobs.prepare(space_file.parse(space), Path(), factory, where, uri)
         else:
-            job = jobs.load(Path(space), factory, where, named=plugins)
+            job = jobs.load(Path(space), factory, where, named=plugins, tracking_uri=uri)
         place = Place(Path(store), job.space.study)
         return searching.search(job, place, tracking_uri, workers=processes, deterministic=deterministic)

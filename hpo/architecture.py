@@ -30,6 +30,7 @@ class Network(Section):
 
     model_config = ConfigDict(arbitrary_types_allowed=True)
 
+    init: str | None = None  # an exported directory, a .safetensors, or runs:/RUN_ID
     kind: Literal["mlp", "resnet", "cnn", "module"] = "mlp"
     factory: str | None = None  # package.module:function; of kind module
     width: Annotated[int, Field(ge=1, le=int(FAMILY["width"].allowed[1]))] | None = None
@@ -43,8 +44,8 @@ class Network(Section):
     @model_validator(mode="before")
     @classmethod
     def _usual_width(cls, raw: Any) -> Any:
-        """That of its kind, unless it is set, or is the business of somebody's factory."""
-        if not isinstance(raw, Mapping):
+        """That of its kind, unless it is set, is that of the weights to begin with, or is the business of somebody's factory."""
+        if not isinstance(raw, Mapping) or raw.get("init") is not None:
             return raw
         usual = WIDTHS.get(kind) if isinstance(kind := raw.get("kind", "mlp"), str) else None
         return raw if usual is None else {"width": usual, **raw}

@@ -11,10 +11,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from multiprocessing.connection import wait
+from types import MappingProxyType
 
 from hpo.dataset import Samples
 from hpo.errors import WorkersError
 from hpo.factory import Factory
+from hpo.network import Tensors
 from hpo.population import Moving, Population
 from hpo.space import Space
 from hpo.trial import Released, Score, Trial
@@ -40,11 +42,12 @@ class Crew:
         factory: Factory | None,
         data: Samples,
         rows: int,
+        state: Tensors = MappingProxyType({}),
         less: Callable[[int], None] = lambda _: None,
         note: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._workers = list(workers)
-        self._task = (space, factory, data, rows)
+        self._task = (space, factory, data, rows, dict(state))
         self._fits = len(data.folds)
         self._rows = rows
         self._less = less

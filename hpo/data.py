@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -71,6 +71,11 @@ class Dataset(Samples):
     def raw(self, rows: Sequence[int]) -> pd.DataFrame:
         """Rows of `x` as the table has them, without the target; its index is their place in the table, from 0."""
         return self._raw.table.features.iloc[self._raw.rows[[row % self.development for row in rows]]]
+
+    @property
+    def domain(self) -> np.ndarray:
+        """Where each of the `development` rows is from, (rows,), as `reading.py` counts domains."""
+        return np.asarray(self._raw.table.domain[self._raw.rows])
 
     def sizes(self, draw: int) -> list[tuple[int, int]]:
         """How many rows each fold of `fresh(draw)` trains on, and how many judge it."""
@@ -148,6 +153,7 @@ class _Raw:
     generating: bool  # whether one wants generated rows
     image: tuple[int, ...]
     weighing: bool  # whether somebody wants density ratios
+    encoded: tuple[Preprocess, np.ndarray] | None = None  # as they were fitted elsewhere, with the matrix of all rows
 
     def dataset(self, folds: Sequence[Parts], notes: Sequence[str]) -> Dataset:
         samples, fitted, target = self.made(folds)
@@ -208,6 +214,8 @@ class _Raw:
     def _fit(self, part: Parts) -> tuple[Preprocess, np.ndarray]:
         """Preprocessing as a fold has it, and the matrix of all rows. Categories and terms may be listed from all rows but the test
         part."""
+        if self.encoded is not None:
+            return self.encoded
         return preprocessing.fit(self.table, part.train, self.rows, self.counted, part.target)
 
     def _ratios(self, encoded: np.ndarray, part: Parts) -> np.ndarray:
@@ -253,10 +261,12 @@ def prepare(
     dtype: torch.dtype = torch.float32,
     altering: Sequence[str] = (),
     image: Sequence[int] = (),
+    encoder: Preprocess | None = None,
     ratio: bool = False,
 ) -> Dataset:
-    """Loads, splits and encodes what `data` describes. `altering` names the regularizers that want altered texts, or generated rows, `image` the
-    (channels, height, width) of a row, if it is one; `ratio` is whether somebody wants density ratios. Raises InputError in one sentence."""
+    """Loads, splits and encodes what `data` describes. `altering` names the regularizers that want altered texts, or generated rows,
+    `image` the (channels, height, width) of a row, if it is one, `encoder` a preprocessing that was fitted elsewhere; `ratio` is whether
+    somebody wants density ratios. Raises InputError in one sentence."""
     table = load(data, base)
     notes = list(table.notes)
     truth, classes = _encode_target(table)
@@ -271,12 +281,17 @@ def prepare(
         raise InputError("data.class_weight: balanced needs classes, but the task is regression; leave it out.")
     rows = np.concatenate(folds[0].rows) if len(folds) == 1 else dealer.rows
     written = tuple(name for name in altering if name != GENERATING)
-    counted = tuple(_counted(table, column, data.text, rows, base, written) for column in table.text)
+    encoded = None if encoder is None else (encoder, preprocessing.given(encoder, table))
+    documents = dict.fromkeys(table.text) if encoder is None else {d["column"]: d for d in encoder.documents}
+    counted = tuple(_counted(table, column, data.text, rows, base, written, known) for column, known in documents.items())
+    if encoder and (strange := [column for column in table.features.columns if column not in encoder.columns]):
+        notes.append(f"Columns that the weights of network.init do not know, left out: {listed(strange)}.")
     for name in written if not counted or data.text.vectorizer == "svmlight" else ():
         raise InputError(f"search.{name}: needs a column of text, and {table.name} has none; name one in data.text.")
     shape = tuple(image) or ((1, 8, 8) if table.image else ())
     table = replace(table, target=table.target[:0])
-    raw = _Raw(table, data, dtype, y, classes, dealer, rows, test, truth[test], counted, written, GENERATING in altering, shape, ratio)
+    generating = GENERATING in altering
+    raw = _Raw(table, data, dtype, y, classes, dealer, rows, test, truth[test], counted, written, generating, shape, ratio, encoded)
     return raw.dataset(folds, notes)
 
 
@@ -324,10 +339,13 @@ def _columns(preprocess: Preprocess) -> Tensor:
     return torch.tensor([number[group] for group in preprocess.groups])
 
 
-def _counted(table: Table, column: str, spec: Text, rows: np.ndarray, base: Path, altering: Sequence[str]) -> Counted:
-    """A column of text, and the altered texts of all rows but the test part, in numbers that need no more fitting."""
+def _counted(
+    table: Table, column: str, spec: Text, rows: np.ndarray, base: Path, altering: Sequence[str], document: Mapping[str, Any] | None
+) -> Counted:
+    """A column of text, and the altered texts of all rows but the test part, in numbers that need no more fitting; with the terms of
+    `document`, if there is one."""
     texts = table.features[column].tolist()
-    found = text.count(table.name, column, texts, rows, spec)
+    found = text.count(table.name, column, texts, rows, spec) if document is None else Counted(document, text.counts(document, texts), {})
     known = [texts[i] for i in rows]
     altered = {
         name: tuple(text.counts(found.document, one) for one in augment.variants(name, known, spec, base)) for name in altering

@@ -94,6 +94,8 @@ def configuration(
         data["text"]["synonyms"] = os.path.relpath(base / space.data.text.synonyms, folder)
     others = {"search", *space.search} | (set() if space.network.kind == "mlp" else {"activation", *OF_AN_MLP})
     network = space.network.model_dump(mode="json", exclude=others, exclude_none=True)
+    if space.network.init is not None and not space.network.init.startswith("runs:/"):
+        network["init"] = os.path.relpath(base / space.network.init, folder)
     if space.network.search:
         network["search"] = {key: result["selected"][key] for key in space.network.search}
     return {

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from hpo import data as data_module
-from hpo import export, plugins, space_file
+from hpo import export, plugins, pretrained, space_file
 from hpo.combine import Combination
 from hpo.data import Dataset
 from hpo.errors import InputError, StoreError
@@ -65,7 +65,11 @@ class Finished:
 
     def _data(self) -> Dataset:
         """Raises InputError if the data are not those of the search."""
-        data = data_module.prepare(self.space.data, self.base, image=self.space.network.image or ())
+        begins = pretrained.load_from(self.space, self.base, self.place.mlflow(required=False).get("tracking_uri", self.place.tracking_uri))
+        if begins is not None and begins.content != self.result["first_weights"]:
+            raise InputError(f"The weights of {begins.name} are not those that {self.space.study} began with; bring them back, or search anew.")
+        encoder = begins.encoder if begins else None
+        data = data_module.prepare(self.space.data, self.base, image=self.space.network.image or (), encoder=encoder)
         if data.fingerprint != self.result["fingerprint"]:
             raise InputError(
                 f"The rows of {self.space.data.files} are not those that {self.space.study} was searched on, so its "

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
-from hpo import augment, needs, networks, plugins, sampling, space_file, tryout
+from hpo import augment, needs, networks, plugins, pretrained, sampling, space_file, tryout
 from hpo import data as data_module
 from hpo import device as devices
 from hpo.capacity import free_memory, rows_for
@@ -24,12 +25,14 @@ from hpo.networks import Networks
 from hpo.regularizers import STRENGTHS
 from hpo.settings import Refit
 from hpo.space import Space, task_mistake
+from hpo.store import Place
 
 
 @dataclass(frozen=True)
 class Job:
     """A search that can begin: its space is sound and its data are loaded. `base` is where relative paths start, `parameters`
-    the size of the largest network; `factory` makes the networks (None: an mlp); `device` is where they train."""
+    the size of the largest network; `factory` makes the networks (None: an mlp); `device` is where they train. `state` is what they
+    begin with, as plain torch has it, and `begins` a hash of that; "" where they begin at random."""
 
     space: Space
     base: Path
@@ -37,10 +40,12 @@ class Job:
     parameters: int
     factory: Factory | None = None
     device: torch.device = devices.CPU
+    state: Mapping[str, Tensor] = field(default_factory=dict, repr=False)
+    begins: str = ""
 
     @cached_property
     def networks(self) -> Networks:
-        return Networks(self.space, self.factory, self.data.n_inputs, self.data.n_outputs)
+        return Networks(self.space, self.factory, self.data.n_inputs, self.data.n_outputs, self.state)
 
     @property
     def kept(self) -> int:
@@ -59,19 +64,25 @@ def load(
     device: torch.device = devices.CPU,
     refit: str | None = None,
     named: Sequence[str] = (),
+    tracking_uri: str | None = None,
 ) -> Job:
     """The search that a space file describes, with another kind of `refit` if one is named; `named` are the modules of regularizers
-    from outside. Raises InputError."""
+    from outside. Raises InputError. See `prepare` for the rest."""
     plugins.load(named, path.parent)
     space = space_file.load(path)
     if refit is not None:
         space = space.model_copy(update={"refit": Refit.model_validate({"kind": refit})})
-    return prepare(space, path.parent, factory, device)
+    return prepare(space, path.parent, factory, device, tracking_uri)
 
 
-def prepare(space: Space, base: Path, factory: Factory | None = None, device: torch.device = devices.CPU) -> Job:
+def prepare(
+    space: Space, base: Path, factory: Factory | None = None, device: torch.device = devices.CPU, tracking_uri: str | None = None
+) -> Job:
     """Loads the data and checks all that can be checked before anything is written; `factory` takes the place of the one
-    that the space names. Raises InputError."""
+    that the space names. Runs that the space names are MLflow's at `tracking_uri`. Raises InputError."""
+    begins = pretrained.load_from(space, base, tracking_uri or Place(Path("mlruns"), "").tracking_uri)
+    if begins is not None:
+        space = begins.adopted(space)
     if factory is None:
         factory = networks.factory(space, base)
     elif space.network.kind != "module":
@@ -80,7 +91,9 @@ def prepare(space: Space, base: Path, factory: Factory | None = None, device: to
         named = space.network.model_copy(update={"factory": name_of(factory)})
         space = space.model_copy(update={"network": named})
     altering = [name for name in space.search if name in (*augment.MEMBERS, data_module.GENERATING)]
-    data = data_module.prepare(space.data, base, altering=altering, image=space.network.image or (), ratio=needs.ratio(space))
+    encoder = begins.encoder if begins else None
+    shape = space.network.image or ()
+    data = data_module.prepare(space.data, base, altering=altering, image=shape, encoder=encoder, ratio=needs.ratio(space))
     if mistake := task_mistake(space, data.task):
         raise mistake
     needs.check(space, data)
@@ -96,10 +109,15 @@ def prepare(space: Space, base: Path, factory: Factory | None = None, device: to
         note = "The rows are not those that this configuration was exported from: expect another score."
         data = dataclasses.replace(data, notes=(*data.notes, note))
     tried, notes = _networks(space, data, factory, device)
-    tryout.regularizers(space, data, Networks(space, factory, data.n_inputs, data.n_outputs), plugins.members(space.search))
     needs.check_criteria(space, data, tried)
+    state: Mapping[str, Tensor] = {}
+    if begins is not None:
+        (state, note), *_ = [begins.fit(one, data.classes, space) for one in tried]  # all of them must fit
+        notes += [f"Every network begins with the weights of {begins.name}.", *([note] if note else [])]
+    tryout.regularizers(space, data, Networks(space, factory, data.n_inputs, data.n_outputs, state), plugins.members(space.search))
     size = max(sum(math.prod(p.shape) for p in one.parameters) for one in tried)
-    return Job(space, base, dataclasses.replace(data, notes=(*data.notes, *notes)), size, factory, device)
+    noted = dataclasses.replace(data, notes=(*data.notes, *notes))
+    return Job(space, base, noted, size, factory, device, state, begins.content if begins else "")
 
 
 def _networks(space: Space, data: Dataset, factory: Factory | None, device: torch.device) -> tuple[list[Network], list[str]]:

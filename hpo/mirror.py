@@ -35,8 +35,8 @@ from mlflow.exceptions import MlflowException
 from sqlalchemy.exc import SQLAlchemyError
 
 from hpo import bulk
-from hpo.errors import StoreError, cut
-from hpo.store import replace
+from hpo.errors import InputError, StoreError, cut
+from hpo.store import NETWORK, replace
 
 _SQLITE = "sqlite:///"
 _VIEW_TAG = "mlflow.sharedViewState."
@@ -149,7 +149,10 @@ class Mirror:
         metrics = [Metric(key, value, told["ended"], 0) for key, value in told.get("metrics", {}).items()]
         self._client.log_batch(self.run_id, metrics=metrics, tags=tags)
         for path in told.get("artifacts", []):
-            self._client.log_artifact(self.run_id, path)
+            if Path(path).is_dir():
+                self._client.log_artifacts(self.run_id, path, Path(path).name)
+            else:
+                self._client.log_artifact(self.run_id, path)
         self._client.set_terminated(self.run_id, told["status"])
 
 
@@ -179,6 +182,23 @@ def create_database(path: Path) -> None:
         store = SqlAlchemyStore(f"{_SQLITE}{unfinished}", artifacts)  # type: ignore[no-untyped-call]
         store.engine.dispose()
         unfinished.replace(path)
+
+
+def fetched(uri: str, said: str) -> Path:
+    """Where on this machine an artifact `runs:/RUN_ID/ARTIFACT` lies, without ARTIFACT the network that a search has left. Raises
+    InputError."""
+    run_id, _, artifact = said.partition(":/")[2].partition("/")
+    missing = f"{cut(said)} is not in the MLflow at {uri}"
+    if uri.startswith(_SQLITE) and not Path(uri.removeprefix(_SQLITE)).exists():
+        raise InputError(f"network.init: {missing}, which does not exist; name another with --store or --tracking-uri.")
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    try:
+        found = Path(MlflowClient(tracking_uri=uri).download_artifacts(run_id, artifact or NETWORK))
+    except (MlflowException, OSError) as error:
+        raise InputError(f"network.init: {missing} ({cut(error)}); `hpo ui` shows which runs there are, and what they hold.") from error
+    if not found.exists():
+        raise InputError(f"network.init: {missing}; `hpo ui` shows which runs there are, and what they hold.")
+    return found
 
 
 def delete(uri: str, experiment_id: str, artifacts: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 
 import numpy as np
@@ -45,6 +45,7 @@ class Mlp(Network):
     batch_norm: bool = False
     layer_norm: bool = False
     skip: str = "none"
+    start: Tensors = field(default_factory=dict, compare=False, repr=False)
 
     @property
     def alike(self) -> object:
@@ -60,10 +61,10 @@ class Mlp(Network):
         for i in range(self.depth):
             fan_in = self.n_inputs if i == 0 else self.width
             for branch in self._branches(i):
-                found += _linear_parameters(branch, (fan_in, self.width), self.width, i + 1, units=1, inputs=0 if i == 0 else None)
+                found += _linear_parameters(branch, (fan_in, self.width), self.width, i + 1, 1, 0 if i == 0 else None, layer=i)
                 for norm in self._norms:
-                    found.append(Parameter(f"{branch}.{norm}.weight", (self.width,), i + 1, "norm"))
-                    found.append(Parameter(f"{branch}.{norm}.bias", (self.width,), i + 1, "norm"))
+                    found.append(Parameter(f"{branch}.{norm}.weight", (self.width,), i + 1, "norm", layer=i))
+                    found.append(Parameter(f"{branch}.{norm}.bias", (self.width,), i + 1, "norm", layer=i))
         found += _linear_parameters("out", (self.n_outputs, self.width), self.n_outputs, 1)
         return tuple(found)
 
@@ -73,7 +74,7 @@ class Mlp(Network):
         if not self.batch_norm:
             return ()
         names, branches = ("running_mean", "running_var"), [(i, branch) for i in range(self.depth) for branch in self._branches(i)]
-        return tuple(Parameter(f"{branch}.norm.{n}", (self.width,), i + 1, "buffer") for i, branch in branches for n in names)
+        return tuple(Parameter(f"{branch}.norm.{n}", (self.width,), i + 1, "buffer", layer=i) for i, branch in branches for n in names)
 
     @property
     def _norms(self) -> tuple[str, ...]:
@@ -168,12 +169,23 @@ class Mlp(Network):
 
     def state_dict(self, tensors: Tensors) -> dict[str, Tensor]:
         """One fit's tensors (no fit axis) under the names and in the layout of that `torch.nn.Sequential`, or of `nets.residual`."""
-        state = {}
+        return {plain: _turned(p, tensors[p.name]).contiguous() for plain, p in self._plain.items()}
+
+    def load_state(self, state: Tensors) -> dict[str, Tensor]:
+        return {p.name: _turned(p, state[plain]) for plain, p in self._plain.items() if plain in state}
+
+    @property
+    def head(self) -> tuple[str, ...]:
+        return tuple(plain for plain, p in self._plain.items() if p.layer < 0)
+
+    @cached_property
+    def _plain(self) -> dict[str, Parameter]:
+        """What plain torch calls each parameter and buffer."""
+        found = {}
         for p in (*self.parameters, *self.buffers):
             module, _, leaf = p.name.rpartition(".")
-            value, transposed = tensors[p.name], p.role == "weight" and p.name != "out.weight"
-            state[f"{self._place(module, p.depth - 1)}.{leaf}"] = (value.T if transposed else value).contiguous()
-        return state
+            found[f"{self._place(module, p.layer)}.{leaf}"] = p
+        return found
 
     def _place(self, module: str, layer: int) -> str:
         """What plain torch calls the linear layer or norm `module` of a hidden layer."""
@@ -190,10 +202,15 @@ class Mlp(Network):
 
 
 def _linear_parameters(
-    layer: str, shape: tuple[int, int], outputs: int, depth: int, units: int = 0, inputs: int | None = None
+    name: str, shape: tuple[int, int], outputs: int, depth: int, units: int = 0, inputs: int | None = None, layer: int = -1
 ) -> list[Parameter]:
-    weight = Parameter(f"{layer}.weight", shape, depth, "weight", units, inputs)
-    return [weight, Parameter(f"{layer}.bias", (outputs,), depth, "bias")]
+    weight = Parameter(f"{name}.weight", shape, depth, "weight", units, inputs, layer)
+    return [weight, Parameter(f"{name}.bias", (outputs,), depth, "bias", layer=layer)]
+
+
+def _turned(p: Parameter, value: Tensor) -> Tensor:
+    """From our layout to that of plain torch, or back: the weights of hidden layers are transposed."""
+    return value.T if p.role == "weight" and p.layer >= 0 else value
 
 
 @lru_cache(maxsize=256)

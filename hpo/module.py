@@ -13,7 +13,7 @@ import re
 import warnings
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -53,6 +53,7 @@ class Module(Network):
     n_inputs: int
     n_outputs: int
     image: tuple[int, ...] = ()
+    start: Tensors = field(default_factory=dict, compare=False, repr=False)
 
     @property
     def alike(self) -> object:
@@ -84,7 +85,10 @@ class Module(Network):
     def parameters(self) -> tuple[Parameter, ...]:
         """What is at least a matrix is a weight, as torch users tell them apart, too."""
         roles = {name: "weight" if p.dim() > 1 else "bias" if name.endswith("bias") else "norm" for name, p in self._plan.trained}
-        return tuple(Parameter(name, tuple(p.shape), 0, roles[name]) for name, p in self._plan.trained)  # type: ignore[arg-type]
+        layers = _layers(self._plan.trained)
+        return tuple(
+            Parameter(name, tuple(p.shape), 0, roles[name], layer=layers[name]) for name, p in self._plan.trained  # type: ignore[arg-type]
+        )
 
     @cached_property
     def buffers(self) -> tuple[Parameter, ...]:
@@ -119,6 +123,13 @@ class Module(Network):
             for name, tensor in (*module.named_parameters(), *module.named_buffers()):
                 tensor.copy_(tensors[name])
         return {name: tensor.clone(memory_format=torch.contiguous_format) for name, tensor in module.state_dict().items()}
+
+    def load_state(self, state: Tensors) -> dict[str, Tensor]:
+        return {p.name: state[p.name] for p in (*self.parameters, *self.buffers) if p.name in state}
+
+    @property
+    def head(self) -> tuple[str, ...]:
+        return tuple(p.name for p in self.parameters if p.layer < 0)
 
     def description(self, dropout: float) -> object:
         del dropout  # nothing is dropped in a prediction
@@ -157,6 +168,18 @@ class Module(Network):
 
     def refuse(self, what: str) -> InputError:
         return InputError(f"network: the module of {self._call} {what}")
+
+
+def _layers(trained: Sequence[tuple[str, Tensor]]) -> dict[str, int]:
+    """To which layer each parameter belongs. A layer begins with each part of the module that has a matrix of its own, in the order in
+    which these were set; what has none, such as a norm, belongs to the layer before it. The last is the output layer."""
+    parts = list(dict.fromkeys(name.rpartition(".")[0] for name, p in trained if p.dim() > 1))
+    found, layer = {}, 0
+    for name, _ in trained:
+        part = name.rpartition(".")[0]
+        layer = parts.index(part) if part in parts else layer
+        found[name] = -1 if layer >= len(parts) - 1 else layer
+    return found
 
 
 class _Plan:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
@@ -42,6 +44,7 @@ class Network(ABC):
     batched: bool = True
     draws: bool = False  # whether it needs random numbers of its own while training, at each site
     width: int | None = None  # of its features; None if it does not tell them
+    start: Tensors = MappingProxyType({})  # what a fit begins with in place of what `init` draws, without the fit axis
 
     @property
     @abstractmethod
@@ -60,6 +63,20 @@ class Network(ABC):
     def init(self, stream: np.random.Generator) -> dict[str, Tensor]:
         """One fit's fresh parameters and buffers by name, without the fit axis."""
 
+    def begin(self, stream: np.random.Generator) -> dict[str, Tensor]:
+        """What a fit begins with: `start`, and where that lacks something, what `init` draws."""
+        return self.init(stream) | dict(self.start)
+
+    @property
+    def facts(self) -> tuple[Parameter, ...]:
+        """Its parameters, those marked as fresh that began at random beside others that did not."""
+        return tuple(replace(p, fresh=bool(self.start) and p.name not in self.start) for p in self.parameters)
+
+    @property
+    def hidden_layers(self) -> int:
+        """How many layers it has before the output layer."""
+        return 1 + max(p.layer for p in self.parameters)
+
     @abstractmethod
     def forward(
         self, params: Tensors, buffers: Tensors, x: Tensor, *, hidden: Hidden, noise: Callable[[int], Noise], training: bool,
@@ -74,6 +91,15 @@ class Network(ABC):
     @abstractmethod
     def state_dict(self, tensors: Tensors) -> dict[str, Tensor]:
         """One fit's tensors (no fit axis) under the names and in the layout of the same network in plain torch."""
+
+    @abstractmethod
+    def load_state(self, state: Tensors) -> dict[str, Tensor]:
+        """The inverse of `state_dict`: what `state` has of this network, under our names."""
+
+    @property
+    @abstractmethod
+    def head(self) -> tuple[str, ...]:
+        """What plain torch calls the tensors of the output layer."""
 
     @abstractmethod
     def description(self, dropout: float) -> object:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from hpo.errors import InputError
 from hpo.factory import Factory, arguments, find, name_of
 from hpo.mlp import Mlp
 from hpo.module import Module
-from hpo.network import Network
+from hpo.network import Network, Tensors
 from hpo.space import Space
 
 _SHIPPED: dict[str, Factory] = {"resnet": nets.resnet, "cnn": nets.cnn}
@@ -32,15 +32,21 @@ def factory(space: Space, base: Path) -> Factory | None:
 
 @dataclass(frozen=True)
 class Networks:
-    """What makes a network of a configuration: a space, the function that it names (None: an mlp), the shape of the data."""
+    """What makes a network of a configuration: a space, the function that it names (None: an mlp), the shape of the data, and what it
+    begins with, as plain torch has it."""
 
     space: Space
     build: Factory | None
     n_inputs: int
     n_outputs: int
+    state: Tensors = field(default_factory=dict, repr=False)
 
     def of(self, params: Mapping[str, Any]) -> Network:
         """The network of a configuration. Raises InputError if it does not fit the data or its factory."""
+        made = self._made(params)
+        return replace(made, start=made.load_state(self.state)) if self.state else made
+
+    def _made(self, params: Mapping[str, Any]) -> Mlp | Module:
         said = self.space.network
         image = self._image()
         if self.build is None:

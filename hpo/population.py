@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import numpy as np
 import torch
@@ -84,11 +85,17 @@ class Population:
 
     @classmethod
     def of(
-        cls, space: Space, factory: Factory | None, data: Samples, rows: int, less: Callable[[int], None] = lambda _: None
+        cls,
+        space: Space,
+        factory: Factory | None,
+        data: Samples,
+        rows: int,
+        state: Mapping[str, Tensor] = MappingProxyType({}),
+        less: Callable[[int], None] = lambda _: None,
     ) -> Population:
-        """The population that a space asks for."""
+        """The population that a space asks for; its networks begin with `state`."""
 
-        networks = Networks(space, factory, data.n_inputs, data.n_outputs)
+        networks = Networks(space, factory, data.n_inputs, data.n_outputs, state)
         return cls(data, lambda trial: networks.of(trial.params), space.train, rows, less)
 
     def room(self, besides: int = 0) -> bool:

@@ -107,6 +107,23 @@ def fit(
     return preprocess, np.hstack([encoder.transform(table.features).astype(np.float32), *weighed])
 
 
+def given(preprocess: Preprocess, table: Table) -> np.ndarray:
+    """The matrix (rows, inputs) of all rows, as the preprocessing of a network has it that was trained elsewhere. Raises InputError if the
+    table lacks a column, or if one holds something else."""
+    wanted = {
+        **dict.fromkeys((f["column"] for f in preprocess.features), ("categorical", table.categorical)),
+        **dict.fromkeys((f["column"] for f in preprocess.features if "median" in f), ("numeric", table.numeric)),
+        **dict.fromkeys((d["column"] for d in preprocess.documents), ("text", table.text)),
+    }
+    for column, (kind, there) in wanted.items():
+        if column not in table.features.columns:
+            known = cut(", ".join(preprocess.columns), 300)
+            raise InputError(f"network.init: {table.name} lacks the column {cut(column)}, which these weights need; they need: {known}.")
+        if kind != "categorical" and column not in there:
+            raise InputError(f"network.init: to these weights the column {cut(column)} of {table.name} is {kind}; name it in data.{kind}.")
+    return preprocess.encode(table.features)
+
+
 def altered(preprocess: Preprocess, x: np.ndarray, counted: Sequence[Counted], member: str, variant: int) -> np.ndarray:
     """The rows `x` (listed rows, inputs) with a variant of their texts in place of these."""
     documents = zip(preprocess.documents, counted, strict=True)

@@ -105,7 +105,7 @@ class Program:
     def _opening(self, lr: Sequence[float], minibatches: int) -> Step:
         """The epoch's first step."""
         values = self._tensors.values[:, : self._own]
-        facts = {p.name: p for p in self.network.parameters if p.name in self._leaves}
+        facts = {p.name: p for p in self.network.facts if p.name in self._leaves}
         epoch, epochs = values.new_tensor([row.coming for row in self._rows]).T
         return Step(
             params={name: self._leaves[name] for name in facts},
@@ -115,6 +115,8 @@ class Program:
             own={name: leaf for name, leaf in self._leaves.items() if name not in facts},
             values=values,
             before=self._before,
+            views=self.views,
+            layers=values.new_tensor([row.network.hidden_layers for row in self._rows]),
             still=self._layout.still,
             slopes=self._slopes[:, : self._own],
             kept={name: kept[:, : self._own] for name, kept in self._tensors.kept.items()},

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from hpo import device as devices
@@ -63,7 +64,7 @@ def search(
     if len(workers) > 1 and job.factory and not importable(job.factory):
         raise InputError(f"workers: another process cannot import {name_of(job.factory)}; put it into a module, or use one worker.")
     with place.locked(), one_thread():
-        study = Study(job.space, place.journal, job.data.fingerprint, deterministic)
+        study = Study(job.space, place.journal, job.data.fingerprint, deterministic, job.begins)
         try:
             stored = study.recall("result")
             if stored and not study.open() and stored["asked"] == _asked(job):
@@ -137,8 +138,8 @@ class _Search:
     def _population(self, samples: Samples, rows: int, less: Callable[[int], None]) -> loop.Trains:
         job = self._job
         if len(self._workers) > 1:
-            return Crew(self._workers, job.space, job.factory, samples, rows, less, self._watcher.note)
-        return Population.of(job.space, job.factory, samples.to(job.device), rows, less)
+            return Crew(self._workers, job.space, job.factory, samples, rows, job.networks.state, less, self._watcher.note)
+        return Population.of(job.space, job.factory, samples.to(job.device), rows, job.networks.state, less)
 
     def _less(self, rows: int) -> None:
         self._rows = rows
@@ -235,6 +236,7 @@ class _Search:
             "device": devices.name(job.device),
             "notes": list(job.data.notes),
             "fingerprint": job.data.fingerprint,
+            "first_weights": job.begins,
             "shape": {"inputs": job.data.n_inputs, "outputs": job.data.n_outputs},
             "versions": results.versions(),
             "date": time.strftime("%Y-%m-%d"),
@@ -245,11 +247,20 @@ class _Search:
         }
         result |= self._joined(result)
         kept = [entry["weights"] for entry in (result["refit"], *result["ensembles"].values()) if entry["weights"]]
-        files = list(map(self._vault.path, kept))
+        files = [*map(self._vault.path, kept), *self._exported(selected, networks)]
         writing.close(result, job, study, self._place, self._recorder, files, self._watcher.note)
         result["seconds"] = study.seconds()
         study.remember("result", result)
         return result
+
+    def _exported(self, selected: Finalist, networks: Mapping[str, Final]) -> list[Path]:
+        """The folder of the final network as other programs read it, if there is one: what another search can begin with."""
+        if selected.label not in networks:
+            return []
+        final, params = networks[selected.label], selected.searched.trial.params
+        made, weights = self._job.networks.of(params), self._vault.get(final.label)
+        export.network_files(self._place.network, made, weights, final.data, params.get("dropout", 0.0))
+        return [self._place.network]
 
     def _compared(self, selected: Finalist) -> dict[str, dict[str, float]]:
         """What the ways to a final network are worth beside each other, if there are folds within folds and room for them: hours of

@@ -159,8 +159,8 @@ class Space(Section):
         return conditions.resolved(self.domains, found, self.usual)
 
     def identity(self) -> dict[str, Any]:
-        """What makes two searches the same one: all but the budget, and the data by its content, not by its place."""
-        parts = {name: getattr(self, name).model_dump(mode="json", exclude={"search"}) for name in ("data", "network", "train")}
+        """What makes two searches the same one: all but the budget, and data and first weights by their content, not by their place."""
+        parts = {name: getattr(self, name).model_dump(mode="json", exclude={"search", "init"}) for name in ("data", "network", "train")}
         del parts["data"]["source"]
         for key in self.data.target.files:
             del parts["data"]["target"][key]

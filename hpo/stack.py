@@ -48,11 +48,11 @@ class Stack:
     # ---- rows enter and leave, between epochs only
 
     def admit(self, fits: Sequence[Fit], network: Network, train: Train) -> list[Row]:
-        """Gives the fits of one trial rows, freshly initialised."""
+        """Gives the fits of one trial rows, which begin as the network does."""
         own = self._own(network)
         layout = _layout(network, own)
         rows = [Row(fit, network, train, self._kernels.stream(fit, "order"), self._streams(fit, network)) for fit in fits]
-        begun = [network.init(fit.stream("init")) | {p.name: _begun(p, fit) for p in own} for fit in fits]
+        begun = [network.begin(fit.stream("init")) | {p.name: _begun(p, fit) for p in own} for fit in fits]
         fresh = torch.cat([layout.pack(tensors, self._data.x.dtype) for tensors in begun])
         self.take(rows, Tensors.fresh(fresh.to(self._data.x.device), self._keeping))
         return rows

@@ -5,6 +5,7 @@
     STORE/studies/NAME/weights/LABEL.safetensors  of the final networks: X-scaled-EPOCHS, X-keep or X-average;
                                                  ensemble-KIND-SIZE-POOL
     STORE/studies/NAME/unseen/LABEL.safetensors what a configuration said of rows that its networks had not seen
+    STORE/studies/NAME/network/                 the final network for other programs, as `hpo export --weights` writes it
     STORE/studies/NAME/report.html              the page on the search
     STORE/studies/NAME/lock                     held while a search runs
 """
@@ -23,6 +24,8 @@ from pathlib import Path
 from typing import IO
 
 from hpo.errors import InputError, StoreError, did_you_mean
+
+NETWORK = "network"  # the folder of a final network, in a study and in its run
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,10 @@ class Place:
     @property
     def unseen(self) -> Path:
         return self.folder / "unseen"
+
+    @property
+    def network(self) -> Path:
+        return self.folder / NETWORK
 
     @property
     def report(self) -> Path:

@@ -29,8 +29,9 @@ LAG = 16  # numbers by which a deterministic search looks back (docs/decisions.m
 class Study:
     """One search over one space. Create it with the study's lock held."""
 
-    def __init__(self, space: Space, path: Path, fingerprint: str, deterministic: bool = False) -> None:
-        """Opens the journal at `path`, or begins it. Raises InputError if it belongs to another space or other data.
+    def __init__(self, space: Space, path: Path, fingerprint: str, deterministic: bool = False, begins: str = "") -> None:
+        """Opens the journal at `path`, or begins it. Raises InputError if it belongs to another space, other data or other first weights,
+        of which `begins` is a hash.
 
         `deterministic`: a trial is proposed and pruned knowing exactly the trials that are `LAG` numbers older or more, so that the
         same trials come of any number of rows and workers; others wait until those have ended.
@@ -52,7 +53,7 @@ class Study:
         self._best: Outcome | None = None
         fixed = [self._as_trial(0, {})] if space.is_point else selection.baselines(space)
         self._baselines = len(fixed)
-        self._load(fingerprint, fixed)
+        self._load(fingerprint, begins, fixed)
         self._began, self._rested = time.time(), 0.0
 
     # ---- what the loop asks
@@ -269,9 +270,10 @@ class Study:
         """The best of all with this one."""
         return selection.best([o for o in (outcome, self._best) if o], self._metric)
 
-    def _load(self, fingerprint: str, fixed: list[Trial]) -> None:
+    def _load(self, fingerprint: str, begins: str, fixed: list[Trial]) -> None:
         """Brings what the ledger holds into memory, or begins it."""
-        name, own = self._space.study, self._space.identity() | {"data_content": fingerprint}
+        first = {"first_weights": begins} if begins else {}
+        name, own = self._space.study, self._space.identity() | {"data_content": fingerprint} | first
         deterministic = self._lag is not None
         if not self._ledger.begun():
             self._ledger.begin(name, self._working.directions, {"space": own, "deterministic": deterministic})

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from hpo import plugins, synthetic
+from hpo import density, plugins, synthetic
 from hpo.data import prepare
 from hpo.dataset import Fold, Samples
 from hpo.errors import InputError
@@ -93,14 +93,17 @@ def supplied(member: Regularizer, data: Samples) -> Samples:
 
 def between(data: Samples) -> Samples:
     """The same rows as two domains: of those to learn from, the last half has no labels, and is stretched and moved; of what is left of
-    these, a quarter is to judge by."""
+    these, a quarter is to judge by. With density ratios."""
     (fold,) = data.folds
     labelled, target = fold.train.chunk(2)
     adapted, judged = target[len(target) // 4 :], target[: len(target) // 4]
     x, y = data.x.clone(), data.y.clone()
     x[target] = 1.5 * x[target] + 0.5
     y[target] = -1 if data.task == "classification" else math.nan
-    return replace(data.samples(), x=x, y=y, folds=(replace(fold, train=labelled, target=adapted, target_valid=judged),))
+    ratio = torch.from_numpy(density.ratios(x.numpy(), labelled.numpy(), adapted.numpy())).to(x.dtype)
+    ratio[target] = 1
+    folds = (replace(fold, train=labelled, target=adapted, target_valid=judged),)
+    return replace(data.samples(), x=x, y=y, folds=folds, ratio=ratio)
 
 
 def _small(member: Regularizer) -> Samples:

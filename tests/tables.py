@@ -2,6 +2,9 @@
 
 import numpy as np
 import pandas as pd
+from scipy.ndimage import rotate
+from scipy.sparse import csr_matrix
+from sklearn.datasets import dump_svmlight_file, load_digits
 
 
 def loans(rows: int = 900, seed: int = 0) -> pd.DataFrame:
@@ -83,6 +86,37 @@ def reviews(rows: int = 400, seed: int = 0) -> pd.DataFrame:
     return table
 
 
+def digits(rotated: bool) -> pd.DataFrame:
+    """One half of scikit-learn's digits, as they are, or the other half, rotated by 30 degrees and with noise: 8 × 8 pixels of 0 to 16."""
+    pixels, labels = load_digits(return_X_y=True)
+    r = np.random.default_rng(0)
+    rows = np.array_split(r.permutation(len(labels)), 2)[int(rotated)]
+    images = pixels[rows].reshape(-1, 8, 8)
+    if rotated:
+        images = rotate(images, 30, axes=(2, 1), reshape=False, order=1) + r.normal(0, 2, images.shape)
+    whole = images.clip(0, 16).round().astype(int).reshape(len(rows), 64)
+    return pd.DataFrame(whole, columns=[f"pixel_{i}_{j}" for i in range(8) for j in range(8)]).assign(target=labels[rows])
+
+
+def opinions(domain: str, rows: int = 600) -> tuple[csr_matrix, np.ndarray]:
+    """Reviews of books or of films as counts of 400 words, and whether they are good: 1 or -1.
+
+    Words 0 to 39 are said of both when they are good or bad, in turns; 40 to 119 mean something of books alone, 120 to 199 of films
+    alone. All others say what it is about: most of a review, and each domain has its own favourites.
+    """
+    r = np.random.default_rng(["books", "films"].index(domain))
+    topic = np.random.default_rng(7).dirichlet(np.full(200, 0.3), 2)[["books", "films"].index(domain)]
+    own = 40 if domain == "books" else 120
+    labels = np.where(r.permutation(rows) % 2 == 0, 1, -1)
+    found = np.zeros((rows, 400), dtype=int)
+    for row, label in enumerate(labels):
+        for first, count, said in ((0, 40, r.poisson(2)), (own, 80, r.poisson(4))):
+            words = first + r.integers(0, count // 2, said) * 2
+            np.add.at(found[row], words + (r.random(said) < (0.25 if label > 0 else 0.75)), 1)
+        np.add.at(found[row], 200 + r.choice(200, 30, p=topic), 1)
+    return csr_matrix(found), labels
+
+
 def synonyms() -> pd.DataFrame:
     """Words of the reviews that say nearly the same."""
     groups = [
@@ -95,7 +129,24 @@ def synonyms() -> pd.DataFrame:
     return pd.DataFrame(pairs, columns=["word", "synonym"])
 
 
+def domain(rows: int = 100, seed: int = 0, by: float = 0.0) -> pd.DataFrame:
+    """Two clouds in four dimensions, all of it moved `by` so much; `kind` is noise, and `row` tells rows apart.
+
+    The truth: a point is of the cloud whose centre is nearer, so that a line learned without the shift is wrong with it.
+    """
+    r = np.random.default_rng(seed)
+    y = r.permutation(np.arange(rows) % 2)
+    x = r.normal(size=(rows, 4)) + 1.5 * (2 * y - 1)[:, None] * np.array([1.0, 1.0, 0.0, 0.0]) + by * np.array([1.0, 0.0, 1.0, 0.0])
+    kind = r.choice(["u", "v"], rows)
+    table = pd.DataFrame({"row": 1000 * seed + np.arange(rows), "kind": kind, **{f"x{i}": x[:, i] for i in range(4)}})
+    return table.assign(y=np.where(y == 1, "good", "bad"))
+
+
 if __name__ == "__main__":
     loans().to_csv("search_spaces/loans.csv", index=False)
     reviews().to_csv("search_spaces/reviews.csv", index=False)
     synonyms().to_csv("search_spaces/synonyms.csv", index=False)
+    digits(rotated=False).to_csv("search_spaces/digits_upright.csv", index=False)
+    digits(rotated=True).to_csv("search_spaces/digits_rotated.csv", index=False)
+    for domain in ("books", "films"):
+        dump_svmlight_file(*opinions(domain), f"search_spaces/{domain}.svmlight")

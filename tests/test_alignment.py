@@ -142,11 +142,11 @@ def test_the_random_product_keeps_products_of_products():
     """Theorem 2 of the paper: in the mean, inner products are those of the whole outer products."""
     h, shares = drawn(1, 30, 400), torch.softmax(drawn(1, 30, 10, seed=1), 2)
     random = product(h, shares)[0]
-    assert random.shape == (30, 1024)
+    assert random.shape == (30, 256)
     whole = (h[0] @ h[0].T) * (shares[0] @ shares[0].T)
     found = random @ random.T
     assert float((found - whole).abs().mean() / whole.diagonal().mean()) < 0.1
-    assert np.corrcoef(found.flatten().numpy(), whole.flatten().numpy())[0, 1] > 0.95
+    assert np.corrcoef(found.flatten().numpy(), whole.flatten().numpy())[0, 1] > 0.9
 
 
 # ---- whole trainings in plain torch

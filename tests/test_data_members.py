@@ -20,7 +20,7 @@ from tests.training import dataset, pictures, step, trained, trial
 
 MEMBERS = [
     n for n, member in STRENGTHS.items()
-    if type(member).batch is not Regularizer.batch and not {"text", "generated", "target"} & {*member.needs}
+    if type(member).batch is not Regularizer.batch and not {"text", "target", "generated"} & {*member.needs}
 ]  # fmt: skip
 F = torch.nn.functional
 IMAGE = (3, 5, 7)

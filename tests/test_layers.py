@@ -8,7 +8,7 @@ import pytest
 import hpo
 
 LAYERS = [
-    {"errors", "trial", "nets", "head", "history", "bulk", "pareto", "evidence", "variates", "autoencoder", "density"},
+    {"errors", "trial", "nets", "head", "history", "bulk", "pareto", "evidence", "variates", "density", "autoencoder"},
     {"rounds", "noise", "metrics", "document", "svmlight", "optimizer", "percentile", "journal", "store", "ui", "factory", "device"},
     {"objectives", "criteria", "paired", "weights", "dataset", "hashed", "replay", "capacity", "synthetic"},
     {"regularizers", "batched", "combine"},
@@ -18,7 +18,7 @@ LAYERS = [
     {"key_rules", "conditions", "priors", "catalogue"},
     {"keys"},
     {"mlp", "judging", "ranking", "sites", "rules", "plugins", "scale"},
-    {"module"},
+    {"module", "described"},
     {"section"},
     {"strategy", "architecture", "language", "settings"},
     {"source"},
@@ -32,12 +32,12 @@ LAYERS = [
     {"row", "export", "report", "recorder", "mirror"},
     {"program"},
     {"stack"},
-    {"population", "study", "needs"},
+    {"population", "study", "needs", "pretrained"},
     {"worker", "testing"},
     {"loop", "crew", "finals", "finished"},
     {"refit", "tryout", "compare"},
     {"job"},
-    {"result", "ways"},
+    {"result", "ways", "shift"},
     {"ensemble"},
     {"writing"},
     {"searching"},

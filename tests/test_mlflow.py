@@ -152,13 +152,33 @@ def test_the_parent_holds_what_was_asked_found_and_needed_to_repeat_it(recorded,
     assert recorded.parent.data.metrics["test_accuracy"] == recorded.result["test"]["accuracy"]
     weights = f"{recorded.result['refit']['weights']}.safetensors"
     names = {artifact.path for artifact in client.list_artifacts(recorded.result["run_id"])}
-    assert names == {"space.yaml", "best.yaml", "report.html", weights}
+    assert names == {"space.yaml", "best.yaml", "report.html", "network", weights}
     folder = Path(client.download_artifacts(recorded.result["run_id"], "", str(tmp_path)))
     assert (folder / weights).read_bytes() == (recorded.store / "studies/tiny/weights" / weights).read_bytes()
     assert (folder / "report.html").read_bytes() == (recorded.store / "studies/tiny/report.html").read_bytes()
+    assert here("export", "--store", recorded.store, "--weights", tmp_path / "net").exit_code == 0
+    for name in ("weights.safetensors", "network.json", "preprocess.json"):
+        assert (folder / "network" / name).read_bytes() == (tmp_path / "net" / name).read_bytes()
     assert here("check", folder / "space.yaml").exit_code == 0
     exported = here("export", "--store", recorded.store).stdout
     assert yaml.safe_load((folder / "best.yaml").read_text()) == yaml.safe_load(exported)
+
+
+def test_another_search_begins_with_what_a_run_holds(recorded, tmp_path):
+    """By default with its network, which other programs read, too."""
+    run_id, path = recorded.result["run_id"], tmp_path / "more.yaml"
+    folder = next((recorded.store / "artifacts").rglob("network"))
+    for init in (f"runs:/{run_id}", f"runs:/{run_id}/network", str(folder)):
+        path.write_text(yaml.safe_dump(TINY | {"study": "more", "network": {"init": init}, "search": {"learning_rate": 0.01}, "budget": {"trials": 1}}))
+        ran = here("check", path, "--store", recorded.store)
+        assert ran.exit_code == 0, ran.output
+        assert f"Every network begins with the weights of {init}." in ran.output
+    for init, words in ((f"runs:/{run_id}/nothing", "is not in the MLflow at"), ("runs:/abc", "is not in the MLflow at")):
+        path.write_text(yaml.safe_dump(TINY | {"study": "more", "network": {"init": init}}))
+        ran = here("check", path, "--store", recorded.store)
+        assert ran.exit_code == 2
+        assert words in ran.output
+        assert ran.output.strip().count("\n") == 0
 
 
 def test_the_page_of_a_search_is_served_on_loopback_and_ends_with_its_command(recorded):

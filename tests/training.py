@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from hpo import density, nets
+from hpo import nets
 from hpo.augment import MEMBERS
 from hpo.crew import Crew
 from hpo.data import Dataset, prepare
@@ -22,7 +22,7 @@ from hpo.regularizers import FAMILY
 from hpo.regularizers.base import Step
 from hpo.settings import Train
 from hpo.source import Data
-from hpo.testing import TRAIN, run, supplied
+from hpo.testing import TRAIN, between, run, supplied
 from hpo.trial import Released, Trial
 
 torch.set_num_threads(1)  # two that wait for each other are slower than one
@@ -105,18 +105,8 @@ def pictures() -> Samples:
 
 @cache
 def foreign() -> Samples:
-    """A small table whose last rows stand for another domain: moved, and without labels; with density ratios."""
-    data = dataset()
-    (fold,), moved = data.folds, torch.linspace(0, 1, data.n_inputs, dtype=data.x.dtype)
-    x = torch.cat([data.x, data.x[fold.valid] + moved, data.x[fold.train[:50]] + moved])
-    new = torch.arange(len(data.x), len(x))
-    target_valid, target = new[: len(fold.valid)], new[len(fold.valid) :]
-    found = density.ratios(x.numpy(), fold.train.numpy(), target.numpy())
-    ratio = torch.from_numpy(found).to(data.x.dtype)
-    ratio[new] = 1
-    y = torch.cat([data.y, data.y.new_full((len(new),), -1)])
-    folds = (replace(fold, target=target, target_valid=target_valid),)
-    return replace(data.samples(), x=x, y=y, folds=folds, ratio=ratio)
+    """A small table as two domains, with density ratios."""
+    return between(dataset())
 
 
 @cache
@@ -195,7 +185,7 @@ def step(**facts: object) -> Step:
     nothing = torch.empty(0)
     empty = {"weights": (), "still": slice(0), "data": dataset(), "before": None, "minibatch": 0, "minibatches": 1, "training": True}
     empty |= {key: {} for key in ("params", "grads", "facts", "own", "kept", "noise")}
-    empty |= dict.fromkeys(("values", "slopes", "lr", "epoch", "epochs"), nothing)
+    empty |= dict.fromkeys(("values", "slopes", "lr", "epoch", "epochs", "layers"), nothing) | {"views": lambda _: {}}
     return Step(**empty | facts)
 
 

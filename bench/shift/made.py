@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 
 from hpo.shift.domains import Column, Domains
 
 KINDS = ("none", "covariate", "prior", "concept")
+HARD = {"lookalike": ("covariate",), "covariate and prior": ("covariate", "prior"), "covariate and concept": ("covariate", "concept")}
 LABELS = ("none", "20 a class", "200 rows")
-_POOL = 20  # rows to choose from, for each that is kept
+_POOL = 20  # rows to choose from, for each that is kept; some labels are rare
 
 
 def domains(kind: str, seed: int, size: float = 1.0, labels: str = "none") -> Domains:
@@ -19,8 +18,9 @@ def domains(kind: str, seed: int, size: float = 1.0, labels: str = "none") -> Do
 
     covariate: two columns half a standard deviation up, one that labels follow and one that they do not, and a third
     1.4 times as wide; labels follow the columns as before.
-    prior: label shares of about 50 : 50 become 80 : 20, of three classes 33 : 33 : 33 become 60 : 30 : 10; rows of a class as before.
-    concept: one of the columns that labels follow has the opposite effect; the columns as before.
+    prior: the share of the first class 30 points up, or down if it is above a half; rows of a class as before.
+    concept: the column that labels follow most has the opposite effect; the columns as before.
+    lookalike: a covariate shift by half a standard deviation in the one direction that the first class follows.
     """
     rng = np.random.default_rng((seed, 17))
     n, m = (int(rows) for rows in rng.integers(500, 1001, 2))
@@ -34,24 +34,27 @@ def domains(kind: str, seed: int, size: float = 1.0, labels: str = "none") -> Do
     def drawn(rows: int) -> np.ndarray:
         return rng.normal(size=(rows, d)) @ mixed
 
-    def label(x: np.ndarray, effect: np.ndarray = np.ones(d)) -> np.ndarray:
+    def label(x: np.ndarray, effect: np.ndarray | float = 1.0) -> np.ndarray:
         bent = np.where(np.arange(d) % 2 == 0, x, np.abs(x) * 1.6 - 1.3) if curve else x
         score = (bent * effect) @ weights
         return np.asarray((score + rng.gumbel(size=score.shape)).argmax(1))
 
     x_s = drawn(n)
     y_s = label(x_s)
-    x_t = drawn(m)
-    if kind == "covariate":
+    x_t = drawn(_POOL * m if "prior" in kind else m)
+    if "covariate" in kind:
         x_t[:, [0, d - 1]] += 0.5 * size
         x_t[:, d - 2] *= 1 + 0.4 * size
+    if kind == "lookalike":
+        x_t += 0.5 * size * weights[:, 0] / np.linalg.norm(weights[:, 0])
     effect = np.ones(d)
-    if kind == "concept":
+    if "concept" in kind:
         effect[strongest(weights)] = 1 - 2 * size
     y_t = label(x_t, effect)
-    if kind == "prior":
-        x_t, y_t = _of_shares(drawn, label, moved(k, size), m, rng)
-    known = _labelled(labels, y_t, rng)
+    if "prior" in kind:
+        rows = with_shares(y_t, moved(np.bincount(y_t, minlength=k) / len(y_t), size), m, rng)
+        x_t, y_t = x_t[rows], y_t[rows]
+    known = labelled(labels, y_t, rng)
     columns = [Column(f"x{i}", "number", x_s[:, i], x_t[:, i]) for i in range(d)]
     return Domains(x_s, y_s, x_t, [f"class {c}" for c in range(k)], known, y_t[known], labels == "20 a class", columns)
 
@@ -61,23 +64,19 @@ def strongest(weights: np.ndarray) -> int:
     return int(np.linalg.norm(weights - weights.mean(1, keepdims=True), axis=1).argmax())
 
 
-def moved(k: int, size: float) -> np.ndarray:
-    """Label shares of the target: even ones at size 0."""
-    full = np.array([0.8, 0.2] if k == 2 else [0.6, 0.3, 0.1])
-    return (1 - size) / k + size * full
+def moved(shares: np.ndarray, size: float) -> np.ndarray:
+    """Label shares with the first up by 30 points, or down if it is above a half; the others in proportion."""
+    first = shares[0] + 0.3 * size * (1 if shares[0] <= 0.5 else -1)
+    return np.array([first, *(shares[1:] * (1 - first) / (1 - shares[0]))])
 
 
-def _of_shares(
-    drawn: Callable[[int], np.ndarray], label: Callable[[np.ndarray], np.ndarray], shares: np.ndarray, m: int, rng: np.random.Generator
-) -> tuple[np.ndarray, np.ndarray]:
-    pool = drawn(_POOL * m)
-    y = label(pool)
+def with_shares(y: np.ndarray, shares: np.ndarray, m: int, rng: np.random.Generator) -> np.ndarray:
+    """Which m rows of y to take, so that labels come as `shares` have them."""
     wanted = rng.multinomial(m, shares)
-    rows = rng.permutation(np.concatenate([np.flatnonzero(y == c)[:count] for c, count in enumerate(wanted)]))
-    return pool[rows], y[rows]
+    return rng.permutation(np.concatenate([np.flatnonzero(y == c)[:count] for c, count in enumerate(wanted)]))
 
 
-def _labelled(labels: str, y: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def labelled(labels: str, y: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     if labels == "none":
         return np.empty(0, dtype=int)
     if labels == "20 a class":

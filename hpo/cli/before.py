@@ -51,7 +51,8 @@ def search(
         from hpo import job as jobs
         from hpo.store import Place
 
-        job = jobs.load(Path(path), device=devices.chosen(device, workers), refit=refit, named=plugins)
+        uri = tracking_uri or Place(Path(store), "").tracking_uri
+        job = jobs.load(Path(path), device=devices.chosen(device, workers), refit=refit, named=plugins, tracking_uri=uri)
         place = Place(Path(store), job.space.study)
         watcher = searching.Watcher() if quiet else terminal.Progress(Console(stderr=True, markup=False))
         try:
@@ -68,17 +69,43 @@ def search(
 
 @main.command()
 @click.argument("path", metavar="SPACE")
+@STORE
+@click.option("--tracking-uri", envvar="MLFLOW_TRACKING_URI", help="Another MLflow than STORE/mlflow.db.")
 @PLUGIN
-def check(path: str, plugins: tuple[str, ...]) -> None:
+def check(path: str, store: str, tracking_uri: str | None, plugins: tuple[str, ...]) -> None:
     """Say every mistake of a space file and its data; run nothing."""
     from hpo import device as devices
     from hpo import job as jobs
     from hpo import words
+    from hpo.store import Place
 
-    job = jobs.load(Path(path), device=devices.chosen("auto"), named=plugins)
+    uri = tracking_uri or Place(Path(store), "").tracking_uri
+    job = jobs.load(Path(path), device=devices.chosen("auto"), named=plugins, tracking_uri=uri)
     for line in words.headline(job, job.rows()):
         click.echo(line)
     click.echo(f"{path} is sound.")
+
+
+@main.command()
+@click.option("--space", "path", required=True, help="The space file (YAML), with another domain in data.target.")
+@PLUGIN
+@click.option("--json", "as_json", is_flag=True, help="Print all numbers as one JSON object.")
+def shift(path: str, plugins: tuple[str, ...], as_json: bool) -> None:
+    """Say what kind of shift lies between source and target; train nothing."""
+    from hpo import data, space_file
+    from hpo.plugins import load
+    from hpo.shift import rows, verdict, words
+
+    load(plugins, Path(path).parent)
+    spec = space_file.load(Path(path)).data
+    known = data.prepare(spec, Path(path).parent)
+    domains = rows.domains(spec, known)
+    found = verdict.judge(domains)
+    if as_json:
+        click.echo(json.dumps(words.report(known.name, domains, found, known.notes)))
+        return
+    for line in words.lines(known.name, domains, found):
+        click.echo(line)
 
 
 @main.command()

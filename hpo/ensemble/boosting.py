@@ -52,7 +52,8 @@ def repeated(data: Samples) -> Samples:
     assert x is not None
     assert y is not None
     variants = {name: tensor.repeat(1, len(folds), 1) for name, tensor in data.variants.items()}
-    return replace(data.samples(), x=x, y=y, weight=weight, folds=folds, variants=variants)
+    ratio = None if data.ratio is None else data.ratio.repeat(len(folds))
+    return replace(data.samples(), x=x, y=y, weight=weight, folds=folds, variants=variants, ratio=ratio)
 
 
 def fit(unseen: Unseen, metric: str) -> Combination:

@@ -71,7 +71,7 @@ class Workshop:
             if any(len(fold.train) % batch_size == 1 for fold in folds):
                 job.networks.of(trial.params).check(1, job.device)
         rows = rows_for(None, job.parameters, 1, memory, len(folds), job.device, job.kept)
-        return Population.of(job.space, job.factory, samples.samples().to(job.device), rows)
+        return Population.of(job.space, job.factory, samples.samples().to(job.device), rows, job.networks.state)
 
     def train(self, samples: Samples, trials: Sequence[Trial]) -> dict[str, Weights]:
         """Trains them together to their end; what each has learned that did not diverge, by label."""

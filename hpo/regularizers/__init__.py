@@ -23,6 +23,7 @@ from hpo.regularizers.entropy import Entropy
 from hpo.regularizers.epochs import Epochs
 from hpo.regularizers.feature_dropout import FeatureDropout
 from hpo.regularizers.flip import Flip
+from hpo.regularizers.freeze import Freeze
 from hpo.regularizers.gradient_clip import GradientClip
 from hpo.regularizers.gradient_noise import GradientNoise
 from hpo.regularizers.group_lasso import GroupLasso
@@ -31,7 +32,9 @@ from hpo.regularizers.infomax import Infomax
 from hpo.regularizers.input_noise import InputNoise
 from hpo.regularizers.l1 import L1
 from hpo.regularizers.l2 import L2
+from hpo.regularizers.l2_sp import L2Sp
 from hpo.regularizers.label_smoothing import LabelSmoothing
+from hpo.regularizers.layer_lr_decay import LayerLrDecay
 from hpo.regularizers.layer_norm import LayerNorm
 from hpo.regularizers.lookahead import Lookahead
 from hpo.regularizers.max_norm import MaxNorm
@@ -91,6 +94,7 @@ _MEMBERS = (
     Multitask(),
     WeightDecay(),
     L2(),
+    L2Sp(),
     Spectral(),
     Mmd(),
     Coral(),
@@ -102,10 +106,12 @@ _MEMBERS = (
     GradientClip(),
     Sam(),
     Adversarial(),
+    LayerLrDecay(),
     Lookahead(),
     L1(),
     GroupLasso(),
     MaxNorm(),
+    Freeze(),
     Ema(),
     Swa(),
 )

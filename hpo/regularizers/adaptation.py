@@ -50,13 +50,13 @@ def adversary(name: str, inputs: int) -> tuple[Parameter, ...]:
     return tuple(Parameter(f"{name}.{part}", shape, 0, "own") for part, shape in shapes.items())
 
 
-def told_apart(name: str, step: Step, labelled: Tensor, target: Tensor) -> Tensor:
-    """The adversary's binary cross entropy, (fit,), the mean of both domains' own, each (fit, batch, inputs)."""
+def told_apart(name: str, step: Step, inputs: Tensor, rows: int) -> Tensor:
+    """The adversary's binary cross entropy, (fit,), the mean of both domains' own; inputs (fit, batch, inputs) are `rows` labelled ones and
+    behind them the other domain's."""
     own = {part: step.own[f"{name}.{part}"] for part in ("hidden.weight", "hidden.bias", "out.weight", "out.bias")}
-    h = (torch.bmm(torch.cat([labelled, target], 1), own["hidden.weight"]) + own["hidden.bias"].unsqueeze(1)).relu()
+    h = (torch.bmm(inputs, own["hidden.weight"]) + own["hidden.bias"].unsqueeze(1)).relu()
     # Products and sums: a bmm with a single column takes another way for a single row.
     says = (h * own["out.weight"].transpose(1, 2)).sum(2) + own["out.bias"]  # the target's logit
-    rows = labelled.shape[1]
     return (_softplus(says[:, :rows]).mean(1) + _softplus(-says[:, rows:]).mean(1)) / 2
 
 

@@ -8,7 +8,7 @@ row: never branch on its value. Where several members act at one moment, they do
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Literal, Protocol
 
@@ -22,7 +22,10 @@ from hpo.noise import Noise
 class Parameter:
     """A tensor of the network: its name, its shape without the fit axis, the depth from which on a network has it, and
     its role. Of a weight, `units` is the axis of that shape that counts what it computes, and `inputs`, if it meets the data
-    themselves, the axis that counts their columns. What is `own` belongs to a regularizer: it is trained with the network, and left behind."""
+    themselves, the axis that counts their columns. What is `own` belongs to a regularizer: it is trained with the network, and left behind.
+
+    `layer` counts the layers that have a matrix, from 0 at the data; -1 is the output layer, where there may be fewer layers before it in
+    one row than in another. What is `fresh` began at random in a network that began with the weights of another."""
 
     name: str
     shape: tuple[int, ...]
@@ -30,6 +33,8 @@ class Parameter:
     role: Literal["weight", "bias", "norm", "buffer", "own"]
     units: int = 0
     inputs: int | None = None
+    layer: int = -1
+    fresh: bool = False
 
 
 class Weights(Protocol):
@@ -79,6 +84,8 @@ class Step:
     own: Mapping[str, Tensor]  # (fit, *shape), what regularizers train besides the network, by the names they gave it
     values: Tensor  # (fit, size), flat; the memory of `params`
     before: Tensor | None  # (fit, size), the values before this step's update, if a named member `recalls` them
+    views: Callable[[Tensor], Mapping[str, Tensor]]  # a flat tensor such as `values` by name, as `params` are, on the same memory
+    layers: Tensor  # (fit,), how many layers there are before the output layer
     still: slice  # which places of `values` are buffers: not trained, and changed by the forward pass alone
     slopes: Tensor  # (fit, size), flat; the memory of `grads`
     kept: Mapping[str, Tensor]  # by member that `keeps`: (fit, size), its own copy of `values`, which it may change

@@ -13,7 +13,7 @@ class Coral(Regularizer):
     summary = "adds the strength × squared distance of both domains' covariances of features (Deep CORAL) to the loss"
     adapts = True
     needs = ("target", "features")
-    prior = {"low": 1.0, "high": 1e3, "log": True, "optional": True}
+    prior = {"low": 0.1, "high": 1e4, "log": True, "optional": True}
     probe = (1.0, 1e3)
     source = "Sun & Saenko, Deep CORAL: Correlation Alignment for Deep Domain Adaptation, ECCV Workshops 2016"
 

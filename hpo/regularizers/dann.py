@@ -1,3 +1,4 @@
+import torch
 from torch import Tensor
 
 from hpo.dataset import Samples
@@ -25,6 +26,5 @@ class Dann(Regularizer):
         return adversary(self.name, features)
 
     def loss(self, s: Tensor, step: Step, seen: Seen) -> Tensor:
-        factor = s * rising(step)
-        source, target = (reversal(h, factor) for h in features(seen))
-        return told_apart(self.name, step, source, target)
+        both = torch.cat(features(seen), 1)
+        return told_apart(self.name, step, reversal(both, s * rising(step)), seen.logits.shape[1])

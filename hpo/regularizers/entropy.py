@@ -12,7 +12,7 @@ class Entropy(Regularizer):
     summary = "adds the strength × mean entropy of the predictions on the other domain to the loss"
     adapts = True
     needs = ("target", "classes")
-    prior = {"low": 1e-3, "high": 1.0, "log": True, "optional": True}
+    prior = {"low": 1e-4, "high": 0.1, "log": True, "optional": True}
     probe = (0.01, 1.0)
     source = "Grandvalet & Bengio, Semi-supervised Learning by Entropy Minimization, NeurIPS 2004"
 

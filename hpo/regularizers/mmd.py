@@ -1,3 +1,5 @@
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -20,7 +22,7 @@ class Mmd(Regularizer):
     summary = "adds the strength × squared distance of both domains' mean features (MMD, five Gaussian kernels) to the loss"
     adapts = True
     needs = ("target", "features")
-    prior = {"low": 0.01, "high": 10.0, "log": True, "optional": True}
+    prior = {"low": 1e-3, "high": 10.0, "log": True, "optional": True}
     probe = (0.1, 5.0)
     source = "Long, Cao, Wang & Jordan, Learning Transferable Features with Deep Adaptation Networks, ICML 2015"
 
@@ -31,27 +33,36 @@ class Mmd(Regularizer):
         return s * discrepancy(source, target) if min(source.shape[1], target.shape[1]) > 1 else None
 
 
+class _Discrepancy(torch.autograd.Function):
+    """Finds the gradient with the value: a dozen tensors of all pairs, had autograd to keep them, would cost several times as much."""
+
+    @staticmethod
+    def forward(ctx: Any, rows: Tensor, n: int) -> Tensor:
+        fits, every, _ = rows.shape
+        rows = rows - rows.mean(1, keepdim=True)  # distances stay, and less cancels
+        squares = rows.square().sum(2)
+        kernel = torch.bmm(rows, rows.transpose(1, 2)).mul_(-2).add_(squares.unsqueeze(1)).add_(squares.unsqueeze(2)).clamp_min_(0)
+        mean = kernel.sum((1, 2)) / (every * (every - 1))
+        rate = -1 / (_WIDEST * mean.clamp_min(torch.finfo(mean.dtype).eps)).view(fits, 1, 1)
+        kernel.mul_(rate).exp_()  # of squared distances, the widest
+        total, slope = kernel.clone(), kernel.clone()
+        for i in range(1, _KERNELS):  # half as wide is the square
+            total.add_(kernel.mul_(kernel))
+            slope.add_(kernel, alpha=2**i)
+        weights = _weights(n, every - n, rows)
+        slope.mul_(rate).mul_(weights)
+        ctx.grad = (slope.sum(2, keepdim=True) * rows).sub_(torch.bmm(slope, rows)).mul_(4 / _KERNELS)
+        return total.mul_(weights).sum((1, 2)) / _KERNELS
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
+        return ctx.grad * beside(grad, ctx.grad), None
+
+
 def discrepancy(source: Tensor, target: Tensor) -> Tensor:
     """The unbiased estimate of MMD² between source (fit, n, width) and target (fit, m, width); returns (fit,)."""
-    rows = torch.cat([source, target], 1)
-    distances = _squared_distances(rows)
-    n, m = source.shape[1], target.shape[1]
-    every = n + m
-    mean = distances.detach().sum((1, 2)) / (every * (every - 1))
-    widest = torch.exp(distances / -beside(_WIDEST * mean.clamp_min(torch.finfo(mean.dtype).eps), distances))
-    kernel = total = widest
-    for _ in range(_KERNELS - 1):  # half as wide is the square
-        kernel = kernel.square()
-        total = total + kernel
-    return (total * _weights(n, m, total)).sum((1, 2)) / _KERNELS
-
-
-def _squared_distances(rows: Tensor) -> Tensor:
-    """Between all rows (fit, n, width) of a fit, (fit, n, n)."""
-    rows = rows - rows.detach().mean(1, keepdim=True)  # distances stay, and less cancels
-    squares = rows.square().sum(2)
-    products = torch.bmm(rows, rows.transpose(1, 2))
-    return (squares.unsqueeze(1) + squares.unsqueeze(2) - 2 * products).clamp_min(0)
+    result: Tensor = _Discrepancy.apply(torch.cat([source, target], 1), source.shape[1])  # type: ignore[no-untyped-call]
+    return result
 
 
 def _weights(n: int, m: int, like: Tensor) -> Tensor:

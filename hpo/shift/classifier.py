@@ -14,7 +14,7 @@ from sklearn.model_selection import StratifiedKFold
 from hpo.shift.domains import SEED, Matrix, narrow, sparse, stacked
 
 FOLDS = 5
-_TREES = 100
+_TREES = 60
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from hpo.shift.source_model import Predicted
 _DRAWS = 1999
 _FEW = 8  # rows of a domain that a region needs
 _REGIONS = 40
+_RARE = 1e-3  # share of a class that is estimated to be 0
 _NAMED = 10  # categories of a column that are regions
 
 
@@ -60,7 +61,7 @@ def concept(domains: Domains, predicted: Predicted, free: bool) -> Concept:
     tables = [(surprise, between)]
     if not free:
         tables += [(np.eye(chances.shape[1])[c] - chances[:, [c]], between[:, :1]) for c in range(chances.shape[1])]
-    found = max_z(tables, chances, y)
+    found = max_z(tables, chances, y, ~target)
     loss = brier[np.arange(len(y)), y]
     excess = surprise[np.arange(len(y)), y] @ between
     regions = [
@@ -81,10 +82,20 @@ def rebalanced(chances: np.ndarray, y: np.ndarray) -> np.ndarray:
     return found
 
 
-def max_z(tables: Sequence[tuple[np.ndarray, np.ndarray]], chances: np.ndarray, y: np.ndarray) -> np.ndarray:
+def evidence(domains: Domains, predicted: Predicted, shares: Sequence[float]) -> float:
+    """How much likelier the labelled target rows are with unmoved label shares than with these: a difference of log-likelihoods."""
+    own = predicted.target[domains.labelled]
+    before = np.bincount(domains.y_s, minlength=own.shape[1]) / len(domains.y_s)
+    moved = own * np.maximum(shares, _RARE) / before
+    rows = np.arange(len(own))
+    return float(np.log(own[rows, domains.y_t]).sum() - np.log((moved / moved.sum(1, keepdims=True))[rows, domains.y_t]).sum())
+
+
+def max_z(tables: Sequence[tuple[np.ndarray, np.ndarray]], chances: np.ndarray, y: np.ndarray, known: np.ndarray) -> np.ndarray:
     """p values, adjusted for all, of sums that are expected to be 0 if labels are drawn by `chances` (rows, classes).
 
-    A table is (value of each row for each label it could have (rows, classes), weights of the rows in each sum (rows, sums)).
+    A table is (value of each row for each label it could have (rows, classes), weights of the rows in each sum (rows, sums)). `known`
+    are the source's rows: where these vary more than the model says, so may the others.
     """
     rng = np.random.default_rng(SEED)
     limits = chances.cumsum(1)[:, :-1]
@@ -94,13 +105,21 @@ def max_z(tables: Sequence[tuple[np.ndarray, np.ndarray]], chances: np.ndarray, 
         variance = (chances * values**2).sum(1) - (chances * values).sum(1) ** 2
         sums = np.array([values[rows, labels] for labels in drawn]) @ weights
         z.append(np.abs(sums) / np.sqrt(np.maximum(variance @ weights**2, 1e-12)))
+        z[-1][0] /= spread(values[rows, y][known], variance[known])
     every = np.concatenate(z, axis=1)
-    return np.asarray((every.max(1)[:, None] >= every[0] - 1e-9).mean(0))
+    above = every[1:].max(1)[:, None] >= every[0] - 1e-9
+    return np.asarray((1 + above.sum(0)) / (1 + _DRAWS))
+
+
+def spread(values: np.ndarray, variance: np.ndarray) -> float:
+    """How many times as wide as its model says a sample is; at least 1."""
+    return float(np.sqrt(max(1.0, (values**2).mean() / max(variance.mean(), 1e-12))))
 
 
 def _difference(rows: np.ndarray, target: np.ndarray) -> np.ndarray:
     """Weights that make the mean over target `rows` less that over source `rows` of a sum."""
-    return np.where(target, 1.0, -1.0) * rows / np.where(target, (rows & target).sum(), (rows & ~target).sum())
+    sign = np.where(target, 1.0, -1.0)
+    return np.asarray(sign * rows / np.where(target, (rows & target).sum(), (rows & ~target).sum()))
 
 
 def _regions(domains: Domains) -> Mapping[str, np.ndarray]:
@@ -110,7 +129,7 @@ def _regions(domains: Domains) -> Mapping[str, np.ndarray]:
     for column in domains.columns[::step]:
         values = np.concatenate([column.source, column.target[domains.labelled]])
         if column.kind == "number":
-            middle = float(np.nanmedian(column.source))
+            middle = float(np.median(column.source[~np.isnan(column.source)])) if not np.isnan(column.source).all() else 0.0
             found[f"{column.name} at most {middle:.3g}"] = values <= middle
             found[f"{column.name} above {middle:.3g}"] = values > middle
         else:
@@ -126,4 +145,4 @@ def _regions(domains: Domains) -> Mapping[str, np.ndarray]:
 
 
 def _enough(rows: np.ndarray, target: np.ndarray) -> bool:
-    return min(int((rows & target).sum()), int((rows & ~target).sum())) >= _FEW
+    return bool(min((rows & target).sum(), (rows & ~target).sum()) >= _FEW)

@@ -13,7 +13,7 @@ from sklearn.linear_model import LogisticRegression
 from hpo.shift.classifier import FOLDS, dealt
 from hpo.shift.domains import SEED, Matrix, narrow, sparse
 
-_TREES = 60
+_TREES = 40
 _LEAST = 1e-4  # that a class can have: a certain model would be infinitely wrong once
 
 

@@ -2,61 +2,85 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 
-from hpo.shift.concept import Concept, concept
+from hpo.shift.concept import Concept, concept, evidence
 from hpo.shift.domains import LEVEL, Column, Domains, Terms
 from hpo.shift.label_shares import Shares, resampled, shares
 from hpo.shift.marginal import Marginal, marginal
-from hpo.shift.source_model import predicted
+from hpo.shift.source_model import Predicted, predicted
 
 Kind = Literal["covariate", "prior", "concept"]
+_CLEAR = math.log(10)
 _LEAST = 50  # source rows with the target's label shares, below which nothing is said of them
 
 
 @dataclass(frozen=True)
-class Verdict:
-    """`kinds`: () for none. `residual`: what is left of the marginal move once source rows have the target's label shares, if these
-    moved, and are enough. `concept`: None without labelled target rows."""
+class Seen:
+    """What needs no labels of the target. `residual`: what is left of the marginal move once source rows have the target's label shares,
+    if these moved, and if enough rows can have them."""
 
     kinds: tuple[Kind, ...]
+    predicted: Predicted
     marginal: Marginal
     shares: Shares
     residual: Marginal | None
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """`kinds`: () for none. `concept`: None without labelled target rows."""
+
+    kinds: tuple[Kind, ...]
+    seen: Seen
     concept: Concept | None
 
 
 def judge(domains: Domains) -> Verdict:
-    """Names the shift, each test at 1 %:
+    """Names the shift, each test at 0.5 %:
 
     1. Is p(x) the same (`marginal`), and are the source model's predictions (`shares`)? If both are, neither the columns nor the label
        shares moved.
     2. A move of label shares also moves p(x) and the predictions, but leaves p(x|y). So if predictions moved, source rows
        are drawn anew with the label shares that the target seems to have. If p(x) is the same then, it is a *prior* shift;
-       if not, or if predictions did not move, a *covariate* shift.
+       if not, or if predictions did not move, a *covariate* shift. Columns that move along just what labels follow look the same as
+       a prior shift; labelled target rows, drawn at random, tell the two apart: ten times likelier with unmoved shares, it is covariate.
     3. With labelled target rows: do these follow the source model, given their columns and, if 2. says so, the new label shares? If
        not, it is a *concept* shift. After a covariate shift there is a last way out: if labels follow the model once its label shares
        are free, the shares moved too, and it is a *prior* shift besides.
     """
+    return named(domains, look(domains))
+
+
+def look(domains: Domains) -> Seen:
+    """The first two questions."""
     said = predicted(domains.x_s, domains.y_s, domains.x_t, len(domains.classes))
     found, labels = marginal(domains.x_s, domains.x_t, domains.columns, domains.terms), shares(domains, said)
-    residual = None
-    kinds: list[Kind] = []
+    residual = _residual(domains, labels) if labels.p <= LEVEL else None
+    kinds: tuple[Kind, ...] = ()
     if min(found.p, labels.p) <= LEVEL:
-        residual = _residual(domains, labels) if labels.p <= LEVEL else None
-        kinds.append("prior" if residual and residual.p > LEVEL else "covariate")
-    drifted = None
-    if len(domains.y_t):
-        free = domains.chosen or "prior" in kinds
-        drifted = concept(domains, said, free)
-        if drifted.p <= LEVEL:
-            way_out = not free and "covariate" in kinds and concept(domains, said, free=True).p > LEVEL
-            kinds.append("prior" if way_out else "concept")
-    return Verdict(tuple(kinds), found, labels, residual, drifted)
+        kinds = ("prior",) if residual and residual.p > LEVEL else ("covariate",)
+    return Seen(kinds, said, found, labels, residual)
+
+
+def named(domains: Domains, seen: Seen) -> Verdict:
+    """The third."""
+    if not len(domains.y_t):
+        return Verdict(seen.kinds, seen, None)
+    kinds = seen.kinds
+    if "prior" in kinds and not domains.chosen and evidence(domains, seen.predicted, seen.shares.estimated) > _CLEAR:
+        kinds = ("covariate",)
+    free = domains.chosen or "prior" in kinds
+    drifted = concept(domains, seen.predicted, free)
+    if drifted.p <= LEVEL:
+        way_out = not free and "covariate" in kinds and concept(domains, seen.predicted, free=True).p > LEVEL
+        kinds = (*kinds, "prior" if way_out else "concept")
+    return Verdict(kinds, seen, drifted)
 
 
 def _residual(domains: Domains, labels: Shares) -> Marginal | None:

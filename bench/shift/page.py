@@ -1,0 +1,124 @@
+"""The tables and docs/shift.json, made from records; `python -m bench.shift.page` makes them again from the latter."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from bench.honesty.numbers import Share
+from bench.page import insert, markdown
+from bench.shift import made
+
+Records = Sequence[Mapping[str, Any]]
+_DOCS = Path(__file__).parent.parent.parent / "docs"
+GOAL = 0.95
+
+
+def write(records: Records, about: Mapping[str, Any], folder: Path) -> str:
+    """Writes shift.json to `folder`, and the tables into its shift.md if there is one; returns these."""
+    found = tables(records, about)
+    lines = ",\n".join(json.dumps(r) for r in records)
+    (folder / "shift.json").write_text(f'{{"about": {json.dumps(about)}, "records": [\n{lines}\n]}}\n')
+    insert(folder, "bench.shift", found, page="shift.md")
+    return found
+
+
+def tables(records: Records, about: Mapping[str, Any]) -> str:
+    """All of them as Markdown."""
+    seconds = [r["seconds"] for r in records]
+    head = (
+        f"{len(records)} pairs of domains, {sum(seconds) / max(1, len(seconds)):.1f} seconds of a core each, {about['date']}, "
+        f"{about['cores']} cores of {about['cpu']}, scikit-learn {about['scikit-learn']}, scipy {about['scipy']}."
+    )
+    parts = [head]
+    for part, title, table in (
+        ("planted", "Planted shifts", planted), ("real", "Real tables split at random", real),
+        ("sizes", "Smaller shifts", sizes), ("hard", "Hard ones", hard),
+    ):  # fmt: skip
+        if some := of(records, part):
+            parts += [f"### {title}", table([*some, *of(records, "planted")] if part == "sizes" else some)]
+    return "\n\n".join(parts)
+
+
+def of(records: Records, part: str) -> list[Mapping[str, Any]]:
+    return [r for r in records if r["part"] == part]
+
+
+def truth(name: str, labels: str) -> tuple[str, ...]:
+    """What ought to be said; a concept shift is nothing that anybody could see without labels."""
+    kinds = made.HARD.get(name, (name,) if name in made.KINDS[1:] else ())
+    return tuple(kind for kind in kinds if kind != "concept" or labels != "none")
+
+
+def right(records: Records, labels: str) -> Share:
+    return Share(sum(tuple(r["said"][labels]) == truth(r["name"], labels) for r in records), len(records))
+
+
+def planted(records: Records) -> str:
+    rows = [["shift", *(f"labels: {labels}" for labels in made.LABELS), "said instead"]]
+    reached = []
+    for kind in made.KINDS:
+        some = [r for r in records if r["name"] == kind]
+        shares = [right(some, labels) for labels in made.LABELS]
+        reached += [(kind, labels, share.value >= GOAL) for labels, share in zip(made.LABELS, shares, strict=True)]
+        rows.append([kind, *map(_share, shares), instead(some)])
+    missed = [f"{kind} with labels: {labels}" for kind, labels, held in reached if not held]
+    return f"{markdown(rows)}\n\n{_goal('each cell', missed)}"
+
+
+def real(records: Records) -> str:
+    names = list(dict.fromkeys(r["name"] for r in records))
+    rows = [["table", *(f"labels: {labels}" for labels in made.LABELS), "said instead"]]
+    for name in names:
+        some = [r for r in records if r["name"] == name]
+        rows.append([name, *(f"{right(some, labels).hits} of {len(some)}" for labels in made.LABELS), instead(some)])
+    shares = [right(records, labels) for labels in made.LABELS]
+    rows.append(["**all**", *map(_share, shares), ""])
+    return f"{markdown(rows)}\n\n{_goal('all tables', [m for m, share in zip(made.LABELS, shares, strict=True) if share.value < GOAL])}"
+
+
+def sizes(records: Records) -> str:
+    """How often a shift is named, by its size; 1 is that of the planted ones."""
+    every = sorted({r["size"] for r in records})
+    rows = [["shift", "labels", *(f"size {size:g}" for size in every)]]
+    for kind in made.KINDS[1:]:
+        for labels in made.LABELS:
+            if truth(kind, labels):
+                found = (right([r for r in records if r["name"] == kind and r["size"] == size], labels) for size in every)
+                rows.append([kind, labels, *map(_share, found)])
+    return markdown(rows)
+
+
+def hard(records: Records) -> str:
+    rows = [["shift", *(f"labels: {labels}" for labels in made.LABELS), "said instead"]]
+    for kind in made.HARD:
+        some = [r for r in records if r["name"] == kind]
+        rows.append([kind, *(_share(right(some, labels)) for labels in made.LABELS), instead(some)])
+    return markdown(rows)
+
+
+def instead(records: Records) -> str:
+    """What was said where that was wrong, and how often, by how much was known."""
+    found = []
+    for labels in made.LABELS:
+        wrong = Counter(" and ".join(r["said"][labels]) or "none" for r in records if tuple(r["said"][labels]) != truth(r["name"], labels))
+        if wrong:
+            found.append(f"{labels}: {', '.join(f'{what} {times}' for what, times in wrong.most_common())}")
+    return "; ".join(found) or "–"
+
+
+def _share(share: Share) -> str:
+    low, high = share.interval
+    return f"{100 * share.value:.0f} % ({100 * low:.0f}–{100 * high:.0f})"
+
+
+def _goal(what: str, missed: Sequence[str]) -> str:
+    return f"Aim: right in at least {100 * GOAL:.0f} % of draws, in {what}: {'missed in ' + '; '.join(missed) if missed else 'reached'}."
+
+
+if __name__ == "__main__":
+    stored = json.loads((_DOCS / "shift.json").read_text())
+    print(write(stored["records"], stored["about"], _DOCS))

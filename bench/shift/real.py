@@ -1,0 +1,38 @@
+"""Rows of one table, split at random into two domains: there is no shift to see."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from bench.shift.made import labelled
+from hpo.data import Dataset, prepare
+from hpo.shift.domains import Domains
+from hpo.shift.rows import columns, thirds
+from hpo.source import Data
+
+SETS = {
+    "breast_cancer": "sklearn:breast_cancer", "wine": "sklearn:wine", "digits": "sklearn:digits", "diabetes": "sklearn:diabetes",
+    "credit-g": "credit-g.csv", "vehicle": "vehicle.csv", "phoneme": "phoneme.csv", "car": "car.csv", "pima": "pima.csv", "abalone": "abalone.csv",
+}  # fmt: skip
+_MOST = 1600  # rows of both domains
+
+
+def load(name: str, folder: Path) -> Dataset:
+    return prepare(Data(source=SETS[name]), folder)
+
+
+def split(data: Dataset, seed: int, labels: str) -> Domains:
+    """Two halves of its rows, but at most 800 each."""
+    rng = np.random.default_rng(seed)
+    order = rng.permutation(len(data.x))[:_MOST]
+    halves = order[: len(order) // 2], order[len(order) // 2 :]
+    y_s, y_t = (data.y.numpy()[rows] for rows in halves)
+    x_s, x_t = (data.x.numpy()[rows].astype(float) for rows in halves)
+    names = [str(label) for label in data.classes]
+    if not names:
+        (y_s, y_t), names = thirds(y_s, y_t)
+    raw = columns(*(data.raw(rows.tolist()) for rows in halves), data.preprocess)
+    known = labelled(labels, y_t, rng)
+    return Domains(x_s, y_s, x_t, names, known, y_t[known], labels == "20 a class", raw)

@@ -1,0 +1,23 @@
+from torch import Tensor
+
+from hpo.regularizers.base import Regularizer, Step
+from hpo.regularizers.rows import along
+
+
+class L2Sp(Regularizer):
+    """L2-SP (Li, Grandvalet & Davoine, ICML 2018): the penalty strength / 2 × ‖w - w⁰‖² in the loss pulls every parameter, biases and
+    norms too, towards where it began: the weights of `network.init`, or what was drawn. Its gradient goes through Adam's moments, as
+    that of `l2` does. A fresh output layer is not pulled; the paper's β, which shrinks it, is `l2` or `weight_decay`."""
+
+    name = "l2_sp"
+    summary = "pulls all parameters back to where they began: half the strength × squared distance in the loss"
+    keeps = True
+    prior = {"low": 1e-4, "high": 1.0, "log": True, "optional": True}
+    probe = (1e-3, 1.0)
+    source = "Li, Grandvalet & Davoine, Explicit Inductive Bias for Transfer Learning with Convolutional Networks, ICML 2018"
+
+    def gradient(self, s: Tensor, step: Step) -> None:
+        start = step.views(step.kept[self.name])
+        for name, grad in step.grads.items():
+            if not step.facts[name].fresh:
+                grad.add_((step.params[name] - start[name]).mul_(along(s, grad)))
