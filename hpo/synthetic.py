@@ -91,7 +91,8 @@ def _gaussian(x: np.ndarray, n: int, random: np.random.Generator) -> np.ndarray:
     covariance, and noise has the part that is shrunk."""
     mean = x.mean(0, dtype=float)
     apart = x - mean
-    shrinkage = ledoit_wolf_shrinkage(apart, assume_centered=True) if len(x) > 1 else 1.0
+    # Of few rows scikit-learn's is beyond 0 or 1 by what it rounds.
+    shrinkage = float(np.clip(ledoit_wolf_shrinkage(apart, assume_centered=True), 0, 1)) if len(x) > 1 else 1.0
     along = random.standard_normal((n, len(x))) @ apart / np.sqrt(len(x))
     around = random.standard_normal((n, x.shape[1])) * np.sqrt(np.square(apart).mean())
     found: np.ndarray = mean + np.sqrt(1 - shrinkage) * along + np.sqrt(shrinkage) * around

@@ -112,3 +112,9 @@ def test_the_autoencoder_learns_means_deviations_and_correlations_of_a_class():
         assert np.allclose(own.mean(0), true.mean(0), atol=0.15)
         assert np.allclose(own.std(0), true.std(0), rtol=0.2)
         assert np.corrcoef(own[:, 0], own[:, 1])[0, 1] < -0.9
+
+
+@pytest.mark.parametrize("shrinkage", [-7e-17, 1 + 1e-15])  # as they come, of few rows
+def test_a_covariance_that_is_shrunk_altogether_or_not_at_all_is_borne(monkeypatch, shrinkage):
+    monkeypatch.setattr("hpo.synthetic.ledoit_wolf_shrinkage", lambda *_, **__: shrinkage)
+    assert np.isfinite(synthetic._gaussian(X[:3], 9, np.random.default_rng(0))).all()
