@@ -129,8 +129,10 @@ _SAID = {"covariate": _covariate, "prior": _prior, "concept": _concept}
 
 
 def _shares(domains: Domains, verdict: Verdict) -> str:
-    """The label whose share moved most."""
+    """The label whose share moved most; after a covariate shift only counting tells."""
     shares = verdict.seen.shares
+    if not shares.counted and "covariate" in verdict.kinds:
+        return "not to be estimated: rows of a class moved"
     known = shares.counted or shares.estimated
     between = shares.counted_intervals if shares.counted else shares.intervals
     i = max(range(len(known)), key=lambda c: abs(known[c] - shares.source[c]))
