@@ -210,7 +210,7 @@ def test_the_command_says_the_verdict_first_and_columns_in_their_units(space):
     assert said.exit_code == 0, said.output
     first, verdict, unseen, *rest = said.output.splitlines()
     assert first == "one → two · source 400 rows · target 300 rows, none of them labelled · without the test part"
-    assert verdict.startswith("Covariate shift: the columns moved (1 of 3 by themselves; ")
+    assert verdict.startswith("Covariate shift (p < 0.001): the columns moved (1 of 3 by themselves; ")
     assert "cannot be seen without labelled target rows" in unseen
     assert any(line.startswith("age     mean 37.7 → 46.8   < 0.001") for line in rest)
 

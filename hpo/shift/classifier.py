@@ -69,6 +69,6 @@ def _linear(x: Matrix, target: np.ndarray) -> np.ndarray:
 
 
 def _forest(x_s: Matrix, x_t: Matrix, target: np.ndarray) -> np.ndarray:
-    model = RandomForestClassifier(_TREES, min_samples_leaf=5, class_weight="balanced", oob_score=True, random_state=SEED)
+    model = RandomForestClassifier(_TREES, min_samples_leaf=5, oob_score=True, random_state=SEED)
     model.fit(np.concatenate(narrow(x_s, x_t)), target)
     return np.asarray(np.nan_to_num(model.oob_decision_function_[:, 1], nan=0.5))

@@ -37,9 +37,9 @@ def sentences(domains: Domains, verdict: Verdict) -> list[str]:
     """One for each kind of shift."""
     found = [_SAID[kind](domains, verdict) for kind in verdict.kinds]
     if not found:
-        found = ["No shift is seen: the columns and what they say of the labels look alike in both domains."]
-        if verdict.concept:
-            found = ["No shift is seen: columns, label shares, and how labels follow the columns look alike in both domains."]
+        least = min(verdict.seen.marginal.p, verdict.seen.shares.p, verdict.concept.p if verdict.concept else 1.0)
+        alike = "columns, label shares, and how labels follow the columns" if verdict.concept else "the columns, and what they say of the labels,"
+        found = [f"No shift is seen ({_sure(least)}): {alike} look alike in both domains."]
     return found if verdict.concept else [*found, _UNSEEN]
 
 
@@ -92,7 +92,7 @@ def _covariate(domains: Domains, verdict: Verdict) -> str:
     best = max(seen.marginal.classifiers, key=lambda one: one.auc)
     much = _much(seen.marginal)
     why = ", and new label shares do not explain it" if seen.residual and seen.residual.p < 0.5 else ""
-    return f"Covariate shift: the columns moved ({much}; a {best.model} tells the domains apart with AUC {best.auc:.2f}){why}."
+    return f"Covariate shift ({_sure(min(seen.marginal.p, seen.shares.p))}): the columns moved ({much}; a {best.model} tells the domains apart with AUC {best.auc:.2f}){why}."
 
 
 def _much(found: Marginal) -> str:
@@ -102,7 +102,7 @@ def _much(found: Marginal) -> str:
 
 def _prior(domains: Domains, verdict: Verdict) -> str:
     seen = verdict.seen
-    said = f"Prior shift: label shares moved, {_shares(domains, verdict)}"
+    said = f"Prior shift ({_sure(seen.shares.p)}): label shares moved, {_shares(domains, verdict)}"
     if "covariate" in verdict.kinds:
         return f"{said} by the labelled rows; the columns alone do not explain that."
     told = "" if seen.shares.counted else "; columns that move along just what labels follow would look the same"
@@ -114,7 +114,7 @@ def _concept(domains: Domains, verdict: Verdict) -> str:
     assert verdict.concept is not None
     whole, *parts = verdict.concept.regions
     much = f"the Brier score of the source's model is {number(whole.source)} on source rows and {number(whole.target)} on labelled target rows"
-    return f"Concept shift: labels do not follow the columns as they did; {much}{_worst(parts)}."
+    return f"Concept shift ({_sure(verdict.concept.p)}): labels do not follow the columns as they did; {much}{_worst(parts)}."
 
 
 def _worst(parts: Sequence[Region]) -> str:
@@ -129,8 +129,10 @@ _SAID = {"covariate": _covariate, "prior": _prior, "concept": _concept}
 
 
 def _shares(domains: Domains, verdict: Verdict) -> str:
-    """The label whose share moved most."""
+    """The label whose share moved most; after a covariate shift only counting tells."""
     shares = verdict.seen.shares
+    if not shares.counted and "covariate" in verdict.kinds:
+        return "not to be estimated: rows of a class moved"
     known = shares.counted or shares.estimated
     between = shares.counted_intervals if shares.counted else shares.intervals
     i = max(range(len(known)), key=lambda c: abs(known[c] - shares.source[c]))
@@ -164,6 +166,11 @@ def said(one: Moved) -> str:
 
 def _p(p: float) -> str:
     return "< 0.001" if p < 0.001 else f"{p:.3f}"
+
+
+def _sure(p: float) -> str:
+    """How little chance explains it."""
+    return f"p {_p(p)}" if p < 0.001 else f"p = {_p(p)}"
 
 
 def _finite(value: Any) -> Any:
