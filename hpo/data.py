@@ -13,19 +13,17 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from hpo import augment, density, synthetic, text
+from hpo import augment, dealing, density, synthetic, text
 from hpo import preprocess as preprocessing
 from hpo.auxiliary import standardised
 from hpo.columns import listed
 from hpo.dataset import Fold, Samples
-from hpo.document import said
 from hpo.errors import InputError
 from hpo.language import Text
 from hpo.parts import Dealer, Parts
 from hpo.preprocess import Preprocess
-from hpo.reading import SOURCE, TARGET, TEST
+from hpo.reading import SOURCE
 from hpo.source import Data
-from hpo.split import Splitter
 from hpo.table import Table, load
 from hpo.text import Counted
 
@@ -89,7 +87,7 @@ class Dataset(Samples):
     @property
     def unpromised(self) -> bool:
         """Whether the test part is of another domain than the labelled rows that judge before it."""
-        return not self.foreign and bool((self._raw.table.domain[self._raw.test] != SOURCE).any())
+        return not self.foreign and self.tests_another
 
     @property
     def groups(self) -> np.ndarray | None:
@@ -273,9 +271,11 @@ def prepare(
     `image` the (channels, height, width) of a row, if it is one, `encoder` a preprocessing that was fitted elsewhere; `ratio` is whether
     somebody wants density ratios. Raises InputError in one sentence."""
     table = load(data, base)
+    if image and math.prod(image) == len(table.numeric) == len(table.features.columns):
+        table = replace(table, image=True)  # pixels have one scale: those at the border, which hardly vary, are not to be stretched
     notes = list(table.notes)
-    truth, classes = _encode_target(table)
-    dealer, test = _dealt(table, data, truth, notes)
+    truth, classes = dealing.encoded(table)
+    dealer, test = dealing.dealt(table, data, truth, notes)
     y, allowed = np.full_like(truth, -1 if classes else np.nan), np.concatenate([dealer.always, dealer.held, dealer.turning])
     y[allowed] = truth[allowed]
     dealer = replace(dealer, splitter=replace(dealer.splitter, labels=y if classes else None))
@@ -304,44 +304,6 @@ def prepare(
     return raw.dataset(folds, notes)
 
 
-def _dealt(table: Table, data: Data, y: np.ndarray, notes: list[str]) -> tuple[Dealer, np.ndarray]:
-    """All rows but the test part, to be dealt out, and the test part. The only place that knows `y` (rows,) of rows whose labels are
-    not allowed: it looks which of them have one."""
-    said_of, labels = data.target, y if table.task == "classification" else None
-    source, other = (np.flatnonzero(table.domain == own) for own in (SOURCE, TARGET))
-    splitter = Splitter(table.name, data.split, labels, table.groups, table.time)
-    if said_of.source is None:
-        rest, test = splitter.test(source, data.split.test, notes)
-        return Dealer(splitter, rest), test
-    known = other[table.target[other].notna()]
-    if said_of.labels != "none" and not len(known):
-        raise InputError(f"data.target.labels: {said_of.labels} needs labels, and no row of {said_of.source} has one; take none.")
-    of_source = replace(splitter, split=data.split.model_copy(update={"test": 0.0}))
-    groups, time = (values if values is not None and len(values) > len(source) else None for values in (table.groups, table.time))
-    of_target = replace(of_source, groups=groups, time=time)  # by what the target's rows have, too
-    blind = replace(of_target, labels=None)  # nothing is stratified by labels that are not allowed
-    if isinstance(said_of.test, str):
-        test = np.flatnonzero(table.domain == TEST)
-    elif len(known):
-        known, test = blind.test(known, said_of.test, notes)
-    else:
-        source, test = splitter.test(source, data.split.test, notes)
-        of_source = splitter
-        notes.append("No row of the target has a label: the test part is the source's, and nothing tells how right predictions on the target are.")
-    if of_source is not splitter and "test" in data.split.model_fields_set:
-        notes.append("The test part is the target's, so data.split.test is not used; data.target.test says how large it is.")
-    beside = np.setdiff1d(other, test)
-    if said_of.labels == "none":
-        return Dealer(of_source, source, other=blind, beside=beside), test
-    few = said_of.few or (20 if said_of.labels == "few" else None)
-    labelled = known if few is None else of_target.few(known, few)
-    rest = np.setdiff1d(beside, labelled)
-    if said_of.labels == "few":
-        return Dealer(of_target, labelled, source, other=blind, beside=rest), test
-    source, held = of_source.test(source, data.split.valid, notes)  # else no row of the source could show what criteria are worth
-    return Dealer(of_target, labelled, source, judging=True, other=blind, beside=rest, held=held), test
-
-
 def _columns(preprocess: Preprocess) -> Tensor:
     """To which column of the table, or term of a text, each input belongs: (inputs,), numbered as they come."""
     number = {group: i for i, group in enumerate(dict.fromkeys(preprocess.groups))}
@@ -360,20 +322,3 @@ def _counted(
         name: tuple(text.counts(found.document, one) for one in augment.variants(name, known, spec, base)) for name in altering
     }
     return replace(found, variants=altered)
-
-
-def _encode_target(table: Table) -> tuple[np.ndarray, tuple[Any, ...]]:
-    """The target as class indices with their labels, or as it is; -1, or not a number, where it is missing."""
-    if table.task == "regression":
-        return table.target.to_numpy(dtype=np.float64), ()
-    own = table.domain == SOURCE
-    labels, y = np.unique(table.target[own].infer_objects().to_numpy(), return_inverse=True)
-    classes = tuple(label.item() if isinstance(label, np.generic) else label for label in labels)
-    found = np.full(len(table.target), -1)
-    found[own] = y
-    place = {label: i for i, label in enumerate(classes)}
-    for i, label in table.target[~own].dropna().items():
-        if label not in place:
-            raise InputError(f"data.target: the target domain has the class {said(label)}, which the source does not have: {listed(map(str, classes))}.")
-        found[i] = place[label]
-    return found, classes

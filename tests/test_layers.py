@@ -26,7 +26,7 @@ LAYERS = [
     {"columns", "files", "split"},
     {"reading", "parts", "auxiliary"},
     {"space_file", "table", "text", "sampling", "selection", "view", "ledger", "networks"},
-    {"augment", "preprocess", "working", "identity", "figures", "verdict"},
+    {"augment", "preprocess", "dealing", "working", "identity", "figures", "verdict"},
     {"data", "starter", "predict"},
     {"shift"},
     {"row", "export", "report", "recorder", "mirror"},

@@ -1,0 +1,72 @@
+"""Who may know which label, and which rows are the test part: of one domain, or of two."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from hpo.columns import listed
+from hpo.document import said
+from hpo.errors import InputError
+from hpo.parts import Dealer
+from hpo.reading import SOURCE, TARGET, TEST
+from hpo.source import Data
+from hpo.split import Splitter
+from hpo.table import Table
+
+
+def encoded(table: Table) -> tuple[np.ndarray, tuple[Any, ...]]:
+    """The target as class indices with their labels, or as it is; -1, or not a number, where it is missing."""
+    if table.task == "regression":
+        return table.target.to_numpy(dtype=np.float64), ()
+    own = table.domain == SOURCE
+    labels, y = np.unique(table.target[own].infer_objects().to_numpy(), return_inverse=True)
+    classes = tuple(label.item() if isinstance(label, np.generic) else label for label in labels)
+    found = np.full(len(table.target), -1)
+    found[own] = y
+    place = {label: i for i, label in enumerate(classes)}
+    for i, label in table.target[~own].dropna().items():
+        if label not in place:
+            raise InputError(f"data.target: the target domain has the class {said(label)}, which the source does not have: {listed(map(str, classes))}.")
+        found[i] = place[label]
+    return found, classes
+
+
+def dealt(table: Table, data: Data, y: np.ndarray, notes: list[str]) -> tuple[Dealer, np.ndarray]:
+    """All rows but the test part, to be dealt out, and the test part; `y` (rows,) is the target of all, -1 or not a number where it is
+    missing. Of rows whose labels are not allowed it only counts whether they have one."""
+    said_of, labels = data.target, y if table.task == "classification" else None
+    source, other = (np.flatnonzero(table.domain == own) for own in (SOURCE, TARGET))
+    splitter = Splitter(table.name, data.split, labels, table.groups, table.time)
+    if said_of.source is None:
+        rest, test = splitter.test(source, data.split.test, notes)
+        return Dealer(splitter, rest), test
+    known = other[table.target[other].notna()]
+    if said_of.labels != "none" and not len(known):
+        raise InputError(f"data.target.labels: {said_of.labels} needs labels, and no row of {said_of.source} has one; take none.")
+    of_source = replace(splitter, split=data.split.model_copy(update={"test": 0.0}))
+    groups, time = (values if values is not None and len(values) > len(source) else None for values in (table.groups, table.time))
+    of_target = replace(of_source, groups=groups, time=time)  # by what the target's rows have, too
+    blind = replace(of_target, labels=None)  # nothing is stratified by labels that are not allowed
+    if isinstance(said_of.test, str):
+        test = np.flatnonzero(table.domain == TEST)
+    elif len(known):
+        known, test = blind.test(known, said_of.test, notes)
+    else:
+        source, test = splitter.test(source, data.split.test, notes)
+        of_source = splitter
+        notes.append("No row of the target has a label: the test part is the source's, and nothing tells how right predictions on the target are.")
+    if of_source is not splitter and "test" in data.split.model_fields_set:
+        notes.append("The test part is the target's, so data.split.test is not used; data.target.test says how large it is.")
+    beside = np.setdiff1d(other, test)
+    if said_of.labels == "none":
+        return Dealer(of_source, source, other=blind, beside=beside), test
+    few = said_of.few or (20 if said_of.labels == "few" else None)
+    labelled = known if few is None else of_target.few(known, few)
+    rest = np.setdiff1d(beside, labelled)
+    if said_of.labels == "few":
+        return Dealer(of_target, labelled, source, other=blind, beside=rest), test
+    source, held = of_source.test(source, data.split.valid, notes)  # else no row of the source could show what criteria are worth
+    return Dealer(of_target, labelled, source, judging=True, other=blind, beside=rest, held=held), test
