@@ -285,6 +285,7 @@ def prepare(
     if data.class_weight and table.task == "regression":
         raise InputError("data.class_weight: balanced needs classes, but the task is regression; leave it out.")
     rows = np.concatenate(folds[0].rows) if len(folds) == 1 else dealer.rows
+    dealer = dealer.ordered_as(rows)
     written = tuple(name for name in altering if name != GENERATING)
     encoded = None if encoder is None else (encoder, preprocessing.given(encoder, table))
     documents = dict.fromkeys(table.text) if encoder is None else {d["column"]: d for d in encoder.documents}

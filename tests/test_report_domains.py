@@ -191,6 +191,30 @@ def test_classes_are_weighed_by_training_rows(folder):
     assert [weight[y == label].unique().item() for label in (0, 1)] == pytest.approx([2 / 3, 2])
 
 
+@pytest.mark.parametrize("split", [{}, {"folds": 3, "repeats": 2}])
+@pytest.mark.parametrize("column", ["y", "x3"])
+def test_labels_do_not_say_which_row_goes_where(folder, split, column):
+    """Not even by stratifying the test part, whose share of the rows is drawn here."""
+    found = []
+    for turn in range(2):
+        frame = domain(80, seed=1)
+        shuffled = np.random.default_rng(turn).permutation(frame[column])
+        frame.assign(**{column: shuffled}).to_csv(folder / "new.csv", index=False)
+        data = prepared(folder, {"column": column}, split=split, class_weight="balanced" if column == "y" else None)
+        found.append([data.test_y, *(one for s in (data, data.fresh(1), data.nested(1, 0), data.whole()) for one in said(s))])
+    (test, *first), (other, *second) = found
+    assert not test.equal(other)
+    assert len(first) == len(second)
+    assert all(torch.equal(a.nan_to_num(-9.0), b.nan_to_num(-9.0)) for a, b in zip(first, second, strict=True))
+
+
+def said(samples):
+    """All that is known of rows where training begins."""
+    yield from (samples.x, samples.y)
+    yield from () if samples.weight is None else (samples.weight,)
+    yield from (getattr(fold, part) for fold in samples.folds for part in ALL)
+
+
 SEARCH = {
     "learning_rate": {"low": 1e-3, "high": 1e-1, "log": True},
     "weight_decay": {"low": 1e-4, "high": 1.0, "log": True, "optional": True},
