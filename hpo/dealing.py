@@ -68,5 +68,7 @@ def dealt(table: Table, data: Data, y: np.ndarray, notes: list[str]) -> tuple[De
     rest = np.setdiff1d(beside, labelled)
     if said_of.labels == "few":
         return Dealer(of_target, labelled, source, other=blind, beside=rest), test
-    source, held = of_source.test(source, data.split.valid, notes)  # else no row of the source could show what criteria are worth
+    held = source[:0]
+    if len(rest):  # else no criterion can be computed; with it, rows of the source must show what it is worth
+        source, held = of_source.test(source, data.split.valid, notes)
     return Dealer(of_target, labelled, source, judging=True, other=blind, beside=rest, held=held), test
