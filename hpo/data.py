@@ -233,6 +233,7 @@ def prepare(
     if data.class_weight and table.task == "regression":
         raise InputError("data.class_weight: balanced needs classes, but the task is regression; leave it out.")
     rows = np.concatenate(folds[0].rows) if len(folds) == 1 else dealer.rows
+    dealer = dealer.ordered_as(rows)
     counted = tuple(_counted(table, column, data.text, rows, base, altering) for column in table.text)
     for name in altering if not counted or data.text.vectorizer == "svmlight" else ():
         raise InputError(f"search.{name}: needs a column of text, and {table.name} has none; name one in data.text.")

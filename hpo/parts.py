@@ -49,6 +49,11 @@ class Dealer:
     def rows(self) -> np.ndarray:
         return np.concatenate([self.always, self.turning, self.beside])
 
+    def ordered_as(self, rows: np.ndarray) -> Dealer:
+        """The same, its rows in another order, which draws depend on."""
+        always, turning, beside = (rows[np.isin(rows, own)] for own in (self.always, self.turning, self.beside))
+        return replace(self, always=always, turning=turning, beside=beside)
+
     @property
     def learnable(self) -> np.ndarray:
         """All that may ever be learned from with their labels."""

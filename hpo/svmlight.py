@@ -47,7 +47,8 @@ def parse(texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     for number, text in enumerate(texts, 1):
         if wrong := _strange(text):
             raise InputError(f"row {number} must hold index:value, as in 3:1.5, but holds {cut(wrong)}.")
-    numbers = np.fromstring(" ".join(texts).replace(":", " "), sep=" ").reshape(-1, 2)
+    written = " ".join(texts).replace(":", " ").strip()
+    numbers = (np.fromstring(written, sep=" ") if written else np.empty(0)).reshape(-1, 2)  # of nothing, numpy makes a -1
     counts = [text.count(":") for text in texts]
     return np.repeat(np.arange(len(texts)), counts), numbers[:, 0].astype(np.int64), numbers[:, 1]
 

@@ -69,12 +69,15 @@ def load(data: Data, base: Path) -> Table:
     frame = frame.drop(columns=[*named(data.drop, "drop", frame, name), *aside.values()])  # no inputs of a network
     if not len(frame.columns):
         raise InputError(f"{name} has no column left to learn from besides the target {cut(wanted)}.")
-    kinds = columns.sort(data, frame[domain == SOURCE], name)
+    kinds = columns.sort(data, frame[domain == SOURCE].infer_objects(), name)
+    if domain.any():
+        frame = _numbers(frame, kinds.numeric, found.domain, name)
     features = columns.clean(frame, kinds, name).reset_index(drop=True)
     groups = _groups(known_by["groups"], name) if "groups" in aside else None
     time = _time(known_by["time"], name) if "time" in aside else None
-    task = data.task or _infer(target[domain == SOURCE])
-    checked = _check_target(target[domain == SOURCE], task)
+    own = target[domain == SOURCE].infer_objects()  # whatever another domain has in its place
+    task = data.task or _infer(own)
+    checked = _check_target(own, task)
     if len(checked) < len(target):
         checked = pd.concat([checked.astype(object), _check_other(target[domain != SOURCE], task).astype(object)])
     checked = checked.reset_index(drop=True)
@@ -94,6 +97,20 @@ def load(data: Data, base: Path) -> Table:
         groups=groups,
         time=time,
     )
+
+
+def _numbers(frame: pd.DataFrame, numeric: tuple[str, ...], domain: np.ndarray, name: str) -> pd.DataFrame:
+    """With numbers in another domain, too, wherever the source has them; `domain` is that of all rows that were read."""
+    found = {}
+    for column in (c for c in numeric if pd.api.types.is_object_dtype(frame[c])):
+        numbers = pd.to_numeric(frame[column], errors="coerce")
+        wrong = numbers.index[numbers.isna() & frame[column].notna()]
+        for row in wrong[domain[wrong] != SOURCE]:
+            file = f"row {row - int(np.argmax(domain == domain[row])) + 1} of the target{'' if domain[row] == TARGET else ' (test)'}"
+            raise InputError(f"{name}: the column {cut(column)} holds numbers, but {file} holds {cut(frame[column][row])}; mend the row.")
+        if wrong.empty:  # else the source has something to be told of
+            found[column] = numbers
+    return frame.assign(**found)
 
 
 def _split(values: pd.Series, domain: np.ndarray) -> np.ndarray:

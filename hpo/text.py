@@ -68,7 +68,7 @@ def count(name: str, column: str, texts: Sequence[str], listed: np.ndarray, spec
 def _parsed(name: str, column: str, texts: Sequence[str], listed: np.ndarray, spec: Text) -> Counted:
     """The same of tokens: the indices that most of the rows `listed` have, in the order of numbers."""
     try:
-        row, index, value = svmlight.parse(texts)
+        row, index, value = tokens = svmlight.parse(texts)
     except InputError as error:
         raise InputError(f"{name}: the column {cut(column)}: {error}") from error
     known = (value != 0) & np.isin(row, listed)
@@ -78,8 +78,16 @@ def _parsed(name: str, column: str, texts: Sequence[str], listed: np.ndarray, sp
     chosen = np.sort(found[np.argsort(-having, kind="stable")[: spec.most]])
     document: dict[str, Any] = {"column": column, "vectorizer": spec.vectorizer, "terms": [str(i) for i in chosen.tolist()]}
     if bool((value[known] < 0).any()) or having.sum() >= _DENSE * len(listed) * len(found):
-        return Counted({**document, "standardised": True}, counts(document, texts), {})
-    return Counted({**document, **_weighing(spec)}, counts(document, texts), {})
+        return Counted({**document, "standardised": True}, _placed(document, len(texts), *tokens), {})
+    return Counted({**document, **_weighing(spec)}, _placed(document, len(texts), *tokens), {})
+
+
+def _placed(document: Mapping[str, Any], texts: int, row: np.ndarray, index: np.ndarray, value: np.ndarray) -> csr_matrix:
+    """The values of the indices that are terms, (texts, terms)."""
+    listed = np.array(document["terms"], dtype=np.int64)
+    place = np.searchsorted(listed, index).clip(max=len(listed) - 1)
+    known = (listed[place] == index) & (value != 0)
+    return csr_matrix((value[known], (row[known], place[known])), shape=(texts, len(listed)))
 
 
 def _weighing(spec: Text) -> dict[str, bool]:
@@ -91,11 +99,7 @@ def _weighing(spec: Text) -> dict[str, bool]:
 def counts(document: Mapping[str, Any], texts: Sequence[str]) -> csr_matrix:
     """How often each term, or hash, is in each text, or which value it has there: (texts, terms)."""
     if document["vectorizer"] == "svmlight":
-        row, index, value = svmlight.parse(texts)
-        listed = np.array(document["terms"], dtype=np.int64)
-        place = np.searchsorted(listed, index).clip(max=len(listed) - 1)
-        known = (listed[place] == index) & (value != 0)
-        return csr_matrix((value[known], (row[known], place[known])), shape=(len(texts), len(listed)))
+        return _placed(document, len(texts), *svmlight.parse(texts))
     ngrams = (document["ngrams"][0], document["ngrams"][1])
     if "features" in document:
         return HashingVectorizer(n_features=document["features"], ngram_range=ngrams, norm=None).transform(texts)

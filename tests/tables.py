@@ -95,6 +95,19 @@ def synonyms() -> pd.DataFrame:
     return pd.DataFrame(pairs, columns=["word", "synonym"])
 
 
+def domain(rows: int = 100, seed: int = 0, by: float = 0.0) -> pd.DataFrame:
+    """Two clouds in four dimensions, all of it moved `by` so much; `kind` is noise, and `row` tells rows apart.
+
+    The truth: a point is of the cloud whose centre is nearer, so that a line learned without the shift is wrong with it.
+    """
+    r = np.random.default_rng(seed)
+    y = r.permutation(np.arange(rows) % 2)
+    x = r.normal(size=(rows, 4)) + 1.5 * (2 * y - 1)[:, None] * np.array([1.0, 1.0, 0.0, 0.0]) + by * np.array([1.0, 0.0, 1.0, 0.0])
+    kind = r.choice(["u", "v"], rows)
+    table = pd.DataFrame({"row": 1000 * seed + np.arange(rows), "kind": kind, **{f"x{i}": x[:, i] for i in range(4)}})
+    return table.assign(y=np.where(y == 1, "good", "bad"))
+
+
 if __name__ == "__main__":
     loans().to_csv("search_spaces/loans.csv", index=False)
     reviews().to_csv("search_spaces/reviews.csv", index=False)

@@ -40,7 +40,7 @@ FITS = [
     (rows(20_001), lambda s: (s.train.epochs, s.train.batch_size, s.budget.trials), (20, 256, 50)),
     (rows(y=[0] * 50 + [1] * 10), lambda s: (s.train.metric, s.data.class_weight), ("balanced_accuracy", "balanced")),
     (rows(y=np.arange(60) / 3), lambda s: (s.train.metric, s.data.class_weight), ("loss", None)),
-    (rows(y=[True, False, None] * 20), lambda s: s.data.target, "y"),
+    (rows(y=[True, False, None] * 20), lambda s: s.data.target.column, "y"),
     (rows(id=[f"n{i}" for i in range(60)], empty=np.nan), lambda s: s.data.drop, ["id", "empty"]),
     (rows(**{"off, or: [on]": np.nan, "1e5": np.nan}), lambda s: s.data.drop, ["off, or: [on]", "1e5"]),
     (rows(**{"a review, or: two": [f"row {i} was rather pleasant" for i in range(60)]}), lambda s: s.data.text.columns, ["a review, or: two"]),
@@ -61,7 +61,7 @@ NAMES = ["2024", "1e5", "null", "off", "my table's", "a: b #c", "ünïcode", "..
 @pytest.mark.parametrize("stem", NAMES)
 def test_any_file_name_and_any_target_can_be_written_down(first, stem):
     space = first(rows().rename(columns={"y": stem}), f"{stem}.csv", stem)
-    assert (space.data.source, space.data.target) == (f"{stem}.csv", stem)
+    assert (space.data.source, space.data.target.column) == (f"{stem}.csv", stem)
     assert 1 <= len(space.study) <= 100
 
 

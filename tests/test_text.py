@@ -113,6 +113,17 @@ def test_a_fold_sees_what_a_vectorizer_of_its_training_rows_gives(folder, ngrams
             assert terms(data)[index] == pytest.approx(expected[rows_of(data, index)], abs=1e-6)
 
 
+@pytest.mark.parametrize("options", [{"binary": True}, {"use_idf": False}, {"sublinear_tf": True}, {"binary": True, "use_idf": False}])
+def test_weights_have_the_options_of_scikit_learn(folder, options):
+    texts = pd.read_csv(folder / "reviews.csv")["review"].fillna("").tolist()
+    data = prepared(folder, options)
+    (fold,) = data.folds
+    expected = seen_by_training(data, fold, texts, **options)
+    for index in (fold.train, fold.valid):
+        assert terms(data)[index] == pytest.approx(expected[rows_of(data, index)], abs=1e-6)
+    assert terms(data) != pytest.approx(terms(prepared(folder)), abs=1e-3)
+
+
 def test_the_most_frequent_terms_are_kept(folder):
     (few,), (all_,) = (prepared(folder, {"features": n}).preprocess.documents for n in (5, 1000))
     assert few["terms"] == sorted(few["terms"])
@@ -245,6 +256,8 @@ KEYS = [
     ("{ngrams: [2, 1]}", f"data.text.ngrams: must be the least and the largest number of words in a term, {HOW} [2, 1]."),
     ("{ngrams: [1]}", f"data.text.ngrams: must be the least and the largest number of words in a term, {HOW} [1]."),
     ("{ngrams: [0, 1]}", "data.text.ngrams[0]: must be at least 1, got 0."),
+    ("{vectorizer: hashing, use_idf: false}", "data.text: use_idf weighs terms, and vectorizer: hashing has none; leave it out, or take tfidf."),
+    ("{vectorizer: svmlight, ngrams: [1, 2]}", "data.text: ngrams counts words, and vectorizer: svmlight has none, got ngrams=[1, 2]; leave it out."),
     ("{features: 0}", "data.text.features: must be at least 1, got 0."),
     ("{back_translation: translate}", "data.text.back_translation: must be package.module:function, got translate."),
 ]

@@ -1,0 +1,487 @@
+"""Another domain beside the labelled rows: which of its rows and labels are used for what, and which never are."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+import yaml
+from sklearn.feature_extraction.text import TfidfVectorizer
+
+from hpo import data as data_module
+from hpo import needs, space_file
+from hpo.data import Dataset
+from hpo.ensemble import workshop
+from hpo.errors import InputError
+from hpo.population import Population
+from hpo.regularizers import FAMILY
+from hpo.source import Data
+from tests.conftest import here, outcomes, write_space
+from tests.tables import domain, reviews
+
+ALL = ("train", "valid", "test", "target", "target_valid")
+TARGET = {"source": "new.csv", "column": "y"}
+
+
+@pytest.fixture
+def folder(tmp_path):
+    domain().to_csv(tmp_path / "old.csv", index=False)
+    domain(80, seed=1, by=2.0).to_csv(tmp_path / "new.csv", index=False)
+    domain(60, seed=2, by=2.0).to_csv(tmp_path / "test.csv", index=False)
+    return tmp_path
+
+
+def prepared(folder, target=(), **data) -> Dataset:
+    said = {"source": "old.csv", "drop": ["row"], "target": {**TARGET, **dict(target)}, **data}
+    return data_module.prepare(Data.model_validate(said), folder, torch.float64)
+
+
+def rows_of(data, index):
+    """Where rows of the tensors stand in the table: the source's first."""
+    return data._raw.rows[index.numpy() % data.development]
+
+
+def foreign(data, samples=None):
+    """Which rows of the tensors are of the other domain."""
+    rows = torch.arange(len((samples or data).x))
+    return torch.from_numpy(data._raw.table.domain[rows_of(data, rows)] != 0)
+
+
+def sizes(fold):
+    return [len(getattr(fold, part)) for part in ALL]
+
+
+# ---- which rows are used for what
+
+HOLD_OUT = [
+    ({}, [80, 20, 0, 32, 8], 40),
+    ({"test": 0.25}, [80, 20, 0, 48, 12], 20),
+    ({"test": "test.csv"}, [80, 20, 0, 64, 16], 60),
+    ({"labels": "few", "few": 5}, [108, 2, 0, 24, 6], 40),
+    ({"labels": "few", "few": 5, "test": "test.csv"}, [108, 2, 0, 56, 14], 60),
+    ({"labels": "validation-only", "few": 5}, [100, 10, 0, 24, 6], 40),
+    ({"labels": "validation-only"}, [100, 40, 0, 0, 0], 40),
+]
+FOLDS = [
+    ({}, [75, 25, 0, 30, 10]), ({"labels": "few", "few": 8}, [112, 4, 0, 18, 6]), ({"labels": "validation-only", "few": 6}, [100, 3, 0, 21, 7]),
+    ({"labels": "validation-only"}, [100, 10, 0, 0, 0]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("target", "expected", "test"), HOLD_OUT)
+def test_sizes_of_the_parts(folder, target, expected, test):
+    data = prepared(folder, target)
+    assert [sizes(fold) for fold in data.folds] == [expected]
+    assert (len(data.test_x), data.development) == (test, 100 + 80 - (test if test != 60 else 0))
+    assert data.notes == ()
+    (whole,) = data.whole().folds
+    labelled = expected[0] + expected[1] - 100
+    assert sizes(whole) == [100 + (labelled if target.get("labels") == "few" else 0), 0, 0, data.development - 100, 0]
+
+
+@pytest.mark.parametrize(("target", "expected"), FOLDS)
+@pytest.mark.parametrize("repeats", [1, 2])
+def test_sizes_of_folds(folder, target, expected, repeats):
+    data = prepared(folder, target, split={"folds": 4, "repeats": repeats})
+    assert [sizes(fold) for fold in data.folds] == [expected] * 4 * repeats
+    for drawn in (data.fresh(1), data.fresh(2)):
+        assert [sizes(fold) for fold in drawn.folds] == [expected] * 4
+    judged = np.concatenate([rows_of(data, fold.valid) for fold in data.folds[:4]])
+    assert len(np.unique(judged)) == len(judged)
+
+
+@pytest.mark.parametrize("split", [{}, {"folds": 3}])
+@pytest.mark.parametrize("target", [{}, {"labels": "few", "few": 8}, {"labels": "validation-only", "few": 8}, {"labels": "validation-only"}])
+def test_no_row_has_two_parts_and_fresh_draws_differ(folder, target, split):
+    data = prepared(folder, target, split=split)
+    nested = [] if data.ordered else [data.nested(1, 0)]
+    for samples in (data, data.fresh(1), data.fresh(2), *nested):
+        for fold in samples.folds:
+            rows = np.concatenate([rows_of(data, getattr(fold, part)) for part in ALL])
+            assert len(np.unique(rows)) == len(rows)
+            assert not np.isin(rows, data._raw.test).any()
+            assert set(foreign(data, samples)[fold.target].tolist()) <= {True}
+    first, second = (samples.folds[0] for samples in (data.fresh(1), data.fresh(2)))
+    same = [set(rows_of(data, getattr(first, part))) == set(rows_of(data, getattr(second, part))) for part in ("train", "target")]
+    assert same == ([True, same[1]] if data.ordered else [False, False])
+    assert data.ordered == (target.get("labels") == "validation-only")
+    if data.ordered:
+        with pytest.raises(InputError, match="so there are no folds within folds"):
+            data.nested(1, 0)
+
+
+def test_folds_within_folds_are_judged_by_the_outer_fold(folder):
+    for target, learned in (({}, 80), ({"labels": "few", "few": 10}, 116)):
+        data = prepared(folder, target)
+        outer, inner = data.fresh(1), data.nested(1, 0)
+        assert len(outer.folds[0].train) == learned
+        for fold in inner.folds:
+            assert set(rows_of(data, fold.test)) == set(rows_of(data, outer.folds[0].valid))
+            inside = set(rows_of(data, torch.cat([fold.train, fold.valid])))
+            assert inside == set(rows_of(data, outer.folds[0].train))
+            assert set(rows_of(data, torch.cat([fold.target, fold.target_valid]))) == set(rows_of(data, outer.folds[0].target))
+
+
+def test_a_time_of_the_source_orders_the_source_alone(folder):
+    domain().assign(day=np.arange(100)).to_csv(folder / "old.csv", index=False)
+    data = prepared(folder, split={"time": "day"})
+    assert data.ordered
+    assert rows_of(data, data.folds[0].valid).tolist() == [*range(80, 100)]
+    assert [sizes(fold) for fold in data.fresh(1).folds] == [[80, 20, 0, 32, 8]]
+
+
+def test_groups_of_the_target_stay_together_where_it_has_them(folder):
+    frame = domain(80, seed=1, by=2.0).assign(who=[f"new {i // 4}" for i in range(80)])
+    domain().assign(who=[f"old {i // 4}" for i in range(100)]).to_csv(folder / "old.csv", index=False)
+    frame.to_csv(folder / "new.csv", index=False)
+    data = prepared(folder, {"labels": "few", "few": 10}, split={"groups": "who", "valid": 0.4})
+    who = np.array([*(f"old {i // 4}" for i in range(100)), *frame["who"]])
+    (fold,) = data.folds
+    train, valid = (set(who[rows_of(data, index)]) for index in (fold.train, fold.valid))
+    assert valid
+    assert not train & valid
+    assert not set(who[data._raw.test]) & set(who[data._raw.rows])
+    frame.drop(columns="who").to_csv(folder / "new.csv", index=False)
+    assert len(prepared(folder, split={"groups": "who"}).test_x) == 40
+
+
+# ---- labels that nobody may know
+
+REGRESSION = {"column": "x3"}
+
+
+@pytest.mark.parametrize("split", [{}, {"folds": 3}])
+@pytest.mark.parametrize("column", ["y", "x3"])
+@pytest.mark.parametrize(("target", "allowed"), [({}, 0), ({"labels": "few", "few": 6}, 12), ({"labels": "validation-only"}, 40)])
+def test_no_target_row_has_a_label_unless_it_is_allowed(folder, split, column, target, allowed):
+    allowed = 6 if column == "x3" and target.get("few") else allowed  # so many in all
+    data = prepared(folder, {**target, "column": column}, split=split, class_weight="balanced" if column == "y" else None)
+    for samples in (data, data.fresh(1), data.whole(), *([] if data.ordered else [data.nested(1, 0)])):
+        other, y = foreign(data, samples), samples.y
+        hidden = y.isnan() if column == "x3" else y == -1
+        assert not hidden[~other].any()
+        assert (other & ~hidden).sum() == allowed * (len(samples.x) // data.development)
+        for fold in samples.folds:
+            if len(fold.valid) or not allowed:  # the last training adapts to the labelled rows, too
+                assert hidden[fold.target].all()
+            assert hidden[fold.target_valid].all()
+            assert not hidden[torch.cat([fold.train, fold.valid, fold.test])].any()
+        if samples.weight is not None:
+            assert (samples.weight[hidden] == 0).all()
+    raw = data._raw
+    assert len(raw.table.target) == 0
+    known = raw.y[raw.table.domain == 1]
+    assert (np.isfinite(known).sum() if column == "x3" else (known >= 0).sum()) == allowed
+    assert len(data.test_y) == 40
+
+
+def test_few_are_as_many_of_each_class(folder):
+    frame = domain(80, seed=1).assign(y=["bad"] * 70 + ["good"] * 10)
+    frame.to_csv(folder / "new.csv", index=False)
+    data = prepared(folder, {"labels": "few", "few": 4, "test": 0.3})
+    assert data.y[foreign(data) & (data.y >= 0)].bincount().tolist() == [4, 4]
+    assert data.y[data.folds[0].valid].bincount(minlength=2).tolist() == [1, 1]
+
+
+def test_classes_are_weighed_by_training_rows(folder):
+    domain().assign(y=["bad"] * 75 + ["good"] * 25).to_csv(folder / "old.csv", index=False)
+    data = prepared(folder, class_weight="balanced")
+    y, weight = (tensor[data.folds[0].train] for tensor in (data.y, data.weight))
+    assert [weight[y == label].unique().item() for label in (0, 1)] == pytest.approx([2 / 3, 2])
+
+
+@pytest.mark.parametrize("split", [{}, {"folds": 3, "repeats": 2}])
+@pytest.mark.parametrize("column", ["y", "x3"])
+def test_labels_do_not_say_which_row_goes_where(folder, split, column):
+    """Not even by stratifying the test part, whose share of the rows is drawn here."""
+    found = []
+    for turn in range(2):
+        frame = domain(80, seed=1)
+        shuffled = np.random.default_rng(turn).permutation(frame[column])
+        frame.assign(**{column: shuffled}).to_csv(folder / "new.csv", index=False)
+        data = prepared(folder, {"column": column}, split=split, class_weight="balanced" if column == "y" else None)
+        found.append([data.test_y, *(one for s in (data, data.fresh(1), data.nested(1, 0), data.whole()) for one in said(s))])
+    (test, *first), (other, *second) = found
+    assert not test.equal(other)
+    assert len(first) == len(second)
+    assert all(torch.equal(a.nan_to_num(-9.0), b.nan_to_num(-9.0)) for a, b in zip(first, second, strict=True))
+
+
+def said(samples):
+    """All that is known of rows where training begins."""
+    yield from (samples.x, samples.y)
+    yield from () if samples.weight is None else (samples.weight,)
+    yield from (getattr(fold, part) for fold in samples.folds for part in ALL)
+
+
+SEARCH = {
+    "learning_rate": {"low": 1e-3, "high": 1e-1, "log": True},
+    "weight_decay": {"low": 1e-4, "high": 1.0, "log": True, "optional": True},
+    "dropout": {"low": 0.0, "high": 0.5},
+}
+SAYS = {"source": "old.csv", "drop": ["row"], "target": {**TARGET, "test": "test.csv"}}
+
+
+def searched(store, name, **changes):
+    ran = here("search", "--space", write_space(store, study=name, search=SEARCH, **changes), "--store", store, "--json")
+    assert ran.exit_code == 0, ran.stderr
+    return json.loads(ran.stdout)
+
+
+def learned(store, name):
+    """All that a search has found, its weights to the last bit."""
+    when = ("started", "times", "seconds")
+    said = {label: {key: value for key, value in o.items() if key not in when} for label, o in outcomes(store, name).items()}
+    best = store.parent / "best"
+    assert here("export", "--study", name, "--store", store, "--weights", best, "-o", store.parent / "best.yaml").exit_code == 0
+    files = [*sorted((store / "studies" / name / "weights").iterdir()), *sorted(best.iterdir())]
+    assert {"preprocess.json", "weights.safetensors"} < {path.name for path in files}
+    return json.dumps(said, sort_keys=True), {path.name: path.read_bytes() for path in files}
+
+
+@pytest.mark.usefixtures("unrecorded")
+@pytest.mark.parametrize("labels", ["none", "few"])
+def test_labels_of_the_target_reach_nothing_but_the_test_score(store, folder, labels):
+    """With few of them allowed the same search notices, so that this test can fail."""
+    own, r = store.parent, np.random.default_rng(0)
+    results = []
+    for turn in range(2):
+        for name in ("old", "new", "test"):
+            frame = pd.read_csv(folder / f"{name}.csv")
+            frame = frame.assign(y=r.permutation(frame["y"])) if turn and name != "old" else frame
+            frame.to_csv(own / f"{name}.csv", index=False)
+        target = {**SAYS["target"], "labels": labels}
+        changes = {"data": {**SAYS, "target": target, "class_weight": "balanced"}, "ensemble": {"kind": "greedy", "size": 2, "pool": 2}}
+        # Named alike: what a search draws depends on nothing but its data, but its files should be the same, too.
+        results.append(searched(store, "leak", **changes))
+        results[-1]["learned"] = learned(store, "leak")
+        assert here("delete", "leak", "--yes", "--store", store).exit_code == 0
+    first, second = results
+    assert first["test"] != second["test"]
+    assert first["fingerprint"] != second["fingerprint"]
+    assert (first["learned"] == second["learned"]) == (labels == "none")
+    same = ("trial", "selected", "valid", "fresh", "train", "rules", "refit", "asked", "trials")
+    assert ({key: first[key] for key in same} == {key: second[key] for key in same}) == (labels == "none")
+
+
+# ---- what is learned from unlabelled rows, and what is not
+
+
+def test_numbers_are_standardised_by_labelled_training_rows_alone(folder):
+    data = prepared(folder)
+    train = rows_of(data, data.folds[0].train)
+    (feature,) = [f for f in data.preprocess.features if f["column"] == "x0"]
+    x0 = pd.read_csv(folder / "old.csv")["x0"].to_numpy()
+    assert (feature["mean"], feature["scale"]) == pytest.approx((x0[train].mean(), x0[train].std()))
+
+
+@pytest.mark.parametrize("split", [{}, {"folds": 3}])
+def test_terms_are_weighed_by_training_rows_and_those_adapted_to(tmp_path, split):
+    reviews(80).to_csv(tmp_path / "old.csv", index=False)
+    reviews(60, seed=1).assign(review=lambda f: f["review"].str.replace("the", "onlynew")).to_csv(tmp_path / "new.csv", index=False)
+    target = {"source": "new.csv", "column": "again"}
+    data = data_module.prepare(Data(source="old.csv", target=target, text=["review"], drop=["price", "bought"], split=split), tmp_path)
+    texts = pd.concat([pd.read_csv(tmp_path / name)["review"] for name in ("old.csv", "new.csv")]).fillna("").tolist()
+    terms = data.preprocess.documents[0]["terms"]
+    assert "onlynew" in terms
+    for fold in data.folds:
+        fitted = [texts[i] for index in (fold.train, fold.target) for i in rows_of(data, index)]
+        own = set(TfidfVectorizer().fit(fitted).get_feature_names_out())
+        vectorizer = TfidfVectorizer(vocabulary=[term for term in terms if term in own]).fit(fitted)
+        expected = np.zeros((len(texts), len(terms)))
+        expected[:, [term in own for term in terms]] = vectorizer.transform(texts).toarray()
+        for index in (fold.train, fold.valid, fold.target, fold.target_valid):
+            assert data.x[index].numpy() == pytest.approx(expected[rows_of(data, index)], abs=1e-6)
+
+
+def test_a_category_that_the_target_alone_has_is_an_input(folder):
+    domain(80, seed=1).assign(kind="only new").to_csv(folder / "new.csv", index=False)
+    data = prepared(folder)
+    place = [feature.get("equals") for feature in data.preprocess.features].index("only new")
+    assert data.x[:, place].tolist() == foreign(data).double().tolist()
+
+
+# ---- files
+
+
+def test_several_sources_stand_one_below_the_other(folder):
+    domain(50, seed=3).to_csv(folder / "older.csv", index=False)
+    data = prepared(folder, source=["old.csv", "older.csv"])
+    assert (data.name, data.development, len(data.folds[0].train)) == ("old + older → new", 190, 120)
+    alone = data_module.prepare(Data(source=["old.csv", "older.csv"], target="y"), folder)
+    assert alone.development + len(alone.test_x) == 150
+    domain(50, seed=3).drop(columns="x1").to_csv(folder / "older.csv", index=False)
+    with pytest.raises(InputError) as caught:
+        prepared(folder, source=["old.csv", "older.csv"])
+    assert str(caught.value) == "data.source: older lacks the column x1, which old has; all sources need the same columns."
+
+
+@pytest.mark.parametrize("missing", ["column", "values"])
+def test_a_target_without_labels_leaves_the_test_to_the_source(folder, missing):
+    frame = domain(80, seed=1)
+    (frame.drop(columns="y") if missing == "column" else frame.assign(y=None)).to_csv(folder / "new.csv", index=False)
+    data = prepared(folder)
+    assert sizes(data.folds[0]) == [60, 20, 0, 64, 16]  # valid is 0.2 of all rows of each
+    assert (len(data.test_x), (data.test_y >= 0).all()) == (20, True)
+    assert data.notes == ("No row of the target has a label: the test part is the source's, and nothing tells how right predictions on the target are.",)
+    tested = prepared(folder, {"test": "test.csv"})
+    assert (len(tested.test_x), tested.development) == (60, 180)
+
+
+def test_rows_of_the_target_without_a_label_are_adapted_to_and_never_tested(folder):
+    frame = domain(80, seed=1)
+    frame.loc[:39, "y"] = None
+    frame.to_csv(folder / "new.csv", index=False)
+    data = prepared(folder)
+    assert (len(data.test_x), sizes(data.folds[0])[3:]) == (20, [48, 12])
+    assert data._raw.test.min() >= 140
+    data = prepared(folder, {"labels": "validation-only"})
+    assert sizes(data.folds[0]) == [100, 20, 0, 32, 8]
+
+
+def test_the_targets_further_columns_and_the_tests_share_are_noted(folder):
+    domain(80, seed=1).assign(more=1).to_csv(folder / "new.csv", index=False)
+    assert prepared(folder, split={"test": 0.3}).notes == (
+        "Columns of new that old → new does not have, left out: more.".replace("old → new", "old"),
+        "The test part is the target's, so data.split.test is not used; data.target.test says how large it is.",
+    )
+
+
+WRONG = [
+    (lambda f: f.drop(columns="x1"), {}, "data.target.source: new lacks the column x1, which old has; both domains need the same columns."),
+    (lambda f: f.assign(y="fair"), {}, "data.target: the target domain has the class fair, which the source does not have: bad, good."),
+    (lambda f: f.drop(columns="y"), {"labels": "few"}, "data.target.labels: few needs labels, and no row of new.csv has one; take none."),
+    (lambda f: f, {"test": "gone.csv"}, "does not exist; name a .csv, .parquet or .svmlight file."),
+    (lambda f: f, {"column": "z"}, "data.target: old → new has no column z. It has: row, kind, x0, x1, x2, x3, y."),
+    (lambda f: f.assign(x3="a word"), {"column": "x3"}, "data.target: x3 is a number, but another domain has a word; mend it."),
+    (lambda f: f.assign(x1=["a word", *f["x1"][1:]]), {}, "old → new: the column x1 holds numbers, but row 1 of the target holds a word; mend the row."),
+    (lambda f: f.iloc[:1], {}, "old → new: the test part of data.split cannot be drawn from a single row."),
+]
+
+
+@pytest.mark.parametrize(("change", "target", "sentence"), WRONG)
+def test_what_cannot_be_another_domain(folder, change, target, sentence):
+    change(domain(80, seed=1)).to_csv(folder / "new.csv", index=False)
+    with pytest.raises(InputError) as caught:
+        prepared(folder, target)
+    assert str(caught.value).endswith(sentence)
+
+
+SPACE = "study: s\ndata: {{source: t.csv, target: {}}}\nsearch: {{l1: {{low: 0, high: 1}}}}\n"
+
+
+@pytest.mark.parametrize(("target", "sentence"), [
+    ("{sauce: new.csv}", "data.target.sauce is not a key of data.target. Did you mean source?"),
+    ("{source: new.txt}", "data.target.source: must be a .csv, .parquet or .svmlight file or sklearn:NAME, got new.txt."),
+    ("{source: new.csv, labels: some}", "data.target.labels: some is not known. Known: none, few, validation-only."),
+    ("{source: new.csv, few: 5}", "data.target: few needs labels: few or validation-only, got few=5, labels=none; leave few out, or set labels."),
+    ("{source: new.csv, labels: few, few: 1}", "data.target.few: must be at least 2, got 1."),
+    ("{source: new.csv, test: 1.5}", "data.target.test: must be a share between 0 and 1, or a file, got 1.5."),
+    ("{labels: few}", "data.target: labels is of another domain, and there is none; name its file in source, or leave labels out."),
+    ("[y]", 'data.target: must be text, got ["y"].'),
+])  # fmt: skip
+def test_keys_of_a_space(tmp_path, target, sentence):
+    (tmp_path / "s.yaml").write_text(SPACE.format(target))
+    with pytest.raises(InputError) as caught:
+        space_file.load(tmp_path / "s.yaml")
+    assert str(caught.value) == f"s.yaml:2: {sentence}"
+
+
+def test_a_column_is_short_for_the_section():
+    said = Data(source="t.csv", target="y")
+    assert (said.target.column, said.target.source) == ("y", None)
+    assert said == Data(source="t.csv", target={"column": "y"})
+    assert said.model_dump(exclude_defaults=True) == {"source": "t.csv", "target": "y"}
+    both = Data(source=["a.csv", "b.csv"], target=TARGET)
+    assert Data.model_validate(both.model_dump(mode="json", exclude_defaults=True)) == both
+    for source, sentence in (([], "must hold at least one"), ([3], "must be text, got 3; put it in quotes")):
+        with pytest.raises(ValueError, match=sentence):
+            Data(source=source)
+
+
+def test_what_needs_another_domain_says_so(tmp_path, folder, monkeypatch):
+    monkeypatch.setattr(type(FAMILY["weight_decay"]), "needs", ("target",))
+    space = space_file.parse({"study": "s", "data": {"source": "sklearn:wine"}, "search": {"weight_decay": {"low": 0.0, "high": 1.0}}})
+    sentence = "search.weight_decay: needs rows of another domain to adapt to; name its file in data.target.source, or leave the key out."
+    for data in (data_module.prepare(space.data, tmp_path), prepared(folder, {"labels": "validation-only"})):
+        with pytest.raises(InputError) as caught:
+            needs.check(space, data)
+        assert str(caught.value) == sentence
+    needs.check(space, prepared(folder))
+
+
+# ---- a whole search
+
+
+@pytest.mark.usefixtures("unrecorded")
+@pytest.mark.parametrize(("labels", "more"), [
+    ("none", {"split": {"folds": 3}}), ("few", {}), ("validation-only", {}),
+])  # fmt: skip
+def test_every_way_to_an_end_has_rows_to_adapt_to(store, folder, monkeypatch, labels, more):
+    """In the search, on fresh splits, in folds within folds, in the last training of each kind and in ensembles."""
+    seen = []
+    usual = Population.__init__
+
+    def watched(self, data, *rest):
+        seen.extend((data, fold) for fold in data.folds)
+        usual(self, data, *rest)
+
+    monkeypatch.setattr(Population, "__init__", watched)
+    for name in ("old", "new", "test"):
+        pd.read_csv(folder / f"{name}.csv").to_csv(store.parent / f"{name}.csv", index=False)
+    target = {**SAYS["target"], "labels": labels, "few": 10} if labels != "none" else SAYS["target"]
+    changes = {"data": {**SAYS, "target": target, **more}, "train": {"epochs": 2, "batch_size": 32}, "budget": {"trials": 3}}
+    assert searched(store, "ends", **changes)["looks"] == 1
+    for kind in ("bagging", "greedy", "stacking", "snapshot", "boosting"):
+        pool = ("--pool", "2") if kind in ("greedy", "stacking") else ()
+        ran = here("ensemble", "--study", "ends", "--kind", kind, "--size", "2", *pool, "--store", store)
+        assert ran.exit_code == 0, ran.output
+    assert searched(store, "bag", refit="average", **changes)["refit"]["weights"]
+    assert len(seen) > 10
+    for data, fold in seen:
+        assert len(fold.target)
+        hidden = data.y == -1
+        assert not hidden[torch.cat([fold.train, fold.valid])].any()
+        assert not set(fold.target.tolist()) & set(fold.valid.tolist())
+        assert hidden[fold.target].sum() >= 20  # all but the few, which the last training has seen with their labels
+
+
+@pytest.mark.usefixtures("unrecorded")
+def test_an_exported_point_and_a_moved_file_are_the_same_search(store, folder):
+    own = store.parent / "deep"
+    own.mkdir()
+    for name in ("old", "new", "test"):
+        pd.read_csv(folder / f"{name}.csv").to_csv(own / f"{name}.csv", index=False)
+    data = {**SAYS, "source": ["deep/old.csv"], "target": {**SAYS["target"], "source": "deep/new.csv", "test": "deep/test.csv"}}
+    result = searched(store, "tiny", data=data, finalists=0)
+    point = own / "best.yaml"
+    assert here("export", "--study", "tiny", "--store", store, "-o", point, "--weights", own / "best").exit_code == 0
+    said = yaml.safe_load(point.read_text())["data"]
+    assert (said["source"], said["target"]["source"], said["target"]["test"]) == (["old.csv"], "new.csv", "test.csv")
+    ran = here("search", "--space", point, "--store", store, "--json")
+    assert json.loads(ran.stdout)["valid"] == result["valid"]
+    assert here("predict", own / "test.csv", "--weights", own / "best").exit_code == 0
+    (own / "old.csv").rename(own / "elsewhere.csv")
+    moved = {**data, "source": "deep/elsewhere.csv"}
+    assert searched(store, "tiny", data=moved, finalists=0) == result
+    space = space_file.parse({"study": "s", "data": data, "search": SEARCH})
+    assert space.identity()["data"]["target"] == {"column": "y", "labels": "none", "few": None}
+    (own / "new.csv").unlink()
+    changed = domain(80, seed=9)
+    changed.to_csv(own / "new.csv", index=False)
+    ran = here("search", "--space", write_space(store, study="tiny", search=SEARCH, data=moved, finalists=0), "--store", store)
+    assert ran.exit_code == 2
+    assert "the rows of its data differ" in ran.stderr
+
+
+def test_ensembles_take_the_folds_of_a_fresh_draw(folder):
+    data = prepared(folder, {"labels": "few", "few": 10})
+    whole, fresh = data.whole(), data.fresh(1)
+    folds = workshop.judged(whole, fresh, whole=True)
+    for mine, theirs in zip(folds, fresh.folds, strict=False):
+        for part, other in (("train", "train"), ("test", "valid"), ("target", "target"), ("target_valid", "target_valid")):
+            assert rows_of(data, getattr(mine, part)).tolist() == rows_of(data, getattr(theirs, other)).tolist()
+        assert len(mine.valid) == 0
+    assert len(folds) == len(fresh.folds) + 1
+    assert sizes(folds[-1]) == sizes(whole.folds[0])
