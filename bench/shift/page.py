@@ -64,7 +64,8 @@ def planted(records: Records) -> str:
         some = [r for r in records if r["name"] == kind]
         shares = [right(some, labels) for labels in made.LABELS]
         reached += [(kind, labels, share.value >= GOAL) for labels, share in zip(made.LABELS, shares, strict=True)]
-        rows.append([kind, *map(_share, shares), instead(some)])
+        cells = [_share(share) if kind == "none" or truth(kind, m) else f"none said: {_share(share)}" for m, share in zip(made.LABELS, shares, strict=True)]
+        rows.append([kind, *cells, instead(some)])
     missed = [f"{kind} with labels: {labels}" for kind, labels, held in reached if not held]
     return f"{markdown(rows)}\n\n{_goal('each cell', missed)}"
 
