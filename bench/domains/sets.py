@@ -1,11 +1,11 @@
 """The spaces that are searched: the shipped ones, with other data in their place or with less to search.
 
-A comparison is a table: its rows are ways, each a space, and its columns are tasks.
+A comparison is a table: its columns are tasks, its rows are ways, each a space of its own.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,6 +17,11 @@ SPACES = Path(__file__).parent.parent.parent / "search_spaces"
 REVIEWS = {"books → dvd": ("books", "dvd"), "dvd → books": ("dvd", "books")}
 DIGITS = "upright → rotated"
 SOURCE, TOGETHER, ORACLE = "source only", "all together", "oracle"
+SCRATCH, FROZEN, TUNED, SEARCHED = "from scratch", "frozen features", "plain fine-tuning", "freeze × l2_sp × learning rate"
+FEW = 20  # labelled rows of the target a class
+_ORACLES_FEW = {DIGITS: 20, **dict.fromkeys(REVIEWS, 500)}  # whose labels the oracle sees: half of the rows, the others are adapted to
+_DVDS = 5586  # reviews of dvds in both files
+_DIGITS = 898
 
 
 class Column(NamedTuple):
@@ -31,9 +36,27 @@ class Column(NamedTuple):
 # LinearSVC, whose C was chosen by folds on the source.
 OTHERS = (
     Column("DANN", True, {"books → dvd": 78.4, "dvd → books": 72.3}),
-    Column("linear SVM, words or not", False, {"books → dvd": 80.3, "dvd → books": 77.1}),
-    Column("linear SVM, counts", False, {"books → dvd": 80.4, "dvd → books": 74.4}),
+    Column("linear SVM, whether a word occurs", False, {"books → dvd": 80.3, "dvd → books": 77.1}),
+    Column("linear SVM, how often", False, {"books → dvd": 80.4, "dvd → books": 74.4}),
 )
+
+
+def adapting(task: str, data: Path) -> dict[str, Json]:
+    """Every way of a task: nothing adapts, of the digits each way of adapting alone, all of them together, and the oracle, whose
+    search may see labels of the target: they choose, they do not train."""
+    space = _reviews(task, data) if task in REVIEWS else _digits()
+    keys = [key for key in space["search"] if key in FAMILY and ("target" in FAMILY[key].needs or key == "randomization")]
+    plain = _searching(space, [key for key in space["search"] if key not in keys])
+    found = {SOURCE: {**plain, "train": {**space["train"], "metric": "loss"}}}
+    if task == DIGITS:
+        found |= {key: _searching(space, [other for other in space["search"] if other == key or other not in keys]) for key in keys}
+    target = space["data"]["target"] | {"labels": "validation-only", "few": _ORACLES_FEW[task]}
+    oracle = {**space, "data": {**space["data"], "target": target}, "train": {**space["train"], "metric": "accuracy"}}
+    return {**found, TOGETHER: space, ORACLE: {**oracle, "finalists": 0, "select": "best"}}
+
+
+def _searching(space: Json, keys: list[str]) -> Json:
+    return {**space, "search": {key: space["search"][key] for key in keys}}
 
 
 def _shipped(name: str) -> Json:
@@ -41,53 +64,44 @@ def _shipped(name: str) -> Json:
     return found
 
 
-def adapting(space: Mapping[str, Any]) -> list[str]:
-    """The keys of its search that look at the other domain, or vary the source."""
-    return [key for key in space["search"] if key in FAMILY and ("target" in FAMILY[key].needs or key == "randomization")]
-
-
-def reviews(task: str, data: Path) -> Json:
-    """The shipped space on the reviews of two things."""
+def _reviews(task: str, data: Path) -> Json:
     source, target = REVIEWS[task]
     space = _shipped("reviews")
-    own = {key: value for key, value in space["data"].items() if key not in ("source", "target")}
     files = {"source": str(data / f"amazon-{target}-train.svmlight"), "test": str(data / f"amazon-{target}-test.svmlight"), "labels": "none"}
-    return {**space, "data": {"source": str(data / f"amazon-{source}-train.svmlight"), "target": files, **own}}
+    return {**space, "data": {**space["data"], "source": str(data / f"amazon-{source}-train.svmlight"), "target": files}}
 
 
-def digits(task: str, data: Path) -> Json:
-    """The shipped space on the shipped digits."""
-    del task, data
+def _digits() -> Json:
     space = _shipped("domain_shift")
-    files = {**space["data"]["target"], "source": str(SPACES / space["data"]["target"]["source"])}
-    return {**space, "data": {**space["data"], "source": str(SPACES / space["data"]["source"]), "target": files}}
+    target = space["data"]["target"] | {"source": str(SPACES / "digits_rotated.csv")}
+    return {**space, "data": {**space["data"], "source": str(SPACES / "digits_upright.csv"), "target": target}}
 
 
-def without(space: Json, keys: list[str]) -> Json:
-    """A space that does not search some keys; conditions on these go with them."""
-    left = {key: value for key, value in space["search"].items() if key not in keys}
-    return {**space, "search": left}
+def first(task: str, data: Path) -> Json:
+    """The search of the network that fine-tuning begins with, on the source alone."""
+    of = adapting(task, data)[SOURCE]
+    own = {key: value for key, value in of["data"].items() if key != "target"}
+    return {**of, "data": {**own, "split": {"test": 0.1, "valid": 0.2, "seed": 0}}, "finalists": 2}
 
 
-def oracle(space: Json) -> Json:
-    """The same search, which may see every label of the target but those of its test part: they choose, they do not train."""
-    data = {**space["data"], "target": {**space["data"]["target"], "labels": "validation-only"}}
-    return {**space, "data": data, "train": {**space["train"], "metric": "accuracy"}}
-
-
-def ways(space: Json, *, alone: bool) -> dict[str, Json]:
-    """The rows of a table: nothing adapts, each way of adapting alone, if wished, all of them together, and the oracle."""
-    adapts = adapting(space)
-    plain = without(space, adapts)
-    found = {SOURCE: {**plain, "train": {**plain["train"], "metric": "loss"}}}
-    if alone:
-        found |= {key: without(space, [other for other in adapts if other != key]) for key in adapts}
-    return found | {TOGETHER: space, ORACLE: oracle(space)}
-
-
-TASKS: Mapping[str, Callable[[str, Path], Json]] = {**dict.fromkeys(REVIEWS, reviews), DIGITS: digits}
-
-
-def jobs(task: str, data: Path) -> dict[str, Json]:
-    """Every way of a task."""
-    return ways(TASKS[task](task, data), alone=task == DIGITS)
+def tuning(task: str, data: Path, rows: Path, network: Path) -> dict[str, Json]:
+    """Every way of learning from few labelled rows of the target; `rows` is the file of all it has, of which all others are tested,
+    `network` the folder of the network to begin with."""
+    few = FEW * (2 if task in REVIEWS else 10)
+    of = adapting(task, data)[SOURCE]
+    own = {key: value for key, value in of["data"].items() if key not in ("source", "target", "split")}
+    split = {"test": 1 - few / (_DVDS if task in REVIEWS else _DIGITS), "folds": 4}
+    search = {"learning_rate": of["search"]["learning_rate"], "dropout": {"low": 0.0, "high": 0.6}}
+    frame = {
+        **of, "data": {**own, "source": str(rows), "split": split}, "train": {"epochs": 60, "batch_size": 16, "patience": 20},
+        "search": search, "finalists": 0, "select": "best", "refit": "average",
+    }  # fmt: skip
+    del frame["pruner"]  # of folds there is a better one
+    begun = {**frame, "network": {"init": str(network)}}
+    keeping = {"freeze": {"choices": [0, 1, 2]}, "l2_sp": {"low": 1e-4, "high": 1.0, "log": True, "optional": True}}
+    return {
+        SCRATCH: frame,
+        FROZEN: {**begun, "search": {**search, "freeze": {"choices": [2]}}},
+        TUNED: begun,
+        SEARCHED: {**begun, "search": {**search, **keeping}},
+    }

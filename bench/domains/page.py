@@ -1,0 +1,89 @@
+"""The tables and docs/domains.json, made from records; `python -m bench.domains.page` makes them again from the latter."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from statistics import fmean, stdev
+from typing import Any
+
+from bench.domains import sets
+from bench.page import insert, markdown
+
+Records = Sequence[Mapping[str, Any]]
+_DOCS = Path(__file__).parent.parent.parent / "docs"
+
+
+def write(records: Records, about: Mapping[str, Any], folder: Path) -> str:
+    """Writes domains.json to `folder`, and the tables into its domains.md if there is one; returns these."""
+    found = tables(records, about)
+    lines = ",\n".join(json.dumps(r) for r in records)
+    (folder / "domains.json").write_text(f'{{"about": {json.dumps(about)}, "records": [\n{lines}\n]}}\n')
+    insert(folder, "bench.domains", found, page="domains.md")
+    return found
+
+
+def tables(records: Records, about: Mapping[str, Any]) -> str:
+    """All of them as Markdown."""
+    seeds = sorted({r["seed"] for r in records})
+    longest = max(r["seconds"] for r in records)
+    head = (
+        f"{len(records)} searches from {len(seeds)} seed{'s' * (len(seeds) > 1)}: of reviews {about['seconds']:g} seconds of sampling, of all else "
+        f"{about['trials']} trials, with {about['workers']} workers; the longest took {longest:.0f} seconds from start to end on {about['cores']} "
+        f"cores of {about['cpu']}; {about['date']}, torch {about['torch']}, Optuna {about['optuna']}, scikit-learn {about['scikit-learn']}. "
+        "Accuracy on the target's test rows in percent; a ± is a standard error over seeds."
+    )
+    parts = [head]
+    for title, part, others in (("Adapting without a label of the target", "adapting", True), ("Few labelled rows", "tuning", False)):
+        if own := [r for r in records if r["part"] == part]:
+            parts += [f"### {title}", table(own, others)]
+    return "\n\n".join([*parts, *goals(records)])
+
+
+def table(records: Records, others: bool) -> str:
+    """A row a way, a column a task; `others`: with the numbers of others."""
+    tasks = list(dict.fromkeys(r["task"] for r in records))
+    rows = [["", *tasks]]
+    if others and set(tasks) & set(sets.REVIEWS):
+        rows += [[c.title, *(f"{c.scores[task]:.1f}" if task in c.scores else "–" for task in tasks)] for c in sets.OTHERS]
+    ways = dict.fromkeys(r["way"] for r in sorted(records, key=lambda r: r["task"] in sets.REVIEWS))
+    return markdown([*rows, *([way, *(said(scores(records, task, way)) for task in tasks)] for way in ways)])
+
+
+def scores(records: Records, task: str, way: str) -> list[float]:
+    """In percent, by seed."""
+    own = sorted((r for r in records if r["task"] == task and r["way"] == way), key=lambda r: r["seed"])
+    return [100 * r["test"]["selected"] for r in own]
+
+
+def said(values: Sequence[float]) -> str:
+    """Their mean, and its standard error."""
+    if not values:
+        return "–"
+    return f"{fmean(values):.1f}" + (f" ± {stdev(values) / math.sqrt(len(values)):.1f}" if len(values) > 1 else "")
+
+
+def goals(records: Records) -> list[str]:
+    """What was aimed at, and what came of it."""
+    found = []
+    for task in (task for task in sets.REVIEWS if scores(records, task, sets.TOGETHER)):
+        best = max(column.scores[task] for column in sets.OTHERS)
+        ours = fmean(scores(records, task, sets.TOGETHER))
+        found.append(f"- {task}: {ours:.1f}, the best of the others {best:.1f} (aim: above all of them; {'met' if ours > best else 'missed'}).")
+    tuned = [r for r in records if r["part"] == "tuning"]
+    for task in dict.fromkeys(r["task"] for r in tuned):
+        searched, *extremes = (fmean(scores(tuned, task, way)) for way in (sets.SEARCHED, sets.SCRATCH, sets.FROZEN))
+        verdict = "met" if searched > max(extremes) else "missed"
+        found.append(f"- {task}, {sets.FEW} labelled rows a class: {searched:.1f}, the better extreme {max(extremes):.1f} (aim: above both; {verdict}).")
+    return ["\n".join(found)] if found else []
+
+
+def main() -> None:
+    known = json.loads((_DOCS / "domains.json").read_text())
+    print(write(known["records"], known["about"], _DOCS))
+
+
+if __name__ == "__main__":
+    main()
