@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: search test lint bench flat profile honesty cocktail shift clean
+.PHONY: search test lint bench flat profile honesty cocktail shift domains clean
 
 $(VENV)/ready: pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "hpo needs Python 3.11 or newer; name one with: make PYTHON=python3.11 …")'
@@ -43,6 +43,9 @@ cocktail: $(VENV)/ready  ## an hour and a half: the many regularizers of a publi
 
 shift: $(VENV)/ready  ## twenty minutes: whether `hpo shift` names the shift that is there (DATA: the folder of the tables)
 	$(BIN)/python -m bench.shift $(if $(DATA),--data $(DATA))
+
+domains: $(VENV)/ready  ## an hour and a half: what it gains to search how strongly to adapt (DATA: the folder of the reviews)
+	$(BIN)/python -m bench.domains $(if $(DATA),--data $(DATA))
 
 clean:
 	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache

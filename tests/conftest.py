@@ -14,8 +14,12 @@ from typing import Any
 import pytest
 import yaml
 from click.testing import CliRunner, Result
+from hypothesis import settings
 
 from hpo.ledger import stored
+
+settings.register_profile("hpo", deadline=None)  # a busy machine is no fault
+settings.load_profile("hpo")
 
 os.environ.pop("MLFLOW_TRACKING_URI", None)  # a developer's own; the tests write to stores of their own
 os.environ |= {"MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true", "OMP_NUM_THREADS": "1"}
