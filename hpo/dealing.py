@@ -48,7 +48,7 @@ def dealt(table: Table, data: Data, y: np.ndarray, notes: list[str]) -> tuple[De
         raise InputError(f"data.target.labels: {said_of.labels} needs labels, and no row of {said_of.source} has one; take none.")
     of_source = replace(splitter, split=data.split.model_copy(update={"test": 0.0}))
     groups, time = (values if values is not None and len(values) > len(source) else None for values in (table.groups, table.time))
-    of_target = replace(of_source, groups=groups, time=time)  # by what the target's rows have, too
+    of_target = replace(of_source, name=f"the target {said_of.source}", groups=groups, time=time)  # by what the target's rows have, too
     blind = replace(of_target, labels=None)  # nothing is stratified by labels that are not allowed
     if isinstance(said_of.test, str):
         test = np.flatnonzero(table.domain == TEST)

@@ -66,6 +66,9 @@ def _sources(raw: Any) -> str | list[str]:
         _check_source(one)
     if not found:
         raise ValueError("must hold at least one, got [].")
+    for one in found:
+        if found.count(one) > 1:  # of two equal rows, one would be learned from and the other judge
+            raise ValueError(f"must hold each file once, got {said(one)} twice.")
     return raw  # type: ignore[no-any-return]
 
 
