@@ -162,8 +162,12 @@ class Data(Section):
         if not isinstance(first, str) or Path(first).suffix.lower() not in SPARSE:
             return raw
         text = raw.get("text", {})
-        text = text.model_dump(exclude_unset=True) if isinstance(text, Text) else text
-        return {**raw, "text": {"columns": [COLUMN], "vectorizer": "svmlight", **text}} if isinstance(text, Mapping) else raw
+        text = text.model_dump(exclude_unset=True) if isinstance(text, Text) else _columns(text)
+        if not isinstance(text, Mapping):
+            return raw
+        if (other := text.get("vectorizer", "svmlight")) != "svmlight":
+            raise ValueError(f"{first} holds index:value and no words, so text.vectorizer must be svmlight, got {said(other)}; leave it out.")
+        return {**raw, "text": {"columns": [COLUMN], "vectorizer": "svmlight", **text}}
 
     @property
     def sources(self) -> list[str]:
