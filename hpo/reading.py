@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -61,9 +62,18 @@ def _sources(data: Data, base: Path) -> tuple[str, pd.DataFrame]:
                 raise InputError(f"data.source: {a} lacks the column {cut(missing[0])}, which {b} has; all sources need the same columns.")
     if not others:
         return first
-    text = {column for _, frame in (first, *others) for column in _strings(frame)}
-    names, frames = [name for name, _ in (first, *others)], [_spelled(frame, text) for _, frame in (first, *others)]
-    return " + ".join(names), _below(frames, data.sources)
+    names, frames = [name for name, _ in (first, *others)], [frame for _, frame in (first, *others)]
+    text = [_strings(frame) for frame in frames]
+    for i, j in product(range(len(frames)), repeat=2):
+        for column in (c for c in _numbers(frames[j], text[i]) if c not in data.categorical):
+            given = frames[i][column].dropna()
+            words = given[pd.to_numeric(given, errors="coerce").isna()]
+            row = (given if words.empty else words).index[0]
+            raise InputError(
+                f"data.source: the column {cut(column)} holds numbers in {data.sources[j]}, but row {row + 1} of {data.sources[i]} holds "
+                f"{cut(given[row])}; mend the row, or add the column to data.categorical."
+            )
+    return " + ".join(names), _below([_spelled(frame, set().union(*text)) for frame in frames], data.sources)
 
 
 def _strings(frame: pd.DataFrame) -> set[str]:
@@ -73,8 +83,12 @@ def _strings(frame: pd.DataFrame) -> set[str]:
 
 def _spelled(frame: pd.DataFrame, text: set[str]) -> pd.DataFrame:
     """With numbers as they are spelled wherever another file has strings in that column."""
-    numbers = [c for c in frame.columns if c in text and pd.api.types.is_numeric_dtype(frame[c])]
-    return frame.assign(**{c: as_text(frame[c]).where(frame[c].notna(), None) for c in numbers})
+    return frame.assign(**{c: as_text(frame[c]).where(frame[c].notna(), None) for c in _numbers(frame, text)})
+
+
+def _numbers(frame: pd.DataFrame, text: set[str]) -> list[str]:
+    """Which of the columns `text` hold something else here."""
+    return [c for c in frame.columns if c in text and pd.api.types.is_numeric_dtype(frame[c]) and frame[c].notna().any()]
 
 
 def _one(source: str, data: Data, base: Path, key: str) -> tuple[str, pd.DataFrame]:

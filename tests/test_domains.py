@@ -380,6 +380,7 @@ SPACE = "study: s\ndata: {{source: t.csv, target: {}}}\nsearch: {{l1: {{low: 0, 
     ("{source: new.csv, few: 5}", "data.target: few needs labels: few or validation-only, got few=5, labels=none; leave few out, or set labels."),
     ("{source: new.csv, labels: few, few: 1}", "data.target.few: must be at least 2, got 1."),
     ("{source: new.csv, test: 1.5}", "data.target.test: must be a share between 0 and 1, or a file, got 1.5."),
+    ("{source: new.csv, test: new.csv}", "data.target: test must be another file than source, got new.csv for both; give a share of its rows."),
     ("{labels: few}", "data.target: labels is of another domain, and there is none; name its file in source, or leave labels out."),
     ("[y]", 'data.target: must be text, got ["y"].'),
 ])  # fmt: skip
@@ -388,6 +389,12 @@ def test_keys_of_a_space(tmp_path, target, sentence):
     with pytest.raises(InputError) as caught:
         space_file.load(tmp_path / "s.yaml")
     assert str(caught.value) == f"s.yaml:2: {sentence}"
+
+
+def test_a_domain_is_not_its_own_target():
+    for target in ({"source": "a.csv"}, {"source": "c.csv", "test": "a.csv"}):
+        with pytest.raises(ValueError, match=r"target must be another domain than source, got a\.csv for both"):
+            Data.model_validate({"source": ["a.csv", "b.csv"], "target": target})
 
 
 def test_a_column_is_short_for_the_section():
@@ -428,15 +435,17 @@ def test_a_category_is_the_same_in_every_file_however_it_is_read(folder):
     codes = np.array(["7", "12"])
     for name, known in (("old", ["7", "12b"]), ("more", codes), ("new", codes)):
         domain(80).assign(code=np.resize(known, 80)).to_csv(folder / f"{name}.csv", index=False)
-    data = prepared(folder, source=["old.csv", "more.csv"])
+    with pytest.raises(InputError, match=r"^data\.source: the column code holds numbers in more\.csv, but row 2 of old\.csv holds 12b; mend the row, or add"):
+        prepared(folder, source=["old.csv", "more.csv"])
+    assert prepared(folder).preprocess.features[-1]["equals"] == "7"
+    data = prepared(folder, source=["old.csv", "more.csv"], categorical=["code"])
     assert [f["equals"] for f in data.preprocess.features if f["column"] == "code"] == ["12", "12b", "7"]
 
 
 def test_a_row_is_named_by_its_file(folder):
-    domain(80).assign(x1=["a word", *domain(80)["x1"][1:]]).to_csv(folder / "more.csv", index=False)
-    sentence = r"x1 holds numbers, but row 1 of more\.csv holds a word"
+    domain(80).assign(x1=[np.inf, *domain(80)["x1"][1:]]).to_csv(folder / "more.csv", index=False)
     for target in (TARGET, "y"):
-        with pytest.raises(InputError, match=sentence):
+        with pytest.raises(InputError, match=r"the column x1 is infinite in row 1 of more\.csv; mend or remove that row"):
             data_module.prepare(Data.model_validate({"source": ["old.csv", "more.csv"], "target": target}), folder)
 
 

@@ -19,7 +19,9 @@ def load(name):
 
 
 def test_these_are_the_ready_spaces():
-    assert [path.stem for path in READY] == ["cocktail", "finetune", "finetune_source", "image", "quick", "reg", "tabular", "text"]
+    assert [path.stem for path in READY] == [
+        "cocktail", "domain_shift", "finetune", "finetune_source", "image", "quick", "reg", "reviews", "tabular", "text",
+    ]  # fmt: skip
 
 
 def trained(store):
@@ -35,7 +37,7 @@ def trained(store):
 @pytest.mark.usefixtures("unrecorded")
 @pytest.mark.parametrize("path", READY, ids=lambda path: path.stem)
 def test_a_ready_space_is_searched(path, store):
-    for table in FOLDER.glob("*.csv"):
+    for table in (*FOLDER.glob("*.csv"), *FOLDER.glob("*.svmlight")):
         shutil.copy(table, store.parent)
     space = document.parse(path.read_text()).value
     space |= {"budget": {"trials": 5}, "finalists": 1, "study": "ready", "refit": "none", "sampler": "random"}
@@ -48,7 +50,7 @@ def test_a_ready_space_is_searched(path, store):
     assert all(params.keys() == {"depth"} | space["search"].keys() for params in found)
 
 
-@pytest.mark.parametrize("name", ["image", "cocktail", "finetune", "tabular", "text"])
+@pytest.mark.parametrize("name", ["image", "cocktail", "domain_shift", "finetune", "reviews", "tabular", "text"])
 def test_every_strength_of_a_larger_space_can_be_off(name):
     search = load(name).search
     assert all(found.optional or found.low == 0 for key, found in search.items() if key in STRENGTHS)
