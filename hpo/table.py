@@ -94,7 +94,7 @@ def load(data: Data, base: Path) -> Table:
         numeric=kinds.numeric,
         categorical=kinds.categorical,
         text=kinds.text,
-        image=data.source == "sklearn:digits" and wanted == "target" and len(kinds.numeric) == len(features.columns),
+        image=data.sources == ["sklearn:digits"] and wanted == "target" and len(kinds.numeric) == len(features.columns),
         target=checked,
         target_name=wanted,
         task=task,

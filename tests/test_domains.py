@@ -317,6 +317,12 @@ def test_several_sources_stand_one_below_the_other(folder):
     assert str(caught.value) == "data.source: older lacks the column x1, which old has; all sources need the same columns."
 
 
+def test_a_list_of_one_source_is_that_source(tmp_path):
+    alone, listed = (data_module.prepare(Data(source=source), tmp_path) for source in ("sklearn:digits", ["sklearn:digits"]))
+    assert listed.image == (1, 8, 8)
+    assert listed.x.equal(alone.x)
+
+
 @pytest.mark.parametrize("missing", ["column", "values"])
 def test_a_target_without_labels_leaves_the_test_to_the_source(folder, missing):
     frame = domain(80, seed=1)
