@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -101,7 +102,7 @@ def _category(values: pd.Series, name: str) -> pd.Series:
     if len(given) > 1 and given.is_unique:
         words = given[pd.to_numeric(given, errors="coerce").isna()]
         if 0 < len(words) < len(given) / 2:
-            why = f"holds numbers, but row {words.index[0] + 1} holds {said(words.iloc[0])}"
+            why = f"holds numbers, but {place(words.index[0])} holds {said(words.iloc[0])}"
             raise ColumnError(name, str(values.name), why, ", or leave such cells empty")
         raise ColumnError(name, str(values.name), "holds no value twice, so nothing is learned from it", ", or to data.text if it is text")
     return text
@@ -112,7 +113,7 @@ def _number(values: pd.Series, name: str) -> pd.Series:
     what = f"{name}: the column {cut(values.name)}"
     for row in numbers.index[numbers.isna() & values.notna()]:
         raise InputError(
-            f"{what} is in data.numeric, but row {row + 1} holds {cut(values[row])}; "
+            f"{what} is in data.numeric, but {place(row)} holds {cut(values[row])}; "
             f"mend the row or take the column out of data.numeric."
         )
     check_finite(numbers, what)
@@ -143,10 +144,15 @@ def strange(column: pd.Series) -> str | None:
     return _STRANGE.get(pd.api.types.infer_dtype(column, skipna=True))
 
 
+def place(row: Any) -> str:
+    """A row of the index that `reading.py` makes, as a person counts it."""
+    return f"row {row[1] + 1} of {row[0]}" if isinstance(row, tuple) else f"row {row + 1}"
+
+
 def check_finite(numbers: pd.Series, what: str) -> None:
     for row in numbers.index[numbers.abs() > _LARGEST]:
         found = "infinite" if np.isinf(numbers[row]) else f"{numbers[row]:.3g}, beyond {_LARGEST:g},"
-        raise InputError(f"{what} is {found} in row {row + 1}; mend or remove that row.")
+        raise InputError(f"{what} is {found} in {place(row)}; mend or remove that row.")
 
 
 def listed(columns: Iterable[str]) -> str:

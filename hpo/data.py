@@ -13,22 +13,19 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from hpo import augment, dealing, density, synthetic, text
+from hpo import augment, dealing, synthetic, text
 from hpo import preprocess as preprocessing
-from hpo.auxiliary import standardised
 from hpo.columns import listed
-from hpo.dataset import Fold, Samples
+from hpo.dataset import Samples
 from hpo.errors import InputError
 from hpo.language import Text
-from hpo.parts import Dealer, Parts
+from hpo.parts import Parts
 from hpo.preprocess import Preprocess
+from hpo.raw import Raw
 from hpo.reading import SOURCE
 from hpo.source import Data
 from hpo.table import Table, load
 from hpo.text import Counted
-
-GENERATING = "synthetic"  # the regularizer that wants generated rows
-_MOST_COPIED = 1_000_000_000  # numbers in the rows of all folds together: four gigabytes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,7 +45,7 @@ class Dataset(Samples):
     n_columns: int
     fingerprint: str
     notes: tuple[str, ...]
-    _raw: _Raw = field(repr=False, compare=False)
+    _raw: Raw = field(repr=False, compare=False)
 
     @property
     def development(self) -> int:
@@ -121,141 +118,7 @@ class Dataset(Samples):
 
     def whole(self) -> Dataset:
         """The same with all rows but the test part to train on, as far as they may be, and none to select by."""
-        return self._raw.dataset([self._raw.dealer.whole(self._raw.rows)], self.notes)
-
-
-@dataclass(frozen=True)
-class _Target:
-    """What `y` is in tensors, and its `weight` if classes are balanced, of all rows and of those to test on; `mean` and `scale` of a
-    regression."""
-
-    y: Tensor
-    weight: Tensor | None
-    test_y: Tensor
-    test_weight: Tensor | None
-    mean: float = 0.0
-    scale: float = 1.0
-
-
-@dataclass(frozen=True)
-class _Raw:
-    """The table itself, less its target, from which samples are made when they are asked for. `y` (rows of the table,) is -1, or not a
-    number, wherever nobody may know it."""
-
-    table: Table
-    data: Data
-    dtype: torch.dtype
-    y: np.ndarray
-    classes: tuple[Any, ...]
-    dealer: Dealer
-    rows: np.ndarray  # all but the test part
-    test: np.ndarray
-    test_y: np.ndarray
-    counted: tuple[Counted, ...]  # its columns of text
-    altering: tuple[str, ...]  # the regularizers that want altered texts
-    generating: bool  # whether one wants generated rows
-    image: tuple[int, ...]
-    weighing: bool  # whether somebody wants density ratios
-    encoded: tuple[Preprocess, np.ndarray] | None = None  # as they were fitted elsewhere, with the matrix of all rows
-
-    def dataset(self, folds: Sequence[Parts], notes: Sequence[str]) -> Dataset:
-        samples, fitted, target = self.made(folds)
-        preprocess, x = self._fit(self.dealer.whole(self.rows)) if len(folds) > 1 else fitted
-        return Dataset(
-            **vars(samples),
-            name=self.table.name,
-            test_x=torch.tensor(x[self.test], dtype=self.dtype),
-            test_y=target.test_y,
-            test_weight=target.test_weight,
-            target_name=self.table.target_name,
-            target_mean=target.mean,
-            preprocess=preprocess,
-            n_columns=len(self.table.features.columns),
-            fingerprint=self.table.fingerprint,
-            notes=tuple(notes),
-            _raw=self,
-        )
-
-    def made(self, folds: Sequence[Parts]) -> tuple[Samples, tuple[Preprocess, np.ndarray], _Target]:
-        """The development rows once a fold, one below the other, each as its own training rows have them encoded; the last
-        fold's preprocessing with the matrix (rows, inputs) of all rows; the target of all rows."""
-        rows, parts = self.rows, []
-        place = np.zeros(len(self.y), dtype=int)
-        place[rows] = np.arange(len(rows))
-        x, variants, auxiliary = torch.empty(0), {}, []
-        ratio = torch.ones(len(folds), len(rows), dtype=self.dtype)
-        for i, part in enumerate(folds):
-            preprocess, encoded = fitted = self._fit(part)
-            if i == 0:
-                self.check_size(len(folds), encoded.shape[1])
-                x = torch.empty((len(folds), len(rows), encoded.shape[1]), dtype=self.dtype)
-                variants = {name: x.new_empty((n, *x.shape)) for name, n in self._banks().items()}
-            x[i] = torch.from_numpy(encoded[rows])
-            for name in self.altering:
-                for number, own in enumerate(variants[name]):
-                    own[i] = torch.from_numpy(preprocessing.altered(preprocess, encoded[rows], self.counted, name, number))
-            if self.generating:
-                said_of, train = self.data.synthetic, place[part.train]
-                made = synthetic.bank(said_of.kind, encoded[rows], self.y[rows], len(self.classes), train, said_of.variants)
-                variants[GENERATING][:, i] = torch.from_numpy(made)
-            if self.table.auxiliary is not None:
-                auxiliary.append(torch.tensor(standardised(self.table.auxiliary, part.train)[rows], dtype=self.dtype))
-            if self.weighing and len(part.target):
-                ratio[i] = torch.from_numpy(self._ratios(encoded, part)[rows])
-            parts.append(Fold(part.number, *(torch.from_numpy(place[own] + i * len(rows)) for own in part.rows)))
-        target = self._target(folds[0].train if len(folds) == 1 else self.dealer.learnable)
-        y, weight = (None if t is None else t[rows].repeat(len(folds)) for t in (target.y, target.weight))
-        assert y is not None
-        samples = Samples(
-            self.table.task, x.flatten(0, 1), y, weight, tuple(parts), self.classes, target.scale, _columns(preprocess),
-            self.image if math.prod(self.image) == x.shape[2] else (), {name: bank.flatten(1, 2) for name, bank in variants.items()},
-            auxiliary=torch.cat(auxiliary) if auxiliary else None,
-            ratio=ratio.flatten() if self.weighing and all(len(part.target) for part in folds) else None, foreign=bool(len(self.dealer.always)),
-        )  # fmt: skip
-        return samples, fitted, target
-
-    def _fit(self, part: Parts) -> tuple[Preprocess, np.ndarray]:
-        """Preprocessing as a fold has it, and the matrix of all rows. Categories and terms may be listed from all rows but the test
-        part."""
-        if self.encoded is not None:
-            return self.encoded
-        return preprocessing.fit(self.table, part.train, self.rows, self.counted, part.target)
-
-    def _ratios(self, encoded: np.ndarray, part: Parts) -> np.ndarray:
-        """By how much the target is denser than the source at every row of the source, (rows,); 1 at all others."""
-        own = self.table.domain == SOURCE
-        found = density.ratios(encoded, part.train[own[part.train]], part.target[~own[part.target]])
-        return np.where(own, found, 1.0)
-
-    def _target(self, known: np.ndarray) -> _Target:
-        """The target of all rows, with what is to be counted counted on the rows `known`."""
-        both = (self.y, self.test_y)
-        if self.table.task == "regression":
-            mean, scale = float(self.y[known].mean()), float(self.y[known].std()) or 1.0
-            y, test_y = (torch.tensor((values - mean) / scale, dtype=self.dtype) for values in both)
-            return _Target(y, None, test_y, None, mean, scale)
-        weight, test_weight = None, None
-        if self.data.class_weight:  # as scikit-learn defines it
-            counts = np.bincount(self.y[known], minlength=len(self.classes))
-            by_class = len(known) / (len(self.classes) * np.maximum(counts, 1))
-            weight, test_weight = (torch.tensor(np.where(values < 0, 0.0, by_class[values]), dtype=self.dtype) for values in both)
-        return _Target(torch.tensor(self.y), weight, torch.tensor(self.test_y), test_weight)
-
-    def _banks(self) -> dict[str, int]:
-        """How many rows could stand in place of each, by the regularizer that wants them."""
-        altered = {name: len(self.counted[0].variants[name]) for name in self.altering}
-        return altered | ({GENERATING: self.data.synthetic.variants} if self.generating else {})
-
-    def check_size(self, folds: int, inputs: int) -> None:
-        variants = sum(self._banks().values())
-        if (folds > 1 or variants) and folds * (1 + variants) * len(self.rows) * inputs > _MOST_COPIED:
-            each, fewer = f"each of {folds} folds", "take fewer folds, or a larger valid"
-            if variants:
-                each = f"each of {folds} folds with {variants} altered ones" if folds > 1 else f"{variants} altered ones of each"
-                fewer = "lower data.text.features or data.text.variants" if self.altering else "lower data.synthetic.variants"
-            raise InputError(
-                f"{self.table.name}: {len(self.rows):,} rows with {inputs:,} inputs are too many to keep in memory for {each}; {fewer}."
-            )
+        return _dataset(self._raw, [self._raw.dealer.whole(self._raw.rows)], self.notes)
 
 
 def prepare(
@@ -274,19 +137,15 @@ def prepare(
     if image and math.prod(image) == len(table.numeric) == len(table.features.columns):
         table = replace(table, image=True)  # pixels have one scale: those at the border, which hardly vary, are not to be stretched
     notes = list(table.notes)
-    truth, classes = dealing.encoded(table)
-    dealer, test = dealing.dealt(table, data, truth, notes)
-    y, allowed = np.full_like(truth, -1 if classes else np.nan), np.concatenate([dealer.always, dealer.held, dealer.turning])
-    y[allowed] = truth[allowed]
-    dealer = replace(dealer, splitter=replace(dealer.splitter, labels=y if classes else None))
-    folds = dealer.search(notes)
-    if classes and any(len(np.unique(y[parts.train])) < 2 for parts in folds):
+    dealt = dealing.deal(table, data, notes)
+    folds = dealt.dealer.search(notes)
+    if dealt.classes and any(len(np.unique(dealt.y[parts.train])) < 2 for parts in folds):
         raise InputError(f"{table.name}: the training part holds one class only; more rows or another split seed help.")
     if data.class_weight and table.task == "regression":
         raise InputError("data.class_weight: balanced needs classes, but the task is regression; leave it out.")
-    rows = np.concatenate(folds[0].rows) if len(folds) == 1 else dealer.rows
-    dealer = dealer.ordered_as(rows)
-    written = tuple(name for name in altering if name != GENERATING)
+    rows = np.concatenate(folds[0].rows) if len(folds) == 1 else dealt.dealer.rows
+    dealt = replace(dealt, dealer=dealt.dealer.ordered_as(rows))
+    written = tuple(name for name in altering if name != synthetic.MEMBER)
     encoded = None if encoder is None else (encoder, preprocessing.given(encoder, table))
     documents = dict.fromkeys(table.text) if encoder is None else {d["column"]: d for d in encoder.documents}
     counted = tuple(_counted(table, column, data.text, rows, base, written, known) for column, known in documents.items())
@@ -299,15 +158,30 @@ def prepare(
         raise InputError(f"search.{name}: needs a column of text, and {table.name} has none; name one in data.text.")
     shape = tuple(image) or ((1, 8, 8) if table.image else ())
     table = replace(table, target=table.target[:0])
-    generating = GENERATING in altering
-    raw = _Raw(table, data, dtype, y, classes, dealer, rows, test, truth[test], counted, written, generating, shape, ratio, encoded)
-    return raw.dataset(folds, notes)
+    raw = Raw(
+        **vars(dealt), table=table, data=data, dtype=dtype, rows=rows, counted=counted, altering=written,
+        generating=synthetic.MEMBER in altering, image=shape, weighing=ratio, encoded=encoded,
+    )  # fmt: skip
+    return _dataset(raw, folds, notes)
 
 
-def _columns(preprocess: Preprocess) -> Tensor:
-    """To which column of the table, or term of a text, each input belongs: (inputs,), numbered as they come."""
-    number = {group: i for i, group in enumerate(dict.fromkeys(preprocess.groups))}
-    return torch.tensor([number[group] for group in preprocess.groups])
+def _dataset(raw: Raw, folds: Sequence[Parts], notes: Sequence[str]) -> Dataset:
+    samples, fitted, labels = raw.made(folds)
+    preprocess, x = raw.fit(raw.dealer.whole(raw.rows)) if len(folds) > 1 else fitted
+    return Dataset(
+        **vars(samples),
+        name=raw.table.name,
+        test_x=torch.tensor(x[raw.test], dtype=raw.dtype),
+        test_y=labels.test_y,
+        test_weight=labels.test_weight,
+        target_name=raw.table.target_name,
+        target_mean=labels.mean,
+        preprocess=preprocess,
+        n_columns=len(raw.table.features.columns),
+        fingerprint=raw.table.fingerprint,
+        notes=tuple(notes),
+        _raw=raw,
+    )
 
 
 def _counted(

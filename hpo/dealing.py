@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -17,7 +17,29 @@ from hpo.split import Splitter
 from hpo.table import Table
 
 
-def encoded(table: Table) -> tuple[np.ndarray, tuple[Any, ...]]:
+@dataclass(frozen=True)
+class Dealt:
+    """`dealer` deals out all rows but the `test` part. `y` (rows of the table,): class indices or numbers, and -1 or not a number wherever
+    nobody may know them; `test_y` (rows of the test part,) is for the very end."""
+
+    dealer: Dealer
+    test: np.ndarray
+    y: np.ndarray
+    test_y: np.ndarray
+    classes: tuple[Any, ...]
+
+
+def deal(table: Table, data: Data, notes: list[str]) -> Dealt:
+    """Decides of every row of a table who may know its label. Raises InputError in one sentence."""
+    truth, classes = _encoded(table)
+    dealer, test = _parts(table, data, truth, notes)
+    y, allowed = np.full_like(truth, -1 if classes else np.nan), np.concatenate([dealer.always, dealer.held, dealer.turning])
+    y[allowed] = truth[allowed]
+    dealer = replace(dealer, splitter=replace(dealer.splitter, labels=y if classes else None))
+    return Dealt(dealer, test, y, truth[test], classes)
+
+
+def _encoded(table: Table) -> tuple[np.ndarray, tuple[Any, ...]]:
     """The target as class indices with their labels, or as it is; -1, or not a number, where it is missing."""
     if table.task == "regression":
         return table.target.to_numpy(dtype=np.float64), ()
@@ -34,7 +56,7 @@ def encoded(table: Table) -> tuple[np.ndarray, tuple[Any, ...]]:
     return found, classes
 
 
-def dealt(table: Table, data: Data, y: np.ndarray, notes: list[str]) -> tuple[Dealer, np.ndarray]:
+def _parts(table: Table, data: Data, y: np.ndarray, notes: list[str]) -> tuple[Dealer, np.ndarray]:
     """All rows but the test part, to be dealt out, and the test part; `y` (rows,) is the target of all, -1 or not a number where it is
     missing. Of rows whose labels are not allowed it only counts whether they have one."""
     said_of, labels = data.target, y if table.task == "classification" else None
@@ -48,7 +70,7 @@ def dealt(table: Table, data: Data, y: np.ndarray, notes: list[str]) -> tuple[De
         raise InputError(f"data.target.labels: {said_of.labels} needs labels, and no row of {said_of.source} has one; take none.")
     of_source = replace(splitter, split=data.split.model_copy(update={"test": 0.0}))
     groups, time = (values if values is not None and len(values) > len(source) else None for values in (table.groups, table.time))
-    of_target = replace(of_source, groups=groups, time=time)  # by what the target's rows have, too
+    of_target = replace(of_source, name=f"the target {said_of.source}", groups=groups, time=time)  # by what the target's rows have, too
     blind = replace(of_target, labels=None)  # nothing is stratified by labels that are not allowed
     if isinstance(said_of.test, str):
         test = np.flatnonzero(table.domain == TEST)

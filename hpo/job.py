@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from hpo import augment, needs, networks, plugins, pretrained, sampling, space_file, tryout
+from hpo import augment, needs, networks, plugins, pretrained, sampling, space_file, synthetic, tryout
 from hpo import data as data_module
 from hpo import device as devices
 from hpo.capacity import free_memory, rows_for
@@ -90,7 +90,7 @@ def prepare(
     else:
         named = space.network.model_copy(update={"factory": name_of(factory)})
         space = space.model_copy(update={"network": named})
-    altering = [name for name in space.search if name in (*augment.MEMBERS, data_module.GENERATING)]
+    altering = [name for name in space.search if name in (*augment.MEMBERS, synthetic.MEMBER)]
     encoder = begins.encoder if begins else None
     shape = space.network.image or ()
     data = data_module.prepare(space.data, base, altering=altering, image=shape, encoder=encoder, ratio=needs.ratio(space))

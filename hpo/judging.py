@@ -31,10 +31,8 @@ def measurable(data: Samples, network: Network, fit: Fit) -> tuple[str, ...]:
 def mistake(name: str, data: Samples, network: Network, fit: Fit | Fold) -> str:
     """Why a fit cannot be judged by a criterion, as a sentence that says what to do; "" if it can."""
     if not len(fit.valid) or not len(fit.target_valid):
-        return (
-            f"{name} is computed on rows of another domain without labels, and there are none; name its file in data.target.source, or "
-            f"take a metric of labelled rows."
-        )
+        do = "set data.target.few, so that some of its rows stay without" if data.foreign else "name its file in data.target.source"
+        return f"{name} is computed on rows of another domain without labels, and there are none; {do}, or take a metric of labelled rows."
     if data.task not in METRICS[name].tasks:
         return f"{name} needs classes, and the target is a number; take iwv or dev."
     if name in OF_SOURCE and data.foreign and not len(fit.source_valid):

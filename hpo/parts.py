@@ -36,7 +36,8 @@ class Dealer:
 
     `turning` take turns at being learned from and judging, as `splitter` cuts them; with `judging` they only judge. `always` are
     learned from in every fold. `beside` are rows of another domain without labels, which `other` cuts: to some of them a fold adapts,
-    by the others it is judged. `held` are rows of the source that only criteria judge by, until the search is over. Every method returns rows of the table.
+    by the others it is judged. `held` are rows of the source that only criteria judge by, until the search is over. Every method
+    returns rows of the table.
     """
 
     splitter: Splitter

@@ -50,7 +50,10 @@ def predict(data: Path, folder: Path) -> pd.DataFrame:
 
 def _logits(data: Path, rows: pd.DataFrame, first: int, encoder: Preprocess, said: Said) -> torch.Tensor:
     """What the networks say of some rows, the first of which has the number `first`: (rows, outputs)."""
-    x = torch.from_numpy(encoder.encode(rows))
+    try:
+        x = torch.from_numpy(encoder.encode(rows))
+    except InputError as error:
+        raise InputError(f"{data}: {error}") from error
     for row, feature in (~x.isfinite()).nonzero().tolist():
         raise InputError(f"{data}: the column {encoder.groups[feature][0]} is infinite in row {first + row + 1}.")
     with torch.no_grad():

@@ -121,7 +121,10 @@ def given(preprocess: Preprocess, table: Table) -> np.ndarray:
             raise InputError(f"network.init: {table.name} lacks the column {cut(column)}, which these weights need; they need: {known}.")
         if kind != "categorical" and column not in there:
             raise InputError(f"network.init: to these weights the column {cut(column)} of {table.name} is {kind}; name it in data.{kind}.")
-    return preprocess.encode(table.features)
+    try:
+        return preprocess.encode(table.features)
+    except InputError as error:
+        raise InputError(f"network.init: {table.name}: {error}") from error
 
 
 def far(preprocess: Preprocess, x: np.ndarray) -> list[str]:

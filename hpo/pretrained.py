@@ -72,7 +72,7 @@ class Pretrained:
         if not other and (self.classes is None or list(self.classes) == here):
             return state, ""
         kept = {name: tensor for name, tensor in state.items() if name not in network.head}
-        return kept, f"The output layer begins anew, because that of {self.name} tells other classes apart."
+        return kept, f"The output layer begins anew, because that of {self.name} is for another target."
 
     def _refusal(self, what: str, space: Space) -> InputError:
         """A sentence that ends with what the space must say."""

@@ -66,6 +66,9 @@ def _sources(raw: Any) -> str | list[str]:
         _check_source(one)
     if not found:
         raise ValueError("must hold at least one, got [].")
+    for one in found:
+        if found.count(one) > 1:  # of two equal rows, one would be learned from and the other judge
+            raise ValueError(f"must hold each file once, got {said(one)} twice.")
     return raw  # type: ignore[no-any-return]
 
 
@@ -107,6 +110,8 @@ class Target(Section):
             raise ValueError(f"{told[0]} is of another domain, and there is none; name its file in source, or leave {told[0]} out.")
         if self.few is not None and self.labels == "none":
             raise ValueError(f"few needs labels: few or validation-only, got few={self.few}, labels=none; leave few out, or set labels.")
+        if self.source is not None and self.test == self.source:  # its rows would be learned from, too
+            raise ValueError(f"test must be another file than source, got {said(self.test)} for both; give a share of its rows.")
         return self
 
     @model_serializer(mode="wrap")
@@ -159,8 +164,18 @@ class Data(Section):
         if not isinstance(first, str) or Path(first).suffix.lower() not in SPARSE:
             return raw
         text = raw.get("text", {})
-        text = text.model_dump(exclude_unset=True) if isinstance(text, Text) else text
-        return {**raw, "text": {"columns": [COLUMN], "vectorizer": "svmlight", **text}} if isinstance(text, Mapping) else raw
+        text = text.model_dump(exclude_unset=True) if isinstance(text, Text) else _columns(text)
+        if not isinstance(text, Mapping):
+            return raw
+        if (other := text.get("vectorizer", "svmlight")) != "svmlight":
+            raise ValueError(f"{first} holds index:value and no words, so text.vectorizer must be svmlight, got {said(other)}; leave it out.")
+        return {**raw, "text": {"columns": [COLUMN], "vectorizer": "svmlight", **text}}
+
+    @model_validator(mode="after")
+    def _apart(self) -> Data:
+        if both := [file for file in self.target.files.values() if file in self.sources]:
+            raise ValueError(f"target must be another domain than source, got {said(both[0])} for both; leave target.source out, or name another file.")
+        return self
 
     @property
     def sources(self) -> list[str]:

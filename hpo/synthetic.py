@@ -16,6 +16,7 @@ from sklearn.neighbors import NearestNeighbors
 
 from hpo import autoencoder
 
+MEMBER = "synthetic"  # the regularizer that wants such rows
 Kind = Literal["smote", "gaussian_mixture", "vae"]
 _NEIGHBOURS = 5  # as Chawla et al. have it
 _MOST_COMPONENTS = 5

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from hpo import auxiliary, columns, reading
-from hpo.columns import as_text, check_finite, is_bool, listed, named, strange
+from hpo.columns import as_text, check_finite, is_bool, listed, named, place, strange
 from hpo.document import said
 from hpo.errors import InputError, cut
 from hpo.metrics import Task
@@ -62,8 +62,10 @@ def load(data: Data, base: Path) -> Table:
     known = frame[wanted].notna().to_numpy()
     if not known[domain == SOURCE].any():
         raise InputError(f"{name}: every row lacks its target {cut(wanted)}: there is nothing to learn from.")
+    if (domain == TEST).any() and not known[domain == TEST].any():
+        raise InputError(f"data.target.test: no row of {data.target.test} has a label, and without labels nothing can be tested; leave it out.")
     kept = known | (domain == TARGET)
-    frame, domain = frame[kept], domain[kept]  # its index still counts the rows of the file, for sentences
+    frame, domain = frame[kept], domain[kept]  # its index still counts the rows of the files, for sentences
     target = frame.pop(wanted)
     aside = {key: column for key in ("groups", "time") if (column := getattr(data.split, key)) is not None}
     known_by = {key: frame[named([column], f"split.{key}", frame, name)[0]] for key, column in aside.items()}
@@ -75,7 +77,7 @@ def load(data: Data, base: Path) -> Table:
         raise InputError(f"{name} has no column left to learn from besides the target {cut(wanted)}.")
     kinds = columns.sort(data, frame[domain == SOURCE].infer_objects(), name)
     if domain.any():
-        frame = _numbers(frame, kinds.numeric, found.domain, name)
+        frame = _numbers(frame, kinds.numeric, domain, name)
     features = columns.clean(frame, kinds, name).reset_index(drop=True)
     groups = _groups(known_by["groups"], name) if "groups" in aside else None
     time = _time(known_by["time"], name) if "time" in aside else None
@@ -92,7 +94,7 @@ def load(data: Data, base: Path) -> Table:
         numeric=kinds.numeric,
         categorical=kinds.categorical,
         text=kinds.text,
-        image=data.source == "sklearn:digits" and wanted == "target" and len(kinds.numeric) == len(features.columns),
+        image=data.sources == ["sklearn:digits"] and wanted == "target" and len(kinds.numeric) == len(features.columns),
         target=checked,
         target_name=wanted,
         task=task,
@@ -106,15 +108,14 @@ def load(data: Data, base: Path) -> Table:
 
 
 def _numbers(frame: pd.DataFrame, numeric: tuple[str, ...], domain: np.ndarray, name: str) -> pd.DataFrame:
-    """With numbers in another domain, too, wherever the source has them; `domain` is that of all rows that were read."""
+    """With numbers in another domain, too, wherever the source has them."""
     found = {}
     for column in (c for c in numeric if pd.api.types.is_object_dtype(frame[c])):
         numbers = pd.to_numeric(frame[column], errors="coerce")
-        wrong = numbers.index[numbers.isna() & frame[column].notna()]
-        for row in wrong[domain[wrong] != SOURCE]:
-            file = f"row {row - int(np.argmax(domain == domain[row])) + 1} of the target{'' if domain[row] == TARGET else ' (test)'}"
-            raise InputError(f"{name}: the column {cut(column)} holds numbers, but {file} holds {cut(frame[column][row])}; mend the row.")
-        if wrong.empty:  # else the source has something to be told of
+        wrong = (numbers.isna() & frame[column].notna()).to_numpy()
+        for row in frame.index[wrong & (domain != SOURCE)]:
+            raise InputError(f"{name}: the column {cut(column)} holds numbers, but {place(row)} holds {cut(frame[column][row])}; mend the row.")
+        if not wrong.any():  # else the source has something to be told of
             found[column] = numbers
     return frame.assign(**found)
 
@@ -144,7 +145,7 @@ def _time(values: pd.Series, name: str) -> np.ndarray:
     dates = pd.to_datetime(values.map(str), format="ISO8601", errors="coerce", utc=True)
     for row in values.index[dates.isna()]:
         raise InputError(
-            f"{what} must hold numbers or ISO dates (2026-01-31), but row {row + 1} holds {cut(values[row])}; mend it, "
+            f"{what} must hold numbers or ISO dates (2026-01-31), but {place(row)} holds {cut(values[row])}; mend it, "
             f"or name another column."
         )
     return dates.to_numpy()
@@ -152,7 +153,7 @@ def _time(values: pd.Series, name: str) -> np.ndarray:
 
 def _check_known(values: pd.Series, what: str) -> None:
     for row in values.index[values.isna()]:
-        raise InputError(f"{what} has no value in row {row + 1}; fill it in or remove that row.")
+        raise InputError(f"{what} has no value in {place(row)}; fill it in or remove that row.")
 
 
 def _infer(target: pd.Series) -> Task:

@@ -68,9 +68,9 @@ def count(name: str, column: str, texts: Sequence[str], listed: np.ndarray, spec
 def _parsed(name: str, column: str, texts: Sequence[str], listed: np.ndarray, spec: Text) -> Counted:
     """The same of tokens: the indices that most of the rows `listed` have, in the order of numbers."""
     try:
-        row, index, value = tokens = svmlight.parse(texts)
+        row, index, value = tokens = _tokens(column, texts)
     except InputError as error:
-        raise InputError(f"{name}: the column {cut(column)}: {error}") from error
+        raise InputError(f"{name}: {error}") from error
     known = (value != 0) & np.isin(row, listed)
     found, having = np.unique(index[known], return_counts=True)
     if not len(found):
@@ -78,8 +78,20 @@ def _parsed(name: str, column: str, texts: Sequence[str], listed: np.ndarray, sp
     chosen = np.sort(found[np.argsort(-having, kind="stable")[: spec.most]])
     document: dict[str, Any] = {"column": column, "vectorizer": spec.vectorizer, "terms": [str(i) for i in chosen.tolist()]}
     if bool((value[known] < 0).any()) or having.sum() >= _DENSE * len(listed) * len(found):
+        if options := [*_weighing(spec)]:
+            raise InputError(
+                f"data.text.{options[0]}: weighs counts, and the column {cut(column)} of {name} holds negative values, or hardly a zero; leave it out."
+            )
         return Counted({**document, "standardised": True}, _placed(document, len(texts), *tokens), {})
     return Counted({**document, **_weighing(spec)}, _placed(document, len(texts), *tokens), {})
+
+
+def _tokens(column: str, texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """As `svmlight.parse` has them. Raises InputError, which names the column."""
+    try:
+        return svmlight.parse(texts)
+    except InputError as error:
+        raise InputError(f"the column {cut(column)}: {error}") from error
 
 
 def _placed(document: Mapping[str, Any], texts: int, row: np.ndarray, index: np.ndarray, value: np.ndarray) -> csr_matrix:
@@ -99,7 +111,7 @@ def _weighing(spec: Text) -> dict[str, bool]:
 def counts(document: Mapping[str, Any], texts: Sequence[str]) -> csr_matrix:
     """How often each term, or hash, is in each text, or which value it has there: (texts, terms)."""
     if document["vectorizer"] == "svmlight":
-        return _placed(document, len(texts), *svmlight.parse(texts))
+        return _placed(document, len(texts), *_tokens(document["column"], texts))
     ngrams = (document["ngrams"][0], document["ngrams"][1])
     if "features" in document:
         return HashingVectorizer(n_features=document["features"], ngram_range=ngrams, norm=None).transform(texts)

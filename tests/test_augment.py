@@ -216,7 +216,7 @@ def test_the_bank_holds_the_altered_texts_as_each_fold_has_them_encoded(folder):
     texts = pd.read_csv(folder / "reviews.csv")["review"].fillna("")[data._raw.rows].tolist()
     made = variants("random_deletion", texts, spec, folder)[1]
     for i, fold in enumerate(data.folds):
-        preprocess, encoded = data._raw._fit(Parts(i, data._raw.rows[(fold.train - i * len(texts)).numpy()], np.empty(0, dtype=int)))
+        preprocess, encoded = data._raw.fit(Parts(i, data._raw.rows[(fold.train - i * len(texts)).numpy()], np.empty(0, dtype=int)))
         (document,) = preprocess.documents
         block = data.variants["random_deletion"][1][i * len(texts) : (i + 1) * len(texts)].numpy()
         assert block[:, 4:] == pytest.approx(text.weigh(document, text.counts(document, made)))

@@ -82,7 +82,7 @@ def test_every_draw_and_the_whole_have_generated_rows_of_their_own(folder):
 
 
 def test_too_many_generated_rows_are_refused(folder, monkeypatch):
-    monkeypatch.setattr("hpo.data._MOST_COPIED", 30_000)
+    monkeypatch.setattr("hpo.raw._MOST_COPIED", 30_000)
     with pytest.raises(InputError, match=r"240 rows with \d+ inputs are too many to keep in memory for 9 altered ones of each; lower data.synthetic.variants") as error:
         prepared(folder, synthetic={"variants": 9})
     assert "\n" not in str(error.value)

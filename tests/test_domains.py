@@ -317,6 +317,12 @@ def test_several_sources_stand_one_below_the_other(folder):
     assert str(caught.value) == "data.source: older lacks the column x1, which old has; all sources need the same columns."
 
 
+def test_a_list_of_one_source_is_that_source(tmp_path):
+    alone, listed = (data_module.prepare(Data(source=source), tmp_path) for source in ("sklearn:digits", ["sklearn:digits"]))
+    assert listed.image == (1, 8, 8)
+    assert listed.x.equal(alone.x)
+
+
 @pytest.mark.parametrize("missing", ["column", "values"])
 def test_a_target_without_labels_leaves_the_test_to_the_source(folder, missing):
     frame = domain(80, seed=1)
@@ -356,7 +362,9 @@ WRONG = [
     (lambda f: f, {"column": "z"}, "data.target: old → new has no column z. It has: row, kind, x0, x1, x2, x3, y."),
     (lambda f: f.assign(x3="a word"), {"column": "x3"}, "data.target: x3 is a number, but another domain has a word; mend it."),
     (lambda f: f.assign(x1=["a word", *f["x1"][1:]]), {}, "old → new: the column x1 holds numbers, but row 1 of the target holds a word; mend the row."),
-    (lambda f: f.iloc[:1], {}, "old → new: the test part of data.split cannot be drawn from a single row."),
+    (lambda f: f.iloc[:1], {}, "the target new.csv: the test part of data.split cannot be drawn from a single row."),
+    (lambda f: f.iloc[:0], {}, "data.target.source: new has a header and no rows: there is nothing to adapt to or to test on; leave it out."),
+    (lambda f: f.assign(x1=[np.inf, *f["x1"][1:]]), {}, "old → new: the column x1 is infinite in row 1 of the target; mend or remove that row."),
 ]
 
 
@@ -378,6 +386,7 @@ SPACE = "study: s\ndata: {{source: t.csv, target: {}}}\nsearch: {{l1: {{low: 0, 
     ("{source: new.csv, few: 5}", "data.target: few needs labels: few or validation-only, got few=5, labels=none; leave few out, or set labels."),
     ("{source: new.csv, labels: few, few: 1}", "data.target.few: must be at least 2, got 1."),
     ("{source: new.csv, test: 1.5}", "data.target.test: must be a share between 0 and 1, or a file, got 1.5."),
+    ("{source: new.csv, test: new.csv}", "data.target: test must be another file than source, got new.csv for both; give a share of its rows."),
     ("{labels: few}", "data.target: labels is of another domain, and there is none; name its file in source, or leave labels out."),
     ("[y]", 'data.target: must be text, got ["y"].'),
 ])  # fmt: skip
@@ -388,6 +397,12 @@ def test_keys_of_a_space(tmp_path, target, sentence):
     assert str(caught.value) == f"s.yaml:2: {sentence}"
 
 
+def test_a_domain_is_not_its_own_target():
+    for target in ({"source": "a.csv"}, {"source": "c.csv", "test": "a.csv"}):
+        with pytest.raises(ValueError, match=r"target must be another domain than source, got a\.csv for both"):
+            Data.model_validate({"source": ["a.csv", "b.csv"], "target": target})
+
+
 def test_a_column_is_short_for_the_section():
     said = Data(source="t.csv", target="y")
     assert (said.target.column, said.target.source) == ("y", None)
@@ -395,20 +410,49 @@ def test_a_column_is_short_for_the_section():
     assert said.model_dump(exclude_defaults=True) == {"source": "t.csv", "target": "y"}
     both = Data(source=["a.csv", "b.csv"], target=TARGET)
     assert Data.model_validate(both.model_dump(mode="json", exclude_defaults=True)) == both
-    for source, sentence in (([], "must hold at least one"), ([3], "must be text, got 3; put it in quotes")):
+    for source, sentence in (([], "must hold at least one"), (["a.csv", "a.csv"], "each file once"), ([3], "must be text, got 3; put it in quotes")):
         with pytest.raises(ValueError, match=sentence):
             Data(source=source)
 
 
-def test_what_needs_another_domain_says_so(tmp_path, folder, monkeypatch):
+def test_what_needs_another_domain_says_so(folder, monkeypatch):
     monkeypatch.setattr(type(FAMILY["weight_decay"]), "needs", ("target",))
     space = space_file.parse({"study": "s", "data": {"source": "sklearn:wine"}, "search": {"weight_decay": {"low": 0.0, "high": 1.0}}})
-    sentence = "search.weight_decay: needs rows of another domain to adapt to; name its file in data.target.source, or leave the key out."
-    for data in (data_module.prepare(space.data, tmp_path), prepared(folder, {"labels": "validation-only"})):
+    judging = "data.target.labels: validation-only leaves none without labels, set data.target.few to a number"
+    for said, do in ((space.data, "name its file in data.target.source"), (described(labels="validation-only"), judging)):
         with pytest.raises(InputError) as caught:
-            needs.check(space, data)
-        assert str(caught.value) == sentence
+            needs.check(space.model_copy(update={"data": said}), data_module.prepare(said, folder))
+        assert str(caught.value) == f"search.weight_decay: needs rows of another domain to adapt to; {do}, or leave the key out."
     needs.check(space, prepared(folder))
+
+
+def described(**target) -> Data:
+    return Data.model_validate({"source": "old.csv", "drop": ["row"], "target": {**TARGET, **target}})
+
+
+def test_a_file_to_test_on_has_labels(folder):
+    domain(60).assign(y=None).to_csv(folder / "test.csv", index=False)
+    with pytest.raises(InputError, match=r"data\.target\.test: no row of test\.csv has a label"):
+        prepared(folder, {"test": "test.csv"})
+
+
+def test_a_category_is_the_same_in_every_file_however_it_is_read(folder):
+    """A file all of whose codes are digits is read as numbers, another as text."""
+    codes = np.array(["7", "12"])
+    for name, known in (("old", ["7", "12b"]), ("more", codes), ("new", codes)):
+        domain(80).assign(code=np.resize(known, 80)).to_csv(folder / f"{name}.csv", index=False)
+    with pytest.raises(InputError, match=r"^data\.source: the column code holds numbers in more\.csv, but row 2 of old\.csv holds 12b; mend the row, or add"):
+        prepared(folder, source=["old.csv", "more.csv"])
+    assert prepared(folder).preprocess.features[-1]["equals"] == "7"
+    data = prepared(folder, source=["old.csv", "more.csv"], categorical=["code"])
+    assert [f["equals"] for f in data.preprocess.features if f["column"] == "code"] == ["12", "12b", "7"]
+
+
+def test_a_row_is_named_by_its_file(folder):
+    domain(80).assign(x1=[np.inf, *domain(80)["x1"][1:]]).to_csv(folder / "more.csv", index=False)
+    for target in (TARGET, "y"):
+        with pytest.raises(InputError, match=r"the column x1 is infinite in row 1 of more\.csv; mend or remove that row"):
+            data_module.prepare(Data.model_validate({"source": ["old.csv", "more.csv"], "target": target}), folder)
 
 
 # ---- a whole search

@@ -284,7 +284,7 @@ def test_what_cannot_be_cut_is_refused_in_a_sentence(tmp_path, split, frame, sen
 
 
 def test_more_folds_than_memory_holds_are_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr(data_module, "_MOST_COPIED", 2000)
+    monkeypatch.setattr("hpo.raw._MOST_COPIED", 2000)
     with pytest.raises(InputError, match=r"^t: 192 rows with 5 inputs are too many to keep in memory for each of 4 folds; take fewer"):
         prepared(tmp_path, {"folds": 4})
 

@@ -27,6 +27,7 @@ LAYERS = [
     {"reading", "parts", "auxiliary"},
     {"space_file", "table", "text", "sampling", "selection", "view", "ledger", "networks"},
     {"augment", "preprocess", "dealing", "working", "identity", "figures", "verdict"},
+    {"raw"},
     {"data", "starter", "predict"},
     {"shift"},
     {"row", "export", "report", "recorder", "mirror"},

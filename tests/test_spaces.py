@@ -48,7 +48,7 @@ def test_a_ready_space_is_searched(path, store):
     assert all(params.keys() == {"depth"} | space["search"].keys() for params in found)
 
 
-@pytest.mark.parametrize("name", ["image", "cocktail", "finetune", "tabular", "text"])
+@pytest.mark.parametrize("name", ["image", "cocktail", "domain_shift", "finetune", "reviews", "tabular", "text"])
 def test_every_strength_of_a_larger_space_can_be_off(name):
     search = load(name).search
     assert all(found.optional or found.low == 0 for key, found in search.items() if key in STRENGTHS)

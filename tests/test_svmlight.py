@@ -127,8 +127,33 @@ def test_a_column_of_a_table_may_hold_tokens(tmp_path):
     data = data_module.prepare(Data(source="t.csv", text={"columns": ["features"], "vectorizer": "svmlight"}), tmp_path, torch.float64)
     assert data.x[:, 1:].equal(prepared(tmp_path).x)
     frame.assign(features="no token").to_csv(tmp_path / "t.csv", index=False)
-    with pytest.raises(InputError, match=r"t: the column features: row 1 must hold index:value, as in 3:1\.5, but holds no\."):
+    with pytest.raises(InputError, match=r"t: the column features: every row must hold index:value, as in 3:1\.5, but one holds no\."):
         data_module.prepare(Data(source="t.csv", text={"columns": ["features"], "vectorizer": "svmlight"}), tmp_path)
+
+
+@pytest.mark.parametrize("text", [["features"], {"columns": ["features"]}, {"vectorizer": "svmlight"}])
+def test_tokens_are_parsed_however_the_column_is_named(tmp_path, text):
+    written(tmp_path, *counts())
+    assert prepared(tmp_path, text=text).x.equal(prepared(tmp_path).x)
+
+
+def test_tokens_are_no_words(tmp_path):
+    with pytest.raises(ValueError, match=r"t\.svmlight holds index:value and no words, so text\.vectorizer must be svmlight, got tfidf; leave it out"):
+        prepared(tmp_path, text={"vectorizer": "tfidf"})
+
+
+@pytest.mark.parametrize(("option", "value"), [("binary", True), ("use_idf", False), ("sublinear_tf", True)])
+def test_what_are_no_counts_is_not_weighed_as_such(tmp_path, option, value):
+    x, y = counts()
+    written(tmp_path, x - 0.5, y)
+    with pytest.raises(InputError, match=rf"data\.text\.{option}: weighs counts, and the column features of t holds negative values"):
+        prepared(tmp_path, text={option: value})
+
+
+def test_a_value_that_cannot_be_squared(tmp_path):
+    (tmp_path / "t.svmlight").write_text("1 1:1\n0 2:1e999\n" * 20)
+    with pytest.raises(InputError, match=r"t: the column features: no value may be beyond 1e\+100, but that of 2 is inf\."):
+        prepared(tmp_path)
 
 
 def test_tokens_are_no_texts_to_be_altered(tmp_path):

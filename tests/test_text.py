@@ -283,7 +283,7 @@ def test_texts_that_do_not_fit_are_refused_before_they_are_made(folder, monkeypa
         "reviews: 120 rows with 13 inputs are too many to keep in memory; the column review has 9 terms: lower data.text.features."
     )
     monkeypatch.undo()
-    monkeypatch.setattr(data_module, "_MOST_COPIED", 8 * 96 * 13)
+    monkeypatch.setattr("hpo.raw._MOST_COPIED", 8 * 96 * 13)
     prepared(folder, {"features": 9, "variants": 7}, altering=["random_deletion"])
     with pytest.raises(InputError) as caught:
         prepared(folder, {"features": 9, "variants": 8}, altering=["random_deletion"])
