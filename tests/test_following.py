@@ -10,7 +10,6 @@ import torch
 from scipy.stats import spearmanr
 
 from hpo import ranking
-from hpo.ensemble.boosting import repeated
 from hpo.metrics import CRITERIA, METRICS
 from hpo.prose import score
 from hpo.ranking import rank
@@ -134,7 +133,7 @@ def test_what_cannot_be_followed_is_said_in_a_sentence(store, changes, sentence)
 
 def test_boosting_repeats_whatever_belongs_to_a_row():
     data = replace(foreign(), auxiliary=foreign().x[:, :2])
-    twice = repeated(replace(data, folds=data.folds * 2))
+    twice = replace(data, folds=data.folds * 2).once_a_fold()
     for name in ("x", "y", "ratio", "auxiliary"):
         assert torch.equal(getattr(twice, name)[twice.folds[1].train], getattr(data, name)[data.folds[0].train])
 
