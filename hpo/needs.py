@@ -40,7 +40,7 @@ def _lacking(space: Space, data: Dataset) -> Iterator[str]:
         if "auxiliary" in needs and data.auxiliary is None:
             yield f"search.{key}: needs another target; name its column in data.auxiliary, or leave the key out."
         if "target" in needs and not all(len(fold.target) for fold in data.folds):
-            yield f"search.{key}: needs rows of another domain to adapt to; name its file in data.target.source, or leave the key out."
+            yield f"search.{key}: needs rows of another domain without labels to adapt to, and {judging.none_left(data)}, or leave the key out."
 
 
 def ratio(space: Space) -> bool:

@@ -117,12 +117,17 @@ def test_a_regression_can_be_chosen_by_the_weighed_losses(store):
          "train.metric: snd is computed on rows of another domain without labels, and there are none; name its file in data.target.source, or take a metric of labelled rows."),
         ({"metric": "iwv", "target": {"labels": "few", "few": 8}},
          "train.metric: iwv needs rows of the source that are not learned from, and data.target.labels: few leaves none; take infomax, or a metric of labelled rows."),
+        ({"target": {"labels": "validation-only"}},
+         "search.importance: needs rows of another domain without labels to adapt to, and of the target's rows that are not tested none is left without; "
+         "set data.target.few, or lower it, or leave the key out."),
+        ({"metric": "dev", "data": {"source": "source.csv", "target": NONE, "split": {"valid": 0.02}}},
+         "train.metric: dev is fitted on one half of the source's validation rows for the other, which takes 4 or more; raise data.split.valid, or take iwv."),
         ({"metric": "infomax", "kind": "numbers"}, "train.metric: infomax needs classes, and the target is a number; take iwv or dev."),
         ({"objectives": ["valid_loss", "valid_snd"], "kind": "numbers"}, "objectives: valid_snd: snd needs classes, and the target is a number; take iwv or dev."),
         ({"metric": "snd", "ensemble": "greedy"},
          "ensemble: greedy chooses by labels of rows that it has not seen, and train.metric: snd asks for none; take bagging."),
         ({"data": {"source": "source.csv", "target": "y"}},
-         "search.importance: needs rows of another domain to adapt to; name its file in data.target.source, or leave the key out."),
+         "search.importance: needs rows of another domain without labels to adapt to, and there are none; name its file in data.target.source, or leave the key out."),
     ],
 )  # fmt: skip
 def test_what_cannot_be_followed_is_said_in_a_sentence(store, changes, sentence):
