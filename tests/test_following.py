@@ -120,7 +120,7 @@ def test_a_regression_can_be_chosen_by_the_weighed_losses(store):
         ({"target": {"labels": "validation-only"}},
          "search.importance: needs rows of another domain without labels to adapt to, and of the target's rows that are not tested none is left without; "
          "set data.target.few, or lower it, or leave the key out."),
-        ({"metric": "dev", "data": {"source": "source.csv", "target": NONE, "split": {"valid": 0.02}}},
+        ({"metric": "dev", "data": {"source": "source.csv", "target": NONE, "split": {"valid": 0.012}}},
          "train.metric: dev is fitted on one half of the source's validation rows for the other, which takes 4 or more; raise data.split.valid, or take iwv."),
         ({"metric": "infomax", "kind": "numbers"}, "train.metric: infomax needs classes, and the target is a number; take iwv or dev."),
         ({"objectives": ["valid_loss", "valid_snd"], "kind": "numbers"}, "objectives: valid_snd: snd needs classes, and the target is a number; take iwv or dev."),
