@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 _STEPS, _BATCH, _LR = 500, 128, 1e-2
 _HIDDEN, _MOST_CODES = 64, 8
+_WIDEST = 10.0  # of a code's log variance, which is about 0: what lies far out shall not make it overflow
 
 
 class Autoencoder(nn.Module):
@@ -26,6 +27,7 @@ class Autoencoder(nn.Module):
     def loss(self, x: Tensor, told: Tensor, draws: Tensor) -> Tensor:
         """The negative evidence lower bound of a row, on average, by one draw of its code."""
         mean, log_variance = self.encoder(torch.cat([x, told], 1)).chunk(2, 1)
+        log_variance = log_variance.clamp(max=_WIDEST)
         said = self.decoder(torch.cat([mean + (log_variance / 2).exp() * draws, told], 1))
         off = ((x - said) / self.log_deviation.exp()).square() / 2 + self.log_deviation + math.log(2 * math.pi) / 2
         divergence = (mean.square() + log_variance.exp() - 1 - log_variance) / 2

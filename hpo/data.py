@@ -120,6 +120,21 @@ class Dataset(Samples):
         """The same with all rows but the test part to train on, as far as they may be, and none to select by."""
         return _dataset(self._raw, [self._raw.dealer.whole(self._raw.rows)], self.notes)
 
+    def to_train(self) -> Samples:
+        """What training needs where folds share the rows of one encoding: these rows, or if rows are generated, `apart`."""
+        return self.apart() if self._raw.generating and len(self.folds) > 1 else self.samples()
+
+    def apart(self) -> Samples:
+        """The rows once a fold, as `once_a_fold` has them, with generated rows that know of each fold's own training rows alone: else they
+        would tell of the labels that it is judged by."""
+        samples, said_of = self.once_a_fold(), self._raw.data.synthetic
+        for fold in samples.folds if self._raw.generating else ():
+            train = torch.from_numpy(np.unique(fold.train))  # a bootstrap sample has some several times
+            x, y = (t[train].numpy() for t in (samples.x, samples.y))
+            made = synthetic.generate(said_of.kind, x, y, len(self.classes), said_of.variants)
+            samples.variants[synthetic.MEMBER][:, train] = torch.from_numpy(made)
+        return samples
+
 
 def prepare(
     data: Data,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -67,6 +68,15 @@ class Samples:
     def samples(self) -> Samples:
         """What training needs, and nothing that a data set has besides: neither the test part nor the table."""
         return Samples(**{f.name: getattr(self, f.name) for f in fields(Samples)})
+
+    def once_a_fold(self) -> Samples:
+        """The rows once a fold, one below the other, so that each fold may have what belongs to it alone."""
+        n, times = len(self.x), len(self.folds)
+        folds = tuple(fold.at(partial(torch.add, torch.tensor(i * n))) for i, fold in enumerate(self.folds))
+        of_rows = {name: getattr(self, name) for name in ("x", "y", "weight", "auxiliary", "ratio")}
+        told = {name: t.repeat(times, *(1,) * (t.dim() - 1)) for name, t in of_rows.items() if t is not None}
+        variants = {name: tensor.repeat(1, times, 1) for name, tensor in self.variants.items()}
+        return replace(self.samples(), **told, folds=folds, variants=variants)
 
     @property
     def n_inputs(self) -> int:

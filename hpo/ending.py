@@ -177,11 +177,11 @@ def ensemble_lines(entry: Mapping[str, Any], result: Mapping[str, Any]) -> list[
         differ.append(f"disagreement {100 * apart['disagreement']:.1f} %" if percent else f"disagreement {score(apart['disagreement'])}")
     if "error_correlation" in apart:
         differ.append(f"error correlation {apart['error_correlation']:.2f}")
-    expected = entry["expected"].get(name)
+    expected, rows = entry["expected"].get(name), "rows of the source" if result.get("unpromised") else "rows"
     return [
         f"{entry['kind'].capitalize()} ensemble of {_members(entry, size)}: test {said} {score(entry['test'].get(name))}, "
         f"the {'single network' if single else 'average of folds'} {score(entry['single'].get(name))}"
-        + (f"; expected {score(expected)} from rows that it had not seen" if expected is not None else "")
+        + (f"; expected {score(expected)} from {rows} that it had not seen" if expected is not None else "")
         + (f"; {', '.join(differ)}." if differ else ".")
     ]
 

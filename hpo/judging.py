@@ -15,6 +15,7 @@ from hpo.metrics import CRITERIA, METRICS
 from hpo.network import Network, Outputs
 from hpo.trial import Fit
 
+_FEWEST = 4  # rows, of which each half has a covariance
 _PARTS = ("train", "valid", "target_valid", "source_valid")
 
 
@@ -31,17 +32,29 @@ def measurable(data: Samples, network: Network, fit: Fit) -> tuple[str, ...]:
 def mistake(name: str, data: Samples, network: Network, fit: Fit | Fold) -> str:
     """Why a fit cannot be judged by a criterion, as a sentence that says what to do; "" if it can."""
     if not len(fit.valid) or not len(fit.target_valid):
-        do = "set data.target.few, so that some of its rows stay without" if data.foreign else "name its file in data.target.source"
-        return f"{name} is computed on rows of another domain without labels, and there are none; {do}, or take a metric of labelled rows."
+        return f"{name} is computed on rows of another domain without labels, and {none_left(data)}, or take a metric of labelled rows."
     if data.task not in METRICS[name].tasks:
         return f"{name} needs classes, and the target is a number; take iwv or dev."
     if name in OF_SOURCE and data.foreign and not len(fit.source_valid):
         return f"{name} needs rows of the source that are not learned from, and data.target.labels: few leaves none; take infomax, or a metric of labelled rows."
     if name == "iwv" and data.ratio is None:
         return "iwv needs density ratios, which were not estimated."
-    if name == "dev" and network.width is None:
+    return _no_dev(network, fit.source_valid if data.foreign else fit.valid) if name == "dev" else ""
+
+
+def _no_dev(network: Network, source: Tensor) -> str:
+    if network.width is None:
         return "dev looks at what the last linear layer of a network is given, and this network does not tell; take iwv or infomax."
+    if len(source) < _FEWEST:
+        return f"dev is fitted on one half of the source's validation rows for the other, which takes {_FEWEST} or more; raise data.split.valid, or take iwv."
     return ""
+
+
+def none_left(data: Samples) -> str:
+    """Why there is no row of another domain without labels, and what to do."""
+    if data.foreign:
+        return "of the target's rows that are not tested none is left without; set data.target.few, or lower it"
+    return "there are none; name its file in data.target.source"
 
 
 def measure(

@@ -11,7 +11,6 @@ from hpo.errors import InputError
 from hpo.metrics import CRITERIA
 from hpo.network import Network
 from hpo.regularizers import FAMILY
-from hpo.source import Target
 from hpo.space import Space
 
 
@@ -41,14 +40,7 @@ def _lacking(space: Space, data: Dataset) -> Iterator[str]:
         if "auxiliary" in needs and data.auxiliary is None:
             yield f"search.{key}: needs another target; name its column in data.auxiliary, or leave the key out."
         if "target" in needs and not all(len(fold.target) for fold in data.folds):
-            yield f"search.{key}: needs rows of another domain to adapt to; {_more(space.data.target)}, or leave the key out."
-
-
-def _more(target: Target) -> str:
-    """What makes rows to adapt to."""
-    if target.source is None:
-        return "name its file in data.target.source"
-    return f"data.target.labels: {target.labels} leaves none without labels, set data.target.few to {'a number' if target.few is None else 'fewer'}"
+            yield f"search.{key}: needs rows of another domain without labels to adapt to, and {judging.none_left(data)}, or leave the key out."
 
 
 def ratio(space: Space) -> bool:

@@ -72,4 +72,5 @@ class Refit:
         whole = self._data.whole()
         rows = len(whole.x)
         folds = (f.at(lambda own: own % rows) for f in self._data.fresh(1).folds)
-        return replace(whole, folds=tuple(folds))
+        data = replace(whole, folds=tuple(folds))
+        return replace(data, **vars(data.to_train()))

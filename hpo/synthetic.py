@@ -6,11 +6,13 @@ category are numbers here as all others, so that a generated row may have a shar
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator
 from typing import Literal
 
 import numpy as np
 from sklearn.covariance import ledoit_wolf_shrinkage
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.mixture import GaussianMixture
 from sklearn.neighbors import NearestNeighbors
 
@@ -82,7 +84,9 @@ def _parts(x: np.ndarray) -> np.ndarray:
     if len(x) < 2 * _FEWEST:
         return np.zeros(len(x), dtype=int)
     several = range(1, min(_MOST_COMPONENTS, len(x) // _FEWEST) + 1)
-    fitted = [GaussianMixture(n, covariance_type="diag", reg_covar=1e-3, random_state=0).fit(x) for n in several]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # of rows that are alike there are fewer clusters, which BIC then finds
+        fitted = [GaussianMixture(n, covariance_type="diag", reg_covar=1e-3, random_state=0).fit(x) for n in several]
     found: np.ndarray = min(fitted, key=lambda mixture: mixture.bic(x)).predict(x)
     return found
 

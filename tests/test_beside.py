@@ -1,5 +1,7 @@
 """What lies beside the rows of a table: generated ones, and another column to predict."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -8,6 +10,7 @@ import yaml
 
 import hpo
 from hpo.data import prepare
+from hpo.ensemble.workshop import judged
 from hpo.errors import InputError
 from hpo.source import Data
 from tests.conftest import TINY
@@ -79,6 +82,20 @@ def test_every_draw_and_the_whole_have_generated_rows_of_their_own(folder):
         for fold in samples.folds:
             assert (samples.variants["synthetic"][:, fold.train] != samples.x[fold.train]).any(2).all()
     assert prepared(folder, altering=()).variants == {}
+
+
+def test_networks_that_judge_each_other_in_an_ensemble_have_generated_rows_of_their_own(folder):
+    """What is generated for a fold must not lie near a row that judges it and have its label."""
+    data = prepared(folder, synthetic={"variants": 2})
+    whole = data.whole()
+    folds = judged(whole, data.fresh(1), whole=True)
+    x = whole.x.clone()
+    x[folds[0].test] = 1e6
+    samples = replace(whole, x=x, folds=folds).to_train()
+    first, last = (samples.variants["synthetic"][:, samples.folds[i].train].abs().max() for i in (0, -1))
+    assert first < 1e5 < last
+    assert torch.equal(samples.y[samples.folds[0].test], whole.y[folds[0].test])
+    assert len(prepared(folder, altering=()).whole().to_train().x) == len(whole.x)
 
 
 def test_too_many_generated_rows_are_refused(folder, monkeypatch):

@@ -418,11 +418,14 @@ def test_a_column_is_short_for_the_section():
 def test_what_needs_another_domain_says_so(folder, monkeypatch):
     monkeypatch.setattr(type(FAMILY["weight_decay"]), "needs", ("target",))
     space = space_file.parse({"study": "s", "data": {"source": "sklearn:wine"}, "search": {"weight_decay": {"low": 0.0, "high": 1.0}}})
-    judging = "data.target.labels: validation-only leaves none without labels, set data.target.few to a number"
-    for said, do in ((space.data, "name its file in data.target.source"), (described(labels="validation-only"), judging)):
+    for data, why in (
+        (data_module.prepare(space.data, folder), "there are none; name its file in data.target.source"),
+        (prepared(folder, {"labels": "validation-only"}),
+         "of the target's rows that are not tested none is left without; set data.target.few, or lower it"),
+    ):  # fmt: skip
         with pytest.raises(InputError) as caught:
-            needs.check(space.model_copy(update={"data": said}), data_module.prepare(said, folder))
-        assert str(caught.value) == f"search.weight_decay: needs rows of another domain to adapt to; {do}, or leave the key out."
+            needs.check(space, data)
+        assert str(caught.value) == f"search.weight_decay: needs rows of another domain without labels to adapt to, and {why}, or leave the key out."
     needs.check(space, prepared(folder))
 
 

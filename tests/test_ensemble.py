@@ -283,6 +283,8 @@ def test_the_end_of_a_search_says_what_it_is_beside_the_single_network(searched)
         "expected 0.978 from rows that it had not seen; disagreement 3.1 %, error correlation 0.61."
     )
     assert line in result_lines(result, "mlruns")
+    (between,) = ensemble_lines(entry, result | {"unpromised": True})  # the test part is of another domain
+    assert "expected 0.978 from rows of the source that it had not seen" in between
     bare = entry | {"each": 1, "networks": 1, "expected": {}, "diversity": {}, "kind": "boosting"}
     assert ensemble_lines(bare, result) == ["Boosting ensemble of 1 network: test accuracy 0.981, the single network 0.975."]
 

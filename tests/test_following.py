@@ -10,7 +10,6 @@ import torch
 from scipy.stats import spearmanr
 
 from hpo import ranking
-from hpo.ensemble.boosting import repeated
 from hpo.metrics import CRITERIA, METRICS
 from hpo.prose import score
 from hpo.ranking import rank
@@ -120,12 +119,17 @@ def test_a_regression_can_be_chosen_by_the_weighed_losses(store):
          "there are none; set data.target.few, so that some of its rows stay without, or take a metric of labelled rows."),
         ({"metric": "iwv", "target": {"labels": "few", "few": 8}},
          "train.metric: iwv needs rows of the source that are not learned from, and data.target.labels: few leaves none; take infomax, or a metric of labelled rows."),
+        ({"target": {"labels": "validation-only"}},
+         "search.importance: needs rows of another domain without labels to adapt to, and of the target's rows that are not tested none is left without; "
+         "set data.target.few, or lower it, or leave the key out."),
+        ({"metric": "dev", "data": {"source": "source.csv", "target": NONE, "split": {"valid": 0.012}}},
+         "train.metric: dev is fitted on one half of the source's validation rows for the other, which takes 4 or more; raise data.split.valid, or take iwv."),
         ({"metric": "infomax", "kind": "numbers"}, "train.metric: infomax needs classes, and the target is a number; take iwv or dev."),
         ({"objectives": ["valid_loss", "valid_snd"], "kind": "numbers"}, "objectives: valid_snd: snd needs classes, and the target is a number; take iwv or dev."),
         ({"metric": "snd", "ensemble": "greedy"},
          "ensemble: greedy chooses by labels of rows that it has not seen, and train.metric: snd asks for none; take bagging."),
         ({"data": {"source": "source.csv", "target": "y"}},
-         "search.importance: needs rows of another domain to adapt to; name its file in data.target.source, or leave the key out."),
+         "search.importance: needs rows of another domain without labels to adapt to, and there are none; name its file in data.target.source, or leave the key out."),
     ],
 )  # fmt: skip
 def test_what_cannot_be_followed_is_said_in_a_sentence(store, changes, sentence):
@@ -136,7 +140,7 @@ def test_what_cannot_be_followed_is_said_in_a_sentence(store, changes, sentence)
 
 def test_boosting_repeats_whatever_belongs_to_a_row():
     data = replace(foreign(), auxiliary=foreign().x[:, :2])
-    twice = repeated(replace(data, folds=data.folds * 2))
+    twice = replace(data, folds=data.folds * 2).once_a_fold()
     for name in ("x", "y", "ratio", "auxiliary"):
         assert torch.equal(getattr(twice, name)[twice.folds[1].train], getattr(data, name)[data.folds[0].train])
 

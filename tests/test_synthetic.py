@@ -55,6 +55,15 @@ def test_a_class_of_one_row_is_borne(kind):
         assert np.array_equal(found[:, 7], np.repeat(X[7:8], 3, 0))
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_rows_that_are_alike_and_rows_far_out_are_borne(kind):
+    alike = np.repeat(X[:2], 60, 0)  # pytest takes a warning for an error
+    far = X[:, :3].copy()
+    far[0, 0], far[1, 1] = 100, -100  # a number with a heavy tail is as far out in some ten thousand rows
+    for x in (alike, far):
+        assert np.isfinite(generate(kind, x, np.zeros(len(x), dtype=int), 1, 1)).all()
+
+
 def test_smote_lies_between_a_row_and_one_of_its_five_nearest_of_the_class():
     found = generate("smote", X.astype(float), Y, 3, 4)
     for c in range(3):

@@ -26,7 +26,7 @@ def bagged(shop: Workshop) -> Made:
     drawn = bootstraps(len(all_.train), size, trial.seed, whole.groups)
     data = replace(whole, folds=tuple(replace(fold.at(lambda own: all_.train[own]), target=all_.target) for fold in drawn))
     shop.watch.phase("the selected configuration on bootstrap samples", size)
-    weights = shop.train(data, [trial]).get(trial.label)
+    weights = shop.train(data.to_train(), [trial]).get(trial.label)
     if weights is None:
         raise SearchFailedError("A network of the ensemble diverged. Lower search.learning_rate.")
     members = [Member(shop.selected.trial.label, trial.params, of_fit(weights, i)) for i in range(size)]

@@ -14,7 +14,6 @@ import torch
 from torch import Tensor
 
 from hpo.combine import Combination
-from hpo.dataset import Samples
 from hpo.ensemble.made import Made, Member, assembled
 from hpo.ensemble.unseen import Unseen
 from hpo.ensemble.workshop import Workshop, judged
@@ -29,7 +28,7 @@ def boosted(shop: Workshop) -> Made:
     job, outcome = shop.job, shop.selected
     whole = job.data.whole()
     data = replace(whole, folds=judged(whole, job.data.fresh(1), whole=True))
-    samples = repeated(data)
+    samples = data.apart()  # what is added to a network's outputs differs from fold to fold
     base = torch.zeros(len(samples.x), data.n_outputs, dtype=data.x.dtype)
     trained: list[Member] = []
     for stage in range(shop.wish.size):
@@ -42,16 +41,6 @@ def boosted(shop: Workshop) -> Made:
         base = base + SHRINKAGE * said.flatten(0, 1)
         trained.append(Member(outcome.trial.label, trial.params, weights))
     return assembled(job.networks, job.space, data, trained, partial(fit, metric=job.space.train.metric))
-
-
-def repeated(data: Samples) -> Samples:
-    """The rows once a fold, one below the other, since what is added to a network's outputs differs from fold to fold."""
-    n = len(data.x)
-    folds = tuple(fold.at(partial(torch.add, torch.tensor(i * n))) for i, fold in enumerate(data.folds))
-    of_rows = {name: getattr(data, name) for name in ("x", "y", "weight", "auxiliary", "ratio")}
-    told = {name: t.repeat(len(folds), *(1,) * (t.dim() - 1)) for name, t in of_rows.items() if t is not None}
-    variants = {name: tensor.repeat(1, len(folds), 1) for name, tensor in data.variants.items()}
-    return replace(data.samples(), **told, folds=folds, variants=variants)
 
 
 def fit(unseen: Unseen, metric: str) -> Combination:
