@@ -40,7 +40,14 @@ def _lacking(space: Space, data: Dataset) -> Iterator[str]:
         if "auxiliary" in needs and data.auxiliary is None:
             yield f"search.{key}: needs another target; name its column in data.auxiliary, or leave the key out."
         if "target" in needs and not all(len(fold.target) for fold in data.folds):
-            yield f"search.{key}: needs rows of another domain to adapt to; name its file in data.target.source, or leave the key out."
+            yield f"search.{key}: needs rows of another domain to adapt to{_none_left(data)}, or leave the key out."
+
+
+def _none_left(data: Dataset) -> str:
+    """Why there is no row of another domain to adapt to, and what to do."""
+    if data.tests_another:
+        return ", and all of these are labelled; set data.target.few to fewer labelled rows"
+    return "; name its file in data.target.source"
 
 
 def ratio(space: Space) -> bool:

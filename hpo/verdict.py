@@ -6,7 +6,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from hpo import selection
+from hpo.metrics import METRICS, labelled, shown
 from hpo.prose import score, trial_name
+
+_SURE = 0.05
 
 
 def first_line(result: Mapping[str, Any]) -> str:
@@ -28,6 +31,52 @@ def first_line(result: Mapping[str, Any]) -> str:
         f"Nothing beats the usual defaults beyond noise, so they are selected: {over} the {result['metric']} of {rival}, the best of the "
         f"others, is {by}."
     )
+
+
+def adaptation_line(result: Mapping[str, Any]) -> str:
+    """What taking the target into account did on its test rows, against the same without it, and what that did to the source."""
+    name = shown(result["task"], result["metric"])
+    test, unpromised = result["test"].get(name), result.get("unpromised")  # an older hpo did not say
+    found = result.get("adaptation")
+    if not found:
+        return f"On the target's test rows {name.replace('_', ' ')} is {score(test)}." if unpromised and test is not None else ""
+    twin = result["baselines"][found["twin"]]
+    how = "McNemar's test" if result["task"] == "classification" else "sign test"
+    noise = "beyond noise" if found["chance"] < _SURE else "within noise"
+    said = (
+        f"Adaptation {_gained(name, twin['test'].get(name), test)} on the target's test rows: better on {found['better']:,} of them and "
+        f"worse on {found['worse']:,}, {noise} ({how}, p = {score(found['chance'])})."
+    )
+    if not unpromised or not result["fresh"] or not twin["fresh"]:
+        return said
+    return f"{said} On fresh splits of the source it {_gained(name, twin['fresh'].get(name), result['fresh'].get(name))}."
+
+
+def _gained(name: str, before: float | None, after: float | None) -> str:
+    """`gained 3.1 points of accuracy (0.81 → 0.841)`; there is no number of what diverged."""
+    said = name.replace("_", " ")
+    if before is None or after is None:
+        return f"has {said} {score(before)} → {score(after)}"
+    verb, by = "gained" if METRICS[name].sign * (after - before) <= 0 else "lost", abs(after - before)
+    much = f"{100 * by:.1f} points" if said.endswith("accuracy") else score(by)
+    return f"{verb} {much} of {said} ({score(before)} → {score(after)})"
+
+
+def criteria_table(result: Mapping[str, Any]) -> tuple[str, list[list[str]]]:
+    """How far each criterion that needs no labels of the target would have led, where labels tell: how to read it, and the table, its
+    head first; no rows where nobody knows."""
+    found = result.get("criteria")  # an older hpo had none
+    if not found:
+        return "", []
+    metric = labelled(result["metric"]).replace("_", " ")
+    rows = [["without labels of the target", "rank correlation", f"{metric} lost", "would choose"]]
+    for one in found:
+        spearman = "–" if one["spearman"] is None else f"{one['spearman']:.2f}".replace("-", "−")
+        rows.append([one["criterion"].replace("_", " "), spearman, score(one["regret"]), trial_name(one["chosen"])])
+    return (
+        f"How criteria that need no labels of the target rank {found[0]['trials']} finished trials, against valid {metric} on its labelled rows; "
+        f"and what following one would have lost against the best of these trials."
+    ), rows
 
 
 def regularization_line(result: Mapping[str, Any]) -> str:
@@ -55,8 +104,9 @@ def regularization_line(result: Mapping[str, Any]) -> str:
 
     error = "" if said["standard_error"] is None else f" ± {said_so(said['standard_error'])}"
     noise = "" if said["beyond_noise"] else ", which is within noise"
+    where = "fresh splits of the source" if result.get("unpromised") else "fresh splits"
     return (
-        f"Regularization {verb} {said_so(abs(said['gain']))}{error}{unit} of {name} on fresh splits against the same without it{noise}"
+        f"Regularization {verb} {said_so(abs(said['gain']))}{error}{unit} of {name} on {where} against the same without it{noise}"
         f"{_followed(said['followed'])}; {closed}."
     )
 

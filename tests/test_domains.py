@@ -403,11 +403,13 @@ def test_a_column_is_short_for_the_section():
 def test_what_needs_another_domain_says_so(tmp_path, folder, monkeypatch):
     monkeypatch.setattr(type(FAMILY["weight_decay"]), "needs", ("target",))
     space = space_file.parse({"study": "s", "data": {"source": "sklearn:wine"}, "search": {"weight_decay": {"low": 0.0, "high": 1.0}}})
-    sentence = "search.weight_decay: needs rows of another domain to adapt to; name its file in data.target.source, or leave the key out."
-    for data in (data_module.prepare(space.data, tmp_path), prepared(folder, {"labels": "validation-only"})):
+    for data, why in (
+        (data_module.prepare(space.data, tmp_path), "; name its file in data.target.source"),
+        (prepared(folder, {"labels": "validation-only"}), ", and all of these are labelled; set data.target.few to fewer labelled rows"),
+    ):
         with pytest.raises(InputError) as caught:
             needs.check(space, data)
-        assert str(caught.value) == sentence
+        assert str(caught.value) == f"search.weight_decay: needs rows of another domain to adapt to{why}, or leave the key out."
     needs.check(space, prepared(folder))
 
 

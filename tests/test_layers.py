@@ -37,7 +37,7 @@ LAYERS = [
     {"loop", "crew", "finals", "finished"},
     {"refit", "tryout", "compare"},
     {"job"},
-    {"result", "ways", "shift"},
+    {"result", "ways"},
     {"ensemble"},
     {"writing"},
     {"searching"},
