@@ -13,7 +13,7 @@ from hpo.metrics import labelled, shown
 from hpo.prose import score, strengths, table, trial_name
 from hpo.store import Place
 from hpo.ui import HOST, PORT, link
-from hpo.verdict import adaptation_line, criteria_table, first_line, regularization_line
+from hpo.verdict import adaptation_lines, criteria_table, first_line, regularization_line
 
 _ROWS = {
     "selected": "selected",
@@ -34,7 +34,10 @@ def result_lines(result: Mapping[str, Any], store: str) -> list[str]:
     lines += [f"Selected: {trial_name(result['trial'])}", *params, *_rules(result), "", *_scores(result), "", *_front(result)]
     lines += [*_expected(result), *_criteria(result), *_refit(result)]
     lines += [line for entry in result["ensembles"].values() for line in ensemble_lines(entry, result)]
-    lines += [said for said in (adaptation_line(result), regularization_line(result)) if said]
+    if adapted := " ".join(adaptation_lines(result)):
+        lines.append(adapted)
+    if gained := regularization_line(result):
+        lines.append(gained)
     elsewhere = "" if store == "mlruns" else f" --store {shlex.quote(store)}"
     counts = result["trials"]
     total = sum(counts.values())
@@ -167,11 +170,11 @@ def ensemble_lines(entry: Mapping[str, Any], result: Mapping[str, Any]) -> list[
         differ.append(f"disagreement {100 * apart['disagreement']:.1f} %" if percent else f"disagreement {score(apart['disagreement'])}")
     if "error_correlation" in apart:
         differ.append(f"error correlation {apart['error_correlation']:.2f}")
-    expected = entry["expected"].get(name)
+    expected, whose = entry["expected"].get(name), " of the source" if result.get("unpromised") else ""
     return [
         f"{entry['kind'].capitalize()} ensemble of {_members(entry, size)}: test {said} {score(entry['test'].get(name))}, "
         f"the {'single network' if single else 'average of folds'} {score(entry['single'].get(name))}"
-        + (f"; expected {score(expected)} from rows that it had not seen" if expected is not None else "")
+        + (f"; expected {score(expected)} from rows{whose} that it had not seen" if expected is not None else "")
         + (f"; {', '.join(differ)}." if differ else ".")
     ]
 

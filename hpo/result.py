@@ -142,11 +142,14 @@ def criteria(study: Study, job: Job) -> list[dict[str, Any]]:
 
 def adaptation(compared: Mapping[str, Finalist], networks: Mapping[str, Final], said: Mapping[str, Tensor]) -> dict[str, Any] | None:
     """On how many of the target's test rows the selected network is better than its `twin` that takes no other domain into account,
-    and on how many worse, from what final networks `said` (1, rows, outputs); None where there are not both."""
+    and on how many worse, from what final networks `said` (1, rows, outputs); None where there are not both, or no such rows."""
     selected, twin = compared["selected"], "unadapted" if "unadapted" in compared else "ablation"
     if not (selection.adapting(selected.searched.trial.params) and {"selected", twin} <= said.keys()):
         return None
-    lost = [_lost(networks[selected.label].data, said[name][0]) for name in (twin, "selected")]
+    data = networks[selected.label].data
+    if not data.tests_another:
+        return None
+    lost = [_lost(data, said[name][0]) for name in (twin, "selected")]
     return {"twin": twin, **vars(evidence.balance(*lost))}
 
 

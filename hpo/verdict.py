@@ -24,7 +24,7 @@ def first_line(result: Mapping[str, Any]) -> str:
     rival, better = trial_name(said["rival"]), "better" if said["gain"] >= 0 else "worse"
     error = "" if said["standard_error"] is None else f", ± {said['standard_error']:.2g} (standard error)"
     by = f"{abs(said['gain']):.3g} {better}{error}"
-    over = f"over {said['fits']} fresh fits"
+    over = f"over {said['fits']} fresh fit{'s' if said['fits'] != 1 else ''}"
     if said["beyond_noise"]:
         return f"{rival[0].upper()}{rival[1:]} beats the usual defaults beyond noise: {over} its {result['metric']} is {by}."
     return (
@@ -33,23 +33,22 @@ def first_line(result: Mapping[str, Any]) -> str:
     )
 
 
-def adaptation_line(result: Mapping[str, Any]) -> str:
+def adaptation_lines(result: Mapping[str, Any]) -> list[str]:
     """What taking the target into account did on its test rows, against the same without it, and what that did to the source."""
     name = shown(result["task"], result["metric"])
     test, unpromised = result["test"].get(name), result.get("unpromised")  # an older hpo did not say
     found = result.get("adaptation")
     if not found:
-        return f"On the target's test rows {name.replace('_', ' ')} is {score(test)}." if unpromised and test is not None else ""
+        return [f"On the target's test rows {name.replace('_', ' ')} is {score(test)}."] if unpromised and test is not None else []
     twin = result["baselines"][found["twin"]]
+    before, better = twin["test"].get(name), found["better"] > found["worse"]
+    gains = None not in (before, test) and METRICS[name].sign * (test - before) < 0
+    noise = "beyond noise" if found["chance"] < _SURE and better == gains else "within noise"  # or rows and metric do not agree
     how = "McNemar's test" if result["task"] == "classification" else "sign test"
-    noise = "beyond noise" if found["chance"] < _SURE else "within noise"
-    said = (
-        f"Adaptation {_gained(name, twin['test'].get(name), test)} on the target's test rows: better on {found['better']:,} of them and "
-        f"worse on {found['worse']:,}, {noise} ({how}, p = {score(found['chance'])})."
-    )
-    if not unpromised or not result["fresh"] or not twin["fresh"]:
-        return said
-    return f"{said} On fresh splits of the source it {_gained(name, twin['fresh'].get(name), result['fresh'].get(name))}."
+    counts = f"It is better on {found['better']:,} of them and worse on {found['worse']:,} ({how}, p = {score(found['chance'])})"
+    fresh = twin["fresh"].get(name), result["fresh"].get(name)
+    source = f"; on fresh splits of the source it {_gained(name, *fresh)}" if unpromised and None not in fresh else ""
+    return [f"Adaptation {_gained(name, before, test)} on the target's test rows, {noise}.", f"{counts}{source}."]
 
 
 def _gained(name: str, before: float | None, after: float | None) -> str:
@@ -57,7 +56,9 @@ def _gained(name: str, before: float | None, after: float | None) -> str:
     said = name.replace("_", " ")
     if before is None or after is None:
         return f"has {said} {score(before)} → {score(after)}"
-    verb, by = "gained" if METRICS[name].sign * (after - before) <= 0 else "lost", abs(after - before)
+    if before == after:
+        return f"left {said} at {score(after)}"
+    verb, by = "gained" if METRICS[name].sign * (after - before) < 0 else "lost", abs(after - before)
     much = f"{100 * by:.1f} points" if said.endswith("accuracy") else score(by)
     return f"{verb} {much} of {said} ({score(before)} → {score(after)})"
 

@@ -58,7 +58,7 @@ def gained(found: Help) -> str:
     if balance.better == balance.worse:
         return f"{what} helps on as many rows of the target as it hurts on"
     verb = "helps" if balance.better > balance.worse else "hurts"
-    return f"{what} {verb} on the target" + ("" if balance.chance < _SURE else ", as far as chance lets tell")
+    return f"{what} {verb} on the target" + ("" if balance.chance < _SURE else ", within noise")
 
 
 def balance(found: Help) -> str:

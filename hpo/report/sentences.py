@@ -12,7 +12,7 @@ from hpo.report.material import Material, gap
 from hpo.report.numbers import Balance, Ridge, Stack, Trend, best_score, droppable, regularized, without
 from hpo.report.predictions import Bin, Classified, Predicted, calibration_error
 from hpo.trial import Outcome
-from hpo.verdict import adaptation_line, first_line, regularization_line
+from hpo.verdict import adaptation_lines, first_line, regularization_line
 
 _MATTERS = 1.5  # times the share that each parameter would have if all were alike
 _HARDLY = 0.5
@@ -49,7 +49,8 @@ def reasons(material: Material, found: Balance) -> str:
 def verdict(material: Material, found: Balance, importances: Mapping[str, Mapping[str, float]]) -> list[str]:
     """The top of the page, the conclusion first."""
     result = material.result
-    lead = [adaptation_line(result)] if result.get("unpromised") else [standing(found), adaptation_line(result)]  # a gap on the source is no verdict
+    lead = [] if result.get("unpromised") else [standing(found)]  # a gap on the source is no verdict on the target
+    lead += adaptation_lines(result)
     lines = [*lead, first_line(result), reasons(material, found), regularization_line(result)]
     return [line for line in [*lines, mattered(material, importances), dropped(material)] if line]
 
