@@ -13,7 +13,7 @@ from hpo.metrics import labelled, shown
 from hpo.prose import score, strengths, table, trial_name
 from hpo.store import Place
 from hpo.ui import HOST, PORT, link
-from hpo.verdict import first_line, regularization_line
+from hpo.verdict import adaptation_lines, criteria_table, first_line, regularization_line
 
 _ROWS = {
     "selected": "selected",
@@ -34,6 +34,8 @@ def result_lines(result: Mapping[str, Any], store: str) -> list[str]:
     lines += [f"Selected: {trial_name(result['trial'])}", *params, *_rules(result), "", *_scores(result), "", *_front(result)]
     lines += [*_expected(result), *_criteria(result), *_refit(result)]
     lines += [line for entry in result["ensembles"].values() for line in ensemble_lines(entry, result)]
+    if adapted := " ".join(adaptation_lines(result)):
+        lines.append(adapted)
     if gained := regularization_line(result):
         lines.append(gained)
     elsewhere = "" if store == "mlruns" else f" --store {shlex.quote(store)}"
@@ -67,10 +69,11 @@ def _scores(result: Mapping[str, Any]) -> list[str]:
     short = {"accuracy": "acc", "balanced_accuracy": "bal. acc"}.get(other, other)
     entries = {"selected": result, **result["baselines"]}
     fresh = bool(result["fresh"])
-    columns = ["search loss", "fresh loss", f"fresh {short}"] if fresh else ["valid loss", f"valid {short}"]
+    source, target = (", source", ", target") if result.get("unpromised") else ("", "")
+    columns = ["search loss", "fresh loss", f"fresh {short}{source}"] if fresh else ["valid loss", f"valid {short}{source}"]
     followed = [result["metric"]] if labelled(result["metric"]) != result["metric"] else []  # what asks for no labels
     columns += [f"{'fresh' if fresh else 'valid'} {name.replace('_', ' ')}" for name in followed]
-    rows = [["", *columns, "train–valid gap", f"test {short}"]]
+    rows = [["", *columns, "train–valid gap", f"test {short}{target}"]]
     trials = [entries[key]["trial"] for key in ("none", "defaults", "ablation") if key in entries]
     alike = [key for key in result["baselines"] if entries[key]["trial"] == result["trial"]]  # is the selected one itself
     if "ablation" in entries and trials.count(entries["ablation"]["trial"]) > 1:
@@ -116,10 +119,9 @@ def _expected(result: Mapping[str, Any]) -> list[str]:
     low, high = found["interval"]
     interval = f"90 % interval {score(low)} to {score(high)}" if low is not None else "a single validation part gives no interval, data.split.folds does"
     if result.get("unpromised"):
-        end = "" if found["test"] is None else f" On the test rows, which are the target's, it is {score(found['test'])}: no label of these had promised it."
         return [
-            f"On rows of the source, {name.replace('_', ' ')} is {score(found['fresh'])} ({interval}): {score(found['search'])} in the "
-            f"search → {score(found['fresh'])} on fresh splits and seeds.{end}"
+            f"On the source, {name.replace('_', ' ')} is {score(found['fresh'])} ({interval}): {score(found['search'])} in the search → "
+            f"{score(found['fresh'])} on fresh splits and seeds. Of the target that says nothing."
         ]
     test = "" if found["test"] is None else f" → {score(found['test'])} on the test rows"
     return [
@@ -129,17 +131,8 @@ def _expected(result: Mapping[str, Any]) -> list[str]:
 
 
 def _criteria(result: Mapping[str, Any]) -> list[str]:
-    """How far each criterion that needs no labels would have led, where labels of the other domain tell."""
-    found = result.get("criteria")  # an older hpo had none
-    if not found:
-        return []
-    metric = labelled(result["metric"]).replace("_", " ")
-    rows = [["without labels of the target", "rank correlation", f"{metric} lost", "would choose"]]
-    for one in found:
-        spearman = "–" if one["spearman"] is None else f"{one['spearman']:.2f}".replace("-", "−")
-        rows.append([one["criterion"].replace("_", " "), spearman, score(one["regret"]), trial_name(one["chosen"])])
-    head = f"{found[0]['trials']} finished trials, as their best epochs' networks are ranked by the target's labelled rows (valid {metric}), and as they would be:"
-    return [head, *("  " + line for line in table(rows)), ""]
+    aid, rows = criteria_table(result)
+    return [aid, *("  " + line for line in table(rows)), ""] if rows else []
 
 
 def _refit(result: Mapping[str, Any]) -> list[str]:

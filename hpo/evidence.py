@@ -3,12 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from scipy.special import stdtrit
+from scipy.stats import binomtest
 
 LEVEL = 0.9  # of the intervals that are reported
 STEADY = 5  # epochs
+
+
+@dataclass(frozen=True)
+class Balance:
+    """One network predicts so many rows better than another, so many worse; and the chance of a difference as large if neither were
+    likelier (the sign test, of right and wrong McNemar's)."""
+
+    better: int
+    worse: int
+    chance: float
 
 
 def steady(curve: Sequence[float], sign: int) -> float:
@@ -110,3 +122,9 @@ def interval(scores: np.ndarray, overlap: float, share: float, level: float = LE
     half = float(spread * quantile(len(scores) - 1, (1 + level) / 2))
     mean = float(scores.mean())
     return mean - half, mean + half
+
+
+def balance(before: np.ndarray, after: np.ndarray) -> Balance:
+    """Of what each row lost (rows,), as an error or 0 and 1, by the one network and by the other."""
+    better, worse = int((after < before).sum()), int((after > before).sum())
+    return Balance(better, worse, float(binomtest(better, better + worse).pvalue) if better + worse else 1.0)

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any
 
+import numpy as np
 from torch import Tensor
 
-from hpo import evidence, objectives, ranking, rules
+from hpo import evidence, objectives, ranking, rules, selection
 from hpo.data import Dataset
 from hpo.finals import Finalist, Finals
 from hpo.job import Job
@@ -137,6 +138,24 @@ def criteria(study: Study, job: Job) -> list[dict[str, Any]]:
         return []
     found = ranking.rank(study.judged(), labelled(job.space.train.metric))
     return [{name: plain(value) for name, value in vars(one).items()} for one in found]
+
+
+def adaptation(compared: Mapping[str, Finalist], networks: Mapping[str, Final], said: Mapping[str, Tensor]) -> dict[str, Any] | None:
+    """On how many of the target's test rows the selected network is better than its `twin` that takes no other domain into account,
+    and on how many worse, from what final networks `said` (1, rows, outputs); None where there are not both, or no such rows."""
+    selected, twin = compared["selected"], "unadapted" if "unadapted" in compared else "ablation"
+    if not (selection.adapting(selected.searched.trial.params) and {"selected", twin} <= said.keys()):
+        return None
+    data = networks[selected.label].data
+    if not data.tests_another:
+        return None
+    lost = [_lost(data, said[name][0]) for name in (twin, "selected")]
+    return {"twin": twin, **vars(evidence.balance(*lost))}
+
+
+def _lost(data: Dataset, logits: Tensor) -> np.ndarray:
+    """Which test rows a network is wrong on, or by how much it misses them, (rows,)."""
+    return np.asarray(logits.argmax(1) != data.test_y if data.task == "classification" else (logits[:, 0] - data.test_y).abs())
 
 
 def front(study: Study, space: Space) -> list[dict[str, Any]]:

@@ -22,6 +22,7 @@ from hpo.finals import Finalist, Finals
 from hpo.job import Job
 from hpo.linear import one_thread
 from hpo.population import Population
+from hpo.prose import trial_name
 from hpo.recorder import Recorder
 from hpo.refit import Final, Refit
 from hpo.regularizers import acting
@@ -166,7 +167,7 @@ class _Search:
         selected = final.finalists[verdict.selected]
         baselines = {name: final.finalists[name] for name in ("defaults", "none")}
         compared = {"selected": selected, "ablation": self._beside(selected, final, selection.ablation), **baselines}
-        if self._adapts(selected):
+        if _adapts_besides(selected.searched.trial):
             compared["unadapted"] = self._beside(selected, final, selection.unadapted)
         return self._write_down((final, verdict), compared, startup)
 
@@ -176,31 +177,23 @@ class _Search:
         for other in final.finalists.values():
             if acting(other.searched.trial.params) == acting(twin.params) and len(other.fresh) >= len(selected.fresh):
                 return other
-        self._late([twin], lambda: self._job.data)
-        return final.beside(self._study.outcomes[twin.label], selected)
-
-    def _adapts(self, selected: Finalist) -> bool:
-        """Whether a selection takes another domain into account, and regularizes besides: else its ablation tells what that gained."""
-        trial = selected.searched.trial
-        less = acting(selection.unadapted(trial).params)
-        return less not in (acting(trial.params), acting(selection.ablation(trial).params))
+        return final.beside(self._trained(twin), selected)
 
     def _unproved(self, best: Outcome) -> dict[str, Finalist]:
         """What the search alone says: its best, and beside a whole search what that is compared with."""
         selected = Finalist(best, self._job.space)
         if self._job.space.is_point:
             return {"selected": selected}
-        others = {"ablation": self._ablated(selected) or best} | {name: self._study.outcomes[name] for name in ("defaults", "none")}
+        others = {"ablation": self._trained(selection.ablation(best.trial)) if selection.regularized(best.trial.params) else best}
+        others |= {name: self._study.outcomes[name] for name in ("defaults", "none")}
+        if _adapts_besides(best.trial):
+            others["unadapted"] = self._trained(selection.unadapted(best.trial))
         return {"selected": selected} | {name: Finalist(outcome, self._job.space) for name, outcome in others.items()}
 
-    def _ablated(self, selected: Finalist) -> Outcome | None:
-        """The selected configuration without regularization; None if it has none."""
-        trial = selected.searched.trial
-        if not selection.regularized(trial.params):
-            return None
-        ablation = selection.ablation(trial)
-        self._late([ablation], lambda: self._job.data)
-        return self._study.outcomes[ablation.label]
+    def _trained(self, twin: Trial) -> Outcome:
+        """A configuration beside the selected one, on the rows of the search."""
+        self._late([twin], lambda: self._job.data)
+        return self._study.outcomes[twin.label]
 
     # ---- writing down
 
@@ -211,7 +204,8 @@ class _Search:
         selected = compared["selected"]
         ways = self._compared(selected) if selected.fresh and way != "none" else {}
         networks = self._refit.final(way, list({f.label: f for f in compared.values()}.values())) if way != "none" else {}
-        tests = {name: self._tested(networks[f.label], f) for name, f in compared.items() if f.label in networks}
+        said = {name: self._refit.logits(networks[f.label], f.searched.trial.params) for name, f in compared.items() if f.label in networks}
+        tests = {name: results.test_scores(job.space, networks[compared[name].label].data, logits) for name, logits in said.items()}
         looks = (study.recall("looks") or 0) + bool(tests)
         study.remember("looks", looks)
         self._vault.keep({network.label for network in networks.values()})
@@ -225,6 +219,7 @@ class _Search:
             "looks": looks,  # how often the test part has been scored
             "front": results.front(study, job.space),
             "criteria": results.criteria(study, job),
+            "adaptation": results.adaptation(compared, networks, said),
             "unpromised": job.data.unpromised,  # nothing before the test tells of its domain
             "refit": results.refit(way, networks.get(selected.label), ways),
             "metric": job.space.train.metric,
@@ -284,17 +279,18 @@ class _Search:
                 self._watcher.note(f"There is no ensemble. {error}")
         return {"ensembles": made, "looks": study.recall("looks")}
 
-    def _tested(self, network: Final, finalist: Finalist) -> dict[str, float]:
-        """Every reported metric on the test part, in the units of what the network was trained on."""
-        logits = self._refit.logits(network, finalist.searched.trial.params)
-        return results.test_scores(self._job.space, network.data, logits)
+
+def _adapts_besides(trial: Trial) -> bool:
+    """Whether a configuration takes another domain into account, and regularizes besides: else its ablation tells what that gained."""
+    return 0 < len(selection.adapting(trial.params)) < len(selection.regularizing(trial.params))
 
 
 def _said(trials: Sequence[Trial]) -> str:
     """What is trained after the search, in words."""
+    if trials[0].role == "ablation":
+        return trial_name(trials[0].label)
     return {
         "finalist": "finalists on fresh splits, from fresh seeds",
-        "ablation": "the selected configuration without regularization",
         "nested": "what the last training gains, by folds within folds",
         "refit": "the final networks",
     }[trials[0].role]

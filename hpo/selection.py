@@ -62,12 +62,8 @@ def ablation(selected: Trial) -> Trial:
 
 def unadapted(selected: Trial) -> Trial:
     """The selected configuration without what takes another domain into account, from the same seed: what adaptation itself gained."""
-    params = {key: STRENGTHS[key].neutral if "target" in _needs(key) else value for key, value in selected.params.items()}
-    return Trial(f"unadapted-{selected.label}", "ablation", params, selected.seed)
-
-
-def _needs(key: str) -> tuple[str, ...]:
-    return STRENGTHS[key].needs if key in STRENGTHS else ()
+    off = {key: STRENGTHS[key].neutral for key in adapting(selected.params)}
+    return Trial(f"unadapted-{selected.label}", "ablation", {**selected.params, **off}, selected.seed)
 
 
 def best(outcomes: Iterable[Outcome], metric: Metric) -> Outcome | None:
@@ -89,6 +85,11 @@ def ranked(outcomes: Iterable[Outcome], metric: Metric) -> list[Outcome]:
 def regularizing(params: Mapping[str, Any]) -> list[str]:
     """The strengths that are on."""
     return [key for key, value in params.items() if key in STRENGTHS and value != STRENGTHS[key].neutral]
+
+
+def adapting(params: Mapping[str, Any]) -> list[str]:
+    """Those among them that take another domain into account."""
+    return [key for key in regularizing(params) if "target" in STRENGTHS[key].needs]
 
 
 def regularized(params: Mapping[str, Any]) -> bool:

@@ -6,7 +6,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from hpo import selection
+from hpo.metrics import METRICS, labelled, shown
 from hpo.prose import score, trial_name
+
+_SURE = 0.05
 
 
 def first_line(result: Mapping[str, Any]) -> str:
@@ -21,13 +24,60 @@ def first_line(result: Mapping[str, Any]) -> str:
     rival, better = trial_name(said["rival"]), "better" if said["gain"] >= 0 else "worse"
     error = "" if said["standard_error"] is None else f", ± {said['standard_error']:.2g} (standard error)"
     by = f"{abs(said['gain']):.3g} {better}{error}"
-    over = f"over {said['fits']} fresh fits"
+    over = f"over {said['fits']} fresh fit{'s' if said['fits'] != 1 else ''}"
     if said["beyond_noise"]:
         return f"{rival[0].upper()}{rival[1:]} beats the usual defaults beyond noise: {over} its {result['metric']} is {by}."
     return (
         f"Nothing beats the usual defaults beyond noise, so they are selected: {over} the {result['metric']} of {rival}, the best of the "
         f"others, is {by}."
     )
+
+
+def adaptation_lines(result: Mapping[str, Any]) -> list[str]:
+    """What taking the target into account did on its test rows, against the same without it, and what that did to the source."""
+    name = shown(result["task"], result["metric"])
+    test, unpromised = result["test"].get(name), result.get("unpromised")  # an older hpo did not say
+    found = result.get("adaptation")
+    if not found:
+        return [f"On the target's test rows {name.replace('_', ' ')} is {score(test)}."] if unpromised and test is not None else []
+    twin = result["baselines"][found["twin"]]
+    before, better = twin["test"].get(name), found["better"] > found["worse"]
+    gains = None not in (before, test) and METRICS[name].sign * (test - before) < 0
+    noise = "beyond noise" if found["chance"] < _SURE and better == gains else "within noise"  # or rows and metric do not agree
+    how = "McNemar's test" if result["task"] == "classification" else "sign test"
+    counts = f"It is better on {found['better']:,} of them and worse on {found['worse']:,} ({how}, p = {score(found['chance'])})"
+    fresh = twin["fresh"].get(name), result["fresh"].get(name)
+    source = f"; on fresh splits of the source it {_gained(name, *fresh)}" if unpromised and None not in fresh else ""
+    return [f"Adaptation {_gained(name, before, test)} on the target's test rows, {noise}.", f"{counts}{source}."]
+
+
+def _gained(name: str, before: float | None, after: float | None) -> str:
+    """`gained 3.1 points of accuracy (0.81 → 0.841)`; there is no number of what diverged."""
+    said = name.replace("_", " ")
+    if before is None or after is None:
+        return f"has {said} {score(before)} → {score(after)}"
+    if before == after:
+        return f"left {said} at {score(after)}"
+    verb, by = "gained" if METRICS[name].sign * (after - before) < 0 else "lost", abs(after - before)
+    much = f"{100 * by:.1f} points" if said.endswith("accuracy") else score(by)
+    return f"{verb} {much} of {said} ({score(before)} → {score(after)})"
+
+
+def criteria_table(result: Mapping[str, Any]) -> tuple[str, list[list[str]]]:
+    """How far each criterion that needs no labels of the target would have led, where labels tell: how to read it, and the table, its
+    head first; no rows where nobody knows."""
+    found = result.get("criteria")  # an older hpo had none
+    if not found:
+        return "", []
+    metric = labelled(result["metric"]).replace("_", " ")
+    rows = [["without labels of the target", "rank correlation", f"{metric} lost", "would choose"]]
+    for one in found:
+        spearman = "–" if one["spearman"] is None else f"{one['spearman']:.2f}".replace("-", "−")
+        rows.append([one["criterion"].replace("_", " "), spearman, score(one["regret"]), trial_name(one["chosen"])])
+    return (
+        f"How criteria that need no labels of the target rank {found[0]['trials']} finished trials, against valid {metric} on its labelled rows; "
+        f"and what following one would have lost against the best of these trials."
+    ), rows
 
 
 def regularization_line(result: Mapping[str, Any]) -> str:
@@ -55,8 +105,9 @@ def regularization_line(result: Mapping[str, Any]) -> str:
 
     error = "" if said["standard_error"] is None else f" ± {said_so(said['standard_error'])}"
     noise = "" if said["beyond_noise"] else ", which is within noise"
+    where = "fresh splits of the source" if result.get("unpromised") else "fresh splits"
     return (
-        f"Regularization {verb} {said_so(abs(said['gain']))}{error}{unit} of {name} on fresh splits against the same without it{noise}"
+        f"Regularization {verb} {said_so(abs(said['gain']))}{error}{unit} of {name} on {where} against the same without it{noise}"
         f"{_followed(said['followed'])}; {closed}."
     )
 

@@ -1,6 +1,7 @@
 """What the page tells of another domain, after a whole search."""
 
 import re
+from html import escape
 from types import SimpleNamespace
 
 import numpy as np
@@ -9,10 +10,11 @@ import pytest
 from sklearn.metrics import confusion_matrix, recall_score
 
 import hpo
-from hpo import report
+from hpo import report, verdict
+from hpo.ending import result_lines
+from hpo.evidence import Balance
 from hpo.report import adapted, domain_words
 from hpo.report.adapted import Help
-from hpo.report.domains import Balance
 from tests.conftest import TINY, Unrecorded, write_space
 from tests.test_page import own, plots, titles
 
@@ -31,10 +33,10 @@ def table(rows, moved, seed, numbers=False):
 def searched(new_store):
     """Searches between two domains; the result, the page, and what it was made of."""
 
-    def search(numbers=False, another=True, **changes):
+    def search(numbers=False, another=True, drop=None, **changes):
         store = new_store()
         for name, rows, moved, seed in (("here", 200, 0.0, 0), ("there", 160, 1.0, 1)):
-            table(rows, moved, seed, numbers).to_csv(store.parent / f"{name}.csv", index=False)
+            table(rows, moved, seed, numbers).drop(columns=[drop] if drop and name == "there" else []).to_csv(store.parent / f"{name}.csv", index=False)
         data = {"source": "here.csv", "target": {"column": "y", "source": "there.csv"} if another else "y"}
         space = write_space(store, **{"data": data, "search": ADAPTING, "budget": {"trials": 4}, "select": "best"} | changes)
         made = {}
@@ -125,14 +127,85 @@ def test_without_another_domain_there_is_no_such_section(searched):
     assert adapted.seen(found.material) is None
     assert "proxy A-distance" not in found.page
     assert "unadapted" not in found.result["baselines"]
+    assert found.result["adaptation"] is None
+    assert verdict.adaptation_lines(found.result) == []
+    assert verdict.criteria_table(found.result) == ("", [])
 
 
-@pytest.mark.parametrize(("adapts", "better", "worse", "chance", "title"), [
-    (True, 30, 5, 0.001, "Adaptation helps on the target"),
-    (True, 5, 30, 0.001, "Adaptation hurts on the target"),
-    (True, 6, 5, 0.9, "Adaptation helps on the target, as far as chance lets tell"),
-    (True, 5, 5, 1.0, "Adaptation helps on as many rows of the target as it hurts on"),
-    (False, 30, 5, 0.001, "Regularization, without adaptation, helps on the target"),
+@pytest.mark.parametrize(("adapts", "besides", "better", "worse", "chance", "title"), [
+    (True, False, 30, 5, 0.001, "Adaptation helps on the target"),
+    (True, False, 5, 30, 0.001, "Adaptation hurts on the target"),
+    (True, False, 6, 5, 0.9, "Adaptation helps on the target, within noise"),
+    (True, False, 5, 5, 1.0, "Adaptation helps on as many rows of the target as it hurts on"),
+    (True, True, 30, 5, 0.001, "Regularization, adaptation among it, helps on the target"),
+    (False, True, 30, 5, 0.001, "Regularization, without adaptation, helps on the target"),
 ])  # fmt: skip
-def test_a_title_is_no_surer_than_its_test(adapts, better, worse, chance, title):
-    assert domain_words.gained(Help("x", adapts, True, (), (), Balance(better, worse, chance))) == title
+def test_a_title_is_no_surer_than_its_test(adapts, besides, better, worse, chance, title):
+    assert domain_words.gained(Help("x", adapts, besides, True, (), (), Balance(better, worse, chance))) == title
+
+
+def test_the_ending_says_what_adaptation_gained_on_the_target_and_did_to_the_source(scaled):
+    result, lines = scaled.result, result_lines(scaled.result, "mlruns")
+    help_ = adapted.seen(scaled.material).help
+    found, twin = result["adaptation"], result["baselines"]["unadapted"]
+    assert (found["twin"], found["better"], found["worse"]) == ("unadapted", help_.balance.better, help_.balance.worse)
+    assert found["better"] - found["worse"] == round(len(scaled.material.data.test_y) * (result["test"]["accuracy"] - twin["test"]["accuracy"]))
+    (said,) = (line for line in lines if line.startswith("Adaptation "))
+    assert f"({twin['test']['accuracy']:.3f} → {result['test']['accuracy']:.3f}) on the target's test rows" in said
+    assert f"({twin['fresh']['accuracy']:.3f} → {result['fresh']['accuracy']:.3f})." in said.partition("on fresh splits of the source")[2]
+    assert any("accuracy on fresh splits of the source against the same without it" in line for line in lines)
+    lead, more = verdict.adaptation_lines(result)
+    assert f'<p class="lead">{escape(lead)}</p><p>{escape(more)}</p>' in scaled.page
+
+
+def test_a_search_without_finalists_has_the_same_twin(searched):
+    result = searched(finalists=0).result
+    assert result["adaptation"]["twin"] == "unadapted"
+    assert result["baselines"]["unadapted"]["params"] == result["selected"] | {"coral": 0}
+    assert not any("fresh" in line for line in verdict.adaptation_lines(result))
+
+
+TOLD = {"task": "classification", "metric": "infomax", "unpromised": True, "test": {"accuracy": 0.9}, "fresh": {"accuracy": 0.5},
+        "baselines": {"ablation": {"test": {"accuracy": 0.8}, "fresh": {"accuracy": 0.6}}}}  # fmt: skip
+
+
+@pytest.mark.parametrize(("changes", "said"), [
+    ({"better": 15, "worse": 5, "chance": 0.04},
+     "Adaptation gained 10.0 points of accuracy (0.800 → 0.900) on the target's test rows, beyond noise. It is better on 15 of them and worse "
+     "on 5 (McNemar's test, p = 0.040); on fresh splits of the source it lost 10.0 points of accuracy (0.600 → 0.500)."),
+    ({"better": 15, "worse": 5, "chance": 0.04, "metric": "roc_auc", "test": {"roc_auc": 0.7}, "unpromised": False,
+      "baselines": {"ablation": {"test": {"roc_auc": 0.8}, "fresh": {}}}},
+     "Adaptation lost 0.100 of roc auc (0.800 → 0.700) on the target's test rows, within noise. It is better on 15 of them and worse on 5 "
+     "(McNemar's test, p = 0.040)."),
+    ({"better": 5, "worse": 5, "chance": 1.0, "metric": "brier", "test": {"brier": 0.3}, "unpromised": False,
+      "baselines": {"ablation": {"test": {"brier": 0.2}, "fresh": {}}}},
+     "Adaptation lost 0.100 of brier (0.200 → 0.300) on the target's test rows, within noise. It is better on 5 of them and worse on 5 "
+     "(McNemar's test, p = 1.000)."),
+    ({"better": 1, "worse": 1, "chance": 1.0, "test": {"accuracy": 0.8}, "fresh": {}},
+     "Adaptation left accuracy at 0.800 on the target's test rows, within noise. It is better on 1 of them and worse on 1 (McNemar's test, "
+     "p = 1.000)."),
+    ({"adaptation": None}, "On the target's test rows accuracy is 0.900."),
+    ({"adaptation": None, "unpromised": False}, ""),
+    ({"adaptation": None, "test": {}}, ""),
+])  # fmt: skip
+def test_gain_on_the_target_in_words(changes, said):
+    counts = {key: changes[key] for key in ("better", "worse", "chance") if key in changes}
+    assert " ".join(verdict.adaptation_lines(TOLD | {"adaptation": {"twin": "ablation", **counts}} | changes)) == said
+
+
+def test_where_the_test_rows_are_the_sources_nothing_is_said_of_the_target(searched):
+    """A target of which nobody knows a label: adapted to, and no more."""
+    result = searched(drop="y").result
+    assert result["selected"]["coral"] > 0
+    assert (result["unpromised"], result["adaptation"]) == (False, None)
+    assert not any("the target's test rows" in line for line in result_lines(result, "mlruns"))
+
+
+def test_how_criteria_rank_is_on_the_page_where_labels_tell(searched):
+    found = searched(data={"source": "here.csv", "target": {"column": "y", "source": "there.csv", "labels": "few", "few": 8}})
+    aid, rows = verdict.criteria_table(found.result)
+    assert {row[0] for row in rows[1:]} == {one["criterion"].replace("_", " ") for one in found.result["criteria"]} != set()
+    assert "What could have been chosen without labels of the target" in titles(found.page)
+    assert all(f"<td>{cell}</td>" in found.page for row in rows[1:] for cell in row)
+    assert escape(aid) in found.page
+    assert aid in result_lines(found.result, "mlruns")

@@ -7,6 +7,7 @@ from sklearn import metrics as sk
 from sklearn.datasets import load_wine
 from sklearn.decomposition import PCA
 
+from hpo import evidence
 from hpo.report import domains
 from hpo.report.domains import Change, Helped
 
@@ -89,8 +90,8 @@ def test_help_by_size_has_the_mean_error_of_fifths():
 
 
 def test_the_balance_is_mcnemars_exact_test():
-    found = domains.balance(BEFORE != TRUE, AFTER != TRUE)
+    found = evidence.balance(BEFORE != TRUE, AFTER != TRUE)
     assert (found.better, found.worse, found.chance) == (1, 1, 1.0)
     lost = np.ones(20)
-    assert domains.balance(lost, np.r_[np.zeros(14), lost[14:16], lost[:4] * 2]).chance == pytest.approx(binomtest(14, 18).pvalue)
-    assert domains.balance(lost, lost).chance == 1.0
+    assert evidence.balance(lost, np.r_[np.zeros(14), lost[14:16], lost[:4] * 2]).chance == pytest.approx(binomtest(14, 18).pvalue)
+    assert evidence.balance(lost, lost).chance == 1.0

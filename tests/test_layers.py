@@ -38,7 +38,7 @@ LAYERS = [
     {"loop", "crew", "finals", "finished"},
     {"refit", "tryout", "compare"},
     {"job"},
-    {"result", "ways", "shift"},
+    {"result", "ways"},
     {"ensemble"},
     {"writing"},
     {"searching"},

@@ -13,8 +13,8 @@ from sklearn.metrics import roc_auc_score
 
 from bench.shift import made, page
 from hpo.cli import main
-from hpo.shift import classifier, columns, concept, corrections, kernel, label_shares, rows, source_model
-from hpo.shift.domains import Column, Terms, narrow, sparse
+from hpo.shift import classifier, columns, concept, corrections, kernel, label_shares, rows, source_model, words
+from hpo.shift.domains import Column, Domains, Terms, narrow, sparse
 from hpo.shift.verdict import judge, look, named
 
 
@@ -84,6 +84,15 @@ def test_columns_that_moved_are_said_in_their_units(rng):
     assert by_name["age"].what == "mean"
     assert by_name["age"].after == pytest.approx(51, abs=3)
     assert (by_name["gone"].what, by_name["gone"].before, by_name["gone"].after) == ("missing", 0.0, 0.5)
+
+
+def test_what_left_a_value_that_fills_deciles_or_is_missing_counts_as_far():
+    """Deciles that are all one value, and missing ones, are bins of their own; divergences by the counts of these."""
+    source, target = np.r_[np.zeros(90), np.full(10, 5.0)], np.r_[np.zeros(30), np.full(50, 5.0), np.full(20, np.nan)]
+    (found,) = columns.moved([Column("spike", "number", source, target)])
+    assert (found.kl, found.psi) == pytest.approx(columns.divergences(np.array([[90, 10, 0], [30, 50, 20]])))
+    (found,) = columns.moved([Column("constant", "number", np.full(50, 3.0), np.r_[np.full(10, 2.0), np.full(20, 4.0)])])
+    assert (found.kl, found.psi) == pytest.approx(columns.divergences(np.array([[0, 50, 0], [10, 0, 20]])))
 
 
 def test_a_term_moved_if_other_rows_have_it():
@@ -179,6 +188,22 @@ def test_a_planted_shift_is_named(kind):
 
 def test_two_shifts_are_both_named():
     assert judge(made.domains("covariate and concept", 2, labels="200 rows")).kinds == ("covariate", "concept")
+
+
+def test_label_shares_that_did_not_move_are_no_prior_shift(rng):
+    """Columns moved, and labels do not follow them as they did; counted, the label shares are what they were."""
+    y_s, y_t = np.repeat([0, 1], 100), np.repeat([0, 1], 50)
+    x_s, x_t = (rng.normal(size=(len(y), 3)) + np.outer(2 * y, [1, 0, 0]) for y in (y_s, y_t))
+    x_t[:, [0, 2]] += [1.5, 2]
+    known = [Column(f"x{i}", "number", x_s[:, i], x_t[:, i]) for i in range(3)]
+    assert judge(Domains(x_s, y_s, x_t, ["a", "b"], np.arange(100), y_t, columns=known)).kinds == ("covariate", "concept")
+
+
+def test_both_moves_are_named_and_the_surer_p_is_that_of_the_labelled_rows():
+    domains = made.domains("covariate and prior", 1, labels="200 rows")
+    found = judge(domains)
+    assert found.kinds == ("covariate", "prior")
+    assert words.sentences(domains, found)[1].startswith(f"Prior shift ({words._sure(found.concept.p)}): label shares moved, class ")
 
 
 # ---- the command

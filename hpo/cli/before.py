@@ -104,7 +104,7 @@ def shift(path: str, plugins: tuple[str, ...], as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(words.report(known.name, domains, found, known.notes)))
         return
-    for line in words.lines(known.name, domains, found):
+    for line in words.lines(known.name, domains, found, known.notes):
         click.echo(line)
 
 

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from hpo import evidence
 from hpo.data import Dataset
+from hpo.evidence import Balance
 from hpo.metrics import averaged
 from hpo.network import Network, Outputs
-from hpo.regularizers import acting
 from hpo.report import domains
-from hpo.report.domains import Balance, Change, Divergence, Helped
+from hpo.report.domains import Change, Divergence, Helped
 from hpo.report.material import Material, Twin
-from hpo.selection import unadapted
+from hpo.selection import adapting
 
 _ROWS = 400  # of each domain that are shown and compared
 _BLOCK = 1024  # rows at a time
@@ -35,10 +37,11 @@ class View:
 @dataclass(frozen=True)
 class Help:
     """Where the final network is better on the target's test rows than its twin `other`, and where worse: by class with `changes`, or
-    by size of a number."""
+    by size of a number. They differ by strengths that take another domain into account (`adapts`), by others (`besides`), or both."""
 
     other: str
-    adapts: bool  # whether the final network does, and not its twin
+    adapts: bool
+    besides: bool
     classes: bool
     parts: Sequence[Helped]
     changes: Sequence[Change]
@@ -71,22 +74,23 @@ def seen(material: Material) -> Seen | None:
         if features[0] is not None and features[1] is not None:
             views.append(_view(f"Features: {name}", features[0][0], features[1][0]))  # of several networks those of the first
         said.append(averaged(data.task, _outputs(network, weights, data.test_x).logits))
-    trial = material.selected.trial
-    adapts = acting(unadapted(trial).params) != acting(trial.params)
-    return Seen(views, _help(data, material.twin, adapts, *said) if material.twin else None)
+    params = material.selected.trial.params
+    return Seen(views, _help(data, material.twin, params, *said) if material.twin else None)
 
 
-def _help(data: Dataset, twin: Twin, adapts: bool, without: Tensor, selected: Tensor) -> Help:
+def _help(data: Dataset, twin: Twin, params: Mapping[str, Any], without: Tensor, selected: Tensor) -> Help:
     """Of what both said of the test rows, (rows, outputs)."""
+    adapts = adapting(params)
+    differ = bool(adapts), any(params[key] != twin.params[key] for key in params if key not in adapts)
     if data.task == "regression":
         true, before, after = (
             values.double().numpy() * data.target_scale + data.target_mean for values in (data.test_y, without[:, 0], selected[:, 0])
         )
-        balance = domains.balance(np.abs(before - true), np.abs(after - true))
-        return Help(twin.name, adapts, False, domains.helped_by_size(true, before, after), (), balance)
+        balance = evidence.balance(np.abs(before - true), np.abs(after - true))
+        return Help(twin.name, *differ, False, domains.helped_by_size(true, before, after), (), balance)
     true, before, after = (values.numpy() for values in (data.test_y, without.argmax(1), selected.argmax(1)))
     parts, changes = domains.helped(true, before, after, data.classes), domains.changes(true, before, after, data.classes)
-    return Help(twin.name, adapts, True, parts, changes, domains.balance(before != true, after != true))
+    return Help(twin.name, *differ, True, parts, changes, evidence.balance(before != true, after != true))
 
 
 def _view(name: str, source: Tensor, target: Tensor) -> View:

@@ -52,11 +52,13 @@ def closer(views: Sequence[View]) -> str:
 
 def gained(found: Help) -> str:
     """The title: whether it helped, beyond chance or not."""
-    balance, what = found.balance, "Adaptation" if found.adapts else "Regularization, without adaptation,"
+    balance = found.balance
+    what = "Adaptation" if found.adapts else "Regularization, without adaptation,"
+    what = "Regularization, adaptation among it," if found.adapts and found.besides else what
     if balance.better == balance.worse:
         return f"{what} helps on as many rows of the target as it hurts on"
     verb = "helps" if balance.better > balance.worse else "hurts"
-    return f"{what} {verb} on the target" + ("" if balance.chance < _SURE else ", as far as chance lets tell")
+    return f"{what} {verb} on the target" + ("" if balance.chance < _SURE else ", within noise")
 
 
 def balance(found: Help) -> str:

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy.stats import binomtest
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedKFold, cross_val_predict
 from sklearn.pipeline import make_pipeline
@@ -50,16 +49,6 @@ class Change:
     said: Any
     before: int
     after: int
-
-
-@dataclass(frozen=True)
-class Balance:
-    """So many rows are predicted better with adaptation than without, so many worse; and the chance of a difference as large if
-    neither were likelier (the sign test, of right and wrong McNemar's)."""
-
-    better: int
-    worse: int
-    chance: float
 
 
 def divergence(source: np.ndarray, target: np.ndarray) -> Divergence:
@@ -117,12 +106,6 @@ def helped_by_size(true: np.ndarray, before: np.ndarray, after: np.ndarray) -> l
         errors = (float(np.abs(said[rows] - true[rows]).mean()) for said in (before, after))
         found.append(Helped(f"{true[rows].min():.4g} to {true[rows].max():.4g}", len(rows), *errors))
     return found
-
-
-def balance(before: np.ndarray, after: np.ndarray) -> Balance:
-    """Of what each row lost (rows,), as an error or 0 and 1, without adaptation and with it."""
-    better, worse = int((after < before).sum()), int((after > before).sum())
-    return Balance(better, worse, float(binomtest(better, better + worse).pvalue) if better + worse else 1.0)
 
 
 def _some(rows: np.ndarray) -> np.ndarray:

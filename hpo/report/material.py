@@ -22,9 +22,10 @@ from hpo.weights import Vault
 
 @dataclass(frozen=True)
 class Twin:
-    """A final network that took no other domain into account, `name` in words, and its weights, fit axis first."""
+    """A final network that took no other domain into account, `name` in words, its configuration, and its weights, fit axis first."""
 
     name: str
+    params: Mapping[str, Any]
     network: Network
     weights: Mapping[str, Tensor]
 
@@ -119,7 +120,7 @@ def _twin(result: Mapping[str, Any], networks: Networks, vault: Vault) -> Twin |
     for key, name in names.items():
         label, entry = result.get("networks", {}).get(key), result["baselines"].get(key)  # an older hpo did not say
         if label and entry["trial"] != result["trial"] and vault.path(label).exists():
-            return Twin(name, networks.of(entry["params"]), vault.get(label))
+            return Twin(name, entry["params"], networks.of(entry["params"]), vault.get(label))
     return None
 
 

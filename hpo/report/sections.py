@@ -13,6 +13,7 @@ from hpo.report import adapted, domains, layers, numbers, optunas, plots, predic
 from hpo.report import domain_words as words
 from hpo.report.material import Material
 from hpo.report.style import Plot, logarithmic
+from hpo.verdict import criteria_table
 
 Importances = Mapping[str, Mapping[str, float]]
 _FEW = 5  # complete trials, below which there is nothing to draw of them
@@ -63,6 +64,7 @@ def sections(material: Material, past: Past, importances: Importances) -> Iterat
     yield from _weights(material)
     yield from _predictions(material)
     yield from _domains(material)
+    yield from _criteria(material)
     yield _stacks(material)
 
 
@@ -168,7 +170,8 @@ def _predictions(material: Material) -> Iterator[Section]:
         bins = predictions.reliability(found)
         panels = [Panel(sentences.reliability(bins, found), plots.reliability(bins), title="Is it as sure as it is right?")]
         panels.append(Panel(sentences.confused(found), html=tables.confusion(found), title="What it takes for what"))
-        yield Section(f"{100 * len(found.wrong) / len(found.true):.1f} % of unseen rows are predicted wrongly", "Predictions", text, panels)
+        whose = " of the source" if material.result.get("unpromised") else ""
+        yield Section(f"{100 * len(found.wrong) / len(found.true):.1f} % of unseen rows{whose} are predicted wrongly", "Predictions", text, panels)
         if len(found.wrong):
             yield Section("Wrong, and how sure", "Wrong rows", "The most confident first.", [Panel("", html=tables.wrong(material.data, found))], wide=True)
     elif numeric := predictions.predicted(material):
@@ -188,7 +191,13 @@ def _domains(material: Material) -> Iterator[Section]:
     yield Section("How far apart the domains are, as each network sees them", "Divergence", "", [Panel(aid, html=words.divergences(found.views))], wide=True)
     if found.help is not None:
         panels = [Panel(words.balance(found.help), html=words.helped(found.help)), *([Panel(words.CHANGED, html=words.changed(found.help))] if found.help.changes else [])]
-        yield Section(words.gained(found.help), "Help", words.TESTED, panels)
+        yield Section(words.gained(found.help), "Adaptation", words.TESTED, panels)
+
+
+def _criteria(material: Material) -> Iterator[Section]:
+    aid, rows = criteria_table(material.result)
+    if rows:
+        yield Section("What could have been chosen without labels of the target", "Criteria", "", [Panel(aid, html=tables.table(rows[0], rows[1:]))], wide=True)
 
 
 def _stacks(material: Material) -> Section:

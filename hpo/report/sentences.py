@@ -12,7 +12,7 @@ from hpo.report.material import Material, gap
 from hpo.report.numbers import Balance, Ridge, Stack, Trend, best_score, droppable, regularized, without
 from hpo.report.predictions import Bin, Classified, Predicted, calibration_error
 from hpo.trial import Outcome
-from hpo.verdict import first_line, regularization_line
+from hpo.verdict import adaptation_lines, first_line, regularization_line
 
 _MATTERS = 1.5  # times the share that each parameter would have if all were alike
 _HARDLY = 0.5
@@ -48,7 +48,10 @@ def reasons(material: Material, found: Balance) -> str:
 
 def verdict(material: Material, found: Balance, importances: Mapping[str, Mapping[str, float]]) -> list[str]:
     """The top of the page, the conclusion first."""
-    lines = [standing(found), first_line(material.result), reasons(material, found), regularization_line(material.result)]
+    result = material.result
+    lead = [] if result.get("unpromised") else [standing(found)]  # a gap on the source is no verdict on the target
+    lead += adaptation_lines(result)
+    lines = [*lead, first_line(result), reasons(material, found), regularization_line(result)]
     return [line for line in [*lines, mattered(material, importances), dropped(material)] if line]
 
 

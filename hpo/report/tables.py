@@ -12,7 +12,7 @@ from html import escape
 import numpy as np
 
 from hpo.data import Dataset
-from hpo.metrics import shown
+from hpo.metrics import labelled, shown
 from hpo.prose import score
 from hpo.report import sentences
 from hpo.report.material import Material
@@ -37,14 +37,17 @@ def scores(material: Material) -> str:
     other = shown(result["task"], result["metric"])
     name = other.replace("_", " ")
     fresh = bool(result["fresh"])
-    head = ["", "search loss", *(["fresh loss", f"fresh {name}"] if fresh else [f"valid {name}"]), "gap", f"test {name}"]
+    followed = [result["metric"]] if labelled(result["metric"]) != result["metric"] else []  # what asks for no labels
+    seen, source, target = "fresh" if fresh else "valid", *((", source", ", target") if result.get("unpromised") else ("", ""))
+    more = [f"{seen} {name}{source}", *(f"{seen} {one.replace('_', ' ')}" for one in followed)]
+    head = ["", "search loss", *(["fresh loss"] if fresh else []), *more, "gap", f"test {name}{target}"]
     entries = {entry["trial"]: entry for entry in (*result["baselines"].values(), result)}
     rows = []
     for label, outcome in material.compared.items():
         one = entries[outcome.trial.label]
-        seen = [one["fresh"].get("loss"), one["fresh"].get(other)] if fresh else [one["valid"].get(other)]
+        scores = [one[seen].get(key) for key in (*(["loss"] if fresh else []), other, *followed)]
         gap = one["valid"]["loss"] - one["train"]["loss"] if one["valid"] else None
-        rows.append([label, *map(score, (one["valid"].get("loss"), *seen, gap, one["test"].get(other)))])
+        rows.append([label, *map(score, (one["valid"].get("loss"), *scores, gap, one["test"].get(other)))])
     return table(head, rows)
 
 

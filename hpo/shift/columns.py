@@ -18,7 +18,7 @@ _MOST = 1000  # columns that are tested
 @dataclass(frozen=True)
 class Moved:
     """A column in both domains. `p` is adjusted for all columns (Holm). `kl` is the Kullback–Leibler divergence of the target from the
-    source and `psi` the population stability index, both over deciles of the source, or over categories. `what` moved most, from
+    source and `psi` the population stability index, both over deciles of the source and what is missing, or over categories. `what` moved most, from
     `before` to `after`: a mean, or a share of rows."""
 
     name: str
@@ -55,12 +55,22 @@ def _number(column: Column) -> Moved:
     if gone_s or gone_t:
         missing = chi_square(_counts(np.isnan(column.source), np.isnan(column.target), np.array([False, True])))
         p, missing = min(1.0, 2 * p), min(1.0, 2 * missing)
-    edges = np.unique(np.quantile(s, np.linspace(0, 1, _BINS + 1)[1:-1])) if len(s) else np.empty(0)
-    bins = np.array([np.bincount(np.searchsorted(edges, x, side="right"), minlength=len(edges) + 1) for x in (s, t)])
+    bins = _binned(column.source, column.target)
     if missing < p:
         return Moved(column.name, "number", "chi²", missing, False, *divergences(bins), "missing", gone_s, gone_t)
     means = (float(x.mean()) if len(x) else float("nan") for x in (s, t))
     return Moved(column.name, "number", "Kolmogorov–Smirnov", p, False, *divergences(bins), "mean", *means)
+
+
+def _binned(source: np.ndarray, target: np.ndarray) -> np.ndarray:
+    """Rows of each in the deciles of the source, (2, bins). A value that fills a decile or more has a bin of its own, and so have missing
+    ones: else a move away from a value that all rows had, or to none, would be within one bin."""
+    known = source[~np.isnan(source)]
+    deciles, times = np.unique(np.quantile(known, np.linspace(0, 1, _BINS + 1)[1:-1]) if len(known) else np.empty(0), return_counts=True)
+    edges = np.sort(np.concatenate([deciles, np.nextafter(deciles[times > 1], np.inf)]))
+    found = [np.bincount(np.searchsorted(edges, x, side="right")[~np.isnan(x)], minlength=len(edges) + 1) for x in (source, target)]
+    bins = np.column_stack([found, [np.isnan(x).sum() for x in (source, target)]])
+    return bins[:, bins.sum(0) > 0]
 
 
 def _category(column: Column) -> Moved:

@@ -9,6 +9,7 @@ from typing import Literal
 
 import numpy as np
 
+from hpo.shift.columns import chi_square
 from hpo.shift.concept import Concept, concept, evidence
 from hpo.shift.domains import LEVEL, Column, Domains, Terms
 from hpo.shift.label_shares import Shares, resampled, shares
@@ -51,8 +52,8 @@ def judge(domains: Domains) -> Verdict:
        if not, or if predictions did not move, a *covariate* shift. Columns that move along just what labels follow look the same as
        a prior shift; labelled target rows, drawn at random, tell the two apart: ten times likelier with unmoved shares, it is covariate.
     3. With labelled target rows: do these follow the source model, given their columns and, if 2. says so, the new label shares? If
-       not, it is a *concept* shift. After a covariate shift there is a last way out: if labels follow the model once its label shares
-       are free, the shares moved too, and it is a *prior* shift besides.
+       not, it is a *concept* shift. After a covariate shift there is a last way out: if the labelled rows have other label shares than
+       the source, and labels follow the model once its label shares are free, it is a *prior* shift besides.
     """
     return named(domains, look(domains))
 
@@ -78,9 +79,14 @@ def named(domains: Domains, seen: Seen) -> Verdict:
     free = domains.chosen or "prior" in kinds
     drifted = concept(domains, seen.predicted, free)
     if drifted.p <= LEVEL:
-        way_out = not free and "covariate" in kinds and concept(domains, seen.predicted, free=True).p > LEVEL
+        way_out = not free and "covariate" in kinds and _recounted(domains) <= LEVEL and concept(domains, seen.predicted, free=True).p > LEVEL
         kinds = (*kinds, "prior" if way_out else "concept")
     return Verdict(kinds, seen, drifted)
+
+
+def _recounted(domains: Domains) -> float:
+    """p that the labelled target rows have the source's label shares."""
+    return chi_square(np.array([np.bincount(y, minlength=len(domains.classes)) for y in (domains.y_s, domains.y_t)]))
 
 
 def _residual(domains: Domains, labels: Shares) -> Marginal | None:

@@ -19,12 +19,13 @@ _LISTED = 200  # columns that JSON lists although they did not move
 _UNSEEN = "Whether labels still follow the columns as they did (concept shift) cannot be seen without labelled target rows."
 
 
-def lines(name: str, domains: Domains, verdict: Verdict) -> list[str]:
+def lines(name: str, domains: Domains, verdict: Verdict, notes: Sequence[str] = ()) -> list[str]:
     """The verdict first, then what was tested, then which columns moved."""
     n, m, known = len(domains.y_s), domains.x_t.shape[0], len(domains.y_t)
     labels = f"{known:,} of them labelled" if known else "none of them labelled"
     return [
         f"{name} · source {n:,} rows · target {m:,} rows, {labels} · without the test part",
+        *(f"note: {note}" for note in notes),
         *sentences(domains, verdict),
         "",
         *table([["", "found", "p"], *_tests(domains, verdict)]),
@@ -102,8 +103,9 @@ def _much(found: Marginal) -> str:
 
 def _prior(domains: Domains, verdict: Verdict) -> str:
     seen = verdict.seen
-    said = f"Prior shift ({_sure(seen.shares.p)}): label shares moved, {_shares(domains, verdict)}"
-    if "covariate" in verdict.kinds:
+    besides = verdict.concept if "covariate" in verdict.kinds else None  # what labelled rows told
+    said = f"Prior shift ({_sure(besides.p if besides else seen.shares.p)}): label shares moved, {_shares(domains, verdict)}"
+    if besides:
         return f"{said} by the labelled rows; the columns alone do not explain that."
     told = "" if seen.shares.counted else "; columns that move along just what labels follow would look the same"
     return f"{said}, which explains how the columns moved{told}."
@@ -138,7 +140,7 @@ def _shares(domains: Domains, verdict: Verdict) -> str:
     i = max(range(len(known)), key=lambda c: abs(known[c] - shares.source[c]))
     low, high = between[i]
     about = "counted" if shares.counted else "estimated"
-    return f"{domains.classes[i]} {100 * shares.source[i]:.0f} % → {100 * known[i]:.0f} % ({about}, {100 * low:.0f}–{100 * high:.0f})"
+    return f"{domains.classes[i]}: {100 * shares.source[i]:.0f} % → {100 * known[i]:.0f} % ({about}, {100 * low:.0f}–{100 * high:.0f})"
 
 
 def _moved(columns: Sequence[Moved]) -> list[str]:
