@@ -117,7 +117,7 @@ def test_a_regression_can_be_chosen_by_the_weighed_losses(store):
         ({"metric": "snd", "data": {"source": "source.csv", "target": "y"}, "search": {"l1": {"low": 0, "high": 1}}},
          "train.metric: snd is computed on rows of another domain without labels, and there are none; name its file in data.target.source, or take a metric of labelled rows."),
         ({"metric": "snd", "target": {"labels": "validation-only"}, "search": {"l1": {"low": 0, "high": 1}}},
-         "there are none; set data.target.few, so that some of its rows stay without, or take a metric of labelled rows."),
+         "of the target's rows that are not tested none is left without; set data.target.few, or lower it, or take a metric of labelled rows."),
         ({"metric": "iwv", "target": {"labels": "few", "few": 8}},
          "train.metric: iwv needs rows of the source that are not learned from, and data.target.labels: few leaves none; take infomax, or a metric of labelled rows."),
         ({"target": {"labels": "validation-only"}},
