@@ -11,8 +11,7 @@ import copy
 import functools
 import re
 import warnings
-from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -20,20 +19,16 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call, vmap
-from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from hpo.device import generators
 from hpo.errors import InputError, cut, exception
 from hpo.factory import Factory
-from hpo.head import Head
 from hpo.network import Hidden, Network, Outputs, Tensors
 from hpo.noise import Noise
+from hpo.plan import Plan
 from hpo.regularizers.base import Parameter
-from hpo.sites import even, normed_by, put_sites, stacked, still
+from hpo.sites import still
 
-# Layers that torch.func computes with the fits among the channels.
-_MIXING = (nn.modules.conv._ConvNd, nn.modules.batchnorm._NormBase, nn.GroupNorm)  # noqa: SLF001 -- the only names they have
 # What torch.func says of what it cannot batch → what it means.
 _REASONS = {
     "random operation": "it draws random numbers elsewhere than in nn.Dropout (functional dropout, an attention layer's own rate)",
@@ -60,7 +55,7 @@ class Module(Network):
         return self
 
     @property
-    def _plan(self) -> _Plan:
+    def _plan(self) -> Plan:
         return _plan(self)  # one for all networks that are equal
 
     @property
@@ -182,110 +177,10 @@ def _layers(trained: Sequence[tuple[str, Tensor]]) -> dict[str, int]:
     return found
 
 
-class _Plan:
-    """One module for all rows of an architecture: its own tensors give way to theirs."""
-
-    def __init__(self, module: nn.Module, image: tuple[int, ...], n_outputs: int) -> None:
-        self.module, self.sites, self.head = module, put_sites(module), Head(module, n_outputs)
-        self._image = image
-        self.trained, self.still = list(module.named_parameters()), list(module.named_buffers())
-        self.hold_still([name for name, p in self.trained if not p.requires_grad])
-        self.why_alone = ""
-        self._batched = False
-        self._labelled: tuple[int, int] | None = None  # how many rows, and of how many: batch normalisation goes by these
-        for part in module.modules():
-            if isinstance(part, _MIXING):
-                part.forward = functools.partial(self._mix, part, part.forward)  # type: ignore[method-assign]
-
-    def _mix(self, part: nn.Module, forward: Callable[..., Tensor], h: Tensor, *more: Any) -> Tensor:
-        """One of those layers."""
-        if self._labelled is None or not part.training or not isinstance(part, nn.modules.batchnorm._BatchNorm):  # noqa: SLF001
-            return self._apart(part, forward, h, *more)
-        rows, every = self._labelled
-        first = len(h) * rows // every  # they may come as several each
-        some = stacked(h[:first], even) if self._batched else h[:first]
-        return torch.cat([self._apart(part, forward, some), normed_by(part, some, h[first:])])
-
-    def _apart(self, part: nn.Module, forward: Callable[..., Tensor], h: Tensor, *more: Any) -> Tensor:
-        """A norm of plain rows gets them as the last axis, where torch's kernel is four times faster."""
-        if not self._batched:
-            return forward(h, *more)
-        h = stacked(h, even)
-        rows_last = isinstance(part, nn.BatchNorm1d) and h.dim() == 2
-        return stacked(forward(h.T.unsqueeze(0)).squeeze(0).T if rows_last else forward(h, *more), even)
-
-    def run(
-        self, params: Tensors, buffers: Tensors, x: Tensor, hidden: Hidden, training: bool, batched: bool, labelled: int | None = None
-    ) -> Outputs:
-        rows, self._batched = len(x), batched
-        self._labelled = None if labelled is None else (labelled, x.shape[1])
-        # Buffers lie among floats; a module may want them whole or as truth values. They are copied, because vmap's rule of
-        # batch normalisation loses what it should write into a tensor that is not contiguous.
-        typed = {
-            name: buffers[name].to(b.dtype if not b.is_floating_point() else x.dtype, copy=training).contiguous()
-            for name, b in self.still
-        }
-        tensors = {name: params[name] for name, _ in self.trained} | typed
-        x = x.reshape(*x.shape[:2], *self._image) if self._image else x
-        self.module.train(training)
-        for site in self.sites:
-            site.hidden, site.rows, site.batched = hidden, rows, batched
-        try:
-            return self._run(tensors, buffers, x, training, batched)
-        finally:
-            for site in self.sites:
-                site.hidden = still  # plans live on, stacks shall not
-
-    def _run(self, tensors: dict[str, Tensor], buffers: Tensors, x: Tensor, training: bool, batched: bool) -> Outputs:
-        rows = len(x)
-        if not batched:
-            assert rows == 1, "a network that is not batched has a stack for itself"
-            said, after = self._one({name: t[0] for name, t in tensors.items()}, x[0])
-            said, after = [t.unsqueeze(0) for t in said], {name: b.unsqueeze(0) for name, b in after.items()}
-        else:
-            if rows == 1:  # alone it would take other kernels, which round otherwise: it is computed twice
-                tensors = {name: torch.cat([t, t.detach()]) for name, t in tensors.items()}
-                x = x.expand(2, *x.shape[1:])
-            with _plain_kernels():
-                said, after = vmap(self._one, randomness="error")(tensors, x)
-            said = [even(t) for t in said]
-        if training:
-            with torch.no_grad():
-                for name, b in after.items():
-                    buffers[name].copy_(b[:rows])
-        out, *features = (t[:rows] for t in said)
-        return Outputs(out, features[0] if features else None)
-
-    def _one(self, tensors: dict[str, Tensor], x: Tensor) -> tuple[list[Tensor], dict[str, Tensor]]:
-        """One row's outputs, and its features if it tells; and its buffers afterwards, whether they were changed in place or replaced."""
-        tensors = dict(tensors)
-        out = functional_call(self.module, tensors, (x,))
-        if not isinstance(out, Tensor):
-            raise TypeError(f"it must return one tensor, got a {type(out).__name__}")
-        return [out, *self.head.given(len(x))], {name: tensors[name] for name, _ in self.still}
-
-    def hold_still(self, names: Collection[str]) -> None:
-        """Takes parameters from those that are trained."""
-        self.still += [(name, p) for name, p in self.trained if name in names]
-        self.trained = [(name, p) for name, p in self.trained if name not in names]
-
-
-@contextmanager
-def _plain_kernels() -> Iterator[None]:
-    """Attention without its fused kernels, which vmap would call row by row."""
-    fast = torch.backends.mha.get_fastpath_enabled()
-    torch.backends.mha.set_fastpath_enabled(False)
-    try:
-        with sdpa_kernel(SDPBackend.MATH):
-            yield
-    finally:
-        torch.backends.mha.set_fastpath_enabled(fast)
-
-
 @functools.lru_cache(maxsize=32)
-def _plan(network: Module) -> _Plan:
+def _plan(network: Module) -> Plan:
     """The plan of an architecture, tried out on a few made rows. Raises InputError."""
-    plan = _Plan(copy.deepcopy(network.build(0)), network.image, network.n_outputs)  # its dropouts are replaced; it may be somebody's only one
+    plan = Plan(copy.deepcopy(network.build(0)), network.image, network.n_outputs)  # its dropouts are replaced; it may be somebody's only one
     if any(map(torch.nn.parameter.is_lazy, plan.module.parameters())):
         raise network.refuse("has layers without a size; give them one, with the help of n_inputs.")
     for name, t in (*plan.trained, *plan.still):
@@ -312,7 +207,7 @@ def _plan(network: Module) -> _Plan:
     return plan
 
 
-def _alone(plan: _Plan, row: Tensors, x: Tensor, seed: int = 0) -> dict[str, Tensor]:
+def _alone(plan: Plan, row: Tensors, x: Tensor, seed: int = 0) -> dict[str, Tensor]:
     """What one row gives by itself in training; it is evaluated, too, which must not fail."""
     tensors = {name: t.detach().clone().float().unsqueeze(0).to(x.device) for name, t in row.items()}
     with torch.random.fork_rng(devices=generators(x.device)), torch.no_grad():
@@ -322,7 +217,7 @@ def _alone(plan: _Plan, row: Tensors, x: Tensor, seed: int = 0) -> dict[str, Ten
 
 
 @torch.enable_grad()  # a network may be met first in a prediction
-def _learn(plan: _Plan, tensors: dict[str, Tensor], x: Tensor, batched: bool, seed: int = 0) -> dict[str, Tensor]:
+def _learn(plan: Plan, tensors: dict[str, Tensor], x: Tensor, batched: bool, seed: int = 0) -> dict[str, Tensor]:
     """The outputs, the gradient of each parameter that has one, and the buffers afterwards."""
     leaves = {name: tensors[name].requires_grad_() for name, _ in plan.trained}
     with torch.random.fork_rng(devices=generators(x.device)):
@@ -334,7 +229,7 @@ def _learn(plan: _Plan, tensors: dict[str, Tensor], x: Tensor, batched: bool, se
     return {"the output": out.detach(), **found, **{name: tensors[name] for name, _ in plan.still}}
 
 
-def _why_alone(plan: _Plan, tensors: Tensors, x: Tensor, alone: Sequence[Tensors]) -> str:
+def _why_alone(plan: Plan, tensors: Tensors, x: Tensor, alone: Sequence[Tensors]) -> str:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error")  # one is how torch.func says that an operation runs row by row
