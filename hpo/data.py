@@ -27,6 +27,8 @@ from hpo.source import Data
 from hpo.table import Table, load
 from hpo.text import Counted
 
+_TELLING = 30  # rows that judge a trial
+
 
 @dataclass(frozen=True, kw_only=True)
 class Dataset(Samples):
@@ -154,6 +156,9 @@ def prepare(
     notes = list(table.notes)
     dealt = dealing.deal(table, data, notes)
     folds = dealt.dealer.search(notes)
+    if data.target.labels == "few" and data.target.source is not None and len(folds) == 1 and len(folds[0].valid) < _TELLING:
+        judging = f"{len(folds[0].valid)} of the target's labelled rows"
+        notes.append(f"Only {judging} judge a trial, which is much a matter of luck; data.split.folds lets all of them judge.")
     if dealt.classes and any(len(np.unique(dealt.y[parts.train])) < 2 for parts in folds):
         raise InputError(f"{table.name}: the training part holds one class only; more rows or another split seed help.")
     if data.class_weight and table.task == "regression":

@@ -35,7 +35,7 @@ def _layers(said: Sequence[Sequence[Any]]) -> dict[str, Any]:
     activation = next(name for name in names if name in {plain for _, plain in ACTIVATIONS.values()})
     return {
         "kind": "mlp", "depth": names.count("Linear") - 1, "width": said[0][2], "activation": _activation(activation),
-        "batch_norm": "BatchNorm1d" in names, "layer_norm": "LayerNorm" in names,
+        "skip": "none", "batch_norm": "BatchNorm1d" in names, "layer_norm": "LayerNorm" in names,
     }  # fmt: skip
 
 

@@ -58,12 +58,15 @@ def check_criteria(space: Space, data: Dataset, networks: Sequence[Network]) -> 
 
 
 def notes(space: Space) -> list[str]:
-    """What somebody who follows a criterion should know: one that is trained for is no judge of how strongly."""
+    """What somebody should know who follows a criterion, because one that is trained for is no judge of how strongly, or who keeps weights
+    that nobody has trained."""
     trained = {"target_entropy": ("entropy", "infomax"), "infomax": ("entropy", "infomax")}
-    return [
+    found = [
         f"{key}: {name} is what search.{member} trains for, so it tends to find that never too strong; compare it with iwv or dev."
         for key, name in _followed(space).items() for member in trained.get(name, ()) if member in space.search
     ]  # fmt: skip
+    keeping = [key for key in ("freeze", "l2_sp") if key in space.search and space.network.init is None]
+    return [*found, *(f"search.{key} keeps the weights that a network begins with, and without network.init these are random." for key in keeping)]
 
 
 def _followed(space: Space) -> dict[str, str]:

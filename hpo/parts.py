@@ -64,16 +64,19 @@ class Dealer:
 
     @property
     def ordered(self) -> bool:
-        """Whether all draws have the same rows to learn from: over time, or where labelled rows of another domain only judge."""
+        """Whether all draws have the same rows to learn from: over time, or where labelled rows of another domain only judge. One draw
+        says all then."""
         return self.splitter.time is not None or self.judging
 
     def search(self, notes: list[str]) -> list[Parts]:
         """The folds of the search."""
-        return self._dealt([(_NONE, self.turning)] if self._undivided else self.splitter.search(self.turning, notes), 0, 0, self.beside)
+        undivided = self.judging and self.splitter.split.folds is None
+        return self._dealt([(_NONE, self.turning)] if undivided else self.splitter.search(self.turning, notes), 0, 0, self.beside)
 
     def fresh(self, draw: int) -> list[Parts]:
-        """Folds that the search has not seen, if there are others. Raises InputError if they cannot be drawn."""
-        return self._dealt([(_NONE, self.turning)] if self._undivided else self.splitter.fresh(self.turning, draw), draw, 0, self.beside)
+        """Folds that the search has not seen, if there are others; where labelled rows only judge, these in parts, each of which judges a
+        network of its own. Raises InputError if they cannot be drawn."""
+        return self._dealt(self.splitter.fresh(self.turning, draw), draw, 0, self.beside)
 
     def nested(self, draw: int, fold: int) -> list[Parts]:
         """The training rows of one of these in folds of the same kind, whose `test` is what that one is judged on. Raises InputError
@@ -88,10 +91,6 @@ class Dealer:
         """A single fold, of these `rows` in their order: learns from all that may be learned from, and adapts to all of another domain."""
         apart = np.concatenate([self.beside, self.turning]) if len(self.always) else self.beside
         return Parts(0, rows[np.isin(rows, self.learnable)], _NONE, target=rows[np.isin(rows, apart)])
-
-    @property
-    def _undivided(self) -> bool:
-        return self.judging and self.splitter.split.folds is None
 
     def _dealt(self, cuts: Sequence[Cut], draw: int, part: int, beside: np.ndarray) -> list[Parts]:
         apart: Sequence[Cut] = [(_NONE, _NONE)] * len(cuts)

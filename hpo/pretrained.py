@@ -70,9 +70,14 @@ class Pretrained:
                 raise self._refusal(f"{name} of {self.name} has the shape {was}, and this network wants {wants}", space)
         here = json.loads(json.dumps(list(classes)))  # as the exported ones are
         if not other and (self.classes is None or list(self.classes) == here):
-            return state, ""
+            return state, self._unlike(space)
         kept = {name: tensor for name, tensor in state.items() if name not in network.head}
-        return kept, f"The output layer begins anew, because that of {self.name} is for another target."
+        return kept, " ".join([f"The output layer begins anew, because that of {self.name} is for another target.", self._unlike(space)]).rstrip()
+
+    def _unlike(self, space: Space) -> str:
+        """What no shape tells."""
+        was, now = self.network.get("activation"), space.network.activation
+        return f"The weights of {self.name} were trained with activation: {was}, which is {now} here." if was not in (None, now) else ""
 
     def _refusal(self, what: str, space: Space) -> InputError:
         """A sentence that ends with what the space must say."""
@@ -80,7 +85,8 @@ class Pretrained:
             do = "give the network the kind, width and depth that the weights have"
             return InputError(f"network.init: {what}; {do}, and if its inputs differ, name the exported directory, which says how they are made.")
         there = {key: value for key, value in self.network.items() if key in space.search or getattr(space.network, key, None) != value}
-        if there.get("depth") is not None and space.search["depth"].choices == (there["depth"],):
+        depth = space.domains.get("depth")
+        if depth is not None and depth.choices == (there.get("depth"),):
             del there["depth"]
         known = ", ".join(f"{'search' if key == 'depth' else 'network'}.{key}: {said(value)}" for key, value in there.items())
         return InputError(f"network.init: {what}; {f'set {known}, as there' if known else 'export it again'}.")
@@ -103,7 +109,7 @@ def load_from(space: Space, base: Path, tracking_uri: str) -> Pretrained | None:
     if not place.is_file() or place.suffix != ".safetensors":
         raise InputError(
             f"network.init: {cut(name, 300)} must be an exported directory, a .safetensors file or runs:/RUN_ID; "
-            f"write a directory with: hpo export --weights {cut(place, 300)}"
+            f"write a directory with: hpo export --weights {cut(str(place), 300)}"
         )
     content = place.read_bytes()
     try:

@@ -74,7 +74,7 @@ def test_sizes_of_the_parts(folder, target, expected, test):
     data = prepared(folder, target)
     assert [sizes(fold) for fold in data.folds] == [expected]
     assert (len(data.test_x), data.development) == (test, 100 + 80 - (test if test != 60 else 0))
-    assert data.notes == ()
+    assert not [note for note in data.notes if "judge a trial" not in note]
     (whole,) = data.whole().folds
     labelled = expected[0] + expected[1] - 100
     assert sizes(whole) == [100 + (labelled if target.get("labels") == "few" else 0), 0, 0, data.development - 100, 0]
@@ -532,3 +532,22 @@ def test_ensembles_take_the_folds_of_a_fresh_draw(folder):
         assert len(mine.valid) == 0
     assert len(folds) == len(fresh.folds) + 1
     assert sizes(folds[-1]) == sizes(whole.folds[0])
+
+
+def test_labelled_rows_that_only_judge_judge_several_fresh_networks(folder):
+    data = prepared(folder, {"labels": "validation-only", "few": 6})
+    fresh = data.fresh(1)
+    judging = torch.cat([fold.valid for fold in fresh.folds]) % data.development
+    assert len(fresh.folds) >= 4  # else nothing could be better beyond noise
+    assert sorted(judging.tolist()) == sorted(data.folds[0].valid.tolist())
+    assert all(set((fold.train % data.development).tolist()) == set(data.folds[0].train.tolist()) for fold in fresh.folds)
+
+
+def test_few_rows_that_judge_are_told(folder):
+    assert any("Only 4 of the target's labelled rows judge a trial" in note for note in prepared(folder, {"labels": "few", "few": 8}).notes)
+    assert not any("judge a trial" in note for note in prepared(folder, {"labels": "few", "few": 8}, split={"folds": 3}).notes)
+
+
+def test_who_keeps_random_weights_is_told():
+    space = space_file.parse({"study": "s", "data": {"source": "sklearn:wine"}, "search": {"freeze": {"low": 0, "high": 1}}})
+    assert needs.notes(space) == ["search.freeze keeps the weights that a network begins with, and without network.init these are random."]

@@ -325,8 +325,10 @@ def test_a_space_takes_over_architecture_encoding_and_weights(source):
     at = there["features"].index(alcohol)
     assert np.allclose(job.data.x[:2, at], (frame["alcohol"][rows] - alcohol["mean"]) / alcohol["scale"], atol=1e-5)
     assert not any("Far from all" in note for note in job.data.notes)
-    unlike = asked(source, network={"init": "src", "activation": "relu"}).space.network
-    assert (unlike.activation, unlike.width) == ("relu", 6)
+    unlike = asked(source, network={"init": "src", "activation": "relu"})
+    assert (unlike.space.network.activation, unlike.space.network.width) == ("relu", 6)
+    assert any("trained with activation: tanh, which is relu here" in note for note in unlike.data.notes)
+    assert not any("activation" in note for note in job.data.notes)
 
 
 def test_frozen_and_still_a_network_predicts_as_its_source(source):
@@ -410,6 +412,8 @@ def test_bare_weights_begin_a_network_of_the_same_shape(source):
     ({"network": {"init": "src", "width": 7}}, ["0.weight of src has the shape (6, 15), and this network wants (7, 15); set network.width: 6, as there."]),
     ({"network": {"init": "src", "batch_norm": False}}, ["src lacks 3.weight, which this network has; set network.batch_norm: true, as there."]),
     ({"search": TUNED["search"] | {"depth": {"low": 1, "high": 2}}}, ["src lacks", "search.depth: 1"]),
+    ({"network": {"init": "src", "skip": "residual"}}, ["set network.skip: none, as there."]),
+    ({"network": {"init": "src", "kind": "resnet"}}, ["network.kind: mlp"]),
     ({"network": {"init": "nowhere"}}, ["network.init: nowhere must be an exported directory, a .safetensors file or runs:/RUN_ID"]),
     ({"network": {"init": "first.csv"}}, ["must be an exported directory"]),
     ({"network": {"init": "."}}, ["lacks weights.safetensors; write it with: hpo export --weights"]),
