@@ -29,10 +29,11 @@ def tables(records: Records, about: Mapping[str, Any]) -> str:
     """All of them as Markdown."""
     seeds = sorted({r["seed"] for r in records})
     longest = max(r["seconds"] for r in records)
+    reviews = f", of reviews {about['seconds']:g} seconds of sampling" if any(r["task"] in sets.REVIEWS for r in records) else ""
     head = (
-        f"{len(records)} searches from {len(seeds)} seed{'s' * (len(seeds) > 1)}: of reviews {about['seconds']:g} seconds of sampling, of all else "
-        f"{about['trials']} trials, with {about['workers']} workers; the longest took {longest:.0f} seconds from start to end on {about['cores']} "
-        f"cores of {about['cpu']}; {about['date']}, torch {about['torch']}, Optuna {about['optuna']}, scikit-learn {about['scikit-learn']}. "
+        f"{len(records)} searches from {len(seeds)} seed{'s' * (len(seeds) > 1)}, of {about['trials']} trials{reviews}, in {about['workers']} "
+        f"process{'es' * (about['workers'] > 1)}; the longest took {longest:.0f} seconds from start to end on {about['cores']} core{'s' * (about['cores'] > 1)} of {about['cpu']}; "
+        f"{about['date']}, torch {about['torch']}, Optuna {about['optuna']}, scikit-learn {about['scikit-learn']}. "
         "Accuracy on the target's test rows in percent; a ± is a standard error over seeds."
     )
     parts = [head]
