@@ -93,6 +93,12 @@ def insert(folder: Path, module: str, table: str, page: str = "performance.md") 
     path.write_text(f"{before}{mark}{table}\n{rest[rest.index('<!-- end -->') :]}")
 
 
+def keep(folder: Path, name: str, records: Sequence[Mapping[str, Any]], about: Mapping[str, Any]) -> None:
+    """Writes records and what they are about to NAME.json, a record a line: what a later run changes can be seen."""
+    lines = ",\n".join(json.dumps(r) for r in records)
+    (folder / f"{name}.json").write_text(f'{{"about": {json.dumps(about)}, "records": [\n{lines}\n]}}\n')
+
+
 def aligned(rows: Sequence[Sequence[str]]) -> str:
     """Rows as columns of text: the first to the left, the others to the right."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]

@@ -11,10 +11,7 @@ import torch
 from torch import Tensor
 
 from hpo.metrics import Task
-
-
-def _no_rows() -> Tensor:
-    return torch.empty(0, dtype=torch.long)
+from hpo.trial import no_rows
 
 
 @dataclass(frozen=True)
@@ -26,10 +23,10 @@ class Fold:
     number: int
     train: Tensor  # (n_train,)
     valid: Tensor  # (n_valid,)
-    test: Tensor = field(default_factory=_no_rows)  # (n_test,)
-    target: Tensor = field(default_factory=_no_rows)  # (n_target,)
-    target_valid: Tensor = field(default_factory=_no_rows)  # (n_target_valid,)
-    source_valid: Tensor = field(default_factory=_no_rows)  # (n_source_valid,)
+    test: Tensor = field(default_factory=no_rows)  # (n_test,)
+    target: Tensor = field(default_factory=no_rows)  # (n_target,)
+    target_valid: Tensor = field(default_factory=no_rows)  # (n_target_valid,)
+    source_valid: Tensor = field(default_factory=no_rows)  # (n_source_valid,)
 
     def at(self, place: Callable[[Tensor], Tensor]) -> Fold:
         """The same fold with all of its rows elsewhere."""
@@ -57,7 +54,7 @@ class Samples:
     folds: tuple[Fold, ...]
     classes: tuple[Any, ...]  # labels by index; empty for regression
     target_scale: float
-    columns: Tensor = field(default_factory=_no_rows)
+    columns: Tensor = field(default_factory=no_rows)
     image: tuple[int, ...] = ()
     variants: Mapping[str, Tensor] = field(default_factory=dict)
     base: Tensor | None = None

@@ -17,6 +17,11 @@ Role = Literal["search", "baseline", "ablation", "finalist", "nested", "refit"]
 State = Literal["complete", "pruned", "failed"]
 
 
+def no_rows() -> Tensor:
+    """The index of none."""
+    return torch.empty(0, dtype=torch.long)
+
+
 @dataclass(frozen=True)
 class Trial:
     """One configuration to train.
@@ -59,9 +64,9 @@ class Fit:
     fold: int
     train: Tensor  # (n_train,) indices of rows
     valid: Tensor  # (n_valid,)
-    target: Tensor = field(default_factory=lambda: torch.empty(0, dtype=torch.long))  # (n_target,)
-    target_valid: Tensor = field(default_factory=lambda: torch.empty(0, dtype=torch.long))  # (n_target_valid,)
-    source_valid: Tensor = field(default_factory=lambda: torch.empty(0, dtype=torch.long))  # (n_source_valid,)
+    target: Tensor = field(default_factory=no_rows)  # (n_target,)
+    target_valid: Tensor = field(default_factory=no_rows)  # (n_target_valid,)
+    source_valid: Tensor = field(default_factory=no_rows)  # (n_source_valid,)
 
     def stream(self, use: str) -> np.random.Generator:
         """The fit's own stream of random numbers for one use (`init`, `order`, or a regularizer's name)."""

@@ -10,7 +10,7 @@ from statistics import fmean, stdev
 from typing import Any
 
 from bench.domains import sets
-from bench.page import insert, markdown
+from bench.page import insert, keep, markdown
 
 Records = Sequence[Mapping[str, Any]]
 _DOCS = Path(__file__).parent.parent.parent / "docs"
@@ -19,8 +19,7 @@ _DOCS = Path(__file__).parent.parent.parent / "docs"
 def write(records: Records, about: Mapping[str, Any], folder: Path) -> str:
     """Writes domains.json to `folder`, and the tables into its domains.md if there is one; returns these."""
     found = tables(records, about)
-    lines = ",\n".join(json.dumps(r) for r in records)
-    (folder / "domains.json").write_text(f'{{"about": {json.dumps(about)}, "records": [\n{lines}\n]}}\n')
+    keep(folder, "domains", records, about)
     insert(folder, "bench.domains", found, page="domains.md")
     return found
 

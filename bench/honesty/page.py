@@ -12,7 +12,7 @@ from typing import Any
 
 from bench.honesty import numbers, picture
 from bench.honesty.numbers import RULES, WHO, Mean, Records, Share
-from bench.page import insert, markdown
+from bench.page import insert, keep, markdown
 
 _DOCS = Path(__file__).parent.parent.parent / "docs"
 _MODES = {"holdout": "By hold-out", "folds": "By folds"}
@@ -22,8 +22,7 @@ _RULES = {"best": "best", "one_se": "one standard error", "fastest": "fastest", 
 def write(records: Records, about: Mapping[str, Any], folder: Path) -> str:
     """Writes honesty.json and honesty.png to `folder`, and the tables into its honesty.md if there is one; returns these."""
     found = tables(records, about)
-    lines = ",\n".join(json.dumps(r) for r in records)  # a search a line: what a later run changes can be seen
-    (folder / "honesty.json").write_text(f'{{"about": {json.dumps(about)}, "records": [\n{lines}\n]}}\n')
+    keep(folder, "honesty", records, about)
     picture.draw(records, folder / "honesty.png")
     insert(folder, "bench.honesty", found, page="honesty.md")
     return found

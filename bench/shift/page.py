@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.honesty.numbers import Share
-from bench.page import insert, markdown
+from bench.page import insert, keep, markdown
 from bench.shift import made
 
 Records = Sequence[Mapping[str, Any]]
@@ -20,8 +20,7 @@ GOAL = 0.95
 def write(records: Records, about: Mapping[str, Any], folder: Path) -> str:
     """Writes shift.json to `folder`, and the tables into its shift.md if there is one; returns these."""
     found = tables(records, about)
-    lines = ",\n".join(json.dumps(r) for r in records)
-    (folder / "shift.json").write_text(f'{{"about": {json.dumps(about)}, "records": [\n{lines}\n]}}\n')
+    keep(folder, "shift", records, about)
     insert(folder, "bench.shift", found, page="shift.md")
     return found
 
