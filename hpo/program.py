@@ -227,14 +227,14 @@ class Program:
 
 def _seen(outputs: Outputs, batch: Batch) -> Seen:
     """What a network says of labelled rows, and of those of another domain behind them."""
-    rows = batch.x.shape[1]
-    (logits, features), (beside, beside_features) = ([None if t is None else t[:, part] for t in outputs] for part in (slice(rows), slice(rows, None)))
-    assert logits is not None
-    logits = logits if batch.base is None else logits + batch.base
-    if batch.target is None:
-        return Seen(batch, logits, features, None, None)
-    assert beside is not None
-    return Seen(batch, logits, features, beside if batch.target_base is None else beside + batch.target_base, beside_features)
+    logits, features = outputs
+    beside, beside_features = None, None
+    if batch.target is not None:  # else nothing is cut, since the gradient of a cut is a copy
+        parts = [batch.x.shape[1], batch.target.shape[1]]
+        logits, beside = torch.split(logits, parts, dim=1)
+        features, beside_features = (None, None) if features is None else torch.split(features, parts, dim=1)
+        beside = beside if batch.target_base is None else beside + batch.target_base
+    return Seen(batch, logits if batch.base is None else logits + batch.base, features, beside, beside_features)
 
 
 def _overrides(member: Regularizer, hook: str) -> bool:
