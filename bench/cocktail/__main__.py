@@ -21,7 +21,7 @@ from bench.cocktail.run import Job
 
 _ROOT = Path(__file__).parent.parent.parent
 _BUILD = _ROOT / "build" / "cocktail"
-_SECONDS, _WORKERS = 90.0, 1
+_SECONDS, _WORKERS = 120.0, 1
 Json = dict[str, Any]
 
 
