@@ -70,6 +70,11 @@ class Dataset(Samples):
         return self._raw.table.features.iloc[self._raw.rows[[row % self.development for row in rows]]]
 
     @property
+    def judges(self) -> Tensor:
+        """The rows of `x`, where it holds each once, that take turns at judging, (rows,)."""
+        return torch.from_numpy(np.flatnonzero(np.isin(self._raw.rows, self._raw.dealer.turning)))
+
+    @property
     def domain(self) -> np.ndarray:
         """Where each of the `development` rows is from, (rows,), as `reading.py` counts domains."""
         return np.asarray(self._raw.table.domain[self._raw.rows])

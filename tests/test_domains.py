@@ -12,7 +12,7 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from hpo import data as data_module
 from hpo import needs, space_file
 from hpo.data import Dataset
-from hpo.ensemble import workshop
+from hpo.ensemble import bagging, workshop
 from hpo.errors import InputError
 from hpo.population import Population
 from hpo.regularizers import FAMILY
@@ -532,6 +532,21 @@ def test_ensembles_take_the_folds_of_a_fresh_draw(folder):
         assert len(mine.valid) == 0
     assert len(folds) == len(fresh.folds) + 1
     assert sizes(folds[-1]) == sizes(whole.folds[0])
+
+
+@pytest.mark.parametrize("labels", ["few", "validation-only"])
+def test_bagging_is_judged_on_labelled_rows_of_the_target_alone(folder, labels):
+    data = prepared(folder, {"labels": labels, "few": 10})
+    (all_,) = data.whole().folds
+    drawn = [fold.at(lambda own: all_.train[own]) for fold in bagging.bootstraps(len(all_.train), 20, 0, None)]
+    judges = [bagging.judging(data, all_, fold) for fold in drawn]
+    labelled = 20 if labels == "few" else len(data.folds[0].valid)
+    for fold, own in zip(drawn, judges, strict=True):
+        assert foreign(data)[own].all()
+        assert not (data.y[own] == -1).any()
+        assert not set(own.tolist()) & set(fold.train.tolist())
+    assert all(0 < len(own) <= labelled for own in judges)
+    assert any(len(own) < labelled for own in judges) == (labels == "few")
 
 
 def test_labelled_rows_that_only_judge_judge_several_fresh_networks(folder):

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from hpo.combine import Combination
+from hpo.data import Dataset
 from hpo.dataset import Fold, Samples
 from hpo.ensemble.made import Made, Member
 from hpo.ensemble.workshop import Weights, Workshop
@@ -23,8 +24,8 @@ def bagged(shop: Workshop) -> Made:
     whole = job.data.whole()
     trial = shop.trial("bagging", shop.selected)
     (all_,) = whole.folds
-    drawn = bootstraps(len(all_.train), size, trial.seed, whole.groups)
-    data = replace(whole, folds=tuple(replace(fold.at(lambda own: all_.train[own]), target=all_.target) for fold in drawn))
+    drawn = (fold.at(lambda own: all_.train[own]) for fold in bootstraps(len(all_.train), size, trial.seed, whole.groups))
+    data = replace(whole, folds=tuple(replace(fold, test=judging(whole, all_, fold), target=all_.target) for fold in drawn))
     shop.watch.phase("the selected configuration on bootstrap samples", size)
     weights = shop.train(data.to_train(), [trial]).get(trial.label)
     if weights is None:
@@ -54,8 +55,15 @@ def bootstraps(rows: int, size: int, seed: int, groups: np.ndarray | None) -> tu
     return tuple(found)
 
 
+def judging(data: Dataset, all_: Fold, drawn: Fold) -> Tensor:
+    """The rows that judge a network of a bootstrap sample of what `all_` learns from: of those that may judge (of two domains, not the
+    source's), all that were not drawn."""
+    unseen = torch.cat([drawn.test, data.judges[~torch.isin(data.judges, all_.train)]])
+    return unseen[torch.isin(unseen, data.judges)]
+
+
 def out_of_bag(networks: Networks, data: Samples, member: Member, weights: Weights, names: tuple[str, ...]) -> dict[str, float]:
-    """Every row as those networks predict it together that have not seen it; fewer than all, so this is a little pessimistic."""
+    """Every row that judges as those networks predict it together that have not seen it; fewer than all, so this is a little pessimistic."""
     network = networks.of(member.params)
     total, count = torch.zeros(len(data.x), data.n_outputs, dtype=torch.float64), torch.zeros(len(data.x), 1, dtype=torch.float64)
     for i, fold in enumerate(data.folds):
