@@ -4,6 +4,7 @@ from collections import Counter
 
 import pytest
 
+from bench.book import Book
 from bench.judge import Goal, faster
 from bench.rows import flops
 from bench.runs import thinned
@@ -28,6 +29,23 @@ def test_thinned_configurations_are_as_deep_on_average():
     assert len(set(chosen)) == 10
     assert Counter(configurations[i]["depth"] for i in chosen) == dict.fromkeys(range(1, 6), 2)
     assert sorted(thinned(configurations, 99)) == list(range(50))
+
+
+def test_what_was_measured_is_not_measured_again_unless_its_sources_change(tmp_path):
+    source, made = tmp_path / "code.py", []
+    source.write_text("one")
+
+    def once(seed):
+        return Book(tmp_path / "book", [source]).once({"seed": seed}, lambda: made.append(seed) or {"score": (seed, 0.5)})
+
+    assert [once(seed) for seed in (1, 2, 1)] == [{"seed": seed, "score": [seed, 0.5]} for seed in (1, 2, 1)]
+    assert made == [1, 2]
+    source.write_text("two")
+    once(1)
+    assert made == [1, 2, 1]
+    with pytest.raises(ZeroDivisionError):
+        Book(tmp_path / "book", [source]).once({"seed": 3}, lambda: 1 / 0)
+    assert Book(tmp_path / "book", [source]).get({"seed": 3}) is None
 
 
 def test_a_verdict_says_what_is_missing():

@@ -11,6 +11,7 @@ import pytest
 from sklearn.dummy import DummyClassifier
 from sklearn.model_selection import train_test_split
 
+from bench.book import Book
 from bench.cocktail import __main__ as cocktail
 from bench.cocktail import numbers, page, rivals, run, sets
 from bench.cocktail.numbers import Goal, Mean
@@ -114,9 +115,10 @@ def test_a_search_that_was_made_is_not_made_again(tmp_path, monkeypatch):
     calls = []
     monkeypatch.setattr(cocktail.runs, "said", lambda *told: calls.append(told[-1]["split"]) or made(split=told[-1]["split"]))
     jobs = [run.Job("car", split, 75.0, 2, tmp_path) for split in (11, 12, 11)]
-    assert [cocktail.search(job, tmp_path / "done.jsonl")["split"] for job in jobs] == [11, 12, 11]
+    book = Book(tmp_path, [])
+    assert [cocktail.search(job, book)["split"] for job in jobs] == [11, 12, 11]
     assert calls == [11, 12]
-    cocktail.search(run.Job("car", 11, 30.0, 2, tmp_path), tmp_path / "done.jsonl")
+    cocktail.search(run.Job("car", 11, 30.0, 2, tmp_path), Book(tmp_path, []))
     assert calls == [11, 12, 11]
 
 

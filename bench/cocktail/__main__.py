@@ -7,8 +7,6 @@ tables, so that an interrupted run goes on. The page in docs is written when not
 from __future__ import annotations
 
 import argparse
-import hashlib
-import json
 import os
 import sys
 from collections.abc import Sequence
@@ -16,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from bench import free_kernels, runs
+from bench.book import Book
 from bench.cocktail import page, sets
 from bench.cocktail.run import Job
 
@@ -25,28 +24,16 @@ _SECONDS, _WORKERS = 120.0, 1
 Json = dict[str, Any]
 
 
-def state(data: Path, names: Sequence[str]) -> str:
-    """Twelve hexadecimal digits of the code, the space and the tables: what others made is not mixed with it."""
-    sources = [*sorted((_ROOT / "hpo").rglob("*.py")), sets.SPACE, *(Path(__file__).parent / f"{name}.py" for name in ("run", "sets", "rivals"))]
-    sources += [data / f"{name}.csv" for name in sorted(names)]
-    return hashlib.sha256(b"\0".join(path.read_bytes() for path in sources)).hexdigest()[:12]
+def sources(data: Path, names: Sequence[str]) -> list[Path]:
+    """What makes a record: the code, the space and the tables."""
+    own = (Path(__file__).parent / f"{name}.py" for name in ("run", "sets", "rivals"))
+    return [*sorted((_ROOT / "hpo").rglob("*.py")), sets.SPACE, *own, *(data / f"{name}.csv" for name in sorted(names))]
 
 
-def stored(path: Path) -> list[Json]:
-    """The records that a file has."""
-    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
-
-
-def search(job: Job, path: Path) -> Json:
-    """The record of one search: of `path` if it is there, else made and added to it."""
-    known = stored(path)
-    found = next((r for r in known if {key: r[key] for key in job.key} == job.key), None)
-    if found is None:
-        found = runs.said(["bench.cocktail.run"], path.parent, os.sched_getaffinity(0), job._asdict() | {"data": str(job.data)})
-        unfinished = path.with_suffix(".new")  # a kill leaves no line cut in half
-        unfinished.write_text("".join(json.dumps(r) + "\n" for r in [*known, found]))
-        unfinished.replace(path)
-    return dict(found)
+def search(job: Job, book: Book) -> Json:
+    """The record of one search, made if the book has none."""
+    told = job._asdict() | {"data": str(job.data)}
+    return book.once(job.key, lambda: runs.said(["bench.cocktail.run"], book.folder, os.sched_getaffinity(0), told))
 
 
 def line(done: str, record: Json) -> str:
@@ -69,12 +56,11 @@ def main() -> None:
     os.environ |= {"OMP_NUM_THREADS": "1", "MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true"}
     free_kernels()
     data = options.data.resolve()
-    path = _BUILD / f"{state(data, options.sets)}.jsonl"
-    path.parent.mkdir(parents=True, exist_ok=True)
+    book = Book(_BUILD, sources(data, options.sets))
     jobs = [Job(name, split, options.seconds, options.workers, data) for split in options.splits for name in options.sets]
     records = {}
     for i, job in enumerate(jobs, 1):
-        records[job.name, job.split] = search(job, path)
+        records[job.name, job.split] = search(job, book)
         print(line(f"{i}/{len(jobs)}", records[job.name, job.split]), file=sys.stderr, flush=True)
     everything = tuple(options.sets) == sets.NAMES and tuple(options.splits) == sets.SPLITS
     out = options.out or (_ROOT / "docs" if everything else _BUILD)

@@ -7,16 +7,17 @@ data, so that an interrupted run goes on. The page in docs is written when nothi
 from __future__ import annotations
 
 import argparse
-import hashlib
-import json
 import os
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
+from functools import partial
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 from bench import free_kernels, runs
+from bench.book import Book
 from bench.domains import page, sets
 from bench.domains.run import search
 
@@ -28,56 +29,44 @@ _SECONDS, _WORKERS = 120.0, 2
 Json = dict[str, Any]
 
 
-def state(data: Path) -> str:
-    """Twelve hexadecimal digits of the code, the spaces and the data: what others made is not mixed with it."""
+def sources(data: Path) -> list[Path]:
+    """What makes a record: the code, the spaces and the reviews."""
     own = [*(_ROOT / "hpo").rglob("*.py"), *Path(__file__).parent.glob("*.py"), *sets.SPACES.glob("*"), *data.glob("amazon-*")]
-    return hashlib.sha256(b"\0".join(path.read_bytes() for path in sorted(own))).hexdigest()[:12]
+    return sorted(own)
 
 
-class Book:
-    """The records of one state, in a file."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self.records: list[Json] = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
-
-    def has(self, key: Mapping[str, Any]) -> bool:
-        return any(all(r[name] == value for name, value in key.items()) for r in self.records)
-
-    def add(self, record: Json) -> None:
-        self.records.append(record)
-        unfinished = self._path.with_suffix(".new")  # a kill leaves no line cut in half
-        unfinished.write_text("".join(json.dumps(r) + "\n" for r in self.records))
-        unfinished.replace(self._path)
-        scores = "  ".join(f"{who} {100 * score:5.1f}" for who, score in record["test"].items() if score is not None)
-        print(f"{record['task']:<18} {record['way']:<30} seed {record['seed']}  {scores}  {record['seconds']:5.1f} s", file=sys.stderr, flush=True)
-
-
-def adapt(book: Book, task: str, seed: int, options: argparse.Namespace) -> None:
-    """All ways of adapting in one task, from one seed."""
+def adapt(book: Book, task: str, seed: int, options: argparse.Namespace) -> Iterator[Json]:
+    """The records of all ways of adapting in one task, from one seed."""
     budget = {"seconds": options.seconds} if task in sets.REVIEWS else {"trials": options.trials}
+
+    def searched(space: Mapping[str, Any]) -> Json:
+        with tempfile.TemporaryDirectory() as folder:
+            return search(space, seed, budget, options.workers, Path(folder, "run"))[0]
+
     for way, space in sets.adapting(task, options.data).items():
-        key = {"part": "adapting", "task": task, "way": way, "seed": seed}
-        if not book.has(key):
-            with tempfile.TemporaryDirectory() as folder:
-                record, _ = search(space, seed, budget, options.workers, Path(folder, "run"))
-            book.add({**key, **record})
+        key = {"part": "adapting", "task": task, "way": way, "seed": seed, "budget": budget, "workers": options.workers}
+        yield book.once(key, partial(searched, space))
 
 
-def tune(book: Book, task: str, seed: int, options: argparse.Namespace) -> None:
-    """All ways of learning from few labelled rows in one task, from one seed."""
-    keys = [{"part": "tuning", "task": task, "way": way, "seed": seed} for way in (sets.SCRATCH, sets.FROZEN, sets.TUNED, sets.SEARCHED)]
-    if all(map(book.has, keys)):
+def tune(book: Book, task: str, seed: int, options: argparse.Namespace) -> Iterator[Json]:
+    """The records of all ways of learning from few labelled rows in one task, from one seed."""
+    budget = {"trials": options.trials}
+    key = {"part": "tuning", "task": task, "seed": seed, "budget": budget, "workers": options.workers}
+    keys = [{**key, "way": way} for way in (sets.SCRATCH, sets.FROZEN, sets.TUNED, sets.SEARCHED)]
+    known = [record for own in keys if (record := book.get(own)) is not None]
+    if len(known) == len(keys):
+        yield from known
         return
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         rows = rows_of(task, options.data, folder)
         _, network = search(sets.first(task, options.data), seed, {"trials": 20}, options.workers, folder / "first")
-        for key, space in zip(keys, sets.tuning(task, options.data, rows, network).values(), strict=True):
-            if not book.has(key):
-                record, _ = search(space, seed, {"trials": options.trials}, options.workers, folder / key["way"].partition(" ")[0])
-                book.add({**key, **record})
+
+        def searched(space: Mapping[str, Any], way: str) -> Json:
+            return search(space, seed, budget, options.workers, folder / way.partition(" ")[0])[0]
+
+        for own, space in zip(keys, sets.tuning(task, options.data, rows, network).values(), strict=True):
+            yield book.once(own, partial(searched, space, own["way"]))
 
 
 def rows_of(task: str, data: Path, folder: Path) -> Path:
@@ -106,24 +95,26 @@ def _arguments() -> argparse.Namespace:
     return options
 
 
-def jobs(options: argparse.Namespace) -> Iterator[tuple[str, int]]:
-    yield from ((task, seed) for seed in options.seeds for task in options.tasks)
+def line(record: Json) -> str:
+    """How a search ended."""
+    scores = "  ".join(f"{who} {100 * score:5.1f}" for who, score in record["test"].items() if score is not None)
+    return f"{record['task']:<18} {record['way']:<30} seed {record['seed']}  {scores}  {record['seconds']:5.1f} s"
 
 
 def main() -> None:
     options = _arguments()
     os.environ |= {"OMP_NUM_THREADS": "1", "MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true"}
     free_kernels()
-    book = Book(_BUILD / f"{state(options.data)}.jsonl")
-    for do in (adapt, tune):
-        for task, seed in jobs(options):
-            do(book, task, seed, options)
-    wanted = [r for r in book.records if r["task"] in options.tasks and r["seed"] in options.seeds]
+    book, records = Book(_BUILD, sources(options.data)), []
+    for do, seed, task in product((adapt, tune), options.seeds, options.tasks):
+        for record in do(book, task, seed, options):
+            records.append(record)
+            print(line(record), file=sys.stderr, flush=True)
     everything = tuple(options.tasks) == _TASKS and tuple(options.seeds) == _SEEDS
     out = options.out or (_ROOT / "docs" if everything else _BUILD)
     out.mkdir(parents=True, exist_ok=True)
     about = runs.about("torch", "optuna", "scikit-learn") | {"seconds": options.seconds, "trials": options.trials, "workers": options.workers}
-    print(page.write(wanted, about, out))
+    print(page.write(records, about, out))
 
 
 if __name__ == "__main__":

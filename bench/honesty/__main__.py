@@ -7,19 +7,17 @@ an interrupted run goes on. The page in docs is written when nothing was left ou
 from __future__ import annotations
 
 import argparse
-import hashlib
-import json
 import os
 import subprocess
 import sys
 import time
 from collections.abc import Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 from bench import free_kernels, runs
+from bench.book import Book
 from bench.honesty import page
 from bench.honesty.run import MODES, database
 from bench.honesty.sets import sets
@@ -30,30 +28,21 @@ SEEDS = 10
 Json = dict[str, Any]
 
 
-def state(data: Path, known: Collection[str]) -> str:
-    """Twelve hexadecimal digits of the code and the tables that make a record: what others made is not mixed with it."""
-    sources = [*sorted((_ROOT / "hpo").rglob("*.py")), *(Path(__file__).parent / name for name in ("run.py", "sets.py"))]
-    sources += sorted(path for path in data.glob("*.csv") if path.stem in known)
-    return hashlib.sha256(b"\0".join(path.read_bytes() for path in sources)).hexdigest()[:12]
+def sources(data: Path, known: Collection[str]) -> list[Path]:
+    """What makes a record: the code and the tables."""
+    own = (Path(__file__).parent / name for name in ("run.py", "sets.py"))
+    return [*sorted((_ROOT / "hpo").rglob("*.py")), *own, *sorted(path for path in data.glob("*.csv") if path.stem in known)]
 
 
-def search(told: Json, path: Path) -> Json:
-    """The record of one search, from `path` if it is there, which is written whole or not at all."""
-    if not path.exists():
-        found = runs.said(["bench.honesty.run"], path.parent, os.sched_getaffinity(0), told)
-        unfinished = path.with_suffix(".new")
-        unfinished.write_text(json.dumps(found))
-        unfinished.replace(path)
-    return dict(json.loads(path.read_text()))
-
-
-def searched(jobs: list[Json], records: Path, processes: int) -> Iterator[tuple[Json, Json | None]]:
+def searched(jobs: list[Json], data: Path, book: Book, processes: int) -> Iterator[tuple[Json, Json | None]]:
     """Each job and its record as it ends; None if the search failed."""
-    records.mkdir(parents=True, exist_ok=True)
-    told = {"database": str(database(records))}
+    told = {"data": str(data), "database": str(database(book.folder))}
+
+    def search(job: Json) -> Json:
+        return book.once(job, lambda: runs.said(["bench.honesty.run"], book.folder, os.sched_getaffinity(0), job | told))
+
     with ThreadPoolExecutor(processes) as pool:
-        paths = [records / f"{job['set']}-{job['seed']}-{job['mode']}.json" for job in jobs]
-        running = {pool.submit(partial(search, job | told, path)): job for job, path in zip(jobs, paths, strict=True)}
+        running = {pool.submit(search, job): job for job in jobs}
         try:
             for done in as_completed(running):
                 failed = isinstance(done.exception(), subprocess.CalledProcessError)
@@ -92,10 +81,10 @@ def main() -> None:
     names = options.sets or list(known)
     if strange := [name for name in names if name not in known]:
         parser.error(f"--sets: no such set: {', '.join(strange)}; there are: {', '.join(known)}")
-    data = str(options.data.resolve())
-    jobs = [{"set": n, "seed": s, "mode": m, "data": data} for s in range(options.seeds) for n in names for m in options.modes]
+    book = Book(_BUILD, sources(options.data, known))
+    jobs = [{"set": n, "seed": s, "mode": m} for s in range(options.seeds) for n in names for m in options.modes]
     began, records, failed = time.perf_counter(), {}, []
-    for i, (job, record) in enumerate(searched(jobs, _BUILD / state(options.data, known), options.processes), 1):
+    for i, (job, record) in enumerate(searched(jobs, options.data.resolve(), book, options.processes), 1):
         key = job["set"], job["seed"], job["mode"]
         print(line(f"{i}/{len(jobs)}", job, record), file=sys.stderr, flush=True)
         if record is None:

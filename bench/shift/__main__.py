@@ -6,16 +6,15 @@ What is done is kept in `build/shift`, apart for every state of the code, so tha
 from __future__ import annotations
 
 import argparse
-import hashlib
-import json
 import os
 import sys
 import time
-from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from bench import free_kernels, runs
+from bench.book import Book
 from bench.shift import made, page, real
 from hpo.shift.verdict import look, named
 
@@ -56,27 +55,13 @@ def record(job: Job, folder: Path) -> Json:
     assert seen is not None
     residual = seen.residual and seen.residual.p
     p |= {"marginal": seen.marginal.p, "shares": seen.shares.p, "residual": residual}
-    return job._asdict() | {"said": said, "p": p, "seconds": round(time.process_time() - began, 2)}
+    return {"said": said, "p": p, "seconds": round(time.process_time() - began, 2)}
 
 
-def recorded(todo: list[Job], path: Path, folder: Path) -> Iterator[Json]:
-    """The record of every job, from the file if it is there."""
-    known = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
-    done = {Job(*(one[key] for key in Job._fields)): one for one in known}
-    with path.open("a") as file:
-        for job in todo:
-            if job not in done:
-                done[job] = record(job, folder)
-                file.write(json.dumps(done[job]) + "\n")
-                file.flush()
-            yield done[job]
-
-
-def state() -> str:
-    """Twelve hexadecimal digits of the code that makes a record."""
+def sources() -> list[Path]:
+    """The code that makes a record."""
     decisive = ("domains", "corrections", "classifier", "kernel", "columns", "marginal", "source_model", "label_shares", "concept", "verdict")
-    sources = [*(_ROOT / "hpo" / "shift" / f"{name}.py" for name in decisive), *(Path(__file__).parent / f"{name}.py" for name in ("made", "real"))]
-    return hashlib.sha256(b"\0".join(path.read_bytes() for path in sources)).hexdigest()[:12]
+    return [*(_ROOT / "hpo" / "shift" / f"{name}.py" for name in decisive), *(Path(__file__).parent / f"{name}.py" for name in ("made", "real"))]
 
 
 def main() -> None:
@@ -91,10 +76,9 @@ def main() -> None:
     names = [name for name, source in real.SETS.items() if ":" in source or (options.data / source).exists()]
     if absent := [name for name in real.SETS if name not in names]:
         print(f"Left out, because {options.data} lacks their CSVs: {', '.join(absent)}.", file=sys.stderr)
-    path = _BUILD / f"{state()}.jsonl"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    todo, records = jobs(options.draws, options.fewer, names), []
-    for i, found in enumerate(recorded(todo, path, options.data), 1):
+    book, todo, records = Book(_BUILD, sources()), jobs(options.draws, options.fewer, names), []
+    for i, job in enumerate(todo, 1):
+        found = book.once(job._asdict(), partial(record, job, options.data))
         records.append(found)
         print(f"[{i}/{len(todo)}] {found['name']:<22} {found['size']:<4} {found['said']}", file=sys.stderr, flush=True)
     everything = not absent and options.draws >= _DRAWS and options.fewer >= _HARD_DRAWS

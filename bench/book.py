@@ -1,0 +1,43 @@
+"""What a long measurement has done so far, so that an interrupted one goes on."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+Json = dict[str, Any]
+
+
+class Book:
+    """Records, a line of JSON each, in a file in `folder` of one state of `sources`: what other code or other data made is not
+    mixed with it. Threads may share it."""
+
+    def __init__(self, folder: Path, sources: Iterable[Path]) -> None:
+        state = hashlib.sha256(b"\0".join(path.read_bytes() for path in sources)).hexdigest()
+        folder.mkdir(parents=True, exist_ok=True)
+        self._path, self._lock = folder / f"{state[:12]}.jsonl", Lock()
+        self._records: list[Json] = [json.loads(line) for line in self._path.read_text().splitlines()] if self._path.exists() else []
+
+    @property
+    def folder(self) -> Path:
+        return self._path.parent
+
+    def get(self, key: Mapping[str, Any]) -> Json | None:
+        """The record that says all that `key` says, if there is one."""
+        return next((r for r in self._records if all(r[name] == value for name, value in key.items())), None)
+
+    def once(self, key: Mapping[str, Any], make: Callable[[], Mapping[str, Any]]) -> Json:
+        """The record of `key`; if there is none, what `make` returns, with `key`, is one from now on."""
+        if (known := self.get(key)) is not None:
+            return known
+        line = json.dumps({**key, **make()})
+        with self._lock:
+            self._records.append(json.loads(line))
+            unfinished = self._path.with_suffix(".new")  # a kill leaves no line cut in half
+            unfinished.write_text("".join(json.dumps(r) + "\n" for r in self._records))
+            unfinished.replace(self._path)
+        return dict(json.loads(line))
