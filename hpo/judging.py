@@ -9,37 +9,37 @@ from torch import Tensor
 
 from hpo import criteria, metrics
 from hpo.criteria import OF_SOURCE, Labelled
-from hpo.dataset import Fold, Samples
+from hpo.dataset import Samples
+from hpo.fold import Fold
 from hpo.kernels import kernels
 from hpo.metrics import CRITERIA, METRICS
 from hpo.network import Network, Outputs
-from hpo.trial import Fit
 
 _FEWEST = 4  # rows, of which each half has a covariance
 _PARTS = ("train", "valid", "target_valid", "source_valid")
 
 
-def rows(fits: Sequence[Fit]) -> dict[str, Tensor]:
-    """The rows of data that fits are scored on, by part, each (fits, n)."""
-    return {part: torch.stack([getattr(fit, part) for fit in fits]) for part in _PARTS}
+def rows(folds: Sequence[Fold]) -> dict[str, Tensor]:
+    """The rows of data that fits on `folds` are scored on, by part, each (fits, n)."""
+    return {part: torch.stack([getattr(fold, part) for fold in folds]) for part in _PARTS}
 
 
-def measurable(data: Samples, network: Network, fit: Fit) -> tuple[str, ...]:
-    """The criteria that a fit can be judged by."""
-    return tuple(name for name in CRITERIA if not mistake(name, data, network, fit))
+def measurable(data: Samples, network: Network, fold: Fold) -> tuple[str, ...]:
+    """The criteria that a fit on a fold can be judged by."""
+    return tuple(name for name in CRITERIA if not mistake(name, data, network, fold))
 
 
-def mistake(name: str, data: Samples, network: Network, fit: Fit | Fold) -> str:
-    """Why a fit cannot be judged by a criterion, as a sentence that says what to do; "" if it can."""
-    if not len(fit.valid) or not len(fit.target_valid):
+def mistake(name: str, data: Samples, network: Network, fold: Fold) -> str:
+    """Why a fit on a fold cannot be judged by a criterion, as a sentence that says what to do; "" if it can."""
+    if not len(fold.valid) or not len(fold.target_valid):
         return f"{name} is computed on rows of another domain without labels, and {none_left(data)}, or take a metric of labelled rows."
     if data.task not in METRICS[name].tasks:
         return f"{name} needs classes, and the target is a number; take iwv or dev."
-    if name in OF_SOURCE and data.foreign and not len(fit.source_valid):
+    if name in OF_SOURCE and data.foreign and not len(fold.source_valid):
         return f"{name} needs rows of the source that are not learned from, and data.target.labels: few leaves none; take infomax, or a metric of labelled rows."
     if name == "iwv" and data.ratio is None:
         return "iwv needs density ratios, which were not estimated."
-    return _no_dev(network, fit.source_valid if data.foreign else fit.valid) if name == "dev" else ""
+    return _no_dev(network, fold.source_valid if data.foreign else fold.valid) if name == "dev" else ""
 
 
 def _no_dev(network: Network, source: Tensor) -> str:

@@ -15,7 +15,7 @@ _NONE = np.empty(0, dtype=int)
 
 @dataclass(frozen=True)
 class Parts:
-    """A fold as rows of the table (see `dataset.Fold`)."""
+    """A fold as rows of the table (see `fold.Fold`)."""
 
     number: int
     train: np.ndarray

@@ -54,7 +54,7 @@ class _Member:
     def every(self) -> list[Row]:
         """Of all its fits, in the order of the folds."""
         rows = [row for row, _ in self.rows] + [learned.row for learned in self.aside]
-        return sorted(rows, key=lambda row: row.fit.fold)
+        return sorted(rows, key=lambda row: row.fit.fold.number)
 
 
 class Population:
@@ -114,7 +114,7 @@ class Population:
         member = self._members[trial.label] = _Member(trial, network, [], [], told)
         fits: dict[Stack, list[Fit]] = {}
         for fold in self._data.folds:
-            fit = Fit(trial, fold.number, fold.train, fold.valid, fold.target, fold.target_valid, fold.source_valid)
+            fit = Fit(trial, fold)
             fits.setdefault(self._stack(fit, network), []).append(fit)
         for stack, mine in fits.items():
             with self._spared(stack, member):
@@ -148,10 +148,10 @@ class Population:
 
     def _stack(self, fit: Fit, network: Network) -> Stack:
         """The stack for networks of that shape and as many rows of data, with the regularizers that the trial names."""
-        trial = fit.trial
+        trial, fold = fit.trial, fit.fold
         names = tuple(name for name in FAMILY if name in STRENGTHS and name in trial.params)
-        alone, train = () if network.batched else (trial.label, fit.fold), self._train.of(trial.params)
-        parts = (fit.train, fit.valid, fit.target, fit.target_valid, fit.source_valid)
+        alone, train = () if network.batched else (trial.label, fold.number), self._train.of(trial.params)
+        parts = (fold.train, fold.valid, fold.target, fold.target_valid, fold.source_valid)
         key = (network.alike, names, train.batch_size, *map(len, parts), alone)
         if key not in self._stacks:
             self._stacks[key] = Stack(names, self._data, train)
@@ -272,7 +272,7 @@ def _learned(member: _Member) -> list[Learned]:
     found = list(member.aside)
     for stack, rows in member.homes().items():
         found += stack.learned([row.fit for row in rows])
-    return sorted(found, key=lambda learned: learned.row.fit.fold)
+    return sorted(found, key=lambda learned: learned.row.fit.fold.number)
 
 
 def _released(network: Network, fits: list[Learned]) -> Released:

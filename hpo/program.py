@@ -57,9 +57,9 @@ class Program:
         self._strengths_at = [{name: s[:n] for name, s in self._strengths.items()} for n in having]
         self._mixes = data.task == "classification" and any(member.mixes for member in self._members.values())
         self._optimize(names)
-        self._train_index = torch.stack([row.fit.train for row in rows])
+        self._train_index = torch.stack([row.fit.fold.train for row in rows])
         self._adapts = any(member.adapts for member in self._members.values())
-        self._target_index = torch.stack([row.fit.target for row in rows])
+        self._target_index = torch.stack([row.fit.fold.target for row in rows])
         recalls = any(member.recalls for member in self._members.values())
         self._before = torch.empty_like(tensors.values[:, : self._own]) if recalls else None
 

@@ -13,9 +13,10 @@ from torch import Tensor
 from hpo import density, synthetic
 from hpo import preprocess as preprocessing
 from hpo.auxiliary import standardised
-from hpo.dataset import Fold, Samples
+from hpo.dataset import Samples
 from hpo.dealing import Dealt
 from hpo.errors import InputError
+from hpo.fold import Fold
 from hpo.parts import Parts
 from hpo.preprocess import Preprocess
 from hpo.reading import SOURCE

@@ -58,7 +58,7 @@ class Row:
     def judge(self, value: float) -> bool:
         """Takes in the followed metric after an epoch, times its sign; stops at the last epoch or when patience ends. Whether this is
         the best epoch so far (or the last, where nothing tells which is best)."""
-        better = value < self.best or not len(self.fit.valid)
+        better = value < self.best or not len(self.fit.fold.valid)
         if better:
             self.best, self.best_epoch = value, self.epoch
         if self.epoch >= self.epochs:

@@ -101,8 +101,8 @@ class Stack:
         network = rows[0].network
         best = self._layout.moved(self._tensors.best[chosen], _layout(network))
         weights = _layout(network).views(best, [network.depth] * len(rows))
-        parts = judging.rows([row.fit for row in rows])
-        wanted = {"train": self._reported, "valid": (*self._reported, *judging.measurable(self._data, network, rows[0].fit))}
+        parts = judging.rows([row.fit.fold for row in rows])
+        wanted = {"train": self._reported, "valid": (*self._reported, *judging.measurable(self._data, network, rows[0].fit.fold))}
         scores = judging.measure(self._data, network, weights, parts, {part: names for part, names in wanted.items() if parts[part].shape[1]})
         found = []
         for i, row in enumerate(rows):
@@ -118,7 +118,7 @@ class Stack:
         if not rows:
             return
         self._program = Program(rows, tensors, self._layout, self._names, self._data, self._kernels)
-        self._parts = judging.rows([row.fit for row in rows])
+        self._parts = judging.rows([row.fit.fold for row in rows])
         # Training loss is taken without noise, on as many training rows as there are validation rows; without any, on all.
         self._parts["train"] = self._parts["train"][:, : self._parts["valid"].shape[1] or None]
 

@@ -17,8 +17,9 @@ import torch
 
 from hpo import density, plugins, synthetic
 from hpo.data import prepare
-from hpo.dataset import Fold, Samples
+from hpo.dataset import Samples
 from hpo.errors import InputError
+from hpo.fold import Fold
 from hpo.mlp import Mlp
 from hpo.network import Network
 from hpo.population import Population

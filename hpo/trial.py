@@ -10,16 +10,12 @@ from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
-import torch
 from torch import Tensor
+
+from hpo.fold import Fold
 
 Role = Literal["search", "baseline", "ablation", "finalist", "nested", "refit"]
 State = Literal["complete", "pruned", "failed"]
-
-
-def no_rows() -> Tensor:
-    """The index of none."""
-    return torch.empty(0, dtype=torch.long)
 
 
 @dataclass(frozen=True)
@@ -53,24 +49,14 @@ class Trial:
 
 @dataclass(frozen=True, eq=False)
 class Fit:
-    """One network being trained: a trial on one fold, with the rows that it may learn from, those that choose its best epoch (if
-    there are none, it keeps its last), those of another domain, without labels, that it adapts to and is judged by, and those of the
-    source that are held back for that.
-
-    Compared by identity: two fits are the same only if they are one.
-    """
+    """One network being trained: a trial on one fold. Compared by identity: two fits are the same only if they are one."""
 
     trial: Trial
-    fold: int
-    train: Tensor  # (n_train,) indices of rows
-    valid: Tensor  # (n_valid,)
-    target: Tensor = field(default_factory=no_rows)  # (n_target,)
-    target_valid: Tensor = field(default_factory=no_rows)  # (n_target_valid,)
-    source_valid: Tensor = field(default_factory=no_rows)  # (n_source_valid,)
+    fold: Fold
 
     def stream(self, use: str) -> np.random.Generator:
         """The fit's own stream of random numbers for one use (`init`, `order`, or a regularizer's name)."""
-        key = (self.fold, zlib.crc32(use.encode()))
+        key = (self.fold.number, zlib.crc32(use.encode()))
         return np.random.Generator(np.random.SFC64(np.random.SeedSequence(self.trial.seed, spawn_key=key)))
 
 

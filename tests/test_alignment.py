@@ -10,8 +10,9 @@ from sklearn.datasets import make_moons
 from sklearn.metrics import pairwise_distances
 from sklearn.metrics.pairwise import rbf_kernel
 
-from hpo.dataset import Fold, Samples
+from hpo.dataset import Samples
 from hpo.device import CPU
+from hpo.fold import Fold
 from hpo.kernels import kernels
 from hpo.regularizers import STRENGTHS
 from hpo.regularizers.adaptation import entropy_of_mean, log_shares, mean_entropy
@@ -207,7 +208,7 @@ def test_a_second_pass_at_another_place_is_bits_of_the_rows_own_too(name):
 def plain(data, of, name, train):
     """The same trial, one member beside, in plain torch; the state_dict of the network."""
     fold, s = data.folds[0], of.params[name]
-    fit = Fit(of, 0, fold.train, fold.valid, fold.target, fold.target_valid)
+    fit = Fit(of, fold)
     net, _ = made("mlp", network(data, of), fit, 0.0, {})
     net.eval()  # nothing is dropped
     body, head = net[:-1], net[-1]

@@ -12,6 +12,7 @@ from hpo import augment, text
 from hpo import data as data_module
 from hpo.augment import MEMBERS, variants
 from hpo.errors import InputError
+from hpo.fold import Fold
 from hpo.language import Text
 from hpo.noise import Noise
 from hpo.parts import Parts
@@ -237,7 +238,7 @@ def test_a_row_reads_an_altered_text_as_often_as_its_strength_says(member):
     inputs, rows = 3, 40
     x = torch.arange(rows, dtype=torch.float64).view(rows, 1).expand(rows, inputs)
     bank = torch.stack([x + 100 * (i + 1) for i in range(4)])
-    fits = [Fit(trial(str(i)), 0, *[torch.arange(1)] * 2) for i in range(3)]
+    fits = [Fit(trial(str(i)), Fold(0, *[torch.arange(1)] * 2)) for i in range(3)]
     noise = {member: {0: Noise([fit.stream(member) for fit in fits], torch.float64)}}
     index = torch.randint(rows, (3, 4000), generator=torch.Generator().manual_seed(0))
     before = Batch(x[index], torch.zeros(3, 4000), None, None, index)

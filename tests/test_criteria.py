@@ -213,11 +213,9 @@ def test_held_back_rows_of_the_source_are_judged_where_validation_rows_are_the_t
 
 
 def test_what_a_fit_cannot_be_judged_by_is_not_measured():
-    data, of = foreign(), trial("0")
-    fits = [row.fit for pop in [population(data)] for row, _ in (pop.admit(of), pop._members["0"].rows)[1]]
-    net = network(data, of)
-    assert judging.measurable(data, net, fits[0]) == CRITERIA
-    assert "iwv" not in judging.measurable(replace(data, ratio=None), net, fits[0])
-    none = torch.empty(0, dtype=torch.long)
-    assert judging.measurable(data, net, replace(fits[0], target_valid=none)) == ()
-    assert judging.measurable(data, net, replace(fits[0], valid=none)) == ()
+    data = foreign()
+    fold, net, none = data.folds[0], network(data, trial("0")), torch.empty(0, dtype=torch.long)
+    assert judging.measurable(data, net, fold) == CRITERIA
+    assert "iwv" not in judging.measurable(replace(data, ratio=None), net, fold)
+    assert judging.measurable(data, net, replace(fold, target_valid=none)) == ()
+    assert judging.measurable(data, net, replace(fold, valid=none)) == ()

@@ -9,6 +9,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 
 from hpo.dataset import Samples
 from hpo.device import CPU
+from hpo.fold import Fold
 from hpo.hashed import HashedNoise
 from hpo.metrics import losses
 from hpo.noise import Noise
@@ -33,7 +34,7 @@ def samples(columns=None, image=(), task="classification"):
 
 
 def streams(name, fits):
-    return [Fit(trial(str(i)), 0, *[torch.arange(1)] * 2).stream(name) for i in fits]
+    return [Fit(trial(str(i)), Fold(0, *[torch.arange(1)] * 2)).stream(name) for i in fits]
 
 
 def acted(name, s, x, data=None, noise=None, y=None, weight=None, base=None):

@@ -123,7 +123,7 @@ def fake_stack(data, train, trials, networks, names=tuple(EVERYTHING)):
     stack = Stack(names, samples, train)
     (fold,) = samples.folds
     for of, net in zip(trials, networks, strict=True):
-        stack.admit([Fit(of, 0, fold.train, fold.valid, fold.target, fold.target_valid)], net, train)
+        stack.admit([Fit(of, fold)], net, train)
     return stack
 
 

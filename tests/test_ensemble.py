@@ -25,6 +25,7 @@ from hpo.ensemble import making
 from hpo.ensemble.boosting import SHRINKAGE
 from hpo.ensemble.workshop import Workshop
 from hpo.errors import InputError, SearchFailedError
+from hpo.fold import Fold
 from hpo.ledger import stored
 from hpo.linear import one_thread
 from hpo.population import Population
@@ -227,7 +228,7 @@ def test_the_learning_rate_starts_again_with_every_cycle():
     from hpo.trial import Fit
 
     nothing = torch.empty(0, dtype=torch.long)
-    row = Row(Fit(Trial("0", "refit", {"learning_rate": 0.5}, 0, epochs=6, cycle=3), 0, nothing, nothing), None, Train(), None, {})
+    row = Row(Fit(Trial("0", "refit", {"learning_rate": 0.5}, 0, epochs=6, cycle=3), Fold(0, nothing, nothing)), None, Train(), None, {})
     found = []
     for epoch in range(7):
         row.epoch = epoch

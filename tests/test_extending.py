@@ -11,6 +11,7 @@ import yaml
 import hpo
 from hpo import plugins, testing
 from hpo.errors import InputError
+from hpo.fold import Fold
 from hpo.noise import Noise
 from hpo.regularizers import FAMILY, STRENGTHS, joined
 from hpo.trial import Fit
@@ -59,7 +60,7 @@ def test_the_page_s_regularizer_keeps_the_contract(member, point):
 
 
 def test_the_page_s_formula(member):
-    noise = {"gaussian_dropout": {0: Noise([Fit(trial(str(i)), 0, *[torch.arange(1)] * 2).stream("x") for i in range(2)], torch.float64)}}
+    noise = {"gaussian_dropout": {0: Noise([Fit(trial(str(i)), Fold(0, *[torch.arange(1)] * 2)).stream("x") for i in range(2)], torch.float64)}}
     h = torch.full((2, 100, 100), 3.0, dtype=torch.float64)
     out = member.hidden(torch.tensor([0.0, 0.5], dtype=torch.float64), step(noise=noise), h, h, 0)
     assert torch.equal(out[0], h[0])

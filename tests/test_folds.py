@@ -13,8 +13,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from hpo import data as data_module
-from hpo.dataset import Fold
 from hpo.errors import InputError
+from hpo.fold import Fold
 from hpo.program import Program
 from hpo.settings import Train
 from hpo.source import Data
@@ -84,7 +84,7 @@ def test_no_row_that_is_held_out_is_ever_in_a_batch(tmp_path, monkeypatch, kind)
 
     def step(program, *given):
         for row, batch in zip(program._rows, given[1], strict=True):
-            seen.setdefault((row.fit.trial.label, row.fit.fold), set()).update(number[batch].tolist())
+            seen.setdefault((row.fit.trial.label, row.fit.fold.number), set()).update(number[batch].tolist())
         return before(program, *given)
 
     monkeypatch.setattr(Program, "_step", step)

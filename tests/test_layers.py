@@ -8,6 +8,7 @@ import pytest
 import hpo
 
 LAYERS = [
+    {"fold"},
     {"errors", "trial", "nets", "head", "history", "bulk", "pareto", "evidence", "variates", "density", "autoencoder"},
     {"rounds", "noise", "metrics", "document", "svmlight", "optimizer", "percentile", "journal", "store", "ui", "factory", "device"},
     {"objectives", "criteria", "paired", "weights", "dataset", "hashed", "replay", "capacity", "synthetic"},

@@ -136,7 +136,7 @@ def test_what_forward_does_not_use_is_kept_as_it_is():
     net, of = module(factories.Unused), trial("0", weight_decay=0.5, l1=0.5)
     assert {p.name for p in net.parameters} == {"out.weight", "out.bias"}
     fold = dataset().folds[0]
-    fresh = net.init(Fit(of, 0, fold.train, fold.valid).stream("init"))
+    fresh = net.init(Fit(of, fold).stream("init"))
     trained = _trained(net, [of])["0"].weights
     assert torch.equal(trained["forgotten.weight"][0].float(), fresh["forgotten.weight"])
     assert not torch.equal(trained["out.weight"][0].float(), fresh["out.weight"])

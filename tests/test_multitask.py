@@ -40,7 +40,7 @@ def missed(said, true):
 def test_one_row_equals_two_heads_in_plain_torch(auxiliary, source):
     data, of = having(auxiliary, source), trial("0", multitask=0.7, weight_decay=0.2)
     fold = data.folds[0]
-    fit = Fit(of, 0, fold.train, fold.valid)
+    fit = Fit(of, fold)
     built = network(data, of)
     net = torch.nn.Sequential(*[getattr(torch.nn, name)(*arguments) for name, *arguments in built.description(0.0)]).double()
     net.load_state_dict(built.state_dict(built.init(fit.stream("init"))))

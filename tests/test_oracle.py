@@ -57,7 +57,7 @@ def plain(data, of, train, epochs, kind="mlp", fold=None, **more):
     """The same trial in plain torch; its state_dict after `epochs`, and the validation loss of each."""
     torch.set_num_threads(1)
     fold = fold or data.folds[0]
-    fit = Fit(of, fold.number, fold.train, fold.valid)
+    fit = Fit(of, fold)
     noise = {}
     net, sites = made(kind, network(data, of, kind, **more), fit, of.params.get("dropout", 0.0), noise)
     lr, l1 = of.params["learning_rate"], of.params.get("l1", 0.0)

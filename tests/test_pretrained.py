@@ -18,6 +18,7 @@ from hpo.crew import Crew
 from hpo.device import CPU
 from hpo.errors import InputError
 from hpo.factory import find
+from hpo.fold import Fold
 from hpo.kernels import kernels
 from hpo.module import _layers
 from hpo.networks import Networks
@@ -159,7 +160,7 @@ def tuned(case, state, groups, params, epochs=3, pull=None):
     """What plain torch makes of the weights, with a learning rate for each parameter by `groups(name)`; None: it wants no gradient."""
     net = plain(of(case))
     net.load_state_dict(state, strict=False)
-    fit = Fit(trial(), 0, dataset().folds[0].train, dataset().folds[0].valid)
+    fit = Fit(trial(), dataset().folds[0])
     lr = params["learning_rate"]
     rates = {name: groups(name) for name, _ in net.named_parameters()}
     for name, p in net.named_parameters():
@@ -170,8 +171,8 @@ def tuned(case, state, groups, params, epochs=3, pull=None):
     order = kernels(CPU).stream(fit, "order")
     for epoch in range(epochs):
         net.train()
-        drawn = kernels(CPU).noise([order], [epoch], torch.float64, CPU).permutation(len(fit.train))[0]
-        for rows in torch.split(fit.train[drawn], TRAIN.batch_size):
+        drawn = kernels(CPU).noise([order], [epoch], torch.float64, CPU).permutation(len(fit.fold.train))[0]
+        for rows in torch.split(fit.fold.train[drawn], TRAIN.batch_size):
             optimizer.zero_grad()
             loss = torch.nn.functional.cross_entropy(net(dataset().x[rows]), dataset().y[rows])
             if pull:
@@ -254,7 +255,7 @@ def test_true_zeros_stay_zeros_where_layers_learn_slowly():
 def test_l2_sp_is_the_penalty_on_the_way_from_the_first_weights(case):
     net = of(case)
     state = {name: tensor for name, tensor in weights(net).items() if name not in net.head}
-    drawn = net.state_dict(net.init(Fit(trial(), 0, *[torch.arange(1)] * 2).stream("init")))
+    drawn = net.state_dict(net.init(Fit(trial(), Fold(0, *[torch.arange(1)] * 2)).stream("init")))
     found, params = ours(case, state, l2_sp=0.5)
     expected = tuned(case, drawn | state, lambda _: 1.0, params, pull=0.5)
     for name, tensor in found.items():

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from hpo.fold import Fold
 from hpo.noise import Noise
 from hpo.program import Program
 from hpo.regularizers import FAMILY, STRENGTHS
@@ -147,7 +148,7 @@ def test_weights_come_back_from_where_the_gradient_was_taken(member, monkeypatch
 
 
 def test_a_replay_gives_what_was_drawn_again_and_then_goes_on():
-    fit = Fit(trial("0"), 0, *[torch.arange(1)] * 2)
+    fit = Fit(trial("0"), Fold(0, *[torch.arange(1)] * 2))
     rate = torch.tensor([0.5], dtype=torch.float64)
     noise, fresh = (Noise([fit.stream("a")], torch.float64) for _ in range(2))
     expected = [fresh.dropout(rate, (8, 8)) for _ in range(3)]

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from hpo import keys
+from hpo.fold import Fold
 from hpo.kernels import Batched, RowByRow
 from hpo.noise import Noise
 from hpo.regularizers import FAMILY, STRENGTHS
@@ -77,7 +78,7 @@ def test_l1_leaves_true_zeros_in_a_trained_network():
 
 
 def test_dropout_zeroes_the_stated_share_and_scales_the_rest():
-    fits = [Fit(trial(str(i)), 0, *[torch.arange(1)] * 2) for i in range(3)]
+    fits = [Fit(trial(str(i)), Fold(0, *[torch.arange(1)] * 2)) for i in range(3)]
     noise = {"dropout": {0: Noise([fit.stream("dropout/0") for fit in fits], torch.float64)}}
     rates = torch.tensor([0.0, 0.25, 0.8], dtype=torch.float64)
     h = torch.ones(3, 100, 100, dtype=torch.float64)

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from hpo.domain import Domain
+from hpo.fold import Fold
 from hpo.mlp import Mlp
 from hpo.noise import Noise
 from hpo.regularizers import STRENGTHS
@@ -116,7 +117,7 @@ def test_spectral_of_zeros_is_nothing():
 
 def test_gradient_noise_has_the_stated_variance_and_fades_out():
     s, shape = numbers(0.0, 0.04, 4.0), (300, 300)
-    fits = [Fit(trial(str(i)), 0, *[torch.arange(1)] * 2) for i in range(3)]
+    fits = [Fit(trial(str(i)), Fold(0, *[torch.arange(1)] * 2)) for i in range(3)]
     noise = {"gradient_noise": {"w": Noise([fit.stream("gradient_noise/w") for fit in fits], torch.float64)}}
     for epoch, minibatch, t in ((1, 0, 0), (3, 2, 12)):
         grads = {"w": torch.ones(3, *shape, dtype=torch.float64)}

@@ -11,8 +11,9 @@ from hpo import nets
 from hpo.augment import MEMBERS
 from hpo.crew import Crew
 from hpo.data import Dataset, prepare
-from hpo.dataset import Fold, Samples
+from hpo.dataset import Samples
 from hpo.factory import Factory, arguments, name_of
+from hpo.fold import Fold
 from hpo.mlp import Mlp
 from hpo.module import Module
 from hpo.network import Network

@@ -10,10 +10,11 @@ from torch import Tensor
 
 from hpo.combine import Combination
 from hpo.data import Dataset
-from hpo.dataset import Fold, Samples
+from hpo.dataset import Samples
 from hpo.ensemble.made import Made, Member
 from hpo.ensemble.workshop import Weights, Workshop
 from hpo.errors import SearchFailedError
+from hpo.fold import Fold
 from hpo.metrics import labelled, measure, watched
 from hpo.networks import Networks
 from hpo.weights import of_fit

@@ -11,9 +11,10 @@ from torch import Tensor
 
 from hpo import selection
 from hpo.capacity import free_memory, rows_for
-from hpo.dataset import Fold, Samples
+from hpo.dataset import Samples
 from hpo.errors import InputError
 from hpo.finals import Finalist, draws, entering
+from hpo.fold import Fold
 from hpo.job import Job
 from hpo.population import Population
 from hpo.settings import Ensemble
