@@ -1,8 +1,8 @@
 """By what networks are chosen for another domain whose rows have no labels: vectorised over fits, one value a fit.
 
 None of these reads a label of the other domain. `source_loss` trusts that what is good for the source is good elsewhere; `iwv` and `dev`
-weigh it by how much more common rows like those of the source are in the other domain; the others only look at what a network says
-of the other domain's rows. Which of them to
+weigh it by how much more common rows like those of the source are in the other domain; the others look at what a network says
+of the other domain's rows, as sure as it has reason to be by the source's. Which of them to
 believe, and how far: Musgrave, Belongie & Lim, Three New Validators and a Large-Scale Benchmark Ranking for Unsupervised Domain
 Adaptation, 2022.
 """
@@ -21,6 +21,7 @@ from hpo.metrics import Task, losses, row_losses
 OF_SOURCE = ("source_loss", "iwv", "dev")  # what needs labelled rows of the source
 TEMPERATURE = 0.05  # of the neighbourhoods, as its authors have it
 NEIGHBOURS = 500  # rows at most among which neighbours are looked for: their number counts squared
+_SHARPEST, _HALVINGS = 4.0, 12  # the logarithm of the largest sharpness, to two thousandths
 FURTHEST = 100.0  # times: what a row of the source counts at most, and one through it at least
 
 
@@ -47,8 +48,32 @@ def measure(names: Sequence[str], task: Task, source: Labelled, logits: Tensor, 
         elif name == "dev":
             assert features is not None
             found[name] = dev(task, source, features) * units
+        elif name == "snd":
+            found[name] = snd(logits.double())
         else:
-            found[name] = {"snd": snd, "target_entropy": target_entropy, "infomax": infomax}[name](logits.double())
+            found[name] = {"target_entropy": target_entropy, "infomax": infomax}[name](logits.double() * sharpness(source))
+    return found
+
+
+def sharpness(source: Labelled) -> Tensor:
+    """What logits are multiplied by so that the source's rows are least surprising, (fit, 1, 1): temperature scaling (Guo et al., ICML 2017).
+
+    How sure a network is in general, which learning rate, epochs and noise decide, says nothing of how right it is: without this, an
+    entropy prefers whoever boasts most. One label in as many as there are rows counts as drawn at random, as Platt (1999) has it: else of rows that are all
+    right, nothing would be sure enough.
+    """
+    logits, y = source.logits.double(), source.y.unsqueeze(2)
+    weight = torch.ones_like(source.y, dtype=logits.dtype) if source.weight is None else source.weight.double()
+    chance = 1 / (1 + logits.shape[1])
+    wanted = (1 - chance) * logits.gather(2, y).squeeze(2) + chance * logits.mean(2)
+    low = logits.new_full((len(logits), 1, 1), -_SHARPEST)
+    high = -low
+    for _ in range(_HALVINGS):  # the loss is convex in it, so that its slope tells on which side the best one lies
+        middle = (low + high) / 2
+        said = ((logits * middle.exp()).softmax(2) * logits).sum(2)
+        too_sharp = (((said - wanted) * weight).sum(1) > 0).view(-1, 1, 1)
+        low, high = torch.where(too_sharp, low, middle), torch.where(too_sharp, middle, high)
+    found: Tensor = ((low + high) / 2).exp()
     return found
 
 
