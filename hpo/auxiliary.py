@@ -8,7 +8,7 @@ import pandas as pd
 from hpo.columns import as_text, check_finite, is_bool, strange
 from hpo.errors import InputError, cut
 
-MAX_CLASSES = 20  # a number with more distinct values is predicted as a number
+MAX_CLASSES = 20  # a number with more distinct values is predicted as a number, as the target is
 
 
 def encoded(values: pd.Series, name: str) -> np.ndarray:

@@ -12,8 +12,8 @@ import pandas as pd
 from hpo.document import said
 from hpo.errors import InputError, cut
 from hpo.source import Data
+from hpo.svmlight import LARGEST
 
-_LARGEST = 1e100  # what can be squared and summed
 _SENTENCE = 3  # words of letters that half of a column's values have at least, if it is text
 _WORD = r"[^\W\d_]{2,}"
 # What pandas calls the values of a column that is neither numbers nor text, and what a person calls them.
@@ -150,8 +150,8 @@ def place(row: Any) -> str:
 
 
 def check_finite(numbers: pd.Series, what: str) -> None:
-    for row in numbers.index[numbers.abs() > _LARGEST]:
-        found = "infinite" if np.isinf(numbers[row]) else f"{numbers[row]:.3g}, beyond {_LARGEST:g},"
+    for row in numbers.index[numbers.abs() > LARGEST]:
+        found = "infinite" if np.isinf(numbers[row]) else f"{numbers[row]:.3g}, beyond {LARGEST:g},"
         raise InputError(f"{what} is {found} in {place(row)}; mend or remove that row.")
 
 

@@ -89,6 +89,11 @@ class Dataset(Samples):
         return self._raw.dealer.ordered
 
     @property
+    def over_time(self) -> bool:
+        """Whether folds follow each other in time."""
+        return self._raw.dealer.splitter.time is not None
+
+    @property
     def unpromised(self) -> bool:
         """Whether the test part is of another domain than the labelled rows that judge before it."""
         return not self.foreign and self.tests_another

@@ -14,6 +14,11 @@ from hpo.fold import Fold, no_rows
 from hpo.metrics import Task
 
 
+def taken(of: Tensor, index: Tensor) -> Tensor:
+    """The rows `index` (fit, batch) of a tensor: (fit, batch, …)."""
+    return of.index_select(0, index.flatten()).view(*index.shape, *of.shape[1:])
+
+
 @dataclass(frozen=True)
 class Samples:
     """Rows to learn from and to select by, once for every fold, as its own training rows have them encoded.
@@ -74,18 +79,16 @@ class Samples:
 
     def inputs(self, index: Tensor) -> Tensor:
         """The rows `index` (fit, batch) of x: (fit, batch, inputs)."""
-        return self.x.index_select(0, index.flatten()).view(*index.shape, -1)
+        return taken(self.x, index)
 
     def targets(self, index: Tensor) -> tuple[Tensor, Tensor | None]:
         """The rows `index` (fit, batch) of y, and of weight if there is one, each (fit, batch)."""
-        flat = index.flatten()
-        weight = None if self.weight is None else self.weight.index_select(0, flat).view(index.shape)
-        return self.y.index_select(0, flat).view(index.shape), weight
+        return taken(self.y, index), None if self.weight is None else taken(self.weight, index)
 
     def ratios(self, index: Tensor) -> Tensor | None:
         """The rows `index` (fit, batch) of ratio, if there is one: (fit, batch)."""
-        return None if self.ratio is None else self.ratio.index_select(0, index.flatten()).view(index.shape)
+        return None if self.ratio is None else taken(self.ratio, index)
 
     def bases(self, index: Tensor) -> Tensor | None:
         """The rows `index` (fit, batch) of base, if there is one: (fit, batch, outputs)."""
-        return None if self.base is None else self.base.index_select(0, index.flatten()).view(*index.shape, -1)
+        return None if self.base is None else taken(self.base, index)

@@ -63,7 +63,7 @@ def _parts(table: Table, data: Data, y: np.ndarray, notes: list[str]) -> tuple[D
     source, other = (np.flatnonzero(table.domain == own) for own in (SOURCE, TARGET))
     splitter = Splitter(table.name, data.split, labels, table.groups, table.time)
     if said_of.source is None:
-        rest, test = splitter.test(source, data.split.test, notes)
+        rest, test = splitter.apart(source, data.split.test, "test", notes)
         return Dealer(splitter, rest), test
     known = other[table.target[other].notna()]
     if said_of.labels != "none" and not len(known):
@@ -71,13 +71,15 @@ def _parts(table: Table, data: Data, y: np.ndarray, notes: list[str]) -> tuple[D
     of_source = replace(splitter, split=data.split.model_copy(update={"test": 0.0}))
     groups, time = (values if values is not None and len(values) > len(source) else None for values in (table.groups, table.time))
     of_target = replace(of_source, name=f"the target {said_of.source}", groups=groups, time=time)  # by what the target's rows have, too
+    if groups is not None and (both := np.intersect1d(groups[source], groups[other])).size:
+        notes.append(f"Groups with rows in both domains: {len(both):,}. What their rows of the source taught is judged and tested by their rows of the target.")
     blind = replace(of_target, labels=None)  # nothing is stratified by labels that are not allowed
     if isinstance(said_of.test, str):
         test = np.flatnonzero(table.domain == TEST)
     elif len(known):
-        known, test = blind.test(known, said_of.test, notes)
+        known, test = blind.apart(known, said_of.test, "test", notes)
     else:
-        source, test = splitter.test(source, data.split.test, notes)
+        source, test = splitter.apart(source, data.split.test, "test", notes)
         of_source = splitter
         notes.append("No row of the target has a label: the test part is the source's, and nothing tells how right predictions on the target are.")
     if of_source is not splitter and "test" in data.split.model_fields_set:
@@ -92,5 +94,6 @@ def _parts(table: Table, data: Data, y: np.ndarray, notes: list[str]) -> tuple[D
         return Dealer(of_target, labelled, source, other=blind, beside=rest), test
     held = source[:0]
     if len(rest):  # else no criterion can be computed; with it, rows of the source must show what it is worth
-        source, held = of_source.test(source, data.split.valid, notes)
+        source, held = of_source.apart(source, data.split.valid, "held-back", notes)
+    of_target = replace(of_target, time=None)  # nothing is learned from them, so none is too late
     return Dealer(of_target, labelled, source, judging=True, other=blind, beside=rest, held=held), test

@@ -69,7 +69,7 @@ class Preprocess:
 
 
 def fit(
-    table: Table, train: np.ndarray, listed: np.ndarray, counted: Sequence[Counted] = (), beside: np.ndarray | None = None
+    table: Table, train: np.ndarray, listed: np.ndarray, counted: Sequence[Counted], beside: np.ndarray
 ) -> tuple[Preprocess, np.ndarray]:
     """Fits on the rows `train`, with categories as listed in the rows `listed`, and with columns of text as they were counted; how
     much a term weighs is fitted on the rows `beside` of another domain, too.
@@ -92,15 +92,15 @@ def fit(
         median, scaler = steps["impute"].statistics_, steps["scale"]
         mean, scale = scaler.mean_, scaler.scale_
         if table.image:
-            pixels = table.features.iloc[train].to_numpy()
-            mean, scale = np.full_like(mean, pixels.mean()), np.full_like(scale, pixels.std())
+            pixels = steps["impute"].transform(table.features.iloc[train])
+            mean, scale = np.full_like(mean, pixels.mean()), np.full_like(scale, pixels.std() or 1.0)
         features += [
             {"column": c, "median": float(a), "mean": float(b), "scale": float(s)}
             for c, a, b, s in zip(numeric, np.nan_to_num(median), mean, scale, strict=True)
         ]
     for column, listing in zip(categorical, categories, strict=True):
         features += [{"column": column, "equals": str(value)} for value in listing]
-    preprocess = Preprocess(tuple(features), tuple(text.fit(one, train, train[:0] if beside is None else beside) for one in counted))
+    preprocess = Preprocess(tuple(features), tuple(text.fit(one, train, beside) for one in counted))
     if table.image:  # scikit-learn has no scaler with one mean for all columns
         return preprocess, preprocess.encode(table.features)
     weighed = (text.weigh(d, one.counts) for d, one in zip(preprocess.documents, counted, strict=True))

@@ -65,7 +65,7 @@ def _sources(data: Data, base: Path) -> tuple[str, pd.DataFrame]:
     names, frames = [name for name, _ in (first, *others)], [frame for _, frame in (first, *others)]
     text = [_strings(frame) for frame in frames]
     for i, j in product(range(len(frames)), repeat=2):
-        for column in (c for c in _numbers(frames[j], text[i]) if c not in data.categorical):
+        for column in (c for c in _numbers(frames[j], text[i]) if c not in (*data.categorical, *data.drop, data.split.groups)):
             given = frames[i][column].dropna()
             words = given[pd.to_numeric(given, errors="coerce").isna()]
             row = (given if words.empty else words).index[0]

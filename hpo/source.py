@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -66,8 +67,9 @@ def _sources(raw: Any) -> str | list[str]:
         _check_source(one)
     if not found:
         raise ValueError("must hold at least one, got [].")
-    for one in found:
-        if found.count(one) > 1:  # of two equal rows, one would be learned from and the other judge
+    paths = list(map(os.path.normpath, found))
+    for one, path in zip(found, paths, strict=True):
+        if paths.count(path) > 1:  # of two equal rows, one would be learned from and the other judge
             raise ValueError(f"must hold each file once, got {said(one)} twice.")
     return raw  # type: ignore[no-any-return]
 
@@ -110,7 +112,7 @@ class Target(Section):
             raise ValueError(f"{told[0]} is of another domain, and there is none; name its file in source, or leave {told[0]} out.")
         if self.few is not None and self.labels == "none":
             raise ValueError(f"few needs labels: few or validation-only, got few={self.few}, labels=none; leave few out, or set labels.")
-        if self.source is not None and self.test == self.source:  # its rows would be learned from, too
+        if isinstance(self.test, str) and os.path.normpath(self.test) == os.path.normpath(self.source or ""):  # its rows would be learned from, too
             raise ValueError(f"test must be another file than source, got {said(self.test)} for both; give a share of its rows.")
         return self
 
@@ -173,7 +175,8 @@ class Data(Section):
 
     @model_validator(mode="after")
     def _apart(self) -> Data:
-        if both := [file for file in self.target.files.values() if file in self.sources]:
+        known = set(map(os.path.normpath, self.sources))
+        if both := [file for file in self.target.files.values() if os.path.normpath(file) in known]:
             raise ValueError(f"target must be another domain than source, got {said(both[0])} for both; leave target.source out, or name another file.")
         return self
 

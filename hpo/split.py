@@ -30,14 +30,23 @@ class Splitter:
     groups: np.ndarray | None
     time: np.ndarray | None
 
-    def test(self, rows: np.ndarray, share: float, notes: list[str]) -> Cut:
-        """`rows` in two: for development, and for the test at the very end."""
-        return self._apart(rows, share, "test", notes)
+    def apart(self, rows: np.ndarray, share: float, part: str, notes: list[str]) -> Cut:
+        """`rows` in two, the second a share of them that errors and notes call the `part` part."""
+        if self.time is not None:
+            rows, when = self._sorted(rows)
+            at = self._before(when, len(rows) - int(np.ceil(share * len(rows))))
+            if at == 0:
+                raise self._refuse("time", len(np.unique(when)), f"to cut off a {part} part")
+            return self.shuffled(rows[:at]), rows[at:]
+        if self.groups is not None:
+            left, drawn = self._dealt(rows, (1 - share, share), self.split.seed, f"to cut off a {part} part")
+            return self.shuffled(left), drawn
+        return self._drawn(rows, share, part, notes)
 
     def search(self, rows: np.ndarray, notes: list[str]) -> list[Cut]:
         """The development `rows` as the search sees them: one cut, or the folds, repeated."""
         if self.split.folds is None:
-            return [self._apart(rows, self._valid, "validation", notes)]
+            return [self.apart(rows, self._valid, "validation", notes)]
         drawn = [cut for i in range(self.split.repeats) for cut in self._folds(rows, self.split.folds, self._seed(0, i), notes)]
         notes[:] = dict.fromkeys(notes)
         return drawn
@@ -53,7 +62,7 @@ class Splitter:
     def beside(self, rows: np.ndarray, cuts: int, draw: int, part: int) -> list[Cut]:
         """Rows of another domain, cut as often as those that are drawn with the same seeds."""
         if cuts == 1:
-            return [self._apart(rows, self._valid, "validation", [])]
+            return [self.apart(rows, self._valid, "validation", [])]
         repeats = self.split.repeats if (draw, part) == (0, 0) else 1
         return [cut for i in range(repeats) for cut in self._folds(rows, cuts // repeats, self._seed(draw, part + i), [])]
 
@@ -81,23 +90,11 @@ class Splitter:
 
     def _late(self, rows: np.ndarray, seed: int) -> list[Cut]:
         if self.late == 1:
-            return [self._apart(rows, self._valid, "validation", [])]
+            return [self.apart(rows, self._valid, "validation", [])]
         units = len(rows) if self.groups is None else len(np.unique(self.groups[rows]))
         return self._folds(rows, max(2, min(self.late, units)), seed, [])
 
     # ---- the ways of cutting
-
-    def _apart(self, rows: np.ndarray, share: float, part: str, notes: list[str]) -> Cut:
-        if self.time is not None:
-            rows, when = self._sorted(rows)
-            at = self._before(when, len(rows) - int(np.ceil(share * len(rows))))
-            if at == 0:
-                raise self._refuse("time", len(np.unique(when)), f"to cut off a {part} part")
-            return self.shuffled(rows[:at]), rows[at:]
-        if self.groups is not None:
-            left, drawn = self._dealt(rows, (1 - share, share), self.split.seed, f"to cut off a {part} part")
-            return self.shuffled(left), drawn
-        return self._drawn(rows, share, part, notes)
 
     def _folds(self, rows: np.ndarray, k: int, seed: int, notes: list[str]) -> list[Cut]:
         if self.time is not None:

@@ -15,7 +15,7 @@ import pandas as pd
 from hpo.errors import InputError, cut
 
 COLUMN = "features"  # its only one besides the label
-_LARGEST = 1e100  # what can be squared and summed
+LARGEST = 1e100  # what can be squared and summed
 _PAIR = r"\d{1,15}:[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d{1,3})?"
 _ROW = re.compile(rf"(?:{_PAIR}(?:\s+|$))*")
 
@@ -50,8 +50,8 @@ def parse(texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
             raise InputError(f"every row must hold index:value, as in 3:1.5, but one holds {cut(wrong)}.")
     written = " ".join(texts).replace(":", " ").strip()
     numbers = (np.fromstring(written, sep=" ") if written else np.empty(0)).reshape(-1, 2)  # of nothing, numpy makes a -1
-    if (large := np.abs(numbers[:, 1]) > _LARGEST).any():
-        raise InputError(f"no value may be beyond {_LARGEST:g}, but that of {numbers[large][0, 0]:.0f} is {numbers[large][0, 1]:g}.")
+    if (large := np.abs(numbers[:, 1]) > LARGEST).any():
+        raise InputError(f"no value may be beyond {LARGEST:g}, but that of {numbers[large][0, 0]:.0f} is {numbers[large][0, 1]:g}.")
     counts = [text.count(":") for text in texts]
     return np.repeat(np.arange(len(texts)), counts), numbers[:, 0].astype(np.int64), numbers[:, 1]
 

@@ -20,8 +20,6 @@ from hpo.metrics import Task
 from hpo.reading import SOURCE, TARGET, TEST
 from hpo.source import Data
 
-_MAX_CLASSES = 20  # a numeric target with more distinct values is regression
-
 
 @dataclass(frozen=True)
 class Table:
@@ -75,6 +73,7 @@ def load(data: Data, base: Path) -> Table:
     frame = frame.drop(columns=[*named(data.drop, "drop", frame, name), *beside])  # no inputs of a network
     if not len(frame.columns):
         raise InputError(f"{name} has no column left to learn from besides the target {cut(wanted)}.")
+    _check_index(data, frame, name)
     kinds = columns.sort(data, frame[domain == SOURCE].infer_objects(), name)
     if domain.any():
         frame = _numbers(frame, kinds.numeric, domain, name)
@@ -85,7 +84,8 @@ def load(data: Data, base: Path) -> Table:
     task = data.task or _infer(own)
     checked = _check_target(own, task)
     if len(checked) < len(target):
-        checked = pd.concat([checked.astype(object), _check_other(target[domain != SOURCE], task).astype(object)])
+        both = pd.concat([checked.astype(object), _check_other(target[domain != SOURCE], task).astype(object)])
+        checked = both if task == "classification" else pd.to_numeric(both)
     checked = checked.reset_index(drop=True)
     more = (groups, time, domain if domain.any() else None, *(() if other is None else other.T))
     return Table(
@@ -105,6 +105,14 @@ def load(data: Data, base: Path) -> Table:
         time=time,
         auxiliary=other,
     )
+
+
+def _check_index(data: Data, frame: pd.DataFrame, name: str) -> None:
+    """Refuses the number of a row as an input, unless it is asked for: in a sorted table it tells the label."""
+    first = frame.columns[0]
+    if first == "Unnamed: 0" and first not in data.numeric and (frame[first] == frame.index.get_level_values(-1)).all():
+        do = 'write the file without it (pandas: index=False), add "Unnamed: 0" to data.drop, or to data.numeric if it is an input'
+        raise InputError(f"{name}: the first column has no name and counts the rows; {do}.")
 
 
 def _numbers(frame: pd.DataFrame, numeric: tuple[str, ...], domain: np.ndarray, name: str) -> pd.DataFrame:
@@ -158,7 +166,7 @@ def _check_known(values: pd.Series, what: str) -> None:
 
 def _infer(target: pd.Series) -> Task:
     numeric = pd.api.types.is_numeric_dtype(target) and not is_bool(target)
-    return "regression" if numeric and target.nunique() > _MAX_CLASSES else "classification"
+    return "regression" if numeric and target.nunique() > auxiliary.MAX_CLASSES else "classification"
 
 
 def _check_target(target: pd.Series, task: Task) -> pd.Series:
@@ -181,7 +189,7 @@ def _check_target(target: pd.Series, task: Task) -> pd.Series:
     if len(counts) < 2:
         raise InputError(f"data.target: {name} has one class only, {first}: there is nothing to learn.")
     if counts.min() < 2:
-        hint = "; if it is a number to predict, set data.task to regression" if len(counts) > _MAX_CLASSES else ""
+        hint = "; if it is a number to predict, set data.task to regression" if len(counts) > auxiliary.MAX_CLASSES else ""
         raise InputError(
             f"data.target: the class {cut(_plain(counts.idxmin()))} of {name} has a single row, so it cannot be both "
             f"learned and checked; add rows of it or remove that row{hint}."

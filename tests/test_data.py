@@ -225,6 +225,19 @@ def test_all_pixels_have_one_mean_and_one_deviation(tmp_path):
     assert [len(found.folds[0].train), len(found.folds[0].valid), len(found.test_x)] == [1077, 360, 360]
 
 
+def test_an_empty_pixel_is_filled_before_all_are_measured(tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 17, (N, 4)).astype(float)
+    frame = pd.DataFrame(pixels, columns=list("abcd")).assign(y=[0, 1] * 30)
+    gaps = frame.assign(b=[None, *frame["b"][1:]])
+    for table in (frame, gaps):
+        table.to_csv(tmp_path / "t.csv", index=False)
+        found = data_module.prepare(Data(source="t.csv", target="y"), tmp_path, torch.float64, image=(1, 2, 2))
+        assert found.x.isfinite().all()
+        assert len({(f["mean"], f["scale"]) for f in found.preprocess.features}) == 1
+    of_training = found.x[found.folds[0].train]
+    assert [float(of_training.mean()), float(of_training.std(correction=0))] == pytest.approx([0, 1], abs=1e-6)
+
+
 def test_a_changed_digits_is_no_image_any_more(tmp_path):
     found = data_module.prepare(Data(source="sklearn:digits", categorical=["pixel_0_1"], drop=["pixel_0_0"]), tmp_path)
     assert len({f["scale"] for f in found.preprocess.features if "scale" in f}) > 50

@@ -10,7 +10,7 @@ import yaml
 from sklearn.feature_extraction.text import TfidfVectorizer
 
 from hpo import data as data_module
-from hpo import needs, space_file
+from hpo import needs, space_file, table
 from hpo.data import Dataset
 from hpo.ensemble import bagging, workshop
 from hpo.errors import InputError
@@ -401,6 +401,12 @@ def test_a_domain_is_not_its_own_target():
     for target in ({"source": "a.csv"}, {"source": "c.csv", "test": "a.csv"}):
         with pytest.raises(ValueError, match=r"target must be another domain than source, got a\.csv for both"):
             Data.model_validate({"source": ["a.csv", "b.csv"], "target": target})
+        with pytest.raises(ValueError, match=r"target must be another domain than source, got a\.csv for both"):
+            Data.model_validate({"source": ["./a.csv", "b.csv"], "target": target})
+    with pytest.raises(ValueError, match=r"test must be another file than source, got x/\.\./c\.csv for both"):
+        Data.model_validate({"source": "a.csv", "target": {"source": "c.csv", "test": "x/../c.csv"}})
+    with pytest.raises(ValueError, match=r"must hold each file once, got \./a\.csv twice|must hold each file once, got a\.csv twice"):
+        Data(source=["a.csv", "./a.csv"])
 
 
 def test_a_column_is_short_for_the_section():
@@ -447,6 +453,9 @@ def test_a_category_is_the_same_in_every_file_however_it_is_read(folder):
     with pytest.raises(InputError, match=r"^data\.source: the column code holds numbers in more\.csv, but row 2 of old\.csv holds 12b; mend the row, or add"):
         prepared(folder, source=["old.csv", "more.csv"])
     assert prepared(folder).preprocess.features[-1]["equals"] == "7"
+    for beside in ({"drop": ["row", "code"]}, {"split": {"groups": "code"}}):  # what is no input may be anything
+        found = table.load(Data.model_validate({"source": ["old.csv", "more.csv"], "target": "y", **beside}), folder)
+        assert "code" not in found.features.columns
     data = prepared(folder, source=["old.csv", "more.csv"], categorical=["code"])
     assert [f["equals"] for f in data.preprocess.features if f["column"] == "code"] == ["12", "12b", "7"]
 
@@ -547,6 +556,49 @@ def test_bagging_is_judged_on_labelled_rows_of_the_target_alone(folder, labels):
         assert not set(own.tolist()) & set(fold.train.tolist())
     assert all(0 < len(own) <= labelled for own in judges)
     assert any(len(own) < labelled for own in judges) == (labels == "few")
+
+
+def test_rows_that_only_judge_are_not_in_the_order_of_time(folder):
+    """Nothing is learned from them, so all of them judge, in as many parts as without it."""
+    for name in ("old", "new", "test"):
+        frame = pd.read_csv(folder / f"{name}.csv")
+        frame.assign(when=np.arange(len(frame))).to_csv(folder / f"{name}.csv", index=False)
+    data = prepared(folder, {"labels": "validation-only", "few": 10}, split={"time": "when"})
+    fresh = data.fresh(1)
+    assert len(fresh.folds) >= 4
+    assert sorted(torch.cat([fold.valid for fold in fresh.folds]).remainder(data.development).tolist()) == sorted(data.folds[0].valid.tolist())
+    assert data.over_time is False
+
+
+def test_groups_with_rows_in_both_domains_are_told(folder):
+    notes = {}
+    for shared in (False, True):
+        for name in ("old", "new"):
+            frame = pd.read_csv(folder / f"{name}.csv")
+            who = [f"{i % 9}" if shared else f"{name} {i % 9}" for i in range(len(frame))]
+            frame.assign(who=who).to_csv(folder / f"{name}.csv", index=False)
+        notes[shared] = [n for n in prepared(folder, {"labels": "few"}, split={"groups": "who"}).notes if "both domains" in n]
+    assert (len(notes[False]), notes[True][0][:38]) == (0, "Groups with rows in both domains: 9. W")
+
+
+def test_numbers_to_predict_may_be_nullable_in_parquet(folder):
+    y = np.linspace(0, 9, 80)
+    domain(80).assign(y=y).convert_dtypes().to_parquet(folder / "a.parquet")
+    domain(80, by=1.0).assign(y=[*y[:40], *[None] * 40]).convert_dtypes().to_parquet(folder / "b.parquet")
+    for labels in ("none", "few"):
+        data = prepared(folder, {"source": "b.parquet", "labels": labels}, source="a.parquet")
+        assert data.task == "regression"
+        assert data.x.isfinite().all()
+        assert data.y[data.folds[0].train].isfinite().all()
+        assert data.test_y.isfinite().all()
+
+
+def test_the_part_of_the_source_that_is_held_back_is_not_called_the_test_part(folder):
+    lone = pd.read_csv(folder / "old.csv").assign(y=[f"c{i % 30}" for i in range(100)])
+    lone.to_csv(folder / "old.csv", index=False)
+    domain(80, seed=1).assign(y=[f"c{i % 30}" for i in range(80)]).to_csv(folder / "new.csv", index=False)
+    notes = [note for note in prepared(folder, {"labels": "validation-only", "few": 2}).notes if "without stratification" in note]
+    assert any(note.startswith("The held-back part") for note in notes)
 
 
 def test_labelled_rows_that_only_judge_judge_several_fresh_networks(folder):

@@ -69,6 +69,29 @@ def test_one_row_equals_two_heads_in_plain_torch(auxiliary, source):
     assert not torch.equal(fresh.weights["0.weight"], released.weights["0.weight"])
 
 
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+@pytest.mark.parametrize("outputs", [1, 3])
+@pytest.mark.parametrize(("rows", "width"), [(7, 24), (13, 5), (64, 64), (33, 130)])
+def test_bits_are_a_rows_own(rows, width, outputs, dtype):
+    """Of a number, too: a product with a single column may take another way for a single row."""
+    data = replace(having(number if outputs == 1 else classes), x=dataset().x.to(dtype))
+    data = replace(data, auxiliary=data.auxiliary.to(dtype))
+    draw = torch.Generator().manual_seed(0)
+    index = torch.randint(len(data.x), (5, rows), generator=draw)
+    features, weight, bias = (torch.randn(shape, generator=draw, dtype=dtype) for shape in ((5, rows, width), (5, width, outputs), (5, outputs)))
+
+    def told(part):
+        leaves = [t[part].clone().requires_grad_() for t in (features, weight, bias)]
+        batch = Batch(leaves[0], leaves[0], None, None, index[part])
+        own = {"multitask.weight": leaves[1], "multitask.bias": leaves[2]}
+        loss = STRENGTHS["multitask"].loss(torch.ones(len(leaves[0]), dtype=dtype), step(data=data, own=own), Seen(batch, leaves[0], leaves[0], None, None))
+        return [loss, *torch.autograd.grad(loss.sum(), leaves)]
+
+    together = told(slice(None))
+    for i in range(5):
+        assert all(torch.equal(t[i : i + 1], one) for t, one in zip(together, told(slice(i, i + 1)), strict=True))
+
+
 def test_rows_whose_other_target_is_not_known_do_not_count():
     data = having(number)
     index = torch.stack([torch.arange(20), torch.arange(20, 40)])

@@ -1,6 +1,7 @@
 """The population: rooms and rows, and rows that do not feel each other."""
 
 import pickle
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -157,14 +158,14 @@ def test_the_best_epoch_is_kept_and_restored():
 
 def test_patience_and_epochs_end_a_row_with_a_reason():
     pop = population(dataset(), Train(epochs=6, batch_size=32, patience=2))
-    pop.admit(trial("0", learning_rate=1e-12))  # moves nothing, so nothing improves after the first epoch
+    pop.admit(trial("0", learning_rate=1e-300))  # moves nothing, so nothing improves after the first epoch
     pop.admit(trial("1", learning_rate=1e-3))
     reasons = {}
     for _ in range(6):
         for score in pop.train_epoch():
             if score.last:
                 reasons.setdefault(score.trial.label, (score.epoch, score.last))
-    assert reasons["1"] == (6, "trained all 6 epochs")
+    assert reasons == {"0": (3, "no improvement for 2 epochs"), "1": (6, "trained all 6 epochs")}
 
 
 def test_a_metric_that_is_better_higher_is_followed_upwards():
@@ -176,10 +177,15 @@ def test_a_metric_that_is_better_higher_is_followed_upwards():
 
 
 def test_training_loss_is_judged_on_training_rows_only_and_validation_on_the_others():
-    data = dataset()
-    fold = data.folds[0]
-    assert not set(fold.train.tolist()) & set(fold.valid.tolist())
-    assert len(fold.train) + len(fold.valid) == len(data.x)
+    data, curves = dataset(), []
+    moved = data.x.clone()
+    moved[data.folds[0].valid] += 7.0
+    for x in (data.x, moved):
+        pop = population(replace(data, x=x))
+        pop.admit(trial("0"))
+        curves.append(run(pop, 2)["0"])
+    assert curves[0]["train_loss"] == curves[1]["train_loss"]
+    assert all(one != other for one, other in zip(curves[0]["valid_loss"], curves[1]["valid_loss"], strict=True))
 
 
 def test_no_validation_row_reaches_a_training_batch():
@@ -187,8 +193,6 @@ def test_no_validation_row_reaches_a_training_batch():
     data = dataset()
     poisoned = data.x.clone()
     poisoned[data.folds[0].valid] = float("nan")
-    from dataclasses import replace
-
     pop = population(replace(data, x=poisoned))
     pop.admit(trial("0"))
     run(pop, 2)

@@ -149,6 +149,19 @@ def test_neither_numbers_nor_text(tmp_path, values, what):
     assert loaded(tmp_path, rows(b=values), "t.parquet", drop=["b"]).numeric == ("a",)
 
 
+def test_the_index_that_pandas_has_written_is_no_input_unless_it_is_asked_for(tmp_path):
+    """In a table that is sorted by its label it would tell it."""
+    rows(y=[0, 0, *[None] * 3, *[1] * 35]).to_csv(tmp_path / "i.csv")
+    content = (tmp_path / "i.csv").read_bytes()
+    assert refusal(tmp_path, content) == (
+        't: the first column has no name and counts the rows; write the file without it (pandas: index=False), add "Unnamed: 0" to data.drop, or to '
+        "data.numeric if it is an input."
+    )
+    assert loaded(tmp_path, content, drop=["Unnamed: 0"]).numeric == ("a",)
+    assert loaded(tmp_path, content, numeric=["Unnamed: 0"]).numeric == ("Unnamed: 0", "a")
+    assert loaded(tmp_path, content.replace(b"\n39,", b"\n93,")).numeric == ("Unnamed: 0", "a")
+
+
 def test_dates_may_be_named_as_categories(tmp_path):
     found = loaded(tmp_path, rows(b=[*DATES[:2]] * 20), "t.parquet", categorical=["b"])
     assert set(found.features["b"]) == {"2020-01-01 00:00:00", "2020-01-02 00:00:00"}

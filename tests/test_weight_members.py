@@ -11,7 +11,6 @@ from hpo.mlp import Mlp
 from hpo.noise import Noise
 from hpo.regularizers import STRENGTHS
 from hpo.regularizers.base import Batch, Parameter
-from hpo.regularizers.group_lasso import unused_columns
 from hpo.rules import amount
 from hpo.settings import Train
 from hpo.testing import TRAIN, run, same
@@ -69,16 +68,15 @@ def test_group_lasso_leaves_weights_that_are_zero_at_zero():
     assert (after.values == 0).all()
 
 
-def test_a_column_is_unused_if_all_weights_that_leave_it_are_zero():
-    weight = torch.tensor([[0.0, 0.0], [0.0, 0.0], [0.0, 1.0], [0.0, 0.0]])
-    assert unused_columns(weight, torch.tensor([4, 1, 1, 0])) == [0, 4]
-    assert unused_columns(weight, torch.empty(0, dtype=torch.long)) == [0, 1, 3]
+def unused(weight):
+    """The columns that no weight (inputs, units) leaves; each input of these data is one."""
+    return (weight == 0).all(1).nonzero().flatten().tolist()
 
 
 def test_group_lasso_finds_the_columns_that_a_network_does_not_need():
     train = Train(epochs=20, batch_size=32, patience=20)
     found = trained(dataset(), [trial("0", group_lasso=0.5), trial("1")], train, epochs=20)
-    none, some = (unused_columns(found[label].weights["0.weight"][0], dataset().columns) for label in ("1", "0"))
+    none, some = (unused(found[label].weights["0.weight"][0]) for label in ("1", "0"))
     assert none == []
     assert some == [7, 8]
     assert found["0"].valid["accuracy"] == 1
@@ -167,7 +165,7 @@ def test_lookahead_leaves_true_zeros_and_bounds(s):
     train = Train(epochs=20, batch_size=32, patience=20)
     zeros, columns, norms = trained(dataset(), [trial(str(i), lookahead=s, **own) for i, own in enumerate(bounds)], train, 20).values()
     assert zeros.nonzero_share < 0.1
-    assert unused_columns(columns.weights["0.weight"][0], dataset().columns)
+    assert unused(columns.weights["0.weight"][0])
     assert norms.weights["0.weight"].norm(dim=1).max() <= 0.5 + 1e-12
 
 

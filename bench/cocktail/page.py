@@ -34,7 +34,7 @@ def tables(records: Records, about: Mapping[str, Any]) -> str:
     asked = ", ".join(f"{s:g}" for s in sorted({r["asked"] for r in records}))
     head = (
         f"{len(records)} searches of {len(numbers.names(records))} sets and {len(splits)} splits, {asked} seconds of sampling each, with all that "
-        f"follows and the ensemble at most {numbers.longest(records):.0f} seconds on {about['cores']} cores of {about['cpu']}; "
+        f"follows and the ensemble at most {numbers.longest(records):.0f} seconds on {about['cores']} core{'s' * (about['cores'] > 1)} of {about['cpu']}; "
         f"{about['date']}, torch {about['torch']}, Optuna {about['optuna']}, scikit-learn {about['scikit-learn']}."
     )
     parts = [head]

@@ -14,7 +14,7 @@ from hpo.dataset import Samples
 from hpo.ensemble.made import Made, Member
 from hpo.ensemble.workshop import Weights, Workshop
 from hpo.errors import SearchFailedError
-from hpo.fold import Fold
+from hpo.fold import Fold, no_rows
 from hpo.metrics import labelled, measure, watched
 from hpo.networks import Networks
 from hpo.weights import of_fit
@@ -34,7 +34,7 @@ def bagged(shop: Workshop) -> Made:
     members = [Member(shop.selected.trial.label, trial.params, of_fit(weights, i)) for i in range(size)]
     combination = Combination("mean", torch.full((size,), 1 / size), torch.zeros(data.n_outputs))
     names = watched(data.task, labelled(job.space.train.metric))
-    expected = {} if data.ordered else out_of_bag(job.networks, data, members[0], weights, names)
+    expected = {} if data.over_time else out_of_bag(job.networks, data, members[0], weights, names)
     return Made(members, combination, data, expected)
 
 
@@ -51,7 +51,7 @@ def bootstraps(rows: int, size: int, seed: int, groups: np.ndarray | None) -> tu
             enough = int(np.searchsorted(np.bincount(unit)[drawn].cumsum(), rows)) + 1
             train = np.concatenate([np.flatnonzero(unit == one) for one in drawn[:enough]])[:rows]
         left = np.flatnonzero(~np.isin(unit, unit[train]))
-        none = torch.empty(0, dtype=torch.long)
+        none = no_rows()
         found.append(Fold(number, torch.from_numpy(stream.permutation(train)), none, torch.from_numpy(left)))
     return tuple(found)
 

@@ -73,4 +73,4 @@ def _unseen(networks: Networks, data: Dataset, trained: Sequence[Member]) -> Uns
     ]
     number = torch.cat([torch.full_like(fold.test, fold.number) for _, fold in judging])
     weight = None if data.weight is None else data.weight[rows]
-    return Unseen(data.task, torch.stack(said), data.y[rows], weight, number, data.ordered, data.target_scale)
+    return Unseen(data.task, torch.stack(said), data.y[rows], weight, number, data.over_time, data.target_scale)

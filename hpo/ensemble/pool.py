@@ -23,7 +23,7 @@ def _of(shop: Workshop, fit: Fit) -> Made:
     """Trains what the ensemble may choose from. A member predicts by the mean of its fold networks; over time, where a fold has seen
     little but the distant past, by one more that has seen all rows."""
     job, whole = shop.job, shop.job.data.whole()
-    data = replace(whole, folds=judged(whole, job.data.fresh(1), whole=whole.ordered))
+    data = replace(whole, folds=judged(whole, job.data.fresh(1), whole=whole.over_time))
     outcomes = {outcome.trial.label: outcome for outcome in shop.library()}
     shop.watch.phase("the best configurations once more, on folds", len(outcomes))
     trials = {label: shop.trial(label, outcome) for label, outcome in outcomes.items()}

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
-import torch
 from torch import Tensor
 
 from hpo import selection
@@ -14,7 +13,7 @@ from hpo.capacity import free_memory, rows_for
 from hpo.dataset import Samples
 from hpo.errors import InputError
 from hpo.finals import Finalist, draws, entering
-from hpo.fold import Fold
+from hpo.fold import Fold, no_rows
 from hpo.job import Job
 from hpo.population import Population
 from hpo.settings import Ensemble
@@ -96,7 +95,7 @@ def judged(samples: Samples, fresh: Samples, *, whole: bool) -> tuple[Fold, ...]
     """The folds of `fresh` as those of `samples`, which hold all development rows once: each is judged on what it has not
     learned from, and nothing stops it early. With `whole`, one more learns from all rows."""
     rows = len(samples.x)
-    none = torch.empty(0, dtype=torch.long)
+    none = no_rows()
     folds = [replace(fold, valid=none, test=fold.valid) for fold in (fold.at(lambda own: own % rows) for fold in fresh.folds)]
     if whole:
         folds.append(replace(samples.folds[0], number=len(folds)))

@@ -25,14 +25,6 @@ class GroupLasso(Regularizer):
                 _threshold_(step.params[name].movedim(fact.inputs + 1, 1), step.data.columns, (step.lr * s).unsqueeze(1))
 
 
-def unused_columns(weight: Tensor, columns: Tensor) -> list[int]:
-    """The columns of the table that a network does not see: all weights that leave them are zero. `weight` (inputs, units) is its
-    first layer's, `columns` (inputs,) as in `Samples`; without any, each input is a column."""
-    columns = columns if len(columns) else torch.arange(len(weight))
-    seen = columns[(weight != 0).any(1)]
-    return sorted(set(columns.tolist()) - set(seen.tolist()))
-
-
 def _threshold_(weight: Tensor, columns: Tensor, distance: Tensor) -> None:
     """The block soft threshold, in place; weight (fit, inputs, …), `distance` (fit, 1) that of a group of one weight."""
     group = columns if len(columns) else torch.arange(weight.shape[1], device=weight.device)

@@ -1,7 +1,7 @@
 import torch
 from torch import Tensor
 
-from hpo.dataset import Samples
+from hpo.dataset import Samples, taken
 from hpo.regularizers.base import Parameter, Regularizer, Seen, Step
 
 
@@ -28,9 +28,11 @@ class Multitask(Regularizer):
         known, index = step.data.auxiliary, seen.batch.index
         assert known is not None
         assert seen.features is not None
-        true = known.index_select(0, index.flatten()).view(*index.shape, -1)
-        said = torch.baddbmm(step.own["multitask.bias"].unsqueeze(1), seen.features, step.own["multitask.weight"])
-        return s * _missed(said, true)
+        true = taken(known, index)
+        weight, bias = step.own["multitask.weight"], step.own["multitask.bias"].unsqueeze(1)
+        if weight.shape[2] == 1:  # not a product of matrices, which takes another way for a lone fit, and rounds otherwise
+            return s * _missed((seen.features * weight.transpose(1, 2)).sum(2, keepdim=True) + bias, true)
+        return s * _missed(torch.baddbmm(bias, seen.features, weight), true)
 
 
 def _missed(said: Tensor, true: Tensor) -> Tensor:
