@@ -279,6 +279,12 @@ def test_an_estimate_judges_each_fold_by_what_is_fitted_on_the_others():
     assert found["loss"] == pytest.approx(np.mean(losses))
 
 
+def test_a_row_that_is_alone_is_enough_to_stack_by():
+    """Where few labelled rows judge, a fold may hold one."""
+    rule = stacking.fit(unseen(3).part(torch.tensor([0])), "loss", 2)
+    assert rule.weight.isfinite().all()
+
+
 def test_over_time_it_is_fitted_on_what_was_before():
     seen = []
 

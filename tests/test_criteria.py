@@ -6,6 +6,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from scipy.optimize import minimize_scalar
+from scipy.special import log_softmax
 from scipy.stats import entropy
 from sklearn.covariance import oas
 from sklearn.metrics import log_loss
@@ -133,6 +135,35 @@ def test_infomax_does_not_fall_for_one_class_as_entropy_does():
     collapsed = balanced[:, :1].expand_as(balanced)
     assert float(criteria.target_entropy(collapsed)) == pytest.approx(float(criteria.target_entropy(balanced)))
     assert float(criteria.infomax(balanced)) < float(criteria.infomax(collapsed)) - 1
+
+
+@pytest.mark.parametrize("weight", [False, True])
+def test_the_temperature_is_that_of_least_loss_if_one_label_in_as_many_as_rows_were_random(weight):
+    source, _, _ = rows(weight=weight)
+    source = replace(source, logits=source.logits + 2 * torch.nn.functional.one_hot(source.y, CLASSES))
+    chance = 1 / (SOURCE + 1)
+
+    def loss(log_sharpness, i):
+        wanted = (1 - chance) * np.eye(CLASSES)[source.y[i]] + chance / CLASSES
+        said = log_softmax(source.logits[i].numpy() * np.exp(log_sharpness), axis=1)
+        return np.average(-(wanted * said).sum(1), weights=source.weight[i] if weight else None)
+
+    found = criteria.sharpness(source).flatten().log()
+    expected = [minimize_scalar(loss, bounds=(-4, 4), args=(i,), method="bounded").x for i in range(FITS)]
+    assert found.tolist() == pytest.approx(expected, abs=2e-3)
+
+
+def test_who_only_boasts_is_not_preferred():
+    """Ten times as sure of everything, right or wrong, is the same network; and rows that are all right make nobody infinitely sure."""
+    source, logits, features = rows()
+    source = replace(source, logits=source.logits + 2 * torch.nn.functional.one_hot(source.y, CLASSES))
+    louder = replace(source, logits=10 * source.logits)
+    for name in ("infomax", "target_entropy"):
+        plain, loud = (criteria.measure([name], "classification", *of, 1.0)[name] for of in ((source, logits, features), (louder, 10 * logits, features)))
+        assert loud.tolist() == pytest.approx(plain.tolist(), rel=5e-3)
+    right = replace(source, logits=torch.nn.functional.one_hot(source.y, CLASSES).double())
+    expected = np.log(1 + CLASSES * SOURCE)  # by how much the right class of each row must be ahead
+    assert criteria.sharpness(replace(right, logits=3 * right.logits)).flatten().tolist() == pytest.approx([expected / 3] * FITS, rel=3e-3)
 
 
 @pytest.mark.parametrize("name", CRITERIA)

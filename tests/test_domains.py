@@ -491,8 +491,9 @@ def test_every_way_to_an_end_has_rows_to_adapt_to(store, folder, monkeypatch, la
     assert searched(store, "ends", **changes)["looks"] == 1
     for kind in ("bagging", "greedy", "stacking", "snapshot", "boosting"):
         pool = ("--pool", "2") if kind in ("greedy", "stacking") else ()
-        ran = here("ensemble", "--study", "ends", "--kind", kind, "--size", "2", *pool, "--store", store)
+        ran = here("ensemble", "--study", "ends", "--kind", kind, "--size", "2", *pool, "--store", store, "--json", "--quiet")
         assert ran.exit_code == 0, ran.output
+        assert json.loads(ran.stdout)["expected"] or kind == "snapshot"
     assert searched(store, "bag", refit="average", **changes)["refit"]["weights"]
     assert len(seen) > 10
     for data, fold in seen:

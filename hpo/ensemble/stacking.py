@@ -20,9 +20,9 @@ def fit(unseen: Unseen, metric: str, size: int) -> Combination:
     """A linear function of the `size` members that are best by `metric`; the weights of all others are zero. Of the strengths of
     its L2 penalty it has the one with the least loss on rows that it was not fitted on."""
     best = _best(unseen, metric, size)
-    cuts = _cuts(unseen.fold)
     if len(unseen.fold) < 2:  # too few to choose by
         return _fitted(unseen, best, _STRENGTHS[0])
+    cuts = _cuts(unseen.fold)
     losses = [np.mean([_loss(unseen, best, strength, valid) for valid in cuts]) for strength in _STRENGTHS]
     return _fitted(unseen, best, _STRENGTHS[int(np.argmin(losses))])
 
