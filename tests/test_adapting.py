@@ -24,6 +24,16 @@ def test_scores_are_means_over_seeds_with_their_error():
     assert "| DANN | 78.4 |" in table
 
 
+def test_criteria_are_ranked_by_their_mean_correlation():
+    def ranked(task, seed, **criteria):
+        said = [{"criterion": name, "spearman": rho, "regret": regret} for name, (rho, regret) in criteria.items()]
+        return made(sets.RANDOM, 0.8, seed, task, "ranking") | {"criteria": said}
+
+    first = ranked("books → dvd", 0, iwv=(0.5, 0.01), infomax=(0.8, 0.0), dev=(None, 0.3))
+    table = page.rankings([first, ranked("books → dvd", 1, iwv=(0.6, 0.02), infomax=(0.9, 0.01)), ranked(sets.DIGITS, 0, iwv=(-0.2, 0.1))])
+    assert table.splitlines()[2:] == ["| `infomax` | 0.85 | 0.5 | – | – |", "| `iwv` | 0.55 | 1.5 | -0.20 | 10.0 |"]
+
+
 def test_a_goal_is_above_all_others():
     assert "met" in page.goals([made(sets.TOGETHER, 0.805)])[0]
     assert "missed" in page.goals([made(sets.TOGETHER, 0.804)])[0]
@@ -55,6 +65,7 @@ def test_every_way_is_a_sound_space_and_only_the_oracle_sees_labels(task):
     assert {way for way, space in found.items() if space.train.metric not in CRITERIA} == {sets.SOURCE, sets.ORACLE}
     assert "infomax" not in found[sets.SOURCE].search
     assert "infomax" in found[sets.TOGETHER].search
+    assert space_file.parse(sets.ranking(task, Path("data"))).data.target.labels == "validation-only"
     for space in sets.tuning(task, Path("data"), Path("rows.svmlight"), Path("network")).values():
         assert space_file.parse(space).data.target.source is None
 

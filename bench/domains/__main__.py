@@ -38,14 +38,24 @@ def sources(data: Path) -> list[Path]:
 def adapt(book: Book, task: str, seed: int, options: argparse.Namespace) -> Iterator[Json]:
     """The records of all ways of adapting in one task, from one seed."""
     budget = {"seconds": options.seconds} if task in sets.REVIEWS else {"trials": options.trials}
-
-    def searched(space: Mapping[str, Any]) -> Json:
-        with tempfile.TemporaryDirectory() as folder:
-            return search(space, seed, budget, options.workers, Path(folder, "run"))[0]
-
     for way, space in sets.adapting(task, options.data).items():
-        key = {"part": "adapting", "task": task, "way": way, "seed": seed, "budget": budget, "workers": options.workers}
-        yield book.once(key, partial(searched, space))
+        yield one(book, {"part": "adapting", "task": task, "way": way, "seed": seed, "budget": budget, "workers": options.workers}, space)
+
+
+def rank(book: Book, task: str, seed: int, options: argparse.Namespace) -> Iterator[Json]:
+    """The record of how criteria rank what was not searched, but drawn."""
+    key = {"part": "ranking", "task": task, "way": sets.RANDOM, "seed": seed, "budget": {"trials": options.trials}, "workers": options.workers}
+    yield one(book, key, sets.ranking(task, options.data))
+
+
+def one(book: Book, key: Json, space: Mapping[str, Any]) -> Json:
+    """The record of a search that needs nothing of another."""
+
+    def searched() -> Json:
+        with tempfile.TemporaryDirectory() as folder:
+            return search(space, key["seed"], key["budget"], key["workers"], Path(folder, "run"))[0]
+
+    return book.once(key, searched)
 
 
 def tune(book: Book, task: str, seed: int, options: argparse.Namespace) -> Iterator[Json]:
@@ -106,7 +116,7 @@ def main() -> None:
     os.environ |= {"OMP_NUM_THREADS": "1", "MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true"}
     free_kernels()
     book, records = Book(_BUILD, sources(options.data)), []
-    for do, seed, task in product((adapt, tune), options.seeds, options.tasks):
+    for do, seed, task in product((adapt, rank, tune), options.seeds, options.tasks):
         for record in do(book, task, seed, options):
             records.append(record)
             print(line(record), file=sys.stderr, flush=True)

@@ -39,6 +39,8 @@ def tables(records: Records, about: Mapping[str, Any]) -> str:
     for title, part, others in (("Adapting without a label of the target", "adapting", True), ("Few labelled rows", "tuning", False)):
         if own := [r for r in records if r["part"] == part]:
             parts += [f"### {title}", table(own, others)]
+    if own := [r for r in records if r["part"] == "ranking"]:
+        parts += ["### How criteria rank random trials", rankings(own)]
     return "\n\n".join([*parts, *goals(records)])
 
 
@@ -50,6 +52,26 @@ def table(records: Records, others: bool) -> str:
         rows += [[c.title, *(f"{c.scores[task]:.1f}" if task in c.scores else "–" for task in tasks)] for c in sets.OTHERS]
     ways = dict.fromkeys(r["way"] for r in sorted(records, key=lambda r: r["task"] in sets.REVIEWS))
     return markdown([*rows, *([way, *(said(scores(records, task, way)) for task in tasks)] for way in ways)])
+
+
+def rankings(records: Records) -> str:
+    """A row a criterion, the best first; of each task Spearman's correlation with the accuracy on labelled rows of the target, and by how
+    many points of that the trial that it chooses is behind the best one."""
+    tasks = list(dict.fromkeys(r["task"] for r in records))
+    found = {
+        (one["criterion"], r["task"], r["seed"]): one for r in records for one in r["criteria"] if one["spearman"] is not None
+    }
+    names = dict.fromkeys(name for name, *_ in found)
+    mean = {name: fmean(one["spearman"] for (own, *_), one in found.items() if own == name) for name in names}
+    rows = [["", *(text for task in tasks for text in (task, "behind"))]]
+    for name in sorted(names, key=lambda name: -mean[name]):
+        own = [[one for (of, where, _), one in found.items() if (of, where) == (name, task)] for task in tasks]
+        rows.append([f"`{name}`", *(text for of in own for text in (_mean(of, "spearman", 1, 2), _mean(of, "regret", 100, 1)))])
+    return markdown(rows)
+
+
+def _mean(ranked: Records, what: str, times: int, digits: int) -> str:
+    return f"{times * fmean(one[what] for one in ranked):.{digits}f}" if ranked else "–"
 
 
 def scores(records: Records, task: str, way: str) -> list[float]:

@@ -16,7 +16,7 @@ Json = dict[str, Any]
 SPACES = Path(__file__).parent.parent.parent / "search_spaces"
 REVIEWS = {"books → dvd": ("books", "dvd"), "dvd → books": ("dvd", "books")}
 DIGITS = "upright → rotated"
-SOURCE, TOGETHER, ORACLE = "source only", "all together", "oracle"
+SOURCE, TOGETHER, ORACLE, RANDOM = "source only", "all together", "oracle", "random trials"
 SCRATCH, FROZEN, TUNED, SEARCHED = "from scratch", "frozen features", "plain fine-tuning", "freeze × l2_sp × learning rate"
 FEW = 20  # labelled rows of the target a class
 _ORACLES_FEW = {DIGITS: 20, **dict.fromkeys(REVIEWS, 500)}  # whose labels the oracle sees: half of the rows, the others are adapted to
@@ -53,6 +53,11 @@ def adapting(task: str, data: Path) -> dict[str, Json]:
     target = space["data"]["target"] | {"labels": "validation-only", "few": _ORACLES_FEW[task]}
     oracle = {**space, "data": {**space["data"], "target": target}, "train": {**space["train"], "metric": "accuracy"}}
     return {**found, TOGETHER: space, ORACLE: {**oracle, "finalists": 0, "select": "best"}}
+
+
+def ranking(task: str, data: Path) -> Json:
+    """Trials of everything at random, to their end, which labels of the target and criteria without any rank."""
+    return {**adapting(task, data)[ORACLE], "sampler": "random", "pruner": "none", "refit": "keep"}
 
 
 def _searching(space: Json, keys: list[str]) -> Json:
