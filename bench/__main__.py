@@ -7,7 +7,6 @@ counts: neighbours can only add. Linux only: elsewhere a process cannot be tied 
 from __future__ import annotations
 
 import argparse
-import importlib.metadata
 import json
 import os
 import platform
@@ -64,9 +63,9 @@ def measured(widths: Sequence[int], epochs: int, quick: bool, core: int) -> Json
     trials = {width: QUICK_TRIALS if quick else TRIALS[width] for width in widths}
     spaces = [space_of(width, epochs, trials[width]["hpo"]) for width in widths]
     search_rows = [job.prepare(space_file.parse(space), Path()).rows() for space in spaces]
-    names = [*ONE_CORE, *(name for name in ALL_CORES if name != "workers" or runs.has_workers())]
+    names, about = [*ONE_CORE, *ALL_CORES], machine()
     result: Json = {
-        "date": time.strftime("%Y-%m-%d"), "machine": machine(), "widths": widths, "epochs": epochs, "search_rows": search_rows,
+        "date": about.pop("date"), "machine": about, "widths": widths, "epochs": epochs, "search_rows": search_rows,
         "one_core": ONE_CORE, "load": os.getloadavg()[0], "runs": [],
     }
     told = {"spaces": spaces, "rows": sorted({*search_rows, *(QUICK_ROWS if quick else ROWS)})}
@@ -79,12 +78,9 @@ def measured(widths: Sequence[int], epochs: int, quick: bool, core: int) -> Json
 
 
 def machine() -> Json:
-    cpu = next((line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")), "")
-    versions = {name: importlib.metadata.version(name) for name in ("torch", "optuna", "ray", "joblib", "mlflow", "numpy")}
-    return versions | {
-        "cores": len(os.sched_getaffinity(0)), "cpu": cpu.partition(": ")[2], "python": platform.python_version(),
-        "vectors": torch.backends.cpu.get_cpu_capability(),
-    }
+    """When and where this is measured, and with what."""
+    own = {"python": platform.python_version(), "vectors": torch.backends.cpu.get_cpu_capability()}
+    return runs.about("torch", "optuna", "ray", "joblib", "mlflow", "numpy") | own
 
 
 def main() -> None:

@@ -32,8 +32,8 @@ class Goal:
 
 
 def faster(result: Mapping[str, Any]) -> list[Json]:
-    """Of each width and contender the faster run, beside hpo on as many cores (or on one, where it has no workers): a
-    ratio is how many times as long a trial-epoch takes. `slower` is the other run's time."""
+    """Of each width and contender the faster run, beside hpo on as many cores: a ratio is how many times as long a trial-epoch takes.
+    `slower` is the other run's time."""
     found = []
     for width in result["widths"]:
         runs = [run for run in result["runs"] if run["width"] == width]
@@ -43,7 +43,7 @@ def faster(result: Mapping[str, Any]) -> list[Json]:
             whole = run["ms"] + 1000 * run["startup"] / epochs
             best.setdefault(run["what"], run | {"ms_with_startup": whole})["slower"] = run["ms"]
         for run in (best[what] for what in dict.fromkeys(run["what"] for run in runs)):
-            own = best["hpo"] if run["what"] in result["one_core"] else best.get("workers", best["hpo"])
+            own = best["hpo" if run["what"] in result["one_core"] else "workers"]
             found.append(run | {f"ratio_{key}": run[key] / own[key] for key in ("ms", "ms_with_startup")})
     return found
 

@@ -70,7 +70,7 @@ children to one core or to all; the order at each width is that of the list abov
 *Seconds* are from the first ask to the last record written. hpo's include the creation of its journal and the start of its
 writer process; the MLflow databases of all are made before their clocks start, joblib's processes are warm and Ray is
 initialised, but the start of its two actors is a part of its fit. *Startup* is the rest, mostly imports; *with startup* spreads it
-over hpo's number of trial-epochs, for all. *Each* is a trial-epoch. *÷ hpo* on all cores is by {base}.
+over hpo's number of trial-epochs, for all. *Each* is a trial-epoch. *÷ hpo* on all cores is by hpo's with workers.
 *Core* is the processor seconds of a process and its children by the seconds that the cores were its own: below 1, others were
 using them, or it waited for the disk, as the recipe does; Ray does not wait for its processes, so theirs are not known.
 *Best loss* is the median over configurations of the best validation loss, beside hpo's on the same configurations with other
@@ -165,12 +165,10 @@ def write(folder: Path) -> None:
     """Makes bench.png and bench.md beside bench.json."""
     result = json.loads((folder / "bench.json").read_text())
     picture.draw(result, folder / "bench.png")
-    workers = any(run["what"] == "workers" for run in result["runs"])
     text = _PAGE.format(
         names=names(result), goals=goal_table(result), rows=row_table(result), peak=peak(result), **result["rows"]["peak"],
         one_core=run_table(result, one_core=True), all_cores=run_table(result, one_core=False),
-        square=result["rows"]["square"], base="hpo's with workers" if workers else "hpo's on one core",
-        **{key: result[key] for key in ("machine", "minutes", "date", "epochs", "load")},
+        square=result["rows"]["square"], **{key: result[key] for key in ("machine", "minutes", "date", "epochs", "load")},
         search_rows=", ".join(map(str, sorted(set(result["search_rows"])))),
     )
     (folder / "bench.md").write_text("\n".join(line.rstrip() for line in text.split("\n")))

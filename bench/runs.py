@@ -67,14 +67,6 @@ def _timed(command: Sequence[str], folder: str, cores: Collection[int], told: Js
     return {"seconds": found["seconds"], "startup": startup, "core": processor / wall / len(cores), "best": found.get("best")}
 
 
-def has_workers() -> bool:
-    """Whether `hpo search` can use more than one process."""
-    shown = subprocess.run(
-        [sys.executable, "-m", "hpo.cli", "search", "--help"], stdout=subprocess.PIPE, text=True, check=True, cwd=_ROOT
-    )
-    return "--workers" in shown.stdout
-
-
 def search(space: Json, cores: Collection[int]) -> tuple[Json, list[Json], list[float]]:
     """hpo's whole search; also the configurations that it trained, baselines and ablation among them, and how well."""
     with tempfile.TemporaryDirectory() as folder:

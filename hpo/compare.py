@@ -35,19 +35,33 @@ class Difference:
 def compare(first: Finished, second: Finished) -> list[Difference]:
     """The difference in each metric that both have on fresh splits. Raises InputError if the two cannot be compared."""
     a, b = first.result, second.result
-    for name, result in ((first.place.name, a), (second.place.name, b)):
-        if not result.get("fresh_scores"):
-            raise InputError(f"The study {name} is a single configuration, which was not scored on fresh splits; search a space.")
+    for search in (first, second):
+        if not search.result.get("fresh_scores"):
+            point = "is a single configuration, which was not scored on fresh splits; search a space."
+            unproved = "was searched with finalists: 0, so nothing of it was scored on fresh splits; search it with finalists: 1 or more."
+            raise InputError(f"The study {search.place.name} {point if search.space.is_point else unproved}")
     if a["fingerprint"] != b["fingerprint"]:
         raise InputError(
-            f"{first.place.name} and {second.place.name} were searched on different rows, so their scores have nothing in common; "
-            f"search both on the same file."
+            f"{first.place.name} and {second.place.name} were searched on different rows or columns, so their scores cannot be compared; "
+            f"search both on the same file, with the same columns read in the same way."
         )
-    alike = first.space.data.class_weight == second.space.data.class_weight  # it is a part of what loss means
+    by_target, by_source = sorted((first, second), key=_judged_by_source)
+    if _judged_by_source(by_target) != _judged_by_source(by_source):
+        raise InputError(
+            f"{by_source.place.name} is judged by rows of the source and {by_target.place.name} by rows of the target, so fresh scores have "
+            f"nothing in common; compare their test scores."
+        )
+    one, two = first.space.data, second.space.data
+    alike = one.class_weight == two.class_weight  # it is a part of what loss means
     shared = [name for name in a["fresh_scores"] if name in b["fresh_scores"] and (alike or name not in _LOSSES)]
-    paired = first.space.data.split == second.space.data.split
+    paired = one.split == two.split and one.target == two.target
     found = [_difference(name, a, b, paired=paired) for name in shared]
     return [difference for difference in found if difference]
+
+
+def _judged_by_source(search: Finished) -> bool:
+    """Whether its fresh scores are of another domain than its test scores."""
+    return bool(search.result.get("unpromised"))  # an older hpo did not say
 
 
 def _difference(metric: str, a: Mapping[str, Any], b: Mapping[str, Any], *, paired: bool) -> Difference | None:

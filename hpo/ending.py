@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -212,11 +213,13 @@ def comparison(first: Finished, second: Finished, differences: Sequence[Differen
         lines += [f"{search.place.name} selected {trial_name(search.result['trial'])}:  {line}", *(f"  {one}" for one in more)]
     lines.append("")
     for d in differences:
-        how = f"{d.fits} fresh fits in pairs" if d.paired else "fresh fits on different splits"
+        pairs = f"{d.fits} fresh fits in pairs" if d.fits != 1 else "1 pair of fresh fits"
+        how = pairs if d.paired else "fresh fits on different splits"
+        by = f"± {d.standard_error:.2g} (standard error, {how})" if math.isfinite(d.standard_error) else f"over {how}"
         verdict = "they differ beyond noise" if d.beyond_noise else "no difference beyond noise"
         name = d.metric.replace("_", " ")
         lines.append(
             f"By {name}, {second.place.name} is {score(abs(d.gain))} {'better' if d.gain >= 0 else 'worse'} than {first.place.name}, "
-            f"± {d.standard_error:.2g} (standard error, {how}): {verdict}."
+            f"{by}: {verdict}."
         )
     return lines

@@ -11,6 +11,7 @@ from scipy.stats import binomtest
 
 LEVEL = 0.9  # of the intervals that are reported
 STEADY = 5  # epochs
+FEWEST = 4  # pairs, below which a small variance is luck
 
 
 @dataclass(frozen=True)
@@ -91,9 +92,9 @@ def pairs(ours: np.ndarray, theirs: np.ndarray) -> tuple[np.ndarray, np.ndarray]
     return ours[:shared][known], theirs[:shared][known]
 
 
-def beyond_noise(ours: np.ndarray, theirs: np.ndarray, overlap: float, doubt: float, least: int = 4) -> bool:
+def beyond_noise(ours: np.ndarray, theirs: np.ndarray, overlap: float, doubt: float, least: int = FEWEST) -> bool:
     """Whether `ours` is lower than `theirs` by a paired one-sided t test whose chance of a false yes is `doubt`. Of fewer than
-    `least` pairs a small variance is luck: never."""
+    `least` pairs: never."""
     mean, error = gain(ours, theirs, overlap)
     fits = len(pairs(ours, theirs)[0])
     if fits < least:

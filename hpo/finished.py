@@ -72,8 +72,8 @@ class Finished:
         data = data_module.prepare(self.space.data, self.base, image=self.space.network.image or (), encoder=encoder)
         if data.fingerprint != self.result["fingerprint"]:
             raise InputError(
-                f"The rows of {self.space.data.files} are not those that {self.space.study} was searched on, so its "
-                f"preprocessing cannot be exported; bring the file back, or search anew."
+                f"The rows of {self.space.data.files} are not those that {self.space.study} was searched on; "
+                f"bring the file back, or search anew."
             )
         return data
 
@@ -82,13 +82,14 @@ class Finished:
         written."""
         from hpo import report  # with plotly, which `hpo export` can do without
 
-        data: Dataset | None
+        data: Dataset | None = None
+        lost = ""
         try:
             data = self._data()
-        except InputError:
-            data = None
+        except InputError as error:
+            lost = str(error)
         try:
-            report.write(report.Material.of(self.result, self.space, self.outcomes, self._networks(), data, self.place), path)
+            report.write(report.Material.of(self.result, self.space, self.outcomes, self._networks(), data, self.place, lost), path)
         except StoreError as error:
             raise InputError(f"{path} cannot be written; name another file with -o.") from error
 

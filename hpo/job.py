@@ -18,6 +18,7 @@ from hpo import device as devices
 from hpo.capacity import free_memory, rows_for
 from hpo.data import Dataset
 from hpo.errors import InputError
+from hpo.evidence import FEWEST
 from hpo.factory import Factory, name_of
 from hpo.finals import draws
 from hpo.network import Network
@@ -116,8 +117,19 @@ def prepare(
         notes += [f"Every network begins with the weights of {begins.name}.", *([note] if note else [])]
     tryout.regularizers(space, data, Networks(space, factory, data.n_inputs, data.n_outputs, state), plugins.members(space.search))
     size = max(sum(math.prod(p.shape) for p in one.parameters) for one in tried)
-    noted = dataclasses.replace(data, notes=(*data.notes, *notes, *needs.notes(space)))
+    noted = dataclasses.replace(data, notes=(*data.notes, *notes, *needs.notes(space), *_few_fits(space, data)))
     return Job(space, base, noted, size, factory, device, state, begins.content if begins else "")
+
+
+def _few_fits(space: Space, data: Dataset) -> list[str]:
+    """What somebody should know whose finals will be over before they can show anything, as over time without folds."""
+    fits = 0 if space.is_point or not space.finalists else draws(data) * len(data.sizes(1))
+    if not 0 < fits < FEWEST:
+        return []
+    return [
+        f"Finals have {fits} fresh fit{'' if fits == 1 else 's'} here, and fewer than {FEWEST} decide nothing: the usual defaults will be selected; "
+        f"set data.split.folds to {FEWEST} or more, or finalists: 0."
+    ]
 
 
 def _networks(space: Space, data: Dataset, factory: Factory | None, device: torch.device) -> tuple[list[Network], list[str]]:

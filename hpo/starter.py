@@ -48,7 +48,6 @@ search:                          # a number fixes a key; a range samples it; opt
 train: {{epochs: {epochs}, batch_size: {batch}, patience: 10, metric: {metric}}}
 budget: {{trials: {trials}}}     # or {{seconds: 120}}, or both: what is reached first ends the search
 sampler: tpe
-pruner: median
 seed: 0
 """
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from hpo import selection
+from hpo.evidence import FEWEST
 from hpo.metrics import METRICS, labelled, shown
 from hpo.prose import score, trial_name
 
@@ -24,11 +25,16 @@ def first_line(result: Mapping[str, Any]) -> str:
     rival, better = trial_name(said["rival"]), "better" if said["gain"] >= 0 else "worse"
     error = "" if said["standard_error"] is None else f", ± {said['standard_error']:.2g} (standard error)"
     by = f"{abs(said['gain']):.3g} {better}{error}"
-    over = f"over {said['fits']} fresh fit{'s' if said['fits'] != 1 else ''}"
+    fits = f"{said['fits']} fresh fit{'s' if said['fits'] != 1 else ''}"
     if said["beyond_noise"]:
-        return f"{rival[0].upper()}{rival[1:]} beats the usual defaults beyond noise: {over} its {result['metric']} is {by}."
+        return f"{rival[0].upper()}{rival[1:]} beats the usual defaults beyond noise: over {fits} its {result['metric']} is {by}."
+    if said["fits"] < FEWEST and said["gain"] > 0:
+        return (
+            f"{fits} {'is' if said['fits'] == 1 else 'are'} too few to show that anything beats the usual defaults, so they are selected; "
+            f"the {result['metric']} of {rival}, the best of the others, is {by}."
+        )
     return (
-        f"Nothing beats the usual defaults beyond noise, so they are selected: {over} the {result['metric']} of {rival}, the best of the "
+        f"Nothing beats the usual defaults beyond noise, so they are selected: over {fits} the {result['metric']} of {rival}, the best of the "
         f"others, is {by}."
     )
 

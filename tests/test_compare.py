@@ -14,7 +14,9 @@ from hpo.ending import comparison
 from hpo.errors import InputError
 from hpo.store import Place
 from tests.conftest import TINY, here
+from tests.test_domain_page import table
 
+APART = "were searched on different rows or columns, so their scores cannot be compared; search both on the same file, with the same columns read in the same way."
 STUDIES = {
     "tiny": {},
     "again": {},
@@ -22,7 +24,9 @@ STUDIES = {
     "accuracy": {"train": TINY["train"] | {"metric": "accuracy"}},
     "balanced": {"data": {"source": "sklearn:wine", "class_weight": "balanced"}},
     "iris": {"data": {"source": "sklearn:iris"}},
+    "fewer-columns": {"data": {"source": "sklearn:wine", "drop": ["hue"]}},
     "point": {"search": {"learning_rate": 0.01}, "budget": {"trials": 1}},
+    "unproved": {"finalists": 0},
 }
 
 
@@ -95,16 +99,18 @@ def test_of_metrics_those_that_both_have_are_compared(studies):
 
 
 @pytest.mark.parametrize(("second", "sentence"), [
-    ("iris", "tiny and iris were searched on different rows, so their scores have nothing in common; search both on the same file."),
+    ("iris", f"tiny and iris {APART}"),
+    ("fewer-columns", f"tiny and fewer-columns {APART}"),
     ("point", "The study point is a single configuration, which was not scored on fresh splits; search a space."),
+    ("unproved", "The study unproved was searched with finalists: 0, so nothing of it was scored on fresh splits; search it with finalists: 1 or more."),
 ])  # fmt: skip
 def test_what_cannot_be_compared_is_refused_in_a_sentence(studies, second, sentence):
     for line in (("tiny", second), (second, "tiny")):
         refused = here("compare", *line, "--store", studies.store)
         assert (refused.exit_code, refused.stdout) == (2, "")
-        assert refused.stderr in (f"{sentence}\n", f"{sentence.replace('tiny and iris', 'iris and tiny')}\n")
+        assert refused.stderr in (f"{sentence}\n", f"{sentence.replace(f'tiny and {second}', f'{second} and tiny')}\n")
     with pytest.raises(InputError):
-        compare(studies.tiny, getattr(studies, second))
+        compare(studies.tiny, getattr(studies, second.replace("-", "_")))
 
 
 def test_a_score_that_was_not_finite_is_left_out(studies):
@@ -133,3 +139,41 @@ def test_losses_that_weigh_classes_differently_are_not_compared(studies):
     said = here("compare", "tiny", "balanced", "--store", studies.store).stdout
     assert "By accuracy, balanced is " in said
     assert "loss" not in said
+
+
+def test_of_a_single_pair_there_is_no_error(studies):
+    """Over time without folds a search has one fresh fit."""
+    one, two = scored(studies.tiny, loss=[1.5]), scored(studies.again, loss=[1.25])
+    assert comparison(one, two, compare(one, two))[-1] == "By loss, again is 0.250 better than tiny, over 1 pair of fresh fits: no difference beyond noise."
+    two = scored(studies.other_split, loss=[1.25, 1.0])
+    said = "By loss, other-split is 0.375 better than tiny, over fresh fits on different splits: no difference beyond noise."
+    assert comparison(one, two, compare(one, two))[-1] == said
+
+
+@pytest.fixture(scope="module")
+def domains(unrecorded, tmp_path_factory):  # noqa: ARG001
+    """Searches between two domains, by how labels of the target are used."""
+    folder = tmp_path_factory.mktemp("domains")
+    for name, rows, moved, seed in (("here", 200, 0.0, 0), ("there", 160, 1.0, 1)):
+        table(rows, moved, seed).to_csv(folder / f"{name}.csv", index=False)
+
+    def search(study, **target):
+        data = {"source": str(folder / "here.csv"), "target": {"column": "y", "source": str(folder / "there.csv"), **target}}
+        hpo.search(TINY | {"study": study, "data": data, "budget": {"trials": 3}, "refit": "none"}, store=folder)
+        return finished.load(Place(folder, study))
+
+    return SimpleNamespace(
+        none=search("none"), same=search("same"), few=search("few", labels="few", few=8), more=search("more", labels="few", few=12)
+    )  # fmt: skip
+
+
+def test_scores_on_rows_of_the_source_and_on_rows_of_the_target_are_not_compared(domains):
+    sentence = "^none is judged by rows of the source and few by rows of the target, so fresh scores have nothing in common; compare their test scores.$"
+    for pair in ((domains.none, domains.few), (domains.few, domains.none)):
+        with pytest.raises(InputError, match=sentence):
+            compare(*pair)
+
+
+def test_scores_on_other_labelled_rows_of_the_target_are_no_pairs(domains):
+    assert {found.paired for found in compare(domains.none, domains.same)} == {True}
+    assert {found.paired for found in compare(domains.few, domains.more)} == {False}

@@ -1,6 +1,7 @@
 """What the page tells of another domain, after a whole search."""
 
 import re
+from dataclasses import replace
 from html import escape
 from types import SimpleNamespace
 
@@ -93,6 +94,17 @@ def test_the_twin_differs_by_adaptation_alone(scaled):
     assert twin["coral"] == 0
     assert entries["unadapted"]["fresh"]
     assert scaled.material.twin.name == "without adaptation"
+
+
+def test_defaults_are_set_beside_a_baseline_that_has_fewer_keys(scaled):
+    """*defaults* have a dropout and a weight decay whatever the space names; *none* has what it names."""
+    material, baselines = scaled.material, scaled.result["baselines"]
+    none = {key: value for key, value in baselines["none"]["params"].items() if key != "weight_decay"}
+    assert {"dropout", "weight_decay"} == baselines["defaults"]["params"].keys() - none.keys()
+    for selected, besides in (("defaults", True), ("none", False)):
+        twin = replace(material.twin, name="no regularization", params=none)
+        found = adapted.seen(replace(material, result=material.result | {"trial": selected}, twin=twin)).help
+        assert (found.adapts, found.besides) == (False, besides)
 
 
 def test_the_page_says_it_in_words(scaled):

@@ -80,6 +80,8 @@ FRONT = [{"trial": "3", "values": {"valid_loss": 0.5, "nonzero_share": 1.0}}, {"
 @pytest.mark.parametrize(("changes", "line"), [
     ({"verdict": VERDICT}, "Nothing beats the usual defaults beyond noise, so they are selected: over 8 fresh fits the loss of trial 3, the best of the others, is 0.0123 better, ± 0.045 (standard error)."),
     ({"verdict": VERDICT | {"gain": -0.5, "standard_error": None, "fits": 1, "rival": "none"}}, "Nothing beats the usual defaults beyond noise, so they are selected: over 1 fresh fit the loss of the baseline none, the best of the others, is 0.5 worse."),
+    ({"verdict": VERDICT | {"fits": 3}}, "3 fresh fits are too few to show that anything beats the usual defaults, so they are selected; the loss of trial 3, the best of the others, is 0.0123 better, ± 0.045 (standard error)."),
+    ({"verdict": VERDICT | {"standard_error": None, "fits": 1}}, "1 fresh fit is too few to show that anything beats the usual defaults, so they are selected; the loss of trial 3, the best of the others, is 0.0123 better."),
     ({"verdict": VERDICT | {"rival": "defaults", "gain": 0.0}}, "The usual defaults are selected: no other configuration came through its fresh fits."),
     ({"rules": SAME, "rule": "best"}, "All rules (best, one_se, fastest) select it."),
     ({"rules": OTHER, "rule": "best"}, "Selected by best; one_se would take trial 3 without regularization, fastest would take the baseline none."),

@@ -77,6 +77,19 @@ def test_few_groups_or_times_are_enough_for_a_result(tmp_path, split, fits):
     assert bool(ways) != bool(result["refit"]["compared"])
 
 
+@pytest.mark.parametrize(("split", "more", "said"), [
+    ({"time": "month"}, {}, "Finals have 1 fresh fit here, and fewer than 4 decide nothing: the usual defaults will be selected; set data.split.folds to 4 or more, or finalists: 0."),
+    ({"time": "month", "folds": 3}, {}, "Finals have 3 fresh fits here, and fewer than 4 decide nothing: "),
+    ({"time": "month", "folds": 4}, {}, ""), ({"time": "month"}, {"finalists": 0}, ""), ({"folds": 2}, {}, ""),
+    ({"time": "month"}, {"search": {"learning_rate": 0.01}, "budget": {"trials": 1}}, ""),
+])  # fmt: skip
+def test_too_few_fresh_fits_to_show_anything_are_told_before_the_search(tmp_path, split, more, said):
+    checked = here("check", space(tmp_path, dict(split), **more))
+    assert checked.exit_code == 0
+    assert ("note: Finals have" in checked.stdout) == bool(said)
+    assert f"note: {said}" in checked.stdout or not said
+
+
 # ---- a metric that a fold does not define
 
 

@@ -350,7 +350,9 @@ def test_frozen_and_still_a_network_predicts_as_its_source(source):
     assert outcomes(source / "mlruns", "still-best")["0"]["valid"] == outcomes(source / "mlruns", "still")["0"]["valid"]
 
 
-def test_a_whole_search_begins_there_and_is_bound_to_it(source):
+def test_a_whole_search_begins_there_and_is_bound_to_it(source, monkeypatch):
+    reported = []
+    monkeypatch.setattr("hpo.report.write", lambda material, _: reported.append(material))
     (source / "second.yaml").write_text(yaml.safe_dump(TUNED))
     command = ["search", "--space", source / "second.yaml", "--store", source / "mlruns"]
     ran = here(*command)
@@ -374,6 +376,8 @@ def test_a_whole_search_begins_there_and_is_bound_to_it(source):
         weights.write_bytes(before)
     (source / "src").rename(source / "moved")  # what counts is the content
     try:
+        assert here("report", "--store", source / "mlruns", "--study", "second", "-o", source / "page.html").exit_code == 0
+        assert reported[-1].why.startswith("network.init: ")  # the rows are there
         (source / "second.yaml").write_text(yaml.safe_dump(TUNED | {"network": {"init": "moved"}}))
         assert here(*command).exit_code == 0
     finally:

@@ -12,6 +12,8 @@ from hpo import space_file
 from hpo.domain import Domain
 from hpo.figures import Past
 from hpo.mlp import Mlp
+from hpo.regularizers import joined
+from hpo.regularizers.base import Regularizer
 from hpo.report import layers, numbers, optunas, plots, predictions, sentences
 from hpo.report.material import Material
 from hpo.report.numbers import Ridge, Trend
@@ -125,6 +127,21 @@ def test_a_strength_at_the_end_of_its_range_is_under_regularized_where_there_is_
     found = numbers.balance(material(trials, selected="20"))
     assert (found.standing, found.edges, found.share) == ("under", ("dropout",), 0.5)
     assert numbers.balance(material([*falling(), outcome(20, 1.0, 0.01, dropout=0.5)], selected="20")).standing == "little"
+
+
+class Temperature(Regularizer):
+    """Of which neither more nor less is more regularized."""
+
+    name, summary, source, more = "temperature", "…", "…", 0
+    prior = {"low": 0.5, "high": 2.0}
+
+
+def test_a_strength_without_a_direction_stands_at_no_regularized_end():
+    with joined([Temperature()]):
+        for value in (0.5, 2.0):
+            found = material([*falling(), outcome(20, 1.0, 0.5, temperature=value)], selected="20")
+            found = replace(found, space=space_file.parse(TINY | {"search": TINY["search"] | {"temperature": {"low": 0.5, "high": 2.0}}}))
+            assert numbers.balance(found).edges == ()
 
 
 def test_a_strength_can_be_dropped_if_the_best_trial_without_it_is_as_good_but_for_noise():

@@ -54,6 +54,14 @@ def test_every_strength_of_a_larger_space_can_be_off(name):
     assert all(found.optional or found.low == 0 for key, found in search.items() if key in STRENGTHS)
 
 
+@pytest.mark.parametrize("name", ["domain_shift", "image", "reg", "reviews", "tabular", "text"])
+def test_a_ready_space_with_folds_in_place_of_its_split_is_pruned_by_folds(name):
+    assert load(name).pruner.kind == "median"
+    space = document.parse((FOLDER / f"{name}.yaml").read_text()).value
+    space["data"]["split"] = {"folds": 5}
+    assert space_file.parse(space).pruner.kind == "paired"
+
+
 def test_digits_are_never_mirrored():
     assert not {"flip"} & load("image").search.keys()
     assert {key for key in load("image").search if key in FAMILY and "image" in FAMILY[key].needs} == {"rotation", "crop", "zoom", "color_jitter"}

@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 from click.testing import CliRunner
 
 from hpo import space_file, starter
@@ -89,3 +90,11 @@ def test_it_explains_itself(tmp_path):
     for comment in ("- id   # it holds no value twice, so nothing is learned from it", "# one class holds more than 70 % of the rows"):
         assert comment in text
     assert max(map(len, text.splitlines())) <= 120
+
+
+def test_with_the_other_split_in_its_place_trials_are_pruned_by_folds(tmp_path):
+    rows().to_csv(tmp_path / "mine.csv", index=False)
+    lines = starter.space_text(tmp_path / "mine.csv", "y", tmp_path).splitlines()
+    assert space_file.parse(yaml.safe_load("\n".join(lines))).pruner.kind == "median"
+    other = [line.replace("# split", "split") for line in lines if not line.startswith("  split")]
+    assert space_file.parse(yaml.safe_load("\n".join(other))).pruner.kind == "paired"

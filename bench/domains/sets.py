@@ -101,7 +101,6 @@ def tuning(task: str, data: Path, rows: Path, network: Path) -> dict[str, Json]:
         **of, "data": {**own, "source": str(rows), "split": split}, "train": {"epochs": 60, "batch_size": 16, "patience": 20},
         "search": search, "finalists": 0, "select": "best", "refit": "average",
     }  # fmt: skip
-    del frame["pruner"]  # of folds there is a better one
     begun = {**frame, "network": {"init": str(network)}}
     keeping = {"freeze": {"choices": [0, 1, 2]}, "l2_sp": {"low": 1e-4, "high": 1.0, "log": True, "optional": True}}
     return {

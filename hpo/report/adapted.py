@@ -15,6 +15,7 @@ from hpo.data import Dataset
 from hpo.evidence import Balance
 from hpo.metrics import averaged
 from hpo.network import Network, Outputs
+from hpo.regularizers import acting
 from hpo.report import domains
 from hpo.report.domains import Change, Divergence, Helped
 from hpo.report.material import Material, Twin
@@ -81,7 +82,8 @@ def seen(material: Material) -> Seen | None:
 def _help(data: Dataset, twin: Twin, params: Mapping[str, Any], without: Tensor, selected: Tensor) -> Help:
     """Of what both said of the test rows, (rows, outputs)."""
     adapts = adapting(params)
-    differ = bool(adapts), any(params[key] != twin.params[key] for key in params if key not in adapts)
+    ours, theirs = ({key: value for key, value in acting(own).items() if key not in adapts} for own in (params, twin.params))
+    differ = bool(adapts), ours != theirs
     if data.task == "regression":
         true, before, after = (
             values.double().numpy() * data.target_scale + data.target_mean for values in (data.test_y, without[:, 0], selected[:, 0])

@@ -53,9 +53,16 @@ class Material:
 
     @classmethod
     def of(
-        cls, result: Mapping[str, Any], space: Space, outcomes: Mapping[str, Outcome], networks: Networks, data: Dataset | None, place: Place
+        cls,
+        result: Mapping[str, Any],
+        space: Space,
+        outcomes: Mapping[str, Outcome],
+        networks: Networks,
+        data: Dataset | None,
+        place: Place,
+        lost: str = "",
     ) -> Material:
-        """What is stored of a search; `data` are its rows, if they are still to be had."""
+        """What is stored of a search; `data` are its rows, if they are still to be had, `lost` says why they are not."""
 
         def alike(params: Mapping[str, Any]) -> object:
             named = tuple(name for name in STRENGTHS if name in params)
@@ -63,10 +70,8 @@ class Material:
 
         label, unseen = result["refit"]["weights"], Vault(place.unseen)
         said = unseen.get(result["trial"]) if unseen.path(result["trial"]).exists() else {}
-        why = (
-            f"The rows of {space.data.files} are not those that were searched."
-            if data is None
-            else "There were no folds within folds (refit: none, no finalists, too few rows, or a network diverged): no network has predicted "
+        why = lost or (
+            "There were no folds within folds (refit: none, no finalists, too few rows, or a network diverged): no network has predicted "
             "rows that it had not seen, but those of the test part, which are not to be looked at one by one."
         )
         weights = Vault(place.weights).get(label) if label else {}

@@ -117,8 +117,8 @@ def _edges(material: Material) -> tuple[str, ...]:
     params, found = material.result["selected"], []
     for key in material.strengths:
         scale = material.scales[key]
-        if scale.choices or not scale.has(params) or scale.is_off(params[key]):
-            continue
+        if not FAMILY[key].more or scale.choices or not scale.has(params) or scale.is_off(params[key]):
+            continue  # without a direction no end is the most regularized
         share = scale.share(params[key])
         if (share if FAMILY[key].more > 0 else 1 - share) >= 1 - _EDGE:
             found.append(key)

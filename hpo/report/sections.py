@@ -7,8 +7,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
 
+from hpo import objectives
 from hpo.figures import Past
 from hpo.metrics import METRICS
+from hpo.pareto import front
 from hpo.report import adapted, domains, layers, numbers, optunas, plots, predictions, sentences, tables
 from hpo.report import domain_words as words
 from hpo.report.material import Material
@@ -127,10 +129,10 @@ def _history(material: Material, past: Past) -> Section:
 
 
 def _front(material: Material, past: Past) -> Iterator[Section]:
-    goals = [goal.replace("_", " ") for goal in material.space.goals]
+    keys, goals = material.space.goals, [goal.replace("_", " ") for goal in material.space.goals]
     if len(goals) > 1 and len(past.complete) >= _FEW:
-        count = len(material.result["front"])
-        aid = f"{count} of {len(past.complete)} complete trials are beaten by none in all of: {', '.join(goals)}."
+        best = front([[o.values[key] for key in keys] for o in past.complete], [objectives.sign(key) for key in keys])
+        aid = f"{len(best)} of {len(past.complete)} complete trials, the baselines aside, are beaten by none of the others in all of: {', '.join(goals)}."
         yield Section(f"What {goals[0]} costs in {goals[1]}", "Front", "", [Panel(aid, optunas.front(past))], wide=True)
 
 
