@@ -56,7 +56,7 @@ ONLY = {
     "pydantic": {"space", "space_file", "section", "strategy", "architecture", "language", "settings", "source"},
     "yaml": {"document", "export", "starter"},
     "plotly": {"figures", "report"},
-    "subprocess": {"recorder", "mirror", "ui", "worker"},
+    "subprocess": {"recorder", "ui", "worker"},
 }
 ROOT = Path(hpo.__file__).parent
 FILES = [path for path in sorted(ROOT.rglob("*.py")) if path != ROOT / "__init__.py"]
