@@ -99,10 +99,11 @@ class Mirror:
             run = found[0]
             self._client.update_run(run.info.run_id, status="RUNNING")
         else:
-            tags = {**opening["tags"], "hpo.search": opening["search"], "mlflow.user": getpass.getuser()}
+            tags = {**opening["tags"], "hpo.search": opening["search"], "mlflow.user": _user()}
             run = self._client.create_run(self.experiment_id, run_name=opening["study"], tags=tags)
         params = [Param(key, str(value)) for key, value in opening["params"].items() if key not in run.data.params]
-        self._client.log_batch(run.info.run_id, params=params[:_VALUES])
+        for start in range(0, len(params), _VALUES):
+            self._client.log_batch(run.info.run_id, params=params[start : start + _VALUES])
         self._client.log_text(run.info.run_id, opening["space"], "space.yaml")
         return str(run.info.run_id)
 
@@ -120,7 +121,7 @@ class Mirror:
     def trials(self, told: Iterable[Mapping[str, Any]]) -> None:
         """Writes trials that have ended, unless they are there."""
         new = {trial["label"]: trial for trial in told if trial["label"] not in self._written}
-        common = {"mlflow.parentRunId": self.run_id, "mlflow.user": getpass.getuser()}
+        common = {"mlflow.parentRunId": self.run_id, "mlflow.user": _user()}
         runs = [{**trial, "tags": {**trial["tags"], **common}, "points": points(trial)} for trial in new.values()]
         if self._bulk:
             self._bulk.write(runs)
@@ -134,8 +135,11 @@ class Mirror:
         run_id = run.info.run_id
         params = [Param(key, str(value)) for key, value in told["params"].items()]
         points = [Metric(key, value, at, step) for key, value, at, step in told["points"]]
-        self._client.log_batch(run_id, points[:_POINTS], params[:_VALUES])
-        for start in range(_POINTS, len(points), _POINTS):
+        first = _POINTS - _VALUES  # as many as a batch holds beside parameters
+        self._client.log_batch(run_id, points[:first], params[:_VALUES])
+        for start in range(_VALUES, len(params), _VALUES):
+            self._client.log_batch(run_id, params=params[start : start + _VALUES])
+        for start in range(first, len(points), _POINTS):
             self._client.log_batch(run_id, points[start : start + _POINTS])
         self._client.set_terminated(run_id, told["status"], told["ended"])
 
@@ -143,13 +147,23 @@ class Mirror:
         tags = [RunTag(key, str(value)) for key, value in told.get("tags", {}).items()]
         # A search that went on may have selected anew: what can change is a tag or a metric, never a parameter.
         metrics = [Metric(key, value, told["ended"], 0) for key, value in told.get("metrics", {}).items()]
-        self._client.log_batch(self.run_id, metrics=metrics, tags=tags)
+        self._client.log_batch(self.run_id, metrics=metrics)
+        for start in range(0, len(tags), _VALUES):
+            self._client.log_batch(self.run_id, tags=tags[start : start + _VALUES])
         for path in told.get("artifacts", []):
             if Path(path).is_dir():
                 self._client.log_artifacts(self.run_id, path, Path(path).name)
             else:
                 self._client.log_artifact(self.run_id, path)
         self._client.set_terminated(self.run_id, told["status"])
+
+
+def _user() -> str:
+    """Who searches, as MLflow's own client says it; in a container, a user may have no name."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # of Python 3.12 and 3.13
+        return "unknown"
 
 
 def points(told: Mapping[str, Any]) -> list[tuple[str, float, int, int]]:

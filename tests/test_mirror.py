@@ -1,4 +1,7 @@
-"""What the process that writes to MLflow does, called in this one: the end of a study, with which nothing of anybody else goes."""
+"""What the process that writes to MLflow does, called in this one: a search of any size, by anybody, and its end, with which nothing of
+anybody else goes."""
+
+import getpass
 
 import pytest
 from mlflow import MlflowClient
@@ -27,6 +30,39 @@ def recorded(new_store):
 
     record.store, record.client = store, MlflowClient(f"sqlite:///{store}/mlflow.db")
     return record
+
+
+# ---- written
+
+
+def test_a_search_of_more_than_a_hundred_keys_is_recorded_whole(recorded, monkeypatch):
+    monkeypatch.setattr(mirror.bulk, "possible", lambda _: False)
+    many = {f"key-{i}": str(i) for i in range(250)}
+    writer = recorded(params=many)
+    long = message(OUTCOMES[1]) | {"params": many}
+    writer.trials([long])
+    writer.finish({"status": "FINISHED", "ended": 1, "tags": many})
+    own, trial = (recorded.client.search_runs([writer.experiment_id], f"tags.`{tag}` = '{value}'")[0] for tag, value in (("hpo.search", "x"), ("hpo.trial", "0")))
+    assert own.data.params == trial.data.params == many
+    assert own.data.tags.items() >= many.items()
+    points = mirror.points(long)
+    assert len(points) > 900
+    assert sum(len(recorded.client.get_metric_history(trial.info.run_id, name)) for name in trial.data.metrics) == len(points)
+
+
+@pytest.mark.parametrize("error", [KeyError("getpwuid(): uid not found: 1234"), OSError("No username set in the environment")])
+def test_a_user_without_a_name_searches_too(recorded, monkeypatch, error):
+    """As in a container."""
+
+    def nameless():
+        raise error
+
+    monkeypatch.setattr(getpass, "getuser", nameless)
+    writer = recorded()
+    assert {run.data.tags["mlflow.user"] for run in runs(recorded, writer.experiment_id).values()} == {"unknown"}
+
+
+# ---- deleted
 
 
 def removed(recorded, writer):
