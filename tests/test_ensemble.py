@@ -127,6 +127,20 @@ def test_a_wish_for_one_on_a_finished_search_trains_nothing_else(tmp_path):
     assert plain["ensembles"] == {}
 
 
+def test_runs_that_its_space_names_are_looked_for_where_the_search_was_recorded(searched, monkeypatch):
+    asked = []
+
+    def prepare(*_, tracking_uri, **__):
+        asked.append(tracking_uri)
+        raise InputError("no further.")
+
+    monkeypatch.setattr(Place, "mlflow", lambda *_, **__: {"tracking_uri": "http://elsewhere:5000"})
+    monkeypatch.setattr(jobs, "prepare", prepare)
+    with pytest.raises(InputError, match="no further"):
+        added(searched, "bagging")
+    assert asked == ["http://elsewhere:5000"]
+
+
 def test_one_that_is_cut_off_leaves_the_study_as_it_was(searched, monkeypatch):
     before = finished.load(Place(searched, "tiny")).result
     monkeypatch.setattr(Population, "train_epoch", lambda _: (_ for _ in ()).throw(KeyboardInterrupt))
