@@ -67,7 +67,7 @@ class Place:
         """Where MLflow has its search: `tracking_uri`, `experiment_id`, `run_id`. Raises InputError if nothing was recorded."""
         path = self.folder / "mlflow.json"
         if path.exists():
-            found = dict(json.loads(path.read_text()))
+            found = dict(json.loads(path.read_text(encoding="utf-8")))
             return found | {"tracking_uri": found["tracking_uri"] or self.tracking_uri}
         if required:
             raise InputError(f"The study {self.name} has no record in MLflow yet; its search has only just begun.")
