@@ -135,6 +135,11 @@ def find(root: Path, name: str | None) -> Place:
     raise InputError(f"There is no study {name} in {root}.{did_you_mean(name, [place.name for place in there])}")
 
 
+def chosen_uri(root: Path, named: str | None) -> str:
+    """Where the runs of a search go: to the MLflow that is named or that MLFLOW_TRACKING_URI names, else to the store's own database."""
+    return named or os.environ.get("MLFLOW_TRACKING_URI") or Place(root, "").tracking_uri
+
+
 def replace(path: Path, write: bytes) -> None:
     """Writes a file whole or not at all. Raises StoreError if that fails."""
     temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
