@@ -3,7 +3,7 @@
     STORE/mlflow.db, STORE/artifacts/           MLflow's, a mirror
     STORE/studies/NAME/journal.log              the study: the truth
     STORE/studies/NAME/weights/LABEL.safetensors  of the final networks: X-scaled-EPOCHS, X-keep or X-average;
-                                                 ensemble-KIND-SIZE-POOL
+                                                 ensemble-KIND-SIZE-POOL-DIGEST
     STORE/studies/NAME/unseen/LABEL.safetensors what a configuration said of rows that its networks had not seen
     STORE/studies/NAME/network/                 the final network for other programs, as `hpo export --weights` writes it
     STORE/studies/NAME/report.html              the page on the search
