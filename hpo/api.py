@@ -12,7 +12,7 @@ from hpo import device as devices
 from hpo import job as jobs
 from hpo import searching, space_file
 from hpo.plugins import load
-from hpo.store import Place
+from hpo.store import Place, chosen_uri
 from hpo.worker import started
 
 
@@ -33,6 +33,7 @@ def search(
     `factory` is a function that makes the networks, in place of `network: {kind: module, factory: my_package.nets:build}`;
     what is exported names it, so it is best one that can be imported. `workers` is the number of processes that train, at
     best one a core. `device` is `cpu`, `cuda` or `auto`: the GPU if torch sees one and there is one worker, else the CPU.
+    Runs go to the MLflow at `tracking_uri`, else to that of MLFLOW_TRACKING_URI, else to the store's own.
     `deterministic` makes the trials the same at any number of rows and workers; it takes longer. `plugins` names modules that hold
     regularizers of your own (see docs/extending.md).
     Called again, it goes on to the total budget; on a finished study it returns the stored result. Raises
@@ -41,11 +42,11 @@ def search(
     if isinstance(space, Mapping) and factory and isinstance(network := space.get("network", {}), Mapping):
         space = {**space, "network": {"kind": "module", **network}}
     with started(workers) as processes:
-        where, uri = devices.chosen(device, workers), tracking_uri or Place(Path(store), "").tracking_uri
+        where, uri = devices.chosen(device, workers), chosen_uri(Path(store), tracking_uri)
         if isinstance(space, Mapping):
             load(plugins, Path())
             job = jobs.prepare(space_file.parse(space), Path(), factory, where, uri)
         else:
             job = jobs.load(Path(space), factory, where, named=plugins, tracking_uri=uri)
         place = Place(Path(store), job.space.study)
-        return searching.search(job, place, tracking_uri, workers=processes, deterministic=deterministic)
+        return searching.search(job, place, uri, workers=processes, deterministic=deterministic)

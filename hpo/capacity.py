@@ -51,12 +51,12 @@ def free_memory(device: torch.device = CPU) -> float | None:
     if device.type == "cuda":
         return float(torch.cuda.mem_get_info(device)[0])
     with suppress(OSError, ValueError, StopIteration):
-        lines = Path("/proc/meminfo").read_text().splitlines()
+        lines = Path("/proc/meminfo").read_text(encoding="utf-8").splitlines()
         free = 1024 * float(next(line for line in lines if line.startswith("MemAvailable")).split()[1])
         with suppress(OSError, ValueError, KeyError):  # "max" is no number
             group = Path("/sys/fs/cgroup")
-            most, used = (float((group / f"memory.{name}").read_text()) for name in ("max", "current"))
-            told = dict(line.split() for line in (group / "memory.stat").read_text().splitlines())
+            most, used = (float((group / f"memory.{name}").read_text(encoding="utf-8")) for name in ("max", "current"))
+            told = dict(line.split() for line in (group / "memory.stat").read_text(encoding="utf-8").splitlines())
             free = min(free, most - used + float(told["inactive_file"]))  # files that can be read again
         return free
     with suppress(OSError, ValueError, AttributeError):

@@ -29,12 +29,12 @@ def add(search: Finished, wish: Ensemble, device: torch.device, watcher: searchi
     space = search.space.model_copy(update={"refit": Refit.model_validate({"kind": search.result["refit"]["kind"]})})
     if text := ensemble_mistake(space, wish):
         raise InputError(f"The study {place.name}: ensemble {text}")
-    job = jobs.prepare(space, search.base, device=device, tracking_uri=place.tracking_uri)
+    uri = place.mlflow(required=False).get("tracking_uri", place.tracking_uri)
+    job = jobs.prepare(space, search.base, device=device, tracking_uri=uri)
     deterministic = bool(ledger.stored(place.journal)["deterministic"])
     with place.locked(), one_thread():
         known = finished.load(place).result  # another ensemble may have been made since `search` was read
         study = Study(job.space, place.journal, job.data.fingerprint, deterministic, job.begins)
-        uri = place.mlflow(required=False).get("tracking_uri", place.tracking_uri)
         recorder = Recorder(uri, place.folder, writing.opening(job, study))
         try:
             vault, result = Vault(place.weights), dict(known)

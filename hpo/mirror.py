@@ -17,11 +17,10 @@ import os
 import select
 import shutil
 import sqlite3
-import subprocess
 import sys
 import time
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import groupby
 from pathlib import Path
@@ -30,7 +29,7 @@ from typing import Any
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # MLflow looks at it while it is imported
 
 from mlflow import MlflowClient
-from mlflow.entities import Metric, Param, RunTag, ViewType
+from mlflow.entities import Metric, Param, Run, RunTag, ViewType
 from mlflow.exceptions import MlflowException
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -100,31 +99,29 @@ class Mirror:
             run = found[0]
             self._client.update_run(run.info.run_id, status="RUNNING")
         else:
-            tags = {**opening["tags"], "hpo.search": opening["search"], "mlflow.user": getpass.getuser()}
+            tags = {**opening["tags"], "hpo.search": opening["search"], "mlflow.user": _user()}
             run = self._client.create_run(self.experiment_id, run_name=opening["study"], tags=tags)
         params = [Param(key, str(value)) for key, value in opening["params"].items() if key not in run.data.params]
-        self._client.log_batch(run.info.run_id, params=params[:_VALUES])
+        for start in range(0, len(params), _VALUES):
+            self._client.log_batch(run.info.run_id, params=params[start : start + _VALUES])
         self._client.log_text(run.info.run_id, opening["space"], "space.yaml")
         return str(run.info.run_id)
 
     def _children(self) -> set[str]:
         """The labels of the trials that are there; what a killed writer left half-written is removed."""
         labels: set[str] = set()
-        query, token = f"tags.`mlflow.parentRunId` = '{self.run_id}'", None
-        while True:
-            page = self._client.search_runs([self.experiment_id], query, ViewType.ACTIVE_ONLY, 1000, page_token=token)
-            for run in page:
-                if run.info.status == "RUNNING":
-                    self._client.delete_run(run.info.run_id)
-                else:
-                    labels.add(run.data.tags.get("hpo.trial", ""))
-            if not (token := page.token):
-                return labels
+        query = f"tags.`mlflow.parentRunId` = '{self.run_id}'"
+        for run in list(_runs(self._client, self.experiment_id, query, ViewType.ACTIVE_ONLY)):  # pages shift when one is removed
+            if run.info.status == "RUNNING":
+                self._client.delete_run(run.info.run_id)
+            else:
+                labels.add(run.data.tags.get("hpo.trial", ""))
+        return labels
 
     def trials(self, told: Iterable[Mapping[str, Any]]) -> None:
         """Writes trials that have ended, unless they are there."""
         new = {trial["label"]: trial for trial in told if trial["label"] not in self._written}
-        common = {"mlflow.parentRunId": self.run_id, "mlflow.user": getpass.getuser()}
+        common = {"mlflow.parentRunId": self.run_id, "mlflow.user": _user()}
         runs = [{**trial, "tags": {**trial["tags"], **common}, "points": points(trial)} for trial in new.values()]
         if self._bulk:
             self._bulk.write(runs)
@@ -138,8 +135,11 @@ class Mirror:
         run_id = run.info.run_id
         params = [Param(key, str(value)) for key, value in told["params"].items()]
         points = [Metric(key, value, at, step) for key, value, at, step in told["points"]]
-        self._client.log_batch(run_id, points[:_POINTS], params[:_VALUES])
-        for start in range(_POINTS, len(points), _POINTS):
+        first = _POINTS - _VALUES  # as many as a batch holds beside parameters
+        self._client.log_batch(run_id, points[:first], params[:_VALUES])
+        for start in range(_VALUES, len(params), _VALUES):
+            self._client.log_batch(run_id, params=params[start : start + _VALUES])
+        for start in range(first, len(points), _POINTS):
             self._client.log_batch(run_id, points[start : start + _POINTS])
         self._client.set_terminated(run_id, told["status"], told["ended"])
 
@@ -147,13 +147,23 @@ class Mirror:
         tags = [RunTag(key, str(value)) for key, value in told.get("tags", {}).items()]
         # A search that went on may have selected anew: what can change is a tag or a metric, never a parameter.
         metrics = [Metric(key, value, told["ended"], 0) for key, value in told.get("metrics", {}).items()]
-        self._client.log_batch(self.run_id, metrics=metrics, tags=tags)
+        self._client.log_batch(self.run_id, metrics=metrics)
+        for start in range(0, len(tags), _VALUES):
+            self._client.log_batch(self.run_id, tags=tags[start : start + _VALUES])
         for path in told.get("artifacts", []):
             if Path(path).is_dir():
                 self._client.log_artifacts(self.run_id, path, Path(path).name)
             else:
                 self._client.log_artifact(self.run_id, path)
         self._client.set_terminated(self.run_id, told["status"])
+
+
+def _user() -> str:
+    """Who searches, as MLflow's own client says it; in a container, a user may have no name."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # of Python 3.12 and 3.13
+        return "unknown"
 
 
 def points(told: Mapping[str, Any]) -> list[tuple[str, float, int, int]]:
@@ -201,24 +211,60 @@ def fetched(uri: str, said: str) -> Path:
     return found
 
 
-def delete(uri: str, experiment_id: str, artifacts: Path) -> None:
-    """Removes an experiment for good, so that its name is free again; a remote server's is only marked as deleted.
+def delete(uri: str, experiment_id: str, run_id: str, artifacts: Path) -> None:
+    """Removes a study's runs for good, and its experiment unless that holds what is another's, which stays; a remote server's are only
+    marked as deleted. `run_id` is the study's own run, `artifacts` the folder of its experiment's.
 
-    One that is gone already, perhaps with its whole database, is no mistake. Raises StoreError if MLflow refuses.
+    What is gone already, perhaps with its whole database, is no mistake. Raises StoreError if MLflow refuses.
     """
     local = uri.startswith(_SQLITE)
-    if not local or Path(uri.removeprefix(_SQLITE)).exists():
-        try:
-            client = MlflowClient(tracking_uri=uri)
-            stage = _stage(client, experiment_id)
-            if stage == "active":
-                client.delete_experiment(experiment_id)
-        except MlflowException as error:
-            raise StoreError(f"MLflow at {uri} was lost: {cut(error, 200)}. Nothing was removed.") from error
-        if local and stage:
-            _collect(uri, experiment_id)
-    if local:
+    if local and not Path(uri.removeprefix(_SQLITE)).exists():
         shutil.rmtree(artifacts, ignore_errors=True)
+        return
+    try:
+        client = MlflowClient(tracking_uri=uri)
+        stage = _stage(client, experiment_id)
+        runs = list(_runs(client, experiment_id)) if stage else []
+        own = _own(runs, run_id)
+        # A server's experiment can be brought back, and an older server has no models to be asked for.
+        alone = len(own) == len(runs) and not (local and stage and _holds_more(client, experiment_id))
+        if not alone:
+            for run in (one for one in own if one.info.lifecycle_stage == "active"):
+                client.delete_run(run.info.run_id)
+        elif stage == "active":
+            client.delete_experiment(experiment_id)
+        if local:
+            _forget(uri, artifacts.parent, own, experiment_id if alone and stage else None)
+    except (MlflowException, OSError) as error:
+        raise StoreError(f"MLflow at {uri} was lost: {cut(error, 200)}. The study was not removed; run the command again.") from error
+    if local:
+        for folder in [artifacts] if alone else [artifacts / run.info.run_id for run in own]:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _own(runs: Sequence[Run], run_id: str) -> list[Run]:
+    """Those of a study among the runs of an experiment: its trials, then its own run, with any that this one has replaced."""
+    searches = {run.info.run_id: run.data.tags.get("hpo.search") for run in runs}
+    known = searches.get(run_id)
+    same = {run_id, *(other for other, search in searches.items() if known and search == known)}
+    trials = [run for run in runs if run.data.tags.get("mlflow.parentRunId") in same]
+    return trials + [run for run in runs if run.info.run_id in same]
+
+
+def _runs(client: MlflowClient, experiment_id: str, query: str = "", view: int = ViewType.ALL) -> Iterator[Run]:
+    """The runs of an experiment, also those that are marked as deleted."""
+    token = None
+    while True:
+        page = client.search_runs([experiment_id], query, view, 1000, page_token=token)
+        yield from page
+        if not (token := page.token):
+            return
+
+
+def _holds_more(client: MlflowClient, experiment_id: str) -> bool:
+    """Whether an experiment holds models or traces, which no search has written."""
+    traces = client.search_traces(locations=[experiment_id], max_results=1, include_spans=False)
+    return bool(traces or client.search_logged_models([experiment_id], max_results=1))
 
 
 def _stage(client: MlflowClient, experiment_id: str) -> str:
@@ -231,13 +277,18 @@ def _stage(client: MlflowClient, experiment_id: str) -> str:
         return ""
 
 
-def _collect(uri: str, experiment_id: str) -> None:
-    """Has MLflow forget an experiment that is marked as deleted."""
-    where = ["--backend-store-uri", uri, "--tracking-uri", uri, "--experiment-ids", experiment_id]
-    done = subprocess.run([sys.executable, "-m", "mlflow", "gc", *where], check=False, capture_output=True, text=True)
-    if done.returncode:
-        said = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
-        raise StoreError(f"MLflow at {uri} could not forget the experiment {experiment_id}: {cut(said, 200)}")
+def _forget(uri: str, artifacts: Path, runs: Iterable[Run], experiment_id: str | None) -> None:
+    """Has a database forget runs that are marked as deleted, with their artifacts, and perhaps an experiment. `mlflow gc` does the same,
+    but forgets whatever else of runs, models and experiments others have marked, and may want back."""
+    from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+
+    store: Any = SqlAlchemyStore(uri, artifacts.resolve().as_uri())  # type: ignore[no-untyped-call]
+    for run in runs:
+        get_artifact_repository(run.info.artifact_uri).delete_artifacts()  # type: ignore[no-untyped-call]
+        store._hard_delete_run(run.info.run_id)  # noqa: SLF001 - what `mlflow gc` calls
+    if experiment_id is not None:
+        store._hard_delete_experiment(experiment_id)  # noqa: SLF001 - the same
 
 
 @contextmanager

@@ -65,7 +65,7 @@ def _load(folder: Path) -> tuple[dict[str, Any], list[torch.nn.Module], Combinat
     if missing := [path.name for path in paths if not path.is_file()]:
         raise InputError(f"{folder} lacks {missing[0]}; write it with: hpo export --weights {folder}")
     try:
-        preprocess, network = (json.loads(path.read_text()) for path in paths[:2])
+        preprocess, network = (json.loads(path.read_text(encoding="utf-8")) for path in paths[:2])
         weights = load_file(paths[2])
         said, rule = _described(network, weights)
         several = len(said) > 1 or "combine.weight" in weights

@@ -49,6 +49,7 @@ class Recorder:
         self._queue: queue.SimpleQueue[str | None] = queue.SimpleQueue()
         threading.Thread(target=self._feed, daemon=True).start()
         self._ids: dict[str, str] | None = None
+        self._ended = False
         self._send({"do": "open", "uri": tracking_uri, "folder": str(folder), **opening})
 
     def record(self, outcome: Outcome) -> None:
@@ -77,12 +78,15 @@ class Recorder:
             self._end()
 
     def abandon(self, status: str) -> None:
-        """Ends the search's run with a status after a failure or Ctrl-C."""
+        """Ends the search's run with a status after a failure or Ctrl-C; after one of `close` itself, there is nothing left to end."""
+        if self._ended:
+            return
         with suppress(StoreError):  # the failure that led here is the one to be told
             self.close(status)
 
     def _end(self) -> None:
         """Lets the writer finish what it was sent, and go. Whoever comes next waits for it."""
+        self._ended = True
         self._queue.put(None)
         self._process.wait()
         if self._process.stdout:

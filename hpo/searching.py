@@ -68,7 +68,7 @@ def search(
         study = Study(job.space, place.journal, job.data.fingerprint, deterministic, job.begins)
         try:
             stored = study.recall("result")
-            if stored and not study.open() and stored["asked"] == _asked(job):
+            if stored and not study.open() and (stored["asked"], stored["trials"]) == (_asked(job), study.counts):
                 return dict(stored)
             startup = 0.0 if clock is None else time.time() - clock
             return _Search(job, place, study, tracking_uri or place.tracking_uri, watcher, workers).run(startup)
@@ -89,9 +89,6 @@ class _Search:
     ) -> None:
         self._job, self._place, self._study, self._uri, self._watcher = job, place, study, tracking_uri, watcher
         self._vault = Vault(place.weights)
-        study.remember("result", None)
-        source = {"base": str(job.base.resolve()), "space": export.space_dict(job.space), "plugins": plugins.needed(job.space.search)}
-        study.remember("space_source", source)
         self._rows = study.recall("rows") or job.rows(max(1, len(workers)))
         study.remember("rows", self._rows)
         self._workers = [] if job.space.is_point else list(workers[: max(1, self._rows // len(job.data.folds))])
@@ -206,9 +203,7 @@ class _Search:
         networks = self._refit.final(way, list({f.label: f for f in compared.values()}.values())) if way != "none" else {}
         said = {name: self._refit.logits(networks[f.label], f.searched.trial.params) for name, f in compared.items() if f.label in networks}
         tests = {name: results.test_scores(job.space, networks[compared[name].label].data, logits) for name, logits in said.items()}
-        looks = (study.recall("looks") or 0) + bool(tests)
-        study.remember("looks", looks)
-        self._vault.keep({network.label for network in networks.values()})
+        looks = self._looks({network.label for network in networks.values()})
         ids = self._recorder.ids
         result = {
             "study": job.space.study,
@@ -246,8 +241,22 @@ class _Search:
         files = [*map(self._vault.path, kept), *self._exported(selected, networks)]
         writing.close(result, job, study, self._place, self._recorder, files, self._watcher.note)
         result["seconds"] = study.seconds()
-        study.remember("result", result)
+        source = {"base": str(job.base.resolve()), "space": export.space_dict(job.space), "plugins": plugins.needed(job.space.search)}
+        with study.batch():  # until here an earlier result stands, with its space and its weights
+            study.remember("space_source", source)
+            study.remember("result", result)
+        self._vault.keep({*kept, *(network.label for network in networks.values())})
         return result
+
+    def _looks(self, labels: set[str]) -> int:
+        """How often the test part has been scored, when the networks of `labels` are; those that were before tell nothing new."""
+        study = self._study
+        scored = set(study.recall("scored") or ())
+        looks = (study.recall("looks") or 0) + bool(labels - scored)
+        with study.batch():
+            study.remember("looks", looks)
+            study.remember("scored", sorted(labels | scored))
+        return looks
 
     def _exported(self, selected: Finalist, networks: Mapping[str, Final]) -> list[Path]:
         """The folder of the final network as other programs read it, if there is one: what another search can begin with."""

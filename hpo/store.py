@@ -3,7 +3,7 @@
     STORE/mlflow.db, STORE/artifacts/           MLflow's, a mirror
     STORE/studies/NAME/journal.log              the study: the truth
     STORE/studies/NAME/weights/LABEL.safetensors  of the final networks: X-scaled-EPOCHS, X-keep or X-average;
-                                                 ensemble-KIND-SIZE-POOL
+                                                 ensemble-KIND-SIZE-POOL-DIGEST
     STORE/studies/NAME/unseen/LABEL.safetensors what a configuration said of rows that its networks had not seen
     STORE/studies/NAME/network/                 the final network for other programs, as `hpo export --weights` writes it
     STORE/studies/NAME/report.html              the page on the search
@@ -67,7 +67,7 @@ class Place:
         """Where MLflow has its search: `tracking_uri`, `experiment_id`, `run_id`. Raises InputError if nothing was recorded."""
         path = self.folder / "mlflow.json"
         if path.exists():
-            found = dict(json.loads(path.read_text()))
+            found = dict(json.loads(path.read_text(encoding="utf-8")))
             return found | {"tracking_uri": found["tracking_uri"] or self.tracking_uri}
         if required:
             raise InputError(f"The study {self.name} has no record in MLflow yet; its search has only just begun.")
@@ -133,6 +133,11 @@ def find(root: Path, name: str | None) -> Place:
         if place.name == name:
             return place
     raise InputError(f"There is no study {name} in {root}.{did_you_mean(name, [place.name for place in there])}")
+
+
+def chosen_uri(root: Path, named: str | None) -> str:
+    """Where the runs of a search go: to the MLflow that is named or that MLFLOW_TRACKING_URI names, else to the store's own database."""
+    return named or os.environ.get("MLFLOW_TRACKING_URI") or Place(root, "").tracking_uri
 
 
 def replace(path: Path, write: bytes) -> None:

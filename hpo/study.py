@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterable, Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -151,6 +152,10 @@ class Study:
 
     def recall(self, key: str) -> Any:
         return self._ledger.recall(key)
+
+    def batch(self) -> AbstractContextManager[None]:
+        """What is remembered inside is stored whole or not at all."""
+        return self._ledger.batch()
 
     def in_flight(self) -> int:
         """How many trials are in training."""

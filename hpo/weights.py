@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Collection, Mapping
 from pathlib import Path
 
@@ -15,6 +16,11 @@ from hpo.store import replace
 def of_fit(weights: Mapping[str, Tensor], fit: int) -> dict[str, Tensor]:
     """Those of one fit, which keep their fit axis."""
     return {name: tensor[fit : fit + 1] for name, tensor in weights.items()}
+
+
+def digest(weights: Mapping[str, Tensor]) -> str:
+    """A short name that other weights do not have."""
+    return hashlib.sha256(save({name: tensor.contiguous() for name, tensor in weights.items()})).hexdigest()[:8]
 
 
 class Vault:

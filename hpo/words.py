@@ -68,8 +68,9 @@ def study_line(place: Place) -> list[str]:
         return [place.name, "empty", "0", "–", "–", "–"]
     result = known.get("result")
     metric = known["space"]["train"]["metric"]
-    state = "running" if place.running() else "finished" if result else "stopped"
     judged = [o for o in map(Outcome.from_json, known["outcomes"]) if o.trial.counted]
+    whole = result and sum(result["trials"].values()) == len(judged)  # else a larger budget was cut off
+    state = "running" if place.running() else "finished" if whole else "stopped"
     best = selection.best(judged, METRICS[metric])
     if not result:
         return [place.name, state, str(len(judged)), f"{metric} {score(best.value)}" if best else "–", "–", "–"]

@@ -46,7 +46,7 @@ def close(
     point = export.configuration(result, job.space, made, job.base, place.folder)
     best = place.folder / "best.yaml"
     try:
-        best.write_text(export.commented(point, made))
+        best.write_text(export.commented(point, made), encoding="utf-8")
     except OSError as error:
         raise StoreError(f"The result could not be written to {place.folder}: {error.strerror}.") from error
     result["report_seconds"] = _page(result, job, study, place, note)

@@ -36,6 +36,7 @@ from hpo.terminal import Counting
 from hpo.trial import Trial
 from hpo.weights import Vault
 from tests.conftest import TINY, here, outcomes, write_space
+from tests.test_finals import Stopped, Unclosed
 from tests.test_refit import rows, space, table
 
 pytestmark = pytest.mark.usefixtures("unrecorded")
@@ -125,6 +126,32 @@ def test_a_wish_for_one_on_a_finished_search_trains_nothing_else(tmp_path):
     assert outcomes(tmp_path) == known
     plain = hpo.search(TINY, store=tmp_path)
     assert plain["ensembles"] == {}
+
+
+def test_runs_that_its_space_names_are_looked_for_where_the_search_was_recorded(searched, monkeypatch):
+    asked = []
+
+    def prepare(*_, tracking_uri, **__):
+        asked.append(tracking_uri)
+        raise InputError("no further.")
+
+    monkeypatch.setattr(Place, "mlflow", lambda *_, **__: {"tracking_uri": "http://elsewhere:5000"})
+    monkeypatch.setattr(jobs, "prepare", prepare)
+    with pytest.raises(InputError, match="no further"):
+        added(searched, "bagging")
+    assert asked == ["http://elsewhere:5000"]
+
+
+def test_one_of_a_larger_search_that_is_cut_off_leaves_the_earlier_one(tmp_path, monkeypatch):
+    space = TINY | {"ensemble": {"kind": "greedy", "size": SIZE}}
+    vault, label = Vault(Place(tmp_path, "tiny").weights), hpo.search(space, store=tmp_path)["ensembles"]["greedy"]["weights"]
+    before = vault.get(label)
+    monkeypatch.setattr("hpo.searching.Recorder", Unclosed)
+    with pytest.raises(Stopped):
+        hpo.search(space | {"budget": {"trials": 30}}, store=tmp_path)
+    after = vault.get(label)
+    assert before.keys() == after.keys()
+    assert all(after[name].equal(tensor) for name, tensor in before.items())
 
 
 def test_one_that_is_cut_off_leaves_the_study_as_it_was(searched, monkeypatch):

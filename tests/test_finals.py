@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import hpo
-from hpo import finals, searching, selection, space_file
+from hpo import finals, finished, searching, selection, space_file
 from hpo import job as jobs
 from hpo.ending import result_lines
 from hpo.finals import Finals
@@ -21,7 +21,7 @@ from hpo.rules import DEFAULT
 from hpo.searching import Watcher
 from hpo.store import Place
 from hpo.trial import Outcome
-from tests.conftest import TINY, Unrecorded, outcomes
+from tests.conftest import TINY, Unrecorded, here, outcomes
 
 pytestmark = pytest.mark.usefixtures("unrecorded")
 SPACE = TINY | {"finalists": 2, "budget": {"trials": 12}}
@@ -222,6 +222,48 @@ def test_another_wish_on_a_finished_study_selects_anew_without_searching_again(t
     fresh = hpo.search(SPACE | change, store=tmp_path / "anew")
     for key in ("trial", "fresh", "test", "rules", "finalists", "refit", "score"):
         assert second[key] == fresh[key], key
+
+
+class Unclosed(Unrecorded):
+    """Is interrupted when all is trained and tested, and MLflow is told the end."""
+
+    def close(self, status, **finish):
+        raise Stopped
+
+
+@pytest.mark.parametrize("recorder", [Dying, Unclosed])
+def test_another_wish_that_is_cut_off_leaves_the_earlier_result_whole(tmp_path, monkeypatch, recorder):
+    first, other = hpo.search(SPACE, store=tmp_path), SPACE | {"refit": "average"}
+    monkeypatch.setattr(Dying, "left", 0)
+    with monkeypatch.context() as patch:
+        patch.setattr("hpo.searching.Recorder", recorder)
+        with pytest.raises(Stopped):
+            hpo.search(other, store=tmp_path)
+    known = finished.load(Place(tmp_path, "tiny"))
+    assert (known.result, known.space.refit.kind) == (first, "scaled")
+    known.write_network(tmp_path / "net")
+    with monkeypatch.context() as patch:
+        patch.setattr("hpo.loop.run", None)
+        assert hpo.search(SPACE, store=tmp_path) == first
+    second = hpo.search(other, store=tmp_path)
+    assert second["refit"]["kind"] == finished.load(Place(tmp_path, "tiny")).space.refit.kind == "average"
+    assert {path.stem for path in Place(tmp_path, "tiny").weights.iterdir()} == set(second["networks"].values())
+    assert second["looks"] == 2
+    assert hpo.search(SPACE, store=tmp_path)["looks"] == 2  # the networks of the first result, which were scored then
+
+
+def test_a_larger_budget_that_is_cut_off_leaves_the_earlier_result_which_answers_for_no_other(tmp_path, monkeypatch):
+    first = hpo.search(SPACE, store=tmp_path)
+    assert "finished" in here("studies", "--store", tmp_path).stdout
+    with monkeypatch.context() as patch:
+        patch.setattr("hpo.searching.Recorder", Unclosed)
+        with pytest.raises(Stopped):
+            hpo.search(SPACE | {"budget": {"trials": 14}}, store=tmp_path)
+    assert finished.load(Place(tmp_path, "tiny")).result == first
+    assert "stopped" in here("studies", "--store", tmp_path).stdout
+    again = hpo.search(SPACE, store=tmp_path)
+    assert (sum(first["trials"].values()), sum(again["trials"].values())) == (12, 14)
+    assert "finished" in here("studies", "--store", tmp_path).stdout
 
 
 def test_the_same_wish_is_answered_from_the_store(searched, monkeypatch):

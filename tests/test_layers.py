@@ -56,7 +56,7 @@ ONLY = {
     "pydantic": {"space", "space_file", "section", "strategy", "architecture", "language", "settings", "source"},
     "yaml": {"document", "export", "starter"},
     "plotly": {"figures", "report"},
-    "subprocess": {"recorder", "mirror", "ui", "worker"},
+    "subprocess": {"recorder", "ui", "worker"},
 }
 ROOT = Path(hpo.__file__).parent
 FILES = [path for path in sorted(ROOT.rglob("*.py")) if path != ROOT / "__init__.py"]
@@ -93,3 +93,10 @@ def test_a_module_imports_only_lower_layers(path):
 def test_a_library_is_known_to_its_modules_only(library):
     users = {module(path) for path in FILES if library in {name.split(".")[0] for name in imported(path)}}
     assert users == ONLY[library]
+
+
+def test_text_is_in_utf_8_whatever_the_locale():
+    calls = [(path.name, node) for path in FILES for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call)]
+    texts = [(name, node) for name, node in calls if isinstance(node.func, ast.Attribute) and node.func.attr in ("read_text", "write_text")]
+    assert texts
+    assert [(name, node.lineno) for name, node in texts if "encoding" not in {keyword.arg for keyword in node.keywords}] == []

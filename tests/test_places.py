@@ -7,8 +7,9 @@ import pytest
 import yaml
 from mlflow import MlflowClient
 
+import hpo
 from hpo.store import Place
-from tests.conftest import here, write_space
+from tests.conftest import TINY, here, write_space
 
 
 def test_a_store_that_was_moved_is_found_where_it_is(store):
@@ -47,3 +48,16 @@ def test_a_score_that_the_test_rows_do_not_define_is_null(store):
     ran = here("search", "--space", space, "--store", store, "--json")
     assert ran.exit_code == 0
     assert json.loads(ran.stdout)["test"]["roc_auc"] is None
+
+
+@pytest.mark.usefixtures("unrecorded")
+def test_runs_go_to_the_mlflow_of_the_environment_from_python_and_from_the_command_line(store, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://elsewhere:5000")
+    point = {"search": {"learning_rate": 0.01}, "budget": {"trials": 1}, "refit": "none"}
+    ran = here("search", "--space", write_space(store, study="a", **point), "--store", store, "--json")
+    assert json.loads(ran.stdout)["tracking_uri"] == "http://elsewhere:5000"
+    assert hpo.search(TINY | point | {"study": "b"}, store=store)["tracking_uri"] == "http://elsewhere:5000"
+    named = hpo.search(TINY | point | {"study": "c"}, store=store, tracking_uri="http://nearer:5000")
+    assert named["tracking_uri"] == "http://nearer:5000"
+    monkeypatch.delenv("MLFLOW_TRACKING_URI")
+    assert hpo.search(TINY | point | {"study": "d"}, store=store)["tracking_uri"] == Place(store, "d").tracking_uri

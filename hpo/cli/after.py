@@ -211,6 +211,6 @@ def delete(study: str, store: str, yes: bool) -> None:
     with place.locked():
         where = place.mlflow(required=False)
         if where:
-            mirror.delete(where["tracking_uri"], where["experiment_id"], Path(store) / "artifacts" / study)
+            mirror.delete(where["tracking_uri"], where["experiment_id"], where["run_id"], Path(store) / "artifacts" / study)
         place.remove()
     click.echo(f"Removed {study}.", err=True)

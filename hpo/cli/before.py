@@ -14,12 +14,13 @@ from hpo.cli.group import DEVICE, PLUGIN, STORE, main, write
 from hpo.errors import InputError
 
 _BEGAN = time.time()
+_URI = click.option("--tracking-uri", help="Another MLflow than STORE/mlflow.db; default: MLFLOW_TRACKING_URI, if that is set.")
 
 
 @main.command()
 @click.option("--space", "path", required=True, help="The space file (YAML).")
 @STORE
-@click.option("--tracking-uri", envvar="MLFLOW_TRACKING_URI", help="Another MLflow than STORE/mlflow.db.")
+@_URI
 @click.option("--workers", type=click.IntRange(1), default=1, show_default=True, help="Processes that train: one a core.")
 @DEVICE
 @click.option("--deterministic", is_flag=True, help="The same trials at any number of rows and workers; takes longer.")
@@ -49,14 +50,14 @@ def search(
         from hpo import device as devices
         from hpo import ending, searching, terminal
         from hpo import job as jobs
-        from hpo.store import Place
+        from hpo.store import Place, chosen_uri
 
-        uri = tracking_uri or Place(Path(store), "").tracking_uri
+        uri = chosen_uri(Path(store), tracking_uri)
         job = jobs.load(Path(path), device=devices.chosen(device, workers), refit=refit, named=plugins, tracking_uri=uri)
         place = Place(Path(store), job.space.study)
         watcher = searching.Watcher() if quiet else terminal.Progress(Console(stderr=True, markup=False))
         try:
-            result = searching.search(job, place, tracking_uri, watcher, _BEGAN, processes, deterministic)
+            result = searching.search(job, place, uri, watcher, _BEGAN, processes, deterministic)
         except KeyboardInterrupt:
             click.echo("\nStopped. What has ended is stored; the same command goes on from here.", err=True)
             sys.exit(130)
@@ -70,16 +71,16 @@ def search(
 @main.command()
 @click.argument("path", metavar="SPACE")
 @STORE
-@click.option("--tracking-uri", envvar="MLFLOW_TRACKING_URI", help="Another MLflow than STORE/mlflow.db.")
+@_URI
 @PLUGIN
 def check(path: str, store: str, tracking_uri: str | None, plugins: tuple[str, ...]) -> None:
     """Say every mistake of a space file and its data; run nothing."""
     from hpo import device as devices
     from hpo import job as jobs
     from hpo import words
-    from hpo.store import Place
+    from hpo.store import chosen_uri
 
-    uri = tracking_uri or Place(Path(store), "").tracking_uri
+    uri = chosen_uri(Path(store), tracking_uri)
     job = jobs.load(Path(path), device=devices.chosen("auto"), named=plugins, tracking_uri=uri)
     for line in words.headline(job, job.rows()):
         click.echo(line)

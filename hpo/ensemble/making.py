@@ -13,7 +13,7 @@ from hpo.ensemble.made import Made
 from hpo.ensemble.workshop import Workshop
 from hpo.errors import InputError
 from hpo.result import plain, test_scores
-from hpo.weights import Vault
+from hpo.weights import Vault, digest
 
 KINDS: dict[str, Callable[[Workshop], Made]] = {
     "bagging": bagging.bagged,
@@ -25,10 +25,9 @@ KINDS: dict[str, Callable[[Workshop], Made]] = {
 
 
 def make(shop: Workshop, vault: Vault) -> dict[str, Any]:
-    """Makes the wished ensemble, and returns its entry of the result; its weights are in the vault under a name that another
-    wish does not have: what was made before is whole as long as the result names it. Every call is one more look at the test part.
-    Raises InputError if there is no network to compare it with, or no folds can be drawn, and SearchFailedError if all its networks
-    diverge."""
+    """Makes the wished ensemble, and returns its entry of the result; its weights are in the vault under a name that no others have:
+    what was made before is whole as long as the result names it. Every call is one more look at the test part. Raises InputError if
+    there is no network to compare it with, or no folds can be drawn, and SearchFailedError if all its networks diverge."""
     kind, result = shop.wish.kind, shop.result
     if result["refit"]["weights"] is None:
         raise InputError(
@@ -36,7 +35,8 @@ def make(shop: Workshop, vault: Vault) -> dict[str, Any]:
         )
     made = KINDS[kind](shop)
     networks, data, rule = shop.job.networks, made.data, made.combination
-    vault.put(label := f"ensemble-{kind}-{shop.wish.size}-{shop.wish.pool}", tensors(made))
+    weights = tensors(made)
+    vault.put(label := f"ensemble-{kind}-{shop.wish.size}-{shop.wish.pool}-{digest(weights)}", weights)
     shop.study.remember("looks", (shop.study.recall("looks") or 0) + 1)
     said = made.said(networks, data.test_x)
     test = test_scores(shop.job.space, data, rule.together(data.task, said).unsqueeze(0))
