@@ -15,12 +15,11 @@ import logging
 import math
 import os
 import select
-import shutil
 import sqlite3
 import sys
 import time
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from itertools import groupby
 from pathlib import Path
@@ -29,15 +28,15 @@ from typing import Any
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # MLflow looks at it while it is imported
 
 from mlflow import MlflowClient
-from mlflow.entities import Metric, Param, Run, RunTag, ViewType
+from mlflow.entities import Metric, Param, RunTag, ViewType
 from mlflow.exceptions import MlflowException
 from sqlalchemy.exc import SQLAlchemyError
 
 from hpo import bulk
-from hpo.errors import InputError, StoreError, cut
-from hpo.store import NETWORK, replace
+from hpo.errors import InputError, cut
+from hpo.removal import runs_of
+from hpo.store import NETWORK, SQLITE, replace
 
-_SQLITE = "sqlite:///"
 _VIEW_TAG = "mlflow.sharedViewState."
 _POINTS = 1000  # MLflow's own limits for one batch
 _VALUES = 100
@@ -50,14 +49,14 @@ class Mirror:
 
     def __init__(self, opening: Mapping[str, Any]) -> None:
         uri, folder = opening["uri"], Path(opening["folder"])
-        self._artifacts = folder.parent.parent / "artifacts" / opening["study"] if uri.startswith(_SQLITE) else None
-        if uri.startswith(_SQLITE):
-            create_database(Path(uri.removeprefix(_SQLITE)))
+        self._artifacts = folder.parent.parent / "artifacts" / opening["study"] if uri.startswith(SQLITE) else None
+        if uri.startswith(SQLITE):
+            create_database(Path(uri.removeprefix(SQLITE)))
         self._client = MlflowClient(tracking_uri=uri)
         self.experiment_id = self._experiment(opening["study"])
         self.run_id = self._parent(opening)
         self._view(opening["view"])
-        own = uri.startswith(_SQLITE) and Path(uri.removeprefix(_SQLITE)).parent == folder.resolve().parent.parent
+        own = uri.startswith(SQLITE) and Path(uri.removeprefix(SQLITE)).parent == folder.resolve().parent.parent
         # Of the store's own database the place is not written down, so that a store that was moved is not looked for there.
         where = {"tracking_uri": "" if own else uri, "experiment_id": self.experiment_id, "run_id": self.run_id}
         replace(folder / "mlflow.json", json.dumps(where).encode())
@@ -66,8 +65,8 @@ class Mirror:
 
     def _door(self, uri: str) -> bulk.Bulk | None:
         """To the rows of a database that is at hand; a server is told through its own door."""
-        database = Path(uri.removeprefix(_SQLITE))
-        if not uri.startswith(_SQLITE) or not bulk.possible(database):
+        database = Path(uri.removeprefix(SQLITE))
+        if not uri.startswith(SQLITE) or not bulk.possible(database):
             return None
         location = self._client.get_experiment(self.experiment_id).artifact_location
         return bulk.Bulk(database, self.experiment_id, location)
@@ -111,7 +110,7 @@ class Mirror:
         """The labels of the trials that are there; what a killed writer left half-written is removed."""
         labels: set[str] = set()
         query = f"tags.`mlflow.parentRunId` = '{self.run_id}'"
-        for run in list(_runs(self._client, self.experiment_id, query, ViewType.ACTIVE_ONLY)):  # pages shift when one is removed
+        for run in list(runs_of(self._client, self.experiment_id, query, ViewType.ACTIVE_ONLY)):  # pages shift when one is removed
             if run.info.status == "RUNNING":
                 self._client.delete_run(run.info.run_id)
             else:
@@ -189,7 +188,7 @@ def create_database(path: Path) -> None:
         from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
         artifacts = path.parent.joinpath("artifacts").resolve().as_uri()
-        store = SqlAlchemyStore(f"{_SQLITE}{unfinished}", artifacts)  # type: ignore[no-untyped-call]
+        store = SqlAlchemyStore(f"{SQLITE}{unfinished}", artifacts)  # type: ignore[no-untyped-call]
         store.engine.dispose()
         unfinished.replace(path)
 
@@ -199,7 +198,7 @@ def fetched(uri: str, said: str) -> Path:
     InputError."""
     run_id, _, artifact = said.partition(":/")[2].partition("/")
     missing = f"{cut(said)} is not in the MLflow at {uri}"
-    if uri.startswith(_SQLITE) and not Path(uri.removeprefix(_SQLITE)).exists():
+    if uri.startswith(SQLITE) and not Path(uri.removeprefix(SQLITE)).exists():
         raise InputError(f"network.init: {missing}, which does not exist; name another with --store or --tracking-uri.")
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     try:
@@ -209,86 +208,6 @@ def fetched(uri: str, said: str) -> Path:
     if not found.exists():
         raise InputError(f"network.init: {missing}; `hpo ui` shows which runs there are, and what they hold.")
     return found
-
-
-def delete(uri: str, experiment_id: str, run_id: str, artifacts: Path) -> None:
-    """Removes a study's runs for good, and its experiment unless that holds what is another's, which stays; a remote server's are only
-    marked as deleted. `run_id` is the study's own run, `artifacts` the folder of its experiment's.
-
-    What is gone already, perhaps with its whole database, is no mistake. Raises StoreError if MLflow refuses.
-    """
-    local = uri.startswith(_SQLITE)
-    if local and not Path(uri.removeprefix(_SQLITE)).exists():
-        shutil.rmtree(artifacts, ignore_errors=True)
-        return
-    try:
-        client = MlflowClient(tracking_uri=uri)
-        stage = _stage(client, experiment_id)
-        runs = list(_runs(client, experiment_id)) if stage else []
-        own = _own(runs, run_id)
-        # A server's experiment can be brought back, and an older server has no models to be asked for.
-        alone = len(own) == len(runs) and not (local and stage and _holds_more(client, experiment_id))
-        if not alone:
-            for run in (one for one in own if one.info.lifecycle_stage == "active"):
-                client.delete_run(run.info.run_id)
-        elif stage == "active":
-            client.delete_experiment(experiment_id)
-        if local:
-            _forget(uri, artifacts.parent, own, experiment_id if alone and stage else None)
-    except (MlflowException, OSError) as error:
-        raise StoreError(f"MLflow at {uri} was lost: {cut(error, 200)}. The study was not removed; run the command again.") from error
-    if local:
-        for folder in [artifacts] if alone else [artifacts / run.info.run_id for run in own]:
-            shutil.rmtree(folder, ignore_errors=True)
-
-
-def _own(runs: Sequence[Run], run_id: str) -> list[Run]:
-    """Those of a study among the runs of an experiment: its trials, then its own run, with any that this one has replaced."""
-    searches = {run.info.run_id: run.data.tags.get("hpo.search") for run in runs}
-    known = searches.get(run_id)
-    same = {run_id, *(other for other, search in searches.items() if known and search == known)}
-    trials = [run for run in runs if run.data.tags.get("mlflow.parentRunId") in same]
-    return trials + [run for run in runs if run.info.run_id in same]
-
-
-def _runs(client: MlflowClient, experiment_id: str, query: str = "", view: int = ViewType.ALL) -> Iterator[Run]:
-    """The runs of an experiment, also those that are marked as deleted."""
-    token = None
-    while True:
-        page = client.search_runs([experiment_id], query, view, 1000, page_token=token)
-        yield from page
-        if not (token := page.token):
-            return
-
-
-def _holds_more(client: MlflowClient, experiment_id: str) -> bool:
-    """Whether an experiment holds models or traces, which no search has written."""
-    traces = client.search_traces(locations=[experiment_id], max_results=1, include_spans=False)
-    return bool(traces or client.search_logged_models([experiment_id], max_results=1))
-
-
-def _stage(client: MlflowClient, experiment_id: str) -> str:
-    """`active`, `deleted`, or "" where there is no such experiment."""
-    try:
-        return str(client.get_experiment(experiment_id).lifecycle_stage)
-    except MlflowException as error:
-        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
-            raise
-        return ""
-
-
-def _forget(uri: str, artifacts: Path, runs: Iterable[Run], experiment_id: str | None) -> None:
-    """Has a database forget runs that are marked as deleted, with their artifacts, and perhaps an experiment. `mlflow gc` does the same,
-    but forgets whatever else of runs, models and experiments others have marked, and may want back."""
-    from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
-    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
-
-    store: Any = SqlAlchemyStore(uri, artifacts.resolve().as_uri())  # type: ignore[no-untyped-call]
-    for run in runs:
-        get_artifact_repository(run.info.artifact_uri).delete_artifacts()  # type: ignore[no-untyped-call]
-        store._hard_delete_run(run.info.run_id)  # noqa: SLF001 - what `mlflow gc` calls
-    if experiment_id is not None:
-        store._hard_delete_experiment(experiment_id)  # noqa: SLF001 - the same
 
 
 @contextmanager

@@ -25,6 +25,7 @@ from typing import IO
 
 from hpo.errors import InputError, StoreError, did_you_mean
 
+SQLITE = "sqlite:///"  # how MLflow names a database that is a file
 NETWORK = "network"  # the folder of a final network, in a study and in its run
 
 
@@ -61,7 +62,7 @@ class Place:
 
     @property
     def tracking_uri(self) -> str:
-        return f"sqlite:///{(self.root / 'mlflow.db').resolve()}"
+        return f"{SQLITE}{(self.root / 'mlflow.db').resolve()}"
 
     def mlflow(self, required: bool = True) -> dict[str, str]:
         """Where MLflow has its search: `tracking_uri`, `experiment_id`, `run_id`. Raises InputError if nothing was recorded."""

@@ -32,8 +32,8 @@ LAYERS = [
     {"raw"},
     {"data", "starter", "predict"},
     {"shift"},
-    {"row", "export", "report", "recorder", "mirror"},
-    {"program"},
+    {"row", "export", "report", "recorder", "removal"},
+    {"program", "mirror"},
     {"stack"},
     {"population", "study", "needs", "pretrained"},
     {"worker", "testing"},
@@ -50,7 +50,7 @@ LAYERS = [
 ]
 ONLY = {
     "optuna": {"working", "paired", "sampling", "history", "percentile", "ledger", "figures"},
-    "mlflow": {"mirror"},
+    "mlflow": {"mirror", "removal"},
     "click": {"cli"},
     "rich": {"cli", "terminal"},
     "pydantic": {"space", "space_file", "section", "strategy", "architecture", "language", "settings", "source"},

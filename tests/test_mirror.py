@@ -8,7 +8,7 @@ from mlflow import MlflowClient
 from mlflow.entities import ViewType
 from mlflow.exceptions import MlflowException
 
-from hpo import mirror
+from hpo import mirror, removal
 from hpo.mirror import Mirror
 from hpo.recorder import message
 from tests.test_bulk import OUTCOMES
@@ -66,7 +66,7 @@ def test_a_user_without_a_name_searches_too(recorded, monkeypatch, error):
 
 
 def removed(recorded, writer):
-    mirror.delete(f"sqlite:///{recorded.store}/mlflow.db", writer.experiment_id, writer.run_id, recorded.store / "artifacts" / "s")
+    removal.delete(f"sqlite:///{recorded.store}/mlflow.db", writer.experiment_id, writer.run_id, recorded.store / "artifacts" / "s")
 
 
 def runs(recorded, experiment_id):
@@ -127,9 +127,9 @@ def test_a_server_s_runs_are_marked_as_deleted_and_its_experiment_only_without_o
     """As a server sees it: its database has no name of ours."""
     writer, client = recorded(), recorded.client
     uri = f"sqlite:///{recorded.store}/mlflow.db"
-    monkeypatch.setattr(mirror, "_SQLITE", "nothing:///")
+    monkeypatch.setattr(removal, "SQLITE", "nothing:///")
     foreign = client.create_run(writer.experiment_id).info.run_id
-    mirror.delete(uri, writer.experiment_id, writer.run_id, recorded.store / "artifacts" / "s")
+    removal.delete(uri, writer.experiment_id, writer.run_id, recorded.store / "artifacts" / "s")
     stages = {run_id: run.info.lifecycle_stage for run_id, run in runs(recorded, writer.experiment_id).items()}
     assert {run_id for run_id, stage in stages.items() if stage == "active"} == {foreign}
     assert len(stages) == 2 + len(OUTCOMES[2:])

@@ -202,7 +202,7 @@ def compare(first: str, second: str, store: str, plugins: tuple[str, ...]) -> No
 @click.option("--yes", is_flag=True, help="Do not ask.")
 def delete(study: str, store: str, yes: bool) -> None:
     """Remove a study: its trials, weights, runs in MLflow and artifacts."""
-    from hpo import mirror
+    from hpo import removal
     from hpo.store import find
 
     place = find(Path(store), study)
@@ -211,6 +211,6 @@ def delete(study: str, store: str, yes: bool) -> None:
     with place.locked():
         where = place.mlflow(required=False)
         if where:
-            mirror.delete(where["tracking_uri"], where["experiment_id"], where["run_id"], Path(store) / "artifacts" / study)
+            removal.delete(where["tracking_uri"], where["experiment_id"], where["run_id"], Path(store) / "artifacts" / study)
         place.remove()
     click.echo(f"Removed {study}.", err=True)
