@@ -18,7 +18,7 @@ from hpo.errors import SearchFailedError
 from hpo.factory import Factory
 from hpo.network import Network
 from hpo.networks import Networks
-from hpo.regularizers import FAMILY, STRENGTHS
+from hpo.regularizers import FAMILY, STRENGTHS, acting, overrides
 from hpo.row import Learned, Row, Tensors
 from hpo.settings import Train
 from hpo.space import Space
@@ -152,7 +152,8 @@ class Population:
         names = tuple(name for name in FAMILY if name in STRENGTHS and name in trial.params)
         alone, train = () if network.batched else (trial.label, fold.number), self._train.of(trial.params)
         parts = (fold.train, fold.valid, fold.target, fold.target_valid, fold.source_valid)
-        key = (network.alike, names, train.batch_size, *map(len, parts), alone)
+        twice = any(overrides(STRENGTHS[name], "ascend") for name in acting(trial.params) if name in STRENGTHS)  # others need not wait for it
+        key = (network.alike, names, train.batch_size, *map(len, parts), twice, alone)
         if key not in self._stacks:
             self._stacks[key] = Stack(names, self._data, train)
         return self._stacks[key]

@@ -19,7 +19,7 @@ from hpo.metrics import losses
 from hpo.network import Outputs
 from hpo.noise import Noise
 from hpo.optimizer import Memory
-from hpo.regularizers import STRENGTHS
+from hpo.regularizers import STRENGTHS, overrides
 from hpo.regularizers.base import Batch, Regularizer, Seen, Step
 from hpo.replay import Replay
 from hpo.row import Row, Tensors
@@ -30,7 +30,7 @@ _HOOKS = ("batch", "hidden", "loss", "ascend", "gradient", "after_step", "after_
 
 
 class Program:
-    """Rows, the deepest first, that are computed together; `names` are the regularizers that act on them."""
+    """Rows, the deepest first, that are computed together; `names` are the regularizers that may act on them."""
 
     def __init__(
         self, rows: Sequence[Row], tensors: Tensors, layout: Layout, names: Sequence[str], data: Samples, way: Kernels
@@ -50,22 +50,22 @@ class Program:
         self._grads = {name: places[name] for name in self._leaves}
         for name, leaf in self._leaves.items():
             leaf.grad = self._grads[name]
-        self._members = {name: STRENGTHS[name] for name in names}
-        self._acting = {hook: [name for name, member in self._members.items() if _overrides(member, hook)] for hook in _HOOKS}
-        self._strengths = {n: tensors.values.new_tensor([row.fit.trial.params[n] for row in rows]) for n in names}
+        self._members = {name: STRENGTHS[name] for name in names if _needed(STRENGTHS[name], rows)}
+        self._acting = {hook: [name for name, member in self._members.items() if overrides(member, hook)] for hook in _HOOKS}
+        self._strengths = {n: tensors.values.new_tensor([row.fit.trial.params[n] for row in rows]) for n in self._members}
         having = [sum(depth > site for depth in self._depths) for site in range(max(self._depths))]
         self._strengths_at = [{name: s[:n] for name, s in self._strengths.items()} for n in having]
         self._mixes = data.task == "classification" and any(member.mixes for member in self._members.values())
-        self._optimize(names)
+        self._optimize()
         self._train_index = torch.stack([row.fit.fold.train for row in rows])
         self._adapts = any(member.adapts for member in self._members.values())
         self._target_index = torch.stack([row.fit.fold.target for row in rows])
         recalls = any(member.recalls for member in self._members.values())
         self._before = torch.empty_like(tensors.values[:, : self._own]) if recalls else None
 
-    def _optimize(self, names: Sequence[str]) -> None:
+    def _optimize(self) -> None:
         t = self._tensors
-        decays = [d for name in names if (d := self._members[name].decay(self._strengths[name])) is not None]
+        decays = [d for name, member in self._members.items() if (d := member.decay(self._strengths[name])) is not None]
         decay = torch.stack(decays).sum(0) if decays else t.values.new_zeros(len(self._rows))
         pieces = [self._layout.trained(depth) for depth in self._depths]
         memory = Memory(t.values, self._slopes, t.exp_avg, t.exp_avg_sq, t.counts, decay, pieces)
@@ -134,7 +134,7 @@ class Program:
         """The noise of an epoch, by who draws and by what for: of the rows that have that, which come first."""
         found: dict[str, dict[int | str, Noise]] = {}
         for name, places in self._rows[0].streams.items():
-            for place in places if name != TARGET else ():
+            for place in places if name in self._members or name == NETWORK else ():
                 streams = [row.streams[name][place] for row in self._rows if place in row.streams[name]]
                 noise = self._noise(streams)
                 found.setdefault(name, {})[place] = Replay(noise) if self._acting["ascend"] else noise
@@ -237,5 +237,8 @@ def _seen(outputs: Outputs, batch: Batch) -> Seen:
     return Seen(batch, logits if batch.base is None else logits + batch.base, features, beside, beside_features)
 
 
-def _overrides(member: Regularizer, hook: str) -> bool:
-    return getattr(type(member), hook) is not getattr(Regularizer, hook)
+def _needed(member: Regularizer, rows: Sequence[Row]) -> bool:
+    """Whether a member must be there: one that is off in all rows changes no bit, but costs its time. Not so one that lets other rows
+    pass through the network, or trains tensors of its own, which need their gradients."""
+    acts = any(row.fit.trial.params[member.name] != member.neutral for row in rows)
+    return acts or member.adapts or overrides(member, "own")

@@ -156,6 +156,19 @@ def refilled_equals_fresh(case: Case) -> None:
     assert same(pop.release(late), case.trained([late])[late.label]), f"{_at(case, late)} in a row that was used learns something else."
 
 
+def what_is_off_does_not_feel_who_comes_and_goes(case: Case) -> None:
+    """Where a member is off in all rows it is left out; that another with it enters in mid-training, and leaves, changes nothing."""
+    off, guest = case.trial("0", case.member.neutral), case.trial("1", case.member.probe[1])
+    pop = case.population()
+    pop.admit(off)
+    run(pop, 1)
+    pop.admit(guest)
+    run(pop, 1)
+    pop.release(guest)
+    run(pop, 1)
+    assert same(pop.release(off), case.trained([off])["0"]), f"{_at(case, off)} feels that one with {case.member.probe[1]} comes and goes."
+
+
 def divergence_stays_alone(case: Case) -> None:
     """A row that diverges leaves the others as they are, and finite."""
     first, *others = case.three()
@@ -189,6 +202,7 @@ CONTRACT: tuple[Callable[[Case], None], ...] = (
     neutral_equals_without,
     neighbours_do_not_feel_a_change,
     refilled_equals_fresh,
+    what_is_off_does_not_feel_who_comes_and_goes,
     divergence_stays_alone,
     probes_differ,
     evaluation_is_still,

@@ -125,6 +125,11 @@ def acting(params: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in params.items() if key not in STRENGTHS or value != STRENGTHS[key].neutral}
 
 
+def overrides(member: Regularizer, hook: str) -> bool:
+    """Whether a member does something there."""
+    return getattr(type(member), hook) is not getattr(Regularizer, hook)
+
+
 def join(members: Iterable[Regularizer]) -> None:
     """Has strengths from outside join the family: behind ours, in the order of their names, whichever came first."""
     outside = {**dict(list(FAMILY.items())[_OURS:]), **{member.name: member for member in members}}
