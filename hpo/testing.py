@@ -1,4 +1,4 @@
-"""The contract that every regularizer keeps, ours and yours: `hpo.testing.check(MyOwn())` in a test is all seven points of it.
+"""The contract that every regularizer keeps, ours and yours: `hpo.testing.check(MyOwn())` in a test is all eight points of it.
 
 A member is tried on three rows of one batched program, in float64: the first of them off, the others at its two `probe` strengths.
 Each point raises AssertionError with a sentence.
