@@ -98,6 +98,9 @@ class _Search:
         self._ways = Ways(job.space, job.data, job.networks, study, self._vault, Vault(place.unseen), self._late, job.device)
 
     def run(self, startup: float) -> dict[str, Any]:
+        before = self._place.mlflow(required=False).get("tracking_uri", self._uri)
+        if before != self._uri:
+            self._watcher.note(f"Runs go to {self._uri} from now on. Those at {before} stay there, and hpo delete will not remove them.")
         self._recorder = Recorder(self._uri, self._place.folder, writing.opening(self._job, self._study))
         try:
             if self._uri != self._place.tracking_uri:
@@ -237,6 +240,8 @@ class _Search:
             "startup_seconds": startup,
         }
         result |= self._joined(result)
+        if lost := set((study.recall("result") or {}).get("ensembles", ())) - set(result["ensembles"]):
+            self._watcher.note(f"Ensembles of the earlier result, which this one replaces, are gone: {', '.join(sorted(lost))}; hpo ensemble makes them again.")
         kept = [entry["weights"] for entry in (result["refit"], *result["ensembles"].values()) if entry["weights"]]
         files = [*map(self._vault.path, kept), *self._exported(selected, networks)]
         writing.close(result, job, study, self._place, self._recorder, files, self._watcher.note)

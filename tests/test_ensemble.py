@@ -128,6 +128,15 @@ def test_a_wish_for_one_on_a_finished_search_trains_nothing_else(tmp_path):
     assert plain["ensembles"] == {}
 
 
+def test_what_a_new_result_leaves_behind_is_told(tmp_path, monkeypatch):
+    store = tmp_path / "mlruns"
+    hpo.search(TINY | {"ensemble": {"kind": "snapshot", "size": 2}}, store=store)
+    monkeypatch.setattr(Place, "mlflow", lambda *_, **__: {"tracking_uri": "http://elsewhere:5000"})
+    ran = here("search", "--space", write_space(store), "--store", store)
+    assert "Ensembles of the earlier result, which this one replaces, are gone: snapshot; hpo ensemble makes them again." in ran.stderr
+    assert "Those at http://elsewhere:5000 stay there, and hpo delete will not remove them." in ran.stderr
+
+
 def test_runs_that_its_space_names_are_looked_for_where_the_search_was_recorded(searched, monkeypatch):
     asked = []
 

@@ -56,14 +56,17 @@ def test_ten_lines_of_plain_torch_predict_as_hpo_does(store, monkeypatch):
     folder = store.parent
     space = yaml.safe_load((ROOT / "search_spaces" / "tabular.yaml").read_text())
     space |= {"budget": {"trials": 4}, "train": {"epochs": 3}, "study": "readme", "finalists": 1}
-    loans().to_csv(folder / "loans.csv", index=False)
-    loans(rows=50, seed=1).to_csv(folder / "new.csv", index=False)
+    space["data"]["categorical"] = ["code"]
+    loans().assign(code=[10001 + i % 3 for i in range(len(loans()))]).to_csv(folder / "loans.csv", index=False)
+    # One code is missing, so that pandas writes the others as 10001.0.
+    loans(rows=50, seed=1).assign(code=[None, *(10001 + i % 3 for i in range(49))]).to_csv(folder / "new.csv", index=False)
     (folder / "space.yaml").write_text(yaml.safe_dump(space))
     monkeypatch.chdir(folder)
     assert here("search", "--space", "space.yaml", "--store", store, "--quiet").exit_code == 0
     assert here("export", "--store", store, "-o", "best.yaml", "--weights", "best").exit_code == 0
     names = {}
     exec(*block("python", "Use the result"), names)
+    assert "10001.0" in (folder / "new.csv").read_text()
     predicted = pd.read_csv(io.StringIO(here("predict", "--weights", "best", "new.csv").stdout))
     classes = names["pre"]["classes"]
     assert [classes[i] for i in names["out"].argmax(1)] == predicted["prediction"].tolist()

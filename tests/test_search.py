@@ -9,12 +9,14 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from click.testing import CliRunner
 from safetensors.torch import load_file
 from sklearn.datasets import load_diabetes
 from sklearn.linear_model import LinearRegression
 from sklearn.model_selection import train_test_split
 
 from hpo import space_file
+from hpo.cli import main
 from hpo.prose import score
 from hpo.store import Place
 from tests.conftest import PATIENCE, TINY, Unrecorded, here, hpo, launched, outcomes, wait_for, write_space
@@ -171,6 +173,14 @@ def test_a_search_in_which_every_trial_diverges_fails_with_the_cause(diverged):
     assert diverged.ran.exit_code == 1
     assert diverged.ran.stderr.startswith("All 3 trials diverged (diverged in epoch 1)")
     assert diverged.ran.stdout == ""
+
+
+def test_a_study_is_not_removed_without_a_yes(diverged):
+    unanswered = here("delete", "tiny", "--store", diverged.store)
+    assert (unanswered.exit_code, unanswered.stderr.splitlines()[-1]) == (2, "hpo delete asks before it removes, and got no answer; add --yes.")
+    refused = CliRunner().invoke(main, ["delete", "tiny", "--store", str(diverged.store)], input="n\n")
+    assert (refused.exit_code, refused.stderr.splitlines()[-1]) == (0, "tiny stays.")
+    assert "tiny" in here("studies", "--store", diverged.store).stdout
 
 
 def test_a_deleted_study_leaves_nothing_behind(diverged):

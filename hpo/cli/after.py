@@ -89,9 +89,11 @@ def export(
             search.write_ensemble(Path(weights), ensemble)
         else:
             search.write_network(Path(weights))
-        click.echo(f"Wrote {weights}/weights.safetensors, network.json and preprocess.json.", err=True)
+        click.echo(f"Wrote {weights}/weights.safetensors, network.json and preprocess.json of {search.place.name}.", err=True)
     if output or not weights:
         write(search.configuration(folder, form), output)
+    if output:
+        click.echo(f"Wrote {output}, the selected configuration of {search.place.name}.", err=True)
 
 
 @main.command()
@@ -206,7 +208,8 @@ def delete(study: str, store: str, yes: bool) -> None:
     from hpo.store import find
 
     place = find(Path(store), study)
-    if not yes and not click.confirm(f"Remove the study {study} from {store}, with its runs in MLflow?", err=True):
+    if not yes and not _sure(f"Remove the study {study} from {store}, with its runs in MLflow?"):
+        click.echo(f"{study} stays.", err=True)
         return
     with place.locked():
         where = place.mlflow(required=False)
@@ -214,3 +217,13 @@ def delete(study: str, store: str, yes: bool) -> None:
             removal.delete(where["tracking_uri"], where["experiment_id"], where["run_id"], Path(store) / "artifacts" / study)
         place.remove()
     click.echo(f"Removed {study}.", err=True)
+
+
+def _sure(question: str) -> bool:
+    """Asks. Raises InputError where nobody can answer, KeyboardInterrupt if somebody would rather not."""
+    try:
+        return click.confirm(question, err=True)
+    except click.Abort as error:
+        if sys.stdin.isatty():
+            raise KeyboardInterrupt from error
+        raise InputError("\nhpo delete asks before it removes, and got no answer; add --yes.") from error

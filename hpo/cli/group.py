@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import signal
 import sys
 from pathlib import Path
 from typing import Any
@@ -37,6 +39,13 @@ class _Group(click.Group):
         except KeyboardInterrupt:
             click.echo("\nStopped.", err=True)
             sys.exit(130)
+        finally:  # what is to be done is done: libraries that tidy up behind it are no longer interrupted
+            atexit.unregister(_deaf)
+            atexit.register(_deaf)
+
+
+def _deaf() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 @click.group(cls=_Group)
