@@ -112,8 +112,11 @@ def regularization_line(result: Mapping[str, Any]) -> str:
     error = "" if said["standard_error"] is None else f" ± {said_so(said['standard_error'])}"
     noise = "" if said["beyond_noise"] else ", which is within noise"
     where = "fresh splits of the source" if result.get("unpromised") else "fresh splits"
+    much = f"{verb} {said_so(abs(said['gain']))}{error}{unit} of {name}"
+    if unit and said_so(abs(said["gain"])) == "0.0":  # a digit that is not shown has no sign
+        much = f"changed {name} by 0.0{error}{unit}"
     return (
-        f"Regularization {verb} {said_so(abs(said['gain']))}{error}{unit} of {name} on {where} against the same without it{noise}"
+        f"Regularization {much} on {where} against the same without it{noise}"
         f"{_followed(said['followed'])}; {closed}."
     )
 

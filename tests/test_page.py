@@ -5,6 +5,7 @@ import json
 import re
 import struct
 import zlib
+from html import escape
 
 import numpy as np
 import pandas as pd
@@ -90,6 +91,12 @@ def test_what_the_search_said_is_on_its_page(drawn):
     assert f"{result['fresh']['loss']:.3f}" in page
     for title in ("train–valid gap", "decides about", "What the best trials have in common", "How the finalists did", "of unseen rows", "How many networks"):
         assert any(title in found for found in titles(page)), title
+
+
+def test_what_is_to_be_known_of_the_data_is_on_the_page(drawn):
+    _, result, page = drawn(study="freezes", search=POINT["search"] | {"freeze": {"low": 0, "high": 1}}, finalists=0)
+    assert any("these are random" in note for note in result["notes"])
+    assert all(f'<p class="note">{escape(note)}</p>' in page for note in result["notes"])
 
 
 def test_the_rows_that_are_shown_are_all_but_the_test_part_and_each_once(drawn):

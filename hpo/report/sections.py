@@ -44,11 +44,12 @@ class Section:
 
 
 def opening(material: Material, importances: Importances) -> str:
-    """The top of the page: the verdict, what was selected, its scores beside those it is compared with."""
+    """The top of the page: the verdict, what was selected, its scores beside those it is compared with, and what is to be known of the data."""
     verdict = sentences.verdict(material, numbers.balance(material), importances)
     lead, *rest = verdict
     said = "".join(f"<p>{escape(line)}</p>" for line in rest)
-    return f'<h1>{escape(sentences.title(material))}</h1><p class="lead">{escape(lead)}</p>{said}{tables.params(material)}{tables.scores(material)}'
+    notes = "".join(f'<p class="note">{escape(note)}</p>' for note in material.result["notes"])
+    return f'<h1>{escape(sentences.title(material))}</h1><p class="lead">{escape(lead)}</p>{said}{tables.params(material)}{tables.scores(material)}{notes}'
 
 
 def sections(material: Material, past: Past, importances: Importances) -> Iterator[Section]:
