@@ -55,12 +55,24 @@ def sort(data: Data, frame: pd.DataFrame, name: str) -> Kinds:
             raise InputError(f"data.{one}: the column {cut(both)} is also in data.{other}; name it in one of them.")
     known = {column: kind for kind, columns in said_by.items() for column in columns}
     found = {c: known.get(c) or _kind(frame[c]) for c in frame.columns}
-    notes = (
-        f"The column {cut(c)} holds sentences, so it is read as text; data.categorical or data.drop overrule that."
-        for c, kind in found.items() if kind == "text" and c not in known
-    )  # fmt: skip
+    notes = filter(None, (_doubtful(frame[c], kind) for c, kind in found.items() if c not in known))
     numeric, categorical, text = (tuple(c for c, own in found.items() if own == kind) for kind in ("numeric", "categorical", "text"))
     return Kinds(numeric, categorical, text, frozenset((*data.categorical, *data.text.columns)), tuple(notes))
+
+
+def _doubtful(values: pd.Series, kind: str) -> str:
+    """What somebody should know who has not said of a column what it is; "" if it is plain."""
+    what, given = f"The column {cut(values.name)}", values.dropna()
+    if kind == "text":
+        return f"{what} holds sentences, so it is read as text; data.categorical or data.drop overrule that."
+    if kind == "numeric" or is_bool(given) or strange(values):
+        return ""
+    words = given[pd.to_numeric(given, errors="coerce").isna()]
+    if 0 < len(words) < len(given) / 20:
+        return f"{what} holds numbers but for {len(words):,} of {len(given):,} values, such as {said(words.iloc[0])}, so it is read as categories; mend them."
+    if given.nunique() > len(given) / 2:
+        return f"{what} has {given.nunique():,} categories in {len(given):,} rows, so little is learned from it; add it to data.drop, or to data.categorical if it is to stay."
+    return ""
 
 
 def _kind(values: pd.Series) -> str:

@@ -162,6 +162,16 @@ def test_the_index_that_pandas_has_written_is_no_input_unless_it_is_asked_for(tm
     assert loaded(tmp_path, content.replace(b"\n39,", b"\n93,")).numeric == ("Unnamed: 0", "a")
 
 
+def test_columns_that_are_hardly_meant_as_categories_are_told(tmp_path):
+    dates = [str(day.date()) for day in DATES[:25]] + [str(DATES[0].date())] * 15
+    notes = loaded(tmp_path, rows(b=[*range(20), *range(19), "forty"], c=dates, d=COLOURS)).notes
+    assert notes == (
+        "The column b holds numbers but for 1 of 40 values, such as forty, so it is read as categories; mend them.",
+        "The column c has 25 categories in 40 rows, so little is learned from it; add it to data.drop, or to data.categorical if it is to stay.",
+    )
+    assert loaded(tmp_path, rows(c=dates), categorical=["c"]).notes == ()
+
+
 def test_dates_may_be_named_as_categories(tmp_path):
     found = loaded(tmp_path, rows(b=[*DATES[:2]] * 20), "t.parquet", categorical=["b"])
     assert set(found.features["b"]) == {"2020-01-01 00:00:00", "2020-01-02 00:00:00"}
