@@ -93,10 +93,12 @@ def insert(folder: Path, module: str, table: str, page: str = "performance.md") 
     path.write_text(f"{before}{mark}{table}\n{rest[rest.index('<!-- end -->') :]}")
 
 
-def keep(folder: Path, name: str, records: Sequence[Mapping[str, Any]], about: Mapping[str, Any]) -> None:
-    """Writes records and what they are about to NAME.json, a record a line: what a later run changes can be seen."""
+def publish(folder: Path, name: str, table: str, records: Sequence[Mapping[str, Any]], about: Mapping[str, Any]) -> None:
+    """Writes records and what they are about to NAME.json, a record a line, so that what a later run changes can be seen, and the
+    table of them into NAME.md, if it is in the folder."""
     lines = ",\n".join(json.dumps(r) for r in records)
     (folder / f"{name}.json").write_text(f'{{"about": {json.dumps(about)}, "records": [\n{lines}\n]}}\n')
+    insert(folder, f"bench.{name}", table, page=f"{name}.md")
 
 
 def aligned(rows: Sequence[Sequence[str]]) -> str:

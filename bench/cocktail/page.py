@@ -13,7 +13,7 @@ from typing import Any
 from bench.cocktail import numbers, picture
 from bench.cocktail.numbers import OURS, RIVALS, Goal, Mean, Records
 from bench.cocktail.sets import COLUMNS, PUBLISHED_SPLIT
-from bench.page import insert, keep, markdown
+from bench.page import markdown, publish
 
 _DOCS = Path(__file__).parent.parent.parent / "docs"
 TITLES = {"selected": "hpo", "ensemble": "hpo, ensemble of 10", "defaults": "usual defaults", "none": "no regularization"}
@@ -22,9 +22,8 @@ TITLES = {"selected": "hpo", "ensemble": "hpo, ensemble of 10", "defaults": "usu
 def write(records: Records, about: Mapping[str, Any], folder: Path) -> str:
     """Writes cocktail.json and cocktail.png to `folder`, and the tables into its cocktail.md if there is one; returns these."""
     found = tables(records, about)
-    keep(folder, "cocktail", records, about)
     picture.draw(records, folder / "cocktail.png")
-    insert(folder, "bench.cocktail", found, page="cocktail.md")
+    publish(folder, "cocktail", found, records, about)
     return found
 
 

@@ -10,7 +10,7 @@ from statistics import fmean, stdev
 from typing import Any
 
 from bench.domains import sets
-from bench.page import insert, keep, markdown
+from bench.page import markdown, publish
 
 Records = Sequence[Mapping[str, Any]]
 _DOCS = Path(__file__).parent.parent.parent / "docs"
@@ -19,8 +19,7 @@ _DOCS = Path(__file__).parent.parent.parent / "docs"
 def write(records: Records, about: Mapping[str, Any], folder: Path) -> str:
     """Writes domains.json to `folder`, and the tables into its domains.md if there is one; returns these."""
     found = tables(records, about)
-    keep(folder, "domains", records, about)
-    insert(folder, "bench.domains", found, page="domains.md")
+    publish(folder, "domains", found, records, about)
     return found
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from bench.honesty import numbers, picture
 from bench.honesty.numbers import RULES, WHO, Mean, Records, Share
-from bench.page import insert, keep, markdown
+from bench.page import markdown, publish
 
 _DOCS = Path(__file__).parent.parent.parent / "docs"
 _MODES = {"holdout": "By hold-out", "folds": "By folds"}
@@ -22,9 +22,8 @@ _RULES = {"best": "best", "one_se": "one standard error", "fastest": "fastest", 
 def write(records: Records, about: Mapping[str, Any], folder: Path) -> str:
     """Writes honesty.json and honesty.png to `folder`, and the tables into its honesty.md if there is one; returns these."""
     found = tables(records, about)
-    keep(folder, "honesty", records, about)
     picture.draw(records, folder / "honesty.png")
-    insert(folder, "bench.honesty", found, page="honesty.md")
+    publish(folder, "honesty", found, records, about)
     return found
 
 

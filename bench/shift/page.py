@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.honesty.numbers import Share
-from bench.page import insert, keep, markdown
+from bench.page import markdown, publish
 from bench.shift import made
 
 Records = Sequence[Mapping[str, Any]]
@@ -20,8 +20,7 @@ GOAL = 0.95
 def write(records: Records, about: Mapping[str, Any], folder: Path) -> str:
     """Writes shift.json to `folder`, and the tables into its shift.md if there is one; returns these."""
     found = tables(records, about)
-    keep(folder, "shift", records, about)
-    insert(folder, "bench.shift", found, page="shift.md")
+    publish(folder, "shift", found, records, about)
     return found
 
 
