@@ -40,6 +40,8 @@ def measure(names: Sequence[str], task: Task, source: Labelled, logits: Tensor, 
     """Each named criterion for each fit, (fit,); `logits` (fit, m, outputs) and `features` (fit, m, width) are of rows of the other
     domain. A regression target was divided by `scale`; the losses are in its own units."""
     units, found = scale**2 if task == "regression" else 1.0, {}
+    entropies = {"target_entropy": target_entropy, "infomax": infomax}
+    calibrated = logits.double() * sharpness(source) if entropies.keys() & set(names) else None
     for name in names:
         if name == "source_loss":
             found[name] = losses(task, source.logits, source.y, source.weight).double() * units
@@ -51,7 +53,8 @@ def measure(names: Sequence[str], task: Task, source: Labelled, logits: Tensor, 
         elif name == "snd":
             found[name] = snd(logits.double())
         else:
-            found[name] = {"target_entropy": target_entropy, "infomax": infomax}[name](logits.double() * sharpness(source))
+            assert calibrated is not None
+            found[name] = entropies[name](calibrated)
     return found
 
 
