@@ -20,7 +20,8 @@ import yaml
 
 from bench import free_kernels, page, runs
 from bench.judge import Json
-from hpo import job, space_file
+from hpo.space import loader
+from hpo.workflows import prepare
 
 _HERE = Path(__file__).parent
 ONE_CORE, ALL_CORES = ("hpo", "tight", "recipe"), ("workers", "joblib", "ray")
@@ -62,7 +63,7 @@ def measured(widths: Sequence[int], epochs: int, quick: bool, core: int) -> Json
     began = time.perf_counter()
     trials = {width: QUICK_TRIALS if quick else TRIALS[width] for width in widths}
     spaces = [space_of(width, epochs, trials[width]["hpo"]) for width in widths]
-    search_rows = [job.prepare(space_file.parse(space), Path()).rows() for space in spaces]
+    search_rows = [prepare.prepare(loader.parse(space), Path()).rows() for space in spaces]
     names, about = [*ONE_CORE, *ALL_CORES], machine()
     result: Json = {
         "date": about.pop("date"), "machine": about, "widths": widths, "epochs": epochs, "search_rows": search_rows,

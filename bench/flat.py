@@ -26,16 +26,17 @@ import yaml
 from rich.console import Console
 
 from bench.page import insert
-from hpo import job as jobs
-from hpo import searching, space_file
-from hpo.ledger import stored
-from hpo.mirror import create_database
-from hpo.population import Population
-from hpo.recorder import Recorder
-from hpo.store import Place
-from hpo.study import Study
-from hpo.terminal import Progress
-from hpo.weights import Vault
+from hpo.cli.progress import Progress
+from hpo.space import loader
+from hpo.study.directory import Place
+from hpo.study.ledger import stored
+from hpo.study.study import Study
+from hpo.study.weights import Vault
+from hpo.tracking.mlflow_writer import create_database
+from hpo.tracking.recorder import Recorder
+from hpo.training.population import Population
+from hpo.workflows import prepare as jobs
+from hpo.workflows import search
 
 _DOCS = Path(__file__).parent.parent / "docs"
 _HERTZ = os.sysconf("SC_CLK_TCK")
@@ -166,10 +167,10 @@ def run(made: Json, every: int, folder: Path) -> Json:
     """A whole search; its cost a trial in milliseconds by part, for every `every` trials."""
     place = Place(folder / "store", made["study"])
     create_database(folder / "store" / "mlflow.db")
-    job = jobs.prepare(space_file.parse(made), folder)
+    job = jobs.prepare(loader.parse(made), folder)
     with Clock() as clock:
         watched = Watched(clock, every, place.folder / "mlflow.json")
-        result = searching.search(job, place, watcher=watched)
+        result = search.search(job, place, watcher=watched)
     spans = [_span(a, b) for a, b in zip(watched.samples, watched.samples[1:], strict=False)]
     before = time.perf_counter()
     Study(job.space, place.journal, job.data.fingerprint).close()

@@ -13,7 +13,7 @@ from optuna.storages.journal import JournalFileBackend
 
 from bench.task import Answer, Task
 from bench.tight import epochs
-from hpo.sampling import distributions
+from hpo.study.samplers import distributions
 
 
 def _study() -> optuna.Study:

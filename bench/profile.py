@@ -23,21 +23,24 @@ from rich.console import Console
 
 from bench import flat, free_kernels, runs
 from bench.page import insert
-from hpo import job as jobs
-from hpo import linear, loop, program, searching, space_file, stack
-from hpo.dataset import Samples
-from hpo.mirror import create_database
-from hpo.mlp import Mlp
-from hpo.noise import Noise
-from hpo.optimizer import AdamW
-from hpo.population import Population
-from hpo.recorder import Recorder
+from hpo.cli.progress import Progress
+from hpo.core.samples import Samples
+from hpo.nn import linear
+from hpo.nn.adamw import AdamW
+from hpo.nn.mlp import Mlp
+from hpo.nn.rng import Noise
 from hpo.regularizers import STRENGTHS
-from hpo.stack import Stack
-from hpo.store import Place
-from hpo.study import Study
-from hpo.terminal import Progress
-from hpo.weights import Vault
+from hpo.space import loader
+from hpo.study.directory import Place
+from hpo.study.study import Study
+from hpo.study.weights import Vault
+from hpo.tracking.mlflow_writer import create_database
+from hpo.tracking.recorder import Recorder
+from hpo.training import program, stack
+from hpo.training.population import Population
+from hpo.training.stack import Stack
+from hpo.workflows import loop, search
+from hpo.workflows import prepare as jobs
 
 _DOCS = Path(__file__).parent.parent / "docs"
 Json = dict[str, Any]
@@ -108,8 +111,8 @@ def profiled(width: int, trials: int, epochs: int) -> Json:
         create_database(place.folder.parent / "mlflow.db")
         profile, before = Profile(), getrusage(RUSAGE_CHILDREN)
         profile.watch()
-        job = jobs.prepare(space_file.parse(made), Path(folder))
-        result = searching.search(job, place, watcher=Progress(Console(file=io.StringIO(), force_terminal=True, width=120)))
+        job = jobs.prepare(loader.parse(made), Path(folder))
+        result = search.search(job, place, watcher=Progress(Console(file=io.StringIO(), force_terminal=True, width=120)))
         profile.switch("the loop")
         after = getrusage(RUSAGE_CHILDREN)
     spent = dict(profile.seconds) | {WRITER: after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime}

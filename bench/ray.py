@@ -17,7 +17,7 @@ from ray.tune.search.optuna import OptunaSearch
 
 from bench.task import Answer, Task
 from bench.tight import epochs
-from hpo.sampling import distributions
+from hpo.study.samplers import distributions
 
 
 def _train(config: Mapping[str, float], task: Task) -> None:

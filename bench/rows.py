@@ -18,15 +18,15 @@ import numpy as np
 import torch
 
 from bench.judge import MIXED
-from hpo import data as data_module
-from hpo import space_file
-from hpo.data import Dataset
-from hpo.mlp import Mlp
-from hpo.network import Network
-from hpo.networks import Networks
-from hpo.population import Population
-from hpo.space import Space
-from hpo.trial import Trial
+from hpo.core.trial import Trial
+from hpo.data import dataset as data_module
+from hpo.data.dataset import Dataset
+from hpo.nn.mlp import Mlp
+from hpo.nn.network import Network
+from hpo.space import loader
+from hpo.space.space import Space
+from hpo.training.builder import Networks
+from hpo.training.population import Population
 
 SQUARE = 2048  # the product whose speed is the peak
 CASES = {MIXED: (3, 1, 5, 2, 4), "3": (3,)}  # depths of the networks in turn
@@ -96,7 +96,7 @@ def measure(spaces: Sequence[Space], rows: Sequence[int]) -> dict[str, Any]:
 def main() -> None:
     torch.set_num_threads(1)
     told = json.load(sys.stdin)
-    print(json.dumps(measure([space_file.parse(space) for space in told["spaces"]], told["rows"])))
+    print(json.dumps(measure([loader.parse(space) for space in told["spaces"]], told["rows"])))
 
 
 if __name__ == "__main__":

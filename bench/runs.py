@@ -18,8 +18,8 @@ from typing import Any
 
 import yaml
 
-from hpo.ledger import stored
-from hpo.store import Place
+from hpo.study.directory import Place
+from hpo.study.ledger import stored
 
 Json = dict[str, Any]
 _ROOT = Path(__file__).parent.parent
@@ -72,7 +72,7 @@ def search(space: Json, cores: Collection[int]) -> tuple[Json, list[Json], list[
     with tempfile.TemporaryDirectory() as folder:
         Path(folder, "space.yaml").write_text(yaml.safe_dump(space))
         # The others' databases are there when their clocks start, so is this one's.
-        create = "import pathlib; from hpo.mirror import create_database; create_database(pathlib.Path('store/mlflow.db'))"
+        create = "import pathlib; from hpo.tracking.mlflow_writer import create_database; create_database(pathlib.Path('store/mlflow.db'))"
         subprocess.run([sys.executable, "-c", create], cwd=folder, stderr=subprocess.DEVNULL, check=True)
         workers = ["--workers", str(len(cores))] if len(cores) > 1 else []
         command = ["hpo.cli", "search", "--space", "space.yaml", "--store", "store", "--device", "cpu", "--json", "--quiet", *workers]

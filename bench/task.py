@@ -16,8 +16,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from hpo import data, space_file
-from hpo.space import Space
+from hpo.data import dataset
+from hpo.space import loader
+from hpo.space.space import Space
 
 
 @dataclass(frozen=True)
@@ -58,8 +59,8 @@ class Answer:
 
 def read(told: dict[str, Any]) -> Task:
     """The task in words, with its rows loaded."""
-    space = space_file.parse(told["space"])
-    rows = data.prepare(space.data, Path())
+    space = loader.parse(told["space"])
+    rows = dataset.prepare(space.data, Path())
     train, valid = ((rows.x[part], rows.y[part]) for part in (rows.folds[0].train, rows.folds[0].valid))
     # "Off" lies outside a log range, where Optuna refuses it: it becomes the low end.
     inside = [{key: space.search[key].clip(value) for key, value in c.items()} for c in told["configurations"]]

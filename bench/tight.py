@@ -11,7 +11,7 @@ import torch
 from torch.nn import functional
 
 from bench.task import Answer, Task
-from hpo.sampling import distributions
+from hpo.study.samplers import distributions
 
 
 def epochs(task: Task, configuration: Mapping[str, float], seed: int) -> Iterator[float]:

@@ -13,7 +13,7 @@ __all__ = ["search"]
 def __getattr__(name: str) -> Any:
     # Late, so that `hpo --help` does not wait for torch.
     if name == "search":
-        from hpo.api import search
+        from hpo.workflows.api import search
 
         return search
     raise AttributeError(f"module 'hpo' has no attribute {name!r}")

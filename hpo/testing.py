@@ -15,19 +15,19 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from hpo import density, plugins, synthetic
-from hpo.data import prepare
-from hpo.dataset import Samples
-from hpo.errors import InputError
-from hpo.fold import Fold
-from hpo.mlp import Mlp
-from hpo.network import Network
-from hpo.population import Population
+from hpo.core.errors import InputError
+from hpo.core.samples import Fold, Samples
+from hpo.core.trial import Released, Trial
+from hpo.data import density_ratio, synthetic
+from hpo.data.config import Data
+from hpo.data.dataset import prepare
+from hpo.nn.mlp import Mlp
+from hpo.nn.network import Network
 from hpo.regularizers import FAMILY, joined
 from hpo.regularizers.base import Regularizer
-from hpo.settings import Train
-from hpo.source import Data
-from hpo.trial import Released, Trial
+from hpo.space import plugins
+from hpo.space.settings import Train
+from hpo.training.population import Population
 
 TRAIN = Train(epochs=5, batch_size=32, patience=5)
 _SOME = (100, 50)  # rows of images to train on and to judge by: enough for a few steps
@@ -101,7 +101,7 @@ def between(data: Samples) -> Samples:
     x, y = data.x.clone(), data.y.clone()
     x[target] = 1.5 * x[target] + 0.5
     y[target] = -1 if data.task == "classification" else math.nan
-    ratio = torch.from_numpy(density.ratios(x.numpy(), labelled.numpy(), adapted.numpy())).to(x.dtype)
+    ratio = torch.from_numpy(density_ratio.ratios(x.numpy(), labelled.numpy(), adapted.numpy())).to(x.dtype)
     ratio[target] = 1
     folds = (replace(fold, train=labelled, target=adapted, target_valid=judged),)
     return replace(data.samples(), x=x, y=y, folds=folds, ratio=ratio)

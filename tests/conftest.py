@@ -16,7 +16,7 @@ import yaml
 from click.testing import CliRunner, Result
 from hypothesis import settings
 
-from hpo.ledger import stored
+from hpo.study.ledger import stored
 
 settings.register_profile("hpo", deadline=None)  # a busy machine is no fault
 settings.load_profile("hpo")
@@ -50,7 +50,7 @@ def pytest_configure(config):
 @pytest.fixture(scope="session")
 def migrated(tmp_path_factory) -> Path:
     """An MLflow database without runs: making one takes seconds."""
-    from hpo.mirror import create_database
+    from hpo.tracking.mlflow_writer import create_database
 
     path = tmp_path_factory.mktemp("migrated") / "mlflow.db"
     create_database(path)
@@ -85,9 +85,9 @@ class Unrecorded:
 def unrecorded() -> Iterator[None]:
     """Searches of this process write no run and no page, from the first test that asks for it to the end of its file."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("hpo.searching.Recorder", Unrecorded)
+        patch.setattr("hpo.workflows.search.Recorder", Unrecorded)
         patch.setattr("hpo.report.write", lambda *_: None)
-        patch.setattr("hpo.ensembling.Recorder", Unrecorded)
+        patch.setattr("hpo.workflows.add_ensemble.Recorder", Unrecorded)
         yield
 
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from bench.domains import page, run, sets
-from hpo import space_file
-from hpo.metrics import CRITERIA
+from hpo.core.metrics import CRITERIA
+from hpo.space import loader
 
 ABOUT = {"date": "2026-01-01", "cores": 2, "cpu": "a processor", "torch": "2", "optuna": "5", "scikit-learn": "1", "seconds": 60.0, "trials": 40, "workers": 1}
 
@@ -60,14 +60,14 @@ def test_the_page_takes_the_tables_in_and_gives_them_again(tmp_path):
 @pytest.mark.parametrize("task", [*sets.REVIEWS, sets.DIGITS])
 def test_every_way_is_a_sound_space_and_only_the_oracle_sees_labels(task):
     ways = sets.adapting(task, Path("data"))
-    found = {way: space_file.parse(space) for way, space in ways.items()}
+    found = {way: loader.parse(space) for way, space in ways.items()}
     assert {way for way, space in found.items() if space.data.target.labels != "none"} == {sets.ORACLE}
     assert {way for way, space in found.items() if space.train.metric not in CRITERIA} == {sets.SOURCE, sets.ORACLE}
     assert "infomax" not in found[sets.SOURCE].search
     assert "infomax" in found[sets.TOGETHER].search
-    assert space_file.parse(sets.ranking(task, Path("data"))).data.target.labels == "validation-only"
+    assert loader.parse(sets.ranking(task, Path("data"))).data.target.labels == "validation-only"
     for space in sets.tuning(task, Path("data"), Path("rows.svmlight"), Path("network")).values():
-        assert space_file.parse(space).data.target.source is None
+        assert loader.parse(space).data.target.source is None
 
 
 def test_a_record_has_the_test_scores_of_all_that_is_compared():

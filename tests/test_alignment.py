@@ -10,19 +10,18 @@ from sklearn.datasets import make_moons
 from sklearn.metrics import pairwise_distances
 from sklearn.metrics.pairwise import rbf_kernel
 
-from hpo.dataset import Samples
-from hpo.device import CPU
-from hpo.fold import Fold
-from hpo.kernels import kernels
+from hpo.core.samples import Fold, Samples
+from hpo.core.trial import Fit
+from hpo.nn.backends import kernels
+from hpo.nn.device import CPU
 from hpo.regularizers import STRENGTHS
-from hpo.regularizers.adaptation import entropy_of_mean, log_shares, mean_entropy
+from hpo.regularizers._adaptation import entropy_of_mean, log_shares, mean_entropy
 from hpo.regularizers.base import Batch, Seen
 from hpo.regularizers.cdan import product
 from hpo.regularizers.mmd import discrepancy
-from hpo.settings import Train
-from hpo.stack import _begun
+from hpo.space.settings import Train
 from hpo.testing import between, same
-from hpo.trial import Fit
+from hpo.training.stack import _begun
 from tests.test_oracle import made
 from tests.training import dataset, network, shifted, step, trained, trial
 

@@ -8,18 +8,17 @@ import pandas as pd
 import pytest
 import torch
 
-from hpo import augment, text
-from hpo import data as data_module
-from hpo.augment import MEMBERS, variants
-from hpo.errors import InputError
-from hpo.fold import Fold
-from hpo.language import Text
-from hpo.noise import Noise
-from hpo.parts import Parts
+from hpo.core.errors import InputError
+from hpo.core.samples import Fold
+from hpo.core.trial import Fit
+from hpo.data import dataset as data_module
+from hpo.data import text_augmentation, text_features
+from hpo.data.config import Data, Text
+from hpo.data.fold_sampler import Parts
+from hpo.data.text_augmentation import MEMBERS, variants
+from hpo.nn.rng import Noise
 from hpo.regularizers import STRENGTHS
 from hpo.regularizers.base import Batch
-from hpo.source import Data
-from hpo.trial import Fit
 from tests.tables import reviews, synonyms
 from tests.training import step, trial
 
@@ -220,7 +219,7 @@ def test_the_bank_holds_the_altered_texts_as_each_fold_has_them_encoded(folder):
         preprocess, encoded = data._raw.fit(Parts(i, data._raw.rows[(fold.train - i * len(texts)).numpy()], np.empty(0, dtype=int)))
         (document,) = preprocess.documents
         block = data.variants["random_deletion"][1][i * len(texts) : (i + 1) * len(texts)].numpy()
-        assert block[:, 4:] == pytest.approx(text.weigh(document, text.counts(document, made)))
+        assert block[:, 4:] == pytest.approx(text_features.weigh(document, text_features.counts(document, made)))
         assert block[:, :4] == pytest.approx(encoded[data._raw.rows][:, :4])
         assert not np.array_equal(block, data.x[i * len(texts) : (i + 1) * len(texts)].numpy())
     assert data.whole().variants["random_deletion"].shape == (2, len(texts), data.n_inputs)
@@ -254,4 +253,4 @@ def test_a_row_reads_an_altered_text_as_often_as_its_strength_says(member):
 
 
 def test_every_regularizer_that_needs_text_is_made_here():
-    assert {name for name, member in STRENGTHS.items() if "text" in member.needs} == set(augment.MEMBERS)
+    assert {name for name, member in STRENGTHS.items() if "text" in member.needs} == set(text_augmentation.MEMBERS)

@@ -8,7 +8,7 @@ from bench.book import Book
 from bench.judge import Goal, faster
 from bench.rows import flops
 from bench.runs import thinned
-from hpo.mlp import Mlp
+from hpo.nn.mlp import Mlp
 
 
 @pytest.mark.parametrize(

@@ -9,10 +9,10 @@ import torch
 import yaml
 
 import hpo
-from hpo.data import prepare
-from hpo.ensemble.workshop import judged
-from hpo.errors import InputError
-from hpo.source import Data
+from hpo.core.errors import InputError
+from hpo.data.config import Data
+from hpo.data.dataset import prepare
+from hpo.selection.ensemble.context import judged
 from tests.conftest import TINY
 from tests.tables import loans
 
@@ -29,7 +29,7 @@ def folder(tmp_path):
 @pytest.fixture(autouse=True)
 def _hasty(monkeypatch):
     """What an autoencoder has learned is tried elsewhere."""
-    monkeypatch.setattr("hpo.autoencoder._STEPS", 20)
+    monkeypatch.setattr("hpo.data.autoencoder._STEPS", 20)
 
 
 def prepared(folder, altering=("synthetic",), **data):
@@ -99,7 +99,7 @@ def test_networks_that_judge_each_other_in_an_ensemble_have_generated_rows_of_th
 
 
 def test_too_many_generated_rows_are_refused(folder, monkeypatch):
-    monkeypatch.setattr("hpo.raw._MOST_COPIED", 30_000)
+    monkeypatch.setattr("hpo.data.fold_encoding._MOST_COPIED", 30_000)
     with pytest.raises(InputError, match=r"240 rows with \d+ inputs are too many to keep in memory for 9 altered ones of each; lower data.synthetic.variants") as error:
         prepared(folder, synthetic={"variants": 9})
     assert "\n" not in str(error.value)

@@ -6,10 +6,10 @@ import sqlite3
 import pytest
 from mlflow import MlflowClient
 
-from hpo import bulk, mirror
-from hpo.mirror import Mirror
-from hpo.recorder import message
-from hpo.trial import Outcome, Trial
+from hpo.core.trial import Outcome, Trial
+from hpo.tracking import mlflow_writer, sqlite_writer
+from hpo.tracking.mlflow_writer import Mirror
+from hpo.tracking.recorder import message
 from tests.test_mlflow import children
 
 TABLES = ("runs", "tags", "params", "metrics", "latest_metrics")
@@ -50,7 +50,7 @@ def rows(store):
     with sqlite3.connect(store / "mlflow.db") as connection:
         connection.row_factory = sqlite3.Row
         tables = {table: [dict(row) for row in connection.execute(f"SELECT * FROM {table}")] for table in TABLES}
-    label = {row["run_uuid"]: row["value"] for row in tables["tags"] if row["key"] == "hpo.trial"}
+    label = {row["run_uuid"]: row["value"] for row in tables["tags"] if row["key"] == "hpo.core.trial"}
     found = {}
     for table, of in tables.items():
         for row in of:
@@ -65,7 +65,7 @@ def both(new_store, monkeypatch):
     """The same trials, written by the client and in bulk."""
     told = []
     for possible in (False, True):
-        monkeypatch.setattr(mirror.bulk, "possible", lambda _, possible=possible: possible)
+        monkeypatch.setattr(mlflow_writer.bulk, "possible", lambda _, possible=possible: possible)
         store = new_store()
         writer, client = opened(store)
         assert bool(writer._bulk) == possible
@@ -109,7 +109,7 @@ def test_runs_are_written_all_or_none(new_store):
 def test_tables_that_we_do_not_know_are_left_to_the_client(migrated, tmp_path):
     database = tmp_path / "mlflow.db"
     shutil.copy(migrated, database)
-    assert bulk.possible(database)
+    assert sqlite_writer.possible(database)
     with sqlite3.connect(database) as connection:
         connection.execute("ALTER TABLE metrics ADD COLUMN weather TEXT")
-    assert not bulk.possible(database)
+    assert not sqlite_writer.possible(database)

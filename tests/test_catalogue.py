@@ -4,8 +4,10 @@ import json
 
 import pytest
 
-from hpo import catalogue, document, space_file
+from hpo.cli import regularizer_pages
+from hpo.core import yaml_document
 from hpo.regularizers import FAMILY
+from hpo.space import loader
 from tests.conftest import here
 from tests.test_space_file import HEAD
 
@@ -25,7 +27,7 @@ def test_the_line_of_a_page_can_be_pasted(name, tmp_path):
     assert max(map(len, said.splitlines()[:-1])) <= 80
     path = tmp_path / "space.yaml"
     path.write_text(HEAD + said[said.index("search:") :] + ("" if name == "l1" else "  l1: auto\n"))
-    assert space_file.load(path).search[name].sampled
+    assert loader.load(path).search[name].sampled
 
 
 def test_what_it_says_of_one():
@@ -59,6 +61,6 @@ def test_an_unknown_one_is_said():
 
 def test_numbers_are_numbers_to_every_reader_of_yaml():
     for value in (1e-4, 2.5e-6, 0.01, 1e-3, 3.0, 0, 12):
-        text = catalogue.as_yaml({"x": value})
-        assert document.parse(text).value == {"x": value}
+        text = regularizer_pages.as_yaml({"x": value})
+        assert yaml_document.parse(text).value == {"x": value}
         assert "e" not in text or "." in text.partition("e")[0]

@@ -15,8 +15,8 @@ from bench.book import Book
 from bench.cocktail import __main__ as cocktail
 from bench.cocktail import numbers, page, rivals, run, sets
 from bench.cocktail.numbers import Goal, Mean
-from hpo import space_file
-from hpo.data import prepare
+from hpo.data.dataset import prepare
+from hpo.space import loader
 from tests.conftest import here
 
 ABOUT = {"date": "2026-01-01", "cores": 2, "cpu": "a processor", "torch": "2", "optuna": "5", "scikit-learn": "1"}
@@ -103,7 +103,7 @@ def test_the_test_rows_are_those_of_the_paper(split, tmp_path):
     y = np.random.default_rng(0).choice(["a", "b", "c"], 333, p=[0.6, 0.3, 0.1])
     frame = pd.DataFrame({"row": range(333), "target": y})
     frame.to_csv(tmp_path / "car.csv", index=False)
-    data = prepare(space_file.parse(sets.space("car", split, 1.0, tmp_path)).data, tmp_path)
+    data = prepare(loader.parse(sets.space("car", split, 1.0, tmp_path)).data, tmp_path)
     _, test = train_test_split(frame, test_size=0.2, random_state=split, stratify=frame["target"])
     (fact,) = data.preprocess.features
     assert (data.test_x[:, 0].double() * fact["scale"] + fact["mean"]).round().tolist() == test["row"].tolist()

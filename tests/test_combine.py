@@ -12,11 +12,11 @@ import torch
 from sklearn import metrics as sk
 from sklearn.linear_model import LogisticRegression, Ridge
 
-from hpo.combine import Combination
-from hpo.ensemble import boosting, greedy, stacking
-from hpo.ensemble.bagging import bootstraps
-from hpo.ensemble.diversity import diversity
-from hpo.ensemble.unseen import Unseen, estimate
+from hpo.nn.combination import Combination
+from hpo.selection.ensemble import boosting, greedy, stacking
+from hpo.selection.ensemble.bagging import bootstraps
+from hpo.selection.ensemble.diversity import diversity
+from hpo.selection.ensemble.held_out import Unseen, estimate
 
 ROWS, FOLDS = 60, 3
 

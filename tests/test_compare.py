@@ -8,11 +8,11 @@ import pytest
 from scipy import stats
 
 import hpo
-from hpo import finished
-from hpo.compare import compare
-from hpo.ending import comparison
-from hpo.errors import InputError
-from hpo.store import Place
+from hpo.cli.result_text import comparison
+from hpo.core.errors import InputError
+from hpo.study.directory import Place
+from hpo.workflows import completed
+from hpo.workflows.compare import compare
 from tests.conftest import TINY, here
 from tests.test_domain_page import table
 
@@ -36,7 +36,7 @@ def studies(unrecorded, tmp_path_factory):  # noqa: ARG001 - a fixture of a modu
     store = tmp_path_factory.mktemp("compare")
     for study, changes in STUDIES.items():
         hpo.search(TINY | {"study": study} | changes, store=store)
-    return SimpleNamespace(store=store, **{name.replace("-", "_"): finished.load(Place(store, name)) for name in STUDIES})
+    return SimpleNamespace(store=store, **{name.replace("-", "_"): completed.load(Place(store, name)) for name in STUDIES})
 
 
 def scored(study, **scores):
@@ -160,7 +160,7 @@ def domains(unrecorded, tmp_path_factory):  # noqa: ARG001
     def search(study, **target):
         data = {"source": str(folder / "here.csv"), "target": {"column": "y", "source": str(folder / "there.csv"), **target}}
         hpo.search(TINY | {"study": study, "data": data, "budget": {"trials": 3}, "refit": "none"}, store=folder)
-        return finished.load(Place(folder, study))
+        return completed.load(Place(folder, study))
 
     return SimpleNamespace(
         none=search("none"), same=search("same"), few=search("few", labels="few", few=8), more=search("more", labels="few", few=12)

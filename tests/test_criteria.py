@@ -12,11 +12,12 @@ from scipy.stats import entropy
 from sklearn.covariance import oas
 from sklearn.metrics import log_loss
 
-from hpo import criteria, judging
-from hpo.criteria import FURTHEST, NEIGHBOURS, Labelled
-from hpo.metrics import CRITERIA, METRICS
-from hpo.settings import Train
+from hpo.core import validators
+from hpo.core.metrics import CRITERIA, METRICS
+from hpo.core.validators import FURTHEST, NEIGHBOURS, Labelled
+from hpo.space.settings import Train
 from hpo.testing import same
+from hpo.training import evaluation
 from tests.training import foreign, network, population, run, trial
 
 FITS, SOURCE, TARGET, CLASSES, WIDTH = 3, 81, 120, 4, 6
@@ -53,7 +54,7 @@ def lda_ratio(fitted_on, target, x):
 @pytest.mark.parametrize("weight", [False, True])
 def test_iwv_is_the_loss_weighed_by_the_density_ratio(task, weight):
     source, logits, features = rows(task, weight)
-    found = criteria.measure(["iwv"], task, source, logits, features, 3.0)["iwv"]
+    found = validators.measure(["iwv"], task, source, logits, features, 3.0)["iwv"]
     own = source.ratio * (source.weight if weight else 1)
     expected = [np.average(each_loss(task, source, i), weights=own[i]) for i in range(FITS)]
     assert found.tolist() == pytest.approx([e * (9 if task == "regression" else 1) for e in expected])
@@ -66,7 +67,7 @@ def test_iwv_is_the_loss_weighed_by_the_density_ratio(task, weight):
 @pytest.mark.parametrize("weight", [False, True])
 def test_dev_is_its_authors_formula_with_a_ratio_fitted_on_the_other_half(task, weight):
     source, logits, features = rows(task, weight)
-    found = criteria.measure(["dev"], task, source, logits, features, 1.0)["dev"]
+    found = validators.measure(["dev"], task, source, logits, features, 1.0)["dev"]
     for i in range(FITS):
         own, other = source.features[i].numpy(), features[i].numpy()
         ratio = np.empty(SOURCE)
@@ -82,7 +83,7 @@ def test_dev_is_its_authors_formula_with_a_ratio_fitted_on_the_other_half(task, 
 def test_the_ratio_of_features_is_that_of_two_gaussians():
     apart = torch.tensor([1.0, -0.5, 0.0], dtype=torch.float64)
     source, target, x = normal(1, 20_000, 3), normal(1, 20_000, 3) + apart, normal(1, 50, 3)
-    found = criteria.gaussian_ratio(source, target, x)
+    found = validators.gaussian_ratio(source, target, x)
     assert torch.allclose(found.log(), x @ apart - apart.square().sum() / 2, atol=0.1)
 
 
@@ -90,7 +91,7 @@ def test_the_ratio_of_features_is_that_of_two_gaussians():
 def test_features_without_a_ratio_do_not_stop_a_search(features):
     source, _, other = rows()
     source = replace(source, features=torch.full_like(source.features, features))
-    found = criteria.dev("classification", source, torch.full_like(other, features))
+    found = validators.dev("classification", source, torch.full_like(other, features))
     if features == features:  # noqa: PLR0124 -- else it is not a number, and so is the criterion
         assert found.tolist() == pytest.approx([each_loss("classification", source, i).mean() for i in range(FITS)])
     else:
@@ -104,12 +105,12 @@ def test_dev_without_a_shift_is_close_to_the_loss_and_with_one_to_that_of_the_ta
     source = Labelled(features @ slope, features, torch.zeros(1, 4000, dtype=torch.float64), None, None)
     for target in (normal(1, 4000, 2), normal(1, 4000, 2) + moved):
         truth = float((target @ slope).square().mean())
-        assert float(criteria.dev("regression", source, target)) == pytest.approx(truth, rel=0.1)
+        assert float(validators.dev("regression", source, target)) == pytest.approx(truth, rel=0.1)
 
 
 def test_snd_is_the_entropy_of_soft_neighbourhoods():
     _, logits, _ = rows()
-    for i, found in enumerate(criteria.snd(logits)):
+    for i, found in enumerate(validators.snd(logits)):
         said = logits[i].softmax(1).numpy()
         said /= np.linalg.norm(said, axis=1, keepdims=True)
         alike = np.exp(said @ said.T / 0.05)
@@ -119,22 +120,22 @@ def test_snd_is_the_entropy_of_soft_neighbourhoods():
 
 def test_snd_looks_for_neighbours_among_rows_taken_evenly():
     logits = normal(1, 2 * NEIGHBOURS + 3, CLASSES)
-    assert torch.equal(criteria.snd(logits), criteria.snd(logits[:, ::3]))
+    assert torch.equal(validators.snd(logits), validators.snd(logits[:, ::3]))
 
 
 def test_entropies_are_scipys():
     _, logits, _ = rows()
     chances = logits.softmax(2).numpy()
     mean = entropy(chances, axis=2).mean(1)
-    assert criteria.target_entropy(logits).tolist() == pytest.approx(mean.tolist())
-    assert criteria.infomax(logits).tolist() == pytest.approx((mean - entropy(chances.mean(1), axis=1)).tolist())
+    assert validators.target_entropy(logits).tolist() == pytest.approx(mean.tolist())
+    assert validators.infomax(logits).tolist() == pytest.approx((mean - entropy(chances.mean(1), axis=1)).tolist())
 
 
 def test_infomax_does_not_fall_for_one_class_as_entropy_does():
     balanced = 20 * torch.eye(CLASSES, dtype=torch.float64).repeat(TARGET // CLASSES, 1).unsqueeze(0)
     collapsed = balanced[:, :1].expand_as(balanced)
-    assert float(criteria.target_entropy(collapsed)) == pytest.approx(float(criteria.target_entropy(balanced)))
-    assert float(criteria.infomax(balanced)) < float(criteria.infomax(collapsed)) - 1
+    assert float(validators.target_entropy(collapsed)) == pytest.approx(float(validators.target_entropy(balanced)))
+    assert float(validators.infomax(balanced)) < float(validators.infomax(collapsed)) - 1
 
 
 @pytest.mark.parametrize("weight", [False, True])
@@ -148,7 +149,7 @@ def test_the_temperature_is_that_of_least_loss_if_one_label_in_as_many_as_rows_w
         said = log_softmax(source.logits[i].numpy() * np.exp(log_sharpness), axis=1)
         return np.average(-(wanted * said).sum(1), weights=source.weight[i] if weight else None)
 
-    found = criteria.sharpness(source).flatten().log()
+    found = validators.sharpness(source).flatten().log()
     expected = [minimize_scalar(loss, bounds=(-4, 4), args=(i,), method="bounded").x for i in range(FITS)]
     assert found.tolist() == pytest.approx(expected, abs=2e-3)
 
@@ -159,11 +160,11 @@ def test_who_only_boasts_is_not_preferred():
     source = replace(source, logits=source.logits + 2 * torch.nn.functional.one_hot(source.y, CLASSES))
     louder = replace(source, logits=10 * source.logits)
     for name in ("infomax", "target_entropy"):
-        plain, loud = (criteria.measure([name], "classification", *of, 1.0)[name] for of in ((source, logits, features), (louder, 10 * logits, features)))
+        plain, loud = (validators.measure([name], "classification", *of, 1.0)[name] for of in ((source, logits, features), (louder, 10 * logits, features)))
         assert loud.tolist() == pytest.approx(plain.tolist(), rel=5e-3)
     right = replace(source, logits=torch.nn.functional.one_hot(source.y, CLASSES).double())
     expected = np.log(1 + CLASSES * SOURCE)  # by how much the right class of each row must be ahead
-    assert criteria.sharpness(replace(right, logits=3 * right.logits)).flatten().tolist() == pytest.approx([expected / 3] * FITS, rel=3e-3)
+    assert validators.sharpness(replace(right, logits=3 * right.logits)).flatten().tolist() == pytest.approx([expected / 3] * FITS, rel=3e-3)
 
 
 @pytest.mark.parametrize("name", CRITERIA)
@@ -176,7 +177,7 @@ def test_a_fit_does_not_depend_on_how_many_others_there_are(name, dtype):
 
     def measured(chosen):
         own = Labelled(*(None if t is None else t[chosen] for t in vars(source).values()))
-        return criteria.measure([name], "classification", own, logits[chosen], features[chosen], 1.0)[name]
+        return validators.measure([name], "classification", own, logits[chosen], features[chosen], 1.0)[name]
 
     whole = measured(slice(None))
     for some in ([0], [5], [16], [2, 3], [3, 1, 2], list(range(8)), list(range(9, 17))):
@@ -208,7 +209,7 @@ def test_what_a_search_follows_is_the_formula_of_what_its_networks_say():
     released, net, fold = pop.release(of), network(data, of), data.folds[0]
     valid, target = (net.predict_parts(released.weights, [data.x[part].unsqueeze(0)], features=True) for part in (fold.valid, fold.target_valid))
     source = Labelled(*valid, data.y[fold.valid].unsqueeze(0), None, data.ratio[fold.valid].unsqueeze(0))
-    found = criteria.measure(CRITERIA, "classification", source, *target, 1.0)
+    found = validators.measure(CRITERIA, "classification", source, *target, 1.0)
     assert {name: released.valid[name] for name in CRITERIA} == pytest.approx({name: float(value) for name, value in found.items()})
 
 
@@ -246,7 +247,7 @@ def test_held_back_rows_of_the_source_are_judged_where_validation_rows_are_the_t
 def test_what_a_fit_cannot_be_judged_by_is_not_measured():
     data = foreign()
     fold, net, none = data.folds[0], network(data, trial("0")), torch.empty(0, dtype=torch.long)
-    assert judging.measurable(data, net, fold) == CRITERIA
-    assert "iwv" not in judging.measurable(replace(data, ratio=None), net, fold)
-    assert judging.measurable(data, net, replace(fold, target_valid=none)) == ()
-    assert judging.measurable(data, net, replace(fold, valid=none)) == ()
+    assert evaluation.measurable(data, net, fold) == CRITERIA
+    assert "iwv" not in evaluation.measurable(replace(data, ratio=None), net, fold)
+    assert evaluation.measurable(data, net, replace(fold, target_valid=none)) == ()
+    assert evaluation.measurable(data, net, replace(fold, valid=none)) == ()

@@ -7,10 +7,10 @@ import torch
 from sklearn.model_selection import train_test_split
 from sklearn.utils.class_weight import compute_class_weight
 
-from hpo import data as data_module
-from hpo import preprocess
-from hpo.errors import InputError
-from hpo.source import Data, Split
+from hpo.core.errors import InputError
+from hpo.data import dataset as data_module
+from hpo.data import preprocess
+from hpo.data.config import Data, Split
 
 N = 60
 

@@ -7,16 +7,15 @@ import pytest
 import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from hpo.dataset import Samples
-from hpo.device import CPU
-from hpo.fold import Fold
-from hpo.hashed import HashedNoise
-from hpo.metrics import losses
-from hpo.noise import Noise
+from hpo.core.metrics import losses
+from hpo.core.samples import Fold, Samples
+from hpo.core.trial import Fit
+from hpo.nn.device import CPU
+from hpo.nn.rng import Noise
+from hpo.nn.rng_hashed import HashedNoise
 from hpo.regularizers import STRENGTHS
 from hpo.regularizers.base import Batch, Regularizer
 from hpo.testing import same
-from hpo.trial import Fit
 from tests.training import dataset, pictures, step, trained, trial
 
 MEMBERS = [

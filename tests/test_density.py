@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from hpo import density
+from hpo.data import density_ratio
 from hpo.regularizers import STRENGTHS
 from hpo.regularizers.base import Batch
 from tests.training import foreign, step
@@ -23,7 +23,7 @@ def domains(source, target, moved, seed=0):
 @pytest.mark.parametrize(("source", "target"), [(3000, 3000), (6000, 1000), (1000, 6000)])
 def test_ratios_are_those_of_known_densities(source, target):
     x, *parts = domains(source, target, MOVED)
-    found, true = density.ratios(x, *parts), np.exp(x @ MOVED - MOVED @ MOVED / 2)
+    found, true = density_ratio.ratios(x, *parts), np.exp(x @ MOVED - MOVED @ MOVED / 2)
     inside = true < np.quantile(true[:source], 0.98)
     assert np.sqrt(np.square(np.log(found / true)[inside]).mean()) < 0.15
     assert found[:source].mean() == pytest.approx(1)
@@ -32,35 +32,35 @@ def test_ratios_are_those_of_known_densities(source, target):
 
 def test_rows_that_were_not_fitted_on_have_ratios_as_well():
     x, source, target = domains(3000, 3000, MOVED)
-    found, true = density.ratios(x, source[:2000], target[:1500]), np.exp(x @ MOVED - MOVED @ MOVED / 2)
+    found, true = density_ratio.ratios(x, source[:2000], target[:1500]), np.exp(x @ MOVED - MOVED @ MOVED / 2)
     held = source[2000:]
     assert np.corrcoef(np.log(found[held]), np.log(true[held]))[0, 1] > 0.99
     assert found[held].mean() == pytest.approx(1, abs=0.1)
 
 
 def test_without_a_shift_no_row_counts_more_than_another_but_for_noise():
-    stds = [density.ratios(*domains(300, 300, np.zeros(40), seed)).std() for seed in range(5)]
+    stds = [density_ratio.ratios(*domains(300, 300, np.zeros(40), seed)).std() for seed in range(5)]
     assert np.mean(stds) < 0.1  # in sample, a classifier of 40 inputs would say otherwise
 
 
 def test_domains_that_have_nothing_in_common_leave_ratios_finite_and_bounded():
     x, source, target = domains(200, 200, np.array([50.0]))
-    found = density.ratios(x, source, target)
+    found = density_ratio.ratios(x, source, target)
     assert np.isfinite(np.log(found)).all()
-    assert found[source].max() <= 1 / (1 - density.QUANTILE)
+    assert found[source].max() <= 1 / (1 - density_ratio.QUANTILE)
 
 
 def test_sparse_rows_have_the_ratios_of_the_same_rows_with_few_zeros_left_out(monkeypatch):
     stream = np.random.default_rng(0)
     x = stream.normal(size=(400, 30)) * (stream.random((400, 30)) < 0.1)
     x[200:, 3] += 1
-    found = density.ratios(x, np.arange(200), np.arange(200, 400))
-    monkeypatch.setattr(density, "_SPARSE", 0.0)
-    assert found == pytest.approx(density.ratios(x, np.arange(200), np.arange(200, 400)), rel=1e-3)
+    found = density_ratio.ratios(x, np.arange(200), np.arange(200, 400))
+    monkeypatch.setattr(density_ratio, "_SPARSE", 0.0)
+    assert found == pytest.approx(density_ratio.ratios(x, np.arange(200), np.arange(200, 400)), rel=1e-3)
 
 
 def test_a_single_row_of_the_target_tells_nothing():
-    assert (density.ratios(np.zeros((5, 2)), np.arange(4), np.array([4])) == 1).all()
+    assert (density_ratio.ratios(np.zeros((5, 2)), np.arange(4), np.array([4])) == 1).all()
 
 
 # ---- the member that trains by them

@@ -11,20 +11,22 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 import hpo
-from hpo import batched, capacity, device, words
-from hpo.errors import InputError
-from hpo.hashed import HashedNoise, splitmix
-from hpo.job import prepare
-from hpo.kernels import KERNELS
-from hpo.metrics import METRICS
-from hpo.module import Module
-from hpo.optimizer import AdamW
+from hpo.cli import messages
+from hpo.core.errors import InputError
+from hpo.core.metrics import METRICS
+from hpo.core.trial import Fit
+from hpo.nn import adamw_batched, device
+from hpo.nn.adamw import AdamW
+from hpo.nn.backends import KERNELS
+from hpo.nn.module import Module
+from hpo.nn.rng_hashed import HashedNoise, splitmix
 from hpo.regularizers import STRENGTHS
-from hpo.settings import Train
-from hpo.space_file import parse
-from hpo.stack import Stack
+from hpo.space.loader import parse
+from hpo.space.settings import Train
 from hpo.testing import TRAIN, same
-from hpo.trial import Fit
+from hpo.training import capacity
+from hpo.training.stack import Stack
+from hpo.workflows.prepare import prepare
 from tests.conftest import TINY, here, write_space
 from tests.training import FACTORIES, dataset, memory, network, population, refill, shifted, suited, trained, trial
 
@@ -213,7 +215,7 @@ def test_batched_adamw_updates_as_the_fused_kernel_does():
     torch.manual_seed(0)
     values, grads = torch.randn(2, 3, 40, dtype=torch.float64)
     both = [memory(values.clone(), decay=0.1) for _ in range(2)]
-    ways = AdamW(both[0]), batched.AdamW(both[1])
+    ways = AdamW(both[0]), adamw_batched.AdamW(both[1])
     for step in range(50):
         for mine, way in zip(both, ways, strict=True):
             mine.grads.copy_(grads * (1 + step) ** 0.5)
@@ -304,8 +306,8 @@ def test_a_search_says_where_it_trained(store):
 def test_the_headline_names_the_gpu(monkeypatch):
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda _: "Some GPU")
     space = parse(TINY | {"budget": {"trials": 48}})
-    assert "16 trials at once on one core" in words.headline(prepare(space, Path()), 16)[-1]
-    assert "16 trials at once on Some GPU" in words.headline(prepare(space, Path(), device=GPU), 16)[-1]
+    assert "16 trials at once on one core" in messages.headline(prepare(space, Path()), 16)[-1]
+    assert "16 trials at once on Some GPU" in messages.headline(prepare(space, Path(), device=GPU), 16)[-1]
 
 
 @pytest.mark.parametrize(("trials", "rows"), [(3, 1), (48, 16), (100, 16), (1000, 125), (10_000, 512), (None, 64)])

@@ -11,11 +11,11 @@ import pytest
 from sklearn.metrics import confusion_matrix, recall_score
 
 import hpo
-from hpo import report, verdict
-from hpo.ending import result_lines
-from hpo.evidence import Balance
-from hpo.report import adapted, domain_words
-from hpo.report.adapted import Help
+from hpo import report
+from hpo.cli.result_text import result_lines
+from hpo.core.statistics import Balance
+from hpo.report import adaptation_views, domain_text, summary
+from hpo.report.adaptation_views import Help
 from tests.conftest import TINY, Unrecorded, write_space
 from tests.test_page import own, plots, titles
 
@@ -42,7 +42,7 @@ def searched(new_store):
         space = write_space(store, **{"data": data, "search": ADAPTING, "budget": {"trials": 4}, "select": "best"} | changes)
         made = {}
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("hpo.searching.Recorder", Unrecorded)
+            patch.setattr("hpo.workflows.search.Recorder", Unrecorded)
             write = report.write
             patch.setattr("hpo.report.write", lambda material, path: (made.update(material=material), write(material, path))[1])
             result = hpo.search(space, store=store)
@@ -58,7 +58,7 @@ def scaled(searched):
 
 
 def test_both_domains_are_shown_in_the_inputs_and_in_the_features(scaled):
-    found = adapted.seen(scaled.material)
+    found = adaptation_views.seen(scaled.material)
     assert [view.name for view in found.views] == ["Inputs", *([f"Features: {scaled.material.twin.name}"]), "Features: selected"]
     drawn = [plot for plot in plots(scaled.page) if {trace.get("name") for trace in plot["data"]} == {"source", "target"}]
     assert len(drawn) == 2
@@ -72,7 +72,7 @@ def test_both_domains_are_shown_in_the_inputs_and_in_the_features(scaled):
 
 def test_help_is_counted_on_the_targets_test_rows(scaled):
     """Word for word from the networks in the vault, by scikit-learn."""
-    material, found = scaled.material, adapted.seen(scaled.material).help
+    material, found = scaled.material, adaptation_views.seen(scaled.material).help
     data = material.data.whole()
     true = data.test_y.numpy()
     before = material.twin.network.predict(material.twin.weights, data.test_x[None])[0].argmax(1).numpy()
@@ -103,7 +103,7 @@ def test_defaults_are_set_beside_a_baseline_that_has_fewer_keys(scaled):
     assert {"dropout", "weight_decay"} == baselines["defaults"]["params"].keys() - none.keys()
     for selected, besides in (("defaults", True), ("none", False)):
         twin = replace(material.twin, name="no regularization", params=none)
-        found = adapted.seen(replace(material, result=material.result | {"trial": selected}, twin=twin)).help
+        found = adaptation_views.seen(replace(material, result=material.result | {"trial": selected}, twin=twin)).help
         assert (found.adapts, found.besides) == (False, besides)
 
 
@@ -119,14 +119,14 @@ def test_other_ways_to_a_final_network_have_their_own_encoding(searched, refit):
     found = searched(refit=refit, **({} if refit == "keep" else {"finalists": 0}))
     data = found.material.data if refit == "keep" else found.material.data.whole()
     said = found.material.network.predict(found.material.weights, data.test_x.expand(len(found.material.weights["out.weight"]), -1, -1))
-    assert adapted.seen(found.material).views[-1].target.shape == (80, 8)
+    assert adaptation_views.seen(found.material).views[-1].target.shape == (80, 8)
     accuracy = (said.softmax(2).mean(0).argmax(1) == data.test_y).double().mean()
     assert float(accuracy) == pytest.approx(found.result["test"]["accuracy"])
 
 
 def test_numbers_are_told_by_their_size(searched):
     found = searched(numbers=True)
-    help_ = adapted.seen(found.material).help
+    help_ = adaptation_views.seen(found.material).help
     assert not help_.classes
     assert len(help_.parts) == 5
     errors = [one.after for one in help_.parts]
@@ -136,12 +136,12 @@ def test_numbers_are_told_by_their_size(searched):
 
 def test_without_another_domain_there_is_no_such_section(searched):
     found = searched(another=False, search=TINY["search"])
-    assert adapted.seen(found.material) is None
+    assert adaptation_views.seen(found.material) is None
     assert "proxy A-distance" not in found.page
     assert "unadapted" not in found.result["baselines"]
     assert found.result["adaptation"] is None
-    assert verdict.adaptation_lines(found.result) == []
-    assert verdict.criteria_table(found.result) == ("", [])
+    assert summary.adaptation_lines(found.result) == []
+    assert summary.criteria_table(found.result) == ("", [])
 
 
 @pytest.mark.parametrize(("adapts", "besides", "better", "worse", "chance", "title"), [
@@ -153,12 +153,12 @@ def test_without_another_domain_there_is_no_such_section(searched):
     (False, True, 30, 5, 0.001, "Regularization, without adaptation, helps on the target"),
 ])  # fmt: skip
 def test_a_title_is_no_surer_than_its_test(adapts, besides, better, worse, chance, title):
-    assert domain_words.gained(Help("x", adapts, besides, True, (), (), Balance(better, worse, chance))) == title
+    assert domain_text.gained(Help("x", adapts, besides, True, (), (), Balance(better, worse, chance))) == title
 
 
 def test_the_ending_says_what_adaptation_gained_on_the_target_and_did_to_the_source(scaled):
     result, lines = scaled.result, result_lines(scaled.result, "mlruns")
-    help_ = adapted.seen(scaled.material).help
+    help_ = adaptation_views.seen(scaled.material).help
     found, twin = result["adaptation"], result["baselines"]["unadapted"]
     assert (found["twin"], found["better"], found["worse"]) == ("unadapted", help_.balance.better, help_.balance.worse)
     assert found["better"] - found["worse"] == round(len(scaled.material.data.test_y) * (result["test"]["accuracy"] - twin["test"]["accuracy"]))
@@ -166,7 +166,7 @@ def test_the_ending_says_what_adaptation_gained_on_the_target_and_did_to_the_sou
     assert f"({twin['test']['accuracy']:.3f} → {result['test']['accuracy']:.3f}) on the target's test rows" in said
     assert f"({twin['fresh']['accuracy']:.3f} → {result['fresh']['accuracy']:.3f})." in said.partition("on fresh splits of the source")[2]
     assert any("accuracy on fresh splits of the source against the same without it" in line for line in lines)
-    lead, more = verdict.adaptation_lines(result)
+    lead, more = summary.adaptation_lines(result)
     assert f'<p class="lead">{escape(lead)}</p><p>{escape(more)}</p>' in scaled.page
 
 
@@ -174,7 +174,7 @@ def test_a_search_without_finalists_has_the_same_twin(searched):
     result = searched(finalists=0).result
     assert result["adaptation"]["twin"] == "unadapted"
     assert result["baselines"]["unadapted"]["params"] == result["selected"] | {"coral": 0}
-    assert not any("fresh" in line for line in verdict.adaptation_lines(result))
+    assert not any("fresh" in line for line in summary.adaptation_lines(result))
 
 
 TOLD = {"task": "classification", "metric": "infomax", "unpromised": True, "test": {"accuracy": 0.9}, "fresh": {"accuracy": 0.5},
@@ -202,7 +202,7 @@ TOLD = {"task": "classification", "metric": "infomax", "unpromised": True, "test
 ])  # fmt: skip
 def test_gain_on_the_target_in_words(changes, said):
     counts = {key: changes[key] for key in ("better", "worse", "chance") if key in changes}
-    assert " ".join(verdict.adaptation_lines(TOLD | {"adaptation": {"twin": "ablation", **counts}} | changes)) == said
+    assert " ".join(summary.adaptation_lines(TOLD | {"adaptation": {"twin": "ablation", **counts}} | changes)) == said
 
 
 def test_where_the_test_rows_are_the_sources_nothing_is_said_of_the_target(searched):
@@ -215,7 +215,7 @@ def test_where_the_test_rows_are_the_sources_nothing_is_said_of_the_target(searc
 
 def test_how_criteria_rank_is_on_the_page_where_labels_tell(searched):
     found = searched(data={"source": "here.csv", "target": {"column": "y", "source": "there.csv", "labels": "few", "few": 8}})
-    aid, rows = verdict.criteria_table(found.result)
+    aid, rows = summary.criteria_table(found.result)
     assert {row[0] for row in rows[1:]} == {one["criterion"].replace("_", " ") for one in found.result["criteria"]} != set()
     assert "What could have been chosen without labels of the target" in titles(found.page)
     assert all(f"<td>{cell}</td>" in found.page for row in rows[1:] for cell in row)

@@ -9,14 +9,16 @@ import torch
 import yaml
 from sklearn.feature_extraction.text import TfidfVectorizer
 
-from hpo import data as data_module
-from hpo import needs, space_file, table
-from hpo.data import Dataset
-from hpo.ensemble import bagging, workshop
-from hpo.errors import InputError
-from hpo.population import Population
+from hpo.core.errors import InputError
+from hpo.data import dataset as data_module
+from hpo.data import table
+from hpo.data.config import Data
+from hpo.data.dataset import Dataset
 from hpo.regularizers import FAMILY
-from hpo.source import Data
+from hpo.selection.ensemble import bagging, context
+from hpo.space import loader
+from hpo.training.population import Population
+from hpo.workflows import requirements
 from tests.conftest import here, outcomes, write_space
 from tests.tables import domain, reviews
 
@@ -393,7 +395,7 @@ SPACE = "study: s\ndata: {{source: t.csv, target: {}}}\nsearch: {{l1: {{low: 0, 
 def test_keys_of_a_space(tmp_path, target, sentence):
     (tmp_path / "s.yaml").write_text(SPACE.format(target))
     with pytest.raises(InputError) as caught:
-        space_file.load(tmp_path / "s.yaml")
+        loader.load(tmp_path / "s.yaml")
     assert str(caught.value) == f"s.yaml:2: {sentence}"
 
 
@@ -423,16 +425,16 @@ def test_a_column_is_short_for_the_section():
 
 def test_what_needs_another_domain_says_so(folder, monkeypatch):
     monkeypatch.setattr(type(FAMILY["weight_decay"]), "needs", ("target",))
-    space = space_file.parse({"study": "s", "data": {"source": "sklearn:wine"}, "search": {"weight_decay": {"low": 0.0, "high": 1.0}}})
+    space = loader.parse({"study": "s", "data": {"source": "sklearn:wine"}, "search": {"weight_decay": {"low": 0.0, "high": 1.0}}})
     for data, why in (
         (data_module.prepare(space.data, folder), "there are none; name its file in data.target.source"),
         (prepared(folder, {"labels": "validation-only"}),
          "of the target's rows that are not tested none is left without; set data.target.few, or lower it"),
     ):  # fmt: skip
         with pytest.raises(InputError) as caught:
-            needs.check(space, data)
+            requirements.check(space, data)
         assert str(caught.value) == f"search.weight_decay: needs rows of another domain without labels to adapt to, and {why}, or leave the key out."
-    needs.check(space, prepared(folder))
+    requirements.check(space, prepared(folder))
 
 
 def described(**target) -> Data:
@@ -522,7 +524,7 @@ def test_an_exported_point_and_a_moved_file_are_the_same_search(store, folder):
     (own / "old.csv").rename(own / "elsewhere.csv")
     moved = {**data, "source": "deep/elsewhere.csv"}
     assert searched(store, "tiny", data=moved, finalists=0) == result
-    space = space_file.parse({"study": "s", "data": data, "search": SEARCH})
+    space = loader.parse({"study": "s", "data": data, "search": SEARCH})
     assert space.identity()["data"]["target"] == {"column": "y", "labels": "none", "few": None}
     (own / "new.csv").unlink()
     changed = domain(80, seed=9)
@@ -535,7 +537,7 @@ def test_an_exported_point_and_a_moved_file_are_the_same_search(store, folder):
 def test_ensembles_take_the_folds_of_a_fresh_draw(folder):
     data = prepared(folder, {"labels": "few", "few": 10})
     whole, fresh = data.whole(), data.fresh(1)
-    folds = workshop.judged(whole, fresh, whole=True)
+    folds = context.judged(whole, fresh, whole=True)
     for mine, theirs in zip(folds, fresh.folds, strict=False):
         for part, other in (("train", "train"), ("test", "valid"), ("target", "target"), ("target_valid", "target_valid")):
             assert rows_of(data, getattr(mine, part)).tolist() == rows_of(data, getattr(theirs, other)).tolist()
@@ -617,5 +619,5 @@ def test_few_rows_that_judge_are_told(folder):
 
 
 def test_who_keeps_random_weights_is_told():
-    space = space_file.parse({"study": "s", "data": {"source": "sklearn:wine"}, "search": {"freeze": {"low": 0, "high": 1}}})
-    assert needs.notes(space) == ["search.freeze keeps the weights that a network begins with, and without network.init these are random."]
+    space = loader.parse({"study": "s", "data": {"source": "sklearn:wine"}, "search": {"freeze": {"low": 0, "high": 1}}})
+    assert requirements.notes(space) == ["search.freeze keeps the weights that a network begins with, and without network.init these are random."]

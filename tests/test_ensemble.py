@@ -18,29 +18,31 @@ from sklearn.datasets import load_wine
 from torch import nn
 
 import hpo
-from hpo import ensembling, finished, searching, space_file
-from hpo import job as jobs
-from hpo.ending import ensemble_lines, result_lines
-from hpo.ensemble import making
-from hpo.ensemble.boosting import SHRINKAGE
-from hpo.ensemble.workshop import Workshop
-from hpo.errors import InputError, SearchFailedError
-from hpo.fold import Fold
-from hpo.ledger import stored
-from hpo.linear import one_thread
-from hpo.population import Population
-from hpo.settings import Ensemble
-from hpo.store import Place
-from hpo.study import Study
-from hpo.terminal import Counting
-from hpo.trial import Trial
-from hpo.weights import Vault
+from hpo.cli.progress import Counting
+from hpo.cli.result_text import ensemble_lines, result_lines
+from hpo.core.errors import InputError, SearchFailedError
+from hpo.core.samples import Fold
+from hpo.core.trial import Trial
+from hpo.nn.linear import one_thread
+from hpo.selection.ensemble import build
+from hpo.selection.ensemble.boosting import SHRINKAGE
+from hpo.selection.ensemble.context import Workshop
+from hpo.space import loader
+from hpo.space.settings import Ensemble
+from hpo.study.directory import Place
+from hpo.study.ledger import stored
+from hpo.study.study import Study
+from hpo.study.weights import Vault
+from hpo.training.population import Population
+from hpo.workflows import add_ensemble, completed
+from hpo.workflows import prepare as jobs
+from hpo.workflows import search as searching
 from tests.conftest import TINY, here, outcomes, write_space
 from tests.test_finals import Stopped, Unclosed
 from tests.test_refit import rows, space, table
 
 pytestmark = pytest.mark.usefixtures("unrecorded")
-KINDS = list(making.KINDS)
+KINDS = list(build.KINDS)
 SIZE = 3
 ROOT = pathlib.Path(__file__).parent.parent
 
@@ -54,12 +56,12 @@ def searched(unrecorded, tmp_path_factory):  # noqa: ARG001 - a fixture of a mod
 
 
 def added(store, kind, size=SIZE):
-    return ensembling.add(finished.load(Place(store, "tiny")), Ensemble(kind=kind, size=size), torch.device("cpu"), searching.Watcher())
+    return add_ensemble.add(completed.load(Place(store, "tiny")), Ensemble(kind=kind, size=size), torch.device("cpu"), searching.Watcher())
 
 
 def shop(store, kind):
     """What an ensemble is made in; its study must be closed."""
-    search = finished.load(Place(store, "tiny"))
+    search = completed.load(Place(store, "tiny"))
     job = jobs.prepare(search.space, search.base)
     study = Study(job.space, search.place.journal, job.data.fingerprint)
     return Workshop(job, study, search.result, Ensemble(kind=kind, size=SIZE), searching.Watcher())
@@ -103,11 +105,11 @@ def test_it_is_the_same_again_and_leaves_the_trials_as_they_are(searched, kind):
     before, vault = outcomes(searched), Vault(Place(searched, "tiny").weights)
     first = added(searched, kind)
     weights = vault.get(first["weights"])
-    looks = finished.load(Place(searched, "tiny")).result["looks"]
+    looks = completed.load(Place(searched, "tiny")).result["looks"]
     assert added(searched, kind) == first
     again = vault.get(first["weights"])
     assert all(again[name].equal(weights[name]) for name in weights)
-    result = finished.load(Place(searched, "tiny")).result
+    result = completed.load(Place(searched, "tiny")).result
     assert (outcomes(searched), result["ensembles"][kind], result["looks"]) == (before, first, looks + 1)
     assert sum(one["share"] for one in first["members"]) == pytest.approx(1)
 
@@ -155,7 +157,7 @@ def test_one_of_a_larger_search_that_is_cut_off_leaves_the_earlier_one(tmp_path,
     space = TINY | {"ensemble": {"kind": "greedy", "size": SIZE}}
     vault, label = Vault(Place(tmp_path, "tiny").weights), hpo.search(space, store=tmp_path)["ensembles"]["greedy"]["weights"]
     before = vault.get(label)
-    monkeypatch.setattr("hpo.searching.Recorder", Unclosed)
+    monkeypatch.setattr("hpo.workflows.search.Recorder", Unclosed)
     with pytest.raises(Stopped):
         hpo.search(space | {"budget": {"trials": 30}}, store=tmp_path)
     after = vault.get(label)
@@ -164,11 +166,11 @@ def test_one_of_a_larger_search_that_is_cut_off_leaves_the_earlier_one(tmp_path,
 
 
 def test_one_that_is_cut_off_leaves_the_study_as_it_was(searched, monkeypatch):
-    before = finished.load(Place(searched, "tiny")).result
+    before = completed.load(Place(searched, "tiny")).result
     monkeypatch.setattr(Population, "train_epoch", lambda _: (_ for _ in ()).throw(KeyboardInterrupt))
     with pytest.raises(KeyboardInterrupt):
         added(searched, "greedy")
-    assert finished.load(Place(searched, "tiny")).result == before
+    assert completed.load(Place(searched, "tiny")).result == before
     monkeypatch.undo()
     assert added(searched, "greedy")["kind"] == "greedy"
 
@@ -177,7 +179,7 @@ def test_one_that_is_cut_off_at_the_very_end_leaves_the_one_before_whole(searche
     vault = Vault(Place(searched, "tiny").weights)
     entry = added(searched, "bagging")
     with monkeypatch.context() as patch:
-        patch.setattr("hpo.ensembling.Recorder.close", lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt))
+        patch.setattr("hpo.workflows.add_ensemble.Recorder.close", lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
             added(searched, "bagging", size=2)
     ran = here("export", "--store", searched, "--weights", tmp_path / "w", "--ensemble", "bagging", "-o", tmp_path / "best.yaml")
@@ -189,10 +191,10 @@ def test_one_that_is_cut_off_at_the_very_end_leaves_the_one_before_whole(searche
 
 
 def test_one_that_was_made_meanwhile_stays(searched):
-    early = finished.load(Place(searched, "tiny"))
+    early = completed.load(Place(searched, "tiny"))
     added(searched, "snapshot", size=2)
-    ensembling.add(early, Ensemble(kind="bagging", size=2), torch.device("cpu"), searching.Watcher())
-    assert finished.load(Place(searched, "tiny")).result["ensembles"]["snapshot"]["size"] == 2
+    add_ensemble.add(early, Ensemble(kind="bagging", size=2), torch.device("cpu"), searching.Watcher())
+    assert completed.load(Place(searched, "tiny")).result["ensembles"]["snapshot"]["size"] == 2
 
 
 def test_an_exported_mean_needs_torch_alone(searched, tmp_path, monkeypatch):
@@ -231,7 +233,7 @@ def test_nothing_of_a_row_reaches_the_network_that_predicts_it(searched, monkeyp
     monkeypatch.setattr(Workshop, "train", lambda _, samples, trials: seen.append((samples, trials[0])) or {})
     of = shop(searched, "greedy")
     with pytest.raises(SearchFailedError):
-        making.KINDS["greedy"](of)
+        build.KINDS["greedy"](of)
     of.study.close()
     samples, trial = seen[0]
     trial = replace(trial, epochs=2)
@@ -248,7 +250,7 @@ def test_nothing_of_a_row_reaches_the_network_that_predicts_it(searched, monkeyp
 def test_a_snapshot_is_what_plain_training_has_learned_by_the_end_of_its_cycle(searched):
     of = shop(searched, "snapshot")
     with one_thread():
-        made = making.KINDS["snapshot"](of)
+        made = build.KINDS["snapshot"](of)
     cycle = max(1, round(of.epochs(of.selected) / 2))
     trial = replace(of.trial("snapshot", of.selected), epochs=SIZE * cycle, cycle=cycle)
     for number in range(1, SIZE + 1):
@@ -259,9 +261,9 @@ def test_a_snapshot_is_what_plain_training_has_learned_by_the_end_of_its_cycle(s
 
 
 def test_the_learning_rate_starts_again_with_every_cycle():
-    from hpo.row import Row
-    from hpo.settings import Train
-    from hpo.trial import Fit
+    from hpo.core.trial import Fit
+    from hpo.space.settings import Train
+    from hpo.training.state import Row
 
     nothing = torch.empty(0, dtype=torch.long)
     row = Row(Fit(Trial("0", "refit", {"learning_rate": 0.5}, 0, epochs=6, cycle=3), Fold(0, nothing, nothing)), None, Train(), None, {})
@@ -288,7 +290,7 @@ def test_each_network_of_boosting_is_trained_beside_a_part_of_those_before(searc
     monkeypatch.setattr(Workshop, "train", train)
     of = shop(searched, "boosting")
     with one_thread():
-        made = making.KINDS["boosting"](of)
+        made = build.KINDS["boosting"](of)
     of.study.close()
     assert bases[0].abs().max() == 0
     network, rows_ = of.job.networks.of(made.members[0].params), len(made.data.x)
@@ -314,7 +316,7 @@ def test_the_end_of_a_search_says_what_it_is_beside_the_single_network(searched)
         "kind": "greedy", "rule": "mean", "each": 4, "networks": 28, "test": {"accuracy": 0.981}, "single": {"accuracy": 0.975},
         "expected": {"accuracy": 0.978}, "diversity": {"disagreement": 0.0312, "error_correlation": 0.614},
     }  # fmt: skip
-    result = finished.load(Place(searched, "tiny")).result | {"ensembles": {"greedy": entry}}
+    result = completed.load(Place(searched, "tiny")).result | {"ensembles": {"greedy": entry}}
     line = (
         "Greedy ensemble of 7 configurations, each 4 networks on folds: test accuracy 0.981, the single network 0.975; "
         "expected 0.978 from rows that it had not seen; disagreement 3.1 %, error correlation 0.61."
@@ -389,8 +391,8 @@ def test_without_a_final_network_there_is_nothing_to_compare_it_with(tmp_path):
 def test_of_a_single_configuration_there_is_nothing_to_choose():
     point = TINY | {"search": {"learning_rate": 0.01}, "budget": {"trials": 1}}
     with pytest.raises(InputError, match=r"^ensemble: greedy chooses among the configurations of a search, and there is one; take bagging\.$"):
-        space_file.parse(point | {"ensemble": "greedy"})
-    assert jobs.prepare(space_file.parse(point | {"ensemble": "bagging"}), Path()).space.ensemble == Ensemble(kind="bagging")
+        loader.parse(point | {"ensemble": "greedy"})
+    assert jobs.prepare(loader.parse(point | {"ensemble": "bagging"}), Path()).space.ensemble == Ensemble(kind="bagging")
 
 
 def test_a_module_and_class_weights(tmp_path):

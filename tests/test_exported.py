@@ -5,9 +5,9 @@ import json
 import pytest
 import yaml
 
-from hpo import space_file
-from hpo.ending import result_lines
-from hpo.verdict import first_line, regularization_line
+from hpo.cli.result_text import result_lines
+from hpo.report.summary import first_line, regularization_line
+from hpo.space import loader
 from tests.conftest import TINY, here, write_space
 from tests.test_hard import diverging
 
@@ -38,7 +38,7 @@ def test_each_configuration_of_a_front_is_a_file_that_trains_it_again(store, cha
     assert {file.stem for file in folder.iterdir()} == front.keys() != set()
     for name, one in front.items():
         point = folder / f"{name}.yaml"
-        assert space_file.load(point).is_point
+        assert loader.load(point).is_point
         again = searched(store, point)
         assert again["study"] == f"tiny-{name}"
         assert again["valid"] == one["valid"]

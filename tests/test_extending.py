@@ -9,12 +9,13 @@ import torch
 import yaml
 
 import hpo
-from hpo import plugins, testing
-from hpo.errors import InputError
-from hpo.fold import Fold
-from hpo.noise import Noise
+from hpo import testing
+from hpo.core.errors import InputError
+from hpo.core.samples import Fold
+from hpo.core.trial import Fit
+from hpo.nn.rng import Noise
 from hpo.regularizers import FAMILY, STRENGTHS, joined
-from hpo.trial import Fit
+from hpo.space import plugins
 from tests.conftest import here, outcomes
 from tests.training import step, trial
 

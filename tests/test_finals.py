@@ -10,17 +10,21 @@ import numpy as np
 import pytest
 
 import hpo
-from hpo import finals, finished, searching, selection, space_file
-from hpo import job as jobs
-from hpo.ending import result_lines
-from hpo.finals import Finals
-from hpo.job import Job
-from hpo.metrics import METRICS
-from hpo.population import Population
-from hpo.rules import DEFAULT
-from hpo.searching import Watcher
-from hpo.store import Place
-from hpo.trial import Outcome
+from hpo.cli.result_text import result_lines
+from hpo.core.metrics import METRICS
+from hpo.core.trial import Outcome
+from hpo.selection import finals
+from hpo.selection.finals import Finals
+from hpo.selection.rules import DEFAULT
+from hpo.space import loader
+from hpo.study import ranking
+from hpo.study.directory import Place
+from hpo.training.experiment import Job
+from hpo.training.population import Population
+from hpo.workflows import completed
+from hpo.workflows import prepare as jobs
+from hpo.workflows import search as searching
+from hpo.workflows.search import Watcher
 from tests.conftest import TINY, Unrecorded, here, outcomes
 
 pytestmark = pytest.mark.usefixtures("unrecorded")
@@ -51,7 +55,7 @@ def searched(unrecorded, tmp_path_factory):  # noqa: ARG001 - a fixture of a mod
         patch.setattr(searching._Search, "_late", late)
         result = hpo.search(SPACE, store=store)
     draws = [(trials, samples) for trials, samples in seen if trials[0].role == "finalist" and len(trials) > 1]
-    return SimpleNamespace(store=store, result=result, known=outcomes(store), draws=draws, job=jobs.prepare(space_file.parse(SPACE), Path()))
+    return SimpleNamespace(store=store, result=result, known=outcomes(store), draws=draws, job=jobs.prepare(loader.parse(SPACE), Path()))
 
 
 # ---- who enters
@@ -61,7 +65,7 @@ def test_the_baselines_and_the_best_of_the_search_enter(searched):
     trials, _ = searched.draws[0]
     entered = {trial.label.removesuffix("-fresh-1") for trial in trials}
     found = [Outcome.from_json(o) for o in roles(searched.known, "search").values()]
-    ranked = [o.trial.label for o in selection.ranked(found, METRICS["loss"])]
+    ranked = [o.trial.label for o in ranking.ranked(found, METRICS["loss"])]
     assert entered == {"none", "defaults", *ranked[:2]}
     assert all(dict(trial.params) == searched.known[trial.label.removesuffix("-fresh-1")]["trial"]["params"] for trial in trials)
 
@@ -69,7 +73,7 @@ def test_the_baselines_and_the_best_of_the_search_enter(searched):
 def test_a_configuration_enters_once(searched):
     """Also where it was proposed twice, or is a baseline's."""
     found = {label: Outcome.from_json(o) for label, o in searched.known.items()}
-    best, *others = selection.ranked([o for o in found.values() if o.trial.role == "search"], METRICS["loss"])
+    best, *others = ranking.ranked([o for o in found.values() if o.trial.role == "search"], METRICS["loss"])
     twins = [replace(best, trial=replace(best.trial, label="77")), replace(best, trial=replace(found["none"].trial, label="78"))]
     study = SimpleNamespace(outcomes=found, searched=lambda: [best, *twins, *others])
     entered = finals.entering(study, searched.job.space)
@@ -127,7 +131,7 @@ class Made:
 
     def __init__(self, job: Job, offsets: dict[str, float], diverges: frozenset[str] = frozenset()):
         self.offsets, self.diverges, self.trained, self.outcomes = offsets, diverges, [], {}
-        self.searched = [self.outcome(replace(t, label=label)) for label in offsets for t in selection.baselines(job.space)[:1]]
+        self.searched = [self.outcome(replace(t, label=label)) for label in offsets for t in ranking.baselines(job.space)[:1]]
         self.finals = Finals(job.space, job.data, job.networks, self, self.train)
 
     def outcome(self, trial):
@@ -184,13 +188,13 @@ class Dying(Unrecorded):
 @pytest.mark.parametrize("after", [0, 1, 2, 5, 9, 13, 15])
 def test_finals_that_are_cut_off_go_on_to_the_same_result(searched, tmp_path, monkeypatch, after):
     """Wherever it is, what had ended is not trained again."""
-    monkeypatch.setattr("hpo.searching.Recorder", Dying)
+    monkeypatch.setattr("hpo.workflows.search.Recorder", Dying)
     monkeypatch.setattr(Dying, "left", after)
     with pytest.raises(Stopped):
         hpo.search(SPACE, store=tmp_path)
     before = outcomes(tmp_path)
     assert len(roles(before, *LATE)) == after + 1
-    monkeypatch.setattr("hpo.searching.Recorder", Unrecorded)
+    monkeypatch.setattr("hpo.workflows.search.Recorder", Unrecorded)
     again = hpo.search(SPACE, store=tmp_path)
     known = outcomes(tmp_path)
     assert {label: known[label] for label in before} == before
@@ -212,7 +216,7 @@ def test_another_wish_on_a_finished_study_selects_anew_without_searching_again(t
         def epoch(self, score):
             told.append(score.trial)
 
-    job = jobs.prepare(space_file.parse(SPACE | change), Path())
+    job = jobs.prepare(loader.parse(SPACE | change), Path())
     second = searching.search(job, Place(tmp_path, "tiny"), watcher=Tells())
     assert {trial.role for trial in told} <= added
     assert not {trial.label for trial in told} & known.keys()
@@ -236,17 +240,17 @@ def test_another_wish_that_is_cut_off_leaves_the_earlier_result_whole(tmp_path, 
     first, other = hpo.search(SPACE, store=tmp_path), SPACE | {"refit": "average"}
     monkeypatch.setattr(Dying, "left", 0)
     with monkeypatch.context() as patch:
-        patch.setattr("hpo.searching.Recorder", recorder)
+        patch.setattr("hpo.workflows.search.Recorder", recorder)
         with pytest.raises(Stopped):
             hpo.search(other, store=tmp_path)
-    known = finished.load(Place(tmp_path, "tiny"))
+    known = completed.load(Place(tmp_path, "tiny"))
     assert (known.result, known.space.refit.kind) == (first, "scaled")
     known.write_network(tmp_path / "net")
     with monkeypatch.context() as patch:
-        patch.setattr("hpo.loop.run", None)
+        patch.setattr("hpo.workflows.loop.run", None)
         assert hpo.search(SPACE, store=tmp_path) == first
     second = hpo.search(other, store=tmp_path)
-    assert second["refit"]["kind"] == finished.load(Place(tmp_path, "tiny")).space.refit.kind == "average"
+    assert second["refit"]["kind"] == completed.load(Place(tmp_path, "tiny")).space.refit.kind == "average"
     assert {path.stem for path in Place(tmp_path, "tiny").weights.iterdir()} == set(second["networks"].values())
     assert second["looks"] == 2
     assert hpo.search(SPACE, store=tmp_path)["looks"] == 2  # the networks of the first result, which were scored then
@@ -256,10 +260,10 @@ def test_a_larger_budget_that_is_cut_off_leaves_the_earlier_result_which_answers
     first = hpo.search(SPACE, store=tmp_path)
     assert "finished" in here("studies", "--store", tmp_path).stdout
     with monkeypatch.context() as patch:
-        patch.setattr("hpo.searching.Recorder", Unclosed)
+        patch.setattr("hpo.workflows.search.Recorder", Unclosed)
         with pytest.raises(Stopped):
             hpo.search(SPACE | {"budget": {"trials": 14}}, store=tmp_path)
-    assert finished.load(Place(tmp_path, "tiny")).result == first
+    assert completed.load(Place(tmp_path, "tiny")).result == first
     assert "stopped" in here("studies", "--store", tmp_path).stdout
     again = hpo.search(SPACE, store=tmp_path)
     assert (sum(first["trials"].values()), sum(again["trials"].values())) == (12, 14)
@@ -267,7 +271,7 @@ def test_a_larger_budget_that_is_cut_off_leaves_the_earlier_result_which_answers
 
 
 def test_the_same_wish_is_answered_from_the_store(searched, monkeypatch):
-    monkeypatch.setattr("hpo.loop.run", None)
+    monkeypatch.setattr("hpo.workflows.loop.run", None)
     assert hpo.search(SPACE, store=searched.store) == searched.result
 
 

@@ -9,19 +9,19 @@ import numpy as np
 import pytest
 import torch
 
-from hpo import job as jobs
-from hpo import space_file
-from hpo.capacity import rows_for
-from hpo.crew import Crew
-from hpo.data import prepare
-from hpo.errors import SearchFailedError
-from hpo.population import Population
-from hpo.settings import Train
-from hpo.source import Data
+from hpo.cli.messages import headline
+from hpo.core.errors import SearchFailedError
+from hpo.core.trial import Trial
+from hpo.data.config import Data
+from hpo.data.dataset import prepare
+from hpo.space import loader
+from hpo.space.settings import Train
 from hpo.testing import same
-from hpo.trial import Trial
-from hpo.words import headline
-from hpo.worker import started
+from hpo.training.capacity import rows_for
+from hpo.training.population import Population
+from hpo.training.worker import started
+from hpo.training.worker_pool import Crew
+from hpo.workflows import prepare as jobs
 from tests.conftest import TINY
 from tests.test_oracle import plain
 from tests.test_population import EVERYTHING, limit
@@ -266,7 +266,7 @@ def test_room_is_made_for_whole_trials():
     assert not pop.room()
 
 
-SPACE = space_file.parse(TINY | {
+SPACE = loader.parse(TINY | {
     "data": {"source": "sklearn:wine", "split": {"folds": 5}}, "train": {"epochs": 8, "patience": 2, "batch_size": 16},
 })  # fmt: skip
 

@@ -12,12 +12,12 @@ from sklearn.impute import SimpleImputer
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from hpo import data as data_module
-from hpo.errors import InputError
-from hpo.fold import Fold
-from hpo.program import Program
-from hpo.settings import Train
-from hpo.source import Data
+from hpo.core.errors import InputError
+from hpo.core.samples import Fold
+from hpo.data import dataset as data_module
+from hpo.data.config import Data
+from hpo.space.settings import Train
+from hpo.training.program import Program
 from tests.training import busy, population, trial
 
 N = 240
@@ -284,7 +284,7 @@ def test_what_cannot_be_cut_is_refused_in_a_sentence(tmp_path, split, frame, sen
 
 
 def test_more_folds_than_memory_holds_are_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr("hpo.raw._MOST_COPIED", 2000)
+    monkeypatch.setattr("hpo.data.fold_encoding._MOST_COPIED", 2000)
     with pytest.raises(InputError, match=r"^t: 192 rows with 5 inputs are too many to keep in memory for each of 4 folds; take fewer"):
         prepared(tmp_path, {"folds": 4})
 

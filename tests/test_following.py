@@ -9,11 +9,11 @@ import pytest
 import torch
 from scipy.stats import spearmanr
 
-from hpo import ranking
-from hpo.metrics import CRITERIA, METRICS
-from hpo.prose import score
-from hpo.ranking import rank
-from hpo.trial import Outcome, Trial
+from hpo.core.metrics import CRITERIA, METRICS
+from hpo.core.trial import Outcome, Trial
+from hpo.selection import validator_ranking
+from hpo.selection.validator_ranking import rank
+from hpo.space.formatting import score
 from tests.conftest import here, outcomes, write_space
 from tests.training import foreign
 
@@ -171,7 +171,7 @@ def test_trials_that_were_pruned_or_have_no_score_are_not_ranked():
     others = [outcome("8", "pruned", accuracy=0.99, snd=99.0), outcome("9", accuracy=float("nan"), snd=99.0), outcome("10", accuracy=1.0)]
     (found,) = rank([*trials, *others], "accuracy")
     assert (found.trials, found.chosen) == (4, "3")
-    assert rank(trials[: ranking._FEWEST - 1], "accuracy") == []
+    assert rank(trials[: validator_ranking._FEWEST - 1], "accuracy") == []
 
 
 def test_what_does_not_differ_has_no_rank_correlation():

@@ -6,18 +6,18 @@ import numpy as np
 import pytest
 import torch
 
-from hpo import job as jobs
-from hpo import searching
-from hpo.ending import result_lines
-from hpo.ledger import stored
-from hpo.population import Population
-from hpo.program import Program
+from hpo.cli.messages import study_line
+from hpo.cli.result_text import result_lines
+from hpo.core.trial import Outcome
 from hpo.report import page
-from hpo.searching import Watcher
-from hpo.stack import Stack
-from hpo.store import Place
-from hpo.trial import Outcome
-from hpo.words import study_line
+from hpo.study.directory import Place
+from hpo.study.ledger import stored
+from hpo.training.population import Population
+from hpo.training.program import Program
+from hpo.training.stack import Stack
+from hpo.workflows import prepare as jobs
+from hpo.workflows import search
+from hpo.workflows.search import Watcher
 from tests.conftest import here, outcomes, write_space
 from tests.tables import loans
 
@@ -39,7 +39,7 @@ def space(folder, split, raw=None, drop=("who", "month"), **changes):
 def searched(path, watcher=None):
     """The result, and what is said of it at the end."""
     store = path.parent / "mlruns"
-    result = searching.search(jobs.load(path), Place(store, "tiny"), watcher=watcher)
+    result = search.search(jobs.load(path), Place(store, "tiny"), watcher=watcher)
     return result, result_lines(result, "mlruns")
 
 
@@ -274,8 +274,8 @@ def test_a_page_that_cannot_be_made_costs_no_result(tmp_path, monkeypatch):
     monkeypatch.setattr("hpo.report.write", broken)
     watcher = Notes()
     job, place = jobs.load(space(tmp_path, {})), Place(tmp_path / "mlruns", "tiny")
-    result = searching.search(job, place, watcher=watcher)
+    result = search.search(job, place, watcher=watcher)
     assert watcher.notes == ["The page on the search could not be made (KeyError: 'loss'), which is a mistake of ours; all else is whole."]
     assert result["report_seconds"] is None
     assert not any(line.startswith("Read:") for line in result_lines(result, "mlruns"))
-    assert searching.search(job, place) == result
+    assert search.search(job, place) == result

@@ -12,9 +12,9 @@ from optuna.storages import InMemoryStorage
 from optuna.study import StudyDirection
 from optuna.trial import TrialState, create_trial
 
-from hpo import sampling
-from hpo.history import BEST, History
-from hpo.percentile import Percentile
+from hpo.study import samplers
+from hpo.study.history import BEST, History
+from hpo.study.percentile_pruner import Percentile
 from tests.test_study import Recorded, go, space
 
 WAYS = [StudyDirection.MINIMIZE, StudyDirection.MAXIMIZE]
@@ -82,7 +82,7 @@ def proposals(sampler, storage):
     asked = []
     for number in range(60):
         study.sampler = sampler(number)
-        asked.append(study.ask(sampling.distributions(space().search)).params)
+        asked.append(study.ask(samplers.distributions(space().search)).params)
         if number >= 4:
             study.tell(number - 4, asked[number - 4]["dropout"])
     return asked
@@ -92,25 +92,25 @@ def test_a_short_study_is_proposed_what_optunas_own_sampler_proposes():
     def plain(number):
         return TPESampler(seed=int(np.random.SeedSequence((0, number)).generate_state(1)[0]))
 
-    past = sampling.history(space(), StudyDirection.MINIMIZE)
-    found = proposals(lambda number: sampling.sampler(space(), number, past), past)
+    past = samplers.history(space(), StudyDirection.MINIMIZE)
+    found = proposals(lambda number: samplers.sampler(space(), number, past), past)
     assert found == proposals(plain, InMemoryStorage())
 
 
 def test_rungs_are_those_of_the_whole_past():
     for pruner in ("hyperband", "successive_halving"):
-        assert sampling.history(space(pruner=pruner), WAYS[0])._bound == float("inf")
+        assert samplers.history(space(pruner=pruner), WAYS[0])._bound == float("inf")
 
 
 def test_startup_trials_are_counted_in_a_past_that_can_hold_them():
     patient = space(sampler={"kind": "tpe", "n_startup_trials": 300})
-    assert len(history(ended(400), recent=sampling.history(patient, WAYS[0])._bound).get_all_trials(0)) >= 300
+    assert len(history(ended(400), recent=samplers.history(patient, WAYS[0])._bound).get_all_trials(0)) >= 300
 
 
 @pytest.mark.parametrize("sampler", ["tpe", "random", "qmc", "cmaes"])
 def test_a_study_past_the_bound_goes_on_as_if_it_had_not_been_interrupted(tmp_path, monkeypatch, sampler):
-    monkeypatch.setattr("hpo.sampling.RECENT", 15)
-    monkeypatch.setattr("hpo.history.BEST", 5)
+    monkeypatch.setattr("hpo.study.samplers.RECENT", 15)
+    monkeypatch.setattr("hpo.study.history.BEST", 5)
 
     class Stops(Recorded):
         def admit(self, trial):

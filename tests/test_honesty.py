@@ -10,8 +10,8 @@ import pytest
 from bench.honesty import numbers, page, run
 from bench.honesty.numbers import Mean, Share
 from bench.honesty.sets import sets
-from hpo.data import prepare
-from hpo.source import Data
+from hpo.data.config import Data
+from hpo.data.dataset import prepare
 
 ABOUT = {"date": "2026-01-01", "cores": 2, "cpu": "a processor", "torch": "2", "optuna": "5"}
 

@@ -7,14 +7,15 @@ from pathlib import Path
 import pytest
 import yaml
 
-from hpo import sampling, space_file
-from hpo.domain import Domain, Prior
-from hpo.errors import InputError, SpaceError
-from hpo.export import as_yaml, space_dict
-from hpo.job import prepare
-from hpo.keys import searchable, usual
-from hpo.prose import in_a_line, strength, strengths
+from hpo.core.errors import InputError, SpaceError
+from hpo.export.files import as_yaml, space_dict
 from hpo.regularizers import STRENGTHS
+from hpo.space import loader
+from hpo.space.formatting import in_a_line, strength, strengths
+from hpo.space.hyperparameter import Domain, Prior
+from hpo.space.parser import searchable, usual
+from hpo.study import samplers
+from hpo.workflows.prepare import prepare
 from tests.test_space_file import HEAD
 
 # The value of `search` → the domain of its last key.
@@ -97,13 +98,13 @@ WRONG = [
 
 
 def space(search, **more):
-    return space_file.parse(yaml.load(HEAD, yaml.SafeLoader) | {"search": search} | more)
+    return loader.parse(yaml.load(HEAD, yaml.SafeLoader) | {"search": search} | more)
 
 
 def loaded(tmp_path, text):
     path = tmp_path / "space.yaml"
     path.write_text(f"{HEAD}search: {text}\n")
-    return space_file.load(path)
+    return loader.load(path)
 
 
 @pytest.mark.parametrize(("text", "domain"), MEANS, ids=[text for text, _ in MEANS])
@@ -112,8 +113,8 @@ def test_a_key_means_what_it_says_and_comes_back_from_an_export(tmp_path, text, 
     assert domain in found.search.values()
     again = tmp_path / "again.yaml"
     again.write_text(as_yaml(space_dict(found)))
-    assert space_file.load(again).search == found.search
-    assert space_file.load(again).identity() == found.identity()
+    assert loader.load(again).search == found.search
+    assert loader.load(again).identity() == found.identity()
 
 
 @pytest.mark.parametrize(("text", "sentences"), WRONG, ids=[sentences[0][:70] for _, sentences in WRONG])
@@ -179,7 +180,7 @@ def test_a_conditional_structure_has_its_usual_value():
 
 def test_conditional_keys_are_sampled_in_every_trial():
     found = space({**SKIPS, "mixup": {"low": 0.1, "high": 1, "when": {"skip": "on"}}})
-    assert list(sampling.distributions(found.domains)) == ["skip", "batch_norm", "mixup"]
+    assert list(samplers.distributions(found.domains)) == ["skip", "batch_norm", "mixup"]
 
 
 def test_how_long_a_trial_may_train_is_the_most_that_the_space_says():

@@ -11,15 +11,15 @@ from types import SimpleNamespace
 import pytest
 from mlflow import MlflowClient
 
-from hpo import space_file
-from hpo.data import prepare
-from hpo.errors import StoreError
-from hpo.ledger import stored
-from hpo.metrics import METRICS
-from hpo.selection import best
-from hpo.store import Place
-from hpo.study import Study
-from hpo.trial import Outcome
+from hpo.core.errors import StoreError
+from hpo.core.metrics import METRICS
+from hpo.core.trial import Outcome
+from hpo.data.dataset import prepare
+from hpo.space import loader
+from hpo.study.directory import Place
+from hpo.study.ledger import stored
+from hpo.study.ranking import best
+from hpo.study.study import Study
 from tests.conftest import PATIENCE, here, hpo, launched, outcomes, wait_for, write_space
 from tests.test_mlflow import STATUS, children
 
@@ -181,7 +181,7 @@ def test_ctrl_c_ends_with_a_sentence_and_a_run_that_says_killed(disturbed):
 
 def test_a_journal_torn_anywhere_is_a_shorter_journal(undisturbed, tmp_path):
     """Whatever a kill leaves of a write, the study opens; a trial has its whole history or none of it."""
-    space = space_file.load(undisturbed.space)
+    space = loader.load(undisturbed.space)
     fingerprint = prepare(space.data, tmp_path).fingerprint
     whole = Place(undisturbed.store, "tiny").journal.read_bytes()
     torn = tmp_path / "journal.log"

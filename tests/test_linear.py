@@ -7,7 +7,7 @@ import sys
 import pytest
 import torch
 
-from hpo.linear import linear, output
+from hpo.nn.linear import linear, output
 
 
 def inputs(out_first):
@@ -46,7 +46,7 @@ def test_a_gradient_is_written_where_its_parameter_says(function):
 def test_one_thread_is_one_whatever_the_environment_says():
     """In a process of its own, since these tests run on one thread anyway."""
     code = (
-        "import torch, threadpoolctl; from hpo.linear import one_thread\n"
+        "import torch, threadpoolctl; from hpo.nn.linear import one_thread\n"
         "count = lambda: {p['num_threads'] for p in threadpoolctl.threadpool_info()} | {torch.get_num_threads()}\n"
         "before = count()\n"
         "with one_thread(): assert count() == {1}, count()\n"

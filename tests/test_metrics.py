@@ -7,7 +7,7 @@ import pytest
 import torch
 from sklearn import metrics as sk
 
-from hpo.metrics import METRICS, measure
+from hpo.core.metrics import METRICS, measure
 
 FITS, ROWS = 3, 200
 GENERATOR = np.random.default_rng(0)

@@ -8,9 +8,9 @@ from mlflow import MlflowClient
 from mlflow.entities import ViewType
 from mlflow.exceptions import MlflowException
 
-from hpo import mirror, removal
-from hpo.mirror import Mirror
-from hpo.recorder import message
+from hpo.tracking import mlflow_cleanup, mlflow_writer
+from hpo.tracking.mlflow_writer import Mirror
+from hpo.tracking.recorder import message
 from tests.test_bulk import OUTCOMES
 
 
@@ -36,16 +36,16 @@ def recorded(new_store):
 
 
 def test_a_search_of_more_than_a_hundred_keys_is_recorded_whole(recorded, monkeypatch):
-    monkeypatch.setattr(mirror.bulk, "possible", lambda _: False)
+    monkeypatch.setattr(mlflow_writer.bulk, "possible", lambda _: False)
     many = {f"key-{i}": str(i) for i in range(250)}
     writer = recorded(params=many)
     long = message(OUTCOMES[1]) | {"params": many}
     writer.trials([long])
     writer.finish({"status": "FINISHED", "ended": 1, "tags": many})
-    own, trial = (recorded.client.search_runs([writer.experiment_id], f"tags.`{tag}` = '{value}'")[0] for tag, value in (("hpo.search", "x"), ("hpo.trial", "0")))
+    own, trial = (recorded.client.search_runs([writer.experiment_id], f"tags.`{tag}` = '{value}'")[0] for tag, value in (("hpo.search", "x"), ("hpo.core.trial", "0")))
     assert own.data.params == trial.data.params == many
     assert own.data.tags.items() >= many.items()
-    points = mirror.points(long)
+    points = mlflow_writer.points(long)
     assert len(points) > 900
     assert sum(len(recorded.client.get_metric_history(trial.info.run_id, name)) for name in trial.data.metrics) == len(points)
 
@@ -66,7 +66,7 @@ def test_a_user_without_a_name_searches_too(recorded, monkeypatch, error):
 
 
 def removed(recorded, writer):
-    removal.delete(f"sqlite:///{recorded.store}/mlflow.db", writer.experiment_id, writer.run_id, recorded.store / "artifacts" / "s")
+    mlflow_cleanup.delete(f"sqlite:///{recorded.store}/mlflow.db", writer.experiment_id, writer.run_id, recorded.store / "artifacts" / "s")
 
 
 def runs(recorded, experiment_id):
@@ -127,9 +127,9 @@ def test_a_server_s_runs_are_marked_as_deleted_and_its_experiment_only_without_o
     """As a server sees it: its database has no name of ours."""
     writer, client = recorded(), recorded.client
     uri = f"sqlite:///{recorded.store}/mlflow.db"
-    monkeypatch.setattr(removal, "SQLITE", "nothing:///")
+    monkeypatch.setattr(mlflow_cleanup, "SQLITE", "nothing:///")
     foreign = client.create_run(writer.experiment_id).info.run_id
-    removal.delete(uri, writer.experiment_id, writer.run_id, recorded.store / "artifacts" / "s")
+    mlflow_cleanup.delete(uri, writer.experiment_id, writer.run_id, recorded.store / "artifacts" / "s")
     stages = {run_id: run.info.lifecycle_stage for run_id, run in runs(recorded, writer.experiment_id).items()}
     assert {run_id for run_id, stage in stages.items() if stage == "active"} == {foreign}
     assert len(stages) == 2 + len(OUTCOMES[2:])

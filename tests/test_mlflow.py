@@ -30,7 +30,7 @@ def children(client: MlflowClient, parent: str) -> dict[str, Run]:
     """The runs of a search's trials by the label of their trial; each is there once."""
     of = client.get_run(parent).info.experiment_id
     found = list(client.search_runs([of], f"tags.`mlflow.parentRunId` = '{parent}'"))
-    labels = [run.data.tags["hpo.trial"] for run in found]
+    labels = [run.data.tags["hpo.core.trial"] for run in found]
     assert len(labels) == len(set(labels))
     return dict(zip(labels, found, strict=True))
 
@@ -79,7 +79,7 @@ def test_the_page_shows_what_was_scored_on_the_rows_of_the_search_alone(recorded
     tag = recorded.client.get_experiment(recorded.result["experiment_id"]).tags[f"mlflow.sharedViewState.{recorded.result['run_id']}"]
     packed = json.loads(tag)["state"].removeprefix("deflate;")
     asked = json.loads(zlib.decompress(base64.b64decode(packed)))["searchFilter"]
-    shown = {run.data.tags["hpo.trial"] for run in recorded.client.search_runs([recorded.result["experiment_id"]], asked)}
+    shown = {run.data.tags["hpo.core.trial"] for run in recorded.client.search_runs([recorded.result["experiment_id"]], asked)}
     assert shown == {label for label, o in recorded.known.items() if o["trial"]["role"] in ("search", "baseline", "ablation")}
     assert shown < recorded.runs.keys()
 
@@ -222,7 +222,7 @@ def enlarged(recorded):
     client.update_run(recorded.runs["defaults"].info.run_id, status="RUNNING")
     larger = write_space(store, **VARIED, budget={"trials": 30})
     with launched("search", "--space", larger, "--store", store, "--json") as search:
-        (writer,) = wait_for(lambda: processes(search.pid, "hpo.mirror"))
+        (writer,) = wait_for(lambda: processes(search.pid, "hpo.tracking.mlflow_writer"))
         os.kill(writer, signal.SIGKILL)
         out, err = search.communicate(timeout=PATIENCE)
     safe = outcomes(store)

@@ -14,17 +14,17 @@ from safetensors.torch import load_file
 from sklearn.datasets import load_digits
 
 import hpo
-from hpo import needs
-from hpo.errors import InputError
-from hpo.factory import arguments, find, name_of
-from hpo.job import prepare
-from hpo.module import Module
-from hpo.networks import Networks
-from hpo.population import Population
-from hpo.sites import put_sites
-from hpo.space_file import parse
+from hpo.core.errors import InputError
+from hpo.core.importing import arguments, find, name_of
+from hpo.core.trial import Fit
+from hpo.nn.hook_points import put_sites
+from hpo.nn.module import Module
+from hpo.space.loader import parse
 from hpo.testing import TRAIN, run, same
-from hpo.trial import Fit
+from hpo.training.builder import Networks
+from hpo.training.population import Population
+from hpo.workflows import requirements
+from hpo.workflows.prepare import prepare
 from tests import factories
 from tests.conftest import here, write_space
 from tests.training import dataset, trial
@@ -102,12 +102,12 @@ def test_a_network_without_a_last_linear_layer_has_no_features_to_align():
     found = Networks(prepared.space, prepared.factory, 13, 3).of({})
     other = prepared.space.model_copy(update={"search": {**prepared.space.search, "coral": None}})
     with pytest.raises(InputError) as caught:
-        needs.check_networks(other, [found])
+        requirements.check_networks(other, [found])
     assert str(caught.value) == (
         "search.coral: needs features, which are what a network's last nn.Linear is given, and this one has none with as many outputs as "
         "there are to predict; end it with one, or leave the key out."
     )
-    needs.check_networks(other, [module(factories.plain)])
+    requirements.check_networks(other, [module(factories.plain)])
 
 
 @pytest.mark.parametrize("kind", ["batched", "alone"])
@@ -328,7 +328,7 @@ def test_architectures_are_sampled_by_tpe_beside_the_strengths(tmp_path, workers
         SEARCH | {"width": {"low": 2, "high": 9}, "weight_decay": {"low": 1e-3, "high": 1.0, "log": True, "optional": True}},
         train={"epochs": 1}, budget={"trials": 20},
     )  # fmt: skip
-    hpo.module._plan.cache_clear()
+    hpo.nn.module._plan.cache_clear()
     result = hpo.search(made, store=tmp_path, workers=workers)
     assert sum(result["trials"].values()) == 20
     assert 2 <= result["selected"]["width"] <= 9
@@ -338,7 +338,7 @@ def test_architectures_are_sampled_by_tpe_beside_the_strengths(tmp_path, workers
 def test_a_network_can_be_met_first_in_a_prediction():
     net = module(factories.plain)
     tensors = {name: t.unsqueeze(0) for name, t in net.init(np.random.default_rng(0)).items()}
-    hpo.module._plan.cache_clear()
+    hpo.nn.module._plan.cache_clear()
     net.predict(tensors, torch.zeros(1, 2, net.n_inputs))
     assert [p.name for p in module(factories.plain).parameters]
 

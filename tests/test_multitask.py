@@ -5,12 +5,12 @@ from dataclasses import replace
 import pytest
 import torch
 
-from hpo.device import CPU
-from hpo.kernels import kernels
+from hpo.core.trial import Fit
+from hpo.nn.backends import kernels
+from hpo.nn.device import CPU
 from hpo.regularizers import STRENGTHS
 from hpo.regularizers.base import Batch, Seen
 from hpo.testing import TRAIN
-from hpo.trial import Fit
 from tests.training import dataset, network, step, trained, trial
 
 F = torch.nn.functional

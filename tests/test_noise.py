@@ -5,9 +5,9 @@ import pytest
 import torch
 from scipy import stats
 
-from hpo.device import CPU
-from hpo.hashed import HashedNoise
-from hpo.noise import Noise
+from hpo.nn.device import CPU
+from hpo.nn.rng import Noise
+from hpo.nn.rng_hashed import HashedNoise
 
 
 def by_generators(seeds, dtype=torch.float64):

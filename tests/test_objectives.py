@@ -5,12 +5,11 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hpo import space_file
-from hpo.errors import InputError
-from hpo.objectives import NAMES, measure, sign
-from hpo.pareto import front
-from hpo.space import task_mistake
-from hpo.trial import Released
+from hpo.core.errors import InputError
+from hpo.core.objectives import NAMES, front, measure, sign
+from hpo.core.trial import Released
+from hpo.space import loader
+from hpo.space.space import task_mistake
 from tests.test_paired import DATA, Folded
 from tests.test_repeat import Stopped, Uneven, search, timeless
 from tests.test_study import RANGE, space
@@ -114,7 +113,7 @@ def test_folds_and_objectives_go_together(tmp_path):
 def test_what_does_not_go_together_is_said(more, sentence):
     made = {"study": "s", "data": {"source": "sklearn:wine"}, "search": {"learning_rate": RANGE}, **more}
     with pytest.raises(InputError, match=sentence):
-        space_file.parse(made)
+        loader.parse(made)
 
 
 def test_a_metric_that_is_not_measured_is_refused_with_those_that_are():

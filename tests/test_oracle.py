@@ -8,12 +8,12 @@ import pytest
 import torch
 
 from hpo import nets
-from hpo.device import CPU
-from hpo.factory import find
-from hpo.kernels import KERNELS, kernels
-from hpo.mlp import ACTIVATIONS
-from hpo.settings import Train
-from hpo.trial import Fit
+from hpo.core.importing import find
+from hpo.core.trial import Fit
+from hpo.nn.backends import KERNELS, kernels
+from hpo.nn.device import CPU
+from hpo.nn.mlp import ACTIVATIONS
+from hpo.space.settings import Train
 from tests.training import FACTORIES, dataset, network, trained, trial
 
 

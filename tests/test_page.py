@@ -31,7 +31,7 @@ def drawn(tmp_path_factory):
         if key not in made:
             store = tmp_path_factory.mktemp("drawn") / "mlruns"
             with pytest.MonkeyPatch.context() as patch:
-                patch.setattr("hpo.searching.Recorder", Silent)
+                patch.setattr("hpo.workflows.search.Recorder", Silent)
                 ran = here("search", "--space", write_space(store, **changes), "--store", store, "--json")
             assert ran.exit_code == 0, ran.stderr
             result = json.loads(ran.stdout)
@@ -145,7 +145,7 @@ def test_a_page_is_written_from_the_store_alone_where_the_table_is_gone(tmp_path
     lines = ["a,b,y", *(f"{a:.4f},{b:.4f},{'yes' if a + b + c > 0 else 'no'}" for a, b, c in rows)]
     (store.parent / "mine.csv").write_text("\n".join(lines))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("hpo.searching.Recorder", Silent)
+        patch.setattr("hpo.workflows.search.Recorder", Silent)
         space = write_space(store, study="mine", data={"source": "mine.csv", "target": "y"}, search=GRID, sampler="grid", budget={"trials": 20})
         assert here("search", "--space", space, "--store", store, "--quiet").exit_code == 0
     (store.parent / "mine.csv").unlink()
@@ -182,7 +182,7 @@ def test_an_image_that_no_screen_can_show_is_a_row_of_the_table(tmp_path, channe
     table = pd.DataFrame(pixels, columns=[f"p{i}" for i in range(4 * channels)]).assign(y=draw.choice(["a", "b"], 80))
     table.to_csv(store.parent / "mine.csv", index=False)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("hpo.searching.Recorder", Silent)
+        patch.setattr("hpo.workflows.search.Recorder", Silent)
         space = write_space(store, study="mine", data={"source": "mine.csv", "target": "y"}, network={"width": 8, "image": [channels, 2, 2]})
         ran = here("search", "--space", space, "--store", store, "--quiet")
     assert ran.exit_code == 0, ran.exception
@@ -199,7 +199,7 @@ def test_nothing_of_a_table_is_taken_for_html(tmp_path):
     table = pd.DataFrame({f"a{evil}": draw.normal(size=80), "b": draw.choice([evil, "</script>"], 80), evil: draw.normal(size=80)})
     table.to_csv(store.parent / "mine.csv", index=False)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("hpo.searching.Recorder", Silent)
+        patch.setattr("hpo.workflows.search.Recorder", Silent)
         space = write_space(store, study="mine", data={"source": "mine.csv", "target": evil})
         assert here("search", "--space", space, "--store", store, "--quiet").exit_code == 0
     page = own((store / "studies/mine/report.html").read_text())

@@ -8,10 +8,10 @@ from optuna.study import StudyDirection
 from optuna.trial import TrialState
 from scipy import stats
 
-from hpo import space_file
-from hpo.errors import InputError
-from hpo.paired import Paired, worse
-from hpo.trial import Score
+from hpo.core.errors import InputError
+from hpo.core.trial import Score
+from hpo.space import loader
+from hpo.study.paired_pruner import Paired, worse
 from tests.test_history import history
 from tests.test_repeat import Stopped, Uneven, search, timeless
 from tests.test_study import RANGE, space
@@ -110,7 +110,7 @@ def test_it_is_what_a_space_with_folds_has_and_what_one_without_cannot():
     search = {"learning_rate": RANGE}
     made = {"study": "s", "data": DATA, "search": search, "pruner": {"kind": "paired", "confidence": 0.4}}
     with pytest.raises(InputError, match=r"must be from 0\.5 to 1, got 0\.4"):
-        space_file.parse(made)
+        loader.parse(made)
 
 
 def test_it_spends_less_than_the_median_and_keeps_whole_curves_of_all_folds(tmp_path):

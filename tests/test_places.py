@@ -8,7 +8,7 @@ import yaml
 from mlflow import MlflowClient
 
 import hpo
-from hpo.store import Place
+from hpo.study.directory import Place
 from tests.conftest import TINY, here, write_space
 
 

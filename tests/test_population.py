@@ -7,15 +7,15 @@ from pathlib import Path
 import pytest
 import torch
 
-from hpo import job
-from hpo.capacity import rows_for
-from hpo.data import prepare
-from hpo.errors import SearchFailedError
-from hpo.settings import Train
-from hpo.source import Data
-from hpo.space_file import parse
-from hpo.stack import Stack
+from hpo.core.errors import SearchFailedError
+from hpo.data.config import Data
+from hpo.data.dataset import prepare
+from hpo.space.loader import parse
+from hpo.space.settings import Train
 from hpo.testing import run, same
+from hpo.training.capacity import rows_for
+from hpo.training.stack import Stack
+from hpo.workflows import prepare as job
 from tests.training import busy, dataset, population, trained, trial
 
 EVERYTHING = {"weight_decay": 0.1, "l1": 1e-3, "dropout": 0.3, "learning_rate": 1e-3}

@@ -12,21 +12,22 @@ import yaml
 from safetensors.torch import load_file, save_file
 from sklearn.datasets import load_wine
 
-from hpo import described, space_file
-from hpo import job as jobs
-from hpo.crew import Crew
-from hpo.device import CPU
-from hpo.errors import InputError
-from hpo.factory import find
-from hpo.fold import Fold
-from hpo.kernels import kernels
-from hpo.module import _layers
-from hpo.networks import Networks
-from hpo.population import Population
-from hpo.settings import Train
+from hpo.core.errors import InputError
+from hpo.core.importing import find
+from hpo.core.samples import Fold
+from hpo.core.trial import Fit
+from hpo.export import network_json
+from hpo.nn.backends import kernels
+from hpo.nn.device import CPU
+from hpo.nn.module import _layers
+from hpo.space import loader
+from hpo.space.settings import Train
 from hpo.testing import TRAIN, run, same
-from hpo.trial import Fit
-from hpo.worker import started
+from hpo.training.builder import Networks
+from hpo.training.population import Population
+from hpo.training.worker import started
+from hpo.training.worker_pool import Crew
+from hpo.workflows import prepare as jobs
 from tests.conftest import TINY, here, outcomes
 from tests.training import dataset, network, shifted, trained, trial
 
@@ -106,13 +107,13 @@ def test_a_layer_of_a_module_begins_with_each_matrix():
 @pytest.mark.parametrize("case", KINDS)
 def test_what_is_exported_says_which_network_it_was(case):
     net = of(case, depth=3)
-    said = described.network(json.loads(json.dumps(net.description(0.2))))
+    said = network_json.network(json.loads(json.dumps(net.description(0.2))))
     depth = said.pop("depth", None)
     if case == "mixed":
         assert said == {"kind": "module", "factory": "tests.training:Mixed", "width": 8}
         return
     raw = {**TINY, "network": said, "search": {"depth": depth, "l1": {"low": 0.0, "high": 1.0}}}
-    made = space_file.parse(raw)
+    made = loader.parse(raw)
     build = {"resnet": "hpo.nets:resnet", "cnn": "hpo.nets:cnn"}.get(said["kind"])
     again = Networks(made, find(build, Path()) if build else None, dataset().n_inputs, 3).of(made.params({"l1": 0.0}))
     assert again == net if said["kind"] == "mlp" else dict(again.arguments) == dict(net.arguments)
@@ -300,7 +301,7 @@ TUNED = {
 
 def asked(folder, **changes):
     """The job of a space beside the source."""
-    return jobs.prepare(space_file.parse(TUNED | changes), folder)
+    return jobs.prepare(loader.parse(TUNED | changes), folder)
 
 
 def refused(folder, **changes):

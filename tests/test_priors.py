@@ -5,9 +5,9 @@ import math
 import numpy as np
 import pytest
 
-from hpo import priors
-from hpo.domain import Domain, Prior
-from hpo.strategy import SAMPLERS
+from hpo.space import priors
+from hpo.space.hyperparameter import Domain, Prior
+from hpo.space.optuna_options import SAMPLERS
 from tests.test_repeat import Stopped, search, timeless
 from tests.test_study import RANGE, go, space
 

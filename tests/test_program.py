@@ -5,15 +5,14 @@ from dataclasses import replace
 import pytest
 import torch
 
-from hpo.fold import Fold
-from hpo.noise import Noise
-from hpo.program import Program
+from hpo.core.samples import Fold
+from hpo.core.trial import Fit
+from hpo.nn.rng import Noise, Replay
 from hpo.regularizers import FAMILY, STRENGTHS
 from hpo.regularizers.base import Batch, Regularizer
-from hpo.replay import Replay
-from hpo.settings import Train
+from hpo.space.settings import Train
 from hpo.testing import run, same
-from hpo.trial import Fit
+from hpo.training.program import Program
 from tests.training import FACTORIES, Tokens, dataset, population, trained, trial
 
 

@@ -9,9 +9,9 @@ import pytest
 import yaml
 
 import hpo
-from hpo import space_file
-from hpo.data import prepare
-from hpo.source import Data
+from hpo.data.config import Data
+from hpo.data.dataset import prepare
+from hpo.space import loader
 from tests.conftest import here
 from tests.tables import loans
 
@@ -28,7 +28,7 @@ def block(language, section):
 def test_the_space_file_is_sound(tmp_path):
     path = tmp_path / "loans.yaml"
     path.write_text(*block("yaml", "The space file"))
-    assert list(space_file.load(path).search) == ["learning_rate", "depth", "dropout", "weight_decay", "l1"]
+    assert list(loader.load(path).search) == ["learning_rate", "depth", "dropout", "weight_decay", "l1"]
 
 
 def test_the_ways_of_splitting_are_sound(tmp_path):
@@ -88,7 +88,7 @@ def test_ones_own_network_is_searched_from_a_file_and_from_python_and_its_weight
     names = {}
     exec(nets + load, names)
     assert sum(p.numel() for p in names["net"].parameters()) > 0
-    raw = space_file.load(folder / "own.yaml")
+    raw = loader.load(folder / "own.yaml")
     again = yaml.safe_load((folder / "own.yaml").read_text()) | {"study": "python"}
     del again["network"]["factory"]
     result = hpo.search(again, store=store, factory=names["build"])

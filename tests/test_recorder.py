@@ -5,8 +5,8 @@ import json
 
 import pytest
 
-from hpo.errors import StoreError
-from hpo.recorder import Recorder
+from hpo.core.errors import StoreError
+from hpo.tracking.recorder import Recorder
 
 IDS = {"experiment_id": "1", "run_id": "a"}
 
@@ -26,7 +26,7 @@ def recorder(tmp_path, monkeypatch):
     """Makes a recorder at a writer that gives these answers."""
 
     def make(*said):
-        monkeypatch.setattr("hpo.recorder.subprocess.Popen", lambda *_, **__: Writer(*said))
+        monkeypatch.setattr("hpo.tracking.recorder.subprocess.Popen", lambda *_, **__: Writer(*said))
         return Recorder("sqlite:///none.db", tmp_path, {})
 
     return make

@@ -13,14 +13,15 @@ import torch
 from sklearn import metrics as sk
 
 import hpo
-from hpo import job as jobs
-from hpo import searching, space_file
-from hpo.data import Dataset
-from hpo.errors import InputError
-from hpo.population import Population
-from hpo.program import Program
-from hpo.store import Place
-from hpo.weights import Vault
+from hpo.core.errors import InputError
+from hpo.data.dataset import Dataset
+from hpo.space import loader
+from hpo.study.directory import Place
+from hpo.study.weights import Vault
+from hpo.training.population import Population
+from hpo.training.program import Program
+from hpo.workflows import prepare as jobs
+from hpo.workflows import search
 from tests.conftest import TINY, here, outcomes, write_space
 from tests.tables import loans
 
@@ -123,7 +124,7 @@ def test_keep_comes_to_the_very_network_of_the_search(store):
     result = hpo.search(path, store=store)
     job = jobs.load(path)
     known = outcomes(store)[result["trial"]]
-    trial = hpo.trial.Outcome.from_json(known).trial
+    trial = hpo.core.trial.Outcome.from_json(known).trial
     alone = Population.of(job.space, None, job.data.samples(), rows=1)
     alone.admit(trial)
     last = ""
@@ -176,7 +177,7 @@ def test_what_is_exported_scores_the_reported_test_score_on_raw_rows_and_trains_
     else:
         assert result["test"]["accuracy"] == pytest.approx((found["prediction"] == true).mean())
         assert result["test"]["loss"] == pytest.approx(sk.log_loss(true == "yes", found["probability_yes"]), abs=1e-5)
-    assert space_file.load(point).refit.model_dump(exclude_none=True) == {
+    assert loader.load(point).refit.model_dump(exclude_none=True) == {
         "kind": way, **({"epochs": result["refit"]["epochs"]} if way == "scaled" else {})
     }  # fmt: skip
     again = json.loads(here("search", "--space", point, "--store", store, "--json").stdout)
@@ -198,7 +199,7 @@ def test_the_ways_are_compared_by_folds_within_the_training_rows_of_fresh_folds(
     fresh = np.array(known[f"{result['trial']}-fresh-1"]["fold_curves"]["valid_loss"])  # (epochs, folds)
     found = {"scaled": [], "keep": [], "average": []}
     for fold in range(fresh.shape[1]):
-        nested, trial = job.data.nested(1, fold), hpo.trial.Outcome.from_json(known[f"{result['trial']}-nested-{fold}"]).trial
+        nested, trial = job.data.nested(1, fold), hpo.core.trial.Outcome.from_json(known[f"{result['trial']}-nested-{fold}"]).trial
         alone = Population.of(job.space, None, nested, rows=len(nested.folds))
         alone.admit(trial)
         scores = []
@@ -239,13 +240,13 @@ def test_without_a_final_network_the_test_part_is_untouched(store, monkeypatch):
     left = Untouched(len(job.data.test_y))
     sealed = replace(job, data=replace(job.data, test_x=left, test_y=left, test_weight=left))
     monkeypatch.setattr(Dataset, "whole", None)  # which has the test part in another encoding
-    result = searching.search(sealed, Place(store, "tiny"))
+    result = search.search(sealed, Place(store, "tiny"))
     assert result["refit"] == {"kind": "none", "weights": None, "epochs": None, "rows": None, "compared": {}}
     assert all(found["test"] == {} for found in (result, *result["baselines"].values()))
     assert not {o["trial"]["role"] for o in outcomes(store).values()} & {"nested", "refit"}
     assert list((store / "studies" / "tiny" / "weights").iterdir()) == []
     with pytest.raises(TypeError, match="'NoneType' object is not callable"):  # with one, that would have been seen
-        searching.search(replace(sealed, space=jobs.load(path, refit="scaled").space), Place(store, "tiny"))
+        search.search(replace(sealed, space=jobs.load(path, refit="scaled").space), Place(store, "tiny"))
 
 
 def test_without_a_final_network_there_is_a_configuration_but_no_weights(store):
@@ -257,7 +258,7 @@ def test_without_a_final_network_there_is_a_configuration_but_no_weights(store):
     assert not (store.parent / "weights").exists()
     point = store.parent / "best.yaml"
     assert here("export", "--store", store, "-o", point).exit_code == 0
-    assert space_file.load(point).refit.kind == "none"
+    assert loader.load(point).refit.kind == "none"
     assert "no result" not in here("studies", "--store", store).stdout
     assert here("search", "--space", space(store), "--store", store, "--refit", "scaled").exit_code == 0
     assert here("export", "--store", store, "--weights", store.parent / "weights").exit_code == 0
@@ -277,8 +278,8 @@ def test_a_point_of_ones_own_is_refitted_as_it_says(store, way):
 
 def test_a_final_network_on_folds_cannot_be_kept():
     path = Path("s.yaml")
-    with pytest.raises(hpo.errors.InputError, match=r"^refit: keep needs a search on one split, and data.split.folds makes a network for"):
-        jobs.prepare(space_file.parse(TINY | {"data": {"source": "sklearn:wine", "split": {"folds": 3}}, "refit": "keep"}), path)
+    with pytest.raises(hpo.core.errors.InputError, match=r"^refit: keep needs a search on one split, and data.split.folds makes a network for"):
+        jobs.prepare(loader.parse(TINY | {"data": {"source": "sklearn:wine", "split": {"folds": 3}}, "refit": "keep"}), path)
 
 
 def test_without_room_for_folds_within_folds_the_ways_are_not_compared(tmp_path, monkeypatch):

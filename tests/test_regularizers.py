@@ -6,14 +6,14 @@ from functools import partial
 import pytest
 import torch
 
-from hpo import keys
-from hpo.fold import Fold
-from hpo.kernels import Batched, RowByRow
-from hpo.noise import Noise
+from hpo.core.samples import Fold
+from hpo.core.trial import Fit
+from hpo.nn.backends import Batched, RowByRow
+from hpo.nn.rng import Noise
 from hpo.regularizers import FAMILY, STRENGTHS
 from hpo.regularizers.base import Regularizer
+from hpo.space import parser
 from hpo.testing import CONTRACT, Case, same
-from hpo.trial import Fit
 from tests.training import FACTORIES, dataset, memory, network, population, shifted, step, suited, trained, trial
 
 # Dropout acts inside a network, so it is tried with every kind; what others see of one is tried with a kind that has everything, and
@@ -38,10 +38,10 @@ def test_facts_are_whole(name):
     assert member.summary
     assert member.source
     assert member.more in (1, 0, -1)
-    domain, mistakes = keys.parse(name, member.prior, ())
+    domain, mistakes = parser.parse(name, member.prior, ())
     assert mistakes == []
     assert domain.sampled
-    assert [keys.parse(name, value, ())[1] for value in (member.neutral, *member.probe)] == [[], [], []]
+    assert [parser.parse(name, value, ())[1] for value in (member.neutral, *member.probe)] == [[], [], []]
 
 
 def test_weight_decay_shrinks_everything_by_lr_times_strength():

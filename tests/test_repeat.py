@@ -9,10 +9,10 @@ import zlib
 import numpy as np
 import pytest
 
-from hpo import loop
-from hpo.errors import InputError
-from hpo.study import Study
-from hpo.trial import Score
+from hpo.core.errors import InputError
+from hpo.core.trial import Score
+from hpo.study.study import Study
+from hpo.workflows import loop
 from tests.conftest import here, outcomes, write_space
 from tests.test_study import Nothing, Recorded, go, space
 

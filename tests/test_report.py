@@ -8,17 +8,18 @@ import numpy as np
 import pytest
 import torch
 
-from hpo import space_file
-from hpo.domain import Domain
-from hpo.figures import Past
-from hpo.mlp import Mlp
+from hpo.core.trial import Outcome, Trial
+from hpo.nn.mlp import Mlp
 from hpo.regularizers import joined
 from hpo.regularizers.base import Regularizer
-from hpo.report import layers, numbers, optunas, plots, predictions, sentences
-from hpo.report.material import Material
-from hpo.report.numbers import Ridge, Trend
-from hpo.scale import Scale, short
-from hpo.trial import Outcome, Trial
+from hpo.report import analysis, optuna_plots, plots, predictions, sentences
+from hpo.report import weights as layers
+from hpo.report.analysis import Ridge, Trend
+from hpo.report.axis import Scale, short
+from hpo.report.inputs import Material
+from hpo.report.optuna_study import Past
+from hpo.space import loader
+from hpo.space.hyperparameter import Domain
 from tests.conftest import TINY
 from tests.training import dataset
 
@@ -38,7 +39,7 @@ def material(outcomes, selected="0", regularization=None, error=0.1):
         "trial": selected, "selected": known[selected].trial.params, "regularization": regularization, "baselines": {},
         "finalists": {selected: {"standard_error": error, "search": 1.0, "fresh": 1.0}}, "study": "tiny", "task": "classification",
     }  # fmt: skip
-    return Material(result, space_file.parse(TINY), known, lambda params: params["depth"])
+    return Material(result, loader.parse(TINY), known, lambda params: params["depth"])
 
 
 # ---- axes
@@ -85,7 +86,7 @@ def falling(n=20):
 
 
 def test_the_gap_falls_with_a_strength_by_its_rank_correlation():
-    found = numbers.gap_trends(material(falling()))
+    found = analysis.gap_trends(material(falling()))
     assert found["dropout"].rho == pytest.approx(-1)
     assert found["dropout"].clear
     assert found["weight_decay"] is None  # it was the same everywhere
@@ -97,36 +98,36 @@ def test_losses_that_are_all_zero_can_be_drawn():
     trials = [outcome(i, 0.0, 0.0, weight_decay=10 ** -(1 + i / 10)) for i in range(6)]
     found = material([*trials, outcome("ablation-0", 0.0, 0.0, role="ablation")])
     found = replace(found, result=found.result | {"baselines": {"ablation": {"trial": "ablation-0", "valid": {"loss": 0.0}, "train": {"loss": 0.0}}}})
-    assert optunas.history(Past(found.space, found.scales, found.complete), found)["layout"]["yaxis"]["type"] == "linear"
-    assert numbers.balance(found).standing == "little"
+    assert optuna_plots.history(Past(found.space, found.scales, found.complete), found)["layout"]["yaxis"]["type"] == "linear"
+    assert analysis.balance(found).standing == "little"
 
 
 def test_pruned_trials_say_nothing_about_the_gap():
     trials = [*falling(), outcome(20, 1.0, 9.0, state="pruned", dropout=0.5)]
-    assert numbers.gap_trends(material(trials))["dropout"].trials == 20
+    assert analysis.gap_trends(material(trials))["dropout"].trials == 20
 
 
 def test_more_regularization_with_better_scores_than_the_selected_has_is_under_regularized():
     trials = [outcome(i, 2.0 - i / 20, 0.5, dropout=0.4 * i / 20) for i in range(20)]
-    assert numbers.balance(material(trials, selected="2")).standing == "under"
-    assert numbers.balance(material(trials, selected="19")).standing == "well"
+    assert analysis.balance(material(trials, selected="2")).standing == "under"
+    assert analysis.balance(material(trials, selected="19")).standing == "well"
 
 
 def test_less_regularization_with_better_scores_than_the_selected_has_is_over_regularized():
     trials = [outcome(i, 1.0 + i / 20, 0.5, dropout=0.4 * i / 20) for i in range(20)]
-    assert numbers.balance(material(trials, selected="15")).standing == "over"
+    assert analysis.balance(material(trials, selected="15")).standing == "over"
 
 
 def test_what_lost_beyond_noise_against_none_is_over_regularized():
     lost = {"metric": "accuracy", "gain": -0.1, "standard_error": 0.01, "beyond_noise": True, "followed": None}
-    assert numbers.balance(material(falling(), regularization=lost)).standing == "over"
+    assert analysis.balance(material(falling(), regularization=lost)).standing == "over"
 
 
 def test_a_strength_at_the_end_of_its_range_is_under_regularized_where_there_is_a_gap():
     trials = [*falling(), outcome(20, 1.0, 0.5, dropout=0.5)]
-    found = numbers.balance(material(trials, selected="20"))
+    found = analysis.balance(material(trials, selected="20"))
     assert (found.standing, found.edges, found.share) == ("under", ("dropout",), 0.5)
-    assert numbers.balance(material([*falling(), outcome(20, 1.0, 0.01, dropout=0.5)], selected="20")).standing == "little"
+    assert analysis.balance(material([*falling(), outcome(20, 1.0, 0.01, dropout=0.5)], selected="20")).standing == "little"
 
 
 class Temperature(Regularizer):
@@ -140,36 +141,36 @@ def test_a_strength_without_a_direction_stands_at_no_regularized_end():
     with joined([Temperature()]):
         for value in (0.5, 2.0):
             found = material([*falling(), outcome(20, 1.0, 0.5, temperature=value)], selected="20")
-            found = replace(found, space=space_file.parse(TINY | {"search": TINY["search"] | {"temperature": {"low": 0.5, "high": 2.0}}}))
-            assert numbers.balance(found).edges == ()
+            found = replace(found, space=loader.parse(TINY | {"search": TINY["search"] | {"temperature": {"low": 0.5, "high": 2.0}}}))
+            assert analysis.balance(found).edges == ()
 
 
 def test_a_strength_can_be_dropped_if_the_best_trial_without_it_is_as_good_but_for_noise():
     trials = [outcome(0, 1.0, 0.1, weight_decay=0.1, dropout=0.2), outcome(1, 1.05, 0.1, dropout=0.3), outcome(2, 1.5, 0.1, weight_decay=0.1)]
     found = material(trials, error=0.1)
-    assert numbers.without(found) == {"weight_decay": (1.0, 1.05), "dropout": (1.0, 1.5)}
-    assert numbers.droppable(found) == ["weight_decay"]
+    assert analysis.without(found) == {"weight_decay": (1.0, 1.05), "dropout": (1.0, 1.5)}
+    assert analysis.droppable(found) == ["weight_decay"]
 
 
 def test_the_ridge_is_where_the_product_stays_the_same():
     trials = [outcome(i, 1.0, 0.1, learning_rate=1e-3 * 1.2**i, weight_decay=1e-1 / 1.2**i) for i in range(12)]
-    found = numbers.ridge(material(trials))
+    found = analysis.ridge(material(trials))
     assert (found.product, found.low, found.high) == pytest.approx((1e-4,) * 3)
     assert found.is_one
-    assert numbers.ridge(material(trials[:5])) is None
+    assert analysis.ridge(material(trials[:5])) is None
     assert not Ridge(Trend(0.9, 0.0, 12), 1.0, 1.0, 1.0, 12).is_one
 
 
 def test_the_rows_of_a_stack_are_those_in_training_at_once():
     trials = [replace(outcome(i, 1.0, 0.1, depth=1 + i // 3), rounds=[i, i + 1]) for i in range(4)]
-    found = numbers.stacks(material(trials))
+    found = analysis.stacks(material(trials))
     assert [(s.shape, s.trials, s.mean, s.most, s.only) for s in found] == [({"depth": 1}, 3, 1.5, 2, ""), ({"depth": 2}, 1, 1.0, 1, "3")]
 
 
 def test_where_the_best_score_came_from():
     trials = [outcome(i, v, 0.1) for i, v in enumerate([3.0, 2.0, 2.5, 1.0])]
-    assert numbers.best_score(trials, "loss") == [(0, 3.0), (1, 2.0), (3, 1.0)]
-    assert numbers.best_score(trials, "accuracy") == [(0, 3.0)]
+    assert analysis.best_score(trials, "loss") == [(0, 3.0), (1, 2.0), (3, 1.0)]
+    assert analysis.best_score(trials, "accuracy") == [(0, 3.0)]
 
 
 def test_what_decides_about_the_score_and_what_about_the_gap():
@@ -193,7 +194,7 @@ def test_one_value_everywhere_is_no_news_in_the_terminal():
     logging.getLogger("optuna").addHandler(heard)
     found = material([outcome(i, 1 + i / 10, 0.1, learning_rate=10 ** -(1 + i / 10)) for i in range(6)])
     rate, decay = (found.scales[key] for key in ("learning_rate", "weight_decay"))
-    assert optunas.contour(Past(found.space, found.scales, found.complete), found, rate, decay)["data"]
+    assert optuna_plots.contour(Past(found.space, found.scales, found.complete), found, rate, decay)["data"]
     logging.getLogger("optuna").removeHandler(heard)
     assert heard.buffer == []
 
@@ -259,7 +260,7 @@ def test_a_gap_stands_over_the_value_of_its_own_trial():
     """Optuna lists trials by value, not by number."""
     searched = [outcome(i, 1.0, 0.1 * (i + 1), batch_norm=i % 2 == 0) for i in range(5)]
     found = material(searched)
-    found = replace(found, space=space_file.parse(TINY | {"search": TINY["search"] | {"batch_norm": {"choices": [False, True]}}}))
-    drawn = optunas.slice_of_gap(Past(found.space, found.scales, found.complete), found, found.scales["batch_norm"])["data"][0]
+    found = replace(found, space=loader.parse(TINY | {"search": TINY["search"] | {"batch_norm": {"choices": [False, True]}}}))
+    drawn = optuna_plots.slice_of_gap(Past(found.space, found.scales, found.complete), found, found.scales["batch_norm"])["data"][0]
     shown = sorted(zip(np.round(drawn["y"], 6).tolist(), drawn["x"], strict=True))
     assert shown == [(0.1, "true"), (0.2, "false"), (0.3, "true"), (0.4, "false"), (0.5, "true")]

@@ -15,10 +15,10 @@ from sklearn.datasets import load_diabetes
 from sklearn.linear_model import LinearRegression
 from sklearn.model_selection import train_test_split
 
-from hpo import space_file
 from hpo.cli import main
-from hpo.prose import score
-from hpo.store import Place
+from hpo.space import loader
+from hpo.space.formatting import score
+from hpo.study.directory import Place
 from tests.conftest import PATIENCE, TINY, Unrecorded, here, hpo, launched, outcomes, wait_for, write_space
 from tests.tables import loans
 
@@ -239,7 +239,7 @@ def test_the_exported_configuration_is_a_sound_space_of_one_point(table, tmp_pat
     exported = here("export", "--store", table.store, "--study", "loans", "--format", form, "-o", path)
     assert exported.exit_code == 0
     assert here("check", path).exit_code == 0
-    point = space_file.load(path)
+    point = loader.load(path)
     assert point.is_point
     assert point.study == "loans-best"
     assert point.params({}) == table.result["selected"]
@@ -324,7 +324,7 @@ def test_rows_that_cannot_be_predicted_are_refused_with_the_column(table, raw, t
 
 
 def test_a_name_in_brackets_is_a_name_not_a_colour(tmp_path, monkeypatch):
-    monkeypatch.setattr("hpo.searching.Recorder", Unrecorded)
+    monkeypatch.setattr("hpo.workflows.search.Recorder", Unrecorded)
     store = tmp_path / "here" / "mlruns"
     store.parent.mkdir()
     loans(120).to_csv(store.parent / "loans[bold].csv", index=False)

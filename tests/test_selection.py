@@ -8,10 +8,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from hpo import evidence, rules
-from hpo.domain import Domain
+from hpo.core import statistics
 from hpo.regularizers import FAMILY, acting
-from hpo.rules import DEFAULT, RULES, Candidate, choose
+from hpo.selection import rules
+from hpo.selection.rules import DEFAULT, RULES, Candidate, choose
+from hpo.space import regularization
+from hpo.space.hyperparameter import Domain
 
 OVERLAP = 1 / 3
 FITS = 12
@@ -116,18 +118,18 @@ def sampled(key: str, place: float) -> float:
 def test_more_of_any_member_is_more_regularized(places: dict[str, float], key: str, other: float) -> None:
     params = {name: sampled(name, place) for name, place in places.items()}
     changed = params | {key: sampled(key, other)}
-    difference = rules.amount(RANGES, changed) - rules.amount(RANGES, params)
+    difference = regularization.amount(RANGES, changed) - regularization.amount(RANGES, params)
     assert difference * (changed[key] - params[key]) * FAMILY[key].more >= 0
     assert (abs(difference) > 1e-12) == (abs(changed[key] - params[key]) > 1e-9 * abs(params[key])) or abs(difference) < 1e-9
 
 
 def test_off_is_the_least_and_the_learning_rate_is_no_regularizer() -> None:
     params = {key: sampled(key, 0.5) for key in RANGES}
-    assert rules.amount(RANGES, params | {"weight_decay": 0.0}) < rules.amount(RANGES, params | {"weight_decay": 1e-3})
-    assert rules.amount(RANGES, params | {"learning_rate": 1e-4}) == rules.amount(RANGES, params)
+    assert regularization.amount(RANGES, params | {"weight_decay": 0.0}) < regularization.amount(RANGES, params | {"weight_decay": 1e-3})
+    assert regularization.amount(RANGES, params | {"learning_rate": 1e-4}) == regularization.amount(RANGES, params)
     least = {"weight_decay": 0.0, "dropout": 0.0, "depth": 5, "l1": 0, "learning_rate": 1e-3}
     most = {"weight_decay": 1.0, "dropout": 0.6, "depth": 1, "l1": 0.01, "learning_rate": 1e-3}
-    assert (rules.amount(RANGES, least), rules.amount(RANGES, most)) == (0.0, 1.0)
+    assert (regularization.amount(RANGES, least), regularization.amount(RANGES, most)) == (0.0, 1.0)
 
 
 # ---- evidence
@@ -135,21 +137,21 @@ def test_off_is_the_least_and_the_learning_rate_is_no_regularizer() -> None:
 
 def test_on_at_the_least_value_is_more_than_off() -> None:
     domain = {"l1": Domain(low=1e-4, high=1.0, log=True, optional=True)}
-    off, least, most = (rules.amount(domain, {"l1": value}) for value in (0.0, 1e-4, 1.0))
+    off, least, most = (regularization.amount(domain, {"l1": value}) for value in (0.0, 1e-4, 1.0))
     assert 0 == off < least < most == 1
 
 
 def test_the_error_is_that_of_nadeau_and_bengio() -> None:
     scores = np.array([1.0, 2.0, 4.0, 5.0])
-    assert evidence.standard_error(scores, 0.25) == pytest.approx(math.sqrt((1 / 4 + 0.25) * 10 / 3))
-    assert evidence.standard_error(scores[:1], 0.25) == math.inf
+    assert statistics.standard_error(scores, 0.25) == pytest.approx(math.sqrt((1 / 4 + 0.25) * 10 / 3))
+    assert statistics.standard_error(scores[:1], 0.25) == math.inf
 
 
 @given(arrays(float, FITS, elements=values), arrays(float, FITS, elements=values))
 def test_a_gain_is_antisymmetric_and_pairs_are_what_both_have(ours: np.ndarray, theirs: np.ndarray) -> None:
-    there, back = evidence.gain(ours, theirs, OVERLAP), evidence.gain(theirs, ours, OVERLAP)
+    there, back = statistics.gain(ours, theirs, OVERLAP), statistics.gain(theirs, ours, OVERLAP)
     assert there == (pytest.approx(-back[0]), pytest.approx(back[1]))
-    assert evidence.gain(ours[:5], theirs, OVERLAP) == evidence.gain(ours[:5], theirs[:5], OVERLAP)
+    assert statistics.gain(ours[:5], theirs, OVERLAP) == statistics.gain(ours[:5], theirs[:5], OVERLAP)
 
 
 @settings(max_examples=30)
@@ -160,25 +162,25 @@ def test_an_interval_holds_a_new_score_as_often_as_it_says(fits: int, share: flo
     hits = 0
     for _ in range(tried):
         scores = stream.normal(size=fits)
-        low, high = evidence.interval(scores, 0.0, share)
+        low, high = statistics.interval(scores, 0.0, share)
         hits += low <= math.sqrt(share) * stream.normal() <= high
     assert abs(hits / tried - 0.9) < 5 * math.sqrt(0.09 / tried)
 
 
 def test_a_lucky_epoch_counts_for_a_fifth() -> None:
-    assert evidence.steady([3, 1, 3, 3, 3, 2, 2, 2, 2, 2], 1) == pytest.approx(2)
-    assert evidence.steady([0.5, 0.9, 0.7, 0.7, 0.7, 0.7], -1) == pytest.approx(0.74)
-    assert evidence.steady([4, 2], 1) == pytest.approx(3)
+    assert statistics.steady([3, 1, 3, 3, 3, 2, 2, 2, 2, 2], 1) == pytest.approx(2)
+    assert statistics.steady([0.5, 0.9, 0.7, 0.7, 0.7, 0.7], -1) == pytest.approx(0.74)
+    assert statistics.steady([4, 2], 1) == pytest.approx(3)
 
 
 def test_a_fold_is_stopped_by_the_others() -> None:
     epochs = np.arange(30.0)[:, None]
     curve = (epochs - [4, 14, 20]) ** 2  # three folds, best at different epochs
-    found = evidence.stopped({"valid_loss": curve, "valid_accuracy": -curve}, "valid_loss", sign=1)
+    found = statistics.stopped({"valid_loss": curve, "valid_accuracy": -curve}, "valid_loss", sign=1)
     # The others' means are best at 17, 12 and 9; the mean of a square over five epochs is 2 more than in the middle.
     assert found["valid_loss"].tolist() == pytest.approx([13**2 + 2, 2**2 + 2, 11**2 + 2])
     assert found["valid_accuracy"].tolist() == pytest.approx([-171, -6, -123])
-    alone = evidence.stopped({"valid_loss": curve[:, :1]}, "valid_loss", sign=1)
+    alone = statistics.stopped({"valid_loss": curve[:, :1]}, "valid_loss", sign=1)
     assert alone["valid_loss"].tolist() == pytest.approx([2])
 
 
@@ -186,17 +188,17 @@ def test_a_fold_that_stops_itself_looks_better_than_it_is() -> None:
     """Curves of noise around one value: at its own best epoch a fold seems better, where the others stop it it does not."""
     stream = np.random.default_rng(1)
     curves = [1 + stream.normal(size=(40, 4)) for _ in range(300)]
-    stopped = np.mean([evidence.stopped({"valid_loss": c}, "valid_loss", 1)["valid_loss"] for c in curves])
+    stopped = np.mean([statistics.stopped({"valid_loss": c}, "valid_loss", 1)["valid_loss"] for c in curves])
     assert abs(stopped - 1) < 4 / math.sqrt(1200)
     assert np.mean([c.min(0) for c in curves]) < -0.5
 
 
 def test_the_best_epoch_is_that_of_the_mean_and_a_shorter_draw_stands_with_its_last_scores() -> None:
     long, short = np.abs(np.arange(30.0) - 12)[:, None], np.arange(8.0)[:, None] * 3
-    assert evidence.best_epoch([long], 1) == 13
-    assert evidence.best_epoch([-long], -1) == 13
-    assert evidence.best_epoch([long, short], 1) < 13
-    assert evidence.best_epoch([long, np.zeros((8, 1))], 1) == 13
+    assert statistics.best_epoch([long], 1) == 13
+    assert statistics.best_epoch([-long], -1) == 13
+    assert statistics.best_epoch([long, short], 1) < 13
+    assert statistics.best_epoch([long, np.zeros((8, 1))], 1) == 13
 
 
 def test_a_strength_that_is_off_is_as_good_as_one_that_is_not_named() -> None:

@@ -13,7 +13,9 @@ from sklearn.metrics import roc_auc_score
 
 from bench.shift import made, page
 from hpo.cli import main
-from hpo.shift import classifier, columns, concept, corrections, kernel, label_shares, rows, source_model, words
+from hpo.shift import column_tests, concept_shift, domain_classifier, label_shares, mmd, multiple_testing, source_model
+from hpo.shift import inputs as rows
+from hpo.shift import text as words
 from hpo.shift.domains import Column, Domains, Terms, narrow, sparse
 from hpo.shift.verdict import judge, look, named
 
@@ -25,7 +27,7 @@ def rng():
 
 def test_the_area_is_scikit_learns_and_its_interval_as_wide_as_resampling_makes_it(rng):
     s, t = rng.normal(size=300).round(1), rng.normal(0.5, 1.5, 200).round(1)  # with ties
-    found = classifier.area("any", s, t)
+    found = domain_classifier.area("any", s, t)
 
     def auc(s, t):
         return roc_auc_score(np.repeat([0, 1], [len(s), len(t)]), np.concatenate([s, t]))
@@ -34,13 +36,13 @@ def test_the_area_is_scikit_learns_and_its_interval_as_wide_as_resampling_makes_
     drawn = [auc(rng.choice(s, len(s)), rng.choice(t, len(t))) for _ in range(300)]
     assert found.interval == pytest.approx(np.quantile(drawn, [0.025, 0.975]), abs=0.015)
     assert found.p == pytest.approx(stats.mannwhitneyu(t, s, alternative="greater").pvalue)
-    assert classifier.area("any", s, rng.permutation(s)).p == pytest.approx(0.5, abs=0.01)
+    assert domain_classifier.area("any", s, rng.permutation(s)).p == pytest.approx(0.5, abs=0.01)
 
 
 def test_holm_is_the_worked_example():
-    assert corrections.holm([0.01, 0.04, 0.03, 0.005]).tolist() == pytest.approx([0.03, 0.06, 0.06, 0.02])
-    assert corrections.least([0.2, 0.02, 0.9]) == pytest.approx(0.06)
-    assert corrections.least([0.6, 0.7]) == 1.0
+    assert multiple_testing.holm([0.01, 0.04, 0.03, 0.005]).tolist() == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    assert multiple_testing.least([0.2, 0.02, 0.9]) == pytest.approx(0.06)
+    assert multiple_testing.least([0.6, 0.7]) == 1.0
 
 
 def test_mmd_is_the_sum_over_pairs(rng):
@@ -52,32 +54,32 @@ def test_mmd_is_the_sum_over_pairs(rng):
 
     s, t = range(3), range(3, 7)
     expected = sum(mean([(i, j) for i in part for j in part if i != j]) for part in (s, t)) - 2 * mean([(i, j) for i in s for j in t])
-    assert kernel.unbiased(kernel.gaussian(x), 3) == pytest.approx(expected)
+    assert mmd.unbiased(mmd.gaussian(x), 3) == pytest.approx(expected)
 
 
 def test_the_kernel_sees_another_spread_and_is_not_sure_of_nothing(rng):
     x = rng.normal(size=(600, 3))
-    assert kernel.discrepancy(x[:300], 1.5 * x[300:]).p == pytest.approx(0.001)
-    p = [kernel.discrepancy(*np.split(rng.normal(size=(60, 3)), 2)).p for _ in range(20)]
+    assert mmd.discrepancy(x[:300], 1.5 * x[300:]).p == pytest.approx(0.001)
+    p = [mmd.discrepancy(*np.split(rng.normal(size=(60, 3)), 2)).p for _ in range(20)]
     assert 0.25 < np.mean(p) < 0.75
 
 
 def test_tests_of_columns_are_scipys(rng):
     s, t = rng.normal(size=200), rng.normal(0.2, 1, 300)
-    assert columns.kolmogorov_smirnov(s, t) == pytest.approx(stats.ks_2samp(s, t, method="asymp").pvalue, rel=0.15)
+    assert column_tests.kolmogorov_smirnov(s, t) == pytest.approx(stats.ks_2samp(s, t, method="asymp").pvalue, rel=0.15)
     counts = np.array([[30, 50, 20], [60, 55, 40]])
-    assert columns.chi_square(counts) == pytest.approx(stats.chi2_contingency(counts, correction=False).pvalue)
+    assert column_tests.chi_square(counts) == pytest.approx(stats.chi2_contingency(counts, correction=False).pvalue)
     joined = np.array([[50, 49, 1, 2, 3], [80, 17, 2, 0, 4]])
-    assert columns.chi_square(joined) == pytest.approx(stats.chi2_contingency([[50, 49, 6], [80, 17, 6]], correction=False).pvalue)
+    assert column_tests.chi_square(joined) == pytest.approx(stats.chi2_contingency([[50, 49, 6], [80, 17, 6]], correction=False).pvalue)
     p, q = np.array([30.5, 70.5]) / 101, np.array([50.5, 50.5]) / 101
-    assert columns.divergences(np.array([[30, 70], [50, 50]])) == pytest.approx(((q * np.log(q / p)).sum(), ((q - p) * np.log(q / p)).sum()))
+    assert column_tests.divergences(np.array([[30, 70], [50, 50]])) == pytest.approx(((q * np.log(q / p)).sum(), ((q - p) * np.log(q / p)).sum()))
 
 
 def test_columns_that_moved_are_said_in_their_units(rng):
     home = [Column("home", "category", np.array(["own"] * 60 + ["rent"] * 40), np.array(["own"] * 20 + ["rent"] * 80))]
     age = [Column("age", "number", rng.normal(38, 9, 100), rng.normal(51, 9, 100)), Column("same", "number", *rng.normal(size=(2, 100)))]
     gone = np.where(np.arange(100) < 50, np.nan, age[1].target)
-    known = columns.moved([*home, *age, Column("gone", "number", age[1].source, gone), Column("none", "number", gone, np.full(100, np.nan))])
+    known = column_tests.moved([*home, *age, Column("gone", "number", age[1].source, gone), Column("none", "number", gone, np.full(100, np.nan))])
     by_name = {one.name: one for one in known}
     assert {name for name, one in by_name.items() if one.moved} == {"home", "age", "gone", "none"}
     assert (by_name["home"].before, by_name["home"].after) in ((0.6, 0.2), (0.4, 0.8))
@@ -89,16 +91,16 @@ def test_columns_that_moved_are_said_in_their_units(rng):
 def test_what_left_a_value_that_fills_deciles_or_is_missing_counts_as_far():
     """Deciles that are all one value, and missing ones, are bins of their own; divergences by the counts of these."""
     source, target = np.r_[np.zeros(90), np.full(10, 5.0)], np.r_[np.zeros(30), np.full(50, 5.0), np.full(20, np.nan)]
-    (found,) = columns.moved([Column("spike", "number", source, target)])
-    assert (found.kl, found.psi) == pytest.approx(columns.divergences(np.array([[90, 10, 0], [30, 50, 20]])))
-    (found,) = columns.moved([Column("constant", "number", np.full(50, 3.0), np.r_[np.full(10, 2.0), np.full(20, 4.0)])])
-    assert (found.kl, found.psi) == pytest.approx(columns.divergences(np.array([[0, 50, 0], [10, 0, 20]])))
+    (found,) = column_tests.moved([Column("spike", "number", source, target)])
+    assert (found.kl, found.psi) == pytest.approx(column_tests.divergences(np.array([[90, 10, 0], [30, 50, 20]])))
+    (found,) = column_tests.moved([Column("constant", "number", np.full(50, 3.0), np.r_[np.full(10, 2.0), np.full(20, 4.0)])])
+    assert (found.kl, found.psi) == pytest.approx(column_tests.divergences(np.array([[0, 50, 0], [10, 0, 20]])))
 
 
 def test_a_term_moved_if_other_rows_have_it():
     source, target = np.zeros((2, 100, 201))
     target[:50, 7] = 1
-    found = columns.moved([], [Terms("review", [f"word{i}" for i in range(201)], sparse(source), sparse(target))])
+    found = column_tests.moved([], [Terms("review", [f"word{i}" for i in range(201)], sparse(source), sparse(target))])
     assert [one.name for one in found if one.moved] == ["review: word7"]
 
 
@@ -134,7 +136,7 @@ def test_chances_are_brought_to_the_shares_that_a_move_of_labels_makes(rng):
     """For known p(y|x) the result is Bayes' rule: odds times one factor a class."""
     chances = rng.dirichlet([2, 2], 400)
     y = np.repeat([0, 1], [80, 320])
-    found = concept.rebalanced(chances, y)
+    found = concept_shift.rebalanced(chances, y)
     assert found.mean(0) == pytest.approx([0.2, 0.8], abs=1e-6)
     factor = (found[:, 1] / found[:, 0]) / (chances[:, 1] / chances[:, 0])
     assert factor == pytest.approx(factor[0])
@@ -148,9 +150,9 @@ def test_labels_drawn_by_the_model_are_rarely_surprising_and_others_are(rng):
     values = np.eye(2)[0] - chances[:, [0]]
     for _ in range(40):
         y = (rng.random(300) > chances[:, 0]).astype(int)
-        p.append(concept.max_z([(values, weights)], chances, y, ~target)[0])
+        p.append(concept_shift.max_z([(values, weights)], chances, y, ~target)[0])
     assert 0.35 < np.mean(p) < 0.65
-    assert concept.max_z([(values, weights)], chances, np.where(target, 0, y), ~target)[0] == 1 / 2000
+    assert concept_shift.max_z([(values, weights)], chances, np.where(target, 0, y), ~target)[0] == 1 / 2000
 
 
 def test_the_source_model_predicts_no_row_that_it_has_seen():

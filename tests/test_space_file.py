@@ -2,8 +2,8 @@
 
 import pytest
 
-from hpo import space_file
-from hpo.errors import SpaceError
+from hpo.core.errors import SpaceError
+from hpo.space import loader
 
 HEAD = "study: s\ndata: {source: sklearn:iris}\n"
 SEARCH = "search: {l1: {low: 0, high: 1}}\n"
@@ -288,7 +288,7 @@ def test_every_mistake_is_said_with_file_line_and_key(tmp_path, text, sentences)
     path = tmp_path / "space.yaml"
     path.write_text(text)
     with pytest.raises(SpaceError) as caught:
-        space_file.load(path)
+        loader.load(path)
     assert list(caught.value.mistakes) == [f"space.yaml:{sentence}" for sentence in sentences]
     assert str(caught.value) == "\n".join(caught.value.mistakes)
     assert caught.value.exit_code == 2

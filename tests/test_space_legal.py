@@ -9,9 +9,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import hpo
-from hpo import space_file
-from hpo.domain import Domain
-from hpo.errors import InputError, SpaceError
+from hpo.core.errors import InputError, SpaceError
+from hpo.space import loader
+from hpo.space.hyperparameter import Domain
 from tests.test_space_file import HEAD, NINES, SEARCH, SEARCH_KEYS
 
 OURS = sorted(Path(hpo.__file__).parents[1].glob("search_spaces/*.yaml"))
@@ -67,20 +67,20 @@ LEGAL = [
 def test_a_legal_file_means_what_it_says(tmp_path, text, meaning, value):
     path = tmp_path / "space.yaml"
     path.write_text(HEAD + (text if text.startswith("search:") else SEARCH + text))
-    assert meaning(space_file.load(path)) == value
+    assert meaning(loader.load(path)) == value
 
 
 def test_what_is_not_named_is_off_or_has_its_default(tmp_path):
     path = tmp_path / "space.yaml"
     path.write_text(HEAD + SEARCH)
-    assert space_file.load(path).params({"l1": 0.5}) == {"learning_rate": 1e-3, "depth": 2, "l1": 0.5}
+    assert loader.load(path).params({"l1": 0.5}) == {"learning_rate": 1e-3, "depth": 2, "l1": 0.5}
 
 
 @pytest.mark.parametrize("name", ["off", "yes", "null-1", "2024.csv", "1_000", "0b1", "x" * 100])
 def test_names_that_look_like_something_else_are_text(tmp_path, name):
     path = tmp_path / "space.yaml"
     path.write_text(f"study: {name}\ndata: {{source: sklearn:iris}}\n{SEARCH}")
-    assert space_file.load(path).study == name
+    assert loader.load(path).study == name
 
 
 @pytest.mark.parametrize("encode", [
@@ -92,19 +92,19 @@ def test_names_that_look_like_something_else_are_text(tmp_path, name):
 def test_editors_of_every_kind_may_write_it(tmp_path, encode):
     path = tmp_path / "space.yaml"
     path.write_bytes(encode(HEAD + SEARCH))
-    assert space_file.load(path).search["l1"].high == 1
+    assert loader.load(path).search["l1"].high == 1
 
 
 @pytest.mark.parametrize("path", OURS, ids=lambda path: path.stem)
 def test_the_spaces_that_we_ship_are_legal(path):
-    assert not space_file.load(path).is_point
+    assert not loader.load(path).is_point
 
 
 def test_a_mapping_from_python_is_judged_like_a_file():
     raw = yaml.safe_load(HEAD + SEARCH)
-    assert space_file.parse(raw).search == {"l1": Domain(low=0, high=1)}
+    assert loader.parse(raw).search == {"l1": Domain(low=0, high=1)}
     with pytest.raises(SpaceError) as caught:
-        space_file.parse(raw | {"search": {5: 2, "l1": 10**400}, "seed": None})
+        loader.parse(raw | {"search": {5: 2, "l1": 10**400}, "seed": None})
     assert caught.value.mistakes == (
         f"search[5] is not a regularizer. {SEARCH_KEYS}",
         f"search.l1: must be at most 1e+300, got 1{'0' * 78}….",
@@ -116,7 +116,7 @@ def test_a_space_never_runs_code(tmp_path):
     path = tmp_path / "space.yaml"
     path.write_text(f"{HEAD}{SEARCH}exported: !!python/object/apply:pathlib.Path.touch [{tmp_path}/ran]\n")
     with pytest.raises(SpaceError, match="is not allowed; write plain values"):
-        space_file.load(path)
+        loader.load(path)
     assert [p.name for p in tmp_path.iterdir()] == ["space.yaml"]
 
 
@@ -148,7 +148,7 @@ SECTIONS = st.sampled_from(["study", "data", "network", "search", "train", "budg
 def judged(path: Path) -> str:
     """What comes of a file: a space or sentences; nothing else can."""
     try:
-        return type(space_file.load(path)).__name__
+        return type(loader.load(path)).__name__
     except InputError as error:
         return type(error).__name__
 

@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from hpo import document, space_file
-from hpo.export import as_yaml
+from hpo.core import yaml_document
+from hpo.export.files import as_yaml
 from hpo.regularizers import FAMILY, STRENGTHS
+from hpo.space import loader
 from tests.conftest import here, outcomes
 
 FOLDER = Path(__file__).parent.parent / "search_spaces"
@@ -15,7 +16,7 @@ READY = sorted(FOLDER.glob("*.yaml"))
 
 
 def load(name):
-    return space_file.load(FOLDER / f"{name}.yaml")
+    return loader.load(FOLDER / f"{name}.yaml")
 
 
 def test_these_are_the_ready_spaces():
@@ -24,7 +25,7 @@ def test_these_are_the_ready_spaces():
 
 def trained(store):
     """The network that `finetune` begins with, smaller."""
-    space = document.parse((FOLDER / "finetune_source.yaml").read_text()).value
+    space = yaml_document.parse((FOLDER / "finetune_source.yaml").read_text()).value
     space |= {"network": {"width": 8}, "train": {"epochs": 2}, "budget": {"trials": 3}, "finalists": 0}
     (store.parent / "source.yaml").write_text(as_yaml(space))
     assert here("search", "--space", store.parent / "source.yaml", "--store", store, "--quiet").exit_code == 0
@@ -37,7 +38,7 @@ def trained(store):
 def test_a_ready_space_is_searched(path, store):
     for table in (path for path in FOLDER.iterdir() if path.suffix != ".yaml"):
         shutil.copy(table, store.parent)
-    space = document.parse(path.read_text()).value
+    space = yaml_document.parse(path.read_text()).value
     space |= {"budget": {"trials": 5}, "finalists": 1, "study": "ready", "refit": "none", "sampler": "random"}
     space["train"] |= {"epochs": 2}
     space["network"] |= {"init": str(trained(store))} if "init" in space["network"] else {"width": 8}
@@ -57,9 +58,9 @@ def test_every_strength_of_a_larger_space_can_be_off(name):
 @pytest.mark.parametrize("name", ["domain_shift", "image", "reg", "reviews", "tabular", "text"])
 def test_a_ready_space_with_folds_in_place_of_its_split_is_pruned_by_folds(name):
     assert load(name).pruner.kind == "median"
-    space = document.parse((FOLDER / f"{name}.yaml").read_text()).value
+    space = yaml_document.parse((FOLDER / f"{name}.yaml").read_text()).value
     space["data"]["split"] = {"folds": 5}
-    assert space_file.parse(space).pruner.kind == "paired"
+    assert loader.parse(space).pruner.kind == "paired"
 
 
 def test_digits_are_never_mirrored():

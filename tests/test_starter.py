@@ -6,8 +6,8 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
-from hpo import space_file, starter
-from hpo.cli import main
+from hpo.cli import main, space_template
+from hpo.space import loader
 
 
 def rows(n=60, **columns):
@@ -29,7 +29,7 @@ def first(tmp_path):
         frame.to_csv(path, index=False) if path.suffix == ".csv" else frame.to_parquet(path)
         hpo("init", path, "--target", target, "-o", space)
         assert hpo("check", space).endswith(f"{space} is sound.\n")
-        return space_file.load(space)
+        return loader.load(space)
 
     return make
 
@@ -77,15 +77,15 @@ def test_the_source_is_relative_to_the_space_that_names_it(tmp_path, monkeypatch
     rows().to_csv(tmp_path / "tables" / "mine.csv", index=False)
     monkeypatch.chdir(tmp_path)
     hpo("init", "tables/mine.csv", "--target", "y", "-o", "spaces/mine.yaml")
-    assert space_file.load(tmp_path / "spaces" / "mine.yaml").data.source == "../tables/mine.csv"
+    assert loader.load(tmp_path / "spaces" / "mine.yaml").data.source == "../tables/mine.csv"
     assert "mine · 60 rows" in hpo("check", "spaces/mine.yaml")
     (tmp_path / "here.yaml").write_text(hpo("init", "tables/mine.csv", "--target", "y"))  # without -o: for this folder
-    assert space_file.load(tmp_path / "here.yaml").data.source == "tables/mine.csv"
+    assert loader.load(tmp_path / "here.yaml").data.source == "tables/mine.csv"
 
 
 def test_it_explains_itself(tmp_path):
     rows(y=[0] * 50 + [1] * 10, id=[f"n{i}" for i in range(60)]).to_csv(tmp_path / "mine.csv", index=False)
-    text = starter.space_text(tmp_path / "mine.csv", "y", tmp_path)
+    text = space_template.space_text(tmp_path / "mine.csv", "y", tmp_path)
     assert text.startswith("# A search space for mine.csv: 60 rows, 2 columns, predicting y (2 classes).\n")
     for comment in ("- id   # it holds no value twice, so nothing is learned from it", "# one class holds more than 70 % of the rows"):
         assert comment in text
@@ -94,7 +94,7 @@ def test_it_explains_itself(tmp_path):
 
 def test_with_the_other_split_in_its_place_trials_are_pruned_by_folds(tmp_path):
     rows().to_csv(tmp_path / "mine.csv", index=False)
-    lines = starter.space_text(tmp_path / "mine.csv", "y", tmp_path).splitlines()
-    assert space_file.parse(yaml.safe_load("\n".join(lines))).pruner.kind == "median"
+    lines = space_template.space_text(tmp_path / "mine.csv", "y", tmp_path).splitlines()
+    assert loader.parse(yaml.safe_load("\n".join(lines))).pruner.kind == "median"
     other = [line.replace("# split", "split") for line in lines if not line.startswith("  split")]
-    assert space_file.parse(yaml.safe_load("\n".join(other))).pruner.kind == "paired"
+    assert loader.parse(yaml.safe_load("\n".join(other))).pruner.kind == "paired"

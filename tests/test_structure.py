@@ -9,19 +9,21 @@ import pytest
 import torch
 
 import hpo
-from hpo import nets, rules, selection
-from hpo.data import prepare
-from hpo.domain import Domain
-from hpo.errors import InputError, SpaceError
-from hpo.mlp import Mlp, _kept
-from hpo.module import Module
-from hpo.networks import Networks
-from hpo.predict import _network
+from hpo import nets
+from hpo.core.errors import InputError, SpaceError
+from hpo.data.config import Data
+from hpo.data.dataset import prepare
+from hpo.export.predict import _network
+from hpo.nn.mlp import Mlp, _kept
+from hpo.nn.module import Module
 from hpo.regularizers import FAMILY, STRENGTHS
-from hpo.settings import Train
-from hpo.source import Data
-from hpo.space_file import parse
+from hpo.space import regularization
+from hpo.space.hyperparameter import Domain
+from hpo.space.loader import parse
+from hpo.space.settings import Train
+from hpo.study import ranking
 from hpo.testing import run, same
+from hpo.training.builder import Networks
 from tests.conftest import here
 from tests.training import dataset, population, refill, shifted, trained, trial
 
@@ -193,18 +195,18 @@ def test_baselines_have_the_usual_structure_and_schedule_and_the_middle_depth():
         "batch_norm": {"choices": [True, False]}, "batch_size": {"low": 8, "high": 32}, "epochs": {"low": 10, "high": 100},
         "schedule": {"choices": ["cosine", "constant"]}, "dropout": {"low": 0.2, "high": 0.5},
     }  # fmt: skip
-    none, defaults = selection.baselines(space(search=search))
+    none, defaults = ranking.baselines(space(search=search))
     frame = {"learning_rate": 1e-3, "depth": 3, "width": 100, "skip": "residual", "batch_norm": False, "batch_size": 32, "epochs": 60,
              "schedule": "constant"}  # fmt: skip
     assert none.params == frame | {"dropout": 0.0}
     assert defaults.params == frame | {"dropout": 0.2, "weight_decay": 1e-2}
-    (none, _) = selection.baselines(space(network={"kind": "cnn"}, search={"width": {"low": 4, "high": 64}}))
+    (none, _) = ranking.baselines(space(network={"kind": "cnn"}, search={"width": {"low": 4, "high": 64}}))
     assert none.params["width"] == 16
 
 
 def test_the_ablation_has_the_structure_of_the_selected():
     selected = trial(skip="residual", batch_norm=True, epochs=7, dropout=0.3)
-    assert selection.ablation(selected).params == selected.params | {"dropout": 0.0}
+    assert ranking.ablation(selected).params == selected.params | {"dropout": 0.0}
 
 
 @pytest.mark.parametrize(("key", "ordered"), [
@@ -212,14 +214,14 @@ def test_the_ablation_has_the_structure_of_the_selected():
 ])  # fmt: skip
 def test_the_more_regularized_choice_counts_as_more(key, ordered):
     domains = {"l1": Domain(low=0.0, high=1.0), key: Domain(choices=ordered)}
-    amounts = [rules.amount(domains, {"l1": 0.5, key: value}) for value in ordered]
+    amounts = [regularization.amount(domains, {"l1": 0.5, key: value}) for value in ordered]
     assert (amounts[0], amounts[-1]) == (0.25, 0.75)
     assert all(less < more for less, more in pairwise(amounts))
 
 
 def test_a_schedule_is_neither_more_nor_less_regularized():
     domains = {"l1": Domain(low=0.0, high=1.0), "schedule": Domain(choices=("constant", "cosine"))}
-    assert {rules.amount(domains, {"l1": 0.5, "schedule": value}) for value in ("constant", "cosine")} == {0.5}
+    assert {regularization.amount(domains, {"l1": 0.5, "schedule": value}) for value in ("constant", "cosine")} == {0.5}
 
 
 # ---- what is exported

@@ -7,18 +7,20 @@ import math
 import numpy as np
 import pytest
 
-from hpo import loop, selection, space_file
-from hpo.errors import InputError
-from hpo.ledger import stored
-from hpo.metrics import METRICS
-from hpo.study import Study
-from hpo.trial import Released, Score
+from hpo.core.errors import InputError
+from hpo.core.metrics import METRICS
+from hpo.core.trial import Released, Score
+from hpo.space import loader
+from hpo.study import ranking
+from hpo.study.ledger import stored
+from hpo.study.study import Study
+from hpo.workflows import loop
 
 RANGE = {"low": 1e-4, "high": 1e-1, "log": True}
 
 
 def space(**more):
-    return space_file.parse({
+    return loader.parse({
         "study": "s",
         "data": {"source": "sklearn:wine"},
         "search": {
@@ -109,7 +111,7 @@ def test_baselines_are_never_pruned_and_unseen_by_the_sampler(tmp_path):
 
 
 def test_baselines_are_off_and_usual_clipped_to_the_space():
-    none, defaults = selection.baselines(space(search={"learning_rate": {"low": 0.01, "high": 0.1}, "dropout": {"low": 0.3, "high": 0.5}, "depth": {"low": 1, "high": 5}}))
+    none, defaults = ranking.baselines(space(search={"learning_rate": {"low": 0.01, "high": 0.1}, "dropout": {"low": 0.3, "high": 0.5}, "depth": {"low": 1, "high": 5}}))
     assert none.params == {"learning_rate": 0.01, "depth": 3, "dropout": 0.0}
     assert defaults.params == {"learning_rate": 0.01, "depth": 3, "dropout": 0.3, "weight_decay": 0.01}
 
@@ -238,25 +240,25 @@ def test_a_torn_last_line_is_cut_and_its_trial_run_again(tmp_path):
 
 
 def test_fit_seeds_differ_between_trials_and_repeat_with_the_study_seed():
-    seeds = [selection.fit_seed(space(), label) for label in ("none", "defaults", *map(str, range(50)))]
+    seeds = [ranking.fit_seed(space(), label) for label in ("none", "defaults", *map(str, range(50)))]
     assert len(set(seeds)) == 52
-    assert seeds[3] == selection.fit_seed(space(budget={"trials": 5}), "1")
-    assert seeds[3] != selection.fit_seed(space(seed=1), "1")
-    assert selection.fit_seed(space(train={"seed": 9}), "1") == 9
+    assert seeds[3] == ranking.fit_seed(space(budget={"trials": 5}), "1")
+    assert seeds[3] != ranking.fit_seed(space(seed=1), "1")
+    assert ranking.fit_seed(space(train={"seed": 9}), "1") == 9
 
 
 def test_the_ablation_is_the_selected_configuration_with_every_regularizer_off(tmp_path):
     best = go(tmp_path).best().trial
-    ablation = selection.ablation(best)
+    ablation = ranking.ablation(best)
     assert ablation.params == {**best.params, "weight_decay": 0.0, "dropout": 0.0}
     assert ablation.seed == best.seed
 
 
 def test_selection_prefers_what_was_not_stopped_and_knows_the_direction(tmp_path):
     outcomes = go(tmp_path).judged()
-    best = selection.best(outcomes, METRICS["loss"])
+    best = ranking.best(outcomes, METRICS["loss"])
     assert best.value == min(o.value for o in outcomes if o.state == "complete")
-    assert selection.best(outcomes, METRICS["accuracy"]).value == max(o.value for o in outcomes if o.state == "complete")
+    assert ranking.best(outcomes, METRICS["accuracy"]).value == max(o.value for o in outcomes if o.state == "complete")
 
 
 def test_gp_does_not_propose_a_pruned_point_again(tmp_path):
@@ -285,7 +287,7 @@ def test_what_is_kept_by_the_way_is_what_a_search_through_all_outcomes_finds(tmp
 
     for study in (go(tmp_path, made, Checked(diverges=lambda t: t.params["dropout"] > 0.7)), go(tmp_path, made)):
         judged = study.judged()
-        assert study.best() == selection.best(judged, METRICS[metric])
+        assert study.best() == ranking.best(judged, METRICS[metric])
         assert study.counts == {s: sum(o.state == s for o in judged) for s in ("complete", "pruned", "failed")}
         shown = [v for o in judged for v in o.curves[f"valid_{metric}"] if math.isfinite(v)]
         assert study._working.worst[f"valid_{metric}"] == (max if metric == "loss" else min)(shown)
@@ -312,8 +314,8 @@ def test_weights_are_written_of_what_is_asked_for_again_and_before_its_outcome_i
 
 def test_the_journal_is_synced_by_the_second_and_at_its_end(tmp_path, monkeypatch):
     synced = []
-    monkeypatch.setattr("hpo.journal.os.fdatasync", synced.append)
-    monkeypatch.setattr("hpo.journal.time.monotonic", lambda: 100.0)
+    monkeypatch.setattr("hpo.study.journal.os.fdatasync", synced.append)
+    monkeypatch.setattr("hpo.study.journal.time.monotonic", lambda: 100.0)
     study = Study(space(), tmp_path / "journal.log", "data")
     told = Nothing()
     loop.run(study, Recorded(), told, told)

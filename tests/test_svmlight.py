@@ -10,10 +10,10 @@ from sklearn.datasets import dump_svmlight_file, load_svmlight_file
 from sklearn.feature_extraction.text import TfidfTransformer
 from sklearn.preprocessing import StandardScaler
 
-from hpo import data as data_module
-from hpo import files, svmlight
-from hpo.errors import InputError
-from hpo.source import Data
+from hpo.core.errors import InputError
+from hpo.data import dataset as data_module
+from hpo.data import readers, svmlight
+from hpo.data.config import Data
 from tests.conftest import here, write_space
 
 N = 80
@@ -71,7 +71,7 @@ def test_what_are_no_counts_is_standardised_by_training_rows(tmp_path, make):
     data = prepared(tmp_path)
     train = data._raw.rows[data.folds[0].train.numpy()]
     assert data.x.numpy() == pytest.approx(StandardScaler().fit(x[train]).transform(x)[data._raw.rows], abs=1e-5)
-    again = data.preprocess.encode(files.read_file(tmp_path / "t.svmlight"))
+    again = data.preprocess.encode(readers.read_file(tmp_path / "t.svmlight"))
     assert again == pytest.approx(StandardScaler().fit(x[train]).transform(x), abs=1e-5)
 
 
@@ -88,7 +88,7 @@ def test_the_most_frequent_indices_are_kept_if_there_is_a_limit(tmp_path):
 def test_labels_comments_and_empty_rows(tmp_path):
     lines = ["# a comment", "+1 3:1 5:2.5e-1 # more", "", "-1", "2:.5", "-1 3:1"]
     (tmp_path / "t.libsvm").write_text("\n".join(lines))
-    found = files.read_file(tmp_path / "t.libsvm")
+    found = readers.read_file(tmp_path / "t.libsvm")
     assert found["features"].tolist() == ["3:1 5:2.5e-1", "", "2:.5", "3:1"]
     assert found["target"].tolist()[:2] == [1.0, -1.0]
     assert found["target"].isna().tolist() == [False, False, True, False]
@@ -106,14 +106,14 @@ def test_labels_comments_and_empty_rows(tmp_path):
 def test_a_line_that_is_none(tmp_path, line, sentence):
     (tmp_path / "t.svmlight").write_text(f"0 1:1\n{line}\n")
     with pytest.raises(InputError) as caught:
-        files.read_file(tmp_path / "t.svmlight")
+        readers.read_file(tmp_path / "t.svmlight")
     assert str(caught.value) == f"{tmp_path}/t.svmlight: {sentence}"
 
 
 def test_a_file_without_rows_or_without_values(tmp_path):
     (tmp_path / "t.svmlight").write_text("# nothing\n")
     with pytest.raises(InputError, match="is empty; it needs rows of a label and index:value"):
-        files.read_file(tmp_path / "t.svmlight")
+        readers.read_file(tmp_path / "t.svmlight")
     (tmp_path / "t.svmlight").write_text("0\n1\n" * 20)
     with pytest.raises(InputError, match="t: the column features has no value in the rows to learn from; name other rows or columns"):
         prepared(tmp_path)
@@ -122,7 +122,7 @@ def test_a_file_without_rows_or_without_values(tmp_path):
 def test_a_column_of_a_table_may_hold_tokens(tmp_path):
     x, y = counts()
     written(tmp_path, x, y)
-    frame = files.read_file(tmp_path / "t.svmlight").assign(price=np.arange(N))
+    frame = readers.read_file(tmp_path / "t.svmlight").assign(price=np.arange(N))
     frame.to_csv(tmp_path / "t.csv", index=False)
     data = data_module.prepare(Data(source="t.csv", text={"columns": ["features"], "vectorizer": "svmlight"}), tmp_path, torch.float64)
     assert data.x[:, 1:].equal(prepared(tmp_path).x)

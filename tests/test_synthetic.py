@@ -9,9 +9,9 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import NearestNeighbors
 from sklearn.preprocessing import StandardScaler
 
-from hpo import autoencoder, synthetic
-from hpo.autoencoder import Autoencoder
-from hpo.synthetic import generate
+from hpo.data import autoencoder, synthetic
+from hpo.data.autoencoder import Autoencoder
+from hpo.data.synthetic import generate
 
 KINDS = ("smote", "gaussian_mixture", "vae")
 X = StandardScaler().fit_transform(load_wine().data).astype(np.float32)
@@ -125,5 +125,5 @@ def test_the_autoencoder_learns_means_deviations_and_correlations_of_a_class():
 
 @pytest.mark.parametrize("shrinkage", [-7e-17, 1 + 1e-15])  # as they come, of few rows
 def test_a_covariance_that_is_shrunk_altogether_or_not_at_all_is_borne(monkeypatch, shrinkage):
-    monkeypatch.setattr("hpo.synthetic.ledoit_wolf_shrinkage", lambda *_, **__: shrinkage)
+    monkeypatch.setattr("hpo.data.synthetic.ledoit_wolf_shrinkage", lambda *_, **__: shrinkage)
     assert np.isfinite(synthetic._gaussian(X[:3], 9, np.random.default_rng(0))).all()

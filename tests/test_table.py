@@ -10,9 +10,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from hpo import table
-from hpo.errors import InputError
-from hpo.source import Data
+from hpo.core.errors import InputError
+from hpo.data import table
+from hpo.data.config import Data
 
 DATES = pd.date_range("2020-01-01", periods=40)
 COLOURS = ["red", "blue", "green", None] * 10

@@ -11,12 +11,13 @@ import torch
 import yaml
 from sklearn.feature_extraction.text import HashingVectorizer, TfidfVectorizer
 
-from hpo import data as data_module
-from hpo import preprocess, space_file, table
-from hpo.data import Dataset
-from hpo.errors import InputError
-from hpo.job import prepare
-from hpo.source import Data
+from hpo.core.errors import InputError
+from hpo.data import dataset as data_module
+from hpo.data import preprocess, table
+from hpo.data.config import Data
+from hpo.data.dataset import Dataset
+from hpo.space import loader
+from hpo.workflows.prepare import prepare
 from tests.conftest import here
 from tests.tables import reviews, synonyms
 from tests.test_readme import block
@@ -210,7 +211,7 @@ def test_the_digits_are_images_while_all_their_pixels_are_there(tmp_path, source
 def test_the_space_may_say_the_shape_of_an_image(tmp_path):
     space = {"study": "s", "data": {"source": "sklearn:digits"}, "search": {"learning_rate": {"low": 1e-3, "high": 1e-2}}}
     network = {"kind": "cnn", "image": [1, 4, 16]}
-    assert prepare(space_file.parse(space | {"network": network}), tmp_path).data.image == (1, 4, 16)
+    assert prepare(loader.parse(space | {"network": network}), tmp_path).data.image == (1, 4, 16)
 
 
 # ---- mistakes
@@ -267,7 +268,7 @@ KEYS = [
 def test_keys_of_a_space(tmp_path, text, sentence):
     (tmp_path / "s.yaml").write_text(SPACE.format(text))
     with pytest.raises(InputError) as caught:
-        space_file.load(tmp_path / "s.yaml")
+        loader.load(tmp_path / "s.yaml")
     assert str(caught.value) == f"s.yaml:2: {sentence}"
 
 
@@ -283,7 +284,7 @@ def test_texts_that_do_not_fit_are_refused_before_they_are_made(folder, monkeypa
         "reviews: 120 rows with 13 inputs are too many to keep in memory; the column review has 9 terms: lower data.text.features."
     )
     monkeypatch.undo()
-    monkeypatch.setattr("hpo.raw._MOST_COPIED", 8 * 96 * 13)
+    monkeypatch.setattr("hpo.data.fold_encoding._MOST_COPIED", 8 * 96 * 13)
     prepared(folder, {"features": 9, "variants": 7}, altering=["random_deletion"])
     with pytest.raises(InputError) as caught:
         prepared(folder, {"features": 9, "variants": 8}, altering=["random_deletion"])
@@ -331,6 +332,6 @@ def test_the_ready_space_ends_in_predictions_that_plain_torch_makes_too(store, m
     chance = names["out"].softmax(1)[:, names["pre"]["classes"].index("yes")].tolist()
     assert chance == pytest.approx(predicted["probability_yes"].tolist(), abs=1e-6)
     assert predicted["probability_yes"].std() > 0.01
-    best = space_file.load(folder / "best.yaml")
+    best = loader.load(folder / "best.yaml")
     assert set(best.search) >= {"random_swap", "synonym_replacement"}
-    assert prepare(best, folder).data.variants.keys() == prepare(space_file.parse(space), folder).data.variants.keys()
+    assert prepare(best, folder).data.variants.keys() == prepare(loader.parse(space), folder).data.variants.keys()

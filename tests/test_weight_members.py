@@ -5,16 +5,17 @@ from dataclasses import replace
 import pytest
 import torch
 
-from hpo.domain import Domain
-from hpo.fold import Fold
-from hpo.mlp import Mlp
-from hpo.noise import Noise
+from hpo.core.samples import Fold
+from hpo.core.trial import Fit
+from hpo.nn.mlp import Mlp
+from hpo.nn.parameter import Parameter
+from hpo.nn.rng import Noise
 from hpo.regularizers import STRENGTHS
-from hpo.regularizers.base import Batch, Parameter
-from hpo.rules import amount
-from hpo.settings import Train
+from hpo.regularizers.base import Batch
+from hpo.selection.rules import amount
+from hpo.space.hyperparameter import Domain
+from hpo.space.settings import Train
 from hpo.testing import TRAIN, run, same
-from hpo.trial import Fit
 from tests.training import FACTORIES, Masked, dataset, population, step, trained, trial
 
 WEIGHT = Parameter("w", (4, 3), 1, "weight", units=1, inputs=0)

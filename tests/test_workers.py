@@ -11,16 +11,16 @@ import pytest
 from torch import nn
 
 import hpo
-from hpo import job as jobs
-from hpo import space_file
-from hpo.crew import Crew
-from hpo.data import prepare
-from hpo.errors import InputError, WorkersError
-from hpo.population import Population
+from hpo.cli.messages import headline
+from hpo.core.errors import InputError, WorkersError
+from hpo.core.trial import Trial
+from hpo.data.dataset import prepare
+from hpo.space import loader
 from hpo.testing import same
-from hpo.trial import Trial
-from hpo.words import headline
-from hpo.worker import started
+from hpo.training.population import Population
+from hpo.training.worker import started
+from hpo.training.worker_pool import Crew
+from hpo.workflows import prepare as jobs
 from tests.conftest import PATIENCE, TINY, here, launched, outcomes, processes, wait_for, write_space
 from tests.test_kill import MEANWHILE, TRIALS, ended
 from tests.test_kill import SPACE as KILLED
@@ -28,7 +28,7 @@ from tests.test_kill import SPACE as KILLED
 # A proposal depends on its number alone, whoever ends first.
 SPACE = KILLED | {"sampler": "random", "pruner": "none"}
 EPOCHS = 3
-SPACE_OF_CREWS = space_file.parse(TINY | {"train": {"epochs": EPOCHS, "patience": EPOCHS, "batch_size": 32}})
+SPACE_OF_CREWS = loader.parse(TINY | {"train": {"epochs": EPOCHS, "patience": EPOCHS, "batch_size": 32}})
 
 
 def trial(label: str, **params: float) -> Trial:
@@ -72,7 +72,7 @@ def disturbed(new_store):
     def search(what, then):
         with launched("search", "--space", space, "--store", store, "--workers", "2") as process:
             more()
-            workers[what] = processes(process.pid, "hpo.worker")
+            workers[what] = processes(process.pid, "hpo.training.worker")
             then(process, workers[what])
             _, err = process.communicate(timeout=PATIENCE)
             told[what] = SimpleNamespace(code=process.returncode, err=err)
@@ -266,7 +266,7 @@ def test_workers_find_somebodys_factory_where_the_search_found_it(tmp_path):
     network = {"kind": "module", "factory": "nets_for_the_workers:build", "width": 8}
     search = {key: value for key, value in TINY["search"].items() if key != "depth"}
     made = TINY | {"network": network, "search": search, "train": {"epochs": 2, "batch_size": 32}}
-    job = jobs.prepare(space_file.parse(made), tmp_path)
+    job = jobs.prepare(loader.parse(made), tmp_path)
     trials = [replace(trial(label), params={"learning_rate": 1e-2, "dropout": 0.2}) for label in "01"]
     population = Population.of(job.space, job.factory, job.data.samples(), rows=2)
     with started(2) as workers:

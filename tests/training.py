@@ -8,23 +8,22 @@ from pathlib import Path
 import torch
 
 from hpo import nets
-from hpo.augment import MEMBERS
-from hpo.crew import Crew
-from hpo.data import Dataset, prepare
-from hpo.dataset import Samples
-from hpo.factory import Factory, arguments, name_of
-from hpo.fold import Fold
-from hpo.mlp import Mlp
-from hpo.module import Module
-from hpo.network import Network
-from hpo.optimizer import Memory
-from hpo.population import Population
+from hpo.core.importing import Factory, arguments, name_of
+from hpo.core.samples import Fold, Samples
+from hpo.core.trial import Released, Trial
+from hpo.data.config import Data
+from hpo.data.dataset import Dataset, prepare
+from hpo.data.text_augmentation import MEMBERS
+from hpo.nn.adamw import Memory
+from hpo.nn.mlp import Mlp
+from hpo.nn.module import Module
+from hpo.nn.network import Network
 from hpo.regularizers import FAMILY
 from hpo.regularizers.base import Step
-from hpo.settings import Train
-from hpo.source import Data
+from hpo.space.settings import Train
 from hpo.testing import TRAIN, between, run, supplied
-from hpo.trial import Released, Trial
+from hpo.training.population import Population
+from hpo.training.worker_pool import Crew
 
 torch.set_num_threads(1)  # two that wait for each other are slower than one
 

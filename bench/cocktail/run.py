@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import yaml
 
 from bench.cocktail import rivals, sets
-from hpo.mirror import create_database
+from hpo.tracking.mlflow_writer import create_database
 
 _ROOT = Path(__file__).parent.parent.parent
 _ENSEMBLE = ("--kind", "greedy", "--size", "10")

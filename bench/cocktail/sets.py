@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from hpo import document
+from hpo.core import yaml_document
 
 Json = dict[str, Any]
 NAMES = ("credit-g", "vehicle", "segment", "phoneme", "car")
@@ -55,7 +55,7 @@ _ENDING = {"finalists": 0, "select": "best", "refit": "average"}
 
 def space(name: str, split: int, seconds: float, data: Path) -> Json:
     """The shipped space with a set in place of its table, the rows of `split` as test part, and an ending for this purpose."""
-    shipped: Json = document.parse(SPACE.read_text()).value
+    shipped: Json = yaml_document.parse(SPACE.read_text()).value
     own = {key: value for key, value in shipped["data"].items() if key not in ("source", "target")}
     return {
         **shipped,

@@ -13,7 +13,7 @@ from typing import Any
 
 import yaml
 
-from hpo.store import Place
+from hpo.study.directory import Place
 
 Json = dict[str, Any]
 _ROOT = Path(__file__).parent.parent.parent

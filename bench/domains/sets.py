@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from hpo import document
+from hpo.core import yaml_document
 from hpo.regularizers import FAMILY
 
 Json = dict[str, Any]
@@ -65,7 +65,7 @@ def _searching(space: Json, keys: list[str]) -> Json:
 
 
 def _shipped(name: str) -> Json:
-    found: Json = document.parse((SPACES / f"{name}.yaml").read_text()).value
+    found: Json = yaml_document.parse((SPACES / f"{name}.yaml").read_text()).value
     return found
 
 

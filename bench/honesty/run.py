@@ -16,23 +16,24 @@ from typing import Any
 from torch import Tensor
 
 from bench.honesty.sets import sets
-from hpo import job as jobs
-from hpo import loop, searching, space_file
-from hpo import result as results
-from hpo.data import Dataset
-from hpo.dataset import Samples
-from hpo.finals import Finalist, Finals
-from hpo.job import Job
-from hpo.ledger import stored
-from hpo.linear import one_thread
-from hpo.metrics import losses, shown
-from hpo.mirror import create_database
-from hpo.population import Population
-from hpo.refit import Refit
-from hpo.store import Place
-from hpo.study import Study
-from hpo.trial import Outcome, Trial
-from hpo.weights import Vault
+from hpo.core.metrics import losses, shown
+from hpo.core.samples import Samples
+from hpo.core.trial import Outcome, Trial
+from hpo.data.dataset import Dataset
+from hpo.nn.linear import one_thread
+from hpo.selection import result as results
+from hpo.selection.finals import Finalist, Finals
+from hpo.selection.refit import Refit
+from hpo.space import loader
+from hpo.study.directory import Place
+from hpo.study.ledger import stored
+from hpo.study.study import Study
+from hpo.study.weights import Vault
+from hpo.tracking.mlflow_writer import create_database
+from hpo.training.experiment import Job
+from hpo.training.population import Population
+from hpo.workflows import loop, search
+from hpo.workflows import prepare as jobs
 
 Json = dict[str, Any]
 MODES: dict[str, Json] = {"holdout": {}, "folds": {"folds": 5}}  # what each puts in place of `valid` in the split of a space
@@ -45,7 +46,7 @@ def database(folder: Path) -> Path:
     return path
 
 
-class _Witness(searching.Watcher):
+class _Witness(search.Watcher):
     """Looks on as a search selects, and has tested what a search leaves alone."""
 
     def __init__(self) -> None:
@@ -64,8 +65,8 @@ def record(space: Mapping[str, Any], folder: Path, mode: str) -> Json:
     """Searches the rows of `folder`/data.csv, the store being `folder`/store; the record without its set and seed."""
     split = {**{k: v for k, v in space["data"]["split"].items() if k != "valid" or not MODES[mode]}, **MODES[mode]}
     said = {**space, "data": {**space["data"], "source": str(folder / "data.csv"), "split": split}}
-    job, place, seen = jobs.prepare(space_file.parse(said), folder), Place(folder / "store", said["study"]), _Witness()
-    found = searching.search(job, place, watcher=seen)
+    job, place, seen = jobs.prepare(loader.parse(said), folder), Place(folder / "store", said["study"]), _Witness()
+    found = search.search(job, place, watcher=seen)
     seen.times["end"] = time.monotonic()
     outcomes = {o.trial.label: o for o in map(Outcome.from_json, stored(place.journal)["outcomes"])}
     return _Record(job, place, seen, outcomes).of(found, mode)

@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 
 from bench.shift.made import labelled
-from hpo.data import Dataset, prepare
+from hpo.data.config import Data
+from hpo.data.dataset import Dataset, prepare
 from hpo.shift.domains import Domains
-from hpo.shift.rows import columns, thirds
-from hpo.source import Data
+from hpo.shift.inputs import columns, thirds
 
 SETS = {
     "breast_cancer": "sklearn:breast_cancer", "wine": "sklearn:wine", "digits": "sklearn:digits", "diabetes": "sklearn:diabetes",

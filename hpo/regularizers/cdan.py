@@ -4,9 +4,10 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
-from hpo.dataset import Samples
-from hpo.regularizers.adaptation import adversary, features, log_shares, reversal, rising, told_apart
-from hpo.regularizers.base import Parameter, Regularizer, Seen, Step
+from hpo.core.samples import Samples
+from hpo.nn.parameter import Parameter
+from hpo.regularizers._adaptation import adversary, features, log_shares, reversal, rising, told_apart
+from hpo.regularizers.base import Regularizer, Seen, Step
 
 _MOST = 1024  # inputs of the adversary: where the product has more, it is a random one
 _RANDOM = 256  # inputs then: so many are a half of the work of 1,280, while the paper's 1,024 would be the double

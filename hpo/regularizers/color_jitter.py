@@ -3,8 +3,8 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from hpo.regularizers._images import between
 from hpo.regularizers.base import Batch, Regularizer, Step
-from hpo.regularizers.images import between
 
 
 class ColorJitter(Regularizer):

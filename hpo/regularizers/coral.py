@@ -1,7 +1,7 @@
 import torch
 from torch import Tensor
 
-from hpo.regularizers.adaptation import features
+from hpo.regularizers._adaptation import features
 from hpo.regularizers.base import Regularizer, Seen, Step
 
 

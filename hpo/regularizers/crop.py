@@ -3,7 +3,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from hpo.noise import Noise
+from hpo.nn.rng import Noise
 from hpo.regularizers.base import Batch, Regularizer, Step
 
 

@@ -1,11 +1,11 @@
 import torch
 from torch import Tensor
 
-from hpo.noise import Noise
+from hpo.nn.rng import Noise
+from hpo.regularizers._images import Image, covered, rectangle
+from hpo.regularizers._mixing import mixed, partners
+from hpo.regularizers._sampling import happens, occurring, spread
 from hpo.regularizers.base import Batch, Regularizer, Step
-from hpo.regularizers.chance import happens, occurring, spread
-from hpo.regularizers.images import Image, covered, rectangle
-from hpo.regularizers.mixing import mixed, partners
 
 
 class CutMix(Regularizer):

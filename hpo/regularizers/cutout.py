@@ -3,10 +3,10 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from hpo.noise import Noise
+from hpo.nn.rng import Noise
+from hpo.regularizers._images import Image, covered, rectangle
+from hpo.regularizers._sampling import beside, occurring, spread
 from hpo.regularizers.base import Batch, Regularizer, Step
-from hpo.regularizers.chance import beside, occurring, spread
-from hpo.regularizers.images import Image, covered, rectangle
 
 
 class Cutout(Regularizer):

@@ -1,9 +1,10 @@
 import torch
 from torch import Tensor
 
-from hpo.dataset import Samples
-from hpo.regularizers.adaptation import adversary, features, reversal, rising, told_apart
-from hpo.regularizers.base import Parameter, Regularizer, Seen, Step
+from hpo.core.samples import Samples
+from hpo.nn.parameter import Parameter
+from hpo.regularizers._adaptation import adversary, features, reversal, rising, told_apart
+from hpo.regularizers.base import Regularizer, Seen, Step
 
 
 class Dann(Regularizer):

@@ -2,8 +2,8 @@ from dataclasses import replace
 
 from torch import Tensor
 
+from hpo.regularizers._sampling import happens, spread
 from hpo.regularizers.base import Batch, Regularizer, Step
-from hpo.regularizers.chance import happens, spread
 
 
 class FeatureDropout(Regularizer):

@@ -1,8 +1,8 @@
 import torch
 from torch import Tensor
 
+from hpo.regularizers._rowwise import norm
 from hpo.regularizers.base import Regularizer, Step
-from hpo.regularizers.rows import norm
 
 _EPS = 1e-6  # torch.nn.utils.clip_grad_norm_'s
 

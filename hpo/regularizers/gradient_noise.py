@@ -1,7 +1,7 @@
 from torch import Tensor
 
+from hpo.regularizers._rowwise import along
 from hpo.regularizers.base import Regularizer, Step
-from hpo.regularizers.rows import along
 
 
 class GradientNoise(Regularizer):

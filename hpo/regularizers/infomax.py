@@ -1,6 +1,6 @@
 from torch import Tensor
 
-from hpo.regularizers.adaptation import entropy_of_mean, log_shares, mean_entropy
+from hpo.regularizers._adaptation import entropy_of_mean, log_shares, mean_entropy
 from hpo.regularizers.base import Regularizer, Seen, Step
 
 

@@ -3,8 +3,8 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from hpo.regularizers._sampling import beside
 from hpo.regularizers.base import Batch, Regularizer, Step
-from hpo.regularizers.chance import beside
 
 
 class LabelSmoothing(Regularizer):

@@ -1,9 +1,9 @@
 import torch
 from torch import Tensor
 
+from hpo.regularizers._mixing import mixed, partners
+from hpo.regularizers._sampling import beside
 from hpo.regularizers.base import Batch, Regularizer, Step
-from hpo.regularizers.chance import beside
-from hpo.regularizers.mixing import mixed, partners
 
 
 class Mixup(Regularizer):

@@ -3,9 +3,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from hpo.regularizers.adaptation import features
+from hpo.regularizers._adaptation import features
+from hpo.regularizers._sampling import beside
 from hpo.regularizers.base import Regularizer, Seen, Step
-from hpo.regularizers.chance import beside
 
 _WIDEST, _KERNELS = 4.0, 5  # bandwidths are 4, 2, 1, 1/2 and 1/4 times the mean squared distance
 

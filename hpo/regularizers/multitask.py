@@ -1,8 +1,9 @@
 import torch
 from torch import Tensor
 
-from hpo.dataset import Samples, taken
-from hpo.regularizers.base import Parameter, Regularizer, Seen, Step
+from hpo.core.samples import Samples, taken
+from hpo.nn.parameter import Parameter
+from hpo.regularizers.base import Regularizer, Seen, Step
 
 
 class Multitask(Regularizer):

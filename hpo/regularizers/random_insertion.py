@@ -1,4 +1,4 @@
-from hpo.regularizers.variants import Variants
+from hpo.regularizers._variants import Variants
 
 
 class RandomInsertion(Variants):

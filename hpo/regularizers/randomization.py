@@ -4,11 +4,11 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from hpo.dataset import Samples
-from hpo.noise import Noise
+from hpo.core.samples import Samples
+from hpo.nn.rng import Noise
+from hpo.regularizers._images import between, turned
+from hpo.regularizers._sampling import beside, spread
 from hpo.regularizers.base import Batch, Regularizer, Step
-from hpo.regularizers.chance import beside, spread
-from hpo.regularizers.images import between, turned
 
 # How far a domain is from the data at most, at strength 1.
 TURN, SCALE, OFFSET, NOISE, MISSING = math.pi / 2, 0.5, 1.0, 1.0, 0.5

@@ -3,8 +3,8 @@ from dataclasses import replace
 
 from torch import Tensor
 
+from hpo.regularizers._images import between, turned
 from hpo.regularizers.base import Batch, Regularizer, Step
-from hpo.regularizers.images import between, turned
 
 
 class Rotation(Regularizer):

@@ -1,7 +1,7 @@
 from torch import Tensor
 
+from hpo.regularizers._rowwise import norm
 from hpo.regularizers.base import Batch, Regularizer, Step
-from hpo.regularizers.rows import norm
 
 _EPS = 1e-12  # of the authors' own code
 

@@ -1,8 +1,8 @@
 import torch
 from torch import Tensor
 
+from hpo.regularizers._rowwise import along
 from hpo.regularizers.base import Regularizer, Step
-from hpo.regularizers.rows import along
 
 _ITERATIONS = 3
 

@@ -1,7 +1,7 @@
 from torch import Tensor
 
+from hpo.regularizers._rowwise import follow_
 from hpo.regularizers.base import Regularizer, Step
-from hpo.regularizers.rows import follow_
 
 
 class Swa(Regularizer):

@@ -3,9 +3,9 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from hpo.dataset import Samples
+from hpo.core.samples import Samples
+from hpo.regularizers._sampling import happens, spread
 from hpo.regularizers.base import Batch, Regularizer, Step
-from hpo.regularizers.chance import happens, spread
 
 
 class SwapNoise(Regularizer):

@@ -2,8 +2,8 @@ from dataclasses import replace
 
 from torch import Tensor
 
+from hpo.regularizers._images import between, centred, sampled
 from hpo.regularizers.base import Batch, Regularizer, Step
-from hpo.regularizers.images import between, centred, sampled
 
 
 class Zoom(Regularizer):

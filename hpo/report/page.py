@@ -8,11 +8,11 @@ from pathlib import Path
 
 from plotly.offline import get_plotlyjs
 
-from hpo.figures import Past
-from hpo.report.material import Material
+from hpo.report.inputs import Material
+from hpo.report.optuna_study import Past
 from hpo.report.sections import Panel, Section, opening, sections
 from hpo.report.sentences import title
-from hpo.store import replace
+from hpo.study.directory import replace
 
 _ASSETS = Path(__file__).parent
 

@@ -9,12 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from hpo.prose import score, trial_name
-from hpo.report.layers import Layer
+from hpo.core.trial import Outcome
+from hpo.report.axis import BLUE, FAINT, INK, ORANGE, PAPER, SMALL, SOFT, Plot, Scale, plot, points
 from hpo.report.predictions import Bin, Predicted
-from hpo.report.style import BLUE, FAINT, INK, ORANGE, PAPER, SMALL, SOFT, Plot, plot, points
-from hpo.scale import Scale
-from hpo.trial import Outcome
+from hpo.report.weights import Layer
+from hpo.space.formatting import score, trial_name
 
 
 def curves(outcome: Outcome, loss: Mapping[str, Any]) -> Plot:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from hpo.report.material import Material
+from hpo.report.inputs import Material
 
 _BINS = 10
 

@@ -7,15 +7,25 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
 
-from hpo import objectives
-from hpo.figures import Past
-from hpo.metrics import METRICS
-from hpo.pareto import front
-from hpo.report import adapted, domains, layers, numbers, optunas, plots, predictions, sentences, tables
-from hpo.report import domain_words as words
-from hpo.report.material import Material
-from hpo.report.style import Plot, logarithmic
-from hpo.verdict import criteria_table
+from hpo.core import objectives
+from hpo.core.metrics import METRICS
+from hpo.core.objectives import front
+from hpo.report import (
+    adaptation_views,
+    analysis,
+    domain_views,
+    optuna_plots,
+    plots,
+    predictions,
+    sentences,
+    tables,
+    weights,
+)
+from hpo.report import domain_text as words
+from hpo.report.axis import Plot, logarithmic
+from hpo.report.inputs import Material
+from hpo.report.optuna_study import Past
+from hpo.report.summary import criteria_table
 
 Importances = Mapping[str, Mapping[str, float]]
 _FEW = 5  # complete trials, below which there is nothing to draw of them
@@ -45,7 +55,7 @@ class Section:
 
 def opening(material: Material, importances: Importances) -> str:
     """The top of the page: the verdict, what was selected, its scores beside those it is compared with, and what is to be known of the data."""
-    verdict = sentences.verdict(material, numbers.balance(material), importances)
+    verdict = sentences.verdict(material, analysis.balance(material), importances)
     lead, *rest = verdict
     said = "".join(f"<p>{escape(line)}</p>" for line in rest)
     notes = "".join(f'<p class="note">{escape(note)}</p>' for note in material.result["notes"])
@@ -80,13 +90,13 @@ def _curves(material: Material) -> Section:
 
 
 def _gaps(material: Material, past: Past) -> Section:
-    trends = numbers.gap_trends(material)
+    trends = analysis.gap_trends(material)
     order = sorted(material.scales, key=lambda key: -abs(found.rho) if (found := trends[key]) else 0)
     falls = [key for key in order if (found := trends[key]) and found.clear and found.rho < 0]
     title = f"The gap falls with {sentences.listed(falls)}" if falls else "The gap falls with nothing that was searched"
     text = "A point is a complete trial, the star what was selected. Spearman's rank correlation is 1 where the gap always rises and −1 where it always falls."
     panels = [
-        Panel(sentences.gap_trend(material.scales[key].name, trends[key]), optunas.slice_of_gap(past, material, material.scales[key]), title=material.scales[key].name)
+        Panel(sentences.gap_trend(material.scales[key].name, trends[key]), optuna_plots.slice_of_gap(past, material, material.scales[key]), title=material.scales[key].name)
         for key in order
     ]
     return Section(title, "Gap", text, panels)
@@ -103,7 +113,7 @@ def _importance(past: Past, found: Importances) -> Iterator[Section]:
         f"By functional ANOVA (Hutter et al., ICML 2014): how much of the order of {len(past.complete)} complete trials a parameter explains. "
         f"Plain bars: of their order by score; hatched: by gap."
     )
-    yield Section(title, "Importance", "", [Panel(aid, optunas.importance(past, found))], wide=True)
+    yield Section(title, "Importance", "", [Panel(aid, optuna_plots.importance(past, found))], wide=True)
 
 
 def _ridge(material: Material, past: Past) -> Iterator[Section]:
@@ -112,9 +122,9 @@ def _ridge(material: Material, past: Past) -> Iterator[Section]:
         return
     x, y = (material.scales[key] for key in ("learning_rate", "weight_decay"))
     metric = METRICS[material.space.train.metric]
-    aid = f"{sentences.ridge(numbers.ridge(material))} Lines are of equal {metric.name}, {'darker' if metric.sign > 0 else 'deeper'} is better; a dot is a trial."
-    title = "Learning rate and weight decay are one choice, not two" if (found := numbers.ridge(material)) and found.is_one else "Learning rate and weight decay can be chosen one by one"
-    yield Section(title, "Ridge", "", [Panel(aid, optunas.contour(past, material, x, y))], wide=True)
+    aid = f"{sentences.ridge(analysis.ridge(material))} Lines are of equal {metric.name}, {'darker' if metric.sign > 0 else 'deeper'} is better; a dot is a trial."
+    title = "Learning rate and weight decay are one choice, not two" if (found := analysis.ridge(material)) and found.is_one else "Learning rate and weight decay can be chosen one by one"
+    yield Section(title, "Ridge", "", [Panel(aid, optuna_plots.contour(past, material, x, y))], wide=True)
 
 
 def _parallel(material: Material, past: Past) -> Section:
@@ -126,7 +136,7 @@ def _parallel(material: Material, past: Past) -> Section:
 
 
 def _history(material: Material, past: Past) -> Section:
-    return Section("How the best score was found", "History", "", [Panel(sentences.history(material), optunas.history(past, material))], wide=True)
+    return Section("How the best score was found", "History", "", [Panel(sentences.history(material), optuna_plots.history(past, material))], wide=True)
 
 
 def _front(material: Material, past: Past) -> Iterator[Section]:
@@ -134,7 +144,7 @@ def _front(material: Material, past: Past) -> Iterator[Section]:
     if len(goals) > 1 and len(past.complete) >= _FEW:
         best = front([[o.values[key] for key in keys] for o in past.complete], [objectives.sign(key) for key in keys])
         aid = f"{len(best)} of {len(past.complete)} complete trials, the baselines aside, are beaten by none of the others in all of: {', '.join(goals)}."
-        yield Section(f"What {goals[0]} costs in {goals[1]}", "Front", "", [Panel(aid, optunas.front(past))], wide=True)
+        yield Section(f"What {goals[0]} costs in {goals[1]}", "Front", "", [Panel(aid, optuna_plots.front(past))], wide=True)
 
 
 def _finalists(material: Material) -> Iterator[Section]:
@@ -147,14 +157,14 @@ def _finalists(material: Material) -> Iterator[Section]:
 
 
 def _weights(material: Material) -> Iterator[Section]:
-    found = layers.layers(material)
+    found = weights.layers(material)
     if not found:
         yield Section("There is no final network", "", "So its weights are not shown (refit: none, or it diverged).")
         return
     zeros, total = sum(one.zeros for one in found), sum(one.weights for one in found)
     title = f"{100 * zeros / total:.0f} % of the weights are exactly zero" if zeros else "No weight is exactly zero"
-    columns = layers.columns(material)
-    text = sentences.unused(layers.unused(material), columns) if columns else ""
+    columns = weights.columns(material)
+    text = sentences.unused(weights.unused(material), columns) if columns else ""
     said = f"Weights of the final network that are not zero, layer by layer. {text}".strip()
     panels = [Panel(sentences.zeros(one.name, one.zeros, one.weights), plots.histogram(one) if one.zeros < one.weights else None, title=one.name) for one in found]
     yield Section(title, "Weights", said, panels)
@@ -184,11 +194,11 @@ def _predictions(material: Material) -> Iterator[Section]:
 
 
 def _domains(material: Material) -> Iterator[Section]:
-    found = adapted.seen(material)
+    found = adaptation_views.seen(material)
     if found is None:
         return
     last = found.views[-1]
-    panels = [Panel(words.plane(view), plots.plane(domains.plane(view.source, view.target)), title=view.name) for view in (found.views[0], last)]
+    panels = [Panel(words.plane(view), plots.plane(domain_views.plane(view.source, view.target)), title=view.name) for view in (found.views[0], last)]
     yield Section(words.apart(found.views[0], last), "Another domain", words.EMBEDDED, panels)
     aid = f"{words.DISTANCES} {words.closer(found.views)}".strip()
     yield Section("How far apart the domains are, as each network sees them", "Divergence", "", [Panel(aid, html=words.divergences(found.views))], wide=True)
@@ -204,5 +214,5 @@ def _criteria(material: Material) -> Iterator[Section]:
 
 
 def _stacks(material: Material) -> Section:
-    found = numbers.stacks(material)
+    found = analysis.stacks(material)
     return Section("How many networks trained together", "Stacks", "", [Panel(sentences.stacks(found), html=tables.stacks(found))], wide=True)

@@ -5,14 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
-from hpo.metrics import METRICS
-from hpo.prose import number, score, trial_name
+from hpo.core.metrics import METRICS
+from hpo.core.trial import Outcome
 from hpo.regularizers import STRENGTHS
-from hpo.report.material import Material, gap
-from hpo.report.numbers import Balance, Ridge, Stack, Trend, best_score, droppable, regularized, without
+from hpo.report.analysis import Balance, Ridge, Stack, Trend, best_score, droppable, regularized, without
+from hpo.report.inputs import Material, gap
 from hpo.report.predictions import Bin, Classified, Predicted, calibration_error
-from hpo.trial import Outcome
-from hpo.verdict import adaptation_lines, first_line, regularization_line
+from hpo.report.summary import adaptation_lines, first_line, regularization_line
+from hpo.space.formatting import number, score, trial_name
 
 _MATTERS = 1.5  # times the share that each parameter would have if all were alike
 _HARDLY = 0.5

@@ -11,13 +11,13 @@ from html import escape
 
 import numpy as np
 
-from hpo.data import Dataset
-from hpo.metrics import labelled, shown
-from hpo.prose import score
+from hpo.core.metrics import labelled, shown
+from hpo.data.dataset import Dataset
 from hpo.report import sentences
-from hpo.report.material import Material
-from hpo.report.numbers import Stack
+from hpo.report.analysis import Stack
+from hpo.report.inputs import Material
 from hpo.report.predictions import Classified, Predicted
+from hpo.space.formatting import score
 
 _MOST_CLASSES = 16  # of a confusion matrix; of more the pairs that are confused are listed
 _MOST_ROWS = 24

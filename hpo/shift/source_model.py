@@ -10,7 +10,7 @@ from scipy.optimize import minimize_scalar
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
 
-from hpo.shift.classifier import FOLDS, dealt
+from hpo.shift.domain_classifier import FOLDS, dealt
 from hpo.shift.domains import SEED, Matrix, narrow, sparse
 
 _TREES = 40

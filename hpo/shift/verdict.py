@@ -9,11 +9,11 @@ from typing import Literal
 
 import numpy as np
 
-from hpo.shift.columns import chi_square
-from hpo.shift.concept import Concept, concept, evidence
+from hpo.shift.column_tests import chi_square
+from hpo.shift.concept_shift import Concept, concept, evidence
+from hpo.shift.covariate_tests import Marginal, marginal
 from hpo.shift.domains import LEVEL, Column, Domains, Terms
 from hpo.shift.label_shares import Shares, resampled, shares
-from hpo.shift.marginal import Marginal, marginal
 from hpo.shift.source_model import Predicted, predicted
 
 Kind = Literal["covariate", "prior", "concept"]

@@ -1,0 +1,126 @@
+"""The family in words: what `hpo regularizers` says of it, at 80 columns."""
+
+from __future__ import annotations
+
+import inspect
+import textwrap
+from collections.abc import Mapping
+from typing import Any
+
+from hpo.core.errors import InputError, did_you_mean
+from hpo.core.yaml_document import said
+from hpo.regularizers import FAMILY
+from hpo.regularizers.base import Regularizer
+
+_KINDS = {
+    "strength": "Strengths: a number for each network; what a space does not name is off",
+    "structure": "Structure: changes the shape of a network",
+    "schedule": "Schedule: how long and in which steps a network is trained",
+}
+_NEEDS = {
+    "classes": "a target of classes",
+    "image": "images (network.image)",
+    "text": "a column of text (data.text)",
+    "mlp": "network.kind: mlp",
+    "auxiliary": "another column to predict (data.auxiliary)",
+    "generated": "rows that are generated (data.synthetic)",
+    "target": "another domain (data.target.source)",
+    "features": "a network that ends in nn.Linear, as all of ours do",
+}
+_WIDE = 80
+
+
+def facts(member: Regularizer) -> dict[str, Any]:
+    """What a member says of itself, as plain values."""
+    low, high = member.allowed
+    return {
+        "name": member.name,
+        "kind": member.kind,
+        "summary": member.summary,
+        "more": member.more,
+        "range": dict(member.prior),
+        "neutral": member.neutral,
+        "values": list(member.choices) or [low, high if high < float("inf") else None],
+        "needs": list(member.needs),
+        "source": member.source,
+    }
+
+
+def found(name: str) -> Regularizer:
+    """The member of that name. Raises InputError if there is none."""
+    if name not in FAMILY:
+        raise InputError(f"{name} is not a regularizer.{did_you_mean(name, list(FAMILY), ' List them with: hpo regularizers')}")
+    return FAMILY[name]
+
+
+def listed() -> list[str]:
+    """The whole family, by kind and name."""
+    lines: list[str] = []
+    for kind, title in _KINDS.items():
+        members = sorted((member for member in FAMILY.values() if member.kind == kind), key=lambda member: member.name)
+        lines += [*_wrapped(title, ""), ""] if members else []
+        for member in members:
+            lines += [
+                *_wrapped(f"{member.name}: {member.summary}", "  "),
+                *_wrapped(f"{as_yaml(member.prior)} · {_direction(member)}", "      "),
+                *_wrapped(member.source, "      "),
+                "",
+            ]
+    return [*lines, *_wrapped("All of one, with a line to paste: hpo regularizers NAME", "")]
+
+
+def page(member: Regularizer) -> list[str]:
+    """All of one member, with a line to paste under `search:`."""
+    text = inspect.getdoc(type(member)) or member.summary
+    optional = {"optional": True} if member.kind == "strength" and not _reaches(member) else {}
+    lines = [f"{member.name} ({member.kind})", "", *_wrapped(text, ""), ""]
+    lines += _wrapped(f"{_direction(member).capitalize()}. {_neutral(member)}", "")
+    lines += _wrapped(f"Values: {_values(member)}.", "")
+    if member.needs:
+        lines += _wrapped(f"Needs {' and '.join(_NEEDS[need] for need in member.needs)}.", "")
+    lines += [*_wrapped(f"Source: {member.source}", ""), "", "To search it:", "", "search:"]
+    return [*lines, f"  {member.name}: {as_yaml({**member.prior, **optional})}"]
+
+
+def as_yaml(value: Any) -> str:
+    """A value on one line of YAML, numbers as a space says them: 1.0e-4, so that every reader of YAML takes them for numbers."""
+    if isinstance(value, Mapping):
+        return f"{{{', '.join(f'{key}: {as_yaml(one)}' for key, one in value.items())}}}"
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(as_yaml, value))}]"
+    if isinstance(value, float) and 0 < abs(value) < 1e-2:
+        digits, exponent = f"{value:e}".split("e")
+        return f"{float(digits)!r}e{int(exponent)}"
+    return said(value)
+
+
+def _direction(member: Regularizer) -> str:
+    if not member.more:
+        return "neither is more regularized"
+    if member.choices:
+        most = "more" if len(member.choices) == 2 else "the most"
+        return f"{said(member.choices[-1 if member.more > 0 else 0])} is {most} regularized"
+    return f"{'larger' if member.more > 0 else 'smaller'} is more regularized"
+
+
+def _reaches(member: Regularizer) -> bool:
+    """Whether "off" is in the default range already."""
+    low = member.prior.get("low", 0.0)
+    return bool(member.prior.get("optional")) or low == member.neutral
+
+
+def _neutral(member: Regularizer) -> str:
+    return f"{said(member.neutral)} is off." if member.kind == "strength" else f"Usual: {said(member.neutral)}."
+
+
+def _values(member: Regularizer) -> str:
+    if member.choices:
+        return ", ".join(map(said, member.choices))
+    low, high = member.allowed
+    if high == float("inf"):
+        return f"{'whole numbers' if member.integer else 'numbers'} from {low:g}"
+    return f"{'whole numbers' if member.integer else 'numbers'} from {low:g} to {'below ' if member.open_high else ''}{high:g}"
+
+
+def _wrapped(text: str, indent: str) -> list[str]:
+    return textwrap.wrap(text, _WIDE, initial_indent=indent, subsequent_indent=indent)

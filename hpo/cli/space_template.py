@@ -1,0 +1,109 @@
+"""A first space for somebody's own table."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import yaml
+
+from hpo.core.errors import cut
+from hpo.core.yaml_document import Dumper
+from hpo.data import readers, table
+from hpo.data.column_types import ColumnError
+from hpo.data.config import Data, Target
+
+_NO_DROP = "  # drop: [column]                # columns to leave out\n"
+
+_WORDS = """\
+  text:                           # sentences: the weights of their words become inputs
+    columns:
+{columns}    # ngrams: [1, 2]              # pairs of words, too
+"""
+_READ = "  # random_deletion: {low: 0.05, high: 0.9, optional: true}  # how often a text is read without a tenth of its words\n"
+
+_TEXT = """\
+# A search space for {name}: {rows:,} rows, {columns}, {what}.
+# Check it with `hpo check`, run it with `hpo search --space`. Every key that is not here has a default.
+study: {study}
+
+data:
+  source: {source}
+  target: {target}
+  # task: {task:<24}# inferred from the target; write the other one to overrule
+{drop}  # categorical: [column]         # numbers that are names, such as a postal code
+{text}{weight}  split: {{test: 0.2, valid: 0.2, seed: 0}}   # shares of all rows; the test part is touched once, at the end
+  # split: {{test: 0.2, folds: 5}}            # in its place: all other rows take turns at validating
+
+network: {{kind: mlp, width: {width}, activation: relu, batch_norm: false}}
+
+search:                          # a number fixes a key; a range samples it; optional: true adds "off"
+  learning_rate: {{low: 1.0e-4, high: {lr}, log: true}}
+  depth: {{low: 1, high: {depth}}}
+  weight_decay: {{low: 1.0e-4, high: 3.0, log: true, optional: true}}   # multiplied by the learning rate, as in torch
+  l1: {{low: 1.0e-5, high: 0.3, log: true, optional: true}}             # makes weights exactly zero
+  dropout: {{low: 0.0, high: {dropout}}}
+  # more, each with its range: hpo regularizers
+{read}
+train: {{epochs: {epochs}, batch_size: {batch}, patience: 10, metric: {metric}}}
+budget: {{trials: {trials}}}     # or {{seconds: 120}}, or both: what is reached first ends the search
+sampler: tpe
+seed: 0
+"""
+
+
+def space_text(path: Path, target: str, folder: Path) -> str:
+    """A commented space for the table at `path`, to be written into `folder`. Raises InputError if there is none."""
+    readers.check_file(path)
+    found, dropped = _usable(path, target)
+    rows = len(found.target)
+    small, large = rows < 2_000, rows > 20_000
+    skewed = found.task == "classification" and found.target.value_counts(normalize=True).max() > 0.7
+    kinds = f"{found.target.nunique()} classes" if found.task == "classification" else "regression"
+    weight = "  class_weight: balanced        # one class holds more than 70 % of the rows\n" if skewed else ""
+    lines = "".join(f"    - {_scalar(column)}   # it {why}\n" for column, why in dropped.items())
+    drop = f"  drop:\n{lines}" if dropped else _NO_DROP
+    words = "".join(f"      - {_scalar(column)}\n" for column in found.text)
+    return _TEXT.format(
+        text=_WORDS.format(columns=words) if words else "",
+        read=_READ if words else "",
+        name=cut(path.name),
+        rows=rows,
+        columns="1 column" if len(found.features.columns) == 1 else f"{len(found.features.columns)} columns",
+        what=f"predicting {cut(target)} ({kinds})",
+        study=_scalar(_study(path.stem)),
+        source=_scalar(os.path.relpath(path, folder)),
+        target=_scalar(target),
+        task=found.task,
+        drop=drop,
+        weight=weight,
+        width=64 if small else 128,
+        lr="1.0e-1" if small else "3.0e-2",
+        depth=3 if small else 4,
+        dropout=0.6 if not large else 0.4,
+        epochs=100 if small else 20 if large else 60,
+        batch=32 if rows < 500 else 64 if rows < 5_000 else 256,
+        metric="balanced_accuracy" if skewed else "loss",
+        trials=50 if large else 100,
+    )
+
+
+def _usable(path: Path, target: str) -> tuple[table.Table, dict[str, str]]:
+    """The table without the columns that cannot be used, and why each of these cannot."""
+    dropped: dict[str, str] = {}
+    while True:
+        try:
+            return table.load(Data(source=str(path.resolve()), target=Target(column=target), drop=list(dropped)), Path()), dropped
+        except ColumnError as error:
+            dropped[error.column] = error.why
+
+
+def _study(stem: str) -> str:
+    name = "".join(c if (c.isalnum() and c.isascii()) or c in "._-" else "-" for c in stem)[:100]
+    return name if name.strip(".") else "study"
+
+
+def _scalar(value: str) -> str:
+    """Text on one line of YAML."""
+    written = yaml.dump(value, Dumper=Dumper, allow_unicode=True, width=float("inf"), default_flow_style=True)
+    return str(written).removesuffix("...\n").strip()

@@ -1,0 +1,124 @@
+"""The values of one search key: a fixed one, choices, or a range."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any, Literal, TypeGuard
+
+Confidence = Literal["low", "medium", "high"]
+DEFAULTS: dict[str, float] = {"learning_rate": 1e-3, "depth": 2}
+
+
+@dataclass(frozen=True)
+class Prior:
+    """Where somebody expects the best value, "off" included, and how sure that is (see `hpo.space.priors`)."""
+
+    best: Any
+    confidence: Confidence = "medium"
+
+
+@dataclass(frozen=True)
+class Domain:
+    """The values of one search key. Either `choices` (one of them: fixed), or `low` to `high`."""
+
+    choices: tuple[Any, ...] = ()  # numbers, text or truth values; those of a member of the family in its own order
+    low: float = 0.0
+    high: float = 0.0
+    log: bool = False
+    step: float | None = None
+    integer: bool = False
+    optional: bool = False  # "off" is a value too
+    when: tuple[tuple[str, tuple[Any, ...]], ...] = ()  # other keys, and the values with which this one acts
+    prior: Prior | None = None
+
+    @property
+    def sampled(self) -> bool:
+        return len(self.choices) != 1 or self.optional
+
+    @property
+    def numeric(self) -> bool:
+        return all(map(is_number, self.choices))
+
+    @property
+    def count(self) -> float:
+        """How many values it has; infinite without choices, step or whole numbers."""
+        steps = self.step or (1 if self.integer else None)
+        values = len(self.choices) or (math.inf if steps is None else steps_between(self.low, self.high, steps) + 1)
+        return values * (2 if self.optional else 1)
+
+    @property
+    def ends(self) -> tuple[Any, Any]:
+        """The least and the largest value; of what is no number, the first and the last."""
+        if not self.choices:
+            return self.low, self.high
+        return (min(self.choices), max(self.choices)) if self.numeric else (self.choices[0], self.choices[-1])
+
+    def values(self) -> list[Any]:
+        """All of them, where they can be counted; "off" is not among them."""
+        if self.choices:
+            return list(self.choices)
+        step = self.step or 1
+        return [min(self.low + i * step, self.high) for i in range(steps_between(self.low, self.high, step) + 1)]
+
+    def has(self, value: Any) -> bool:
+        """Whether it is one of the values ("off" is none)."""
+        if self.choices:
+            return any(value == c and isinstance(value, bool) == isinstance(c, bool) for c in self.choices)
+        return is_number(value) and self.low <= value <= self.high and self.clip(value) == value
+
+    def trained(self, value: Any) -> Any:
+        """The number that a sampled value becomes: from a continuous range one of four digits, as a person would write it,
+        so that what is exported, recorded and trained is the same short number."""
+        if self.choices or self.step or self.integer:
+            return value
+        return min(max(float(f"{value:.4g}"), self.low), self.high)
+
+    def clip(self, value: Any) -> Any:
+        """The value of the domain that is nearest to `value` (on its own scale); of what is no number, itself or the first."""
+        if self.choices and not self.numeric:
+            return value if self.has(value) else self.choices[0]
+        if self.choices:
+            return min(self.choices, key=lambda c: abs(c - value))
+        value = min(max(value, self.low), self.high)
+        step = self.step or (1 if self.integer else None)
+        if step is not None and not self.log:
+            value = min(self.low + round((value - self.low) / step) * step, self.high)
+        return round(value) if self.integer else value
+
+    def middle(self) -> Any:
+        if self.choices:
+            return sorted(self.choices)[len(self.choices) // 2] if self.numeric else self.choices[0]
+        return self.clip(math.sqrt(self.low * self.high) if self.log else (self.low + self.high) / 2)
+
+    def place(self, value: Any) -> float:
+        """Where a value lies, 0 to 1, on the scale on which it is sampled."""
+        if self.choices:
+            ordered = sorted(self.choices) if self.numeric else list(self.choices)
+            return ordered.index(self.clip(value)) / max(1, len(ordered) - 1)
+        value = min(max(value, self.low), self.high)
+        if self.log:
+            return math.log(value / self.low) / math.log(self.high / self.low)
+        return float((value - self.low) / (self.high - self.low))
+
+    def at(self, place: float) -> float:
+        """The number at a place of a range, 0 to 1: what `place` came from, but for steps."""
+        if self.log:
+            return float(min(max(self.low * math.exp(place * math.log(self.high / self.low)), self.low), self.high))
+        return self.low + place * (self.high - self.low)
+
+
+def is_number(value: Any) -> TypeGuard[float]:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def steps_between(low: float, high: float, step: float) -> int:
+    """How often `step` fits between `low` and `high`, as they are written: in binary, 0.3 - 0.1 is less than 0.2."""
+    return int((Decimal(str(high)) - Decimal(str(low))) // Decimal(str(step)))
+
+
+def last_step(low: float, high: float, step: float) -> float:
+    """The last value of a range: where its steps end, at `high` or before."""
+    last = Decimal(str(low)) + steps_between(low, high, step) * Decimal(str(step))
+    return high if last == Decimal(str(high)) else type(low + step)(last)

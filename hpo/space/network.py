@@ -1,0 +1,88 @@
+"""The section `network` of a space file: what is built for each trial."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import ConfigDict, Field, PlainValidator, field_validator, model_validator
+
+from hpo.core.config import Section, at
+from hpo.core.importing import is_name
+from hpo.core.yaml_document import Mistake, said
+from hpo.nets import SKIPS
+from hpo.nn.mlp import ACTIVATIONS
+from hpo.regularizers import FAMILY
+from hpo.space import parser
+from hpo.space.domains import domains
+from hpo.space.hyperparameter import Domain
+
+WIDTHS = {"mlp": 128, "resnet": 128, "cnn": 16}  # unless the space says another
+OF_AN_MLP = ("skip", "batch_norm", "layer_norm")  # set here, or searched under `search`
+
+
+def _arguments(raw: Any) -> dict[str, Domain]:
+    """`network.search`: the arguments of a factory, in the order of their names."""
+    return dict(sorted(domains(raw, ("network", "search"), parser.parse_architecture).items()))
+
+
+class Network(Section):
+    """What is built for each trial; `search` holds what else its factory is given, fixed or sampled."""
+
+    model_config = ConfigDict(arbitrary_types_allowed=True)
+
+    init: str | None = None  # an exported directory, a .safetensors, or runs:/RUN_ID
+    kind: Literal["mlp", "resnet", "cnn", "module"] = "mlp"
+    factory: str | None = None  # package.module:function; of kind module
+    width: Annotated[int, Field(ge=1, le=int(FAMILY["width"].allowed[1]))] | None = None
+    activation: Literal[*ACTIVATIONS] = "relu"  # type: ignore[valid-type]
+    skip: Literal[*SKIPS] = "none"  # type: ignore[valid-type]
+    batch_norm: bool = False
+    layer_norm: bool = False
+    image: list[int] | None = None  # channels, height, width
+    search: Annotated[dict[str, Domain], PlainValidator(_arguments)] = {}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _usual_width(cls, raw: Any) -> Any:
+        """That of its kind, unless it is set, is that of the weights to begin with, or is the business of somebody's factory."""
+        if not isinstance(raw, Mapping) or raw.get("init") is not None:
+            return raw
+        usual = WIDTHS.get(kind) if isinstance(kind := raw.get("kind", "mlp"), str) else None
+        return raw if usual is None else {"width": usual, **raw}
+
+    @field_validator("factory")
+    @classmethod
+    def _a_name(cls, factory: str | None) -> str | None:
+        if factory is not None and not is_name(factory):
+            raise ValueError(f"must be package.module:function, got {said(factory)}.")
+        return factory
+
+    @field_validator("image")
+    @classmethod
+    def _an_image(cls, image: list[int] | None) -> list[int] | None:
+        if image is not None and (len(image) != 3 or min(image) < 1):
+            raise ValueError(f"must be [channels, height, width], got {said(image)}.")
+        return image
+
+    @model_validator(mode="after")
+    def _of_its_kind(self) -> Network:
+        if mistakes := list(_network_rules(self)):
+            raise at(*mistakes)
+        return self
+
+
+def _network_rules(network: Network) -> Iterator[Mistake]:
+    """What is wrong between the keys of a network."""
+    kind, named = network.kind, network.model_fields_set
+    if network.factory is not None and kind != "module":
+        yield Mistake(("network", "factory"), f"needs kind: module, got kind: {kind}.")
+    yield from (
+        Mistake(("network", key), f"needs kind: mlp, got kind: {kind}.") for key in ("activation", *OF_AN_MLP)
+        if key in named and kind != "mlp"
+    )
+    if kind == "mlp":
+        yield from (
+            Mistake(("network", "search", key), "is not an argument of anything with kind: mlp; what it has to search stands under search.")
+            for key in network.search
+        )

@@ -1,0 +1,47 @@
+"""Trained tensors on disk, as safetensors: never pickle."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Collection, Mapping
+from pathlib import Path
+
+from safetensors.torch import load_file, save
+from torch import Tensor
+
+from hpo.core.errors import InputError
+from hpo.study.directory import replace
+
+
+def of_fit(weights: Mapping[str, Tensor], fit: int) -> dict[str, Tensor]:
+    """Those of one fit, which keep their fit axis."""
+    return {name: tensor[fit : fit + 1] for name, tensor in weights.items()}
+
+
+def digest(weights: Mapping[str, Tensor]) -> str:
+    """A short name that other weights do not have."""
+    return hashlib.sha256(save({name: tensor.contiguous() for name, tensor in weights.items()})).hexdigest()[:8]
+
+
+class Vault:
+    """The weights of a study's trials, a file a trial; tensors have the fit axis first."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def put(self, label: str, weights: Mapping[str, Tensor]) -> None:
+        replace(self.path(label), save({name: tensor.contiguous() for name, tensor in weights.items()}))
+
+    def get(self, label: str) -> dict[str, Tensor]:
+        if not self.path(label).exists():
+            raise InputError(f"The weights of trial {label} are missing from {self._folder}; search the study anew.")
+        return load_file(self.path(label))
+
+    def path(self, label: str) -> Path:
+        return self._folder / f"{label}.safetensors"
+
+    def keep(self, labels: Collection[str]) -> None:
+        """Removes all others."""
+        for path in self._folder.iterdir():
+            if path.name.removesuffix(".safetensors") not in labels:
+                path.unlink()

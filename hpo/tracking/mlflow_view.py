@@ -1,0 +1,63 @@
+"""What MLflow's page shows of a search: its columns and charts, as a view that MLflow keeps in a tag of the experiment.
+
+Without a view the page opens on "Traces 0", or on a table without a single strength.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hpo.core.metrics import METRICS, Task, shown, watched
+from hpo.space.space import Space
+
+
+def view(space: Space, task: Task) -> dict[str, Any]:
+    """The trials of a search, best first: states, scores and strengths as columns; the curves of the best twenty, and a
+    parallel chart of strengths and score, one click away."""
+    followed = METRICS[space.train.metric]
+    seen, bounded = watched(task, followed.name), shown(task, "loss")
+    scores = [f"metrics.`best_valid_{name}`" for name in dict.fromkeys((followed.name, "loss", bounded))]
+    params = list(space.params({}))
+    columns = ["tags.`hpo.state`", *scores, *(f"params.`{name}`" for name in params)]
+    columns += ["metrics.`best_gap`", "metrics.`nonzero_share`", "metrics.`epochs`", "tags.`hpo.role`"]
+    first = {"attributes.`Run Name`": 112, "runDateAndNestInfo": 124, "duration": 70}
+    curves = ["train_loss", *(f"valid_{name}" for name in seen), "gap"]
+    parallel = {
+        "uuid": "hpo-parallel", "type": "PARALLEL", "metricSectionId": "hpo-strengths", "isGenerated": False,
+        "deleted": False, "runsCountToCompare": 10, "showAllRuns": True,
+        "selectedParams": params, "selectedMetrics": [f"best_valid_{bounded}"],
+    }  # fmt: skip
+    sections = [
+        _section("hpo-curves", "Curves of the best twenty", True, columns=2, cardHeight=300),
+        _section("hpo-strengths", "Strengths and score", True, columns=1, cardHeight=330),
+        _section("hpo-rest", "Model metrics", False, isGenerated=True),  # MLflow's name for the charts it adds itself
+    ]
+    return {
+        "orderByKey": f"metrics.`best_valid_{followed.name}`", "orderByAsc": followed.better == "lower",
+        "startTime": "ALL", "lifecycleFilter": "Active", "modelVersionFilter": "All Runs", "datasetsFilter": [],
+        "selectedColumns": columns, "columnOrder": [*first, *columns],
+        "columnWidths": first | {column: _width(column) for column in columns},
+        "runsHiddenMode": "FIRST_20_RUNS", "compareRunCharts": [*map(_line, curves), parallel],
+        "compareRunSections": sections, "isAccordionReordered": True, "viewMaximized": False, "runListHidden": False,
+        "groupBy": None, "groupsExpanded": {}, "useGroupedValuesInCharts": True, "hideEmptyCharts": True,
+        "globalLineChartConfig": {"xAxisKey": "step", "lineSmoothness": 0, "selectedXAxisMetricKey": ""},
+    }  # fmt: skip
+
+
+def _width(column: str) -> int:
+    """Pixels that the name of a column needs; numbers are logged with so few digits that 86 are enough."""
+    return max(60 if column == "params.`depth`" else 86, int(len(column.split("`")[1]) * 6.4) + 22)
+
+
+def _section(uuid: str, name: str, shown: bool, **more: Any) -> dict[str, Any]:
+    return {"uuid": uuid, "name": name, "display": shown, "isReordered": True, "deleted": False, "isGenerated": False, **more}
+
+
+def _line(metric: str) -> dict[str, Any]:
+    return {
+        "uuid": f"hpo-{metric}", "type": "LINE", "metricSectionId": "hpo-curves", "isGenerated": False, "deleted": False,
+        "runsCountToCompare": 20, "metricKey": metric, "selectedMetricKeys": [metric], "displayName": metric,
+        "lineSmoothness": 0, "xAxisScaleType": "linear", "scaleType": "log" if metric.endswith("loss") else "linear",
+        "range": {}, "xAxisKey": "step", "selectedXAxisMetricKey": "", "yAxisKey": "metric", "yAxisExpressions": [],
+        "displayPoints": False, "ignoreOutliers": False, "useGlobalXaxisKey": True, "useGlobalLineSmoothing": True,
+    }  # fmt: skip

@@ -1,0 +1,161 @@
+"""What happened, told to MLflow: true states, whole curves, one bulk write a trial, by a process of its own.
+
+MLflow's own work takes a second to begin with, and more for a run on a server, so it is done beside the training: this end turns
+outcomes into messages, `hpo.tracking.mlflow_writer` at the other end of a pipe writes them. MLflow is a mirror. The study is the truth,
+so what was not written when a process died is sent again by the next.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from hpo.core.errors import StoreError, cut
+from hpo.core.trial import Outcome, State
+from hpo.tracking.mlflow_server import QUIET
+
+STATUS: dict[State, str] = {"complete": "FINISHED", "pruned": "KILLED", "failed": "FAILED"}
+
+
+class Recorder:
+    """The sending end: never waits for MLflow until it is closed."""
+
+    def __init__(self, tracking_uri: str, folder: Path, opening: Mapping[str, Any]) -> None:
+        """Starts the writer; `opening` names the experiment, the search's run and its tags and parameters.
+
+        `folder` is the study's; the writer's own log goes there.
+        """
+        self._uri = tracking_uri
+        self._log = folder / "mirror.log"
+        try:
+            log = self._log.open("ab")
+        except OSError as error:
+            raise StoreError(f"{self._log} cannot be written: {error.strerror}.") from error
+        with log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "hpo.tracking.mlflow_writer"],
+                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True,
+                env=_environment(), start_new_session=True,  # Ctrl-C is for the search; the writer still has to write
+            )
+        self._queue: queue.SimpleQueue[str | None] = queue.SimpleQueue()
+        threading.Thread(target=self._feed, daemon=True).start()
+        self._ids: dict[str, str] | None = None
+        self._ended = False
+        self._send({"do": "open", "uri": tracking_uri, "folder": str(folder), **opening})
+
+    def record(self, outcome: Outcome) -> None:
+        """Has a trial written that has ended; a trial that MLflow knows already is left as it is."""
+        if self._process.poll() is not None:
+            raise self._lost()
+        self._send({"do": "trial", **message(outcome)})
+
+    @property
+    def ids(self) -> dict[str, str]:
+        """`experiment_id` and `run_id` of the search; waits for the writer to be ready."""
+        if self._ids is None:
+            self._ids = self._reply()
+        return self._ids
+
+    def close(self, status: str, **finish: Any) -> None:
+        """Ends the search's run with a status, and waits until everything is written. Raises StoreError if it is not.
+
+        `finish` may hold `tags`, `metrics` and `artifacts` (a list of paths).
+        """
+        try:
+            self._send({"do": "finish", "status": status, "ended": round(1000 * time.time()), **finish})
+            _ = self.ids
+            self._reply()
+        finally:
+            self._end()
+
+    def abandon(self, status: str) -> None:
+        """Ends the search's run with a status after a failure or Ctrl-C; after one of `close` itself, there is nothing left to end."""
+        if self._ended:
+            return
+        with suppress(StoreError):  # the failure that led here is the one to be told
+            self.close(status)
+
+    def _end(self) -> None:
+        """Lets the writer finish what it was sent, and go. Whoever comes next waits for it."""
+        self._ended = True
+        self._queue.put(None)
+        self._process.wait()
+        if self._process.stdout:
+            self._process.stdout.close()
+
+    def _send(self, message: Mapping[str, Any]) -> None:
+        self._queue.put(json.dumps(message) + "\n")
+
+    def _feed(self) -> None:
+        """Carries messages to the pipe, so that a slow writer never stops the training."""
+        pipe = self._process.stdin
+        assert pipe is not None
+        try:
+            while (line := self._queue.get()) is not None:
+                pipe.write(line)
+                pipe.flush()
+            pipe.close()
+        except BrokenPipeError:
+            return  # the writer is gone; `record` and `close` see that and say why
+
+    def _reply(self) -> dict[str, str]:
+        pipe = self._process.stdout
+        assert pipe is not None
+        line = pipe.readline()
+        if not line:
+            text = f"The process that writes to MLflow ended (see {self._log}). The study is safe; run it again."
+            raise StoreError(text)
+        answer: dict[str, str] = json.loads(line)
+        if "error" in answer:
+            raise StoreError(f"MLflow at {self._uri} was lost: {answer['error']}. The study is safe; run the command again.")
+        return answer
+
+    def _lost(self) -> StoreError:
+        """Why the writer is gone: what it said last, if it could."""
+        try:
+            while True:
+                self._reply()
+        except StoreError as error:
+            return error
+
+
+def message(outcome: Outcome) -> dict[str, Any]:
+    """A trial as MLflow shall show it."""
+    trial = outcome.trial
+    name = {"search": f"trial {trial.label}", "ablation": trial.label.replace("-", " of ")}.get(trial.role, trial.label)
+    summary: dict[str, float] = {f"best_valid_{key}": value for key, value in outcome.valid.items()}
+    if outcome.valid:
+        summary["best_gap"] = outcome.valid["loss"] - outcome.train["loss"]
+        summary["best_epoch"] = outcome.best_epoch
+    summary |= {"epochs": outcome.epochs, "nonzero_share": outcome.nonzero_share}
+    return {
+        "label": trial.label,
+        "name": name,
+        "status": STATUS[outcome.state],
+        "started": round(1000 * outcome.started),
+        "ended": round(1000 * outcome.ended),
+        "tags": {"hpo.role": trial.role, "hpo.core.trial": trial.label, "hpo.state": outcome.state, "hpo.reason": outcome.reason},
+        "params": {key: cut(value) for key, value in trial.params.items()} | {"seed": str(trial.seed)},
+        "curves": outcome.with_gap(),
+        "times": [round(1000 * t) for t in outcome.times],
+        "best_epoch": outcome.best_epoch,
+        "summary": {key: float(f"{value:.5g}") for key, value in summary.items()},
+    }
+
+
+def _environment() -> dict[str, str]:
+    """The writer's: silent, offline and on one thread."""
+    return os.environ | QUIET | {
+        "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "4",  # half a minute; its own seven take four
+        "GIT_PYTHON_REFRESH": "quiet",
+        "OMP_NUM_THREADS": "1",
+    }

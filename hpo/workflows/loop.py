@@ -1,0 +1,37 @@
+"""The loop of a search: rows are filled with proposed trials, trained an epoch, judged, freed and filled again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Protocol
+
+from hpo.core.trial import Released, Score, Trial
+from hpo.study.study import Study
+from hpo.study.weights import Vault
+from hpo.tracking.recorder import Recorder
+
+
+class Trains(Protocol):
+    """What the loop needs of a population; recorded curves can stand in for training."""
+
+    def room(self, besides: int = 0) -> bool: ...
+    def admit(self, trial: Trial) -> None: ...
+    def train_epoch(self) -> Iterator[Score]: ...
+    def release(self, trial: Trial) -> Released: ...
+
+
+def run(
+    study: Study, population: Trains, vault: Vault, recorder: Recorder, watch: Callable[[Score], None] = lambda _: None
+) -> None:
+    """Runs the study until nothing is left to start and nothing is in training."""
+    while study.unfinished():
+        while study.open() and population.room(study.ghosts()):
+            population.admit(study.ask())
+        scores = list(population.train_epoch())
+        for trial in study.judge(scores):
+            released = population.release(trial)
+            if trial.kept:
+                vault.put(trial.label, released.weights)
+            recorder.record(study.finish(trial, released))
+        for score in scores:
+            watch(score)
