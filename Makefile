@@ -19,6 +19,7 @@ test: $(VENV)/ready lint  ## everything that CI checks
 	$(BIN)/python -m pytest
 
 lint: $(VENV)/ready
+	$(BIN)/ruff format --check --quiet .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 

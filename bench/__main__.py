@@ -66,8 +66,14 @@ def measured(widths: Sequence[int], epochs: int, quick: bool, core: int) -> Json
     search_rows = [prepare.prepare(loader.parse(space), Path()).rows() for space in spaces]
     names, about = [*ONE_CORE, *ALL_CORES], machine()
     result: Json = {
-        "date": about.pop("date"), "machine": about, "widths": widths, "epochs": epochs, "search_rows": search_rows,
-        "one_core": ONE_CORE, "load": os.getloadavg()[0], "runs": [],
+        "date": about.pop("date"),
+        "machine": about,
+        "widths": widths,
+        "epochs": epochs,
+        "search_rows": search_rows,
+        "one_core": ONE_CORE,
+        "load": os.getloadavg()[0],
+        "runs": [],
     }
     told = {"spaces": spaces, "rows": sorted({*search_rows, *(QUICK_ROWS if quick else ROWS)})}
     result["rows"] = runs.said(["bench.rows"], _HERE.parent, {core}, told)
@@ -90,7 +96,9 @@ def main() -> None:
     parser.add_argument("--widths", type=int, nargs="+", choices=TRIALS, help="default: all four; of --quick, 64")
     parser.add_argument("--epochs", type=int, help="default: 60; of --quick, 5")
     parser.add_argument("--core", type=int, default=max(os.sched_getaffinity(0)), help="the core for what runs on one")
-    parser.add_argument("--out", type=Path, help="folder of bench.json, .md and .png; default: docs, of --quick build/bench")
+    parser.add_argument(
+        "--out", type=Path, help="folder of bench.json, .md and .png; default: docs, of --quick build/bench"
+    )
     options = parser.parse_args()
     os.environ |= {"OMP_NUM_THREADS": "1", "MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true"}
     free_kernels()

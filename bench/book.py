@@ -20,7 +20,9 @@ class Book:
         state = hashlib.sha256(b"\0".join(path.read_bytes() for path in sources)).hexdigest()
         folder.mkdir(parents=True, exist_ok=True)
         self._path, self._lock = folder / f"{state[:12]}.jsonl", Lock()
-        self._records: list[Json] = [json.loads(line) for line in self._path.read_text().splitlines()] if self._path.exists() else []
+        self._records: list[Json] = (
+            [json.loads(line) for line in self._path.read_text().splitlines()] if self._path.exists() else []
+        )
 
     @property
     def folder(self) -> Path:

@@ -50,9 +50,13 @@ PARTS = {
     "mlflow": [],  # the writer's process
 }
 NAMES = {
-    "propose": "propose: TPE", "judge": "judge: reports, pruner", "store": "store: journal, weights",
-    "tell": "messages, progress", "rest": "the loop, threads", "mlflow": "MLflow's writer (its own process)",
-}  # fmt: skip
+    "propose": "propose: TPE",
+    "judge": "judge: reports, pruner",
+    "store": "store: journal, weights",
+    "tell": "messages, progress",
+    "rest": "the loop, threads",
+    "mlflow": "MLflow's writer (its own process)",
+}
 _TRAINING = [(Population, "admit"), (Population, "release")]
 Json = dict[str, Any]
 
@@ -61,14 +65,21 @@ def tiny(trials: int) -> Json:
     """A space whose fits take no time, with all that makes proposals dear: seven parameters and a pruner."""
     magnitude = {"low": 1e-4, "high": 1.0, "log": True, "optional": True}
     return {
-        "study": "flat", "data": {"source": "sklearn:iris"}, "network": {"width": 4},
+        "study": "flat",
+        "data": {"source": "sklearn:iris"},
+        "network": {"width": 4},
         "search": {
-            "learning_rate": {"low": 1e-4, "high": 1e-1, "log": True}, "depth": {"low": 1, "high": 3},
-            "weight_decay": magnitude, "l1": magnitude, "dropout": {"low": 0.0, "high": 0.6},
+            "learning_rate": {"low": 1e-4, "high": 1e-1, "log": True},
+            "depth": {"low": 1, "high": 3},
+            "weight_decay": magnitude,
+            "l1": magnitude,
+            "dropout": {"low": 0.0, "high": 0.6},
         },
         "train": {"epochs": 5, "patience": 5, "batch_size": 64},
-        "budget": {"trials": trials}, "finalists": 0, "refit": "none",
-    }  # fmt: skip
+        "budget": {"trials": trials},
+        "finalists": 0,
+        "refit": "none",
+    }
 
 
 def digits(trials: int, pruner: str) -> Json:
@@ -177,11 +188,17 @@ def run(made: Json, every: int, folder: Path) -> Json:
     again = time.perf_counter()
     stored(place.journal)
     return {
-        "space": made, "spans": spans, "epochs": result["epochs_trained"], "seconds": result["seconds"], "states": result["trials"],
+        "space": made,
+        "spans": spans,
+        "epochs": result["epochs_trained"],
+        "seconds": result["seconds"],
+        "states": result["trials"],
         "writer_start_seconds": watched.start,
-        "journal_mb": place.journal.stat().st_size / 1e6, "mlflow_mb": (folder / "store" / "mlflow.db").stat().st_size / 1e6,
-        "resume_seconds": again - before, "read_seconds": time.perf_counter() - again,
-    }  # fmt: skip
+        "journal_mb": place.journal.stat().st_size / 1e6,
+        "mlflow_mb": (folder / "store" / "mlflow.db").stat().st_size / 1e6,
+        "resume_seconds": again - before,
+        "read_seconds": time.perf_counter() - again,
+    }
 
 
 def _span(a: Json, b: Json) -> Json:
@@ -190,7 +207,13 @@ def _span(a: Json, b: Json) -> Json:
     measured = sum(spent[part] for part in spent if part not in ("process", "mlflow"))
     spent["rest"] = max(spent.pop("process") - measured, 0.0)
     ms = {part: 1000 * spent.get(part, 0.0) / trials for part in (*PARTS, "training")}
-    return {"from": a["trials"], "to": b["trials"], "ms": ms, "memory": b["memory"], "writer_memory": b["writer_memory"]}
+    return {
+        "from": a["trials"],
+        "to": b["trials"],
+        "ms": ms,
+        "memory": b["memory"],
+        "writer_memory": b["writer_memory"],
+    }
 
 
 def besides(ms: Json) -> float:
@@ -240,13 +263,30 @@ def draw(found: Json, path: Path) -> None:
         last = sum(row[-5:]) / len(row[-5:])
         lowest = max(bottom + last / 2, lowest + 0.06 * limit)  # of the name, so that names of thin parts are apart
         axes.annotate(
-            f"{NAMES[part]}: {last:.2f}", (at[-1], bottom + last / 2), (1.05 * at[-1], lowest), va="center", fontsize=8,
-            annotation_clip=False, arrowprops={"arrowstyle": "-", "linewidth": 0.5},
-        )  # fmt: skip
+            f"{NAMES[part]}: {last:.2f}",
+            (at[-1], bottom + last / 2),
+            (1.05 * at[-1], lowest),
+            va="center",
+            fontsize=8,
+            annotation_clip=False,
+            arrowprops={"arrowstyle": "-", "linewidth": 0.5},
+        )
         bottom += last
     axes.axhline(limit, color="black", linestyle="--", linewidth=1)
-    axes.annotate(f"1.5 × what trials 1 to {spans[0]['to']} cost", (at[len(at) // 2], limit), (0, 4), textcoords="offset points", ha="center", fontsize=8)
-    axes.set(xlabel="trial", ylabel="ms of processor a trial, without training", xlim=(at[0], at[-1]), ylim=(0, 1.15 * max(limit, *(besides(s["ms"]) for s in spans))))
+    axes.annotate(
+        f"1.5 × what trials 1 to {spans[0]['to']} cost",
+        (at[len(at) // 2], limit),
+        (0, 4),
+        textcoords="offset points",
+        ha="center",
+        fontsize=8,
+    )
+    axes.set(
+        xlabel="trial",
+        ylabel="ms of processor a trial, without training",
+        xlim=(at[0], at[-1]),
+        ylim=(0, 1.15 * max(limit, *(besides(s["ms"]) for s in spans))),
+    )
     axes.spines[["top", "right"]].set_visible(False)
     figure.savefig(path, dpi=120)
 
@@ -259,8 +299,10 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=_DOCS)
     options = parser.parse_args()
     os.environ |= {"OMP_NUM_THREADS": "1", "MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true"}
-    found: Json = {"date": time.strftime("%Y-%m-%d"), "versions": {
-        "python": platform.python_version(), "torch": torch.__version__, "optuna": optuna.__version__}}  # fmt: skip
+    found: Json = {
+        "date": time.strftime("%Y-%m-%d"),
+        "versions": {"python": platform.python_version(), "torch": torch.__version__, "optuna": optuna.__version__},
+    }
     with tempfile.TemporaryDirectory() as folder:
         found["flat"] = run(tiny(options.trials), options.every, Path(folder))
     for pruner in ("none", "median"):

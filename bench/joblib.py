@@ -19,7 +19,9 @@ from hpo.study.samplers import distributions
 def _study() -> optuna.Study:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     storage = JournalStorage(JournalFileBackend("journal.log"))
-    return optuna.create_study(study_name="digits", storage=storage, sampler=optuna.samplers.TPESampler(), load_if_exists=True)
+    return optuna.create_study(
+        study_name="digits", storage=storage, sampler=optuna.samplers.TPESampler(), load_if_exists=True
+    )
 
 
 _own_study = cache(_study)  # a process reads the journal from its beginning once

@@ -79,4 +79,6 @@ def goals(result: Mapping[str, Any]) -> list[Goal]:
     ratios += [(f"two workers, width {w}", aim, speedup(result, w), " ×") for w, aim in SPEEDUP.items()]
     shares = [(w, aim, share(result, w)) for w, aim in SHARE_OF_PEAK.items()]
     found = [Goal(what, aim, reached, unit) for what, aim, reached, unit in ratios if reached is not None]
-    return found + [Goal(f"share of peak, width {w}", 100 * aim, 100 * s, " %") for w, aim, s in shares if s is not None]
+    return found + [
+        Goal(f"share of peak, width {w}", 100 * aim, 100 * s, " %") for w, aim, s in shares if s is not None
+    ]

@@ -93,7 +93,9 @@ def insert(folder: Path, module: str, table: str, page: str = "performance.md") 
     path.write_text(f"{before}{mark}{table}\n{rest[rest.index('<!-- end -->') :]}")
 
 
-def publish(folder: Path, name: str, table: str, records: Sequence[Mapping[str, Any]], about: Mapping[str, Any]) -> None:
+def publish(
+    folder: Path, name: str, table: str, records: Sequence[Mapping[str, Any]], about: Mapping[str, Any]
+) -> None:
     """Writes records and what they are about to NAME.json, a record a line, so that what a later run changes can be seen, and the
     table of them into NAME.md, if it is in the folder."""
     lines = ",\n".join(json.dumps(r) for r in records)
@@ -130,9 +132,20 @@ def goal_table(result: Mapping[str, Any]) -> str:
 def run_table(result: Mapping[str, Any], *, one_core: bool) -> str:
     """The faster runs on one core or on all, by width."""
     heads = {
-        "what": "run", "width": "width", "trials": "trials", "depth": "depth", "seconds": "seconds", "startup": "startup",
-        "core": "core", "ms": "ms each", "slower": "slower", "ratio_ms": "÷ hpo", "ms_with_startup": "with startup",
-        "ratio_ms_with_startup": "÷ hpo", "best": "best loss", "best_of_hpo": "hpo's",
+        "what": "run",
+        "width": "width",
+        "trials": "trials",
+        "depth": "depth",
+        "seconds": "seconds",
+        "startup": "startup",
+        "core": "core",
+        "ms": "ms each",
+        "slower": "slower",
+        "ratio_ms": "÷ hpo",
+        "ms_with_startup": "with startup",
+        "ratio_ms_with_startup": "÷ hpo",
+        "best": "best loss",
+        "best_of_hpo": "hpo's",
     }
     digits = {"seconds": 1, "startup": 1, "best": 4, "best_of_hpo": 4}
     shown = [r for r in faster(result) if (r["what"] in result["one_core"]) == one_core]
@@ -145,7 +158,9 @@ def row_table(result: Mapping[str, Any]) -> str:
     cells = {(c["depth"], c["rows"], c["width"]): c for c in result["rows"]["cells"]}
     blocks = []
     for depth in dict.fromkeys(depth for depth, _, _ in cells):
-        lines = [[f"depth {depth}", *(text for w in result["widths"] for text in (f"{w}: ms each", "GFLOP/s", "share"))]]
+        lines = [
+            [f"depth {depth}", *(text for w in result["widths"] for text in (f"{w}: ms each", "GFLOP/s", "share"))]
+        ]
         for n in sorted({rows for _, rows, _ in cells}):
             line = [f"{n} rows" if n > 1 else "1 row"]
             for width in result["widths"]:
@@ -168,9 +183,15 @@ def write(folder: Path) -> None:
     result = json.loads((folder / "bench.json").read_text())
     picture.draw(result, folder / "bench.png")
     text = _PAGE.format(
-        names=names(result), goals=goal_table(result), rows=row_table(result), peak=peak(result), **result["rows"]["peak"],
-        one_core=run_table(result, one_core=True), all_cores=run_table(result, one_core=False),
-        square=result["rows"]["square"], **{key: result[key] for key in ("machine", "minutes", "date", "epochs", "load")},
+        names=names(result),
+        goals=goal_table(result),
+        rows=row_table(result),
+        peak=peak(result),
+        **result["rows"]["peak"],
+        one_core=run_table(result, one_core=True),
+        all_cores=run_table(result, one_core=False),
+        square=result["rows"]["square"],
+        **{key: result[key] for key in ("machine", "minutes", "date", "epochs", "load")},
         search_rows=", ".join(map(str, sorted(set(result["search_rows"])))),
     )
     (folder / "bench.md").write_text("\n".join(line.rstrip() for line in text.split("\n")))

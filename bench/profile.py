@@ -112,13 +112,22 @@ def profiled(width: int, trials: int, epochs: int) -> Json:
         profile, before = Profile(), getrusage(RUSAGE_CHILDREN)
         profile.watch()
         job = jobs.prepare(loader.parse(made), Path(folder))
-        result = search.search(job, place, watcher=Progress(Console(file=io.StringIO(), force_terminal=True, width=120)))
+        result = search.search(
+            job, place, watcher=Progress(Console(file=io.StringIO(), force_terminal=True, width=120))
+        )
         profile.switch("the loop")
         after = getrusage(RUSAGE_CHILDREN)
     spent = dict(profile.seconds) | {WRITER: after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime}
     total, count = sum(spent.values()), result["epochs_trained"]
     ms = {part: 1000 * spent[part] / count for part in [*PARTS, WRITER, AROUND]}
-    return {"width": width, "trials": trials, "rows": result["rows"], "epochs": epochs, "ms": ms, "all": 1000 * total / count}
+    return {
+        "width": width,
+        "trials": trials,
+        "rows": result["rows"],
+        "epochs": epochs,
+        "ms": ms,
+        "all": 1000 * total / count,
+    }
 
 
 def table(profiles: Sequence[Json]) -> str:
@@ -126,7 +135,8 @@ def table(profiles: Sequence[Json]) -> str:
     head = ["| ms of processor a trial-epoch |" + "".join(f" width {run['width']} | |" for run in profiles)]
     head.append("| --- |" + " --: | --: |" * len(profiles))
     body = [
-        f"| {part} |" + "".join(f" {run['ms'][part]:.3f} | {100 * run['ms'][part] / run['all']:.1f} % |" for run in profiles)
+        f"| {part} |"
+        + "".join(f" {run['ms'][part]:.3f} | {100 * run['ms'][part] / run['all']:.1f} % |" for run in profiles)
         for part in profiles[0]["ms"]
     ]
     return "\n".join([*head, *body, "| **all** |" + "".join(f" **{run['all']:.3f}** | |" for run in profiles)])

@@ -31,8 +31,12 @@ def run(task: Task) -> Answer:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     here = Path.cwd()
     ray.init(
-        num_cpus=task.cores, include_dashboard=False, _node_ip_address="127.0.0.1", _temp_dir=str(here / "ray"),
-        logging_level="error", log_to_driver=False,
+        num_cpus=task.cores,
+        include_dashboard=False,
+        _node_ip_address="127.0.0.1",
+        _temp_dir=str(here / "ray"),
+        logging_level="error",
+        log_to_driver=False,
     )
     try:
         tuner = tune.Tuner(
@@ -41,7 +45,10 @@ def run(task: Task) -> Answer:
                 search_alg=OptunaSearch(
                     distributions(task.space.search), metric="loss", mode="min", points_to_evaluate=task.configurations
                 ),
-                metric="loss", mode="min", num_samples=len(task.configurations), max_concurrent_trials=task.cores,
+                metric="loss",
+                mode="min",
+                num_samples=len(task.configurations),
+                max_concurrent_trials=task.cores,
                 reuse_actors=True,
             ),
             run_config=tune.RunConfig(storage_path=str(here / "results"), verbose=0),

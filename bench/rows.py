@@ -63,6 +63,7 @@ def peak() -> dict[str, float]:
 
 def cell(space: Space, data: Dataset, depths: Sequence[int], rows: int) -> tuple[float, float]:
     """Seconds and GFLOP of an epoch of that many rows."""
+
     def build(trial: Trial) -> Network:
         return Networks(space, None, data.n_inputs, data.n_outputs).of(trial.params)
 

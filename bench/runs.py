@@ -29,9 +29,11 @@ def about(*packages: str) -> Json:
     """When and where something was measured, with which versions of `packages`."""
     cpu = next((row for row in Path("/proc/cpuinfo").read_text().splitlines() if row.startswith("model name")), "")
     return {
-        "date": time.strftime("%Y-%m-%d"), "cores": len(os.sched_getaffinity(0)), "cpu": cpu.partition(": ")[2],
+        "date": time.strftime("%Y-%m-%d"),
+        "cores": len(os.sched_getaffinity(0)),
+        "cpu": cpu.partition(": ")[2],
         **{name: importlib.metadata.version(name) for name in packages},
-    }  # fmt: skip
+    }
 
 
 @contextmanager
@@ -50,7 +52,11 @@ def said(command: Sequence[str], folder: str | Path, cores: Collection[int], tol
     with _tied(cores):
         done = subprocess.run(
             [sys.executable, "-m", *command],
-            input=json.dumps(told), stdout=subprocess.PIPE, text=True, check=True, cwd=folder,
+            input=json.dumps(told),
+            stdout=subprocess.PIPE,
+            text=True,
+            check=True,
+            cwd=folder,
             env=os.environ | {"PYTHONPATH": str(_ROOT)},
         )
     return json.loads(done.stdout.splitlines()[-1])
@@ -64,7 +70,12 @@ def _timed(command: Sequence[str], folder: str, cores: Collection[int], told: Js
     wall, after = time.perf_counter() - began, getrusage(RUSAGE_CHILDREN)
     processor = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     startup = wall - found["seconds"]
-    return {"seconds": found["seconds"], "startup": startup, "core": processor / wall / len(cores), "best": found.get("best")}
+    return {
+        "seconds": found["seconds"],
+        "startup": startup,
+        "core": processor / wall / len(cores),
+        "best": found.get("best"),
+    }
 
 
 def search(space: Json, cores: Collection[int]) -> tuple[Json, list[Json], list[float]]:
@@ -75,7 +86,19 @@ def search(space: Json, cores: Collection[int]) -> tuple[Json, list[Json], list[
         create = "import pathlib; from hpo.tracking.mlflow_writer import create_database; create_database(pathlib.Path('store/mlflow.db'))"
         subprocess.run([sys.executable, "-c", create], cwd=folder, stderr=subprocess.DEVNULL, check=True)
         workers = ["--workers", str(len(cores))] if len(cores) > 1 else []
-        command = ["hpo.cli", "search", "--space", "space.yaml", "--store", "store", "--device", "cpu", "--json", "--quiet", *workers]
+        command = [
+            "hpo.cli",
+            "search",
+            "--space",
+            "space.yaml",
+            "--store",
+            "store",
+            "--device",
+            "cpu",
+            "--json",
+            "--quiet",
+            *workers,
+        ]
         run = _timed(command, folder, cores)
         outcomes = stored(Place(Path(folder, "store"), space["study"]).journal)["outcomes"]
     configurations = [o["trial"]["params"] for o in outcomes]
@@ -84,14 +107,20 @@ def search(space: Json, cores: Collection[int]) -> tuple[Json, list[Json], list[
     return run | counts | {"best": median(best), "best_of_hpo": median(best)}, configurations, best
 
 
-def loop(what: str, space: Json, cores: Collection[int], configurations: list[Json], best: list[float], count: int) -> Json:
+def loop(
+    what: str, space: Json, cores: Collection[int], configurations: list[Json], best: list[float], count: int
+) -> Json:
     """Another contender on `count` of hpo's configurations, beside how well hpo did on the same ones."""
     chosen = thinned(configurations, count)
     given = [configurations[i] for i in chosen]
     with tempfile.TemporaryDirectory() as folder:
         run = _timed(["bench.task", what], folder, cores, {"space": space, "configurations": given})
     own, of_hpo = median(run["best"]), median(best[i] for i in chosen)
-    return run | _counts(given, len(given) * space["train"]["epochs"], run["seconds"]) | {"best": own, "best_of_hpo": of_hpo}
+    return (
+        run
+        | _counts(given, len(given) * space["train"]["epochs"], run["seconds"])
+        | {"best": own, "best_of_hpo": of_hpo}
+    )
 
 
 def _counts(configurations: list[Json], epochs: int, seconds: float) -> Json:

@@ -78,9 +78,17 @@ class _Skip(nn.Module):
 
 
 def residual(
-    n_inputs: int, n_outputs: int, depth: int = 2, width: int = 128, skip: str = "residual", activation: str = "ReLU",
-    *, batch_norm: bool = False, layer_norm: bool = False, dropout: float = 0.0,
-) -> nn.Module:  # fmt: skip
+    n_inputs: int,
+    n_outputs: int,
+    depth: int = 2,
+    width: int = 128,
+    skip: str = "residual",
+    activation: str = "ReLU",
+    *,
+    batch_norm: bool = False,
+    layer_norm: bool = False,
+    dropout: float = 0.0,
+) -> nn.Module:
     """A multilayer perceptron with shortcuts around its hidden layers, from the second on (`skip`: residual, shake-shake or
     shake-drop); `activation` is the name of a class of torch.nn."""
 
@@ -98,7 +106,12 @@ class _Block(nn.Module):
         super().__init__()
         inner = 2 * width
         self.branch = nn.Sequential(
-            nn.BatchNorm1d(width), nn.Linear(width, inner), nn.ReLU(), nn.Dropout(), nn.Linear(inner, width), nn.Dropout()
+            nn.BatchNorm1d(width),
+            nn.Linear(width, inner),
+            nn.ReLU(),
+            nn.Dropout(),
+            nn.Linear(inner, width),
+            nn.Dropout(),
         )
 
     def forward(self, h: Tensor) -> Tensor:

@@ -123,7 +123,9 @@ def together_equals_alone(case: Case) -> None:
     together = case.trained(case.three())
     for trial in case.three():
         alone = case.trained([trial])[trial.label]
-        assert same(together[trial.label], alone), f"{_at(case, trial)} alone learns something else than beside other rows."
+        assert same(together[trial.label], alone), (
+            f"{_at(case, trial)} alone learns something else than beside other rows."
+        )
 
 
 def neutral_equals_without(case: Case) -> None:
@@ -131,7 +133,9 @@ def neutral_equals_without(case: Case) -> None:
     more rows, whose gradients are zero, add in another order."""
     named, unnamed = case.trained([case.trial("0", case.member.neutral)]), case.trained([case.trial("0")])
     alike = _close if case.member.adapts else same
-    assert alike(named["0"], unnamed["0"]), f"{case.member.name} at {case.member.neutral}, which is off, is not the same as without it."
+    assert alike(named["0"], unnamed["0"]), (
+        f"{case.member.name} at {case.member.neutral}, which is off, is not the same as without it."
+    )
 
 
 def neighbours_do_not_feel_a_change(case: Case) -> None:
@@ -153,7 +157,9 @@ def refilled_equals_fresh(case: Case) -> None:
     pop.release(first)
     pop.admit(late)
     run(pop, 3)
-    assert same(pop.release(late), case.trained([late])[late.label]), f"{_at(case, late)} in a row that was used learns something else."
+    assert same(pop.release(late), case.trained([late])[late.label]), (
+        f"{_at(case, late)} in a row that was used learns something else."
+    )
 
 
 def what_is_off_does_not_feel_who_comes_and_goes(case: Case) -> None:
@@ -166,7 +172,9 @@ def what_is_off_does_not_feel_who_comes_and_goes(case: Case) -> None:
     run(pop, 1)
     pop.release(guest)
     run(pop, 1)
-    assert same(pop.release(off), case.trained([off])["0"]), f"{_at(case, off)} feels that one with {case.member.probe[1]} comes and goes."
+    assert same(pop.release(off), case.trained([off])["0"]), (
+        f"{_at(case, off)} feels that one with {case.member.probe[1]} comes and goes."
+    )
 
 
 def divergence_stays_alone(case: Case) -> None:
@@ -182,7 +190,9 @@ def divergence_stays_alone(case: Case) -> None:
 def probes_differ(case: Case) -> None:
     """A strength has an effect."""
     weak, strong = (case.trained([case.trial("0", strength)])["0"] for strength in case.member.probe)
-    assert not same(weak, strong), f"{case.member.name} does the same at {case.member.probe[0]} and at {case.member.probe[1]}."
+    assert not same(weak, strong), (
+        f"{case.member.name} does the same at {case.member.probe[0]} and at {case.member.probe[1]}."
+    )
 
 
 def evaluation_is_still(case: Case) -> None:
@@ -230,7 +240,9 @@ def same(one: Released, other: Released) -> bool:
 
 def _close(one: Released, other: Released) -> bool:
     """To what rounding may do in a few epochs of float64."""
-    tensors = all(torch.allclose(one.weights[n], other.weights[n], rtol=0, atol=1e-9, equal_nan=True) for n in one.weights)
+    tensors = all(
+        torch.allclose(one.weights[n], other.weights[n], rtol=0, atol=1e-9, equal_nan=True) for n in one.weights
+    )
     return tensors and np.allclose(_scores(one.valid), _scores(other.valid), rtol=1e-9, equal_nan=True)
 
 

@@ -9,9 +9,14 @@ not_a_function = 3
 def small(channels, n_outputs):
     """The README's network, for rows that are 8 × 8 images."""
     return nn.Sequential(
-        nn.Conv2d(1, channels, 3), nn.GroupNorm(2, channels), nn.ReLU(), nn.Dropout(),
-        nn.AvgPool2d(2), nn.Flatten(), nn.Linear(9 * channels, n_outputs),
-    )  # fmt: skip
+        nn.Conv2d(1, channels, 3),
+        nn.GroupNorm(2, channels),
+        nn.ReLU(),
+        nn.Dropout(),
+        nn.AvgPool2d(2),
+        nn.Flatten(),
+        nn.Linear(9 * channels, n_outputs),
+    )
 
 
 def plain(n_inputs, n_outputs, width=8, style="relu", deep=False):

@@ -29,16 +29,18 @@ def loans(rows: int = 900, seed: int = 0) -> pd.DataFrame:
         + np.select([employment == "retired", employment == "student"], [0.5, -0.4], 0.0)
         + np.where(home == "own", 0.4, 0.0)
     )
-    table = pd.DataFrame({
-        "income": income,
-        "debt_ratio": debt,
-        "past_due": past_due,
-        "years_employed": years,
-        "employment": employment,
-        "home": home,
-        "region": r.choice(["north", "south", "east", "west", "centre"], rows),
-        **{f"survey_{i}": r.normal(size=rows).round(2) for i in range(1, 7)},
-    })
+    table = pd.DataFrame(
+        {
+            "income": income,
+            "debt_ratio": debt,
+            "past_due": past_due,
+            "years_employed": years,
+            "employment": employment,
+            "home": home,
+            "region": r.choice(["north", "south", "east", "west", "centre"], rows),
+            **{f"survey_{i}": r.normal(size=rows).round(2) for i in range(1, 7)},
+        }
+    )
     table.loc[r.random(rows) < 0.08, "income"] = np.nan
     table.loc[r.random(rows) < 0.05, "region"] = None
     table["repaid"] = np.where(r.random(rows) < 1 / (1 + np.exp(-logit)), "yes", "no")
@@ -48,11 +50,24 @@ def loans(rows: int = 900, seed: int = 0) -> pd.DataFrame:
 _GOOD = ["great", "lovely", "sturdy", "quiet", "sharp", "cheerful", "reliable", "comfortable", "quick", "handsome"]
 _BAD = ["awful", "flimsy", "noisy", "blunt", "dull", "shaky", "clumsy", "slow", "ugly", "uncomfortable"]
 _PARTS = ["handle", "lid", "motor", "cover", "paper", "plot", "colour", "blade", "hose", "seat", "label", "ending"]
-_SAID = ["the {part} is {word}", "{word} {part}", "I found the {part} {word}", "what a {word} {part}", "a rather {word} {part}"]
+_SAID = [
+    "the {part} is {word}",
+    "{word} {part}",
+    "I found the {part} {word}",
+    "what a {word} {part}",
+    "a rather {word} {part}",
+]
 _FILLED = [
-    "bought it for my sister", "it came in a box", "the second one I own", "arrived on a Tuesday", "we use it every week",
-    "as in the picture", "it was a present", "read the manual first", "my neighbour has the same",
-]  # fmt: skip
+    "bought it for my sister",
+    "it came in a box",
+    "the second one I own",
+    "arrived on a Tuesday",
+    "we use it every week",
+    "as in the picture",
+    "it was a present",
+    "read the manual first",
+    "my neighbour has the same",
+]
 
 
 def _review(r: np.random.Generator, mood: float) -> str:
@@ -75,11 +90,13 @@ def reviews(rows: int = 400, seed: int = 0) -> pd.DataFrame:
     """
     r = np.random.default_rng(seed)
     mood, price = r.normal(size=rows), np.exp(r.normal(3, 0.6, rows)).round(2)
-    table = pd.DataFrame({
-        "review": [_review(r, one) for one in mood],
-        "price": price,
-        "bought": r.choice(["kitchen", "books", "garden"], rows),
-    })
+    table = pd.DataFrame(
+        {
+            "review": [_review(r, one) for one in mood],
+            "price": price,
+            "bought": r.choice(["kitchen", "books", "garden"], rows),
+        }
+    )
     table.loc[r.random(rows) < 0.02, "review"] = None
     table.loc[r.random(rows) < 0.05, "price"] = np.nan
     table["again"] = np.where(r.random(rows) < 1 / (1 + np.exp(-4 * mood + 2 * (np.log(price) - 3))), "yes", "no")
@@ -102,7 +119,9 @@ def digits(rotated: bool) -> pd.DataFrame:
     if rotated:
         images = rotate(images, 30, axes=(2, 1), reshape=False, order=1) + r.normal(0, 2, images.shape)
     whole = images.clip(0, 16).round().astype(int).reshape(len(rows), 64)
-    return pd.DataFrame(whole, columns=[f"pixel_{i}_{j}" for i in range(8) for j in range(8)]).assign(target=labels[rows])
+    return pd.DataFrame(whole, columns=[f"pixel_{i}_{j}" for i in range(8) for j in range(8)]).assign(
+        target=labels[rows]
+    )
 
 
 def opinions(domain: str, rows: int = 600) -> tuple[csr_matrix, np.ndarray]:
@@ -127,11 +146,33 @@ def opinions(domain: str, rows: int = 600) -> tuple[csr_matrix, np.ndarray]:
 def synonyms() -> pd.DataFrame:
     """Words of the reviews that say nearly the same."""
     groups = [
-        "great lovely excellent splendid", "sturdy reliable solid robust", "quiet silent", "sharp keen", "quick fast swift",
-        "cheerful bright colourful", "handsome pretty", "comfortable cosy", "awful terrible horrible", "flimsy shaky weak", "noisy loud",
-        "blunt dull", "clumsy awkward", "slow sluggish", "ugly unsightly", "handle grip", "lid cover top", "motor engine",
-        "plot story", "colour shade", "seat chair", "box package", "present gift", "manual instructions", "picture photo", "bought got",
-    ]  # fmt: skip
+        "great lovely excellent splendid",
+        "sturdy reliable solid robust",
+        "quiet silent",
+        "sharp keen",
+        "quick fast swift",
+        "cheerful bright colourful",
+        "handsome pretty",
+        "comfortable cosy",
+        "awful terrible horrible",
+        "flimsy shaky weak",
+        "noisy loud",
+        "blunt dull",
+        "clumsy awkward",
+        "slow sluggish",
+        "ugly unsightly",
+        "handle grip",
+        "lid cover top",
+        "motor engine",
+        "plot story",
+        "colour shade",
+        "seat chair",
+        "box package",
+        "present gift",
+        "manual instructions",
+        "picture photo",
+        "bought got",
+    ]
     pairs = [(a, b) for group in map(str.split, groups) for a in group for b in group if a != b]
     return pd.DataFrame(pairs, columns=["word", "synonym"])
 
@@ -143,7 +184,11 @@ def domain(rows: int = 100, seed: int = 0, by: float = 0.0) -> pd.DataFrame:
     """
     r = np.random.default_rng(seed)
     y = r.permutation(np.arange(rows) % 2)
-    x = r.normal(size=(rows, 4)) + 1.5 * (2 * y - 1)[:, None] * np.array([1.0, 1.0, 0.0, 0.0]) + by * np.array([1.0, 0.0, 1.0, 0.0])
+    x = (
+        r.normal(size=(rows, 4))
+        + 1.5 * (2 * y - 1)[:, None] * np.array([1.0, 1.0, 0.0, 0.0])
+        + by * np.array([1.0, 0.0, 1.0, 0.0])
+    )
     kind = r.choice(["u", "v"], rows)
     table = pd.DataFrame({"row": 1000 * seed + np.arange(rows), "kind": kind, **{f"x{i}": x[:, i] for i in range(4)}})
     return table.assign(y=np.where(y == 1, "good", "bad"))

@@ -9,11 +9,29 @@ from bench.domains import page, run, sets
 from hpo.core.metrics import CRITERIA
 from hpo.space import loader
 
-ABOUT = {"date": "2026-01-01", "cores": 2, "cpu": "a processor", "torch": "2", "optuna": "5", "scikit-learn": "1", "seconds": 60.0, "trials": 40, "workers": 1}
+ABOUT = {
+    "date": "2026-01-01",
+    "cores": 2,
+    "cpu": "a processor",
+    "torch": "2",
+    "optuna": "5",
+    "scikit-learn": "1",
+    "seconds": 60.0,
+    "trials": 40,
+    "workers": 1,
+}
 
 
 def made(way, score, seed=0, task="books → dvd", part="adapting"):
-    return {"part": part, "task": task, "way": way, "seed": seed, "seconds": 30.0, "trials": 9, "test": {"selected": score, "none": 0.7}}
+    return {
+        "part": part,
+        "task": task,
+        "way": way,
+        "seed": seed,
+        "seconds": 30.0,
+        "trials": 9,
+        "test": {"selected": score, "none": 0.7},
+    }
 
 
 def test_scores_are_means_over_seeds_with_their_error():
@@ -30,7 +48,9 @@ def test_criteria_are_ranked_by_their_mean_correlation():
         return made(sets.RANDOM, 0.8, seed, task, "ranking") | {"criteria": said}
 
     first = ranked("books → dvd", 0, iwv=(0.5, 0.01), infomax=(0.8, 0.0), dev=(None, 0.3))
-    table = page.rankings([first, ranked("books → dvd", 1, iwv=(0.6, 0.02), infomax=(0.9, 0.01)), ranked(sets.DIGITS, 0, iwv=(-0.2, 0.1))])
+    table = page.rankings(
+        [first, ranked("books → dvd", 1, iwv=(0.6, 0.02), infomax=(0.9, 0.01)), ranked(sets.DIGITS, 0, iwv=(-0.2, 0.1))]
+    )
     assert table.splitlines()[2:] == ["| `infomax` | 0.85 | 0.5 | – | – |", "| `iwv` | 0.55 | 1.5 | -0.20 | 10.0 |"]
 
 
@@ -72,7 +92,10 @@ def test_every_way_is_a_sound_space_and_only_the_oracle_sees_labels(task):
 
 def test_a_record_has_the_test_scores_of_all_that_is_compared():
     result = {
-        "trial": "3", "selected": {}, "trials": {"complete": 2, "pruned": 1}, "test": {"accuracy": 0.8},
+        "trial": "3",
+        "selected": {},
+        "trials": {"complete": 2, "pruned": 1},
+        "test": {"accuracy": 0.8},
         "baselines": {"none": {"test": {"accuracy": 0.7}}, "defaults": {"test": {}}},
-    }  # fmt: skip
+    }
     assert run.digest(result)["test"] == {"selected": 0.8, "none": 0.7, "defaults": None}

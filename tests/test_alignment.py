@@ -46,10 +46,17 @@ def losses(name, fits, rows, width, part=slice(None), dtype=torch.float64, s=0.7
     """Of some fits the loss, and its gradients by features, logits and what the member trains."""
     h, logits, whole = seen(fits, rows, width, dtype=dtype)
     data = between(dataset())
-    own = {p.name: drawn(fits, *p.shape, seed=3, dtype=dtype)[part].clone().requires_grad_() for p in STRENGTHS[name].own(width, data)}
-    mine = Seen(whole.batch, *(t[part] for t in (whole.logits, whole.features, whole.target_logits, whole.target_features)))
+    own = {
+        p.name: drawn(fits, *p.shape, seed=3, dtype=dtype)[part].clone().requires_grad_()
+        for p in STRENGTHS[name].own(width, data)
+    }
+    mine = Seen(
+        whole.batch, *(t[part] for t in (whole.logits, whole.features, whole.target_logits, whole.target_features))
+    )
     strengths = torch.full((len(mine.logits),), s, dtype=dtype)
-    now = step(own=own, epoch=torch.full_like(strengths, 2), epochs=torch.full_like(strengths, 10), minibatch=1, minibatches=4)
+    now = step(
+        own=own, epoch=torch.full_like(strengths, 2), epochs=torch.full_like(strengths, 10), minibatch=1, minibatches=4
+    )
     loss = STRENGTHS[name].loss(strengths, now, mine)
     grads = torch.autograd.grad(loss.sum(), [h, logits, *own.values()], allow_unused=True)
     shared = [grad[part] for grad in grads[:2] if grad is not None]
@@ -132,12 +139,19 @@ def test_information_is_least_for_a_single_class_and_most_for_sure_and_even_ones
     sure[1, torch.arange(6), torch.arange(6) % 3] = 50
     whole = Seen(Batch(sure, sure, None, None, sure, sure), sure, None, sure, None)
     assert STRENGTHS["entropy"].loss(torch.ones(2), step(), whole).tolist() == pytest.approx([0, 0], abs=1e-6)
-    assert STRENGTHS["infomax"].loss(torch.ones(2), step(), whole).tolist() == pytest.approx([0, -math.log(3)], abs=1e-6)
+    assert STRENGTHS["infomax"].loss(torch.ones(2), step(), whole).tolist() == pytest.approx(
+        [0, -math.log(3)], abs=1e-6
+    )
 
 
 def test_the_outer_product_is_that_of_features_and_shares():
     h, shares = drawn(2, 5, 4), torch.softmax(drawn(2, 5, 3, seed=1), 2)
-    expected = torch.stack([torch.stack([torch.outer(g, f).flatten() for f, g in zip(*both, strict=True)]) for both in zip(h, shares, strict=True)])
+    expected = torch.stack(
+        [
+            torch.stack([torch.outer(g, f).flatten() for f, g in zip(*both, strict=True)])
+            for both in zip(h, shares, strict=True)
+        ]
+    )
     assert torch.allclose(product(h, shares), expected)
 
 
@@ -163,7 +177,9 @@ def moons():
     x[400:] = x[400:] @ turn
     labels, rows = torch.tensor(y), torch.arange(700)
     y = torch.where(rows < 400, labels, -1)
-    return Samples("classification", x, y, None, (Fold(0, rows[:400], rows[:0], target=rows[400:]),), (0, 1), 1.0), labels[400:]
+    return Samples(
+        "classification", x, y, None, (Fold(0, rows[:400], rows[:0], target=rows[400:]),), (0, 1), 1.0
+    ), labels[400:]
 
 
 @pytest.mark.parametrize(("name", "s"), [("dann", 0.3), ("cdan", 1.0)])
@@ -173,7 +189,10 @@ def test_adversaries_learn_moons_that_are_turned(name, s):
     trials = [trial(str(i), learning_rate=0.01, **{name: s * (i % 2)}) for i in range(6)]
     found = trained(data, trials, train, 60, width=16)
     right = [
-        (network(data, of, width=16).predict(found[of.label].weights, data.x[None, 400:])[0].argmax(1) == labels).double().mean() for of in trials
+        (network(data, of, width=16).predict(found[of.label].weights, data.x[None, 400:])[0].argmax(1) == labels)
+        .double()
+        .mean()
+        for of in trials
     ]
     off, on = torch.stack(right).view(3, 2).mean(0)
     assert 0.5 < off < 0.8
@@ -213,7 +232,9 @@ def plain(data, of, name, train):
     body, head = net[:-1], net[-1]
     own = [_begun(p, fit).double().requires_grad_() for p in STRENGTHS[name].own(8, data)]
     weights = list(net.parameters())
-    optimizer = torch.optim.AdamW([*weights, *own], lr=of.params["learning_rate"], weight_decay=of.params["weight_decay"])
+    optimizer = torch.optim.AdamW(
+        [*weights, *own], lr=of.params["learning_rate"], weight_decay=of.params["weight_decay"]
+    )
     way = kernels(CPU)
     streams = [way.stream(fit, use) for use in ("order", "target/0")]
     for epoch in range(train.epochs):
@@ -224,8 +245,11 @@ def plain(data, of, name, train):
             others = target[number * train.batch_size :][: len(rows)]
             source_h, target_h = body(data.x[rows]), body(data.x[others])
             out = head(source_h)
-            error = torch.nn.functional.mse_loss(out[:, 0], data.y[rows]) if data.task == "regression" else (
-                torch.nn.functional.cross_entropy(out, data.y[rows]))  # fmt: skip
+            error = (
+                torch.nn.functional.mse_loss(out[:, 0], data.y[rows])
+                if data.task == "regression"
+                else (torch.nn.functional.cross_entropy(out, data.y[rows]))
+            )
             progress = (epoch + number / len(labelled)) / train.epochs
             extra, factor = beside_it(name, s, source_h, target_h, out, head(target_h), own, progress)
             grads = torch.autograd.grad(error + factor * extra, weights, retain_graph=True)
@@ -241,7 +265,9 @@ def beside_it(name, s, source_h, target_h, source_out, target_out, own, progress
     p = torch.softmax(target_out, 1)
     entropy = -(p * p.log()).sum(1).mean()
     if name == "mmd":
-        squared = torch.cdist(*[torch.cat([source_h, target_h])] * 2, compute_mode="donot_use_mm_for_euclid_dist").square()
+        squared = torch.cdist(
+            *[torch.cat([source_h, target_h])] * 2, compute_mode="donot_use_mm_for_euclid_dist"
+        ).square()
         n, mean = len(source_h), squared.detach().sum() / (2 * len(source_h) * (2 * len(source_h) - 1))
         kernel = sum(torch.exp(-squared / (c * mean)) for c in (0.25, 0.5, 1, 2, 4)) / 5
         kernel = kernel - torch.diag(torch.diag(kernel))
@@ -268,7 +294,9 @@ def test_one_row_equals_plain_torch(name, source):
         pytest.skip("it needs classes")
     data, train = between(dataset(f"sklearn:{source}")), Train(epochs=4, batch_size=16, patience=4)
     (fold,) = data.folds
-    data = replace(data, folds=(Fold(0, fold.train[:60], fold.valid[:0], target=fold.target[:25]),))  # the last epoch's weights are kept
+    data = replace(
+        data, folds=(Fold(0, fold.train[:60], fold.valid[:0], target=fold.target[:25]),)
+    )  # the last epoch's weights are kept
     off = trial("0", weight_decay=0.1)
     of = shifted(off, **{name: 0.5})
     expected = plain(data, of, name, train)

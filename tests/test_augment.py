@@ -126,11 +126,17 @@ def test_wordnet_by_nltk_if_its_data_are_there(folder, monkeypatch, there):
 
 TABLES = [
     (None, "data.text.synonyms: {folder}/broken.csv does not exist; name a .csv, .parquet or .svmlight file."),
-    ("", "data.text.synonyms: {folder}/broken.csv is empty; it needs a header with the names of its columns, and rows."),
+    (
+        "",
+        "data.text.synonyms: {folder}/broken.csv is empty; it needs a header with the names of its columns, and rows.",
+    ),
     ("word,other\na,b\n", "data.text.synonyms: broken.csv lacks the column synonym; it needs word and synonym."),
-    ("word,synonym\nzebra,horse\n", "search.synonym_replacement: no word of the texts has a synonym in broken.csv; name another table in "
-     "data.text.synonyms."),
-]  # fmt: skip
+    (
+        "word,synonym\nzebra,horse\n",
+        "search.synonym_replacement: no word of the texts has a synonym in broken.csv; name another table in "
+        "data.text.synonyms.",
+    ),
+]
 
 
 @pytest.mark.parametrize(("content", "sentence"), TABLES)
@@ -184,15 +190,18 @@ def test_a_function_of_a_text_or_of_a_list_is_asked_once_for_each_text(folder, m
 
 KEY = "data.text.back_translation:"
 WRONG = [
-    (None, "search.back_translation: needs a function that says a text in other words; name it in data.text.back_translation, as "
-     "package.module:function."),
+    (
+        None,
+        "search.back_translation: needs a function that says a text in other words; name it in data.text.back_translation, as "
+        "package.module:function.",
+    ),
     ("mani", "{KEY} {module} has no mani. Did you mean many?"),
     ("not_one", "{KEY} {module}:not_one must be a function that returns a text in other words, got 3."),
     ("fails", "{KEY} {module}:fails failed with RuntimeError: no connection."),
     ("fewer", "{KEY} {module}:fewer must return a list of as many texts as it was given, 4, got 3."),
     ("nothing", "{KEY} {module}:nothing must return a list of as many texts as it was given, 4, got None."),
     ("numbers", "{KEY} {module}:numbers must return text, got 3."),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("function", "sentence"), WRONG)
@@ -216,7 +225,9 @@ def test_the_bank_holds_the_altered_texts_as_each_fold_has_them_encoded(folder):
     texts = pd.read_csv(folder / "reviews.csv")["review"].fillna("")[data._raw.rows].tolist()
     made = variants("random_deletion", texts, spec, folder)[1]
     for i, fold in enumerate(data.folds):
-        preprocess, encoded = data._raw.fit(Parts(i, data._raw.rows[(fold.train - i * len(texts)).numpy()], np.empty(0, dtype=int)))
+        preprocess, encoded = data._raw.fit(
+            Parts(i, data._raw.rows[(fold.train - i * len(texts)).numpy()], np.empty(0, dtype=int))
+        )
         (document,) = preprocess.documents
         block = data.variants["random_deletion"][1][i * len(texts) : (i + 1) * len(texts)].numpy()
         assert block[:, 4:] == pytest.approx(text_features.weigh(document, text_features.counts(document, made)))

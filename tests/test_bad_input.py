@@ -46,28 +46,49 @@ def test_the_table_and_the_space_are_sound(folder):
 
 COMMANDS = {"check": ["check"], "search": ["search", "--space"]}
 SPACES = [
-    (SPACE.replace("l1", "dropuot") + "seed: -1\n", [
-        "bad.yaml:3: search.dropuot is not a regularizer. Did you mean dropout?",
-        "bad.yaml:4: seed: must be at least 0, got -1.",
-    ]),
+    (
+        SPACE.replace("l1", "dropuot") + "seed: -1\n",
+        [
+            "bad.yaml:3: search.dropuot is not a regularizer. Did you mean dropout?",
+            "bad.yaml:4: seed: must be at least 0, got -1.",
+        ],
+    ),
     ("", ["bad.yaml:1: the file is empty; it needs study, data and search."]),
-    (SPACE + "train: {metric: r2}\n", [
-        "train.metric: r2 needs another task than classification. "
-        "Known: loss, accuracy, balanced_accuracy, roc_auc, f1_macro, precision, recall, ece, brier.",
-    ]),
-    (SPACE.replace("target: y", "target: a") + "train: {metric: accuracy}\n", [
-        "train.metric: accuracy needs another task than regression. Known: loss, r2, mae.",
-    ]),
-    (SPACE.replace("target: y", "target: y, split: {folds: 3}") + "refit: keep\n", [
-        "refit: keep needs a search on one split, and data.split.folds makes a network for every fold; take average.",
-    ]),
-    (SPACE.replace("t.csv", "gone.csv"), ["data.source: gone.csv does not exist; name a .csv, .parquet or .svmlight file."]),
-    (SPACE.replace("t.csv", "../t.csv"), ["data.source: ../t.csv does not exist; name a .csv, .parquet or .svmlight file."]),
+    (
+        SPACE + "train: {metric: r2}\n",
+        [
+            "train.metric: r2 needs another task than classification. "
+            "Known: loss, accuracy, balanced_accuracy, roc_auc, f1_macro, precision, recall, ece, brier.",
+        ],
+    ),
+    (
+        SPACE.replace("target: y", "target: a") + "train: {metric: accuracy}\n",
+        [
+            "train.metric: accuracy needs another task than regression. Known: loss, r2, mae.",
+        ],
+    ),
+    (
+        SPACE.replace("target: y", "target: y, split: {folds: 3}") + "refit: keep\n",
+        [
+            "refit: keep needs a search on one split, and data.split.folds makes a network for every fold; take average.",
+        ],
+    ),
+    (
+        SPACE.replace("t.csv", "gone.csv"),
+        ["data.source: gone.csv does not exist; name a .csv, .parquet or .svmlight file."],
+    ),
+    (
+        SPACE.replace("t.csv", "../t.csv"),
+        ["data.source: ../t.csv does not exist; name a .csv, .parquet or .svmlight file."],
+    ),
     (SPACE.replace("target: y", "target: label"), ["data.target: t has no column label. It has: a, b, y."]),
-    (SPACE.replace("target: y", "target: y, drop: [a, b]"), [
-        "t has no column left to learn from besides the target y.",
-    ]),
-]  # fmt: skip
+    (
+        SPACE.replace("target: y", "target: y, drop: [a, b]"),
+        [
+            "t has no column left to learn from besides the target y.",
+        ],
+    ),
+]
 
 
 @pytest.mark.parametrize("command", COMMANDS.values(), ids=COMMANDS)
@@ -78,15 +99,18 @@ def test_a_bad_space_or_its_data(folder, command, text, sentences):
 
 
 @pytest.mark.parametrize("command", COMMANDS.values(), ids=COMMANDS)
-@pytest.mark.parametrize(("path", "sentence"), [
-    ("gone.yaml", "gone.yaml does not exist; name a space file, or write one with: hpo init DATA.csv"),
-    ("a folder", "a folder is a directory; name the space file in it."),
-    ("a file/x.yaml", "a file/x.yaml cannot be read: Not a directory."),
-    ("x" * 300, f"{'x' * 300} cannot be read: File name too long."),
-    ("image.png", "image.png must be text in UTF-8, but line 1 holds the byte 0x89."),
-    ("huge.csv", "huge.csv is larger than a space may be (1 MB); name a space file, not the data."),
-    ("t.csv", "t.csv:1: a space must be a mapping with study, data and search, got a,b,y 0.0,u,0 1.0,v"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("path", "sentence"),
+    [
+        ("gone.yaml", "gone.yaml does not exist; name a space file, or write one with: hpo init DATA.csv"),
+        ("a folder", "a folder is a directory; name the space file in it."),
+        ("a file/x.yaml", "a file/x.yaml cannot be read: Not a directory."),
+        ("x" * 300, f"{'x' * 300} cannot be read: File name too long."),
+        ("image.png", "image.png must be text in UTF-8, but line 1 holds the byte 0x89."),
+        ("huge.csv", "huge.csv is larger than a space may be (1 MB); name a space file, not the data."),
+        ("t.csv", "t.csv:1: a space must be a mapping with study, data and search, got a,b,y 0.0,u,0 1.0,v"),
+    ],
+)
 def test_no_space_file(folder, command, path, sentence):
     (folder / "image.png").write_bytes(b"\x89PNG\r\n\x1a\n")
     (folder / "huge.csv").write_bytes(b"a" * 1_000_001)
@@ -97,12 +121,19 @@ def test_a_way_to_refit_that_is_not_known_or_does_not_fit_the_space(folder):
     said = refused(folder, "search", "--space", "space.yaml", "--refit", "kept")
     assert "'kept' is not one of 'scaled', 'keep', 'average', 'none'" in said
     (folder / "folds.yaml").write_text(SPACE.replace("target: y", "target: y, split: {folds: 3}"))
-    assert refused(folder, "search", "--space", "folds.yaml", "--refit", "keep").startswith("refit: keep needs a search on one split")
+    assert refused(folder, "search", "--space", "folds.yaml", "--refit", "keep").startswith(
+        "refit: keep needs a search on one split"
+    )
 
 
-@pytest.mark.parametrize(("store", "reason"), [
-    ("a file", "File exists|Not a directory"), ("a file/store", "Not a directory"), ("x" * 300, "File name too long"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("store", "reason"),
+    [
+        ("a file", "File exists|Not a directory"),
+        ("a file/store", "Not a directory"),
+        ("x" * 300, "File name too long"),
+    ],
+)
 def test_a_store_that_cannot_be_written(folder, store, reason):
     sentence = refused(folder, "search", "--space", "space.yaml", "--store", store)
     assert sentence.startswith(f"--store: {store} cannot be written (")
@@ -110,26 +141,39 @@ def test_a_store_that_cannot_be_written(folder, store, reason):
     assert sentence.endswith("name another folder.\n")
 
 
-@pytest.mark.parametrize("line", [
-    ["ui"], ["ui", "--study", "gone"], ["export"], ["export", "--study", "../gone", "-o", "best.yaml"],
-    ["export", "--weights", "net"], ["delete", "gone", "--yes"], ["delete", "..", "--yes"],
-], ids=" ".join)  # fmt: skip
+@pytest.mark.parametrize(
+    "line",
+    [
+        ["ui"],
+        ["ui", "--study", "gone"],
+        ["export"],
+        ["export", "--study", "../gone", "-o", "best.yaml"],
+        ["export", "--weights", "net"],
+        ["delete", "gone", "--yes"],
+        ["delete", "..", "--yes"],
+    ],
+    ids=" ".join,
+)
 def test_a_study_in_an_empty_store(folder, line):
     assert refused(folder, *line) == f"{NO_STUDY}\n"
     for store in ("a folder", "a file"):
         assert refused(folder, *line, "--store", store) == f"{NO_STUDY}\n".replace("mlruns", store)
 
 
-@pytest.mark.parametrize(("line", "sentence"), [
-    (["ui", "--study", "digit"], "There is no study digit in mlruns. Did you mean digits?"),
-    (["export", "--study", "digit"], "There is no study digit in mlruns. Did you mean digits?"),
-    (["delete", "wine", "--yes"], "There is no study wine in mlruns. Known: digits."),
-    (["compare", "wine", "digits"], "There is no study wine in mlruns. Known: digits."),
-    (["compare", "digits", "digits"], "The study digits has no result yet; run its search to the end first."),
-    (["ui"], "The study digits has no record in MLflow yet; its search has only just begun."),
-    (["export"], "The study digits has no result yet; run its search to the end first."),
-    (["export", "--weights", "net"], "The study digits has no result yet; run its search to the end first."),
-], ids=lambda value: " ".join(value) if isinstance(value, list) else "")  # fmt: skip
+@pytest.mark.parametrize(
+    ("line", "sentence"),
+    [
+        (["ui", "--study", "digit"], "There is no study digit in mlruns. Did you mean digits?"),
+        (["export", "--study", "digit"], "There is no study digit in mlruns. Did you mean digits?"),
+        (["delete", "wine", "--yes"], "There is no study wine in mlruns. Known: digits."),
+        (["compare", "wine", "digits"], "There is no study wine in mlruns. Known: digits."),
+        (["compare", "digits", "digits"], "The study digits has no result yet; run its search to the end first."),
+        (["ui"], "The study digits has no record in MLflow yet; its search has only just begun."),
+        (["export"], "The study digits has no result yet; run its search to the end first."),
+        (["export", "--weights", "net"], "The study digits has no result yet; run its search to the end first."),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
 def test_an_unknown_study_or_one_that_has_only_begun(folder, line, sentence):
     study = folder / "mlruns" / "studies" / "digits"
     study.mkdir(parents=True)
@@ -139,12 +183,19 @@ def test_an_unknown_study_or_one_that_has_only_begun(folder, line, sentence):
 
 NETWORK = {
     "network.json": json.dumps([["Linear", 2, 2]]),
-    "preprocess.json": json.dumps({
-        "task": "classification", "target": "y", "classes": [0, 1], "target_mean": 0.0, "target_scale": 1.0,
-        "columns": ["a", "b"], "text": ["b"],
-        "features": [{"column": "a", "median": 0.0, "mean": 0.0, "scale": 1.0}, {"column": "b", "equals": "u"}],
-    }),
-}  # fmt: skip
+    "preprocess.json": json.dumps(
+        {
+            "task": "classification",
+            "target": "y",
+            "classes": [0, 1],
+            "target_mean": 0.0,
+            "target_scale": 1.0,
+            "columns": ["a", "b"],
+            "text": ["b"],
+            "features": [{"column": "a", "median": 0.0, "mean": 0.0, "scale": 1.0}, {"column": "b", "equals": "u"}],
+        }
+    ),
+}
 
 
 @pytest.fixture
@@ -163,40 +214,58 @@ def test_the_weights_are_sound():
     assert len(result.stdout.splitlines()) == 41
 
 
-@pytest.mark.parametrize(("columns", "sentence"), [
-    ({"a": [1]}, "new.csv lacks the column b; it needs: a, b."),
-    ({"b": ["u"]}, "new.csv lacks the column a; it needs: a, b."),
-    ({"a": ["one"], "b": ["u"]}, "new.csv: the column a must hold numbers, as the table that was searched does."),
-    ({"a": [1.0, np.inf], "b": ["u", "u"]}, "new.csv: the column a is infinite in row 2."),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("columns", "sentence"),
+    [
+        ({"a": [1]}, "new.csv lacks the column b; it needs: a, b."),
+        ({"b": ["u"]}, "new.csv lacks the column a; it needs: a, b."),
+        ({"a": ["one"], "b": ["u"]}, "new.csv: the column a must hold numbers, as the table that was searched does."),
+        ({"a": [1.0, np.inf], "b": ["u", "u"]}, "new.csv: the column a is infinite in row 2."),
+    ],
+)
 @pytest.mark.usefixtures("weights")
 def test_rows_that_cannot_be_predicted(folder, columns, sentence):
     pd.DataFrame(columns).to_csv("new.csv", index=False)
     assert refused(folder, "predict", "new.csv", "--weights", "net", "-o", "out.csv") == f"{sentence}\n"
 
 
-@pytest.mark.parametrize(("line", "sentence"), [
-    (["t.csv", "--weights", "gone"], "gone lacks preprocess.json; write it with: hpo export --weights gone"),
-    (["t.csv", "--weights", "a file"], "a file lacks preprocess.json; write it with: hpo export --weights a file"),
-    (["t.csv", "--weights", "old"], "old lacks weights.safetensors; write it with: hpo export --weights old"),
-    (["gone.csv", "--weights", "net"], "gone.csv does not exist; name a .csv, .parquet or .svmlight file."),
-    (["a folder", "--weights", "net"], "a folder must be a .csv, .parquet or .svmlight file."),
-    (["t.csv", "--weights", "net", "-o", "gone/out.csv"], "gone/out.csv cannot be written: No such file or directory."),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("line", "sentence"),
+    [
+        (["t.csv", "--weights", "gone"], "gone lacks preprocess.json; write it with: hpo export --weights gone"),
+        (["t.csv", "--weights", "a file"], "a file lacks preprocess.json; write it with: hpo export --weights a file"),
+        (["t.csv", "--weights", "old"], "old lacks weights.safetensors; write it with: hpo export --weights old"),
+        (["gone.csv", "--weights", "net"], "gone.csv does not exist; name a .csv, .parquet or .svmlight file."),
+        (["a folder", "--weights", "net"], "a folder must be a .csv, .parquet or .svmlight file."),
+        (
+            ["t.csv", "--weights", "net", "-o", "gone/out.csv"],
+            "gone/out.csv cannot be written: No such file or directory.",
+        ),
+    ],
+)
 @pytest.mark.usefixtures("weights")
 def test_files_that_predict_does_not_find(folder, line, sentence):
     shutil.copytree("net", "old", ignore=shutil.ignore_patterns("*.safetensors"))
     assert refused(folder, "predict", *line) == f"{sentence}\n"
 
 
-@pytest.mark.parametrize(("line", "sentence"), [
-    (["gone.csv"], "gone.csv does not exist; name a .csv, .parquet or .svmlight file."),
-    (["a folder"], "a folder must be a .csv, .parquet or .svmlight file."),
-    (["space.yaml"], "space.yaml must be a .csv, .parquet or .svmlight file."),
-    (["t.csv"], "data.target: t has no column target. It has: a, b, y."),
-    (["t.csv", "--target", "y", "-o", "gone/x.yaml"], "gone/x.yaml cannot be written: No such file or directory."),
-    (["t.csv", "--target", "y", "-o", "a folder"], "a folder is there already; name another file with -o, or remove it first."),
-    (["t.csv", "--target", "y", "-o", "t.csv"], "t.csv is there already; name another file with -o, or remove it first."),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("line", "sentence"),
+    [
+        (["gone.csv"], "gone.csv does not exist; name a .csv, .parquet or .svmlight file."),
+        (["a folder"], "a folder must be a .csv, .parquet or .svmlight file."),
+        (["space.yaml"], "space.yaml must be a .csv, .parquet or .svmlight file."),
+        (["t.csv"], "data.target: t has no column target. It has: a, b, y."),
+        (["t.csv", "--target", "y", "-o", "gone/x.yaml"], "gone/x.yaml cannot be written: No such file or directory."),
+        (
+            ["t.csv", "--target", "y", "-o", "a folder"],
+            "a folder is there already; name another file with -o, or remove it first.",
+        ),
+        (
+            ["t.csv", "--target", "y", "-o", "t.csv"],
+            "t.csv is there already; name another file with -o, or remove it first.",
+        ),
+    ],
+)
 def test_tables_that_get_no_first_space(folder, line, sentence):
     assert refused(folder, "init", *line) == f"{sentence}\n"

@@ -36,7 +36,9 @@ def test_what_was_measured_is_not_measured_again_unless_its_sources_change(tmp_p
     source.write_text("one")
 
     def once(seed):
-        return Book(tmp_path / "book", [source]).once({"seed": seed}, lambda: made.append(seed) or {"score": (seed, 0.5)})
+        return Book(tmp_path / "book", [source]).once(
+            {"seed": seed}, lambda: made.append(seed) or {"score": (seed, 0.5)}
+        )
 
     assert [once(seed) for seed in (1, 2, 1)] == [{"seed": seed, "score": [seed, 0.5]} for seed in (1, 2, 1)]
     assert made == [1, 2]
@@ -60,7 +62,9 @@ def test_the_faster_run_counts_and_is_compared_on_as_many_cores():
         "one_core": ["hpo", "tight"],
         "runs": [{"what": what, "width": 64, "epochs": 100, "startup": 1.0, "ms": ms} for what, ms in runs],
     }
-    ratios = {run["what"]: (run["ms"], run["slower"], run["ratio_ms"], run["ms_with_startup"]) for run in faster(result)}
+    ratios = {
+        run["what"]: (run["ms"], run["slower"], run["ratio_ms"], run["ms_with_startup"]) for run in faster(result)
+    }
     assert ratios == {
         "hpo": (2.0, 2.5, 1.0, 12.0),
         "tight": (5.0, 6.0, 2.5, 15.0),

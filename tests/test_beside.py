@@ -63,7 +63,11 @@ def test_training_rows_have_generated_ones_and_all_others_themselves(folder, kin
 @pytest.mark.parametrize("kind", KINDS)
 def test_generated_rows_know_nothing_but_training_rows(folder, kind):
     """Whatever else is in other rows, of either domain, the generated ones are the same."""
-    more = {"target": {"source": "others.csv", "column": "repaid"}, "synthetic": {"kind": kind, "variants": 1}, "split": {"folds": 2}}
+    more = {
+        "target": {"source": "others.csv", "column": "repaid"},
+        "synthetic": {"kind": kind, "variants": 1},
+        "split": {"folds": 2},
+    }
     before = prepared(folder, **more)
     fold = before.folds[1]
     changed(folder, "loans.csv", before.raw(fold.valid.tolist()).index, income=9e6, survey_1=-77)
@@ -100,7 +104,10 @@ def test_networks_that_judge_each_other_in_an_ensemble_have_generated_rows_of_th
 
 def test_too_many_generated_rows_are_refused(folder, monkeypatch):
     monkeypatch.setattr("hpo.data.fold_encoding._MOST_COPIED", 30_000)
-    with pytest.raises(InputError, match=r"240 rows with \d+ inputs are too many to keep in memory for 9 altered ones of each; lower data.synthetic.variants") as error:
+    with pytest.raises(
+        InputError,
+        match=r"240 rows with \d+ inputs are too many to keep in memory for 9 altered ones of each; lower data.synthetic.variants",
+    ) as error:
         prepared(folder, synthetic={"variants": 9})
     assert "\n" not in str(error.value)
 
@@ -146,12 +153,21 @@ def test_another_domain_need_not_have_it(folder):
     assert data.auxiliary[data.folds[0].train].isfinite().any()
 
 
-@pytest.mark.parametrize(("column", "text"), [
-    ("wage", "data.auxiliary: loans has no column wage besides the target."),
-    ("repaid", "data.auxiliary: loans has no column repaid besides the target."),
-    ("same", "data.auxiliary: loans: the column same has fewer than two different values: there is nothing to learn; name another, or leave it out."),
-    ("name", "data.auxiliary: loans: the column name holds 300 classes in 300 rows, so nothing is learned from it; name another, or leave it out."),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("column", "text"),
+    [
+        ("wage", "data.auxiliary: loans has no column wage besides the target."),
+        ("repaid", "data.auxiliary: loans has no column repaid besides the target."),
+        (
+            "same",
+            "data.auxiliary: loans: the column same has fewer than two different values: there is nothing to learn; name another, or leave it out.",
+        ),
+        (
+            "name",
+            "data.auxiliary: loans: the column name holds 300 classes in 300 rows, so nothing is learned from it; name another, or leave it out.",
+        ),
+    ],
+)
 def test_what_cannot_be_predicted_is_refused(folder, column, text):
     raw = pd.read_csv(folder / "loans.csv")
     raw.assign(same=1, name=[f"n{i}" for i in range(300)]).to_csv(folder / "loans.csv", index=False)
@@ -167,7 +183,12 @@ def test_what_cannot_be_predicted_is_refused(folder, column, text):
 def test_a_search_by_all_three(folder, new_store):
     ranges = {name: {"low": 0.1, "high": 0.9} for name in ("randomization", "synthetic", "multitask")}
     search = {"learning_rate": 0.01, "depth": 1, **ranges}
-    data = {"source": "loans.csv", "target": {"source": "others.csv", "column": "repaid"}, "auxiliary": "income", "synthetic": {"variants": 2}}
+    data = {
+        "source": "loans.csv",
+        "target": {"source": "others.csv", "column": "repaid"},
+        "auxiliary": "income",
+        "synthetic": {"variants": 2},
+    }
     (folder / "s.yaml").write_text(yaml.safe_dump(TINY | {"data": data, "search": search, "budget": {"trials": 4}}))
     result = hpo.search(folder / "s.yaml", store=new_store())
     assert result["trials"]["failed"] == 0
@@ -177,5 +198,8 @@ def test_a_search_by_all_three(folder, new_store):
 
 def test_a_weight_without_a_column_is_refused(folder):
     (folder / "s.yaml").write_text(yaml.safe_dump(TINY | {"search": TINY["search"] | {"multitask": 1.0}}))
-    with pytest.raises(InputError, match=r"search\.multitask: needs another target; name its column in data\.auxiliary, or leave the key out"):
+    with pytest.raises(
+        InputError,
+        match=r"search\.multitask: needs another target; name its column in data\.auxiliary, or leave the key out",
+    ):
         hpo.search(folder / "s.yaml", store=folder / "none")

@@ -17,31 +17,56 @@ OWN = {"run_uuid", "artifact_uri"}  # these hold the run's random name
 
 
 def outcome(label, state, epochs):
-    trial = Trial(label, "search" if label.isdigit() else "baseline", {"learning_rate": 0.01, "depth": 2.0, "l1": 0.0}, 7)
+    trial = Trial(
+        label, "search" if label.isdigit() else "baseline", {"learning_rate": 0.01, "depth": 2.0, "l1": 0.0}, 7
+    )
     curves = {name: [1 / (k + 1) for k in range(epochs)] for name in ("train_loss", "valid_loss", "valid_accuracy")}
     if state == "failed":
         curves["valid_loss"][-1] = float("nan")
     scores = {"loss": 0.25, "accuracy": 0.5} if epochs else {}
     times = [1e9 + 0.001 * k for k in range(epochs)]
     return Outcome(
-        trial, state, f"because, {label}", 0.25, epochs, epochs, scores, scores, 0.123456789, curves,
-        fold_curves={}, fit_epochs=epochs, started=1e9, times=times, rounds=[0, epochs], values={},
-    )  # fmt: skip
+        trial,
+        state,
+        f"because, {label}",
+        0.25,
+        epochs,
+        epochs,
+        scores,
+        scores,
+        0.123456789,
+        curves,
+        fold_curves={},
+        fit_epochs=epochs,
+        started=1e9,
+        times=times,
+        rounds=[0, epochs],
+        values={},
+    )
 
 
 OUTCOMES = [
-    outcome("none", "complete", 3), outcome("0", "complete", 300), outcome("1", "pruned", 4), outcome("2", "failed", 5),
+    outcome("none", "complete", 3),
+    outcome("0", "complete", 300),
+    outcome("1", "pruned", 4),
+    outcome("2", "failed", 5),
     outcome("3", "failed", 1),
-]  # fmt: skip
+]
 
 
 def opened(store):
     """A mirror, and what its database holds of a search's runs."""
     (store / "studies" / "s").mkdir(parents=True)
     opening = {
-        "uri": f"sqlite:///{store}/mlflow.db", "folder": str(store / "studies" / "s"), "study": "s", "search": "x",
-        "tags": {}, "params": {}, "view": {}, "space": "",
-    }  # fmt: skip
+        "uri": f"sqlite:///{store}/mlflow.db",
+        "folder": str(store / "studies" / "s"),
+        "study": "s",
+        "search": "x",
+        "tags": {},
+        "params": {},
+        "view": {},
+        "space": "",
+    }
     return Mirror(opening), MlflowClient(opening["uri"])
 
 
@@ -88,11 +113,26 @@ def test_read_back_by_mlflow_they_are_the_same(both):
         assert found.keys() == {o.trial.label for o in OUTCOMES}
         for run in found.values():
             path = run.info.artifact_uri.replace(str(store), "").replace(run.info.run_id, "RUN")
-            points = {key: [p.to_proto() for p in client.get_metric_history(run.info.run_id, key)] for key in run.data.metrics}
+            points = {
+                key: [p.to_proto() for p in client.get_metric_history(run.info.run_id, key)] for key in run.data.metrics
+            }
             points = {key: [str(p).replace(run.info.run_id, "RUN") for p in of] for key, of in points.items()}
             tags = run.data.tags | {"mlflow.parentRunId": ""}
-            seen.append((path, run.info.run_name, run.info.status, run.info.start_time, run.info.end_time, run.info.user_id,
-                         run.info.lifecycle_stage, run.data.params, run.data.metrics, tags, points))  # fmt: skip
+            seen.append(
+                (
+                    path,
+                    run.info.run_name,
+                    run.info.status,
+                    run.info.start_time,
+                    run.info.end_time,
+                    run.info.user_id,
+                    run.info.lifecycle_stage,
+                    run.data.params,
+                    run.data.metrics,
+                    tags,
+                    points,
+                )
+            )
     half = len(seen) // 2
     assert sorted(seen[:half], key=str) == sorted(seen[half:], key=str)
 

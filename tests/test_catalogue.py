@@ -15,7 +15,11 @@ from tests.test_space_file import HEAD
 def test_the_list_has_every_member_once_and_fits_80_columns():
     lines = here("regularizers").stdout.splitlines()
     assert max(map(len, lines)) <= 80
-    named = [line.strip().partition(":")[0] for line in lines if line.startswith("  ") and not line.startswith("   ") and ":" in line]
+    named = [
+        line.strip().partition(":")[0]
+        for line in lines
+        if line.startswith("  ") and not line.startswith("   ") and ":" in line
+    ]
     assert sorted(set(named) & FAMILY.keys()) == sorted(FAMILY)
     assert len(FAMILY) >= 25
 
@@ -48,10 +52,16 @@ def test_the_same_as_json():
     listed = json.loads(here("regularizers", "--json").stdout)
     assert [one["name"] for one in listed] == list(FAMILY)
     assert json.loads(here("regularizers", "skip", "--json").stdout) == {
-        "name": "skip", "kind": "structure", "summary": FAMILY["skip"].summary, "more": 1,
-        "range": {"choices": ["none", "residual", "shake-shake", "shake-drop"]}, "neutral": "none",
-        "values": ["none", "residual", "shake-shake", "shake-drop"], "needs": ["mlp"], "source": FAMILY["skip"].source,
-    }  # fmt: skip
+        "name": "skip",
+        "kind": "structure",
+        "summary": FAMILY["skip"].summary,
+        "more": 1,
+        "range": {"choices": ["none", "residual", "shake-shake", "shake-drop"]},
+        "neutral": "none",
+        "values": ["none", "residual", "shake-shake", "shake-drop"],
+        "needs": ["mlp"],
+        "source": FAMILY["skip"].source,
+    }
 
 
 def test_an_unknown_one_is_said():

@@ -25,12 +25,19 @@ ABOUT = {"date": "2026-01-01", "cores": 2, "cpu": "a processor", "torch": "2", "
 def made(name="car", split=11, selected=0.9, ensemble=0.9, none=0.9, forest=0.9):
     """A record; scores are balanced accuracies on the test rows."""
     return {
-        "set": name, "split": split, "asked": 75.0, "workers": 2, "seconds": {"search": 100.0, "ensemble": 20.0},
-        "trial": "7", "params": {"learning_rate": 0.01}, "trials": {"complete": 5, "pruned": 3, "failed": 0},
-        "epochs": 500, "valid": 0.9,
+        "set": name,
+        "split": split,
+        "asked": 75.0,
+        "workers": 2,
+        "seconds": {"search": 100.0, "ensemble": 20.0},
+        "trial": "7",
+        "params": {"learning_rate": 0.01},
+        "trials": {"complete": 5, "pruned": 3, "failed": 0},
+        "epochs": 500,
+        "valid": 0.9,
         "test": {"selected": selected, "ensemble": ensemble, "defaults": 0.8, "none": none},
         "rivals": {"logistic": 0.8, "boosting": 0.85, "forest": forest},
-    }  # fmt: skip
+    }
 
 
 def test_a_mean_has_the_standard_error_of_its_splits():
@@ -40,7 +47,11 @@ def test_a_mean_has_the_standard_error_of_its_splits():
 
 
 def test_gains_are_taken_split_by_split():
-    records = [made(split=11, selected=0.9, forest=0.8), made(split=12, selected=0.7, forest=0.5), made("vehicle", selected=0.1)]
+    records = [
+        made(split=11, selected=0.9, forest=0.8),
+        made(split=12, selected=0.7, forest=0.5),
+        made("vehicle", selected=0.1),
+    ]
     assert numbers.gain(records, "selected", "forest", "car") == pytest.approx(Mean(15.0, 5.0, 2))
     assert numbers.over_splits(records, "selected", "car") == pytest.approx(Mean(80.0, 10.0, 2))
     assert numbers.noise(records, "selected", "car") == pytest.approx(10 * math.sqrt(2))
@@ -82,7 +93,13 @@ def test_losses_say_by_how_much_and_what_is_noise():
 
 
 def test_the_columns_of_others_are_those_of_their_sources():
-    assert sets.COLUMNS["cocktail"].scores == {"credit-g": 74.6, "vehicle": 82.6, "segment": 93.7, "phoneme": 86.6, "car": 99.6}
+    assert sets.COLUMNS["cocktail"].scores == {
+        "credit-g": 74.6,
+        "vehicle": 82.6,
+        "segment": 93.7,
+        "phoneme": 86.6,
+        "car": 99.6,
+    }
     assert [numbers.best_of_others(name) for name in sets.NAMES] == [77.4, 83.8, 97.4, 90.3, 100.0]
 
 
@@ -90,8 +107,12 @@ def test_the_page_has_what_its_records_say(tmp_path):
     records = [made(name, split) for name in sets.NAMES for split in (11, 12)]
     (tmp_path / "cocktail.md").write_text("before\n<!-- python -m bench.cocktail -->\nold\n<!-- end -->\nafter\n")
     found = page.write(records, ABOUT, tmp_path)
-    assert (tmp_path / "cocktail.md").read_text() == f"before\n<!-- python -m bench.cocktail -->\n{found}\n<!-- end -->\nafter\n"
-    assert found.startswith("10 searches of 5 sets and 2 splits, 75 seconds of sampling each, with all that follows and the ensemble at most 120 seconds")
+    assert (
+        tmp_path / "cocktail.md"
+    ).read_text() == f"before\n<!-- python -m bench.cocktail -->\n{found}\n<!-- end -->\nafter\n"
+    assert found.startswith(
+        "10 searches of 5 sets and 2 splits, 75 seconds of sampling each, with all that follows and the ensemble at most 120 seconds"
+    )
     assert "| hpo | **90.0** | **90.0** | 90.0 | 90.0 | 90.0 |" in found
     assert json.loads((tmp_path / "cocktail.json").read_text()) == {"about": ABOUT, "records": records}
     assert (tmp_path / "cocktail.png").stat().st_size > 10_000
@@ -113,7 +134,9 @@ def test_the_test_rows_are_those_of_the_paper(split, tmp_path):
 
 def test_a_search_that_was_made_is_not_made_again(tmp_path, monkeypatch):
     calls = []
-    monkeypatch.setattr(cocktail.runs, "said", lambda *told: calls.append(told[-1]["split"]) or made(split=told[-1]["split"]))
+    monkeypatch.setattr(
+        cocktail.runs, "said", lambda *told: calls.append(told[-1]["split"]) or made(split=told[-1]["split"])
+    )
     jobs = [run.Job("car", split, 75.0, 2, tmp_path) for split in (11, 12, 11)]
     book = Book(tmp_path, [])
     assert [cocktail.search(job, book)["split"] for job in jobs] == [11, 12, 11]
@@ -128,9 +151,11 @@ def test_a_search_leaves_a_record_that_the_page_can_show(tmp_path, monkeypatch, 
     job = run.Job("car", 11, 75.0, 1, tmp_path)
     space = sets.space(job.name, job.split, job.seconds, job.data)
     tiny = {
-        "network": {"width": 4}, "search": {"learning_rate": {"low": 1e-2, "high": 1e-1, "log": True}, "depth": 1},
-        "train": {**space["train"], "epochs": 6}, "budget": {"trials": 4},
-    }  # fmt: skip
+        "network": {"width": 4},
+        "search": {"learning_rate": {"low": 1e-2, "high": 1e-1, "log": True}, "depth": 1},
+        "train": {**space["train"], "epochs": 6},
+        "budget": {"trials": 4},
+    }
 
     def said(command, folder):
         monkeypatch.chdir(folder)

@@ -31,7 +31,15 @@ def unseen(members, task="classification", classes=3, noise=1.5, seed=0, weight=
         return Unseen(task, said, y, weight, fold, ordered=False, scale=2.0)
     y = torch.tensor(draw.integers(classes, size=ROWS))
     true = torch.nn.functional.one_hot(y, classes) * 2.0
-    return Unseen(task, true + torch.tensor(noise * draw.normal(size=(members, ROWS, classes))), y, weight, fold, ordered=False, scale=1.0)
+    return Unseen(
+        task,
+        true + torch.tensor(noise * draw.normal(size=(members, ROWS, classes))),
+        y,
+        weight,
+        fold,
+        ordered=False,
+        scale=1.0,
+    )
 
 
 def mean(*weight, outputs=3):
@@ -68,15 +76,23 @@ def test_the_networks_of_a_member_are_averaged_first():
     assert together.numpy() == pytest.approx((0.75 * chances[:2].mean(0) + 0.25 * chances[2:].mean(0)).numpy())
 
 
-@pytest.mark.parametrize("rule", [
-    mean(0.5, 0.0, 0.5), Combination("sum", torch.tensor([0.3, 0.0, 0.3]), torch.zeros(3)),
-    Combination("linear", torch.cat([torch.randn(3, 3), torch.zeros(3, 3), torch.randn(3, 3)], dim=1), torch.ones(3)),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "rule",
+    [
+        mean(0.5, 0.0, 0.5),
+        Combination("sum", torch.tensor([0.3, 0.0, 0.3]), torch.zeros(3)),
+        Combination(
+            "linear", torch.cat([torch.randn(3, 3), torch.zeros(3, 3), torch.randn(3, 3)], dim=1), torch.ones(3)
+        ),
+    ],
+)
 def test_who_has_no_weight_can_be_left_out(rule):
     said = unseen(3).logits
     kept, trimmed = rule.trimmed(3)
     assert kept == [0, 2]
-    assert trimmed.together("classification", said[kept]).numpy() == pytest.approx(rule.together("classification", said).numpy())
+    assert trimmed.together("classification", said[kept]).numpy() == pytest.approx(
+        rule.together("classification", said).numpy()
+    )
     assert float(trimmed.shares(3).sum()) == pytest.approx(1)
 
 
@@ -151,7 +167,9 @@ def test_a_stack_is_scikit_learns_logistic_regression_at_the_strength_with_the_l
 
     def loss(strength):
         cuts = [(np.flatnonzero(of.fold != f), np.flatnonzero(of.fold == f)) for f in range(FOLDS)]
-        return np.mean([sk.log_loss(of.y[valid], fitted(train, strength).predict_proba(x[valid])) for train, valid in cuts])
+        return np.mean(
+            [sk.log_loss(of.y[valid], fitted(train, strength).predict_proba(x[valid])) for train, valid in cuts]
+        )
 
     best = min((1.0, 1e-1, 1e-2, 1e-3, 1e-4), key=loss)
     said = stacking.fit(of, "loss", 3).together(of.task, of.logits).softmax(1)
@@ -196,7 +214,9 @@ def test_a_stack_of_many_classes_takes_no_hessian_of_all_pairs_of_weights():
     y = torch.randint(26, (520,), generator=draw)
     said = torch.randn(6, 520, 26, generator=draw, dtype=torch.float64) + 3 * torch.nn.functional.one_hot(y, 26)
     began = time.process_time()
-    rule = stacking._fitted(Unseen("classification", said, y, None, y % 3, ordered=False, scale=1.0), list(range(6)), 1e-2)
+    rule = stacking._fitted(
+        Unseen("classification", said, y, None, y % 3, ordered=False, scale=1.0), list(range(6)), 1e-2
+    )
     assert time.process_time() - began < 5
     assert (rule.together("classification", said).argmax(1) == y).double().mean() > 0.95
 
@@ -247,7 +267,13 @@ def test_a_bootstrap_of_a_few_large_groups_needs_no_more_memory_than_its_rows():
 
 def test_diversity_of_classes():
     y = torch.tensor([0, 0, 1, 1])
-    logits = torch.tensor([[[3.0, 0], [3.0, 0], [0, 3.0], [0, 3.0]], [[3.0, 0], [0, 1.0], [0, 3.0], [0, 2.0]], [[0, 3.0], [3.0, 0], [1.0, 0], [0, 3.0]]])
+    logits = torch.tensor(
+        [
+            [[3.0, 0], [3.0, 0], [0, 3.0], [0, 3.0]],
+            [[3.0, 0], [0, 1.0], [0, 3.0], [0, 2.0]],
+            [[0, 3.0], [3.0, 0], [1.0, 0], [0, 3.0]],
+        ]
+    )
     found = diversity("classification", logits, y, 1.0)
     assert found["disagreement"] == pytest.approx((1 / 4 + 2 / 4 + 3 / 4) / 3)
     errors = 1 - logits.softmax(2)[:, range(4), y].numpy()
@@ -275,7 +301,10 @@ def test_an_estimate_judges_each_fold_by_what_is_fitted_on_the_others():
 
     found = estimate(of, fit, ("loss", "accuracy"))
     assert seen == [[1, 2], [0, 2], [0, 1]]
-    losses = [sk.log_loss(of.y[of.fold == f], of.logits[1 if f == 0 else 0, of.fold == f].softmax(1), labels=range(3)) for f in range(3)]
+    losses = [
+        sk.log_loss(of.y[of.fold == f], of.logits[1 if f == 0 else 0, of.fold == f].softmax(1), labels=range(3))
+        for f in range(3)
+    ]
     assert found["loss"] == pytest.approx(np.mean(losses))
 
 

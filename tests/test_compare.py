@@ -36,7 +36,9 @@ def studies(unrecorded, tmp_path_factory):  # noqa: ARG001 - a fixture of a modu
     store = tmp_path_factory.mktemp("compare")
     for study, changes in STUDIES.items():
         hpo.search(TINY | {"study": study} | changes, store=store)
-    return SimpleNamespace(store=store, **{name.replace("-", "_"): completed.load(Place(store, name)) for name in STUDIES})
+    return SimpleNamespace(
+        store=store, **{name.replace("-", "_"): completed.load(Place(store, name)) for name in STUDIES}
+    )
 
 
 def scored(study, **scores):
@@ -98,12 +100,18 @@ def test_of_metrics_those_that_both_have_are_compared(studies):
     assert compare(scored(studies.tiny, loss=[1.0, 2.0]), studies.accuracy)[0].metric == "loss"
 
 
-@pytest.mark.parametrize(("second", "sentence"), [
-    ("iris", f"tiny and iris {APART}"),
-    ("fewer-columns", f"tiny and fewer-columns {APART}"),
-    ("point", "The study point is a single configuration, which was not scored on fresh splits; search a space."),
-    ("unproved", "The study unproved was searched with finalists: 0, so nothing of it was scored on fresh splits; search it with finalists: 1 or more."),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("second", "sentence"),
+    [
+        ("iris", f"tiny and iris {APART}"),
+        ("fewer-columns", f"tiny and fewer-columns {APART}"),
+        ("point", "The study point is a single configuration, which was not scored on fresh splits; search a space."),
+        (
+            "unproved",
+            "The study unproved was searched with finalists: 0, so nothing of it was scored on fresh splits; search it with finalists: 1 or more.",
+        ),
+    ],
+)
 def test_what_cannot_be_compared_is_refused_in_a_sentence(studies, second, sentence):
     for line in (("tiny", second), (second, "tiny")):
         refused = here("compare", *line, "--store", studies.store)
@@ -117,13 +125,21 @@ def test_a_score_that_was_not_finite_is_left_out(studies):
     """A fresh fold may not define a metric; it is stored as null."""
     one, two = [1.0, None, 1.1, 1.05], [2.0, 2.1, None, 2.2]
     (found,) = compare(scored(studies.tiny, loss=one), scored(studies.again, loss=two))
-    assert (found.paired, found.fits, found.gain, found.scores) == (True, 2, pytest.approx(-1.075), pytest.approx((1.025, 2.1)))
+    assert (found.paired, found.fits, found.gain, found.scores) == (
+        True,
+        2,
+        pytest.approx(-1.075),
+        pytest.approx((1.025, 2.1)),
+    )
     (found,) = compare(scored(studies.tiny, loss=one), scored(studies.other_split, loss=two))
     assert (found.paired, found.fits, found.scores) == (False, 3, pytest.approx((1.05, 2.1)))
     (found,) = compare(scored(studies.tiny, loss=[1.0, None]), scored(studies.again, loss=[2.0, 2.1]))
     assert (found.fits, found.beyond_noise) == (1, False)
     for other in (studies.again, studies.other_split):
-        found = compare(scored(studies.tiny, loss=[None, None], accuracy=[0.5, 0.6]), scored(other, loss=[2.0, 2.1], accuracy=[0.5, 0.6]))
+        found = compare(
+            scored(studies.tiny, loss=[None, None], accuracy=[0.5, 0.6]),
+            scored(other, loss=[2.0, 2.1], accuracy=[0.5, 0.6]),
+        )
         assert [d.metric for d in found] == ["accuracy"]
 
 
@@ -144,7 +160,10 @@ def test_losses_that_weigh_classes_differently_are_not_compared(studies):
 def test_of_a_single_pair_there_is_no_error(studies):
     """Over time without folds a search has one fresh fit."""
     one, two = scored(studies.tiny, loss=[1.5]), scored(studies.again, loss=[1.25])
-    assert comparison(one, two, compare(one, two))[-1] == "By loss, again is 0.250 better than tiny, over 1 pair of fresh fits: no difference beyond noise."
+    assert (
+        comparison(one, two, compare(one, two))[-1]
+        == "By loss, again is 0.250 better than tiny, over 1 pair of fresh fits: no difference beyond noise."
+    )
     two = scored(studies.other_split, loss=[1.25, 1.0])
     said = "By loss, other-split is 0.375 better than tiny, over fresh fits on different splits: no difference beyond noise."
     assert comparison(one, two, compare(one, two))[-1] == said
@@ -158,13 +177,19 @@ def domains(unrecorded, tmp_path_factory):  # noqa: ARG001
         table(rows, moved, seed).to_csv(folder / f"{name}.csv", index=False)
 
     def search(study, **target):
-        data = {"source": str(folder / "here.csv"), "target": {"column": "y", "source": str(folder / "there.csv"), **target}}
+        data = {
+            "source": str(folder / "here.csv"),
+            "target": {"column": "y", "source": str(folder / "there.csv"), **target},
+        }
         hpo.search(TINY | {"study": study, "data": data, "budget": {"trials": 3}, "refit": "none"}, store=folder)
         return completed.load(Place(folder, study))
 
     return SimpleNamespace(
-        none=search("none"), same=search("same"), few=search("few", labels="few", few=8), more=search("more", labels="few", few=12)
-    )  # fmt: skip
+        none=search("none"),
+        same=search("same"),
+        few=search("few", labels="few", few=8),
+        more=search("more", labels="few", few=12),
+    )
 
 
 def test_scores_on_rows_of_the_source_and_on_rows_of_the_target_are_not_compared(domains):

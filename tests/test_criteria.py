@@ -33,7 +33,9 @@ def rows(task="classification", weight=False):
     outputs = CLASSES if task == "classification" else 1
     y = torch.from_numpy(STREAM.integers(CLASSES, size=(FITS, SOURCE))) if outputs > 1 else normal(FITS, SOURCE)
     weights = normal(FITS, SOURCE).abs() + 0.5 if weight else None
-    source = Labelled(normal(FITS, SOURCE, outputs), normal(FITS, SOURCE, WIDTH), y, weights, normal(FITS, SOURCE).exp())
+    source = Labelled(
+        normal(FITS, SOURCE, outputs), normal(FITS, SOURCE, WIDTH), y, weights, normal(FITS, SOURCE).exp()
+    )
     return source, 3 * normal(FITS, TARGET, outputs), normal(FITS, TARGET, WIDTH) + torch.linspace(0, 1, WIDTH)
 
 
@@ -47,7 +49,9 @@ def lda_ratio(fitted_on, target, x):
     """Numpy's, with scikit-learn's shrunk covariance."""
     middle = (fitted_on.mean(0) + target.mean(0)) / 2
     covariance, _ = oas(np.concatenate([fitted_on - fitted_on.mean(0), target - target.mean(0)]), assume_centered=True)
-    return np.exp((x - middle) @ np.linalg.inv(covariance) @ (target.mean(0) - fitted_on.mean(0))).clip(1 / FURTHEST, FURTHEST)
+    return np.exp((x - middle) @ np.linalg.inv(covariance) @ (target.mean(0) - fitted_on.mean(0))).clip(
+        1 / FURTHEST, FURTHEST
+    )
 
 
 @pytest.mark.parametrize("task", ["classification", "regression"])
@@ -59,7 +63,10 @@ def test_iwv_is_the_loss_weighed_by_the_density_ratio(task, weight):
     expected = [np.average(each_loss(task, source, i), weights=own[i]) for i in range(FITS)]
     assert found.tolist() == pytest.approx([e * (9 if task == "regression" else 1) for e in expected])
     if task == "classification":
-        said = [log_loss(source.y[i], source.logits[i].softmax(1), sample_weight=own[i], labels=range(CLASSES)) for i in range(FITS)]
+        said = [
+            log_loss(source.y[i], source.logits[i].softmax(1), sample_weight=own[i], labels=range(CLASSES))
+            for i in range(FITS)
+        ]
         assert found.tolist() == pytest.approx(said)
 
 
@@ -101,7 +108,9 @@ def test_features_without_a_ratio_do_not_stop_a_search(features):
 def test_dev_without_a_shift_is_close_to_the_loss_and_with_one_to_that_of_the_target():
     features = normal(1, 4000, 2)
     moved = torch.tensor([1.0, 0.0], dtype=torch.float64)
-    slope = torch.tensor([[0.7], [0.2]], dtype=torch.float64)  # what is missed grows along the direction in which rows move
+    slope = torch.tensor(
+        [[0.7], [0.2]], dtype=torch.float64
+    )  # what is missed grows along the direction in which rows move
     source = Labelled(features @ slope, features, torch.zeros(1, 4000, dtype=torch.float64), None, None)
     for target in (normal(1, 4000, 2), normal(1, 4000, 2) + moved):
         truth = float((target @ slope).square().mean())
@@ -160,19 +169,28 @@ def test_who_only_boasts_is_not_preferred():
     source = replace(source, logits=source.logits + 2 * torch.nn.functional.one_hot(source.y, CLASSES))
     louder = replace(source, logits=10 * source.logits)
     for name in ("infomax", "target_entropy"):
-        plain, loud = (validators.measure([name], "classification", *of, 1.0)[name] for of in ((source, logits, features), (louder, 10 * logits, features)))
+        plain, loud = (
+            validators.measure([name], "classification", *of, 1.0)[name]
+            for of in ((source, logits, features), (louder, 10 * logits, features))
+        )
         assert loud.tolist() == pytest.approx(plain.tolist(), rel=5e-3)
     right = replace(source, logits=torch.nn.functional.one_hot(source.y, CLASSES).double())
     expected = np.log(1 + CLASSES * SOURCE)  # by how much the right class of each row must be ahead
-    assert validators.sharpness(replace(right, logits=3 * right.logits)).flatten().tolist() == pytest.approx([expected / 3] * FITS, rel=3e-3)
+    assert validators.sharpness(replace(right, logits=3 * right.logits)).flatten().tolist() == pytest.approx(
+        [expected / 3] * FITS, rel=3e-3
+    )
 
 
 @pytest.mark.parametrize("name", CRITERIA)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_a_fit_does_not_depend_on_how_many_others_there_are(name, dtype):
     many, m = 17, 70
-    source = Labelled(*(normal(many, 40, n).to(dtype) for n in (CLASSES, 64)), torch.from_numpy(STREAM.integers(CLASSES, size=(many, 40))),
-                      None, normal(many, 40).exp().to(dtype))  # fmt: skip
+    source = Labelled(
+        *(normal(many, 40, n).to(dtype) for n in (CLASSES, 64)),
+        torch.from_numpy(STREAM.integers(CLASSES, size=(many, 40))),
+        None,
+        normal(many, 40).exp().to(dtype),
+    )
     logits, features = normal(many, m, CLASSES).to(dtype), normal(many, m, 64).to(dtype)
 
     def measured(chosen):
@@ -207,10 +225,15 @@ def test_what_a_search_follows_is_the_formula_of_what_its_networks_say():
     pop.admit(of := trial("0"))
     run(pop, 2)
     released, net, fold = pop.release(of), network(data, of), data.folds[0]
-    valid, target = (net.predict_parts(released.weights, [data.x[part].unsqueeze(0)], features=True) for part in (fold.valid, fold.target_valid))
+    valid, target = (
+        net.predict_parts(released.weights, [data.x[part].unsqueeze(0)], features=True)
+        for part in (fold.valid, fold.target_valid)
+    )
     source = Labelled(*valid, data.y[fold.valid].unsqueeze(0), None, data.ratio[fold.valid].unsqueeze(0))
     found = validators.measure(CRITERIA, "classification", source, *target, 1.0)
-    assert {name: released.valid[name] for name in CRITERIA} == pytest.approx({name: float(value) for name, value in found.items()})
+    assert {name: released.valid[name] for name in CRITERIA} == pytest.approx(
+        {name: float(value) for name, value in found.items()}
+    )
 
 
 @pytest.mark.parametrize("name", CRITERIA)
@@ -240,7 +263,9 @@ def test_held_back_rows_of_the_source_are_judged_where_validation_rows_are_the_t
     run(pop, 1)
     released, net = pop.release(of), network(data, of)
     logits = net.predict(released.weights, data.x[fold.valid[7:]].unsqueeze(0))[0]
-    expected = log_loss(data.y[fold.valid[7:]], logits.softmax(1), sample_weight=data.ratio[fold.valid[7:]], labels=range(3))
+    expected = log_loss(
+        data.y[fold.valid[7:]], logits.softmax(1), sample_weight=data.ratio[fold.valid[7:]], labels=range(3)
+    )
     assert released.valid["iwv"] == pytest.approx(expected)
 
 

@@ -96,14 +96,20 @@ def test_classes_too_small_to_stratify_are_noted_and_drawn_without(tmp_path, col
 
 SINGLE = "t: the validation part of data.split cannot be drawn from a single row."
 FEW = [
-    (rows(y=np.arange(N) * 0.5), {"class_weight": "balanced"},
-     "data.class_weight: balanced needs classes, but the task is regression; leave it out."),
+    (
+        rows(y=np.arange(N) * 0.5),
+        {"class_weight": "balanced"},
+        "data.class_weight: balanced needs classes, but the task is regression; leave it out.",
+    ),
     (rows(y=np.arange(N) * 0.5)[:2], {"task": "regression", "drop": ["kind"]}, SINGLE),
     (rows(), {"split": {"test": 0.98, "valid": 0.015}}, SINGLE),
     (rows(), {"split": {"test": 0.99, "valid": 0.005}}, "t: the test part of data.split cannot be drawn from 60 rows."),
-    (rows(y=["a"] * 58 + ["b"] * 2), {"split": {"test": 0.4}},
-     "t: the training part holds one class only; more rows or another split seed help."),
-]  # fmt: skip
+    (
+        rows(y=["a"] * 58 + ["b"] * 2),
+        {"split": {"test": 0.4}},
+        "t: the training part holds one class only; more rows or another split seed help.",
+    ),
+]
 
 
 @pytest.mark.parametrize(("frame", "data", "sentence"), FEW, ids=[sentence[:60] for *_, sentence in FEW])
@@ -128,9 +134,11 @@ def test_numbers_are_imputed_and_standardised_by_training_rows(tmp_path):
     filled = np.where(np.isnan(train), np.nanmedian(train), train)
     (feature,) = [f for f in found.preprocess.features if f["column"] == "b"]
     assert feature == {
-        "column": "b", "median": pytest.approx(np.nanmedian(train)), "mean": pytest.approx(filled.mean()),
+        "column": "b",
+        "median": pytest.approx(np.nanmedian(train)),
+        "mean": pytest.approx(filled.mean()),
         "scale": pytest.approx(filled.std()),
-    }  # fmt: skip
+    }
     at = found.preprocess.features.index(feature)
     mine = found.x[found.folds[0].train][:, at].numpy()
     assert mine == pytest.approx((filled - filled.mean()) / filled.std(), abs=1e-6)
@@ -172,9 +180,12 @@ def test_a_column_without_a_value_in_training_is_a_constant(tmp_path):
 
 
 RAW = [
-    ({"row": 3.0, "kind": "v"}, ["v"]), ({"row": 3, "kind": None}, [""]), ({"row": np.nan, "kind": "u"}, ["u"]),
-    ({"row": 1e9, "kind": "never seen"}, []), ({"row": -1.0, "kind": np.nan}, [""]),
-]  # fmt: skip
+    ({"row": 3.0, "kind": "v"}, ["v"]),
+    ({"row": 3, "kind": None}, [""]),
+    ({"row": np.nan, "kind": "u"}, ["u"]),
+    ({"row": 1e9, "kind": "never seen"}, []),
+    ({"row": -1.0, "kind": np.nan}, [""]),
+]
 
 
 @pytest.mark.parametrize(("raw", "on"), RAW)
@@ -204,8 +215,10 @@ def test_encoding_the_file_again_gives_the_same_matrix(tmp_path, name):
     order = np.concatenate([numbers(found, found.x), numbers(found, found.test_x)])
     assert torch.cat([found.x, found.test_x]).numpy() == pytest.approx(again[order], abs=1e-6)
     assert {f["column"]: f["equals"] for f in found.preprocess.features if "equals" in f} == {
-        "kind": "w", "code": "2", "flag": "True",
-    }  # fmt: skip
+        "kind": "w",
+        "code": "2",
+        "flag": "True",
+    }
 
 
 def test_codes_are_the_same_with_and_without_gaps_in_the_file(tmp_path):
@@ -266,10 +279,16 @@ def test_a_regression_target_is_standardised_by_training_rows(tmp_path):
     assert found.test_y.numpy() * found.target_scale + found.target_mean == pytest.approx(y[test])
 
 
-@pytest.mark.parametrize(("y", "classes"), [
-    ([0, 1, 0] * 20, (0, 1)), ([2.0, None, 1.0] * 20, (1, 2)), (["v", "u", "v"] * 20, ("u", "v")),
-    ([True, False, True] * 20, (False, True)), ([0.5, 1.5, 2.5] * 20, (0.5, 1.5, 2.5)),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("y", "classes"),
+    [
+        ([0, 1, 0] * 20, (0, 1)),
+        ([2.0, None, 1.0] * 20, (1, 2)),
+        (["v", "u", "v"] * 20, ("u", "v")),
+        ([True, False, True] * 20, (False, True)),
+        ([0.5, 1.5, 2.5] * 20, (0.5, 1.5, 2.5)),
+    ],
+)
 def test_classes_are_numbered_in_order_and_keep_their_labels(tmp_path, y, classes):
     found = prepared(tmp_path, rows(y=y))
     assert found.classes == classes

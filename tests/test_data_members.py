@@ -19,9 +19,10 @@ from hpo.testing import same
 from tests.training import dataset, pictures, step, trained, trial
 
 MEMBERS = [
-    n for n, member in STRENGTHS.items()
+    n
+    for n, member in STRENGTHS.items()
     if type(member).batch is not Regularizer.batch and not {"text", "target", "generated"} & {*member.needs}
-]  # fmt: skip
+]
 F = torch.nn.functional
 IMAGE = (3, 5, 7)
 CATEGORIES = torch.tensor([0, 1, 1, 1, 2, 3, 3])
@@ -29,7 +30,17 @@ CATEGORIES = torch.tensor([0, 1, 1, 1, 2, 3, 3])
 
 def samples(columns=None, image=(), task="classification"):
     nothing, classes = torch.empty(0), ("a", "b", "c") if task == "classification" else ()
-    return Samples(task, nothing, nothing, None, (), classes, 1.0, torch.empty(0, dtype=torch.long) if columns is None else columns, image)
+    return Samples(
+        task,
+        nothing,
+        nothing,
+        None,
+        (),
+        classes,
+        1.0,
+        torch.empty(0, dtype=torch.long) if columns is None else columns,
+        image,
+    )
 
 
 def streams(name, fits):
@@ -61,7 +72,12 @@ def numbered(fits, rows, inputs):
 
 # ---- what holds for all
 
-CASES = [(name, kind) for name in MEMBERS for kind in ("image", "table", "categories") if kind == "image" or "image" not in STRENGTHS[name].needs]
+CASES = [
+    (name, kind)
+    for name in MEMBERS
+    for kind in ("image", "table", "categories")
+    if kind == "image" or "image" not in STRENGTHS[name].needs
+]
 
 
 def case(name, kind, dtype, fits=6, rows=11):
@@ -69,7 +85,11 @@ def case(name, kind, dtype, fits=6, rows=11):
     columns = CATEGORIES if kind == "categories" else None
     data = samples(columns, IMAGE if kind == "image" else ())
     x = normal(fits, rows, {"image": 105, "table": 13, "categories": 7}[kind]).to(dtype)
-    y = F.one_hot(torch.arange(rows).expand(fits, -1) % 3, 3).to(dtype) if STRENGTHS[name].mixes else torch.zeros(fits, rows, dtype=torch.long)
+    y = (
+        F.one_hot(torch.arange(rows).expand(fits, -1) % 3, 3).to(dtype)
+        if STRENGTHS[name].mixes
+        else torch.zeros(fits, rows, dtype=torch.long)
+    )
     member = STRENGTHS[name]
     s = torch.tensor([member.neutral, *member.probe, *member.probe, member.probe[0]], dtype=dtype)
     return data, x, y, normal(fits, rows).abs().to(dtype), normal(fits, rows, 3).to(dtype), s
@@ -90,7 +110,10 @@ def test_a_row_is_bit_equal_alone_and_among_others_and_what_came_is_left_as_it_w
     for i in range(len(s)):
         own = (t[i : i + 1] for t in (y, weight, base))
         alone = acted(name, s[i : i + 1], x[i : i + 1], data, Noise(streams(name, [i]), dtype), *own)
-        assert equal(alone, Batch(*(t[i : i + 1] for t in (together.x, together.y, together.weight, together.base)), together.index))
+        assert equal(
+            alone,
+            Batch(*(t[i : i + 1] for t in (together.x, together.y, together.weight, together.base)), together.index),
+        )
 
 
 @pytest.mark.parametrize(("name", "kind"), CASES)
@@ -227,7 +250,9 @@ def test_cutmix_replaces_columns_of_a_table_and_mixes_targets_by_how_many():
     share = replaced[:, [0, 1, 4, 5]].double().mean(1)
     assert torch.allclose(x[:, 1, 0] - found.y[:, 1], share)
     assert share.mean() == pytest.approx(0.15, abs=0.02)
-    assert (share > 0).double().mean() == pytest.approx(0.3 * 0.8, abs=0.04)  # a share of u leaves all four with (1 - u)^4
+    assert (share > 0).double().mean() == pytest.approx(
+        0.3 * 0.8, abs=0.04
+    )  # a share of u leaves all four with (1 - u)^4
 
 
 def test_label_smoothing_is_torchs():
@@ -340,7 +365,12 @@ def test_randomization_draws_for_each_sample_a_domain_as_far_as_s():
     left = of_flat.x.sum(2) / (1 - missing).sum(2)  # the offset, but for the noise
     spread_ = ((of_flat.x - left.unsqueeze(2)).square() * (1 - missing)).sum(2).div((1 - missing).sum(2) - 1).sqrt()
     scale = (of_ends.x - of_flat.x).sum(2) / (1 - missing).sum(2) / 100
-    for found, low, high, slack in ((left, -1, 1, 0.15), (spread_, 0, 1, 0.12), (share, 0, 0.5, 0.06), (scale - 1, -0.5, 0.5, 1e-9)):
+    for found, low, high, slack in (
+        (left, -1, 1, 0.15),
+        (spread_, 0, 1, 0.12),
+        (share, 0, 0.5, 0.06),
+        (scale - 1, -0.5, 0.5, 1e-9),
+    ):
         least, most = low * s, high * s
         assert (found.amin(1) >= least - slack).all()
         assert (found.amax(1) <= most + slack).all()
@@ -368,7 +398,9 @@ def test_randomization_leaves_rows_of_another_domain_alone():
     x = normal(1, 5, 4)
     batch = Batch(x, x[..., 0], None, None, torch.zeros(1, 5, dtype=torch.long), x.clone())
     noise = {"randomization": {0: Noise(streams("randomization", [0]), x.dtype)}}
-    found = STRENGTHS["randomization"].batch(torch.ones(1, dtype=torch.float64), step(noise=noise, data=samples()), batch)
+    found = STRENGTHS["randomization"].batch(
+        torch.ones(1, dtype=torch.float64), step(noise=noise, data=samples()), batch
+    )
     assert torch.equal(found.target, x)
     assert not torch.equal(found.x, x)
 

@@ -27,7 +27,9 @@ def test_ratios_are_those_of_known_densities(source, target):
     inside = true < np.quantile(true[:source], 0.98)
     assert np.sqrt(np.square(np.log(found / true)[inside]).mean()) < 0.15
     assert found[:source].mean() == pytest.approx(1)
-    assert (found[:source] * x[:source, 0]).mean() == pytest.approx(MOVED[0], abs=0.12)  # weighed, the source is as the target is
+    assert (found[:source] * x[:source, 0]).mean() == pytest.approx(
+        MOVED[0], abs=0.12
+    )  # weighed, the source is as the target is
 
 
 def test_rows_that_were_not_fitted_on_have_ratios_as_well():
@@ -66,7 +68,9 @@ def test_a_single_row_of_the_target_tells_nothing():
 # ---- the member that trains by them
 
 
-@pytest.mark.parametrize("weight", [None, torch.full((2, 4), 3.0, dtype=torch.float64)], ids=["alone", "with class weights"])
+@pytest.mark.parametrize(
+    "weight", [None, torch.full((2, 4), 3.0, dtype=torch.float64)], ids=["alone", "with class weights"]
+)
 def test_importance_weighs_rows_by_the_ratio_to_the_power_of_its_strength(weight):
     data, index = foreign(), torch.arange(8).view(2, 4)
     batch = Batch(data.inputs(index), data.targets(index)[0], weight, None, index)

@@ -113,7 +113,9 @@ class Stays(TorchDispatchMode):
         del types
         self.count += 1
         out = func(*args, **(kwargs or {}))
-        given, made = ({t.device.type for t in tree_leaves(tree) if isinstance(t, torch.Tensor)} for tree in ((args, kwargs), out))
+        given, made = (
+            {t.device.type for t in tree_leaves(tree) if isinstance(t, torch.Tensor)} for tree in ((args, kwargs), out)
+        )
         assert not ("meta" in given and "cpu" in made), f"{func} brings numbers to the CPU"
         return out
 
@@ -177,10 +179,19 @@ def test_an_epoch_of_many_rows_is_as_many_operations_as_of_few():
     assert len(counts) == 1
 
 
-@pytest.mark.parametrize("look", [
-    lambda t: t.sum().item(), lambda t: t.tolist(), lambda t: bool((t > 0).any()), lambda t: t.nonzero(), lambda t: t[t > 0],
-    lambda t: torch.bincount(t.long()), lambda t: t.cpu(), lambda t: t + torch.zeros(3),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "look",
+    [
+        lambda t: t.sum().item(),
+        lambda t: t.tolist(),
+        lambda t: bool((t > 0).any()),
+        lambda t: t.nonzero(),
+        lambda t: t[t > 0],
+        lambda t: torch.bincount(t.long()),
+        lambda t: t.cpu(),
+        lambda t: t + torch.zeros(3),
+    ],
+)
 def test_a_look_at_a_number_would_be_seen(look):
     with FakeTensorMode(allow_non_fake_inputs=True), Stays(), pytest.raises((RuntimeError, AssertionError)):
         look(torch.zeros(3, device=META))
@@ -197,7 +208,9 @@ def test_somebodys_module_that_stays_on_the_cpu_is_refused_with_a_sentence():
 
     net = Module(Constant, "here:Constant", (("n_inputs", 13), ("n_outputs", 3)), 13, 3)
     net.check(2, device.CPU)
-    with pytest.raises(InputError, match=r"^network: the module of Constant\(.*\) cannot learn from a minibatch of 2 on meta \(Runtime"):
+    with pytest.raises(
+        InputError, match=r"^network: the module of Constant\(.*\) cannot learn from a minibatch of 2 on meta \(Runtime"
+    ):
         net.check(2, META)
 
 
@@ -206,7 +219,13 @@ def test_somebodys_module_that_stays_on_the_cpu_is_refused_with_a_sentence():
 
 def test_splitmix_gives_its_published_numbers():
     """Of the reference implementation in C, seed 1234567."""
-    expected = [6457827717110365317, 3203168211198807973, 9817491932198370423, 4593380528125082431, 16408922859458223821]
+    expected = [
+        6457827717110365317,
+        3203168211198807973,
+        9817491932198370423,
+        4593380528125082431,
+        16408922859458223821,
+    ]
     found = splitmix(torch.tensor([1234567]), torch.arange(5))
     assert [number % 2**64 for number in found.tolist()] == expected
 
@@ -247,9 +266,15 @@ def test_hashed_permutations_are_orders_and_every_number_comes_to_every_place():
     assert 5 < chi_squared < 58  # 23 degrees of freedom, two sides of one in ten thousand
 
 
-@pytest.mark.parametrize(("keys", "epochs"), [
-    (range(64), [0] * 64), ([2**40 * i for i in range(64)], [0] * 64), ([7] * 64, range(64)),
-], ids=["neighbouring seeds", "far seeds", "epochs"])  # fmt: skip
+@pytest.mark.parametrize(
+    ("keys", "epochs"),
+    [
+        (range(64), [0] * 64),
+        ([2**40 * i for i in range(64)], [0] * 64),
+        ([7] * 64, range(64)),
+    ],
+    ids=["neighbouring seeds", "far seeds", "epochs"],
+)
 def test_streams_are_not_correlated(keys, epochs):
     n = 20_000
     bits = noise(list(keys), list(epochs)).dropout(torch.full((64,), 0.5, dtype=torch.float64), (n,)) - 1
@@ -279,11 +304,18 @@ def test_auto_is_the_gpu_if_there_is_one_and_one_process(monkeypatch):
     assert device.chosen("cuda") == GPU
 
 
-@pytest.mark.parametrize(("wanted", "workers", "sentence"), [
-    ("cuda", 1, f"device cuda needs a GPU, and torch {torch.__version__} sees none here; take device cpu, or auto."),
-    ("cuda", 3, "workers must be 1 on a GPU, which one process fills, got 3; leave it out, or take device cpu."),
-    ("tpu", 1, "device must be auto, cpu or cuda, got 'tpu'."),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("wanted", "workers", "sentence"),
+    [
+        (
+            "cuda",
+            1,
+            f"device cuda needs a GPU, and torch {torch.__version__} sees none here; take device cpu, or auto.",
+        ),
+        ("cuda", 3, "workers must be 1 on a GPU, which one process fills, got 3; leave it out, or take device cpu."),
+        ("tpu", 1, "device must be auto, cpu or cuda, got 'tpu'."),
+    ],
+)
 def test_what_cannot_be_is_said_in_a_sentence(tmp_path, monkeypatch, wanted, workers, sentence):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(InputError) as caught:

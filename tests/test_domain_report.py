@@ -40,7 +40,9 @@ def test_mmd_is_the_mean_kernel_within_less_that_between():
 
 def test_domains_of_different_size_count_alike():
     source, target = two(0.0, rows=400)
-    assert domain_views.divergence(source, target[:40]).a_distance < 0.6  # one that says source to all would be right in 91 of 100
+    assert (
+        domain_views.divergence(source, target[:40]).a_distance < 0.6
+    )  # one that says source to all would be right in 91 of 100
 
 
 def test_the_plane_is_that_of_scikit_learns_pca():
@@ -72,11 +74,16 @@ def test_help_by_class_is_the_difference_of_recalls():
     found = domain_views.helped(TRUE, BEFORE, AFTER, ("a", "b", "c", "never"))
     assert [one.name for one in found] == ["a", "c", "b"]
     before, after = (sk.recall_score(TRUE, said, average=None) for said in (BEFORE, AFTER))
-    assert found == [Helped("abc"[i], n, pytest.approx(before[i]), pytest.approx(after[i])) for i, n in ((0, 3), (2, 1), (1, 2))]
+    assert found == [
+        Helped("abc"[i], n, pytest.approx(before[i]), pytest.approx(after[i])) for i, n in ((0, 3), (2, 1), (1, 2))
+    ]
 
 
 def test_changes_are_the_differences_of_confusion_matrices():
-    assert domain_views.changes(TRUE, BEFORE, AFTER, ("a", "b", "c")) == [Change("a", "b", 2, 1), Change("b", "c", 0, 1)]
+    assert domain_views.changes(TRUE, BEFORE, AFTER, ("a", "b", "c")) == [
+        Change("a", "b", 2, 1),
+        Change("b", "c", 0, 1),
+    ]
     apart = sk.confusion_matrix(TRUE, AFTER) - sk.confusion_matrix(TRUE, BEFORE)
     assert (apart[0, 1], apart[1, 2]) == (-1, 1)
 
@@ -93,5 +100,7 @@ def test_the_balance_is_mcnemars_exact_test():
     found = statistics.balance(BEFORE != TRUE, AFTER != TRUE)
     assert (found.better, found.worse, found.chance) == (1, 1, 1.0)
     lost = np.ones(20)
-    assert statistics.balance(lost, np.r_[np.zeros(14), lost[14:16], lost[:4] * 2]).chance == pytest.approx(binomtest(14, 18).pvalue)
+    assert statistics.balance(lost, np.r_[np.zeros(14), lost[14:16], lost[:4] * 2]).chance == pytest.approx(
+        binomtest(14, 18).pvalue
+    )
     assert statistics.balance(lost, lost).chance == 1.0

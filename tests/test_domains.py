@@ -66,9 +66,11 @@ HOLD_OUT = [
     ({"labels": "validation-only"}, [100, 40, 0, 0, 0], 40),
 ]
 FOLDS = [
-    ({}, [75, 25, 0, 30, 10]), ({"labels": "few", "few": 8}, [112, 4, 0, 18, 6]), ({"labels": "validation-only", "few": 6}, [80, 3, 0, 21, 7]),
+    ({}, [75, 25, 0, 30, 10]),
+    ({"labels": "few", "few": 8}, [112, 4, 0, 18, 6]),
+    ({"labels": "validation-only", "few": 6}, [80, 3, 0, 21, 7]),
     ({"labels": "validation-only"}, [100, 10, 0, 0, 0]),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("target", "expected", "test"), HOLD_OUT)
@@ -94,7 +96,9 @@ def test_sizes_of_folds(folder, target, expected, repeats):
 
 
 @pytest.mark.parametrize("split", [{}, {"folds": 3}])
-@pytest.mark.parametrize("target", [{}, {"labels": "few", "few": 8}, {"labels": "validation-only", "few": 8}, {"labels": "validation-only"}])
+@pytest.mark.parametrize(
+    "target", [{}, {"labels": "few", "few": 8}, {"labels": "validation-only", "few": 8}, {"labels": "validation-only"}]
+)
 def test_no_row_has_two_parts_and_fresh_draws_differ(folder, target, split):
     data = prepared(folder, target, split=split)
     nested = [] if data.ordered else [data.nested(1, 0)]
@@ -105,7 +109,10 @@ def test_no_row_has_two_parts_and_fresh_draws_differ(folder, target, split):
             assert not np.isin(rows, data._raw.test).any()
             assert set(foreign(data, samples)[fold.target].tolist()) <= {True}
     first, second = (samples.folds[0] for samples in (data.fresh(1), data.fresh(2)))
-    same = [set(rows_of(data, getattr(first, part))) == set(rows_of(data, getattr(second, part))) for part in ("train", "target")]
+    same = [
+        set(rows_of(data, getattr(first, part))) == set(rows_of(data, getattr(second, part)))
+        for part in ("train", "target")
+    ]
     assert same == ([True, same[1]] if data.ordered else [False, False])
     assert data.ordered == (target.get("labels") == "validation-only")
     if data.ordered:
@@ -122,7 +129,9 @@ def test_folds_within_folds_are_judged_by_the_outer_fold(folder):
             assert set(rows_of(data, fold.test)) == set(rows_of(data, outer.folds[0].valid))
             inside = set(rows_of(data, torch.cat([fold.train, fold.valid])))
             assert inside == set(rows_of(data, outer.folds[0].train))
-            assert set(rows_of(data, torch.cat([fold.target, fold.target_valid]))) == set(rows_of(data, outer.folds[0].target))
+            assert set(rows_of(data, torch.cat([fold.target, fold.target_valid]))) == set(
+                rows_of(data, outer.folds[0].target)
+            )
 
 
 def test_a_time_of_the_source_orders_the_source_alone(folder):
@@ -155,10 +164,14 @@ REGRESSION = {"column": "x3"}
 
 @pytest.mark.parametrize("split", [{}, {"folds": 3}])
 @pytest.mark.parametrize("column", ["y", "x3"])
-@pytest.mark.parametrize(("target", "allowed"), [({}, 0), ({"labels": "few", "few": 6}, 12), ({"labels": "validation-only"}, 40)])
+@pytest.mark.parametrize(
+    ("target", "allowed"), [({}, 0), ({"labels": "few", "few": 6}, 12), ({"labels": "validation-only"}, 40)]
+)
 def test_no_target_row_has_a_label_unless_it_is_allowed(folder, split, column, target, allowed):
     allowed = 6 if column == "x3" and target.get("few") else allowed  # so many in all
-    data = prepared(folder, {**target, "column": column}, split=split, class_weight="balanced" if column == "y" else None)
+    data = prepared(
+        folder, {**target, "column": column}, split=split, class_weight="balanced" if column == "y" else None
+    )
     for samples in (data, data.fresh(1), data.whole(), *([] if data.ordered else [data.nested(1, 0)])):
         other, y = foreign(data, samples), samples.y
         hidden = y.isnan() if column == "x3" else y == -1
@@ -203,7 +216,9 @@ def test_labels_do_not_say_which_row_goes_where(folder, split, column):
         shuffled = np.random.default_rng(turn).permutation(frame[column])
         frame.assign(**{column: shuffled}).to_csv(folder / "new.csv", index=False)
         data = prepared(folder, {"column": column}, split=split, class_weight="balanced" if column == "y" else None)
-        found.append([data.test_y, *(one for s in (data, data.fresh(1), data.nested(1, 0), data.whole()) for one in said(s))])
+        found.append(
+            [data.test_y, *(one for s in (data, data.fresh(1), data.nested(1, 0), data.whole()) for one in said(s))]
+        )
     (test, *first), (other, *second) = found
     assert not test.equal(other)
     assert len(first) == len(second)
@@ -226,7 +241,9 @@ SAYS = {"source": "old.csv", "drop": ["row"], "target": {**TARGET, "test": "test
 
 
 def searched(store, name, **changes):
-    ran = here("search", "--space", write_space(store, study=name, search=SEARCH, **changes), "--store", store, "--json")
+    ran = here(
+        "search", "--space", write_space(store, study=name, search=SEARCH, **changes), "--store", store, "--json"
+    )
     assert ran.exit_code == 0, ran.stderr
     return json.loads(ran.stdout)
 
@@ -234,9 +251,14 @@ def searched(store, name, **changes):
 def learned(store, name):
     """All that a search has found, its weights to the last bit."""
     when = ("started", "times", "seconds")
-    said = {label: {key: value for key, value in o.items() if key not in when} for label, o in outcomes(store, name).items()}
+    said = {
+        label: {key: value for key, value in o.items() if key not in when} for label, o in outcomes(store, name).items()
+    }
     best = store.parent / "best"
-    assert here("export", "--study", name, "--store", store, "--weights", best, "-o", store.parent / "best.yaml").exit_code == 0
+    assert (
+        here("export", "--study", name, "--store", store, "--weights", best, "-o", store.parent / "best.yaml").exit_code
+        == 0
+    )
     files = [*sorted((store / "studies" / name / "weights").iterdir()), *sorted(best.iterdir())]
     assert {"preprocess.json", "weights.safetensors"} < {path.name for path in files}
     return json.dumps(said, sort_keys=True), {path.name: path.read_bytes() for path in files}
@@ -254,7 +276,10 @@ def test_labels_of_the_target_reach_nothing_but_the_test_score(store, folder, la
             frame = frame.assign(y=r.permutation(frame["y"])) if turn and name != "old" else frame
             frame.to_csv(own / f"{name}.csv", index=False)
         target = {**SAYS["target"], "labels": labels}
-        changes = {"data": {**SAYS, "target": target, "class_weight": "balanced"}, "ensemble": {"kind": "greedy", "size": 2, "pool": 2}}
+        changes = {
+            "data": {**SAYS, "target": target, "class_weight": "balanced"},
+            "ensemble": {"kind": "greedy", "size": 2, "pool": 2},
+        }
         # Named alike: what a search draws depends on nothing but its data, but its files should be the same, too.
         results.append(searched(store, "leak", **changes))
         results[-1]["learned"] = learned(store, "leak")
@@ -281,9 +306,13 @@ def test_numbers_are_standardised_by_labelled_training_rows_alone(folder):
 @pytest.mark.parametrize("split", [{}, {"folds": 3}])
 def test_terms_are_weighed_by_training_rows_and_those_adapted_to(tmp_path, split):
     reviews(80).to_csv(tmp_path / "old.csv", index=False)
-    reviews(60, seed=1).assign(review=lambda f: f["review"].str.replace("the", "onlynew")).to_csv(tmp_path / "new.csv", index=False)
+    reviews(60, seed=1).assign(review=lambda f: f["review"].str.replace("the", "onlynew")).to_csv(
+        tmp_path / "new.csv", index=False
+    )
     target = {"source": "new.csv", "column": "again"}
-    data = data_module.prepare(Data(source="old.csv", target=target, text=["review"], drop=["price", "bought"], split=split), tmp_path)
+    data = data_module.prepare(
+        Data(source="old.csv", target=target, text=["review"], drop=["price", "bought"], split=split), tmp_path
+    )
     texts = pd.concat([pd.read_csv(tmp_path / name)["review"] for name in ("old.csv", "new.csv")]).fillna("").tolist()
     terms = data.preprocess.documents[0]["terms"]
     assert "onlynew" in terms
@@ -316,11 +345,15 @@ def test_several_sources_stand_one_below_the_other(folder):
     domain(50, seed=3).drop(columns="x1").to_csv(folder / "older.csv", index=False)
     with pytest.raises(InputError) as caught:
         prepared(folder, source=["old.csv", "older.csv"])
-    assert str(caught.value) == "data.source: older lacks the column x1, which old has; all sources need the same columns."
+    assert (
+        str(caught.value) == "data.source: older lacks the column x1, which old has; all sources need the same columns."
+    )
 
 
 def test_a_list_of_one_source_is_that_source(tmp_path):
-    alone, listed = (data_module.prepare(Data(source=source), tmp_path) for source in ("sklearn:digits", ["sklearn:digits"]))
+    alone, listed = (
+        data_module.prepare(Data(source=source), tmp_path) for source in ("sklearn:digits", ["sklearn:digits"])
+    )
     assert listed.image == (1, 8, 8)
     assert listed.x.equal(alone.x)
 
@@ -332,7 +365,9 @@ def test_a_target_without_labels_leaves_the_test_to_the_source(folder, missing):
     data = prepared(folder)
     assert sizes(data.folds[0]) == [60, 20, 0, 64, 16]  # valid is 0.2 of all rows of each
     assert (len(data.test_x), (data.test_y >= 0).all()) == (20, True)
-    assert data.notes == ("No row of the target has a label: the test part is the source's, and nothing tells how right predictions on the target are.",)
+    assert data.notes == (
+        "No row of the target has a label: the test part is the source's, and nothing tells how right predictions on the target are.",
+    )
     tested = prepared(folder, {"test": "test.csv"})
     assert (len(tested.test_x), tested.development) == (60, 180)
 
@@ -357,16 +392,44 @@ def test_the_targets_further_columns_and_the_tests_share_are_noted(folder):
 
 
 WRONG = [
-    (lambda f: f.drop(columns="x1"), {}, "data.target.source: new lacks the column x1, which old has; both domains need the same columns."),
-    (lambda f: f.assign(y="fair"), {}, "data.target: the target domain has the class fair, which the source does not have: bad, good."),
-    (lambda f: f.drop(columns="y"), {"labels": "few"}, "data.target.labels: few needs labels, and no row of new.csv has one; take none."),
+    (
+        lambda f: f.drop(columns="x1"),
+        {},
+        "data.target.source: new lacks the column x1, which old has; both domains need the same columns.",
+    ),
+    (
+        lambda f: f.assign(y="fair"),
+        {},
+        "data.target: the target domain has the class fair, which the source does not have: bad, good.",
+    ),
+    (
+        lambda f: f.drop(columns="y"),
+        {"labels": "few"},
+        "data.target.labels: few needs labels, and no row of new.csv has one; take none.",
+    ),
     (lambda f: f, {"test": "gone.csv"}, "does not exist; name a .csv, .parquet or .svmlight file."),
     (lambda f: f, {"column": "z"}, "data.target: old → new has no column z. It has: row, kind, x0, x1, x2, x3, y."),
-    (lambda f: f.assign(x3="a word"), {"column": "x3"}, "data.target: x3 is a number, but another domain has a word; mend it."),
-    (lambda f: f.assign(x1=["a word", *f["x1"][1:]]), {}, "old → new: the column x1 holds numbers, but row 1 of the target holds a word; mend the row."),
+    (
+        lambda f: f.assign(x3="a word"),
+        {"column": "x3"},
+        "data.target: x3 is a number, but another domain has a word; mend it.",
+    ),
+    (
+        lambda f: f.assign(x1=["a word", *f["x1"][1:]]),
+        {},
+        "old → new: the column x1 holds numbers, but row 1 of the target holds a word; mend the row.",
+    ),
     (lambda f: f.iloc[:1], {}, "the target new.csv: the test part of data.split cannot be drawn from a single row."),
-    (lambda f: f.iloc[:0], {}, "data.target.source: new has a header and no rows: there is nothing to adapt to or to test on; leave it out."),
-    (lambda f: f.assign(x1=[np.inf, *f["x1"][1:]]), {}, "old → new: the column x1 is infinite in row 1 of the target; mend or remove that row."),
+    (
+        lambda f: f.iloc[:0],
+        {},
+        "data.target.source: new has a header and no rows: there is nothing to adapt to or to test on; leave it out.",
+    ),
+    (
+        lambda f: f.assign(x1=[np.inf, *f["x1"][1:]]),
+        {},
+        "old → new: the column x1 is infinite in row 1 of the target; mend or remove that row.",
+    ),
 ]
 
 
@@ -381,17 +444,35 @@ def test_what_cannot_be_another_domain(folder, change, target, sentence):
 SPACE = "study: s\ndata: {{source: t.csv, target: {}}}\nsearch: {{l1: {{low: 0, high: 1}}}}\n"
 
 
-@pytest.mark.parametrize(("target", "sentence"), [
-    ("{sauce: new.csv}", "data.target.sauce is not a key of data.target. Did you mean source?"),
-    ("{source: new.txt}", "data.target.source: must be a .csv, .parquet or .svmlight file or sklearn:NAME, got new.txt."),
-    ("{source: new.csv, labels: some}", "data.target.labels: some is not known. Known: none, few, validation-only."),
-    ("{source: new.csv, few: 5}", "data.target: few needs labels: few or validation-only, got few=5, labels=none; leave few out, or set labels."),
-    ("{source: new.csv, labels: few, few: 1}", "data.target.few: must be at least 2, got 1."),
-    ("{source: new.csv, test: 1.5}", "data.target.test: must be a share between 0 and 1, or a file, got 1.5."),
-    ("{source: new.csv, test: new.csv}", "data.target: test must be another file than source, got new.csv for both; give a share of its rows."),
-    ("{labels: few}", "data.target: labels is of another domain, and there is none; name its file in source, or leave labels out."),
-    ("[y]", 'data.target: must be text, got ["y"].'),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("target", "sentence"),
+    [
+        ("{sauce: new.csv}", "data.target.sauce is not a key of data.target. Did you mean source?"),
+        (
+            "{source: new.txt}",
+            "data.target.source: must be a .csv, .parquet or .svmlight file or sklearn:NAME, got new.txt.",
+        ),
+        (
+            "{source: new.csv, labels: some}",
+            "data.target.labels: some is not known. Known: none, few, validation-only.",
+        ),
+        (
+            "{source: new.csv, few: 5}",
+            "data.target: few needs labels: few or validation-only, got few=5, labels=none; leave few out, or set labels.",
+        ),
+        ("{source: new.csv, labels: few, few: 1}", "data.target.few: must be at least 2, got 1."),
+        ("{source: new.csv, test: 1.5}", "data.target.test: must be a share between 0 and 1, or a file, got 1.5."),
+        (
+            "{source: new.csv, test: new.csv}",
+            "data.target: test must be another file than source, got new.csv for both; give a share of its rows.",
+        ),
+        (
+            "{labels: few}",
+            "data.target: labels is of another domain, and there is none; name its file in source, or leave labels out.",
+        ),
+        ("[y]", 'data.target: must be text, got ["y"].'),
+    ],
+)
 def test_keys_of_a_space(tmp_path, target, sentence):
     (tmp_path / "s.yaml").write_text(SPACE.format(target))
     with pytest.raises(InputError) as caught:
@@ -407,7 +488,9 @@ def test_a_domain_is_not_its_own_target():
             Data.model_validate({"source": ["./a.csv", "b.csv"], "target": target})
     with pytest.raises(ValueError, match=r"test must be another file than source, got x/\.\./c\.csv for both"):
         Data.model_validate({"source": "a.csv", "target": {"source": "c.csv", "test": "x/../c.csv"}})
-    with pytest.raises(ValueError, match=r"must hold each file once, got \./a\.csv twice|must hold each file once, got a\.csv twice"):
+    with pytest.raises(
+        ValueError, match=r"must hold each file once, got \./a\.csv twice|must hold each file once, got a\.csv twice"
+    ):
         Data(source=["a.csv", "./a.csv"])
 
 
@@ -418,22 +501,33 @@ def test_a_column_is_short_for_the_section():
     assert said.model_dump(exclude_defaults=True) == {"source": "t.csv", "target": "y"}
     both = Data(source=["a.csv", "b.csv"], target=TARGET)
     assert Data.model_validate(both.model_dump(mode="json", exclude_defaults=True)) == both
-    for source, sentence in (([], "must hold at least one"), (["a.csv", "a.csv"], "each file once"), ([3], "must be text, got 3; put it in quotes")):
+    for source, sentence in (
+        ([], "must hold at least one"),
+        (["a.csv", "a.csv"], "each file once"),
+        ([3], "must be text, got 3; put it in quotes"),
+    ):
         with pytest.raises(ValueError, match=sentence):
             Data(source=source)
 
 
 def test_what_needs_another_domain_says_so(folder, monkeypatch):
     monkeypatch.setattr(type(FAMILY["weight_decay"]), "needs", ("target",))
-    space = loader.parse({"study": "s", "data": {"source": "sklearn:wine"}, "search": {"weight_decay": {"low": 0.0, "high": 1.0}}})
+    space = loader.parse(
+        {"study": "s", "data": {"source": "sklearn:wine"}, "search": {"weight_decay": {"low": 0.0, "high": 1.0}}}
+    )
     for data, why in (
         (data_module.prepare(space.data, folder), "there are none; name its file in data.target.source"),
-        (prepared(folder, {"labels": "validation-only"}),
-         "of the target's rows that are not tested none is left without; set data.target.few, or lower it"),
-    ):  # fmt: skip
+        (
+            prepared(folder, {"labels": "validation-only"}),
+            "of the target's rows that are not tested none is left without; set data.target.few, or lower it",
+        ),
+    ):
         with pytest.raises(InputError) as caught:
             requirements.check(space, data)
-        assert str(caught.value) == f"search.weight_decay: needs rows of another domain without labels to adapt to, and {why}, or leave the key out."
+        assert (
+            str(caught.value)
+            == f"search.weight_decay: needs rows of another domain without labels to adapt to, and {why}, or leave the key out."
+        )
     requirements.check(space, prepared(folder))
 
 
@@ -452,7 +546,10 @@ def test_a_category_is_the_same_in_every_file_however_it_is_read(folder):
     codes = np.array(["7", "12"])
     for name, known in (("old", ["7", "12b"]), ("more", codes), ("new", codes)):
         domain(80).assign(code=np.resize(known, 80)).to_csv(folder / f"{name}.csv", index=False)
-    with pytest.raises(InputError, match=r"^data\.source: the column code holds numbers in more\.csv, but row 2 of old\.csv holds 12b; mend the row, or add"):
+    with pytest.raises(
+        InputError,
+        match=r"^data\.source: the column code holds numbers in more\.csv, but row 2 of old\.csv holds 12b; mend the row, or add",
+    ):
         prepared(folder, source=["old.csv", "more.csv"])
     assert prepared(folder).preprocess.features[-1]["equals"] == "7"
     for beside in ({"drop": ["row", "code"]}, {"split": {"groups": "code"}}):  # what is no input may be anything
@@ -465,7 +562,9 @@ def test_a_category_is_the_same_in_every_file_however_it_is_read(folder):
 def test_a_row_is_named_by_its_file(folder):
     domain(80).assign(x1=[np.inf, *domain(80)["x1"][1:]]).to_csv(folder / "more.csv", index=False)
     for target in (TARGET, "y"):
-        with pytest.raises(InputError, match=r"the column x1 is infinite in row 1 of more\.csv; mend or remove that row"):
+        with pytest.raises(
+            InputError, match=r"the column x1 is infinite in row 1 of more\.csv; mend or remove that row"
+        ):
             data_module.prepare(Data.model_validate({"source": ["old.csv", "more.csv"], "target": target}), folder)
 
 
@@ -473,9 +572,14 @@ def test_a_row_is_named_by_its_file(folder):
 
 
 @pytest.mark.usefixtures("unrecorded")
-@pytest.mark.parametrize(("labels", "more"), [
-    ("none", {"split": {"folds": 3}}), ("few", {}), ("validation-only", {}),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("labels", "more"),
+    [
+        ("none", {"split": {"folds": 3}}),
+        ("few", {}),
+        ("validation-only", {}),
+    ],
+)
 def test_every_way_to_an_end_has_rows_to_adapt_to(store, folder, monkeypatch, labels, more):
     """In the search, on fresh splits, in folds within folds, in the last training of each kind and in ensembles."""
     seen = []
@@ -489,11 +593,17 @@ def test_every_way_to_an_end_has_rows_to_adapt_to(store, folder, monkeypatch, la
     for name in ("old", "new", "test"):
         pd.read_csv(folder / f"{name}.csv").to_csv(store.parent / f"{name}.csv", index=False)
     target = {**SAYS["target"], "labels": labels, "few": 10} if labels != "none" else SAYS["target"]
-    changes = {"data": {**SAYS, "target": target, **more}, "train": {"epochs": 2, "batch_size": 32}, "budget": {"trials": 3}}
+    changes = {
+        "data": {**SAYS, "target": target, **more},
+        "train": {"epochs": 2, "batch_size": 32},
+        "budget": {"trials": 3},
+    }
     assert searched(store, "ends", **changes)["looks"] == 1
     for kind in ("bagging", "greedy", "stacking", "snapshot", "boosting"):
         pool = ("--pool", "2") if kind in ("greedy", "stacking") else ()
-        ran = here("ensemble", "--study", "ends", "--kind", kind, "--size", "2", *pool, "--store", store, "--json", "--quiet")
+        ran = here(
+            "ensemble", "--study", "ends", "--kind", kind, "--size", "2", *pool, "--store", store, "--json", "--quiet"
+        )
         assert ran.exit_code == 0, ran.output
         assert json.loads(ran.stdout)["expected"] or kind == "snapshot"
     assert searched(store, "bag", refit="average", **changes)["refit"]["weights"]
@@ -512,7 +622,11 @@ def test_an_exported_point_and_a_moved_file_are_the_same_search(store, folder):
     own.mkdir()
     for name in ("old", "new", "test"):
         pd.read_csv(folder / f"{name}.csv").to_csv(own / f"{name}.csv", index=False)
-    data = {**SAYS, "source": ["deep/old.csv"], "target": {**SAYS["target"], "source": "deep/new.csv", "test": "deep/test.csv"}}
+    data = {
+        **SAYS,
+        "source": ["deep/old.csv"],
+        "target": {**SAYS["target"], "source": "deep/new.csv", "test": "deep/test.csv"},
+    }
     result = searched(store, "tiny", data=data, finalists=0)
     point = own / "best.yaml"
     assert here("export", "--study", "tiny", "--store", store, "-o", point, "--weights", own / "best").exit_code == 0
@@ -529,7 +643,9 @@ def test_an_exported_point_and_a_moved_file_are_the_same_search(store, folder):
     (own / "new.csv").unlink()
     changed = domain(80, seed=9)
     changed.to_csv(own / "new.csv", index=False)
-    ran = here("search", "--space", write_space(store, study="tiny", search=SEARCH, data=moved, finalists=0), "--store", store)
+    ran = here(
+        "search", "--space", write_space(store, study="tiny", search=SEARCH, data=moved, finalists=0), "--store", store
+    )
     assert ran.exit_code == 2
     assert "the rows of its data differ" in ran.stderr
 
@@ -539,7 +655,12 @@ def test_ensembles_take_the_folds_of_a_fresh_draw(folder):
     whole, fresh = data.whole(), data.fresh(1)
     folds = context.judged(whole, fresh, whole=True)
     for mine, theirs in zip(folds, fresh.folds, strict=False):
-        for part, other in (("train", "train"), ("test", "valid"), ("target", "target"), ("target_valid", "target_valid")):
+        for part, other in (
+            ("train", "train"),
+            ("test", "valid"),
+            ("target", "target"),
+            ("target_valid", "target_valid"),
+        ):
             assert rows_of(data, getattr(mine, part)).tolist() == rows_of(data, getattr(theirs, other)).tolist()
         assert len(mine.valid) == 0
     assert len(folds) == len(fresh.folds) + 1
@@ -569,7 +690,9 @@ def test_rows_that_only_judge_are_not_in_the_order_of_time(folder):
     data = prepared(folder, {"labels": "validation-only", "few": 10}, split={"time": "when"})
     fresh = data.fresh(1)
     assert len(fresh.folds) >= 4
-    assert sorted(torch.cat([fold.valid for fold in fresh.folds]).remainder(data.development).tolist()) == sorted(data.folds[0].valid.tolist())
+    assert sorted(torch.cat([fold.valid for fold in fresh.folds]).remainder(data.development).tolist()) == sorted(
+        data.folds[0].valid.tolist()
+    )
     assert data.over_time is False
 
 
@@ -580,7 +703,9 @@ def test_groups_with_rows_in_both_domains_are_told(folder):
             frame = pd.read_csv(folder / f"{name}.csv")
             who = [f"{i % 9}" if shared else f"{name} {i % 9}" for i in range(len(frame))]
             frame.assign(who=who).to_csv(folder / f"{name}.csv", index=False)
-        notes[shared] = [n for n in prepared(folder, {"labels": "few"}, split={"groups": "who"}).notes if "both domains" in n]
+        notes[shared] = [
+            n for n in prepared(folder, {"labels": "few"}, split={"groups": "who"}).notes if "both domains" in n
+        ]
     assert (len(notes[False]), notes[True][0][:38]) == (0, "Groups with rows in both domains: 9. W")
 
 
@@ -600,7 +725,11 @@ def test_the_part_of_the_source_that_is_held_back_is_not_called_the_test_part(fo
     lone = pd.read_csv(folder / "old.csv").assign(y=[f"c{i % 30}" for i in range(100)])
     lone.to_csv(folder / "old.csv", index=False)
     domain(80, seed=1).assign(y=[f"c{i % 30}" for i in range(80)]).to_csv(folder / "new.csv", index=False)
-    notes = [note for note in prepared(folder, {"labels": "validation-only", "few": 2}).notes if "without stratification" in note]
+    notes = [
+        note
+        for note in prepared(folder, {"labels": "validation-only", "few": 2}).notes
+        if "without stratification" in note
+    ]
     assert any(note.startswith("The held-back part") for note in notes)
 
 
@@ -610,14 +739,25 @@ def test_labelled_rows_that_only_judge_judge_several_fresh_networks(folder):
     judging = torch.cat([fold.valid for fold in fresh.folds]) % data.development
     assert len(fresh.folds) >= 4  # else nothing could be better beyond noise
     assert sorted(judging.tolist()) == sorted(data.folds[0].valid.tolist())
-    assert all(set((fold.train % data.development).tolist()) == set(data.folds[0].train.tolist()) for fold in fresh.folds)
+    assert all(
+        set((fold.train % data.development).tolist()) == set(data.folds[0].train.tolist()) for fold in fresh.folds
+    )
 
 
 def test_few_rows_that_judge_are_told(folder):
-    assert any("Only 4 of the target's labelled rows judge a trial" in note for note in prepared(folder, {"labels": "few", "few": 8}).notes)
-    assert not any("judge a trial" in note for note in prepared(folder, {"labels": "few", "few": 8}, split={"folds": 3}).notes)
+    assert any(
+        "Only 4 of the target's labelled rows judge a trial" in note
+        for note in prepared(folder, {"labels": "few", "few": 8}).notes
+    )
+    assert not any(
+        "judge a trial" in note for note in prepared(folder, {"labels": "few", "few": 8}, split={"folds": 3}).notes
+    )
 
 
 def test_who_keeps_random_weights_is_told():
-    space = loader.parse({"study": "s", "data": {"source": "sklearn:wine"}, "search": {"freeze": {"low": 0, "high": 1}}})
-    assert requirements.notes(space) == ["search.freeze keeps the weights that a network begins with, and without network.init these are random."]
+    space = loader.parse(
+        {"study": "s", "data": {"source": "sklearn:wine"}, "search": {"freeze": {"low": 0, "high": 1}}}
+    )
+    assert requirements.notes(space) == [
+        "search.freeze keeps the weights that a network begins with, and without network.init these are random."
+    ]

@@ -56,7 +56,9 @@ def searched(unrecorded, tmp_path_factory):  # noqa: ARG001 - a fixture of a mod
 
 
 def added(store, kind, size=SIZE):
-    return add_ensemble.add(completed.load(Place(store, "tiny")), Ensemble(kind=kind, size=size), torch.device("cpu"), searching.Watcher())
+    return add_ensemble.add(
+        completed.load(Place(store, "tiny")), Ensemble(kind=kind, size=size), torch.device("cpu"), searching.Watcher()
+    )
 
 
 def shop(store, kind):
@@ -70,11 +72,20 @@ def shop(store, kind):
 # ---- made, scored, kept
 
 
-@pytest.mark.parametrize(("kind", "task", "split"), [
-    ("bagging", "classification", "groups"), ("bagging", "regression", "time"), ("greedy", "classification", "hold-out"),
-    ("greedy", "regression", "time"), ("stacking", "regression", "folds"), ("stacking", "classification", "time, hold-out"),
-    ("snapshot", "regression", "groups"), ("boosting", "classification", "time"), ("boosting", "regression", "hold-out"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("kind", "task", "split"),
+    [
+        ("bagging", "classification", "groups"),
+        ("bagging", "regression", "time"),
+        ("greedy", "classification", "hold-out"),
+        ("greedy", "regression", "time"),
+        ("stacking", "regression", "folds"),
+        ("stacking", "classification", "time, hold-out"),
+        ("snapshot", "regression", "groups"),
+        ("boosting", "classification", "time"),
+        ("boosting", "regression", "hold-out"),
+    ],
+)
 def test_what_is_exported_predicts_what_was_scored(tmp_path, kind, task, split):
     store = tmp_path / "here" / "mlruns"
     path = space(store, task, split, ensemble={"kind": kind, "size": SIZE}, finalists=0)
@@ -82,7 +93,12 @@ def test_what_is_exported_predicts_what_was_scored(tmp_path, kind, task, split):
     assert ran.exit_code == 0, ran.stderr
     result, folder = json.loads(ran.stdout), tmp_path / "weights"
     (entry,) = result["ensembles"].values()
-    assert here("export", "--store", store, "--weights", folder, "--ensemble", kind, "-o", tmp_path / "best.yaml").exit_code == 0
+    assert (
+        here(
+            "export", "--store", store, "--weights", folder, "--ensemble", kind, "-o", tmp_path / "best.yaml"
+        ).exit_code
+        == 0
+    )
     raw, data = table(task), jobs.load(path).data
     test = rows(raw, data)
     raw.drop(columns="repaid").iloc[test].to_csv(tmp_path / "new.csv", index=False)
@@ -135,7 +151,10 @@ def test_what_a_new_result_leaves_behind_is_told(tmp_path, monkeypatch):
     hpo.search(TINY | {"ensemble": {"kind": "snapshot", "size": 2}}, store=store)
     monkeypatch.setattr(Place, "mlflow", lambda *_, **__: {"tracking_uri": "http://elsewhere:5000"})
     ran = here("search", "--space", write_space(store), "--store", store)
-    assert "Ensembles of the earlier result, which this one replaces, are gone: snapshot; hpo ensemble makes them again." in ran.stderr
+    assert (
+        "Ensembles of the earlier result, which this one replaces, are gone: snapshot; hpo ensemble makes them again."
+        in ran.stderr
+    )
     assert "Those at http://elsewhere:5000 stay there, and hpo delete will not remove them." in ran.stderr
 
 
@@ -155,7 +174,10 @@ def test_runs_that_its_space_names_are_looked_for_where_the_search_was_recorded(
 
 def test_one_of_a_larger_search_that_is_cut_off_leaves_the_earlier_one(tmp_path, monkeypatch):
     space = TINY | {"ensemble": {"kind": "greedy", "size": SIZE}}
-    vault, label = Vault(Place(tmp_path, "tiny").weights), hpo.search(space, store=tmp_path)["ensembles"]["greedy"]["weights"]
+    vault, label = (
+        Vault(Place(tmp_path, "tiny").weights),
+        hpo.search(space, store=tmp_path)["ensembles"]["greedy"]["weights"],
+    )
     before = vault.get(label)
     monkeypatch.setattr("hpo.workflows.search.Recorder", Unclosed)
     with pytest.raises(Stopped):
@@ -179,10 +201,22 @@ def test_one_that_is_cut_off_at_the_very_end_leaves_the_one_before_whole(searche
     vault = Vault(Place(searched, "tiny").weights)
     entry = added(searched, "bagging")
     with monkeypatch.context() as patch:
-        patch.setattr("hpo.workflows.add_ensemble.Recorder.close", lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt))
+        patch.setattr(
+            "hpo.workflows.add_ensemble.Recorder.close", lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt)
+        )
         with pytest.raises(KeyboardInterrupt):
             added(searched, "bagging", size=2)
-    ran = here("export", "--store", searched, "--weights", tmp_path / "w", "--ensemble", "bagging", "-o", tmp_path / "best.yaml")
+    ran = here(
+        "export",
+        "--store",
+        searched,
+        "--weights",
+        tmp_path / "w",
+        "--ensemble",
+        "bagging",
+        "-o",
+        tmp_path / "best.yaml",
+    )
     assert ran.exit_code == 0
     assert len(json.loads((tmp_path / "w" / "network.json").read_text())["networks"]) == SIZE
     other = added(searched, "bagging", size=2)
@@ -201,16 +235,23 @@ def test_an_exported_mean_needs_torch_alone(searched, tmp_path, monkeypatch):
     """As docs/ensembles.md shows it."""
     monkeypatch.chdir(tmp_path)
     added(searched, "greedy")
-    assert here("export", "--store", searched, "--weights", "best", "--ensemble", "greedy", "-o", "best.yaml").exit_code == 0
+    assert (
+        here("export", "--store", searched, "--weights", "best", "--ensemble", "greedy", "-o", "best.yaml").exit_code
+        == 0
+    )
     frame = load_wine(as_frame=True).data
     frame.to_csv("new.csv", index=False)
     features = json.loads(Path("best/preprocess.json").read_text())["features"]
-    x = torch.tensor(np.column_stack([(frame[f["column"]] - f["mean"]) / f["scale"] for f in features]).astype("float32"))
+    x = torch.tensor(
+        np.column_stack([(frame[f["column"]] - f["mean"]) / f["scale"] for f in features]).astype("float32")
+    )
     (shown,) = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "ensembles.md").read_text(), re.DOTALL)
     names = {"json": json, "pathlib": pathlib, "torch": torch, "load_file": load_file, "x": x}
     exec(shown, names)
     found = pd.read_csv(io.StringIO(here("predict", "new.csv", "--weights", "best").stdout))
-    assert found[[f"probability_{i}" for i in range(3)]].to_numpy() == pytest.approx(names["total"].detach().numpy(), abs=1e-6)
+    assert found[[f"probability_{i}" for i in range(3)]].to_numpy() == pytest.approx(
+        names["total"].detach().numpy(), abs=1e-6
+    )
 
 
 # ---- each kind
@@ -266,12 +307,20 @@ def test_the_learning_rate_starts_again_with_every_cycle():
     from hpo.training.state import Row
 
     nothing = torch.empty(0, dtype=torch.long)
-    row = Row(Fit(Trial("0", "refit", {"learning_rate": 0.5}, 0, epochs=6, cycle=3), Fold(0, nothing, nothing)), None, Train(), None, {})
+    row = Row(
+        Fit(Trial("0", "refit", {"learning_rate": 0.5}, 0, epochs=6, cycle=3), Fold(0, nothing, nothing)),
+        None,
+        Train(),
+        None,
+        {},
+    )
     found = []
     for epoch in range(7):
         row.epoch = epoch
         found.append(row.lr)
-    torchs = torch.optim.lr_scheduler.CosineAnnealingWarmRestarts(torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=0.5), 3)
+    torchs = torch.optim.lr_scheduler.CosineAnnealingWarmRestarts(
+        torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=0.5), 3
+    )
     expected = []
     for _ in range(7):
         expected.append(torchs.get_last_lr()[0])
@@ -295,7 +344,9 @@ def test_each_network_of_boosting_is_trained_beside_a_part_of_those_before(searc
     assert bases[0].abs().max() == 0
     network, rows_ = of.job.networks.of(made.members[0].params), len(made.data.x)
     first = SHRINKAGE * network.predict(made.members[0].weights, made.data.x.unsqueeze(0))[0]
-    assert bases[1][-rows_:].numpy() == pytest.approx(first.numpy(), abs=1e-6)  # of the network that has learned from all rows
+    assert bases[1][-rows_:].numpy() == pytest.approx(
+        first.numpy(), abs=1e-6
+    )  # of the network that has learned from all rows
     assert made.combination.weight.tolist() == pytest.approx([SHRINKAGE] * len(made.members))
 
 
@@ -313,9 +364,15 @@ def test_greedy_and_stacking_choose_from_the_baselines_and_the_best_trials(searc
 
 def test_the_end_of_a_search_says_what_it_is_beside_the_single_network(searched):
     entry = {
-        "kind": "greedy", "rule": "mean", "each": 4, "networks": 28, "test": {"accuracy": 0.981}, "single": {"accuracy": 0.975},
-        "expected": {"accuracy": 0.978}, "diversity": {"disagreement": 0.0312, "error_correlation": 0.614},
-    }  # fmt: skip
+        "kind": "greedy",
+        "rule": "mean",
+        "each": 4,
+        "networks": 28,
+        "test": {"accuracy": 0.981},
+        "single": {"accuracy": 0.975},
+        "expected": {"accuracy": 0.978},
+        "diversity": {"disagreement": 0.0312, "error_correlation": 0.614},
+    }
     result = completed.load(Place(searched, "tiny")).result | {"ensembles": {"greedy": entry}}
     line = (
         "Greedy ensemble of 7 configurations, each 4 networks on folds: test accuracy 0.981, the single network 0.975; "
@@ -325,7 +382,9 @@ def test_the_end_of_a_search_says_what_it_is_beside_the_single_network(searched)
     (between,) = ensemble_lines(entry, result | {"unpromised": True})  # the test part is of another domain
     assert "expected 0.978 from rows of the source that it had not seen" in between
     bare = entry | {"each": 1, "networks": 1, "expected": {}, "diversity": {}, "kind": "boosting"}
-    assert ensemble_lines(bare, result) == ["Boosting ensemble of 1 network: test accuracy 0.981, the single network 0.975."]
+    assert ensemble_lines(bare, result) == [
+        "Boosting ensemble of 1 network: test accuracy 0.981, the single network 0.975."
+    ]
 
 
 def test_the_cursor_is_hidden_only_while_something_trains():
@@ -345,15 +404,26 @@ def test_the_command_says_its_members_and_what_to_do_next(searched):
     assert any(line.startswith("Greedy ensemble of ") for line in lines)
     assert looks.startswith("The test part has now been scored ")
     assert keep == f"Keep:    hpo export --study tiny --store {searched} --weights best --ensemble greedy"
-    entry = json.loads(here("ensemble", "--store", searched, "--kind", "bagging", "--size", 2, "--json", "--quiet").stdout)
+    entry = json.loads(
+        here("ensemble", "--store", searched, "--kind", "bagging", "--size", 2, "--json", "--quiet").stdout
+    )
     assert (entry["kind"], entry["networks"]) == ("bagging", 2)
     assert "greedy" in here("studies", "--store", searched).stdout
 
 
-@pytest.mark.parametrize(("arguments", "sentence"), [
-    (["ensemble", "--kind", "bagging", "--pool", "3"], "--pool is what greedy and stacking choose from; leave it out with --kind bagging."),
-    (["export", "--ensemble", "greedy"], "--ensemble says which weights are written: name a folder for them with --weights."),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (
+            ["ensemble", "--kind", "bagging", "--pool", "3"],
+            "--pool is what greedy and stacking choose from; leave it out with --kind bagging.",
+        ),
+        (
+            ["export", "--ensemble", "greedy"],
+            "--ensemble says which weights are written: name a folder for them with --weights.",
+        ),
+    ],
+)
 def test_a_mistake_on_the_command_line(searched, arguments, sentence):
     ran = here(*arguments, "--store", searched)
     assert (ran.exit_code, ran.stderr) == (2, sentence + "\n")
@@ -363,7 +433,10 @@ def test_an_ensemble_that_is_not_there_cannot_be_exported(tmp_path):
     store = tmp_path / "mlruns"
     hpo.search(TINY | {"finalists": 0}, store=store)
     ran = here("export", "--store", store, "--weights", tmp_path / "w", "--ensemble", "snapshot")
-    assert (ran.exit_code, ran.stderr) == (2, "tiny has no ensemble of that kind; make it with: hpo ensemble --study tiny --kind snapshot\n")
+    assert (ran.exit_code, ran.stderr) == (
+        2,
+        "tiny has no ensemble of that kind; make it with: hpo ensemble --study tiny --kind snapshot\n",
+    )
 
 
 def test_a_study_of_an_older_hpo_is_listed_and_refused_in_a_sentence(searched, monkeypatch):
@@ -385,14 +458,22 @@ def test_without_a_final_network_there_is_nothing_to_compare_it_with(tmp_path):
     store = tmp_path / "mlruns"
     hpo.search(TINY | {"refit": "none"}, store=store)
     ran = here("ensemble", "--store", store)
-    assert (ran.exit_code, ran.stderr) == (2, "The study tiny: ensemble needs a final network to be compared with; take another refit than none.\n")
+    assert (ran.exit_code, ran.stderr) == (
+        2,
+        "The study tiny: ensemble needs a final network to be compared with; take another refit than none.\n",
+    )
 
 
 def test_of_a_single_configuration_there_is_nothing_to_choose():
     point = TINY | {"search": {"learning_rate": 0.01}, "budget": {"trials": 1}}
-    with pytest.raises(InputError, match=r"^ensemble: greedy chooses among the configurations of a search, and there is one; take bagging\.$"):
+    with pytest.raises(
+        InputError,
+        match=r"^ensemble: greedy chooses among the configurations of a search, and there is one; take bagging\.$",
+    ):
         loader.parse(point | {"ensemble": "greedy"})
-    assert jobs.prepare(loader.parse(point | {"ensemble": "bagging"}), Path()).space.ensemble == Ensemble(kind="bagging")
+    assert jobs.prepare(loader.parse(point | {"ensemble": "bagging"}), Path()).space.ensemble == Ensemble(
+        kind="bagging"
+    )
 
 
 def test_a_module_and_class_weights(tmp_path):
@@ -404,8 +485,15 @@ def test_a_module_and_class_weights(tmp_path):
     path = write_space(store, data=data, network=network, search=search, ensemble={"kind": "stacking", "size": 2})
     result = hpo.search(path, store=store)
     entry = result["ensembles"]["stacking"]
-    assert here("export", "--store", store, "--weights", tmp_path / "w", "--ensemble", "stacking", "-o", tmp_path / "p.yaml").exit_code == 0
+    assert (
+        here(
+            "export", "--store", store, "--weights", tmp_path / "w", "--ensemble", "stacking", "-o", tmp_path / "p.yaml"
+        ).exit_code
+        == 0
+    )
     frame = pd.DataFrame(jobs.load(path).data._raw.table.features.iloc[jobs.load(path).data._raw.test])
     frame.to_csv(tmp_path / "new.csv", index=False)
     found = pd.read_csv(io.StringIO(here("predict", tmp_path / "new.csv", "--weights", tmp_path / "w").stdout))
-    assert entry["test"]["accuracy"] == pytest.approx(np.mean(found["prediction"] == jobs.load(path).data.test_y.numpy()))
+    assert entry["test"]["accuracy"] == pytest.approx(
+        np.mean(found["prediction"] == jobs.load(path).data.test_y.numpy())
+    )

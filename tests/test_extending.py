@@ -61,7 +61,11 @@ def test_the_page_s_regularizer_keeps_the_contract(member, point):
 
 
 def test_the_page_s_formula(member):
-    noise = {"gaussian_dropout": {0: Noise([Fit(trial(str(i)), Fold(0, *[torch.arange(1)] * 2)).stream("x") for i in range(2)], torch.float64)}}
+    noise = {
+        "gaussian_dropout": {
+            0: Noise([Fit(trial(str(i)), Fold(0, *[torch.arange(1)] * 2)).stream("x") for i in range(2)], torch.float64)
+        }
+    }
     h = torch.full((2, 100, 100), 3.0, dtype=torch.float64)
     out = member.hidden(torch.tensor([0.0, 0.5], dtype=torch.float64), step(noise=noise), h, h, 0)
     assert torch.equal(out[0], h[0])
@@ -92,7 +96,10 @@ def test_the_page_s_search_runs_in_workers_too_and_its_study_asks_for_the_plugin
     monkeypatch.setattr(plugins, "_LOADED", {})  # as in another process
     said = here("export", "--study", "mine", "--store", store)
     assert said.exit_code == 2
-    assert said.stderr == "The study mine was searched with regularizers from outside; name their modules again: --plugin my_noise\n"
+    assert (
+        said.stderr
+        == "The study mine was searched with regularizers from outside; name their modules again: --plugin my_noise\n"
+    )
 
 
 @pytest.mark.usefixtures("unrecorded")
@@ -105,23 +112,59 @@ HEAD = "from hpo.regularizers.base import Regularizer\nclass Own(Regularizer):\n
 FACTS = "    prior, probe = {'low': 0, 'high': 1}, (0.1, 0.9)\n"
 HOOK = "    def decay(self, s): return s\n"
 BROKEN = {
-    "bad_empty": ("x = 3\n", " holds no regularizer; give it a class that derives from hpo.regularizers.base.Regularizer."),
+    "bad_empty": (
+        "x = 3\n",
+        " holds no regularizer; give it a class that derives from hpo.regularizers.base.Regularizer.",
+    ),
     "bad_syntax": ("def\n", ": importing bad_syntax failed with SyntaxError: invalid syntax (bad_syntax.py, line 1)."),
     "bad_facts": (HEAD + HOOK, ".Own lacks prior and probe; see docs/extending.md."),
-    "bad_hooks": (HEAD + FACTS, ".Own overrides no hook, so it does nothing; it may override batch, hidden, own, loss, ascend, gradient, decay, after_step, after_epoch."),
-    "bad_name": (HEAD.replace("'own'", "'dropout'") + FACTS + HOOK, ".Own.name: dropout is a key of search already; take another name."),
-    "bad_kind": (HEAD + FACTS + HOOK + "    kind = 'structure'\n", ".Own.kind: must be strength, for only those act by hooks alone, got structure."),
-    "bad_probe": (HEAD + FACTS.replace("(0.1", "(-0.1") + HOOK, ".Own.probe: must be a number from 0 to inf (allowed), got -0.1."),
-    "bad_prior": (HEAD + FACTS.replace("'high': 1", "'high': 0") + HOOK, ".Own.prior: low must be below high, got low=0, high=0."),
-    "bad_draws": (HEAD + FACTS + HOOK + "    draws = True\n", ".Own.draws: must be one of layer, parameter, step, got true."),
-    "bad_needs": (HEAD + FACTS + HOOK + "    needs = ('text', 'image')\n", ".Own.needs: may hold classes, image, mlp, target, features, auxiliary, got text."),
-    "bad_tuple": (HEAD + FACTS + HOOK + "    needs = ('classes')\n", '.Own.needs: must be a tuple, such as ("classes",), got classes.'),
+    "bad_hooks": (
+        HEAD + FACTS,
+        ".Own overrides no hook, so it does nothing; it may override batch, hidden, own, loss, ascend, gradient, decay, after_step, after_epoch.",
+    ),
+    "bad_name": (
+        HEAD.replace("'own'", "'dropout'") + FACTS + HOOK,
+        ".Own.name: dropout is a key of search already; take another name.",
+    ),
+    "bad_kind": (
+        HEAD + FACTS + HOOK + "    kind = 'structure'\n",
+        ".Own.kind: must be strength, for only those act by hooks alone, got structure.",
+    ),
+    "bad_probe": (
+        HEAD + FACTS.replace("(0.1", "(-0.1") + HOOK,
+        ".Own.probe: must be a number from 0 to inf (allowed), got -0.1.",
+    ),
+    "bad_prior": (
+        HEAD + FACTS.replace("'high': 1", "'high': 0") + HOOK,
+        ".Own.prior: low must be below high, got low=0, high=0.",
+    ),
+    "bad_draws": (
+        HEAD + FACTS + HOOK + "    draws = True\n",
+        ".Own.draws: must be one of layer, parameter, step, got true.",
+    ),
+    "bad_needs": (
+        HEAD + FACTS + HOOK + "    needs = ('text', 'image')\n",
+        ".Own.needs: may hold classes, image, mlp, target, features, auxiliary, got text.",
+    ),
+    "bad_tuple": (
+        HEAD + FACTS + HOOK + "    needs = ('classes')\n",
+        '.Own.needs: must be a tuple, such as ("classes",), got classes.',
+    ),
     "bad_allowed": (HEAD + FACTS + HOOK + "    allowed = (0,)\n", ".Own.allowed: must be two numbers, got (0,)."),
     "bad_probes": (HEAD + FACTS + HOOK + "    probe = 0.1\n", ".Own.probe: must be two numbers, got 0.1."),
-    "bad_range": (HEAD + FACTS + HOOK + "    prior = 0.3\n", ".Own.prior: must be a range or choices, written as in a space file, got 0.3."),
-    "bad_twins": (HEAD + FACTS + HOOK + "class Other(Own):\n    more = 0\n", " holds two regularizers named own; rename one, or begin the name of a mere base class with _."),
-    "bad_init": (HEAD + FACTS + HOOK + "    def __init__(self): raise ValueError('no')\n", ".Own() failed with ValueError: no."),
-}  # fmt: skip
+    "bad_range": (
+        HEAD + FACTS + HOOK + "    prior = 0.3\n",
+        ".Own.prior: must be a range or choices, written as in a space file, got 0.3.",
+    ),
+    "bad_twins": (
+        HEAD + FACTS + HOOK + "class Other(Own):\n    more = 0\n",
+        " holds two regularizers named own; rename one, or begin the name of a mere base class with _.",
+    ),
+    "bad_init": (
+        HEAD + FACTS + HOOK + "    def __init__(self): raise ValueError('no')\n",
+        ".Own() failed with ValueError: no.",
+    ),
+}
 
 
 @pytest.mark.parametrize("name", BROKEN)
@@ -135,14 +178,23 @@ def test_a_broken_plugin_gets_a_sentence_and_nothing_joins(folder, name):
     assert list(FAMILY) == before
 
 
-@pytest.mark.parametrize(("module", "hook", "said"), [
-    ("own_raises", "def after_step(self, s, step): raise RuntimeError('no')", "RuntimeError: no"),
-    ("own_shapes", "def hidden(self, s, step, h, h_in, site): return h.sum(-1)", "ValueError: matmul: "),
-    ("own_lacks", "def decay(self, s): return s.nothing", "AttributeError: 'Tensor' object has no attribute 'nothing'"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("module", "hook", "said"),
+    [
+        ("own_raises", "def after_step(self, s, step): raise RuntimeError('no')", "RuntimeError: no"),
+        ("own_shapes", "def hidden(self, s, step, h, h_in, site): return h.sum(-1)", "ValueError: matmul: "),
+        (
+            "own_lacks",
+            "def decay(self, s): return s.nothing",
+            "AttributeError: 'Tensor' object has no attribute 'nothing'",
+        ),
+    ],
+)
 def test_a_plugin_that_fails_in_a_step_is_a_sentence_before_anything_is_written(folder, module, hook, said):
     (folder / f"{module}.py").write_text(f"{HEAD}{FACTS}    {hook}\n")
-    (folder / "fails.yaml").write_text('study: fails\ndata: {source: "sklearn:iris"}\nsearch: {learning_rate: auto, own: auto}\n')
+    (folder / "fails.yaml").write_text(
+        'study: fails\ndata: {source: "sklearn:iris"}\nsearch: {learning_rate: auto, own: auto}\n'
+    )
     ran = here("check", "fails.yaml", "--plugin", module)
     assert ran.exit_code == 2
     assert ran.stderr.startswith(f"search.own: {module}.Own fails in a training step with {said}")
@@ -173,5 +225,7 @@ def test_the_contract_finds_a_member_that_draws_from_torch(folder):
         def hidden(self, s, step, h, h_in, site):
             return h + s[:, None, None] * torch.rand(h.shape, dtype=h.dtype)
 
-    with pytest.raises(AssertionError, match=r"^A row with careless 0\.1 alone learns something else than beside other rows\."):
+    with pytest.raises(
+        AssertionError, match=r"^A row with careless 0\.1 alone learns something else than beside other rows\."
+    ):
         testing.check(Careless())

@@ -13,7 +13,13 @@ from tests.conftest import here, outcomes, write_space
 from tests.tables import loans, reviews, synonyms
 
 pytestmark = pytest.mark.usefixtures("unrecorded")
-TEXT = {"columns": ["review"], "features": 60, "ngrams": [1, 2], "synonyms": "synonyms.csv", "back_translation": "tests.factories:shouted"}
+TEXT = {
+    "columns": ["review"],
+    "features": 60,
+    "ngrams": [1, 2],
+    "synonyms": "synonyms.csv",
+    "back_translation": "tests.factories:shouted",
+}
 
 
 def digits() -> pd.DataFrame:
@@ -52,11 +58,20 @@ def test_every_member_is_searched_together_and_the_network_predicts(store, kind)
     abroad().to_csv(store.parent / "abroad.csv", index=False)
     synonyms().to_csv(store.parent / "synonyms.csv", index=False)
     search = {"learning_rate": "auto"} | {name: "auto" for name, member in FAMILY.items() if bears(member, kind)}
-    search |= {"epochs": {"choices": [2, 3]}, "batch_size": {"choices": [32, 64]}, "width": {"choices": [4, 8]}}  # small ones
+    search |= {
+        "epochs": {"choices": [2, 3]},
+        "batch_size": {"choices": [32, 64]},
+        "width": {"choices": [4, 8]},
+    }  # small ones
     path = write_space(
-        store, data={"source": "rows.csv", **data}, network=network, search=search, train={"metric": "loss"}, sampler="random",
+        store,
+        data={"source": "rows.csv", **data},
+        network=network,
+        search=search,
+        train={"metric": "loss"},
+        sampler="random",
         budget={"trials": 10},
-    )  # fmt: skip
+    )
     ran = here("search", "--space", path, "--store", store)
     assert ran.exit_code == 0, ran.output
     trials = [o["trial"]["params"] for label, o in outcomes(store).items() if label.isdigit()]

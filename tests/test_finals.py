@@ -55,7 +55,9 @@ def searched(unrecorded, tmp_path_factory):  # noqa: ARG001 - a fixture of a mod
         patch.setattr(searching._Search, "_late", late)
         result = hpo.search(SPACE, store=store)
     draws = [(trials, samples) for trials, samples in seen if trials[0].role == "finalist" and len(trials) > 1]
-    return SimpleNamespace(store=store, result=result, known=outcomes(store), draws=draws, job=jobs.prepare(loader.parse(SPACE), Path()))
+    return SimpleNamespace(
+        store=store, result=result, known=outcomes(store), draws=draws, job=jobs.prepare(loader.parse(SPACE), Path())
+    )
 
 
 # ---- who enters
@@ -67,14 +69,20 @@ def test_the_baselines_and_the_best_of_the_search_enter(searched):
     found = [Outcome.from_json(o) for o in roles(searched.known, "search").values()]
     ranked = [o.trial.label for o in ranking.ranked(found, METRICS["loss"])]
     assert entered == {"none", "defaults", *ranked[:2]}
-    assert all(dict(trial.params) == searched.known[trial.label.removesuffix("-fresh-1")]["trial"]["params"] for trial in trials)
+    assert all(
+        dict(trial.params) == searched.known[trial.label.removesuffix("-fresh-1")]["trial"]["params"]
+        for trial in trials
+    )
 
 
 def test_a_configuration_enters_once(searched):
     """Also where it was proposed twice, or is a baseline's."""
     found = {label: Outcome.from_json(o) for label, o in searched.known.items()}
     best, *others = ranking.ranked([o for o in found.values() if o.trial.role == "search"], METRICS["loss"])
-    twins = [replace(best, trial=replace(best.trial, label="77")), replace(best, trial=replace(found["none"].trial, label="78"))]
+    twins = [
+        replace(best, trial=replace(best.trial, label="77")),
+        replace(best, trial=replace(found["none"].trial, label="78")),
+    ]
     study = SimpleNamespace(outcomes=found, searched=lambda: [best, *twins, *others])
     entered = finals.entering(study, searched.job.space)
     assert [o.trial.label for o in entered] == ["none", "defaults", best.trial.label, others[0].trial.label]
@@ -86,7 +94,11 @@ def test_a_configuration_enters_once(searched):
 def test_all_finalists_of_a_draw_have_the_same_splits_and_the_same_seed_and_no_two_draws_do(searched):
     seeds = [{trial.seed for trial in trials} for trials, _ in searched.draws]
     assert all(len(of) == 1 for of in seeds)
-    assert len(set.union(*seeds)) == len(seeds) == len(searched.result["fresh_scores"]["loss"]) / len(searched.draws[0][1].folds)
+    assert (
+        len(set.union(*seeds))
+        == len(seeds)
+        == len(searched.result["fresh_scores"]["loss"]) / len(searched.draws[0][1].folds)
+    )
     assert not set.union(*seeds) & {o["trial"]["seed"] for o in roles(searched.known, "search", "baseline").values()}
     rows = [sorted(tuple(sorted((fold.valid % len(of.x)).tolist())) for fold in of.folds) for _, of in searched.draws]
     own = tuple(sorted(searched.job.data.folds[0].valid.tolist()))
@@ -131,16 +143,25 @@ class Made:
 
     def __init__(self, job: Job, offsets: dict[str, float], diverges: frozenset[str] = frozenset()):
         self.offsets, self.diverges, self.trained, self.outcomes = offsets, diverges, [], {}
-        self.searched = [self.outcome(replace(t, label=label)) for label in offsets for t in ranking.baselines(job.space)[:1]]
+        self.searched = [
+            self.outcome(replace(t, label=label)) for label in offsets for t in ranking.baselines(job.space)[:1]
+        ]
         self.finals = Finals(job.space, job.data, job.networks, self, self.train)
 
     def outcome(self, trial):
         label, draw = (trial.label.partition("-fresh-")[0], int(trial.label.partition("-fresh-")[2] or 0))
         state = "failed" if label in self.diverges else "complete"
-        loss = 1 + self.offsets[label] + 1e-3 * np.random.default_rng([draw, *label.encode()]).normal(size=(1, 4)) + np.array([[0.01], [0.0]])
+        loss = (
+            1
+            + self.offsets[label]
+            + 1e-3 * np.random.default_rng([draw, *label.encode()]).normal(size=(1, 4))
+            + np.array([[0.01], [0.0]])
+        )
         curves = {f"valid_{name}": loss.tolist() for name in ("loss", "accuracy")}
         means = {name: np.mean(curve, axis=1).tolist() for name, curve in curves.items()}
-        return Outcome(trial, state, "", 1.0, 2, 2, {}, {"loss": 1.0}, 1.0, means, curves, 8, 0.0, [1.0, 2.0], [0, 1], {})
+        return Outcome(
+            trial, state, "", 1.0, 2, 2, {}, {"loss": 1.0}, 1.0, means, curves, 8, 0.0, [1.0, 2.0], [0, 1], {}
+        )
 
     def train(self, trials, _):
         self.trained.append([trial.label for trial in trials])
@@ -200,13 +221,21 @@ def test_finals_that_are_cut_off_go_on_to_the_same_result(searched, tmp_path, mo
     assert {label: known[label] for label in before} == before
     assert known.keys() == searched.known.keys()
     meanwhile = {"seconds", "startup_seconds", "report_seconds", "tracking_uri"}
-    assert {k: v for k, v in again.items() if k not in meanwhile} == {k: v for k, v in searched.result.items() if k not in meanwhile}
+    assert {k: v for k, v in again.items() if k not in meanwhile} == {
+        k: v for k, v in searched.result.items() if k not in meanwhile
+    }
 
 
-@pytest.mark.parametrize(("change", "added"), [
-    ({"select": "best"}, {"nested", "refit", "ablation", "finalist"}), ({"finalists": 3}, {"finalist", "nested", "refit", "ablation"}),
-    ({"refit": "average"}, {"refit"}), ({"refit": "keep"}, {"refit"}), ({"refit": "none"}, set()),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("change", "added"),
+    [
+        ({"select": "best"}, {"nested", "refit", "ablation", "finalist"}),
+        ({"finalists": 3}, {"finalist", "nested", "refit", "ablation"}),
+        ({"refit": "average"}, {"refit"}),
+        ({"refit": "keep"}, {"refit"}),
+        ({"refit": "none"}, set()),
+    ],
+)
 def test_another_wish_on_a_finished_study_selects_anew_without_searching_again(tmp_path, change, added):
     first = hpo.search(SPACE, store=tmp_path)
     known = outcomes(tmp_path)

@@ -70,9 +70,15 @@ def is_fit(of, released, i, one):
 # ---- oracle and neighbours
 
 
-@pytest.mark.parametrize(("kind", "source", "train"), [
-    ({}, "wine", {}), ({"batch_norm": True}, "wine", {"schedule": "cosine"}), ({}, "diabetes", {}), ({"kind": "recurrent"}, "iris", {}),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("kind", "source", "train"),
+    [
+        ({}, "wine", {}),
+        ({"batch_norm": True}, "wine", {"schedule": "cosine"}),
+        ({}, "diabetes", {}),
+        ({"kind": "recurrent"}, "iris", {}),
+    ],
+)
 def test_each_fold_equals_plain_torch_on_its_rows(kind, source, train):
     data, epochs = folds(source, torch.float64), 3
     train = Train(epochs=epochs, batch_size=32, patience=epochs, **train)
@@ -86,7 +92,10 @@ def test_each_fold_equals_plain_torch_on_its_rows(kind, source, train):
         best.append(int(np.argmin(curve)))
         if best[i] + 1 == epochs:
             net = network(data, of, **kind).state_dict({n: t[i] for n, t in released.weights.items()})
-            assert all(torch.allclose(tensor.double(), expected[name].double(), rtol=0, atol=1e-6) for name, tensor in net.items())
+            assert all(
+                torch.allclose(tensor.double(), expected[name].double(), rtol=0, atol=1e-6)
+                for name, tensor in net.items()
+            )
     assert released.valid["loss"] == pytest.approx(mine[best, range(len(best))].mean())
     assert released.best_epoch == round(np.mean(best) + 1)
 
@@ -250,10 +259,21 @@ def test_a_trial_may_have_epochs_of_its_own_within_the_schedule_of_all(schedule)
 # ---- rooms, workers, words
 
 
-@pytest.mark.parametrize(("trials", "fits", "more", "rows"), [
-    (100, 5, {}, 30), (3, 5, {}, 5), (1000, 5, {}, 30), (100, 10, {}, 40), (100, 20, {}, 80), (100, 400, {}, 1600),
-    (100, 5, {"workers": 2}, 30), (100, 5, {"memory": 2 * 4 * 8 * 1000 * 23}, 20), (100, 5, {"memory": 1e3}, 5), (None, 5, {}, 30),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("trials", "fits", "more", "rows"),
+    [
+        (100, 5, {}, 30),
+        (3, 5, {}, 5),
+        (1000, 5, {}, 30),
+        (100, 10, {}, 40),
+        (100, 20, {}, 80),
+        (100, 400, {}, 1600),
+        (100, 5, {"workers": 2}, 30),
+        (100, 5, {"memory": 2 * 4 * 8 * 1000 * 23}, 20),
+        (100, 5, {"memory": 1e3}, 5),
+        (None, 5, {}, 30),
+    ],
+)
 def test_rows_hold_all_fits_of_whole_trials(trials, fits, more, rows):
     assert rows_for(trials, 1000, fits=fits, **more) == rows
 
@@ -266,13 +286,19 @@ def test_room_is_made_for_whole_trials():
     assert not pop.room()
 
 
-SPACE = loader.parse(TINY | {
-    "data": {"source": "sklearn:wine", "split": {"folds": 5}}, "train": {"epochs": 8, "patience": 2, "batch_size": 16},
-})  # fmt: skip
+SPACE = loader.parse(
+    TINY
+    | {
+        "data": {"source": "sklearn:wine", "split": {"folds": 5}},
+        "train": {"epochs": 8, "patience": 2, "batch_size": 16},
+    }
+)
 
 
 def proposed(label, **params):
-    return Trial(label, "search", {"learning_rate": 0.1, "depth": 2, "weight_decay": 0.1, "dropout": 0.2, **params}, int(label))
+    return Trial(
+        label, "search", {"learning_rate": 0.1, "depth": 2, "weight_decay": 0.1, "dropout": 0.2, **params}, int(label)
+    )
 
 
 def expected(samples, trials):
@@ -317,4 +343,7 @@ def test_the_first_line_says_how_many_folds(tmp_path):
     assert said[0].startswith("wine · 178 rows, 13 columns, 3 classes")
     assert said[-1].endswith("2 trials at once on one core")
     twice = SPACE.data.model_copy(update={"split": SPACE.data.split.model_copy(update={"repeats": 2})})
-    assert "5 folds of 142 rows, 2 times ·" in headline(jobs.prepare(SPACE.model_copy(update={"data": twice}), tmp_path), 10)[0]
+    assert (
+        "5 folds of 142 rows, 2 times ·"
+        in headline(jobs.prepare(SPACE.model_copy(update={"data": twice}), tmp_path), 10)[0]
+    )

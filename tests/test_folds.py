@@ -35,13 +35,15 @@ KINDS = {
 def table(task="regression"):
     """Rows whose target says which they are; two classes, one of them rare; groups of all sizes; a few rows a day."""
     r = np.random.default_rng(0)
-    frame = pd.DataFrame({
-        "a": np.where(r.random(N) < 0.2, np.nan, r.gamma(2, 3, N)),
-        "kind": r.choice(["u", "v", "w"], N),
-        "who": r.choice([f"person {i}" for i in range(40)], N),
-        "when": pd.Timestamp("2026-01-01") + pd.to_timedelta(r.integers(0, 90, N), unit="D"),
-        "id": np.arange(float(N)),
-    })  # fmt: skip
+    frame = pd.DataFrame(
+        {
+            "a": np.where(r.random(N) < 0.2, np.nan, r.gamma(2, 3, N)),
+            "kind": r.choice(["u", "v", "w"], N),
+            "who": r.choice([f"person {i}" for i in range(40)], N),
+            "when": pd.Timestamp("2026-01-01") + pd.to_timedelta(r.integers(0, 90, N), unit="D"),
+            "id": np.arange(float(N)),
+        }
+    )
     frame["y"] = frame.index * 1.5 if task == "regression" else np.where(r.random(N) < 0.25, "rare", "usual")
     return frame
 
@@ -154,7 +156,9 @@ def test_parts_of_a_fold_share_no_row_group_or_day_and_cover_what_they_should(tm
                 assert all(a.max() < b.min() for a, b in pairwise(days))
         if column != "when" and kind not in ("hold-out", "groups") and name in ("search", "fresh"):
             times = Counter(np.concatenate([valid for _, valid, _ in parts(data, of)]).tolist())
-            assert times == dict.fromkeys(np.setdiff1d(np.arange(N), held_out).tolist(), 2 if (kind, name) == ("repeats", "search") else 1)
+            assert times == dict.fromkeys(
+                np.setdiff1d(np.arange(N), held_out).tolist(), 2 if (kind, name) == ("repeats", "search") else 1
+            )
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -173,7 +177,9 @@ def test_fresh_folds_are_others_for_every_draw_except_over_time(tmp_path, kind):
         assert not any(part in two or part in valid(data) for part in one)
 
 
-@pytest.mark.parametrize(("kind", "k"), [("hold-out", 4), ("folds", 4), ("repeats", 3), ("groups", 4), ("time", 1), ("time, folds", 4)])
+@pytest.mark.parametrize(
+    ("kind", "k"), [("hold-out", 4), ("folds", 4), ("repeats", 3), ("groups", 4), ("time", 1), ("time, folds", 4)]
+)
 def test_nested_folds_lie_within_the_training_rows_of_fresh_ones(tmp_path, kind, k):
     data = prepared(tmp_path, KINDS[kind])
     outer = parts(data, data.fresh(3))
@@ -245,7 +251,9 @@ def changed(column, values):
     return table().assign(**{column: values})
 
 
-@pytest.mark.parametrize("values", [np.arange(N) % 50, [f"2026-{1 + i % 9:02d}-03T10:00:00+0{i % 3}:00" for i in range(N)]])
+@pytest.mark.parametrize(
+    "values", [np.arange(N) % 50, [f"2026-{1 + i % 9:02d}-03T10:00:00+0{i % 3}:00" for i in range(N)]]
+)
 def test_time_may_be_numbers_or_iso_dates(tmp_path, values):
     data = prepared(tmp_path, {"time": "when"}, frame=changed("when", values))
     at = pd.Series(values) if isinstance(values[0], np.integer) else pd.to_datetime(pd.Series(values), utc=True)
@@ -256,24 +264,47 @@ def test_time_may_be_numbers_or_iso_dates(tmp_path, values):
 GROUPS = "data.split.groups: t: the column who"
 TIME = "data.split.time: t: the column when"
 REFUSED = [
-    ({"groups": "whom"}, table, "data.split.groups: t has no column whom besides the target. It has: a, kind, who, when, id."),
-    ({"groups": "who"}, partial(changed, "who", [None, *"ab" * 119, "c"]), f"{GROUPS} has no value in row 1; fill it in or remove that row."),
-    ({"groups": "who"}, partial(changed, "who", ["a", "b"] * 120),
-     "data.split.groups: the column who of t has 2 different values where more are needed to cut off a test part; "
-     "take fewer folds or another column."),
-    ({"groups": "who", "folds": 20}, partial(changed, "who", [*"abcdefgh"] * 30),
-     "data.split.groups: the column who of t has 6 different values where more are needed for 20 folds; "
-     "take fewer folds or another column."),
-    ({"time": "when"}, partial(changed, "when", ["2026-01-01"] * 239 + ["tomorrow"]),
-     f"{TIME} must hold numbers or ISO dates (2026-01-31), but row 240 holds tomorrow; mend it, or name another column."),
-    ({"time": "when"}, partial(changed, "when", [1] * N),
-     "data.split.time: the column when of t has 1 different value where more are needed to cut off a test part; "
-     "take fewer folds or another column."),
-    ({"time": "when", "folds": 5}, partial(changed, "when", np.arange(N) // 50),
-     "data.split.time: the column when of t has 3 different values where more are needed for 5 folds; "
-     "take fewer folds or another column."),
+    (
+        {"groups": "whom"},
+        table,
+        "data.split.groups: t has no column whom besides the target. It has: a, kind, who, when, id.",
+    ),
+    (
+        {"groups": "who"},
+        partial(changed, "who", [None, *"ab" * 119, "c"]),
+        f"{GROUPS} has no value in row 1; fill it in or remove that row.",
+    ),
+    (
+        {"groups": "who"},
+        partial(changed, "who", ["a", "b"] * 120),
+        "data.split.groups: the column who of t has 2 different values where more are needed to cut off a test part; "
+        "take fewer folds or another column.",
+    ),
+    (
+        {"groups": "who", "folds": 20},
+        partial(changed, "who", [*"abcdefgh"] * 30),
+        "data.split.groups: the column who of t has 6 different values where more are needed for 20 folds; "
+        "take fewer folds or another column.",
+    ),
+    (
+        {"time": "when"},
+        partial(changed, "when", ["2026-01-01"] * 239 + ["tomorrow"]),
+        f"{TIME} must hold numbers or ISO dates (2026-01-31), but row 240 holds tomorrow; mend it, or name another column.",
+    ),
+    (
+        {"time": "when"},
+        partial(changed, "when", [1] * N),
+        "data.split.time: the column when of t has 1 different value where more are needed to cut off a test part; "
+        "take fewer folds or another column.",
+    ),
+    (
+        {"time": "when", "folds": 5},
+        partial(changed, "when", np.arange(N) // 50),
+        "data.split.time: the column when of t has 3 different values where more are needed for 5 folds; "
+        "take fewer folds or another column.",
+    ),
     ({"test": 0.98, "folds": 6}, table, "t: 6 folds of data.split cannot be drawn from 4 rows."),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("split", "frame", "sentence"), REFUSED, ids=[sentence[:70] for *_, sentence in REFUSED])
@@ -285,7 +316,9 @@ def test_what_cannot_be_cut_is_refused_in_a_sentence(tmp_path, split, frame, sen
 
 def test_more_folds_than_memory_holds_are_refused(tmp_path, monkeypatch):
     monkeypatch.setattr("hpo.data.fold_encoding._MOST_COPIED", 2000)
-    with pytest.raises(InputError, match=r"^t: 192 rows with 5 inputs are too many to keep in memory for each of 4 folds; take fewer"):
+    with pytest.raises(
+        InputError, match=r"^t: 192 rows with 5 inputs are too many to keep in memory for each of 4 folds; take fewer"
+    ):
         prepared(tmp_path, {"folds": 4})
 
 

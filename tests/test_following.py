@@ -17,7 +17,10 @@ from hpo.space.formatting import score
 from tests.conftest import here, outcomes, write_space
 from tests.training import foreign
 
-SEARCH = {"learning_rate": {"low": 1e-3, "high": 1e-1, "log": True}, "importance": {"low": 0.1, "high": 1.0, "optional": True}}
+SEARCH = {
+    "learning_rate": {"low": 1e-3, "high": 1e-1, "log": True},
+    "importance": {"low": 0.1, "high": 1.0, "optional": True},
+}
 NONE = {"source": "target.csv", "column": "y", "test": 0.3}
 
 
@@ -52,8 +55,14 @@ def test_a_search_follows_a_criterion_to_its_end(store, metric):
     said, result = searched(store, space(store, metric))
     assert result["metric"] == metric
     found = outcomes(store)
-    complete = {label: o for label, o in found.items() if o["trial"]["role"] in ("search", "baseline") and o["state"] == "complete"}
-    assert all(f"valid_{metric}" in o["curves"] and set(CRITERIA) - {"iwv"} <= o["valid"].keys() for o in complete.values())
+    complete = {
+        label: o
+        for label, o in found.items()
+        if o["trial"]["role"] in ("search", "baseline") and o["state"] == "complete"
+    }
+    assert all(
+        f"valid_{metric}" in o["curves"] and set(CRITERIA) - {"iwv"} <= o["valid"].keys() for o in complete.values()
+    )
     ranked = sorted(complete, key=lambda label: METRICS[metric].sign * complete[label]["value"])
     finalist = next(label for label in ranked if label.isdigit())
     assert finalist in result["finalists"]
@@ -89,7 +98,9 @@ def test_no_label_of_the_target_has_a_hand_in_what_is_selected(new_store):
 def test_labels_tell_how_far_each_criterion_would_have_led(store):
     target = {"labels": "validation-only", "few": 20}
     said, result = searched(store, space(store, "accuracy", target, budget={"trials": 8}, pruner="none"))
-    whole = [o for o in outcomes(store).values() if o["trial"]["role"] in ("search", "baseline") and o["state"] == "complete"]
+    whole = [
+        o for o in outcomes(store).values() if o["trial"]["role"] in ("search", "baseline") and o["state"] == "complete"
+    ]
     assert {one["criterion"] for one in result["criteria"]} == set(CRITERIA)
     true = [o["valid"]["accuracy"] for o in whole]
     for one in result["criteria"]:
@@ -100,7 +111,9 @@ def test_labels_tell_how_far_each_criterion_would_have_led(store):
     assert "rank correlation" in said
     assert f"Expect accuracy {score(result['score']['accuracy']['fresh'])}" in said
     loss = [o["valid"]["source_loss"] for o in whole]
-    assert max(abs(a - o["valid"]["loss"]) for a, o in zip(loss, whole, strict=True)) > 0.01  # other rows than those with labels
+    assert (
+        max(abs(a - o["valid"]["loss"]) for a, o in zip(loss, whole, strict=True)) > 0.01
+    )  # other rows than those with labels
 
 
 @pytest.mark.usefixtures("unrecorded")
@@ -114,25 +127,45 @@ def test_a_regression_can_be_chosen_by_the_weighed_losses(store):
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
-        ({"metric": "snd", "data": {"source": "source.csv", "target": "y"}, "search": {"l1": {"low": 0, "high": 1}}},
-         "train.metric: snd is computed on rows of another domain without labels, and there are none; name its file in data.target.source, or take a metric of labelled rows."),
-        ({"metric": "snd", "target": {"labels": "validation-only"}, "search": {"l1": {"low": 0, "high": 1}}},
-         "of the target's rows that are not tested none is left without; set data.target.few, or lower it, or take a metric of labelled rows."),
-        ({"metric": "iwv", "target": {"labels": "few", "few": 8}},
-         "train.metric: iwv needs rows of the source that are not learned from, and data.target.labels: few leaves none; take infomax, or a metric of labelled rows."),
-        ({"target": {"labels": "validation-only"}},
-         "search.importance: needs rows of another domain without labels to adapt to, and of the target's rows that are not tested none is left without; "
-         "set data.target.few, or lower it, or leave the key out."),
-        ({"metric": "dev", "data": {"source": "source.csv", "target": NONE, "split": {"valid": 0.012}}},
-         "train.metric: dev is fitted on one half of the source's validation rows for the other, which takes 4 or more; raise data.split.valid, or take iwv."),
-        ({"metric": "infomax", "kind": "numbers"}, "train.metric: infomax needs classes, and the target is a number; take iwv or dev."),
-        ({"objectives": ["valid_loss", "valid_snd"], "kind": "numbers"}, "objectives: valid_snd: snd needs classes, and the target is a number; take iwv or dev."),
-        ({"metric": "snd", "ensemble": "greedy"},
-         "ensemble: greedy chooses by labels of rows that it has not seen, and train.metric: snd asks for none; take bagging."),
-        ({"data": {"source": "source.csv", "target": "y"}},
-         "search.importance: needs rows of another domain without labels to adapt to, and there are none; name its file in data.target.source, or leave the key out."),
+        (
+            {"metric": "snd", "data": {"source": "source.csv", "target": "y"}, "search": {"l1": {"low": 0, "high": 1}}},
+            "train.metric: snd is computed on rows of another domain without labels, and there are none; name its file in data.target.source, or take a metric of labelled rows.",
+        ),
+        (
+            {"metric": "snd", "target": {"labels": "validation-only"}, "search": {"l1": {"low": 0, "high": 1}}},
+            "of the target's rows that are not tested none is left without; set data.target.few, or lower it, or take a metric of labelled rows.",
+        ),
+        (
+            {"metric": "iwv", "target": {"labels": "few", "few": 8}},
+            "train.metric: iwv needs rows of the source that are not learned from, and data.target.labels: few leaves none; take infomax, or a metric of labelled rows.",
+        ),
+        (
+            {"target": {"labels": "validation-only"}},
+            "search.importance: needs rows of another domain without labels to adapt to, and of the target's rows that are not tested none is left without; "
+            "set data.target.few, or lower it, or leave the key out.",
+        ),
+        (
+            {"metric": "dev", "data": {"source": "source.csv", "target": NONE, "split": {"valid": 0.012}}},
+            "train.metric: dev is fitted on one half of the source's validation rows for the other, which takes 4 or more; raise data.split.valid, or take iwv.",
+        ),
+        (
+            {"metric": "infomax", "kind": "numbers"},
+            "train.metric: infomax needs classes, and the target is a number; take iwv or dev.",
+        ),
+        (
+            {"objectives": ["valid_loss", "valid_snd"], "kind": "numbers"},
+            "objectives: valid_snd: snd needs classes, and the target is a number; take iwv or dev.",
+        ),
+        (
+            {"metric": "snd", "ensemble": "greedy"},
+            "ensemble: greedy chooses by labels of rows that it has not seen, and train.metric: snd asks for none; take bagging.",
+        ),
+        (
+            {"data": {"source": "source.csv", "target": "y"}},
+            "search.importance: needs rows of another domain without labels to adapt to, and there are none; name its file in data.target.source, or leave the key out.",
+        ),
     ],
-)  # fmt: skip
+)
 def test_what_cannot_be_followed_is_said_in_a_sentence(store, changes, sentence):
     ran = here("check", space(store, **changes))
     assert ran.exit_code == 2
@@ -162,13 +195,21 @@ def test_a_criterion_that_ranks_like_the_truth_has_correlation_1_and_loses_nothi
     trials = [outcome(str(i), accuracy=i / 10, snd=float(i), iwv=float(i)) for i in range(5)]
     found = {one.criterion: one for one in rank(trials, "accuracy")}
     assert (found["snd"].spearman, found["snd"].regret, found["snd"].chosen) == (pytest.approx(1), 0, "4")
-    assert (found["iwv"].spearman, found["iwv"].regret, found["iwv"].chosen) == (pytest.approx(-1), pytest.approx(0.4), "0")
+    assert (found["iwv"].spearman, found["iwv"].regret, found["iwv"].chosen) == (
+        pytest.approx(-1),
+        pytest.approx(0.4),
+        "0",
+    )
     assert [one.criterion for one in rank(trials, "accuracy")] == ["snd", "iwv"]
 
 
 def test_trials_that_were_pruned_or_have_no_score_are_not_ranked():
     trials = [outcome(str(i), accuracy=i / 10, snd=float(i)) for i in range(4)]
-    others = [outcome("8", "pruned", accuracy=0.99, snd=99.0), outcome("9", accuracy=float("nan"), snd=99.0), outcome("10", accuracy=1.0)]
+    others = [
+        outcome("8", "pruned", accuracy=0.99, snd=99.0),
+        outcome("9", accuracy=float("nan"), snd=99.0),
+        outcome("10", accuracy=1.0),
+    ]
     (found,) = rank([*trials, *others], "accuracy")
     assert (found.trials, found.chosen) == (4, "3")
     assert rank(trials[: validator_ranking._FEWEST - 1], "accuracy") == []

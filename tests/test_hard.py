@@ -54,10 +54,17 @@ class Notes(Watcher):
 # ---- few groups, few times
 
 
-@pytest.mark.parametrize(("split", "fits"), [
-    ({"groups": "who", "people": 6}, 8), ({"groups": "who", "folds": 5, "people": 8}, 10), ({"groups": "who", "folds": 3, "people": 5}, 6),
-    ({"time": "month", "folds": 3}, 3), ({"time": "month"}, 1), ({"time": "month", "valid": 0.4}, 1),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("split", "fits"),
+    [
+        ({"groups": "who", "people": 6}, 8),
+        ({"groups": "who", "folds": 5, "people": 8}, 10),
+        ({"groups": "who", "folds": 3, "people": 5}, 6),
+        ({"time": "month", "folds": 3}, 3),
+        ({"time": "month"}, 1),
+        ({"time": "month", "valid": 0.4}, 1),
+    ],
+)
 def test_few_groups_or_times_are_enough_for_a_result(tmp_path, split, fits):
     watcher = Notes()
     result, lines = searched(space(tmp_path, dict(split)), watcher)
@@ -77,12 +84,21 @@ def test_few_groups_or_times_are_enough_for_a_result(tmp_path, split, fits):
     assert bool(ways) != bool(result["refit"]["compared"])
 
 
-@pytest.mark.parametrize(("split", "more", "said"), [
-    ({"time": "month"}, {}, "Finals have 1 fresh fit here, and fewer than 4 decide nothing: the usual defaults will be selected; set data.split.folds to 4 or more, or finalists: 0."),
-    ({"time": "month", "folds": 3}, {}, "Finals have 3 fresh fits here, and fewer than 4 decide nothing: "),
-    ({"time": "month", "folds": 4}, {}, ""), ({"time": "month"}, {"finalists": 0}, ""), ({"folds": 2}, {}, ""),
-    ({"time": "month"}, {"search": {"learning_rate": 0.01}, "budget": {"trials": 1}}, ""),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("split", "more", "said"),
+    [
+        (
+            {"time": "month"},
+            {},
+            "Finals have 1 fresh fit here, and fewer than 4 decide nothing: the usual defaults will be selected; set data.split.folds to 4 or more, or finalists: 0.",
+        ),
+        ({"time": "month", "folds": 3}, {}, "Finals have 3 fresh fits here, and fewer than 4 decide nothing: "),
+        ({"time": "month", "folds": 4}, {}, ""),
+        ({"time": "month"}, {"finalists": 0}, ""),
+        ({"folds": 2}, {}, ""),
+        ({"time": "month"}, {"search": {"learning_rate": 0.01}, "budget": {"trials": 1}}, ""),
+    ],
+)
 def test_too_few_fresh_fits_to_show_anything_are_told_before_the_search(tmp_path, split, more, said):
     checked = here("check", space(tmp_path, dict(split), **more))
     assert checked.exit_code == 0
@@ -109,8 +125,6 @@ def test_selection_works_on_the_folds_that_define_the_metric(tmp_path):
     assert result["verdict"]["gain"] is not None
     assert all(found["fresh"] is not None and found["standard_error"] for found in result["finalists"].values())
     assert not any("nan" in line for line in lines)
-
-
 
 
 def test_without_a_fold_that_defines_the_metric_the_defaults_are_selected_in_a_sentence(tmp_path, monkeypatch):
@@ -154,7 +168,9 @@ def test_where_all_rivals_diverge_on_fresh_folds_the_defaults_are_selected(tmp_p
     result, lines = searched(space(tmp_path, {}))
     assert result["trial"] == "defaults"
     assert lines[0] == "The usual defaults are selected: no other configuration came through its fresh fits."
-    assert {label for label, found in result["finalists"].items() if found["fresh"] is None} == result["finalists"].keys() - {"defaults"}
+    assert {label for label, found in result["finalists"].items() if found["fresh"] is None} == result[
+        "finalists"
+    ].keys() - {"defaults"}
     assert "All rules (best, one_se, fastest, sparsest) select it." in lines
     assert not any("nan" in line or "inf " in line for line in lines)
 
@@ -172,10 +188,17 @@ def test_where_the_defaults_diverge_too_there_is_still_a_result(tmp_path, monkey
 def test_where_all_that_it_is_compared_with_diverges_it_is_selected_and_has_a_page(tmp_path, monkeypatch, after):
     monkeypatch.setattr("hpo.report.write", page.write)
     diverging(monkeypatch, lambda trial: trial.label.partition("-")[0] in ("none", "defaults", "ablation"), after)
-    regularized = {"learning_rate": {"low": 1e-2, "high": 1e-1, "log": True}, "depth": 1, "dropout": {"low": 0.1, "high": 0.5}}
+    regularized = {
+        "learning_rate": {"low": 1e-2, "high": 1e-1, "log": True},
+        "depth": 1,
+        "dropout": {"low": 0.1, "high": 0.5},
+    }
     result, lines = searched(space(tmp_path, {}, search=regularized))
     assert result["trial"].isdigit()
-    assert lines[0] == f"The usual defaults diverged on fresh splits, so trial {result['trial']} is selected without being compared with them."
+    assert (
+        lines[0]
+        == f"The usual defaults diverged on fresh splits, so trial {result['trial']} is selected without being compared with them."
+    )
     written = Place(tmp_path / "mlruns", "tiny").report.read_text()
     assert "usual defaults</td>" in written
     assert ("<h3>usual defaults</h3>" in written) == (after > 0)  # what has no epoch has no curve
@@ -202,7 +225,10 @@ def test_a_final_network_that_diverges_is_said_and_can_be_made_otherwise(tmp_pat
     store, weights = tmp_path / "mlruns", tmp_path / "weights"
     refused = here("export", "--store", store, "--weights", weights)
     assert (refused.exit_code, refused.stdout) == (2, "")
-    assert refused.stderr == f"tiny has no network, because its final one diverged; search it again with --refit {other}.\n"
+    assert (
+        refused.stderr
+        == f"tiny has no network, because its final one diverged; search it again with --refit {other}.\n"
+    )
     assert not weights.exists()
     assert here("search", "--space", tmp_path / "tiny.yaml", "--store", store, "--refit", other).exit_code == 0
     assert here("export", "--store", store, "--weights", weights).exit_code == 0
@@ -275,7 +301,9 @@ def test_a_page_that_cannot_be_made_costs_no_result(tmp_path, monkeypatch):
     watcher = Notes()
     job, place = jobs.load(space(tmp_path, {})), Place(tmp_path / "mlruns", "tiny")
     result = search.search(job, place, watcher=watcher)
-    assert watcher.notes == ["The page on the search could not be made (KeyError: 'loss'), which is a mistake of ours; all else is whole."]
+    assert watcher.notes == [
+        "The page on the search could not be made (KeyError: 'loss'), which is a mistake of ours; all else is whole."
+    ]
     assert result["report_seconds"] is None
     assert not any(line.startswith("Read:") for line in result_lines(result, "mlruns"))
     assert search.search(job, place) == result

@@ -27,11 +27,18 @@ def ended(count, seed=0):
         draw = random.Random(1000 * seed + number)
         pruned = draw.random() < 0.4
         level = draw.random()
-        steps = {step: draw.choice([level, 0.1, level + draw.random()]) for step in range(1, draw.randint(2, 6) if pruned else 7)}
+        steps = {
+            step: draw.choice([level, 0.1, level + draw.random()])
+            for step in range(1, draw.randint(2, 6) if pruned else 7)
+        }
         state, value = (TrialState.PRUNED, steps[max(steps)]) if pruned else (TrialState.COMPLETE, min(steps.values()))
         params = {"x": draw.random()}
         distributions = {"x": FloatDistribution(0, 1)}
-        found.append(create_trial(state=state, value=value, params=params, distributions=distributions, intermediate_values=steps))
+        found.append(
+            create_trial(
+                state=state, value=value, params=params, distributions=distributions, intermediate_values=steps
+            )
+        )
     return found
 
 
@@ -131,10 +138,14 @@ def test_a_study_past_the_bound_goes_on_as_if_it_had_not_been_interrupted(tmp_pa
 
 
 @pytest.mark.parametrize("direction", WAYS)
-@pytest.mark.parametrize("options", [
-    {"percentile": 50.0}, {"percentile": 25.0, "n_warmup_steps": 2},
-    {"percentile": 80.0, "n_startup_trials": 30, "n_warmup_steps": 1, "interval_steps": 3, "n_min_trials": 4},
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"percentile": 50.0},
+        {"percentile": 25.0, "n_warmup_steps": 2},
+        {"percentile": 80.0, "n_startup_trials": 30, "n_warmup_steps": 1, "interval_steps": 3, "n_min_trials": 4},
+    ],
+)
 def test_the_percentile_pruner_decides_as_optunas(direction, options):
     made = History(direction, math.inf)  # Optuna's sees all, ours always did
     study = optuna.create_study(storage=made, direction=direction)

@@ -31,15 +31,27 @@ def made(name="a", seed=0, mode="holdout", argmax=(0.4, 0.6, 1.0), ours=(0.5, 0.
     times = 4 if mode == "folds" else 1
     best = {"trial": "7", "test": {"loss": ours[1]}}
     record = {
-        "set": name, "seed": seed, "mode": mode, "task": "classification", "metrics": ["loss", "accuracy"],
+        "set": name,
+        "seed": seed,
+        "mode": mode,
+        "task": "classification",
+        "metrics": ["loss", "accuracy"],
         "rows": {"dev": 100, "test": 50},
         "epochs": {"search": 100 * times, "fresh": 20 * times, "refit": 5},
         "seconds": {"search": 2.0 * times, "fresh": 1.0, "refit": 0.0},
         "argmax": said(*argmax),
-        "ours": {**said(*ours, accuracy=(0.85, 0.8)), "rule": "best", "is_default": False, "interval": {"loss": list(interval)}},
+        "ours": {
+            **said(*ours, accuracy=(0.85, 0.8)),
+            "rule": "best",
+            "is_default": False,
+            "interval": {"loss": list(interval)},
+        },
         "rules": {"best": best, "one_se": {"trial": "8", "test": {"loss": 0.75}}},
-        "pool": {"7": {"search": 0.4, "fresh": {}, "test": {"loss": 0.45}}, "8": {"search": None, "fresh": {}, "test": {"loss": 0.75}}},
-    }  # fmt: skip
+        "pool": {
+            "7": {"search": 0.4, "fresh": {}, "test": {"loss": 0.45}},
+            "8": {"search": None, "fresh": {}, "test": {"loss": 0.75}},
+        },
+    }
     return record | more
 
 
@@ -83,7 +95,9 @@ def test_coverage_counts_the_intervals_that_are_given():
     assert numbers.coverage(records, "accuracy") == Share(0, 0)
 
 
-@pytest.mark.parametrize(("hits", "n", "low", "high"), [(9, 10, 0.5958, 0.9821), (0, 20, 0.0, 0.1611), (50, 50, 0.9287, 1.0)])
+@pytest.mark.parametrize(
+    ("hits", "n", "low", "high"), [(9, 10, 0.5958, 0.9821), (0, 20, 0.0, 0.1611), (50, 50, 0.9287, 1.0)]
+)
 def test_wilsons_interval_is_the_published_one(hits, n, low, high):
     assert Share(hits, n).interval == pytest.approx((low, high), abs=1e-4)
 
@@ -115,9 +129,12 @@ def test_regret_is_against_the_least_in_the_pool_by_the_loss_of_the_defaults():
     record = made(ours=(0.5, 0.6, 2.0))
     found = {what: numbers.regret(what)(record) for what in ("best", "one_se", "fastest", "ours", "argmax")}
     assert found == {
-        "best": pytest.approx(0.075), "one_se": pytest.approx(0.15), "fastest": None,
-        "ours": pytest.approx(0.075), "argmax": pytest.approx(0.075),
-    }  # fmt: skip
+        "best": pytest.approx(0.075),
+        "one_se": pytest.approx(0.15),
+        "fastest": None,
+        "ours": pytest.approx(0.075),
+        "argmax": pytest.approx(0.075),
+    }
 
 
 def test_training_after_the_search_is_by_that_of_the_search():
@@ -127,10 +144,13 @@ def test_training_after_the_search_is_by_that_of_the_search():
 
 def test_folds_are_paired_with_the_hold_out_search_of_the_same_rows():
     records = [
-        made(), made(mode="folds", ours=(0.5, 0.4, 9.0)),
-        made("b", seed=1), made("b", seed=1, mode="folds", ours=(0.5, 0.7, 9.0)),
-        made("c"), made("d", mode="folds"),
-    ]  # fmt: skip
+        made(),
+        made(mode="folds", ours=(0.5, 0.4, 9.0)),
+        made("b", seed=1),
+        made("b", seed=1, mode="folds", ours=(0.5, 0.7, 9.0)),
+        made("c"),
+        made("d", mode="folds"),
+    ]
     assert [(one["set"], folds["mode"]) for one, folds in numbers.pairs(records)] == [("a", "folds"), ("b", "folds")]
     assert numbers.folds_cost(records) == pytest.approx(Mean(485 / 125, 0.0, 2))
     assert numbers.folds_gain(records) == pytest.approx(Mean(0.05, 0.15, 2))
@@ -141,7 +161,10 @@ def test_losses_name_the_sets_where_ours_is_worse_the_worst_first():
     assert list(numbers.lost({"a": [-1.0, 0.5], "b": [0.1, 0.2], "c": [3.0]})) == ["c", "b"]
     records = [made("fine"), made("bad", ours=(0.5, 1.5, 1.0)), made("bad", seed=1, ours=(0.5, 1.6, 1.0))]
     lines = page.losses(records).splitlines()
-    assert lines[0] == "- By hold-out, larger test loss than the unsearched defaults: bad +55.0 ± 5.0 %; beyond two standard errors: bad."
+    assert (
+        lines[0]
+        == "- By hold-out, larger test loss than the unsearched defaults: bad +55.0 ± 5.0 %; beyond two standard errors: bad."
+    )
     assert "bad +95.0 ± 5.0 %" in lines[1]
     assert lines[2].startswith("- By hold-out, larger test loss than reported: bad +105.0")
 

@@ -32,69 +32,157 @@ MEANS = [
     ("{dropout: {low: 0, high: 0.6, points: 3, optional: true}}", Domain(choices=(0, 0.3, 0.6), optional=True)),
     ("{depth: {low: 1, high: 10, points: 4}}", Domain(choices=(1, 4, 7, 10), integer=True)),
     ("{mixup: {choices: [0.1, 0.2], optional: true}}", Domain(choices=(0.1, 0.2), optional=True)),
-    ("{skip: auto, l1: {low: 0, high: 1, when: {skip: [none, residual]}}}", Domain(low=0, high=1, when=(("skip", ("none", "residual")),))),
-    ("{dropout: auto, l1: {low: 0, high: 1, when: {dropout: on}}}", Domain(low=0, high=1, when=(("dropout", ("on",)),))),
+    (
+        "{skip: auto, l1: {low: 0, high: 1, when: {skip: [none, residual]}}}",
+        Domain(low=0, high=1, when=(("skip", ("none", "residual")),)),
+    ),
+    (
+        "{dropout: auto, l1: {low: 0, high: 1, when: {dropout: on}}}",
+        Domain(low=0, high=1, when=(("dropout", ("on",)),)),
+    ),
     ("{l1: {low: 0, high: 1, prior: {best: 0.3}}}", Domain(low=0, high=1, prior=Prior(0.3, "medium"))),
-    ("{l1: {low: 0, high: 1, optional: true, prior: {best: off, confidence: low}}}", Domain(low=0, high=1, optional=True, prior=Prior("off", "low"))),
+    (
+        "{l1: {low: 0, high: 1, optional: true, prior: {best: off, confidence: low}}}",
+        Domain(low=0, high=1, optional=True, prior=Prior("off", "low")),
+    ),
     ("{l1: {low: 0, high: 1, points: 3, prior: {best: 0.4}}}", Domain(choices=(0, 0.5, 1), prior=Prior(0.5))),
-]  # fmt: skip
+]
 
 # The value of `search` → its sentences.
 WRONG = [
-    ("{skip: shakedrop}", ["search.skip: must be one of none, residual, shake-shake or shake-drop, got shakedrop. Did you mean shake-drop?"]),
-    ("{skip: {choices: [none, 3]}}", ["search.skip.choices[1]: must be one of none, residual, shake-shake or shake-drop, got 3."]),
-    ("{skip: [none]}", ['search.skip: must be one of none, residual, shake-shake or shake-drop, auto or {choices: […]}, got ["none"].']),
-    ("{skip: {low: 0, high: 1}}", ["search.skip: takes no range but choices of none, residual, shake-shake or shake-drop."]),
+    (
+        "{skip: shakedrop}",
+        [
+            "search.skip: must be one of none, residual, shake-shake or shake-drop, got shakedrop. Did you mean shake-drop?"
+        ],
+    ),
+    (
+        "{skip: {choices: [none, 3]}}",
+        ["search.skip.choices[1]: must be one of none, residual, shake-shake or shake-drop, got 3."],
+    ),
+    (
+        "{skip: [none]}",
+        [
+            'search.skip: must be one of none, residual, shake-shake or shake-drop, auto or {choices: […]}, got ["none"].'
+        ],
+    ),
+    (
+        "{skip: {low: 0, high: 1}}",
+        ["search.skip: takes no range but choices of none, residual, shake-shake or shake-drop."],
+    ),
     ("{batch_norm: 1}", ["search.batch_norm: must be one of false or true, got 1."]),
     ("{batch_norm: {choices: []}}", ["search.batch_norm.choices: must be a list with at least one value, got []."]),
-    ("{skip: {choices: [none, residual], optional: true}}", ["search.skip.optional: needs something that can be off, and skip cannot."]),
+    (
+        "{skip: {choices: [none, residual], optional: true}}",
+        ["search.skip.optional: needs something that can be off, and skip cannot."],
+    ),
     ("{l1: {range: all}}", ["search.l1.range: must be auto, got all."]),
-    ("{l1: {range: auto, low: 0, log: true}}", ["search.l1: takes range: auto or a range of its own, got both (low, log)."]),
+    (
+        "{l1: {range: auto, low: 0, log: true}}",
+        ["search.l1: takes range: auto or a range of its own, got both (low, log)."],
+    ),
     ("{l1: {low: 0, high: 1, points: 1}}", ["search.l1.points: must be a whole number from 2 to 1,000, got 1."]),
     ("{l1: {low: 0, high: 1, points: 3, step: 0.5}}", ["search.l1: takes either points or step, got both."]),
-    ("{depth: {low: 1, high: 3, points: 5}}", ["search.depth.points: must be at most the number of different values, 3 here, got 5."]),
-    ("{l1: {choices: [0, 1], points: 2}}", ["search.l1: takes either choices or low and high, got choices and points."]),
-    ("{l1: {low: 0, high: 1, when: dropout}}", ["search.l1.when: must be a mapping of other keys to the values with which l1 acts, got dropout."]),
-    ("{l1: {low: 0, high: 1, when: {dropout: []}}}", ["search.l1.when.dropout: must be a value or a list of values, got []."]),
-    ("{l1: {low: 0, high: 1, when: {droput: on}}, dropout: auto}", ["search.l1.when.droput is not another key of this search. Did you mean dropout?"]),
-    ("{l1: {low: 0, high: 1, when: {l1: on}}}", ["search.l1.when.l1 is not another key of this search. Known: learning_rate, depth."]),
-    ("{l1: {low: 0, high: 1, when: {dropout: 0.3}}, dropout: auto}", [
-        "search.l1.when.dropout: must be on or off, since dropout is a range of numbers, got 0.3.",
-    ]),
-    ("{l1: {low: 0, high: 1, when: {learning_rate: on}}, learning_rate: auto}", [
-        "search.l1.when.learning_rate: must be another key, since learning_rate is a range of numbers, got on.",
-    ]),
-    ("{l1: {low: 0, high: 1, when: {skip: [residual, shake-drop]}}, skip: {choices: [none, residual]}}", [
-        "search.l1.when.skip: must be a value that skip can have (none, residual, on or off), got shake-drop.",
-    ]),
-    ("{l1: {low: 0, high: 1, when: {depth: 1.5}}, depth: {low: 1, high: 3}}", [
-        "search.l1.when.depth: must be a value that depth can have (from 1 to 3), got 1.5.",
-    ]),
-    ("{l1: {low: 0, high: 1, when: {batch_norm: 1}}, batch_norm: auto}", [
-        "search.l1.when.batch_norm: must be a value that batch_norm can have (false, true, on or off), got 1.",
-    ]),
-    ("{learning_rate: {range: auto, when: {depth: 2}}}", [
-        "search.learning_rate.when: needs something that can be off or has a usual value, and learning_rate has none.",
-    ]),
-    ("{l1: {range: auto, when: {dropout: on}}, dropout: {range: auto, when: {mixup: on}}, mixup: {range: auto, when: {l1: on}}}", [
-        "search.mixup.when: goes round in a circle: mixup needs l1 needs dropout needs mixup; leave one condition out.",
-    ]),
-    ("{l1: {low: 0, high: 1, prior: 0.3}}", ["search.l1.prior: must be {best: …, confidence: low|medium|high}, got 0.3."]),
-    ("{l1: {low: 0, high: 1, prior: {best: 2, confidence: hihg, sure: 1}}}", [
-        "search.l1.prior.sure is not a key of a prior. Known: best, confidence.",
-        "search.l1.prior.confidence: hihg is not known. Did you mean high?",
-        "search.l1.prior.best: must be from 0 to 1, got 2.",
-    ]),
-    ("{l1: {low: 0, high: 1, prior: {best: off}}}", ["search.l1.prior.best is off, which l1 cannot be here; add optional: true."]),
+    (
+        "{depth: {low: 1, high: 3, points: 5}}",
+        ["search.depth.points: must be at most the number of different values, 3 here, got 5."],
+    ),
+    (
+        "{l1: {choices: [0, 1], points: 2}}",
+        ["search.l1: takes either choices or low and high, got choices and points."],
+    ),
+    (
+        "{l1: {low: 0, high: 1, when: dropout}}",
+        ["search.l1.when: must be a mapping of other keys to the values with which l1 acts, got dropout."],
+    ),
+    (
+        "{l1: {low: 0, high: 1, when: {dropout: []}}}",
+        ["search.l1.when.dropout: must be a value or a list of values, got []."],
+    ),
+    (
+        "{l1: {low: 0, high: 1, when: {droput: on}}, dropout: auto}",
+        ["search.l1.when.droput is not another key of this search. Did you mean dropout?"],
+    ),
+    (
+        "{l1: {low: 0, high: 1, when: {l1: on}}}",
+        ["search.l1.when.l1 is not another key of this search. Known: learning_rate, depth."],
+    ),
+    (
+        "{l1: {low: 0, high: 1, when: {dropout: 0.3}}, dropout: auto}",
+        [
+            "search.l1.when.dropout: must be on or off, since dropout is a range of numbers, got 0.3.",
+        ],
+    ),
+    (
+        "{l1: {low: 0, high: 1, when: {learning_rate: on}}, learning_rate: auto}",
+        [
+            "search.l1.when.learning_rate: must be another key, since learning_rate is a range of numbers, got on.",
+        ],
+    ),
+    (
+        "{l1: {low: 0, high: 1, when: {skip: [residual, shake-drop]}}, skip: {choices: [none, residual]}}",
+        [
+            "search.l1.when.skip: must be a value that skip can have (none, residual, on or off), got shake-drop.",
+        ],
+    ),
+    (
+        "{l1: {low: 0, high: 1, when: {depth: 1.5}}, depth: {low: 1, high: 3}}",
+        [
+            "search.l1.when.depth: must be a value that depth can have (from 1 to 3), got 1.5.",
+        ],
+    ),
+    (
+        "{l1: {low: 0, high: 1, when: {batch_norm: 1}}, batch_norm: auto}",
+        [
+            "search.l1.when.batch_norm: must be a value that batch_norm can have (false, true, on or off), got 1.",
+        ],
+    ),
+    (
+        "{learning_rate: {range: auto, when: {depth: 2}}}",
+        [
+            "search.learning_rate.when: needs something that can be off or has a usual value, and learning_rate has none.",
+        ],
+    ),
+    (
+        "{l1: {range: auto, when: {dropout: on}}, dropout: {range: auto, when: {mixup: on}}, mixup: {range: auto, when: {l1: on}}}",
+        [
+            "search.mixup.when: goes round in a circle: mixup needs l1 needs dropout needs mixup; leave one condition out.",
+        ],
+    ),
+    (
+        "{l1: {low: 0, high: 1, prior: 0.3}}",
+        ["search.l1.prior: must be {best: …, confidence: low|medium|high}, got 0.3."],
+    ),
+    (
+        "{l1: {low: 0, high: 1, prior: {best: 2, confidence: hihg, sure: 1}}}",
+        [
+            "search.l1.prior.sure is not a key of a prior. Known: best, confidence.",
+            "search.l1.prior.confidence: hihg is not known. Did you mean high?",
+            "search.l1.prior.best: must be from 0 to 1, got 2.",
+        ],
+    ),
+    (
+        "{l1: {low: 0, high: 1, prior: {best: off}}}",
+        ["search.l1.prior.best is off, which l1 cannot be here; add optional: true."],
+    ),
     ("{l1: {choices: [0, 1], prior: {best: 0.5}}}", ["search.l1.prior.best: must be one of 0 or 1, got 0.5."]),
-    ("{l1: {low: 0, high: 1}, dropout: {choices: [0.1], prior: {best: 0.1}}}", ["search.dropout.prior is of what is searched, and dropout has one value."]),
-    ("{l1: {choices: [0, 1], prior: {best: 1}}}\nsampler: grid", [
-        "search.l1.prior: means nothing to the sampler grid, which tries everything; leave it out.",
-    ]),
-    ("{l1: auto, epochs: auto}\ntrain: {epochs: 30, metric: loss}", ["train.epochs is set twice: it stands under search, too; leave one of them out."]),
+    (
+        "{l1: {low: 0, high: 1}, dropout: {choices: [0.1], prior: {best: 0.1}}}",
+        ["search.dropout.prior is of what is searched, and dropout has one value."],
+    ),
+    (
+        "{l1: {choices: [0, 1], prior: {best: 1}}}\nsampler: grid",
+        [
+            "search.l1.prior: means nothing to the sampler grid, which tries everything; leave it out.",
+        ],
+    ),
+    (
+        "{l1: auto, epochs: auto}\ntrain: {epochs: 30, metric: loss}",
+        ["train.epochs is set twice: it stands under search, too; leave one of them out."],
+    ),
     ("{l1: auto}\nsampler: quasi_random", ["sampler: quasi_random is not a sampler. Did you mean qmc?"]),
     ("{group_lasso: auto}\nnetwork: {kind: resnet}", ["search.group_lasso: needs kind: mlp, got kind: resnet."]),
-]  # fmt: skip
+]
 
 
 def space(search, **more):
@@ -153,7 +241,7 @@ CONDITIONS = [
     ({"dropout": "on"}, {"dropout": 0.2, "dropout_enabled": True}, True),
     ({"depth": [3, 4]}, {"depth": 3}, True),
     ({"depth": [3, 4]}, {"depth": 2}, False),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("when", "sampled", "acts"), CONDITIONS)
@@ -165,17 +253,37 @@ def test_a_conditional_key_is_neutral_where_its_condition_does_not_hold(when, sa
 
 
 def test_a_condition_sees_what_is_left_of_another_conditional_key():
-    found = space({**SKIPS, "dropout": {"range": "auto", "when": {"skip": "residual"}}, "l1": {"range": "auto", "when": {"dropout": "on"}}})
+    found = space(
+        {
+            **SKIPS,
+            "dropout": {"range": "auto", "when": {"skip": "residual"}},
+            "l1": {"range": "auto", "when": {"dropout": "on"}},
+        }
+    )
     sampled = {"skip": "none", "batch_norm": False, "dropout": 0.3, "l1": 0.1}
-    assert found.params(sampled) == {"learning_rate": 1e-3, "depth": 2, "skip": "none", "batch_norm": False, "dropout": 0, "l1": 0}
+    assert found.params(sampled) == {
+        "learning_rate": 1e-3,
+        "depth": 2,
+        "skip": "none",
+        "batch_norm": False,
+        "dropout": 0,
+        "l1": 0,
+    }
 
 
 def test_a_conditional_structure_has_its_usual_value():
-    found = space({"depth": {"low": 1, "high": 4}, "skip": {"choices": ["residual", "shake-drop"], "when": {"depth": [3, 4]}}})
+    found = space(
+        {"depth": {"low": 1, "high": 4}, "skip": {"choices": ["residual", "shake-drop"], "when": {"depth": [3, 4]}}}
+    )
     assert [found.params({"depth": depth, "skip": "residual"})["skip"] for depth in (2, 3)] == ["none", "residual"]
     assert {(p["depth"], p["skip"]) for p in found.architectures()} == {
-        (1, "none"), (2, "none"), (3, "residual"), (3, "shake-drop"), (4, "residual"), (4, "shake-drop"),
-    }  # fmt: skip
+        (1, "none"),
+        (2, "none"),
+        (3, "residual"),
+        (3, "shake-drop"),
+        (4, "residual"),
+        (4, "shake-drop"),
+    }
 
 
 def test_conditional_keys_are_sampled_in_every_trial():
@@ -191,7 +299,11 @@ def test_how_long_a_trial_may_train_is_the_most_that_the_space_says():
 
 def test_what_a_trial_has_where_a_condition_does_not_hold_counts_too():
     when = {"when": {"mixup": "on"}}
-    searched = {"epochs": {"choices": [5, 10], **when}, "batch_size": {"choices": [8, 16], **when}, "width": {"choices": [4, 8], **when}}
+    searched = {
+        "epochs": {"choices": [5, 10], **when},
+        "batch_size": {"choices": [8, 16], **when},
+        "width": {"choices": [4, 8], **when},
+    }
     found = space({"mixup": {"range": "auto", "optional": True}, **searched}, network={"kind": "cnn"})
     off = found.params({"mixup": 0.3, "mixup_enabled": False, "epochs": 5, "batch_size": 8, "width": 4})
     assert [off[key] for key in searched] == [60, 64, 16]  # the usual width of a cnn, not of an mlp
@@ -201,14 +313,28 @@ def test_what_a_trial_has_where_a_condition_does_not_hold_counts_too():
 
 def test_texts_and_truth_values_read_as_a_file_says_them():
     said = {"skip": "shake-drop", "batch_norm": True, "epochs": 40, "l1": 0.0, "gradient_clip": 0.5}
-    assert [strength(*one) for one in said.items()] == ["skip shake-drop", "batch_norm true", "epochs 40", "l1 off", "gradient_clip 0.5"]
+    assert [strength(*one) for one in said.items()] == [
+        "skip shake-drop",
+        "batch_norm true",
+        "epochs 40",
+        "l1 off",
+        "gradient_clip 0.5",
+    ]
     assert max(map(len, strengths(dict.fromkeys(STRENGTHS, 0.123)))) <= 100
 
 
 def test_what_a_member_needs_is_said_before_anything_is_trained():
     for data, key, sentence in (
-        ("sklearn:diabetes", "label_smoothing", "search.label_smoothing: needs classes, and target is a number; leave the key out."),
-        ("sklearn:wine", "rotation", "search.rotation: needs images; set network.image to [channels, height, width], or leave the key out."),
+        (
+            "sklearn:diabetes",
+            "label_smoothing",
+            "search.label_smoothing: needs classes, and target is a number; leave the key out.",
+        ),
+        (
+            "sklearn:wine",
+            "rotation",
+            "search.rotation: needs images; set network.image to [channels, height, width], or leave the key out.",
+        ),
     ):
         with pytest.raises(InputError) as caught:
             prepare(space({key: "auto"}, data={"source": data}), Path())

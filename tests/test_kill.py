@@ -36,7 +36,12 @@ SPACE = {
 EARLY = 2  # kills within the first second
 LATE = 1  # kills while trials train
 # Then a kill in each of the phases that follow the search, told by what the journal says when the last of them begins.
-PHASES = {"finals": rb'"begun:[a-z0-9]+-fresh-1"', "ablation": rb'"begun:ablation-', "nested": rb"-nested", "refit": rb'"begun:[^"]*-scaled-'}
+PHASES = {
+    "finals": rb'"begun:[a-z0-9]+-fresh-1"',
+    "ablation": rb'"begun:ablation-',
+    "nested": rb"-nested",
+    "refit": rb'"begun:[^"]*-scaled-',
+}
 MEANWHILE = ("started", "times")  # when it was trained is the only thing about a trial that may differ
 
 
@@ -99,16 +104,26 @@ def disturbed(new_store):
     status = client.get_run(parent["run_id"]).info.status
     phases = {}
     for phase, begins in PHASES.items():
-        code, _ = interrupt(store, space, signal.SIGKILL, lambda begins=begins: wait_for(lambda: re.search(begins, written(store))))
+        code, _ = interrupt(
+            store, space, signal.SIGKILL, lambda begins=begins: wait_for(lambda: re.search(begins, written(store)))
+        )
         assert code == -signal.SIGKILL
         phases[phase] = outcomes(store)
     snapshots += phases.values()
     last = hpo("search", "--space", space, "--store", store, "--json")
     assert last.returncode == 0, last.stderr
     return SimpleNamespace(
-        store=store, snapshots=snapshots, phases=phases, stopped=stopped, status=status, last=last, known=outcomes(store),
-        result=json.loads(last.stdout), client=client, run_id=parent["run_id"],
-    )  # fmt: skip
+        store=store,
+        snapshots=snapshots,
+        phases=phases,
+        stopped=stopped,
+        status=status,
+        last=last,
+        known=outcomes(store),
+        result=json.loads(last.stdout),
+        client=client,
+        run_id=parent["run_id"],
+    )
 
 
 def test_the_kills_hit_a_search_at_work(disturbed):
@@ -120,7 +135,12 @@ def test_the_kills_hit_a_search_at_work(disturbed):
 def test_the_kills_hit_the_finals_the_ablation_the_comparison_and_the_last_training(disturbed):
     """Each before what comes next had ended, and none when all was done."""
     found = [{o["trial"]["role"] for o in known.values()} for known in disturbed.phases.values()]
-    after = {"finals": {"ablation", "nested", "refit"}, "ablation": {"nested", "refit"}, "nested": {"refit"}, "refit": set()}
+    after = {
+        "finals": {"ablation", "nested", "refit"},
+        "ablation": {"nested", "refit"},
+        "nested": {"refit"},
+        "refit": set(),
+    }
     assert [roles & after[phase] for phase, roles in zip(PHASES, found, strict=True)] == [set()] * 4
     assert all(len(known) < len(disturbed.known) for known in list(disturbed.phases.values())[:3])
     assert "refit" in {o["trial"]["role"] for o in disturbed.known.values()}

@@ -10,7 +10,20 @@ import hpo
 LAYERS = [
     {"fold"},
     {"errors", "trial", "nets", "head", "history", "bulk", "pareto", "evidence", "variates", "density", "autoencoder"},
-    {"rounds", "noise", "metrics", "document", "svmlight", "optimizer", "percentile", "journal", "store", "ui", "factory", "device"},
+    {
+        "rounds",
+        "noise",
+        "metrics",
+        "document",
+        "svmlight",
+        "optimizer",
+        "percentile",
+        "journal",
+        "store",
+        "ui",
+        "factory",
+        "device",
+    },
     {"objectives", "criteria", "paired", "weights", "dataset", "hashed", "replay", "capacity", "synthetic"},
     {"regularizers", "batched", "combine"},
     {"kernels", "prose"},
@@ -96,7 +109,18 @@ def test_a_library_is_known_to_its_modules_only(library):
 
 
 def test_text_is_in_utf_8_whatever_the_locale():
-    calls = [(path.name, node) for path in FILES for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call)]
-    texts = [(name, node) for name, node in calls if isinstance(node.func, ast.Attribute) and node.func.attr in ("read_text", "write_text")]
+    calls = [
+        (path.name, node)
+        for path in FILES
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Call)
+    ]
+    texts = [
+        (name, node)
+        for name, node in calls
+        if isinstance(node.func, ast.Attribute) and node.func.attr in ("read_text", "write_text")
+    ]
     assert texts
-    assert [(name, node.lineno) for name, node in texts if "encoding" not in {keyword.arg for keyword in node.keywords}] == []
+    assert [
+        (name, node.lineno) for name, node in texts if "encoding" not in {keyword.arg for keyword in node.keywords}
+    ] == []

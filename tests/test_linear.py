@@ -24,7 +24,9 @@ def test_values_and_gradients_are_those_of_torch(function):
     expected = expected.transpose(1, 2) if function is output else expected
     found = function(*given)
     assert torch.allclose(found, expected)
-    for a, b in zip(torch.autograd.grad(found.sin().sum(), given), torch.autograd.grad(expected.sin().sum(), given), strict=True):
+    for a, b in zip(
+        torch.autograd.grad(found.sin().sum(), given), torch.autograd.grad(expected.sin().sum(), given), strict=True
+    ):
         assert torch.allclose(a, b)
 
 

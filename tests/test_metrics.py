@@ -29,7 +29,11 @@ def sklearn_score(name, logits, y):
     if name in ("f1_macro", "precision", "recall"):
         return getattr(sk, f"{name.partition('_')[0]}_score")(y, hard, average="macro", zero_division=0)
     if name == "brier":
-        return sk.brier_score_loss(y, chances[:, 1]) if chances.shape[1] == 2 else np.square(chances - np.eye(chances.shape[1])[y]).sum(1).mean()
+        return (
+            sk.brier_score_loss(y, chances[:, 1])
+            if chances.shape[1] == 2
+            else np.square(chances - np.eye(chances.shape[1])[y]).sum(1).mean()
+        )
     if name == "ece":
         return calibration_error(chances.max(1), hard == y.numpy())
     return {"accuracy": sk.accuracy_score, "balanced_accuracy": sk.balanced_accuracy_score}[name](y, hard)
@@ -46,7 +50,9 @@ def calibration_error(confidence, right, bins=15):
 
 
 @pytest.mark.parametrize("n", [2, 4])
-@pytest.mark.parametrize("name", [m.name for m in METRICS.values() if "classification" in m.tasks and m.judges == "labels"])
+@pytest.mark.parametrize(
+    "name", [m.name for m in METRICS.values() if "classification" in m.tasks and m.judges == "labels"]
+)
 def test_classification(name, n):
     logits, y = classes(n)
     measured = measure([name], "classification", logits, y, None, 1.0)[name]

@@ -21,10 +21,18 @@ def recorded(new_store):
     (store / "studies" / "s").mkdir(parents=True)
 
     def record(search="x", params=()):
-        writer = Mirror({
-            "uri": f"sqlite:///{store}/mlflow.db", "folder": str(store / "studies" / "s"), "study": "s", "search": search,
-            "tags": {}, "params": dict(params), "view": {}, "space": "",
-        })  # fmt: skip
+        writer = Mirror(
+            {
+                "uri": f"sqlite:///{store}/mlflow.db",
+                "folder": str(store / "studies" / "s"),
+                "study": "s",
+                "search": search,
+                "tags": {},
+                "params": dict(params),
+                "view": {},
+                "space": "",
+            }
+        )
         writer.trials(message(o) for o in OUTCOMES[2:])
         return writer
 
@@ -42,15 +50,22 @@ def test_a_search_of_more_than_a_hundred_keys_is_recorded_whole(recorded, monkey
     long = message(OUTCOMES[1]) | {"params": many}
     writer.trials([long])
     writer.finish({"status": "FINISHED", "ended": 1, "tags": many})
-    own, trial = (recorded.client.search_runs([writer.experiment_id], f"tags.`{tag}` = '{value}'")[0] for tag, value in (("hpo.search", "x"), ("hpo.core.trial", "0")))
+    own, trial = (
+        recorded.client.search_runs([writer.experiment_id], f"tags.`{tag}` = '{value}'")[0]
+        for tag, value in (("hpo.search", "x"), ("hpo.core.trial", "0"))
+    )
     assert own.data.params == trial.data.params == many
     assert own.data.tags.items() >= many.items()
     points = mlflow_writer.points(long)
     assert len(points) > 900
-    assert sum(len(recorded.client.get_metric_history(trial.info.run_id, name)) for name in trial.data.metrics) == len(points)
+    assert sum(len(recorded.client.get_metric_history(trial.info.run_id, name)) for name in trial.data.metrics) == len(
+        points
+    )
 
 
-@pytest.mark.parametrize("error", [KeyError("getpwuid(): uid not found: 1234"), OSError("No username set in the environment")])
+@pytest.mark.parametrize(
+    "error", [KeyError("getpwuid(): uid not found: 1234"), OSError("No username set in the environment")]
+)
 def test_a_user_without_a_name_searches_too(recorded, monkeypatch, error):
     """As in a container."""
 
@@ -66,7 +81,9 @@ def test_a_user_without_a_name_searches_too(recorded, monkeypatch, error):
 
 
 def removed(recorded, writer):
-    mlflow_cleanup.delete(f"sqlite:///{recorded.store}/mlflow.db", writer.experiment_id, writer.run_id, recorded.store / "artifacts" / "s")
+    mlflow_cleanup.delete(
+        f"sqlite:///{recorded.store}/mlflow.db", writer.experiment_id, writer.run_id, recorded.store / "artifacts" / "s"
+    )
 
 
 def runs(recorded, experiment_id):

@@ -46,9 +46,15 @@ def recorded(new_store):
     client = MlflowClient(result["tracking_uri"])
     runs = children(client, result["run_id"])
     return SimpleNamespace(
-        store=store, space=space, result=result, client=client, runs=runs, known=outcomes(store),
-        parent=client.get_run(result["run_id"]), everything=client.search_runs([result["experiment_id"]]),
-    )  # fmt: skip
+        store=store,
+        space=space,
+        result=result,
+        client=client,
+        runs=runs,
+        known=outcomes(store),
+        parent=client.get_run(result["run_id"]),
+        everything=client.search_runs([result["experiment_id"]]),
+    )
 
 
 def test_a_search_is_one_experiment_with_a_parent_run_and_a_child_for_every_trial(recorded):
@@ -65,7 +71,9 @@ def test_a_run_says_what_part_its_trial_had(recorded):
     finalists, ablation = recorded.result["finalists"], recorded.result["baselines"]["ablation"]["trial"]
     compared = {recorded.result["trial"], "none", "defaults", ablation}
     trials = dict.fromkeys("0123456", "search") | {"none": "baseline", "defaults": "baseline"}
-    ablations = {ablation: "ablation"} if ablation not in trials else {}  # the selected one may have no regularization to take off
+    ablations = (
+        {ablation: "ablation"} if ablation not in trials else {}
+    )  # the selected one may have no regularization to take off
     draws = {label: "finalist" for label in roles if "-fresh-" in label}
     assert {label.rpartition("-fresh-")[0] for label in draws} == finalists.keys() | ablations.keys()
     late = {label: "refit" for label in roles if "-scaled-" in label}
@@ -76,11 +84,18 @@ def test_a_run_says_what_part_its_trial_had(recorded):
 
 def test_the_page_shows_what_was_scored_on_the_rows_of_the_search_alone(recorded):
     """The view's filter, asked of MLflow itself: scores of other rows would stand among them as if they could be compared."""
-    tag = recorded.client.get_experiment(recorded.result["experiment_id"]).tags[f"mlflow.sharedViewState.{recorded.result['run_id']}"]
+    tag = recorded.client.get_experiment(recorded.result["experiment_id"]).tags[
+        f"mlflow.sharedViewState.{recorded.result['run_id']}"
+    ]
     packed = json.loads(tag)["state"].removeprefix("deflate;")
     asked = json.loads(zlib.decompress(base64.b64decode(packed)))["searchFilter"]
-    shown = {run.data.tags["hpo.core.trial"] for run in recorded.client.search_runs([recorded.result["experiment_id"]], asked)}
-    assert shown == {label for label, o in recorded.known.items() if o["trial"]["role"] in ("search", "baseline", "ablation")}
+    shown = {
+        run.data.tags["hpo.core.trial"]
+        for run in recorded.client.search_runs([recorded.result["experiment_id"]], asked)
+    }
+    assert shown == {
+        label for label, o in recorded.known.items() if o["trial"]["role"] in ("search", "baseline", "ablation")
+    }
     assert shown < recorded.runs.keys()
 
 
@@ -169,11 +184,24 @@ def test_another_search_begins_with_what_a_run_holds(recorded, tmp_path):
     run_id, path = recorded.result["run_id"], tmp_path / "more.yaml"
     folder = next((recorded.store / "artifacts").rglob("network"))
     for init in (f"runs:/{run_id}", f"runs:/{run_id}/network", str(folder)):
-        path.write_text(yaml.safe_dump(TINY | {"study": "more", "network": {"init": init}, "search": {"learning_rate": 0.01}, "budget": {"trials": 1}}))
+        path.write_text(
+            yaml.safe_dump(
+                TINY
+                | {
+                    "study": "more",
+                    "network": {"init": init},
+                    "search": {"learning_rate": 0.01},
+                    "budget": {"trials": 1},
+                }
+            )
+        )
         ran = here("check", path, "--store", recorded.store)
         assert ran.exit_code == 0, ran.output
         assert f"Every network begins with the weights of {init}." in ran.output
-    for init, words in ((f"runs:/{run_id}/nothing", "is not in the MLflow at"), ("runs:/abc", "is not in the MLflow at")):
+    for init, words in (
+        (f"runs:/{run_id}/nothing", "is not in the MLflow at"),
+        ("runs:/abc", "is not in the MLflow at"),
+    ):
         path.write_text(yaml.safe_dump(TINY | {"study": "more", "network": {"init": init}}))
         ran = here("check", path, "--store", recorded.store)
         assert ran.exit_code == 2

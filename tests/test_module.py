@@ -34,9 +34,19 @@ SEARCH = {"learning_rate": {"low": 1e-3, "high": 1e-2, "log": True}}
 
 
 def space(network, search=SEARCH, source="wine", **more):
-    data = {"source": f"sklearn:{source}", "split": {"test": 0.6, "valid": 0.2} if source == "digits" else {"valid": 0.4}}  # two fresh folds
-    return {"study": "tiny", "data": data, "network": {"kind": "module"} | network, "search": search, "train": {"epochs": 2},
-            "budget": {"trials": 4}, "finalists": 1} | more  # fmt: skip
+    data = {
+        "source": f"sklearn:{source}",
+        "split": {"test": 0.6, "valid": 0.2} if source == "digits" else {"valid": 0.4},
+    }  # two fresh folds
+    return {
+        "study": "tiny",
+        "data": data,
+        "network": {"kind": "module"} | network,
+        "search": search,
+        "train": {"epochs": 2},
+        "budget": {"trials": 4},
+        "finalists": 1,
+    } | more
 
 
 def module(factory, **more):
@@ -45,17 +55,26 @@ def module(factory, **more):
     return Module(factory, name_of(factory), arguments(factory, offered, {}), data.n_inputs, data.n_outputs)
 
 
-@pytest.mark.parametrize(("factory", "why"), [
-    (factories.plain, ""),
-    (factories.normed, ""),
-    (factories.Tied, ""),
-    (factories.Unused, ""),
-    (factories.Branching, "its control flow depends on the data"),
-    (factories.Item, "its control flow depends on the data"),
-    (factories.Masked, "its shapes depend on the data"),
-    (factories.Functional, "it draws random numbers elsewhere than in nn.Dropout (functional dropout, an attention layer's own rate)"),
-    (factories.Attention, "it draws random numbers elsewhere than in nn.Dropout (functional dropout, an attention layer's own rate)"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("factory", "why"),
+    [
+        (factories.plain, ""),
+        (factories.normed, ""),
+        (factories.Tied, ""),
+        (factories.Unused, ""),
+        (factories.Branching, "its control flow depends on the data"),
+        (factories.Item, "its control flow depends on the data"),
+        (factories.Masked, "its shapes depend on the data"),
+        (
+            factories.Functional,
+            "it draws random numbers elsewhere than in nn.Dropout (functional dropout, an attention layer's own rate)",
+        ),
+        (
+            factories.Attention,
+            "it draws random numbers elsewhere than in nn.Dropout (functional dropout, an attention layer's own rate)",
+        ),
+    ],
+)
 def test_what_cannot_be_batched_runs_one_row_at_a_time_and_says_why(factory, why):
     net = module(factory)
     assert net.why_alone == why
@@ -73,9 +92,17 @@ def _trained(net, trials):
     return {of.label: pop.release(of) for of in trials}
 
 
-@pytest.mark.parametrize(("factory", "width"), [
-    (factories.plain, 8), (factories.normed, 4), (factories.Named, 7), (factories.Tied, 5), (factories.Branching, 13), (factories.ends_otherwise, None),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("factory", "width"),
+    [
+        (factories.plain, 8),
+        (factories.normed, 4),
+        (factories.Named, 7),
+        (factories.Tied, 5),
+        (factories.Branching, 13),
+        (factories.ends_otherwise, None),
+    ],
+)
 def test_features_are_what_the_last_linear_layer_is_given(factory, width):
     net = module(factory)
     assert net.width == width
@@ -92,7 +119,9 @@ def test_features_are_what_the_last_linear_layer_is_given(factory, width):
         plain, given = net.build(0).eval(), []
         plain.load_state_dict(net.state_dict(tensors[i]))
         last = [part for part in plain.modules() if isinstance(part, torch.nn.Linear)][-1]
-        last.register_forward_pre_hook(lambda _, args, named, given=given: given.append((*args, *named.values())[0]), with_kwargs=True)
+        last.register_forward_pre_hook(
+            lambda _, args, named, given=given: given.append((*args, *named.values())[0]), with_kwargs=True
+        )
         assert torch.allclose(out[i], plain(x[i]), atol=1e-6)
         assert torch.allclose(features[i], given[0], atol=1e-6)
 
@@ -120,7 +149,9 @@ def test_batch_norm_goes_by_labelled_rows_where_others_stand_behind_them(kind):
     for labelled in (None, 6):
         tensors = {name: t.unsqueeze(0) for name, t in net.init(np.random.default_rng(0)).items()}
         rows = x[:, :6] if labelled is None else x
-        out = net._plan.run(tensors, tensors, rows, lambda h, *_: h, training=True, batched=kind == "batched", labelled=labelled)
+        out = net._plan.run(
+            tensors, tensors, rows, lambda h, *_: h, training=True, batched=kind == "batched", labelled=labelled
+        )
         results.append((out.logits, tensors))
     (without, before), (beside, after) = results
     assert torch.allclose(without, beside[:, :6], rtol=0, atol=1e-6)  # a product over more rows may round otherwise
@@ -152,8 +183,11 @@ def test_a_search_leaves_the_global_generator_alone():
 def test_weights_are_what_has_two_dimensions_and_what_is_frozen_is_not_trained():
     net = module(factories.Tied)
     assert {p.name: p.role for p in net.parameters} == {
-        "one.weight": "weight", "one.bias": "bias", "out.weight": "weight", "out.bias": "bias",
-    }  # fmt: skip
+        "one.weight": "weight",
+        "one.bias": "bias",
+        "out.weight": "weight",
+        "out.bias": "bias",
+    }
     assert {b.name for b in net.buffers} == {"two.bias", "order"}
     plain = factories.Tied(13, 3)
     plain.load_state_dict(net.state_dict(net.init(np.random.default_rng(0))))
@@ -164,45 +198,84 @@ def test_weights_are_what_has_two_dimensions_and_what_is_frozen_is_not_trained()
 
 REFUSED = {
     "is missing": ({}, "network.factory is missing: kind: module needs it, as in my_package.nets:build."),
-    "no file": ({"factory": "gone_nets:build"},
-                "network.factory: there is no gone_nets to import; it must be in the space file's folder, in the working directory, or "
-                "installed."),
-    "no function": ({"factory": "tests.factories:fail"}, "network.factory: tests.factories has no fail. Did you mean fails?"),
-    "not callable": ({"factory": "tests.factories:not_a_function"},
-                     "network.factory: tests.factories:not_a_function must be a function that returns a torch.nn.Module, got 3."),
-    "no module": ({"factory": "tests.factories:no_module"},
-                  "network: no_module() must return a torch.nn.Module, got a network."),
+    "no file": (
+        {"factory": "gone_nets:build"},
+        "network.factory: there is no gone_nets to import; it must be in the space file's folder, in the working directory, or "
+        "installed.",
+    ),
+    "no function": (
+        {"factory": "tests.factories:fail"},
+        "network.factory: tests.factories has no fail. Did you mean fails?",
+    ),
+    "not callable": (
+        {"factory": "tests.factories:not_a_function"},
+        "network.factory: tests.factories:not_a_function must be a function that returns a torch.nn.Module, got 3.",
+    ),
+    "no module": (
+        {"factory": "tests.factories:no_module"},
+        "network: no_module() must return a torch.nn.Module, got a network.",
+    ),
     "fails": ({"factory": "tests.factories:fails"}, "network: fails() failed with ZeroDivisionError: one half."),
-    "used in some steps": ({"factory": "tests.factories:Sometimes"},
-                           "network: the module of Sometimes(n_inputs=13, n_outputs=3) uses some parameters in some steps only, which "
-                           "a fused optimizer cannot follow."),
-    "complex buffer": ({"factory": "tests.factories:Complex"},
-                       "network: the module of Complex(n_inputs=13, n_outputs=3) holds turns, of which float32 keeps less than "
-                       "it is (torch.complex64)."),
-    "outputs": ({"factory": "tests.factories:two_outputs"},
-                "network: the module of two_outputs(n_inputs=13) must return (batch, 3) for a batch of 3, got (3, 2)."),
-    "inputs": ({"factory": "tests.factories:other_inputs"},
-               "network: the module of other_inputs(n_outputs=3) failed on a batch of shape (3, 13) with RuntimeError: mat1 and mat2 "
-               "shapes cannot be multiplied (3x13 and 7x3)."),
-    "two tensors": ({"factory": "tests.factories:Two"},
-                    "network: the module of Two(n_inputs=13, n_outputs=3) failed on a batch of shape (3, 13) with TypeError: it must return "
-                    "one tensor, got a tuple."),
-    "nothing to train": ({"factory": "tests.factories:no_parameters"},
-                         "network: the module of no_parameters(n_outputs=3) has no parameter to train."),
-    "lazy": ({"factory": "tests.factories:lazy"},
-             "network: the module of lazy(n_outputs=3) has layers without a size; give them one, with the help of n_inputs."),
-    "argument unknown": ({"factory": "tests.factories:plain", "search": {"widht": 8}},
-                         "network.search.widht: plain takes no widht; it takes n_inputs, n_outputs, width, style, deep."),
-    "width unknown": ({"factory": "tests.factories:deep", "width": 3}, "network.width: deep takes no width; it takes n_inputs, n_outputs, depth."),
-    "depth missing": ({"factory": "tests.factories:deep"},
-                      "network.factory: deep needs depth, which nothing sets; set search.depth."),
-    "argument missing": ({"factory": "tests.factories:small", "image": [1, 1, 13]},
-                         "network.factory: small needs channels, which nothing sets; set network.search.channels."),
-    "an end of the space": ({"factory": "tests.factories:plain", "search": {"style": {"choices": ["relu", "tahn"]}}},
-                            "network: plain(n_inputs=13, n_outputs=3, style='tahn') failed with KeyError: 'tahn'."),
-    "image": ({"factory": "tests.factories:small", "image": [1, 8, 8], "search": {"channels": 4}},
-              "network.image: [1, 8, 8] holds 64 numbers, but the data have 13 inputs."),
-    "no image": ({"kind": "cnn"}, "network.image is missing: kind: cnn needs [channels, height, width], and 13 inputs are not a square."),
+    "used in some steps": (
+        {"factory": "tests.factories:Sometimes"},
+        "network: the module of Sometimes(n_inputs=13, n_outputs=3) uses some parameters in some steps only, which "
+        "a fused optimizer cannot follow.",
+    ),
+    "complex buffer": (
+        {"factory": "tests.factories:Complex"},
+        "network: the module of Complex(n_inputs=13, n_outputs=3) holds turns, of which float32 keeps less than "
+        "it is (torch.complex64).",
+    ),
+    "outputs": (
+        {"factory": "tests.factories:two_outputs"},
+        "network: the module of two_outputs(n_inputs=13) must return (batch, 3) for a batch of 3, got (3, 2).",
+    ),
+    "inputs": (
+        {"factory": "tests.factories:other_inputs"},
+        "network: the module of other_inputs(n_outputs=3) failed on a batch of shape (3, 13) with RuntimeError: mat1 and mat2 "
+        "shapes cannot be multiplied (3x13 and 7x3).",
+    ),
+    "two tensors": (
+        {"factory": "tests.factories:Two"},
+        "network: the module of Two(n_inputs=13, n_outputs=3) failed on a batch of shape (3, 13) with TypeError: it must return "
+        "one tensor, got a tuple.",
+    ),
+    "nothing to train": (
+        {"factory": "tests.factories:no_parameters"},
+        "network: the module of no_parameters(n_outputs=3) has no parameter to train.",
+    ),
+    "lazy": (
+        {"factory": "tests.factories:lazy"},
+        "network: the module of lazy(n_outputs=3) has layers without a size; give them one, with the help of n_inputs.",
+    ),
+    "argument unknown": (
+        {"factory": "tests.factories:plain", "search": {"widht": 8}},
+        "network.search.widht: plain takes no widht; it takes n_inputs, n_outputs, width, style, deep.",
+    ),
+    "width unknown": (
+        {"factory": "tests.factories:deep", "width": 3},
+        "network.width: deep takes no width; it takes n_inputs, n_outputs, depth.",
+    ),
+    "depth missing": (
+        {"factory": "tests.factories:deep"},
+        "network.factory: deep needs depth, which nothing sets; set search.depth.",
+    ),
+    "argument missing": (
+        {"factory": "tests.factories:small", "image": [1, 1, 13]},
+        "network.factory: small needs channels, which nothing sets; set network.search.channels.",
+    ),
+    "an end of the space": (
+        {"factory": "tests.factories:plain", "search": {"style": {"choices": ["relu", "tahn"]}}},
+        "network: plain(n_inputs=13, n_outputs=3, style='tahn') failed with KeyError: 'tahn'.",
+    ),
+    "image": (
+        {"factory": "tests.factories:small", "image": [1, 8, 8], "search": {"channels": 4}},
+        "network.image: [1, 8, 8] holds 64 numbers, but the data have 13 inputs.",
+    ),
+    "no image": (
+        {"kind": "cnn"},
+        "network.image is missing: kind: cnn needs [channels, height, width], and 13 inputs are not a square.",
+    ),
 }
 
 
@@ -213,10 +286,17 @@ def test_what_is_wrong_with_a_network_is_one_sentence(store, case):
     assert (result.exit_code, result.stderr) == (2, f"{sentence}\n")
 
 
-@pytest.mark.parametrize(("key", "domain", "sentence"), [
-    ("depth", {"low": 1, "high": 2}, "search.depth: plain takes no depth; it takes n_inputs, n_outputs, width, style, deep."),
-    ("dropout", 0.3, "search.dropout: the network has no nn.Dropout to act on; give it one, or leave the key out."),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("key", "domain", "sentence"),
+    [
+        (
+            "depth",
+            {"low": 1, "high": 2},
+            "search.depth: plain takes no depth; it takes n_inputs, n_outputs, width, style, deep.",
+        ),
+        ("dropout", 0.3, "search.dropout: the network has no nn.Dropout to act on; give it one, or leave the key out."),
+    ],
+)
 def test_a_regularizer_that_the_network_does_not_have_is_one_sentence(key, domain, sentence):
     with pytest.raises(InputError) as caught:
         prepare(parse(space({"factory": "tests.factories:plain"}, {**SEARCH, key: domain})), Path())
@@ -224,15 +304,26 @@ def test_a_regularizer_that_the_network_does_not_have_is_one_sentence(key, domai
 
 
 def test_a_last_minibatch_of_one_row_is_refused_before_the_search():
-    with pytest.raises(InputError, match=r"cannot learn from a minibatch of 1 \(ValueError: Expected more than 1 value per channel"):
+    with pytest.raises(
+        InputError, match=r"cannot learn from a minibatch of 1 \(ValueError: Expected more than 1 value per channel"
+    ):
         prepare(parse(space({"factory": "tests.factories:normed"}, train={"batch_size": 10})), Path())  # of 71 rows
 
 
 def test_notes_say_what_is_slow_and_what_is_off():
     slow = prepare(parse(space({"factory": "tests.factories:Branching"})), Path()).data.notes
-    assert slow == ("tests.factories:Branching is trained one row at a time, which is slower: its control flow depends on the data.",)
-    unused = prepare(parse(space({"factory": "tests.factories:small", "image": [1, 8, 8], "search": {"channels": 4}}, source="digits")), Path())
-    assert unused.data.notes == ("the dropout of tests.factories:small is off, as that of any network whose space does not name it.",)
+    assert slow == (
+        "tests.factories:Branching is trained one row at a time, which is slower: its control flow depends on the data.",
+    )
+    unused = prepare(
+        parse(
+            space({"factory": "tests.factories:small", "image": [1, 8, 8], "search": {"channels": 4}}, source="digits")
+        ),
+        Path(),
+    )
+    assert unused.data.notes == (
+        "the dropout of tests.factories:small is off, as that of any network whose space does not name it.",
+    )
 
 
 def test_architecture_and_strengths_are_searched_together_and_the_ablation_keeps_the_architecture(store):
@@ -249,7 +340,11 @@ def test_architecture_and_strengths_are_searched_together_and_the_ablation_keeps
 def test_what_is_exported_loads_into_ones_own_module_and_trains_to_the_same_score(store, monkeypatch):
     monkeypatch.chdir(store.parent)
     search = {**SEARCH, "dropout": {"low": 0.1, "high": 0.5}}
-    network = {"factory": "tests.factories:small", "image": [1, 8, 8], "search": {"channels": {"low": 2, "high": 6, "step": 2}}}
+    network = {
+        "factory": "tests.factories:small",
+        "image": [1, 8, 8],
+        "search": {"channels": {"low": 2, "high": 6, "step": 2}},
+    }
     write_space(store, **space(network, search, source="digits", study="own"))
     first = here("search", "--space", "own.yaml", "--store", store, "--json")
     assert "network tests.factories:small" in first.stderr
@@ -306,9 +401,14 @@ def test_the_folder_of_the_space_is_importable(store):
     assert importlib.import_module("nets_beside_the_space").plain is factories.plain
 
 
-@pytest.mark.parametrize("network", [
-    {"kind": "resnet", "width": 8, "search": {}}, {"kind": "cnn"}, {"kind": "mlp"},
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "network",
+    [
+        {"kind": "resnet", "width": 8, "search": {}},
+        {"kind": "cnn"},
+        {"kind": "mlp"},
+    ],
+)
 def test_every_kind_is_searched_and_exported(store, network, monkeypatch):
     monkeypatch.chdir(store.parent)
     search = {**SEARCH, "depth": {"low": 1, "high": 2}, "dropout": {"low": 0.0, "high": 0.5}}
@@ -325,9 +425,11 @@ def test_architectures_are_sampled_by_tpe_beside_the_strengths(tmp_path, workers
     """Past its startup, and concluded by a process that has trained none of them."""
     made = space(
         {"factory": "tests.factories:plain", "search": {"style": {"choices": ["relu", "tanh"]}}},
-        SEARCH | {"width": {"low": 2, "high": 9}, "weight_decay": {"low": 1e-3, "high": 1.0, "log": True, "optional": True}},
-        train={"epochs": 1}, budget={"trials": 20},
-    )  # fmt: skip
+        SEARCH
+        | {"width": {"low": 2, "high": 9}, "weight_decay": {"low": 1e-3, "high": 1.0, "log": True, "optional": True}},
+        train={"epochs": 1},
+        budget={"trials": 20},
+    )
     hpo.nn.module._plan.cache_clear()
     result = hpo.search(made, store=tmp_path, workers=workers)
     assert sum(result["trials"].values()) == 20
@@ -365,10 +467,13 @@ def test_a_factory_that_hands_out_its_only_module_gets_it_back_unchanged():
     assert isinstance(only[1], torch.nn.Dropout)
 
 
-@pytest.mark.parametrize(("text", "said"), [
-    ("def build(:\n", "failed with SyntaxError: invalid syntax (broken_nets.py, line 1)."),
-    ("import gone_package\n", "failed with ModuleNotFoundError: No module named 'gone_package'."),
-])
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("def build(:\n", "failed with SyntaxError: invalid syntax (broken_nets.py, line 1)."),
+        ("import gone_package\n", "failed with ModuleNotFoundError: No module named 'gone_package'."),
+    ],
+)
 def test_what_fails_in_somebodys_file_is_said(text, said, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", [*sys.path])

@@ -42,7 +42,9 @@ def test_one_row_equals_two_heads_in_plain_torch(auxiliary, source):
     fold = data.folds[0]
     fit = Fit(of, fold)
     built = network(data, of)
-    net = torch.nn.Sequential(*[getattr(torch.nn, name)(*arguments) for name, *arguments in built.description(0.0)]).double()
+    net = torch.nn.Sequential(
+        *[getattr(torch.nn, name)(*arguments) for name, *arguments in built.description(0.0)]
+    ).double()
     net.load_state_dict(built.state_dict(built.init(fit.stream("init"))))
     body, out = net[:-1], net[-1]
     outputs, bound = data.auxiliary.shape[1], 8**-0.5
@@ -78,13 +80,20 @@ def test_bits_are_a_rows_own(rows, width, outputs, dtype):
     data = replace(data, auxiliary=data.auxiliary.to(dtype))
     draw = torch.Generator().manual_seed(0)
     index = torch.randint(len(data.x), (5, rows), generator=draw)
-    features, weight, bias = (torch.randn(shape, generator=draw, dtype=dtype) for shape in ((5, rows, width), (5, width, outputs), (5, outputs)))
+    features, weight, bias = (
+        torch.randn(shape, generator=draw, dtype=dtype)
+        for shape in ((5, rows, width), (5, width, outputs), (5, outputs))
+    )
 
     def told(part):
         leaves = [t[part].clone().requires_grad_() for t in (features, weight, bias)]
         batch = Batch(leaves[0], leaves[0], None, None, index[part])
         own = {"multitask.weight": leaves[1], "multitask.bias": leaves[2]}
-        loss = STRENGTHS["multitask"].loss(torch.ones(len(leaves[0]), dtype=dtype), step(data=data, own=own), Seen(batch, leaves[0], leaves[0], None, None))
+        loss = STRENGTHS["multitask"].loss(
+            torch.ones(len(leaves[0]), dtype=dtype),
+            step(data=data, own=own),
+            Seen(batch, leaves[0], leaves[0], None, None),
+        )
         return [loss, *torch.autograd.grad(loss.sum(), leaves)]
 
     together = told(slice(None))
@@ -95,13 +104,19 @@ def test_bits_are_a_rows_own(rows, width, outputs, dtype):
 def test_rows_whose_other_target_is_not_known_do_not_count():
     data = having(number)
     index = torch.stack([torch.arange(20), torch.arange(20, 40)])
-    features, own = torch.randn(2, 20, 4).double(), {"multitask.weight": torch.randn(2, 4, 1).double(), "multitask.bias": torch.ones(2, 1).double()}
+    features, own = (
+        torch.randn(2, 20, 4).double(),
+        {"multitask.weight": torch.randn(2, 4, 1).double(), "multitask.bias": torch.ones(2, 1).double()},
+    )
     batch = Batch(data.x[index], data.y[index], None, None, index)
     s = torch.tensor([0.5, 3.0], dtype=torch.float64)
     found = STRENGTHS["multitask"].loss(s, step(data=data, own=own), Seen(batch, features, features, None, None))
     expected = [
-        s[i] * missed(features[i] @ own["multitask.weight"][i] + own["multitask.bias"][i], data.auxiliary[index[i]]) for i in (0, 1)
+        s[i] * missed(features[i] @ own["multitask.weight"][i] + own["multitask.bias"][i], data.auxiliary[index[i]])
+        for i in (0, 1)
     ]
     assert torch.allclose(found, torch.stack(expected))
     nobody = replace(data, auxiliary=torch.full_like(data.auxiliary, torch.nan))
-    assert (STRENGTHS["multitask"].loss(s, step(data=nobody, own=own), Seen(batch, features, features, None, None)) == 0).all()
+    assert (
+        STRENGTHS["multitask"].loss(s, step(data=nobody, own=own), Seen(batch, features, features, None, None)) == 0
+    ).all()

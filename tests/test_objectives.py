@@ -43,11 +43,19 @@ def test_nothing_on_the_front_is_dominated_and_all_else_is_by_something_on_it(ma
 def test_every_objective_has_a_direction_and_a_value():
     weights = {"a": torch.zeros(2, 3, 4), "b": torch.zeros(2, 4)}
     released = Released(5, {"loss": 1.0}, {"loss": 1.5, "accuracy": 0.5}, 0.25, 10, weights)
-    found = measure([*NAMES[:2], "train_loss", "gap", "nonzero_share", "parameters", "seconds", "epochs"], released, 7, 2.5)
+    found = measure(
+        [*NAMES[:2], "train_loss", "gap", "nonzero_share", "parameters", "seconds", "epochs"], released, 7, 2.5
+    )
     assert found == {
-        "valid_loss": 1.5, "valid_accuracy": 0.5, "train_loss": 1.0, "gap": 0.5, "nonzero_share": 0.25, "parameters": 16.0,
-        "seconds": 2.5, "epochs": 7.0,
-    }  # fmt: skip
+        "valid_loss": 1.5,
+        "valid_accuracy": 0.5,
+        "train_loss": 1.0,
+        "gap": 0.5,
+        "nonzero_share": 0.25,
+        "parameters": 16.0,
+        "seconds": 2.5,
+        "epochs": 7.0,
+    }
     assert [sign(name) for name in ("valid_loss", "valid_accuracy", "gap", "nonzero_share")] == [1, -1, 1, 1]
 
 
@@ -103,13 +111,16 @@ def test_folds_and_objectives_go_together(tmp_path):
     assert study.front()
 
 
-@pytest.mark.parametrize(("more", "sentence"), [
-    ({"objectives": ["gap", "valid_loss"]}, "must begin with valid_loss, the metric that is followed"),
-    ({"objectives": ["valid_loss", "gap", "gap"]}, "must differ from each other"),
-    ({"objectives": GOALS, "sampler": "cmaes"}, "cmaes knows one objective only; take tpe"),
-    ({"objectives": GOALS, "pruner": "hyperband"}, "hyperband knows one objective only; take median"),
-    ({"objectives": ["valid_loss", "sped"]}, "sped"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("more", "sentence"),
+    [
+        ({"objectives": ["gap", "valid_loss"]}, "must begin with valid_loss, the metric that is followed"),
+        ({"objectives": ["valid_loss", "gap", "gap"]}, "must differ from each other"),
+        ({"objectives": GOALS, "sampler": "cmaes"}, "cmaes knows one objective only; take tpe"),
+        ({"objectives": GOALS, "pruner": "hyperband"}, "hyperband knows one objective only; take median"),
+        ({"objectives": ["valid_loss", "sped"]}, "sped"),
+    ],
+)
 def test_what_does_not_go_together_is_said(more, sentence):
     made = {"study": "s", "data": {"source": "sklearn:wine"}, "search": {"learning_rate": RANGE}, **more}
     with pytest.raises(InputError, match=sentence):

@@ -44,7 +44,9 @@ def made(kind, net, fit, p, noise):
             module.set_submodule(path, Mask(p, noise, number if plain else int(path.partition(".")[0])))
         for site, part in enumerate(module):
             if isinstance(part, nets._Skip):
-                part.draws = lambda h, skip=part.skip, site=site: noise["network", site].uniform((nets.SKIPS[skip], len(h), 1))[0]
+                part.draws = lambda h, skip=part.skip, site=site: noise["network", site].uniform(
+                    (nets.SKIPS[skip], len(h), 1)
+                )[0]
         return module, net.depth
     module = net.build(int(fit.stream("init").integers(2**63))).double()
     drops = [(path, drop) for path, drop in module.named_modules() if "Dropout" in type(drop).__name__]
@@ -64,7 +66,10 @@ def plain(data, of, train, epochs, kind="mlp", fold=None, **more):
     way = kernels(CPU)
     optimizer = torch.optim.AdamW(net.parameters(), lr=lr, weight_decay=of.params.get("weight_decay", 0.0))
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=train.epochs)
-    streams = [way.stream(fit, use) for use in ("order", *(f"{name}/{i}" for name in ("dropout", "network") for i in range(sites)))]
+    streams = [
+        way.stream(fit, use)
+        for use in ("order", *(f"{name}/{i}" for name in ("dropout", "network") for i in range(sites)))
+    ]
     curve = []
     for epoch in range(epochs):
         order, *drops = (way.noise([stream], [epoch], torch.float64, CPU) for stream in streams)

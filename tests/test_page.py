@@ -18,7 +18,11 @@ from tests.conftest import here, outcomes, write_space
 NUMBERS = {"study": "numbers", "data": {"source": "sklearn:diabetes"}}
 LONGER = {"study": "longer", "budget": {"trials": 24}, "pruner": "none"}
 POINT = {"search": {"learning_rate": 0.01, "depth": 1, "dropout": 0.2}, "budget": {"trials": 1}}
-GRID = {"learning_rate": {"choices": [0.001, 0.01, 0.03]}, "depth": {"choices": [1, 2]}, "weight_decay": {"choices": [0.0, 0.1, 1.0]}}
+GRID = {
+    "learning_rate": {"choices": [0.001, 0.01, 0.03]},
+    "depth": {"choices": [1, 2]},
+    "weight_decay": {"choices": [0.0, 0.1, 1.0]},
+}
 
 
 @pytest.fixture(scope="module")
@@ -67,13 +71,18 @@ def points(trace):
     return [v for name in ("x", "y") for v in ([] if isinstance(trace.get(name), dict) else trace.get(name) or [])]
 
 
-@pytest.mark.parametrize("changes", [{}, LONGER, NUMBERS, POINT, {"finalists": 0}, {"objectives": ["valid_loss", "nonzero_share"]}, {"refit": "none"}])
+@pytest.mark.parametrize(
+    "changes",
+    [{}, LONGER, NUMBERS, POINT, {"finalists": 0}, {"objectives": ["valid_loss", "nonzero_share"]}, {"refit": "none"}],
+)
 def test_every_plot_has_its_place_and_something_in_it(drawn, changes):
     _, _, page = drawn(**changes)
     found = plots(page)
     assert len(found) == page.count('<div class="plot"') > 0
     assert all(plot["data"] for plot in found)
-    assert not any(isinstance(v, float) and not np.isfinite(v) for plot in found for trace in plot["data"] for v in points(trace))
+    assert not any(
+        isinstance(v, float) and not np.isfinite(v) for plot in found for trace in plot["data"] for v in points(trace)
+    )
     assert "nan" not in re.sub(r"<.*?>", " ", own(page).split('<script type="application/json"')[0]).lower().split()
 
 
@@ -89,7 +98,14 @@ def test_what_the_search_said_is_on_its_page(drawn):
     _, result, page = drawn(**LONGER)
     assert f"{result['study']}: " in re.search(r"<h1>(.*?)</h1>", page)[1]
     assert f"{result['fresh']['loss']:.3f}" in page
-    for title in ("train–valid gap", "decides about", "What the best trials have in common", "How the finalists did", "of unseen rows", "How many networks"):
+    for title in (
+        "train–valid gap",
+        "decides about",
+        "What the best trials have in common",
+        "How the finalists did",
+        "of unseen rows",
+        "How many networks",
+    ):
         assert any(title in found for found in titles(page)), title
 
 
@@ -110,7 +126,9 @@ def test_the_rows_that_are_shown_are_all_but_the_test_part_and_each_once(drawn):
 def test_what_is_missed_is_in_the_targets_own_units(drawn):
     store, result, _ = drawn(**NUMBERS)
     said = load_file(store / "studies/numbers/unseen" / f"{result['trial']}.safetensors")["said"]
-    assert float(said.square().mean()) == pytest.approx(result["refit"]["compared"]["average"]["loss"], rel=0.02)  # folds differ by a row
+    assert float(said.square().mean()) == pytest.approx(
+        result["refit"]["compared"]["average"]["loss"], rel=0.02
+    )  # folds differ by a row
 
 
 def test_a_search_without_finalists_or_a_final_network_says_what_is_not_there(drawn):
@@ -121,7 +139,10 @@ def test_a_search_without_finalists_or_a_final_network_says_what_is_not_there(dr
 
 def test_trials_that_none_beats_are_counted_as_they_are_drawn(drawn):
     """The result's front has the baselines, too, which nobody proposed and the picture has not."""
-    slow = {"learning_rate": {"low": 1e-6, "high": 1e-3, "log": True}, "dropout": {"low": 0.3, "high": 0.6}}  # the baselines are quicker
+    slow = {
+        "learning_rate": {"low": 1e-6, "high": 1e-3, "log": True},
+        "dropout": {"low": 0.3, "high": 0.6},
+    }  # the baselines are quicker
     _, result, page = drawn(**LONGER | {"study": "front", "search": slow, "objectives": ["valid_loss", "gap"]})
     (plot,) = (plot for plot in plots(page) if any(trace.get("name") == "beaten by none" for trace in plot["data"]))
     shown = {trace["name"]: len(trace["x"]) for trace in plot["data"]}
@@ -146,7 +167,14 @@ def test_a_page_is_written_from_the_store_alone_where_the_table_is_gone(tmp_path
     (store.parent / "mine.csv").write_text("\n".join(lines))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("hpo.workflows.search.Recorder", Silent)
-        space = write_space(store, study="mine", data={"source": "mine.csv", "target": "y"}, search=GRID, sampler="grid", budget={"trials": 20})
+        space = write_space(
+            store,
+            study="mine",
+            data={"source": "mine.csv", "target": "y"},
+            search=GRID,
+            sampler="grid",
+            budget={"trials": 20},
+        )
         assert here("search", "--space", space, "--store", store, "--quiet").exit_code == 0
     (store.parent / "mine.csv").unlink()
     assert here("report", "--store", store, "-o", tmp_path / "page.html").exit_code == 0
@@ -183,7 +211,12 @@ def test_an_image_that_no_screen_can_show_is_a_row_of_the_table(tmp_path, channe
     table.to_csv(store.parent / "mine.csv", index=False)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("hpo.workflows.search.Recorder", Silent)
-        space = write_space(store, study="mine", data={"source": "mine.csv", "target": "y"}, network={"width": 8, "image": [channels, 2, 2]})
+        space = write_space(
+            store,
+            study="mine",
+            data={"source": "mine.csv", "target": "y"},
+            network={"width": 8, "image": [channels, 2, 2]},
+        )
         ran = here("search", "--space", space, "--store", store, "--quiet")
     assert ran.exit_code == 0, ran.exception
     page = (store / "studies/mine/report.html").read_text()
@@ -196,7 +229,9 @@ def test_nothing_of_a_table_is_taken_for_html(tmp_path):
     store = tmp_path / "here" / "mlruns"
     store.parent.mkdir()
     draw = np.random.default_rng(0)
-    table = pd.DataFrame({f"a{evil}": draw.normal(size=80), "b": draw.choice([evil, "</script>"], 80), evil: draw.normal(size=80)})
+    table = pd.DataFrame(
+        {f"a{evil}": draw.normal(size=80), "b": draw.choice([evil, "</script>"], 80), evil: draw.normal(size=80)}
+    )
     table.to_csv(store.parent / "mine.csv", index=False)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("hpo.workflows.search.Recorder", Silent)
@@ -209,7 +244,9 @@ def test_nothing_of_a_table_is_taken_for_html(tmp_path):
 
 
 def test_digits_are_shown_as_images(drawn):
-    _, _, page = drawn(study="digits", data={"source": "sklearn:digits"}, train={"epochs": 2, "batch_size": 256}, budget={"trials": 4})
+    _, _, page = drawn(
+        study="digits", data={"source": "sklearn:digits"}, train={"epochs": 2, "batch_size": 256}, budget={"trials": 4}
+    )
     images = re.findall(r'src="data:image/png;base64,([^"]+)"', own(page))
     assert len(images) == 24
     assert struct.unpack(">II", base64.b64decode(images[0])[16:24]) == (8, 8)

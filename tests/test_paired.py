@@ -80,7 +80,10 @@ def test_while_none_is_complete_the_incumbent_is_the_best_in_training_that_has_c
     assert made.incumbent(0, 1)[:, 0].tolist() == [3.0]
     assert made.incumbent(1, 1)[:, 0].tolist() == [4.0]
     assert made.incumbent(0, 2)[:, 0].tolist() == [4.0, 1.0]
-    assert made.incumbent(3, 2)[:, 0].tolist() == [5.0, 4.0]  # the best so far of two is equal, and the first of equals is taken
+    assert made.incumbent(3, 2)[:, 0].tolist() == [
+        5.0,
+        4.0,
+    ]  # the best so far of two is equal, and the first of equals is taken
     assert made.incumbent(0, 3) is None
     made.set_trial_state_values(0, TrialState.COMPLETE, [4.0])
     assert made.incumbent(3, 2)[:, 0].tolist() == [5.0, 4.0]
@@ -120,7 +123,9 @@ def test_it_spends_less_than_the_median_and_keeps_whole_curves_of_all_folds(tmp_
     assert epochs[0] < 0.8 * epochs[1]
     for outcome in paired.outcomes.values():
         assert np.shape(outcome.fold_curves["valid_loss"]) == (outcome.epochs, FOLDS)
-        assert np.mean(outcome.fold_curves["valid_loss"], axis=1) == pytest.approx(outcome.curves["valid_loss"], nan_ok=True)
+        assert np.mean(outcome.fold_curves["valid_loss"], axis=1) == pytest.approx(
+            outcome.curves["valid_loss"], nan_ok=True
+        )
 
 
 @pytest.mark.parametrize("deterministic", [False, True])

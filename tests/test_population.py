@@ -21,9 +21,15 @@ from tests.training import busy, dataset, population, trained, trial
 EVERYTHING = {"weight_decay": 0.1, "l1": 1e-3, "dropout": 0.3, "learning_rate": 1e-3}
 
 
-@pytest.mark.parametrize(("kind", "source", "width"), [
-    ("resnet", "digits", 16), ("resnet", "digits", 33), ("cnn", "digits", 6), ("mixed", "wine", 10),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("kind", "source", "width"),
+    [
+        ("resnet", "digits", 16),
+        ("resnet", "digits", 33),
+        ("cnn", "digits", 6),
+        ("mixed", "wine", 10),
+    ],
+)
 def test_float32_rows_of_any_module_are_bit_equal_at_any_number_of_rows(kind, source, width):
     data = prepare(Data(source=f"sklearn:{source}"), Path())
     train = Train(epochs=1, batch_size=64, patience=1)
@@ -35,7 +41,9 @@ def test_float32_rows_of_any_module_are_bit_equal_at_any_number_of_rows(kind, so
 
 
 @pytest.mark.parametrize("batch_norm", [False, True])
-@pytest.mark.parametrize(("source", "width"), [("digits", 16), ("digits", 64), ("wine", 7), ("iris", 33), ("diabetes", 50)])
+@pytest.mark.parametrize(
+    ("source", "width"), [("digits", 16), ("digits", 64), ("wine", 7), ("iris", 33), ("diabetes", 50)]
+)
 def test_float32_rows_are_bit_equal_at_any_number_of_rows(source, width, batch_norm):
     """So that the score of an exported configuration, trained alone, is the score of the search."""
     data = prepare(Data(source=f"sklearn:{source}"), Path())

@@ -73,7 +73,11 @@ def test_a_network_reads_what_plain_torch_has_written(case):
     module = plain(net)
     with torch.no_grad():
         for name, tensor in module.state_dict().items():
-            tensor.copy_(torch.full_like(tensor, 3) if not tensor.is_floating_point() else torch.rand(tensor.shape) + name.endswith("var"))
+            tensor.copy_(
+                torch.full_like(tensor, 3)
+                if not tensor.is_floating_point()
+                else torch.rand(tensor.shape) + name.endswith("var")
+            )
     state = module.state_dict()
     ours = net.load_state(state)
     assert ours.keys() == {p.name for p in (*net.parameters, *net.buffers)}
@@ -84,7 +88,9 @@ def test_a_network_reads_what_plain_torch_has_written(case):
     x = torch.randn(1, 7, dataset().n_inputs, dtype=torch.float64)
     with torch.no_grad():
         said = module(x[0].view(-1, *getattr(net, "image", ())) if getattr(net, "image", ()) else x[0])
-    assert torch.allclose(net.predict({name: tensor.unsqueeze(0) for name, tensor in ours.items()}, x)[0], said, rtol=1e-9)
+    assert torch.allclose(
+        net.predict({name: tensor.unsqueeze(0) for name, tensor in ours.items()}, x)[0], said, rtol=1e-9
+    )
 
 
 @pytest.mark.parametrize("case", KINDS)
@@ -97,7 +103,14 @@ def test_the_head_is_what_has_as_many_rows_as_there_are_outputs(case):
 
 
 def test_a_layer_of_a_module_begins_with_each_matrix():
-    names = {"one.weight": (4, 3), "one.bias": (4,), "norm.weight": (4,), "two.weight": (4, 4), "out.weight": (2, 4), "out.bias": (2,)}
+    names = {
+        "one.weight": (4, 3),
+        "one.bias": (4,),
+        "norm.weight": (4,),
+        "two.weight": (4, 4),
+        "out.weight": (2, 4),
+        "out.bias": (2,),
+    }
     found = _layers([(name, torch.empty(shape)) for name, shape in names.items()])
     assert list(found.values()) == [0, 0, 0, 1, -1, -1]
     assert set(_layers([("weight", torch.empty(2, 3)), ("bias", torch.empty(2))]).values()) == {-1}
@@ -177,7 +190,9 @@ def tuned(case, state, groups, params, epochs=3, pull=None):
             optimizer.zero_grad()
             loss = torch.nn.functional.cross_entropy(net(dataset().x[rows]), dataset().y[rows])
             if pull:
-                loss = loss + pull / 2 * sum((p - first[name]).square().sum() for name, p in net.named_parameters() if name not in of(case).head)
+                loss = loss + pull / 2 * sum(
+                    (p - first[name]).square().sum() for name, p in net.named_parameters() if name not in of(case).head
+                )
             loss.backward()
             optimizer.step()
     return net.state_dict()
@@ -217,7 +232,15 @@ def test_freeze_is_layers_that_want_no_gradient(case, s):
 
 def test_frozen_weights_stay_to_the_last_bit_whatever_acts_on_them():
     state = weights(of("norms"))
-    all_of_them = {"l1": 1.0, "group_lasso": 1.0, "max_norm": 0.1, "lookahead": 0.5, "weight_decay": 1.0, "sam": 0.1, "layer_lr_decay": 0.3}
+    all_of_them = {
+        "l1": 1.0,
+        "group_lasso": 1.0,
+        "max_norm": 0.1,
+        "lookahead": 0.5,
+        "weight_decay": 1.0,
+        "sam": 0.1,
+        "layer_lr_decay": 0.3,
+    }
     found, _ = ours("norms", state, freeze=1, **all_of_them)
     names = [name for name, _ in plain(of("norms")).named_parameters() if layer("norms", name) == 0]
     assert names
@@ -242,7 +265,11 @@ def test_layer_lr_decay_is_a_rate_for_each_layer(case):
 
 def test_rows_of_other_depths_count_their_own_layers():
     """The layer before the output is the second of one, and the third of another."""
-    trials = [trial("0", depth=3, layer_lr_decay=0.9), trial("1", depth=2, layer_lr_decay=0.9), trial("2", depth=3, freeze=2)]
+    trials = [
+        trial("0", depth=3, layer_lr_decay=0.9),
+        trial("1", depth=2, layer_lr_decay=0.9),
+        trial("2", depth=3, freeze=2),
+    ]
     together = trained(dataset(), trials)
     assert all(same(together[one.label], trained(dataset(), [one])[one.label]) for one in trials)
 
@@ -252,7 +279,9 @@ def test_true_zeros_stay_zeros_where_layers_learn_slowly():
     assert found.nonzero_share < 0.9
 
 
-@pytest.mark.parametrize("case", ["mlp", "layer norm"])  # before batch normalisation, a bias has no gradient but by rounding
+@pytest.mark.parametrize(
+    "case", ["mlp", "layer norm"]
+)  # before batch normalisation, a bias has no gradient but by rounding
 def test_l2_sp_is_the_penalty_on_the_way_from_the_first_weights(case):
     net = of(case)
     state = {name: tensor for name, tensor in weights(net).items() if name not in net.head}
@@ -280,11 +309,17 @@ def source(unrecorded, tmp_path_factory):  # noqa: ARG001 - a fixture of a modul
     frame = load_wine(as_frame=True).frame.rename(columns=lambda name: name.replace("/", "_"))
     frame["colour"] = np.where(frame["color_intensity"] > 5, "dark", "pale")
     frame.to_csv(folder / "first.csv", index=False)
-    frame.assign(alcohol=frame["alcohol"] * 1.1 + 1, more=1.0)[[*frame.columns[::-1], "more"]].to_csv(folder / "second.csv", index=False)
+    frame.assign(alcohol=frame["alcohol"] * 1.1 + 1, more=1.0)[[*frame.columns[::-1], "more"]].to_csv(
+        folder / "second.csv", index=False
+    )
     space = {
-        "study": "first", "data": {"source": "first.csv"}, "network": {"width": 6, "activation": "tanh", "batch_norm": True},
-        "search": {"learning_rate": 0.01, "depth": 1}, "train": {"epochs": 8, "batch_size": 32}, "budget": {"trials": 1},
-    }  # fmt: skip
+        "study": "first",
+        "data": {"source": "first.csv"},
+        "network": {"width": 6, "activation": "tanh", "batch_norm": True},
+        "search": {"learning_rate": 0.01, "depth": 1},
+        "train": {"epochs": 8, "batch_size": 32},
+        "budget": {"trials": 1},
+    }
     (folder / "first.yaml").write_text(yaml.safe_dump(space))
     store = folder / "mlruns"
     assert here("search", "--space", folder / "first.yaml", "--store", store).exit_code == 0
@@ -293,10 +328,20 @@ def source(unrecorded, tmp_path_factory):  # noqa: ARG001 - a fixture of a modul
 
 
 TUNED = {
-    "study": "second", "data": {"source": "second.csv"}, "network": {"init": "src"}, "train": {"epochs": 3, "batch_size": 32}, "budget": {"trials": 5},
-    "search": {"learning_rate": {"low": 1e-4, "high": 1e-2, "log": True}, "freeze": {"low": 0, "high": 1}, "l2_sp": "auto", "layer_lr_decay": "auto"},
-    "finalists": 1, "sampler": "random",
-}  # fmt: skip
+    "study": "second",
+    "data": {"source": "second.csv"},
+    "network": {"init": "src"},
+    "train": {"epochs": 3, "batch_size": 32},
+    "budget": {"trials": 5},
+    "search": {
+        "learning_rate": {"low": 1e-4, "high": 1e-2, "log": True},
+        "freeze": {"low": 0, "high": 1},
+        "l2_sp": "auto",
+        "layer_lr_decay": "auto",
+    },
+    "finalists": 1,
+    "sampler": "random",
+}
 
 
 def asked(folder, **changes):
@@ -336,15 +381,35 @@ def test_a_space_takes_over_architecture_encoding_and_weights(source):
 def test_frozen_and_still_a_network_predicts_as_its_source(source):
     """As the first weights do: learning rates that change nothing, through search, final training, export and prediction."""
     off = {"learning_rate": 1e-12, "freeze": 1}
-    (source / "still.yaml").write_text(yaml.safe_dump(TUNED | {"study": "still", "search": off, "budget": {"trials": 1}}))
+    (source / "still.yaml").write_text(
+        yaml.safe_dump(TUNED | {"study": "still", "search": off, "budget": {"trials": 1}})
+    )
     assert here("search", "--space", source / "still.yaml", "--store", source / "mlruns").exit_code == 0
-    assert here("export", "--store", source / "mlruns", "--study", "still", "--weights", source / "still", "-o", source / "again.yaml").exit_code == 0
+    assert (
+        here(
+            "export",
+            "--store",
+            source / "mlruns",
+            "--study",
+            "still",
+            "--weights",
+            source / "still",
+            "-o",
+            source / "again.yaml",
+        ).exit_code
+        == 0
+    )
     was, now = (load_file(source / name / "weights.safetensors") for name in ("src", "still"))
     assert torch.equal(was["0.weight"], now["0.weight"])
     assert torch.allclose(was["4.weight"], now["4.weight"], atol=1e-6)
     assert (source / "src/preprocess.json").read_bytes() == (source / "still/preprocess.json").read_bytes()
     (source / "elsewhere").mkdir()
-    assert here("export", "--store", source / "mlruns", "--study", "still", "-o", source / "elsewhere/again.yaml").exit_code == 0
+    assert (
+        here(
+            "export", "--store", source / "mlruns", "--study", "still", "-o", source / "elsewhere/again.yaml"
+        ).exit_code
+        == 0
+    )
     again = yaml.safe_load((source / "elsewhere/again.yaml").read_text())
     assert again["network"]["init"] == "../src"
     assert here("search", "--space", source / "elsewhere/again.yaml", "--store", source / "mlruns").exit_code == 0
@@ -360,9 +425,11 @@ def test_a_whole_search_begins_there_and_is_bound_to_it(source, monkeypatch):
     assert ran.exit_code == 0, ran.output
     found = outcomes(source / "mlruns", "second")
     assert {"none", "defaults"} < found.keys()
-    assert found["none"]["trial"]["params"] | {"learning_rate": 0} == {
-        "learning_rate": 0, "depth": 1, "freeze": 0, "l2_sp": 0.0, "layer_lr_decay": 0.0, "batch_norm": True
-    } or "batch_norm" not in found["none"]["trial"]["params"]  # fmt: skip
+    assert (
+        found["none"]["trial"]["params"] | {"learning_rate": 0}
+        == {"learning_rate": 0, "depth": 1, "freeze": 0, "l2_sp": 0.0, "layer_lr_decay": 0.0, "batch_norm": True}
+        or "batch_norm" not in found["none"]["trial"]["params"]
+    )
     weights, kept = source / "src/weights.safetensors", load_file(source / "src/weights.safetensors")
     before = weights.read_bytes()
     try:
@@ -377,7 +444,9 @@ def test_a_whole_search_begins_there_and_is_bound_to_it(source, monkeypatch):
         weights.write_bytes(before)
     (source / "src").rename(source / "moved")  # what counts is the content
     try:
-        assert here("report", "--store", source / "mlruns", "--study", "second", "-o", source / "page.html").exit_code == 0
+        assert (
+            here("report", "--store", source / "mlruns", "--study", "second", "-o", source / "page.html").exit_code == 0
+        )
         assert reported[-1].why.startswith("network.init: ")  # the rows are there
         (source / "second.yaml").write_text(yaml.safe_dump(TUNED | {"network": {"init": "moved"}}))
         assert here(*command).exit_code == 0
@@ -392,7 +461,10 @@ def test_rows_that_are_far_from_all_it_knows_are_told(source):
 
 def test_other_classes_have_an_output_layer_of_their_own(source):
     frame = pd.read_csv(source / "second.csv")
-    for name, target, size in (("two", frame["target"].clip(0, 1), 2), ("named", frame["target"].map("abc".__getitem__), 3)):
+    for name, target, size in (
+        ("two", frame["target"].clip(0, 1), 2),
+        ("named", frame["target"].map("abc".__getitem__), 3),
+    ):
         frame.assign(target=target).to_csv(source / f"{name}.csv", index=False)
         job = asked(source, data={"source": f"{name}.csv"})
         net = job.networks.of(job.space.middle())
@@ -414,19 +486,37 @@ def test_bare_weights_begin_a_network_of_the_same_shape(source):
     assert "name the exported directory" in text
 
 
-@pytest.mark.parametrize(("changes", "words"), [
-    ({"network": {"init": "src", "width": 7}}, ["0.weight of src has the shape (6, 15), and this network wants (7, 15); set network.width: 6, as there."]),
-    ({"network": {"init": "src", "batch_norm": False}}, ["src lacks 3.weight, which this network has; set network.batch_norm: true, as there."]),
-    ({"search": TUNED["search"] | {"depth": {"low": 1, "high": 2}}}, ["src lacks", "search.depth: 1"]),
-    ({"network": {"init": "src", "skip": "residual"}}, ["set network.skip: none, as there."]),
-    ({"network": {"init": "src", "kind": "resnet"}}, ["network.kind: mlp"]),
-    ({"network": {"init": "nowhere"}}, ["network.init: nowhere must be an exported directory, a .safetensors file or runs:/RUN_ID"]),
-    ({"network": {"init": "first.csv"}}, ["must be an exported directory"]),
-    ({"network": {"init": "."}}, ["lacks weights.safetensors; write it with: hpo export --weights"]),
-    ({"network": {"init": "runs:/abc"}}, ["runs:/abc is not in the MLflow at", "which does not exist"]),
-    ({"data": {"source": "second.csv", "drop": ["alcohol"]}}, ["network.init: second lacks the column alcohol, which these weights need"]),
-    ({"data": {"source": "second.csv", "categorical": ["alcohol"]}}, ["the column alcohol of second is numeric; name it in data.numeric"]),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        (
+            {"network": {"init": "src", "width": 7}},
+            ["0.weight of src has the shape (6, 15), and this network wants (7, 15); set network.width: 6, as there."],
+        ),
+        (
+            {"network": {"init": "src", "batch_norm": False}},
+            ["src lacks 3.weight, which this network has; set network.batch_norm: true, as there."],
+        ),
+        ({"search": TUNED["search"] | {"depth": {"low": 1, "high": 2}}}, ["src lacks", "search.depth: 1"]),
+        ({"network": {"init": "src", "skip": "residual"}}, ["set network.skip: none, as there."]),
+        ({"network": {"init": "src", "kind": "resnet"}}, ["network.kind: mlp"]),
+        (
+            {"network": {"init": "nowhere"}},
+            ["network.init: nowhere must be an exported directory, a .safetensors file or runs:/RUN_ID"],
+        ),
+        ({"network": {"init": "first.csv"}}, ["must be an exported directory"]),
+        ({"network": {"init": "."}}, ["lacks weights.safetensors; write it with: hpo export --weights"]),
+        ({"network": {"init": "runs:/abc"}}, ["runs:/abc is not in the MLflow at", "which does not exist"]),
+        (
+            {"data": {"source": "second.csv", "drop": ["alcohol"]}},
+            ["network.init: second lacks the column alcohol, which these weights need"],
+        ),
+        (
+            {"data": {"source": "second.csv", "categorical": ["alcohol"]}},
+            ["the column alcohol of second is numeric; name it in data.numeric"],
+        ),
+    ],
+)
 def test_what_does_not_fit_is_one_sentence(source, changes, words, monkeypatch):
     monkeypatch.chdir(source / "src")
     text = refused(source, **changes)
@@ -434,12 +524,15 @@ def test_what_does_not_fit_is_one_sentence(source, changes, words, monkeypatch):
     assert all(word in text for word in words), text
 
 
-@pytest.mark.parametrize(("name", "content", "words"), [
-    ("network.json", b"{}", "do not belong together or are damaged"),
-    ("preprocess.json", b"[", "do not belong together or are damaged"),
-    ("weights.safetensors", b"nothing", "do not belong together or are damaged"),
-    ("network.json", b'{"average": 5, "network": []}', "holds several networks; export a single one"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("network.json", b"{}", "do not belong together or are damaged"),
+        ("preprocess.json", b"[", "do not belong together or are damaged"),
+        ("weights.safetensors", b"nothing", "do not belong together or are damaged"),
+        ("network.json", b'{"average": 5, "network": []}', "holds several networks; export a single one"),
+    ],
+)
 def test_damaged_files_are_told(source, tmp_path, name, content, words):
     for file in (source / "src").iterdir():
         (tmp_path / file.name).write_bytes(file.read_bytes())

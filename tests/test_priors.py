@@ -47,7 +47,11 @@ def test_what_has_no_prior_is_the_sampler_s(tmp_path, sampler):
 
 
 def test_nobody_is_told_of_conditions_that_are_none(tmp_path, caplog):
-    half = {"learning_rate": {**RANGE, "prior": {"best": 2e-3}}, "dropout": {"low": 0.0, "high": 0.9}, "weight_decay": RANGE}
+    half = {
+        "learning_rate": {**RANGE, "prior": {"best": 2e-3}},
+        "dropout": {"low": 0.0, "high": 0.9},
+        "weight_decay": RANGE,
+    }
     go(tmp_path, space(search=half, sampler="qmc", budget={"trials": 7}))
     assert not caplog.messages
 
@@ -84,7 +88,9 @@ def test_the_spread_falls_with_confidence_on_the_key_s_own_scale():
 def test_how_many_trials_a_confidence_makes():
     for confidence, trials in (("low", 3), ("medium", 5), ("high", 9)):
         domain = Domain(low=0.0, high=1.0, prior=Prior(0.5, confidence))
-        assert [bool(priors.expected({"x": domain}, 0, number)) for number in range(12)] == [n < trials for n in range(12)]
+        assert [bool(priors.expected({"x": domain}, 0, number)) for number in range(12)] == [
+            n < trials for n in range(12)
+        ]
     assert priors.expected({"x": Domain(low=0.0, high=1.0)}, 0, 0) == {}
 
 
@@ -93,11 +99,17 @@ def test_choices_and_off_stay_as_expected_as_often_as_one_is_sure():
     assert named.count("b") / len(named) == pytest.approx(0.7 + 0.3 / 3, abs=0.04)
     off = [found["x_enabled"] for found in drawn(Domain(low=0.1, high=1.0, optional=True, prior=Prior("off", "high")))]
     assert off.count(False) / len(off) == pytest.approx(0.9, abs=0.03)
-    assert priors.expected({"x": Domain(low=0.1, high=1.0, optional=True, prior=Prior("off"))}, 0, 0) == {"x_enabled": False}
+    assert priors.expected({"x": Domain(low=0.1, high=1.0, optional=True, prior=Prior("off"))}, 0, 0) == {
+        "x_enabled": False
+    }
 
 
 def test_off_may_be_a_word_of_a_factory_s():
-    network = {"kind": "module", "factory": "a:b", "search": {"act": {"choices": ["on", "off"], "prior": {"best": "off"}}}}
+    network = {
+        "kind": "module",
+        "factory": "a:b",
+        "search": {"act": {"choices": ["on", "off"], "prior": {"best": "off"}}},
+    }
     assert priors.expected(space(network=network).domains, 0, 0) == {"act": "off"}
 
 

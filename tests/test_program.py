@@ -63,10 +63,24 @@ def test_every_hook_is_called_at_its_moment(member):
     train = Train(epochs=7, batch_size=100)
     trained(dataset(), [trial("0", own=0.5)], train, 1)
     assert STRENGTHS["own"].moments == [
-        "batch", "hidden 0", "hidden 1", "ascend", "hidden 0", "hidden 1", "gradient", "after step 1 of 2",
-        "batch", "hidden 0", "hidden 1", "ascend", "hidden 0", "hidden 1", "gradient", "after step 2 of 2",
+        "batch",
+        "hidden 0",
+        "hidden 1",
+        "ascend",
+        "hidden 0",
+        "hidden 1",
+        "gradient",
+        "after step 1 of 2",
+        "batch",
+        "hidden 0",
+        "hidden 1",
+        "ascend",
+        "hidden 0",
+        "hidden 1",
+        "gradient",
+        "after step 2 of 2",
         "after epoch 1 of 7",
-    ]  # fmt: skip
+    ]
 
 
 class Away(Regularizer):
@@ -77,9 +91,18 @@ class Away(Regularizer):
         return batch
 
 
-@pytest.mark.parametrize("kind", [
-    {}, {"batch_norm": True}, {"skip": "shake-shake"}, {"skip": "shake-drop"}, {"kind": "resnet"}, {"kind": "recurrent"},
-], ids=str)  # fmt: skip
+@pytest.mark.parametrize(
+    "kind",
+    [
+        {},
+        {"batch_norm": True},
+        {"skip": "shake-shake"},
+        {"skip": "shake-drop"},
+        {"kind": "resnet"},
+        {"kind": "recurrent"},
+    ],
+    ids=str,
+)
 def test_at_the_same_place_the_second_gradient_is_the_first_with_the_same_noise(member, kind):
     member(Away)
     plain, twice = trial("0", dropout=0.5), trial("0", dropout=0.5, own=0.0)
@@ -225,7 +248,12 @@ def test_who_mixes_sees_shares_of_classes_and_may_change_the_size_of_a_minibatch
 
 @pytest.mark.parametrize(
     ("params", "train"),
-    [({"batch_size": 16}, {"batch_size": 16}), ({"schedule": "cosine"}, {"schedule": "cosine"}), ({"epochs": 3}, {"epochs": 3}), ({"patience": 1}, {"patience": 1})],
+    [
+        ({"batch_size": 16}, {"batch_size": 16}),
+        ({"schedule": "cosine"}, {"schedule": "cosine"}),
+        ({"epochs": 3}, {"epochs": 3}),
+        ({"patience": 1}, {"patience": 1}),
+    ],
     ids=str,
 )
 def test_a_configuration_may_say_how_it_trains(params, train):

@@ -32,7 +32,9 @@ def test_the_space_file_is_sound(tmp_path):
 
 
 def test_the_ways_of_splitting_are_sound(tmp_path):
-    customers = loans().assign(customer=[i % 90 for i in range(len(loans()))], date=pd.date_range("2026-01-01", periods=len(loans())))
+    customers = loans().assign(
+        customer=[i % 90 for i in range(len(loans()))], date=pd.date_range("2026-01-01", periods=len(loans()))
+    )
     customers.to_csv(tmp_path / "loans.csv", index=False)
     for split in block("yaml", "Folds, groups and time"):
         data = Data(source="loans.csv", target="repaid", drop=["customer", "date"], **yaml.safe_load(split))
@@ -59,7 +61,9 @@ def test_ten_lines_of_plain_torch_predict_as_hpo_does(store, monkeypatch):
     space["data"]["categorical"] = ["code"]
     loans().assign(code=[10001 + i % 3 for i in range(len(loans()))]).to_csv(folder / "loans.csv", index=False)
     # One code is missing, so that pandas writes the others as 10001.0.
-    loans(rows=50, seed=1).assign(code=[None, *(10001 + i % 3 for i in range(49))]).to_csv(folder / "new.csv", index=False)
+    loans(rows=50, seed=1).assign(code=[None, *(10001 + i % 3 for i in range(49))]).to_csv(
+        folder / "new.csv", index=False
+    )
     (folder / "space.yaml").write_text(yaml.safe_dump(space))
     monkeypatch.chdir(folder)
     assert here("search", "--space", "space.yaml", "--store", store, "--quiet").exit_code == 0
@@ -81,7 +85,10 @@ def test_ones_own_network_is_searched_from_a_file_and_from_python_and_its_weight
     (space,), (nets, load) = (block(language, "Your own network") for language in ("yaml", "python"))
     (folder / "readme_nets.py").write_text(nets)
     (folder / "own.yaml").write_text(
-        space.replace("nets:build", "readme_nets:build").replace("[8, 16]", "[8]").replace('"sklearn:digits"', '"sklearn:digits", split: {test: 0.6}') + "budget: {trials: 3}\ntrain: {epochs: 2}\nfinalists: 1\nrefit: keep\n"
+        space.replace("nets:build", "readme_nets:build")
+        .replace("[8, 16]", "[8]")
+        .replace('"sklearn:digits"', '"sklearn:digits", split: {test: 0.6}')
+        + "budget: {trials: 3}\ntrain: {epochs: 2}\nfinalists: 1\nrefit: keep\n"
     )
     assert here("search", "--space", "own.yaml", "--store", store, "--quiet").exit_code == 0
     assert here("export", "--store", store, "--weights", "best").exit_code == 0

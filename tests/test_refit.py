@@ -34,11 +34,19 @@ SPLITS = {
     "time": {"test": 0.25, "folds": 3, "time": "day"},
 }
 EXPORTED = [
-    ("hold-out", "scaled", "classification"), ("hold-out", "scaled", "regression"), ("hold-out", "keep", "classification"),
-    ("hold-out", "keep", "regression"), ("hold-out", "average", "classification"), ("hold-out", "average", "regression"),
-    ("folds", "scaled", "classification"), ("folds", "average", "regression"), ("groups", "average", "classification"),
-    ("time", "scaled", "classification"), ("time, hold-out", "average", "classification"), ("time", "average", "regression"),
-]  # fmt: skip
+    ("hold-out", "scaled", "classification"),
+    ("hold-out", "scaled", "regression"),
+    ("hold-out", "keep", "classification"),
+    ("hold-out", "keep", "regression"),
+    ("hold-out", "average", "classification"),
+    ("hold-out", "average", "regression"),
+    ("folds", "scaled", "classification"),
+    ("folds", "average", "regression"),
+    ("groups", "average", "classification"),
+    ("time", "scaled", "classification"),
+    ("time, hold-out", "average", "classification"),
+    ("time", "average", "regression"),
+]
 
 
 def table(task):
@@ -54,7 +62,12 @@ def space(store, task="classification", split="hold-out", **changes):
     """A space file, and the table beside it."""
     store.parent.mkdir(exist_ok=True)
     table(task).to_csv(store.parent / "t.csv", index=False)
-    data = {"source": "t.csv", "target": "repaid", "drop": ["who", "day"], "split": (SPLITS | {"time, hold-out": {"test": 0.25, "valid": 0.25, "time": "day"}})[split]}
+    data = {
+        "source": "t.csv",
+        "target": "repaid",
+        "drop": ["who", "day"],
+        "split": (SPLITS | {"time, hold-out": {"test": 0.25, "valid": 0.25, "time": "day"}})[split],
+    }
     return write_space(store, **{"data": data, "train": {"epochs": 5, "batch_size": 32, "patience": 2}} | changes)
 
 
@@ -87,7 +100,11 @@ def test_scaled_trains_on_every_row_but_the_test_part_for_the_stated_epochs(stor
     path = space(store, "regression", split)
     result = hpo.search(path, store=store)
     said, data = result["refit"], jobs.load(path).data
-    mine = np.array(seen["refit", f"{result['trial']}-scaled-{said['epochs']}"]).reshape(said["epochs"], said["rows"]).round(3)
+    mine = (
+        np.array(seen["refit", f"{result['trial']}-scaled-{said['epochs']}"])
+        .reshape(said["epochs"], said["rows"])
+        .round(3)
+    )
     whole = data.whole()
     expected = (whole.y.double() * whole.target_scale).numpy().round(3)
     assert said["rows"] == len(expected) == data.development == ROWS - len(data.test_y)
@@ -98,12 +115,17 @@ def test_scaled_trains_on_every_row_but_the_test_part_for_the_stated_epochs(stor
 
 def smooth(curve):
     """Each epoch as the mean of the five around it, of fewer at the ends."""
-    return [np.mean([curve[i] for i in range(epoch - 2, epoch + 3) if 0 <= i < len(curve)]) for epoch in range(len(curve))]
+    return [
+        np.mean([curve[i] for i in range(epoch - 2, epoch + 3) if 0 <= i < len(curve)]) for epoch in range(len(curve))
+    ]
 
 
 def test_the_epochs_are_those_at_which_the_smoothed_mean_of_the_fresh_curves_is_best(store):
     """A network that is too large, trained too fast and too long: its curves turn."""
-    overfits = {"search": {"learning_rate": 0.003, "depth": 2, "weight_decay": {"low": 1e-4, "high": 1e-3}, "dropout": 0.0}, "network": {"width": 32}}
+    overfits = {
+        "search": {"learning_rate": 0.003, "depth": 2, "weight_decay": {"low": 1e-4, "high": 1e-3}, "dropout": 0.0},
+        "network": {"width": 32},
+    }
     result = hpo.search(space(store, **overfits, train={"epochs": 24, "batch_size": 16, "patience": 8}), store=store)
     known = [o for label, o in outcomes(store).items() if label.startswith(f"{result['trial']}-fresh-")]
     curves = [np.array(o["fold_curves"]["valid_loss"]) for o in known]  # (epochs, folds) each
@@ -178,8 +200,9 @@ def test_what_is_exported_scores_the_reported_test_score_on_raw_rows_and_trains_
         assert result["test"]["accuracy"] == pytest.approx((found["prediction"] == true).mean())
         assert result["test"]["loss"] == pytest.approx(sk.log_loss(true == "yes", found["probability_yes"]), abs=1e-5)
     assert loader.load(point).refit.model_dump(exclude_none=True) == {
-        "kind": way, **({"epochs": result["refit"]["epochs"]} if way == "scaled" else {})
-    }  # fmt: skip
+        "kind": way,
+        **({"epochs": result["refit"]["epochs"]} if way == "scaled" else {}),
+    }
     again = json.loads(here("search", "--space", point, "--store", store, "--json").stdout)
     assert again["test"] == pytest.approx(result["test"], abs=1e-6)
     assert again["refit"]["compared"] == {}
@@ -199,7 +222,10 @@ def test_the_ways_are_compared_by_folds_within_the_training_rows_of_fresh_folds(
     fresh = np.array(known[f"{result['trial']}-fresh-1"]["fold_curves"]["valid_loss"])  # (epochs, folds)
     found = {"scaled": [], "keep": [], "average": []}
     for fold in range(fresh.shape[1]):
-        nested, trial = job.data.nested(1, fold), hpo.core.trial.Outcome.from_json(known[f"{result['trial']}-nested-{fold}"]).trial
+        nested, trial = (
+            job.data.nested(1, fold),
+            hpo.core.trial.Outcome.from_json(known[f"{result['trial']}-nested-{fold}"]).trial,
+        )
         alone = Population.of(job.space, None, nested, rows=len(nested.folds))
         alone.admit(trial)
         scores = []
@@ -207,17 +233,26 @@ def test_the_ways_are_compared_by_folds_within_the_training_rows_of_fresh_folds(
             scores += alone.train_epoch()
         learned, network = alone.release(trial).weights, job.networks.of(trial.params)
         judged = [(nested.x[one.test], nested.y[one.test]) for one in nested.folds]
-        chances = [network.predict({n: w[i : i + 1] for n, w in learned.items()}, x[None])[0].double().softmax(1) for i, (x, _) in enumerate(judged)]
-        found["keep"].append(np.mean([sk.log_loss(y, p, labels=[0, 1]) for (_, y), p in zip(judged, chances, strict=True)]))
+        chances = [
+            network.predict({n: w[i : i + 1] for n, w in learned.items()}, x[None])[0].double().softmax(1)
+            for i, (x, _) in enumerate(judged)
+        ]
+        found["keep"].append(
+            np.mean([sk.log_loss(y, p, labels=[0, 1]) for (_, y), p in zip(judged, chances, strict=True)])
+        )
         found["average"].append(sk.log_loss(judged[0][1], sum(chances) / len(chances), labels=[0, 1]))
         epoch = int(np.argmin(smooth([score.means["valid_loss"] for score in scores])))
         found["scaled"].append(fresh[min(epoch, len(fresh) - 1), fold])
-    assert {way: said["loss"] for way, said in compared.items()} == pytest.approx({way: np.mean(one) for way, one in found.items()}, rel=1e-5)
+    assert {way: said["loss"] for way, said in compared.items()} == pytest.approx(
+        {way: np.mean(one) for way, one in found.items()}, rel=1e-5
+    )
     overlap = np.mean([len(f.valid) / len(f.train) for f in job.data.fresh(1).folds])
     for way, said in compared.items():
         gains = np.subtract(found["scaled"], found[way])
         assert said["gain"] == pytest.approx(gains.mean(), abs=1e-6)
-        assert said["standard_error"] == pytest.approx(np.sqrt((1 / len(gains) + overlap) * gains.var(ddof=1)), abs=1e-6)
+        assert said["standard_error"] == pytest.approx(
+            np.sqrt((1 / len(gains) + overlap) * gains.var(ddof=1)), abs=1e-6
+        )
     assert compared["scaled"]["gain"] == 0
 
 
@@ -254,7 +289,10 @@ def test_without_a_final_network_there_is_a_configuration_but_no_weights(store):
     assert "No final network was trained (refit: none): the test part is untouched." in ran.stdout.splitlines()
     refused = here("export", "--store", store, "--weights", store.parent / "weights")
     assert (refused.exit_code, refused.stdout) == (2, "")
-    assert refused.stderr == "tiny has no network, because it was searched with refit: none; search it again with --refit scaled.\n"
+    assert (
+        refused.stderr
+        == "tiny has no network, because it was searched with refit: none; search it again with --refit scaled.\n"
+    )
     assert not (store.parent / "weights").exists()
     point = store.parent / "best.yaml"
     assert here("export", "--store", store, "-o", point).exit_code == 0
@@ -278,8 +316,13 @@ def test_a_point_of_ones_own_is_refitted_as_it_says(store, way):
 
 def test_a_final_network_on_folds_cannot_be_kept():
     path = Path("s.yaml")
-    with pytest.raises(hpo.core.errors.InputError, match=r"^refit: keep needs a search on one split, and data.split.folds makes a network for"):
-        jobs.prepare(loader.parse(TINY | {"data": {"source": "sklearn:wine", "split": {"folds": 3}}, "refit": "keep"}), path)
+    with pytest.raises(
+        hpo.core.errors.InputError,
+        match=r"^refit: keep needs a search on one split, and data.split.folds makes a network for",
+    ):
+        jobs.prepare(
+            loader.parse(TINY | {"data": {"source": "sklearn:wine", "split": {"folds": 3}}, "refit": "keep"}), path
+        )
 
 
 def test_without_room_for_folds_within_folds_the_ways_are_not_compared(tmp_path, monkeypatch):

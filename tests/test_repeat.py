@@ -72,7 +72,10 @@ class Dying(Nothing):
 def timeless(study, *but):
     """The outcomes as they are stored, without what may differ."""
     known = {label: outcome.to_json() for label, outcome in study.outcomes.items()}
-    return {label: json.dumps({k: v for k, v in o.items() if k not in (*MEANWHILE, *but)}) for label, o in sorted(known.items())}
+    return {
+        label: json.dumps({k: v for k, v in o.items() if k not in (*MEANWHILE, *but)})
+        for label, o in sorted(known.items())
+    }
 
 
 def search(path, made, dies=math.inf, rows=6, deterministic=False, population=Uneven):
@@ -86,16 +89,26 @@ def search(path, made, dies=math.inf, rows=6, deterministic=False, population=Un
     return study, dies - population.left if dies < math.inf else 0
 
 
-@pytest.mark.parametrize(("sampler", "pruner"), [
-    ("tpe", "median"), ("gp", "median"), ("tpe", "hyperband"), ("random", "successive_halving"), ("qmc", "percentile"),
-    ("cmaes", "median"), ("tpe", "patient"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("sampler", "pruner"),
+    [
+        ("tpe", "median"),
+        ("gp", "median"),
+        ("tpe", "hyperband"),
+        ("random", "successive_halving"),
+        ("qmc", "percentile"),
+        ("cmaes", "median"),
+        ("tpe", "patient"),
+    ],
+)
 def test_a_search_that_was_cut_off_is_the_search_that_was_not(tmp_path, sampler, pruner):
     trials = 24 if sampler == "gp" else 40
     options = {"kind": sampler, "n_startup_trials": 3} if sampler in ("tpe", "gp", "cmaes") else sampler
     made = space(sampler=options, pruner=pruner, train={"epochs": 12, "patience": 12}, budget={"trials": trials})
     peace, _ = search(tmp_path / "peace", made)
-    assert {o.state for o in peace.outcomes.values()} >= ({"complete", "pruned"} if pruner != "patient" else {"complete"})
+    assert {o.state for o in peace.outcomes.values()} >= (
+        {"complete", "pruned"} if pruner != "patient" else {"complete"}
+    )
     draw = random.Random(7)
     for attempt in range(3 if sampler == "gp" else 6):
         path, stops = tmp_path / f"cut{attempt}", 0
@@ -144,18 +157,29 @@ class Apart(Uneven):
         yield from scores
 
 
-@pytest.mark.parametrize(("sampler", "pruner"), [
-    ("tpe", "median"), ("tpe", "hyperband"), ("random", "successive_halving"), ("qmc", "percentile"), ("cmaes", "patient"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("sampler", "pruner"),
+    [
+        ("tpe", "median"),
+        ("tpe", "hyperband"),
+        ("random", "successive_halving"),
+        ("qmc", "percentile"),
+        ("cmaes", "patient"),
+    ],
+)
 def test_a_deterministic_search_does_not_depend_on_rows_workers_or_kills(tmp_path, monkeypatch, sampler, pruner):
     monkeypatch.setattr("hpo.study.LAG", 8)
     options = {"kind": sampler, "n_startup_trials": 3} if sampler in ("tpe", "cmaes") else sampler
     made = space(sampler=options, pruner=pruner, train={"epochs": 12, "patience": 12}, budget={"trials": 60})
     one, _ = search(tmp_path / "1", made, rows=1, deterministic=True)
-    assert {o.state for o in one.outcomes.values()} >= {"complete", "failed"} | ({"pruned"} if pruner != "patient" else set())
+    assert {o.state for o in one.outcomes.values()} >= {"complete", "failed"} | (
+        {"pruned"} if pruner != "patient" else set()
+    )
     for rows in (2, 7, 32):
         for population in (Uneven, Apart):
-            more, _ = search(tmp_path / f"{rows}{population.__name__}", made, rows=rows, deterministic=True, population=population)
+            more, _ = search(
+                tmp_path / f"{rows}{population.__name__}", made, rows=rows, deterministic=True, population=population
+            )
             assert timeless(more, "rounds") == timeless(one, "rounds")
             assert more.best().trial == one.best().trial
     draw, stops = random.Random(3), 0
@@ -204,18 +228,32 @@ def test_a_deterministic_search_cannot_end_by_the_clock(tmp_path):
 def test_two_workers_find_what_one_process_finds_on_folds_and_in_the_finals(new_store):
     found = []
     changes = {
-        "data": {"source": "sklearn:wine", "split": {"folds": 3}}, "budget": {"trials": 40}, "finalists": 2, "train": {"epochs": 20, "batch_size": 32, "patience": 6},
-        "sampler": {"kind": "tpe", "n_startup_trials": 4}, "pruner": {"kind": "median", "n_startup_trials": 3},
-    }  # fmt: skip
+        "data": {"source": "sklearn:wine", "split": {"folds": 3}},
+        "budget": {"trials": 40},
+        "finalists": 2,
+        "train": {"epochs": 20, "batch_size": 32, "patience": 6},
+        "sampler": {"kind": "tpe", "n_startup_trials": 4},
+        "pruner": {"kind": "median", "n_startup_trials": 3},
+    }
     for more in ([], ["--workers", "2"]):
         store = new_store()
-        ran = here("search", "--space", write_space(store, **changes), "--store", store, "--deterministic", "--json", *more)
+        ran = here(
+            "search", "--space", write_space(store, **changes), "--store", store, "--deterministic", "--json", *more
+        )
         known = outcomes(store)
         for outcome in known.values():
             for key in (*MEANWHILE, "rounds"):
                 del outcome[key]
         result = json.loads(ran.stdout)
-        found.append((known, {key: result[key] for key in ("trial", "finalists", "fresh_scores", "test", "refit", "score", "fit_epochs")}))
+        found.append(
+            (
+                known,
+                {
+                    key: result[key]
+                    for key in ("trial", "finalists", "fresh_scores", "test", "refit", "score", "fit_epochs")
+                },
+            )
+        )
     assert found[0] == found[1]
     assert {o["state"] for o in found[0][0].values()} == {"complete", "pruned"}
     assert {len(o["fold_curves"].get("valid_loss", [[1] * 3])[0]) for o in found[0][0].values()} == {3}

@@ -27,18 +27,42 @@ LOG = Domain(low=1e-4, high=1.0, log=True, optional=True)
 
 
 def outcome(label, value, gap, role="search", state="complete", **params):
-    trial = Trial(str(label), role, {"learning_rate": 1e-2, "depth": 1, "weight_decay": 0.0, "dropout": 0.0} | params, 0)
+    trial = Trial(
+        str(label), role, {"learning_rate": 1e-2, "depth": 1, "weight_decay": 0.0, "dropout": 0.0} | params, 0
+    )
     train, valid = {"loss": value - gap}, {"loss": value}
     curves = {"train_loss": [value - gap], "valid_loss": [value]}
-    return Outcome(trial, state, "", value, 1, 1, train, valid, 1.0, curves, {}, 1, 0.0, [1.0], [int(label) if str(label).isdigit() else 0] * 2, {})
+    return Outcome(
+        trial,
+        state,
+        "",
+        value,
+        1,
+        1,
+        train,
+        valid,
+        1.0,
+        curves,
+        {},
+        1,
+        0.0,
+        [1.0],
+        [int(label) if str(label).isdigit() else 0] * 2,
+        {},
+    )
 
 
 def material(outcomes, selected="0", regularization=None, error=0.1):
     known = {o.trial.label: o for o in outcomes}
     result = {
-        "trial": selected, "selected": known[selected].trial.params, "regularization": regularization, "baselines": {},
-        "finalists": {selected: {"standard_error": error, "search": 1.0, "fresh": 1.0}}, "study": "tiny", "task": "classification",
-    }  # fmt: skip
+        "trial": selected,
+        "selected": known[selected].trial.params,
+        "regularization": regularization,
+        "baselines": {},
+        "finalists": {selected: {"standard_error": error, "search": 1.0, "fresh": 1.0}},
+        "study": "tiny",
+        "task": "classification",
+    }
     return Material(result, loader.parse(TINY), known, lambda params: params["depth"])
 
 
@@ -50,7 +74,14 @@ def test_off_stands_beside_a_log_range_and_every_other_value_where_it_is():
     assert scale.off == pytest.approx(1e-4 * 10 ** (-4 * 0.12))
     assert [scale.share(v) for v in (0.0, 1.0)] == [0.0, 1.0]
     assert scale.place(0.01) == 0.01
-    assert scale.ticks() == [(scale.off, "off"), (1e-4, "1e-4"), (1e-3, "0.001"), (1e-2, "0.01"), (0.1, "0.1"), (1.0, "1")]
+    assert scale.ticks() == [
+        (scale.off, "off"),
+        (1e-4, "1e-4"),
+        (1e-3, "0.001"),
+        (1e-2, "0.01"),
+        (0.1, "0.1"),
+        (1.0, "1"),
+    ]
 
 
 def test_off_stands_at_the_end_that_is_less_regularized():
@@ -72,7 +103,9 @@ def test_choices_stand_in_order():
     assert [text for _, text in scale.ticks()] == ["off", "0.01", "0.1"]
 
 
-@pytest.mark.parametrize(("value", "text"), [(1e-4, "1e-4"), (0.01, "0.01"), (3.2e-5, "3.2e-5"), (0.25, "0.25"), (2e6, "2e6"), (64, "64")])
+@pytest.mark.parametrize(
+    ("value", "text"), [(1e-4, "1e-4"), (0.01, "0.01"), (3.2e-5, "3.2e-5"), (0.25, "0.25"), (2e6, "2e6"), (64, "64")]
+)
 def test_a_tick_is_short(value, text):
     assert short(value) == text
 
@@ -90,15 +123,25 @@ def test_the_gap_falls_with_a_strength_by_its_rank_correlation():
     assert found["dropout"].rho == pytest.approx(-1)
     assert found["dropout"].clear
     assert found["weight_decay"] is None  # it was the same everywhere
-    assert sentences.gap_trend("dropout", Trend(-0.6, 0.001, 20)) == "The gap falls with dropout (Spearman −0.60, 20 trials)."
+    assert (
+        sentences.gap_trend("dropout", Trend(-0.6, 0.001, 20))
+        == "The gap falls with dropout (Spearman −0.60, 20 trials)."
+    )
     assert sentences.gap_trend("l1", Trend(0.1, 0.6, 20)) == "The gap does not go with l1 (Spearman 0.10, 20 trials)."
 
 
 def test_losses_that_are_all_zero_can_be_drawn():
     trials = [outcome(i, 0.0, 0.0, weight_decay=10 ** -(1 + i / 10)) for i in range(6)]
     found = material([*trials, outcome("ablation-0", 0.0, 0.0, role="ablation")])
-    found = replace(found, result=found.result | {"baselines": {"ablation": {"trial": "ablation-0", "valid": {"loss": 0.0}, "train": {"loss": 0.0}}}})
-    assert optuna_plots.history(Past(found.space, found.scales, found.complete), found)["layout"]["yaxis"]["type"] == "linear"
+    found = replace(
+        found,
+        result=found.result
+        | {"baselines": {"ablation": {"trial": "ablation-0", "valid": {"loss": 0.0}, "train": {"loss": 0.0}}}},
+    )
+    assert (
+        optuna_plots.history(Past(found.space, found.scales, found.complete), found)["layout"]["yaxis"]["type"]
+        == "linear"
+    )
     assert analysis.balance(found).standing == "little"
 
 
@@ -127,7 +170,10 @@ def test_a_strength_at_the_end_of_its_range_is_under_regularized_where_there_is_
     trials = [*falling(), outcome(20, 1.0, 0.5, dropout=0.5)]
     found = analysis.balance(material(trials, selected="20"))
     assert (found.standing, found.edges, found.share) == ("under", ("dropout",), 0.5)
-    assert analysis.balance(material([*falling(), outcome(20, 1.0, 0.01, dropout=0.5)], selected="20")).standing == "little"
+    assert (
+        analysis.balance(material([*falling(), outcome(20, 1.0, 0.01, dropout=0.5)], selected="20")).standing
+        == "little"
+    )
 
 
 class Temperature(Regularizer):
@@ -141,12 +187,19 @@ def test_a_strength_without_a_direction_stands_at_no_regularized_end():
     with joined([Temperature()]):
         for value in (0.5, 2.0):
             found = material([*falling(), outcome(20, 1.0, 0.5, temperature=value)], selected="20")
-            found = replace(found, space=loader.parse(TINY | {"search": TINY["search"] | {"temperature": {"low": 0.5, "high": 2.0}}}))
+            found = replace(
+                found,
+                space=loader.parse(TINY | {"search": TINY["search"] | {"temperature": {"low": 0.5, "high": 2.0}}}),
+            )
             assert analysis.balance(found).edges == ()
 
 
 def test_a_strength_can_be_dropped_if_the_best_trial_without_it_is_as_good_but_for_noise():
-    trials = [outcome(0, 1.0, 0.1, weight_decay=0.1, dropout=0.2), outcome(1, 1.05, 0.1, dropout=0.3), outcome(2, 1.5, 0.1, weight_decay=0.1)]
+    trials = [
+        outcome(0, 1.0, 0.1, weight_decay=0.1, dropout=0.2),
+        outcome(1, 1.05, 0.1, dropout=0.3),
+        outcome(2, 1.5, 0.1, weight_decay=0.1),
+    ]
     found = material(trials, error=0.1)
     assert analysis.without(found) == {"weight_decay": (1.0, 1.05), "dropout": (1.0, 1.5)}
     assert analysis.droppable(found) == ["weight_decay"]
@@ -164,7 +217,10 @@ def test_the_ridge_is_where_the_product_stays_the_same():
 def test_the_rows_of_a_stack_are_those_in_training_at_once():
     trials = [replace(outcome(i, 1.0, 0.1, depth=1 + i // 3), rounds=[i, i + 1]) for i in range(4)]
     found = analysis.stacks(material(trials))
-    assert [(s.shape, s.trials, s.mean, s.most, s.only) for s in found] == [({"depth": 1}, 3, 1.5, 2, ""), ({"depth": 2}, 1, 1.0, 1, "3")]
+    assert [(s.shape, s.trials, s.mean, s.most, s.only) for s in found] == [
+        ({"depth": 1}, 3, 1.5, 2, ""),
+        ({"depth": 2}, 1, 1.0, 1, "3"),
+    ]
 
 
 def test_where_the_best_score_came_from():
@@ -176,7 +232,10 @@ def test_where_the_best_score_came_from():
 def test_what_decides_about_the_score_and_what_about_the_gap():
     rng = np.random.default_rng(0)
     drawn = zip(rng.uniform(0, 0.5, 60), 10 ** rng.uniform(-4, 0, 60), 10 ** rng.uniform(-3, -1, 60), strict=True)
-    trials = [outcome(i, 1 + dropout, -np.log10(decay), dropout=dropout, weight_decay=decay, learning_rate=rate) for i, (dropout, decay, rate) in enumerate(drawn)]
+    trials = [
+        outcome(i, 1 + dropout, -np.log10(decay), dropout=dropout, weight_decay=decay, learning_rate=rate)
+        for i, (dropout, decay, rate) in enumerate(drawn)
+    ]
     found = material(trials)
     shares = Past(found.space, found.scales, found.complete).importances()
     assert next(iter(shares["score"])) == "dropout"
@@ -209,7 +268,9 @@ def test_the_name_of_a_target_is_text_to_plotly_too():
 
 def judged(chances, rows):
     data = dataset()
-    found = replace(material(falling()), data=data, said={"rows": torch.tensor(rows), "said": torch.tensor(chances).log()})
+    found = replace(
+        material(falling()), data=data, said={"rows": torch.tensor(rows), "said": torch.tensor(chances).log()}
+    )
     return predictions.classified(found)
 
 
@@ -260,7 +321,11 @@ def test_a_gap_stands_over_the_value_of_its_own_trial():
     """Optuna lists trials by value, not by number."""
     searched = [outcome(i, 1.0, 0.1 * (i + 1), batch_norm=i % 2 == 0) for i in range(5)]
     found = material(searched)
-    found = replace(found, space=loader.parse(TINY | {"search": TINY["search"] | {"batch_norm": {"choices": [False, True]}}}))
-    drawn = optuna_plots.slice_of_gap(Past(found.space, found.scales, found.complete), found, found.scales["batch_norm"])["data"][0]
+    found = replace(
+        found, space=loader.parse(TINY | {"search": TINY["search"] | {"batch_norm": {"choices": [False, True]}}})
+    )
+    drawn = optuna_plots.slice_of_gap(
+        Past(found.space, found.scales, found.complete), found, found.scales["batch_norm"]
+    )["data"][0]
     shown = sorted(zip(np.round(drawn["y"], 6).tolist(), drawn["x"], strict=True))
     assert shown == [(0.1, "true"), (0.2, "false"), (0.3, "true"), (0.4, "false"), (0.5, "true")]

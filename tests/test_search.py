@@ -88,13 +88,19 @@ def test_the_json_object_holds_what_is_promised(finished):
 
 def test_the_best_of_the_search_and_the_baselines_are_finalists_and_one_of_them_is_selected(finished):
     result, known = finished.result, outcomes(finished.store)
-    searched = {label: o["value"] for label, o in known.items() if o["trial"]["role"] == "search" and o["state"] == "complete"}
+    searched = {
+        label: o["value"] for label, o in known.items() if o["trial"]["role"] == "search" and o["state"] == "complete"
+    }
     entered = {"none", "defaults", min(searched, key=searched.get)}
     finalists = result["finalists"]
     assert finalists.keys() - {f"ablation-{label}" for label in entered} == entered
     assert result["trial"] in finalists
     assert result["trial"] == result["rules"][result["rule"]]
-    assert finalists[result["trial"]]["fresh"] == pytest.approx(result["fresh"]["loss"]) == np.mean(result["fresh_scores"]["loss"])
+    assert (
+        finalists[result["trial"]]["fresh"]
+        == pytest.approx(result["fresh"]["loss"])
+        == np.mean(result["fresh_scores"]["loss"])
+    )
     assert result["valid"] == known[result["trial"]]["valid"]
     assert len(result["fresh_scores"]["loss"]) == finalists[result["trial"]]["fits"] == result["verdict"]["fits"]
 
@@ -177,7 +183,10 @@ def test_a_search_in_which_every_trial_diverges_fails_with_the_cause(diverged):
 
 def test_a_study_is_not_removed_without_a_yes(diverged):
     unanswered = here("delete", "tiny", "--store", diverged.store)
-    assert (unanswered.exit_code, unanswered.stderr.splitlines()[-1]) == (2, "hpo delete asks before it removes, and got no answer; add --yes.")
+    assert (unanswered.exit_code, unanswered.stderr.splitlines()[-1]) == (
+        2,
+        "hpo delete asks before it removes, and got no answer; add --yes.",
+    )
     refused = CliRunner().invoke(main, ["delete", "tiny", "--store", str(diverged.store)], input="n\n")
     assert (refused.exit_code, refused.stderr.splitlines()[-1]) == (0, "tiny stays.")
     assert "tiny" in here("studies", "--store", diverged.store).stdout
@@ -228,7 +237,11 @@ def test_studies_lists_each_with_its_scores(name, shown, request):
     head, line = here("studies", "--store", search.store).stdout.splitlines()
     assert head.split() == ["study", "state", "trials", "best", "valid", "selected", "test", "date"]
     assert line.split()[:3] == [search.result["study"], "finished", "6"]
-    judged = [o["value"] for o in outcomes(search.store, search.result["study"]).values() if o["trial"]["role"] in ("search", "baseline")]
+    judged = [
+        o["value"]
+        for o in outcomes(search.store, search.result["study"]).values()
+        if o["trial"]["role"] in ("search", "baseline")
+    ]
     assert f"loss {score(min(judged))}" in line
     assert f"{shown} {score(search.result['test'][shown])}" in line
 
@@ -328,6 +341,12 @@ def test_a_name_in_brackets_is_a_name_not_a_colour(tmp_path, monkeypatch):
     store = tmp_path / "here" / "mlruns"
     store.parent.mkdir()
     loans(120).to_csv(store.parent / "loans[bold].csv", index=False)
-    ran = here("search", "--space", write_space(store, data={"source": "loans[bold].csv", "target": "repaid"}, finalists=0), "--store", store)
+    ran = here(
+        "search",
+        "--space",
+        write_space(store, data={"source": "loans[bold].csv", "target": "repaid"}, finalists=0),
+        "--store",
+        store,
+    )
     assert ran.exit_code == 0, ran.stderr
     assert "loans[bold]" in ran.stderr

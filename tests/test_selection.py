@@ -25,7 +25,8 @@ facts = st.floats(0, 1)
 def candidates(draw: st.DrawFn) -> list[Candidate]:
     names = [DEFAULT, *map(str, range(draw(st.integers(1, 5))))]
     return [
-        Candidate(name, draw(arrays(float, FITS, elements=values)), draw(facts), draw(facts), draw(facts)) for name in names
+        Candidate(name, draw(arrays(float, FITS, elements=values)), draw(facts), draw(facts), draw(facts))
+        for name in names
     ]
 
 
@@ -93,7 +94,9 @@ def test_one_that_is_better_by_chance_alone_is_selected_as_often_as_was_said() -
     for _ in range(2000):
         noise = stream.normal(size=(2, FITS))
         found = [Candidate(label, row) for label, row in zip([DEFAULT, "1"], noise, strict=True)]
-        preferred += choose("best", found, overlap=0.0) != DEFAULT  # independent scores, so the plain error is the right one
+        preferred += (
+            choose("best", found, overlap=0.0) != DEFAULT
+        )  # independent scores, so the plain error is the right one
     assert abs(preferred / 2000 - 0.05) < 4 * math.sqrt(0.05 * 0.95 / 2000)
 
 
@@ -110,7 +113,11 @@ def sampled(key: str, place: float) -> float:
     domain = RANGES[key]
     if domain.choices:
         return float(domain.choices[round(place * (len(domain.choices) - 1))])
-    value = domain.low * (domain.high / domain.low) ** place if domain.log else domain.low + place * (domain.high - domain.low)
+    value = (
+        domain.low * (domain.high / domain.low) ** place
+        if domain.log
+        else domain.low + place * (domain.high - domain.low)
+    )
     return domain.clip(value)
 
 
@@ -120,12 +127,16 @@ def test_more_of_any_member_is_more_regularized(places: dict[str, float], key: s
     changed = params | {key: sampled(key, other)}
     difference = regularization.amount(RANGES, changed) - regularization.amount(RANGES, params)
     assert difference * (changed[key] - params[key]) * FAMILY[key].more >= 0
-    assert (abs(difference) > 1e-12) == (abs(changed[key] - params[key]) > 1e-9 * abs(params[key])) or abs(difference) < 1e-9
+    assert (abs(difference) > 1e-12) == (abs(changed[key] - params[key]) > 1e-9 * abs(params[key])) or abs(
+        difference
+    ) < 1e-9
 
 
 def test_off_is_the_least_and_the_learning_rate_is_no_regularizer() -> None:
     params = {key: sampled(key, 0.5) for key in RANGES}
-    assert regularization.amount(RANGES, params | {"weight_decay": 0.0}) < regularization.amount(RANGES, params | {"weight_decay": 1e-3})
+    assert regularization.amount(RANGES, params | {"weight_decay": 0.0}) < regularization.amount(
+        RANGES, params | {"weight_decay": 1e-3}
+    )
     assert regularization.amount(RANGES, params | {"learning_rate": 1e-4}) == regularization.amount(RANGES, params)
     least = {"weight_decay": 0.0, "dropout": 0.0, "depth": 5, "l1": 0, "learning_rate": 1e-3}
     most = {"weight_decay": 1.0, "dropout": 0.6, "depth": 1, "l1": 0.01, "learning_rate": 1e-3}
@@ -202,5 +213,7 @@ def test_the_best_epoch_is_that_of_the_mean_and_a_shorter_draw_stands_with_its_l
 
 
 def test_a_strength_that_is_off_is_as_good_as_one_that_is_not_named() -> None:
-    assert acting({"learning_rate": 0.1, "weight_decay": 0.0, "dropout": 0.2}) == acting({"dropout": 0.2, "learning_rate": 0.1})
+    assert acting({"learning_rate": 0.1, "weight_decay": 0.0, "dropout": 0.2}) == acting(
+        {"dropout": 0.2, "learning_rate": 0.1}
+    )
     assert acting({"dropout": 0.2}) != acting({"dropout": 0.3})

@@ -53,7 +53,9 @@ def test_mmd_is_the_sum_over_pairs(rng):
         return np.mean([math.exp(-((x[i] - x[j]) ** 2).sum() / (2 * middle)) for i, j in pairs])
 
     s, t = range(3), range(3, 7)
-    expected = sum(mean([(i, j) for i in part for j in part if i != j]) for part in (s, t)) - 2 * mean([(i, j) for i in s for j in t])
+    expected = sum(mean([(i, j) for i in part for j in part if i != j]) for part in (s, t)) - 2 * mean(
+        [(i, j) for i in s for j in t]
+    )
     assert mmd.unbiased(mmd.gaussian(x), 3) == pytest.approx(expected)
 
 
@@ -70,16 +72,30 @@ def test_tests_of_columns_are_scipys(rng):
     counts = np.array([[30, 50, 20], [60, 55, 40]])
     assert column_tests.chi_square(counts) == pytest.approx(stats.chi2_contingency(counts, correction=False).pvalue)
     joined = np.array([[50, 49, 1, 2, 3], [80, 17, 2, 0, 4]])
-    assert column_tests.chi_square(joined) == pytest.approx(stats.chi2_contingency([[50, 49, 6], [80, 17, 6]], correction=False).pvalue)
+    assert column_tests.chi_square(joined) == pytest.approx(
+        stats.chi2_contingency([[50, 49, 6], [80, 17, 6]], correction=False).pvalue
+    )
     p, q = np.array([30.5, 70.5]) / 101, np.array([50.5, 50.5]) / 101
-    assert column_tests.divergences(np.array([[30, 70], [50, 50]])) == pytest.approx(((q * np.log(q / p)).sum(), ((q - p) * np.log(q / p)).sum()))
+    assert column_tests.divergences(np.array([[30, 70], [50, 50]])) == pytest.approx(
+        ((q * np.log(q / p)).sum(), ((q - p) * np.log(q / p)).sum())
+    )
 
 
 def test_columns_that_moved_are_said_in_their_units(rng):
     home = [Column("home", "category", np.array(["own"] * 60 + ["rent"] * 40), np.array(["own"] * 20 + ["rent"] * 80))]
-    age = [Column("age", "number", rng.normal(38, 9, 100), rng.normal(51, 9, 100)), Column("same", "number", *rng.normal(size=(2, 100)))]
+    age = [
+        Column("age", "number", rng.normal(38, 9, 100), rng.normal(51, 9, 100)),
+        Column("same", "number", *rng.normal(size=(2, 100))),
+    ]
     gone = np.where(np.arange(100) < 50, np.nan, age[1].target)
-    known = column_tests.moved([*home, *age, Column("gone", "number", age[1].source, gone), Column("none", "number", gone, np.full(100, np.nan))])
+    known = column_tests.moved(
+        [
+            *home,
+            *age,
+            Column("gone", "number", age[1].source, gone),
+            Column("none", "number", gone, np.full(100, np.nan)),
+        ]
+    )
     by_name = {one.name: one for one in known}
     assert {name for name, one in by_name.items() if one.moved} == {"home", "age", "gone", "none"}
     assert (by_name["home"].before, by_name["home"].after) in ((0.6, 0.2), (0.4, 0.8))
@@ -93,7 +109,9 @@ def test_what_left_a_value_that_fills_deciles_or_is_missing_counts_as_far():
     source, target = np.r_[np.zeros(90), np.full(10, 5.0)], np.r_[np.zeros(30), np.full(50, 5.0), np.full(20, np.nan)]
     (found,) = column_tests.moved([Column("spike", "number", source, target)])
     assert (found.kl, found.psi) == pytest.approx(column_tests.divergences(np.array([[90, 10, 0], [30, 50, 20]])))
-    (found,) = column_tests.moved([Column("constant", "number", np.full(50, 3.0), np.r_[np.full(10, 2.0), np.full(20, 4.0)])])
+    (found,) = column_tests.moved(
+        [Column("constant", "number", np.full(50, 3.0), np.r_[np.full(10, 2.0), np.full(20, 4.0)])]
+    )
     assert (found.kl, found.psi) == pytest.approx(column_tests.divergences(np.array([[0, 50, 0], [10, 0, 20]])))
 
 
@@ -198,14 +216,19 @@ def test_label_shares_that_did_not_move_are_no_prior_shift(rng):
     x_s, x_t = (rng.normal(size=(len(y), 3)) + np.outer(2 * y, [1, 0, 0]) for y in (y_s, y_t))
     x_t[:, [0, 2]] += [1.5, 2]
     known = [Column(f"x{i}", "number", x_s[:, i], x_t[:, i]) for i in range(3)]
-    assert judge(Domains(x_s, y_s, x_t, ["a", "b"], np.arange(100), y_t, columns=known)).kinds == ("covariate", "concept")
+    assert judge(Domains(x_s, y_s, x_t, ["a", "b"], np.arange(100), y_t, columns=known)).kinds == (
+        "covariate",
+        "concept",
+    )
 
 
 def test_both_moves_are_named_and_the_surer_p_is_that_of_the_labelled_rows():
     domains = made.domains("covariate and prior", 1, labels="200 rows")
     found = judge(domains)
     assert found.kinds == ("covariate", "prior")
-    assert words.sentences(domains, found)[1].startswith(f"Prior shift ({words._sure(found.concept.p)}): label shares moved, class ")
+    assert words.sentences(domains, found)[1].startswith(
+        f"Prior shift ({words._sure(found.concept.p)}): label shares moved, class "
+    )
 
 
 # ---- the command
@@ -216,7 +239,9 @@ def table(rows: int, seed: int, up: float = 0.0) -> pd.DataFrame:
     age, income = r.normal(38 + up, 9, rows).round(), np.exp(r.normal(10, 0.5, rows)).round(-2)
     chance = 1 / (1 + np.exp(-(age - 38) / 6 + (np.log(income) - 10)))
     home = r.choice(["own", "rent"], rows)
-    return pd.DataFrame({"age": age, "income": income, "home": home, "target": np.where(r.random(rows) < chance, "yes", "no")})
+    return pd.DataFrame(
+        {"age": age, "income": income, "home": home, "target": np.where(r.random(rows) < chance, "yes", "no")}
+    )
 
 
 @pytest.fixture
@@ -257,11 +282,19 @@ def test_no_label_of_the_target_is_seen_that_is_not_allowed(space, tmp_path):
 
 
 def test_allowed_labels_are_seen(space):
-    found = json.loads(CliRunner().invoke(main, ["shift", "--space", space("{source: two.csv, labels: few, few: 30}"), "--json"]).output)
+    found = json.loads(
+        CliRunner()
+        .invoke(main, ["shift", "--space", space("{source: two.csv, labels: few, few: 30}"), "--json"])
+        .output
+    )
     assert found["rows"] == {"source": 400, "target": 300, "labelled": 60}
     assert found["prior"]["counted"] == []  # drawn by class, their shares say nothing
     assert found["concept"]["regions"][0]["rows"] == 60
-    found = json.loads(CliRunner().invoke(main, ["shift", "--space", space("{source: two.csv, labels: validation-only}"), "--json"]).output)
+    found = json.loads(
+        CliRunner()
+        .invoke(main, ["shift", "--space", space("{source: two.csv, labels: validation-only}"), "--json"])
+        .output
+    )
     assert found["rows"]["labelled"] == 300
     assert sum(found["prior"]["counted"]) == pytest.approx(1)
 
@@ -269,7 +302,10 @@ def test_allowed_labels_are_seen(space):
 def test_one_domain_is_refused_in_a_sentence(space):
     said = CliRunner().invoke(main, ["shift", "--space", space("target")])
     assert said.exit_code == 2
-    assert said.output == "hpo shift compares two domains, and the space has one; name another as data.target: {source: FILE}.\n"
+    assert (
+        said.output
+        == "hpo shift compares two domains, and the space has one; name another as data.target: {source: FILE}.\n"
+    )
 
 
 # ---- the benchmark's page
@@ -277,20 +313,34 @@ def test_one_domain_is_refused_in_a_sentence(space):
 
 def said(name, labels, kinds, part="planted", size=1.0, seed=0):
     others = {other: list(page.truth(name, other)) for other in made.LABELS}
-    return {"part": part, "name": name, "size": size, "seed": seed, "said": others | {labels: kinds}, "p": {}, "seconds": 1.0}
+    return {
+        "part": part,
+        "name": name,
+        "size": size,
+        "seed": seed,
+        "said": others | {labels: kinds},
+        "p": {},
+        "seconds": 1.0,
+    }
 
 
 def test_only_the_very_list_of_kinds_is_right_and_what_nobody_can_see_is_not_asked():
     assert page.truth("concept", "none") == ()
     assert page.truth("lookalike", "none") == ("covariate",)
     assert page.truth("car", "200 rows") == ()
-    records = [said("covariate", "none", ["covariate"]), said("covariate", "none", ["covariate", "prior"]), said("covariate", "none", [])]
+    records = [
+        said("covariate", "none", ["covariate"]),
+        said("covariate", "none", ["covariate", "prior"]),
+        said("covariate", "none", []),
+    ]
     assert page.right(records, "none").hits == 1
     assert page.instead(records) == "none: covariate and prior 1, none 1"
 
 
 def test_a_missed_aim_is_said():
-    records = [said("prior", "none", ["prior"], seed=i) for i in range(18)] + [said("prior", "none", ["covariate"], seed=i) for i in (18, 19)]
+    records = [said("prior", "none", ["prior"], seed=i) for i in range(18)] + [
+        said("prior", "none", ["covariate"], seed=i) for i in (18, 19)
+    ]
     records += [said(kind, "none", list(page.truth(kind, "none"))) for kind in ("none", "covariate", "concept")]
     assert "missed in prior with labels: none." in page.planted(records)
     assert page.planted([*records, *(said("prior", "none", ["prior"]) for _ in range(30))]).endswith("reached.")
@@ -298,7 +348,11 @@ def test_a_missed_aim_is_said():
 
 def test_the_page_gets_all_its_tables(tmp_path):
     (tmp_path / "shift.md").write_text("before\n<!-- python -m bench.shift -->\nold\n<!-- end -->\nafter\n")
-    records = [said("prior", "none", ["prior"]), said("wine", "none", [], "real"), said("prior", "none", [], "sizes", 0.5)]
+    records = [
+        said("prior", "none", ["prior"]),
+        said("wine", "none", [], "real"),
+        said("prior", "none", [], "sizes", 0.5),
+    ]
     records.append(said("lookalike", "none", ["prior"], "hard"))
     about = {"date": "2026-01-01", "cores": 2, "cpu": "a processor", "scikit-learn": "1", "scipy": "1"}
     page.write(records, about, tmp_path)

@@ -35,16 +35,30 @@ LEGAL = [
     ("pruner: none", lambda s: s.pruner.kind, "none"),
     ("network: {width: 65536, batch_norm: true}", lambda s: s.network.width, 65_536),
     ("search: {width: {choices: [8, 16]}}", lambda s: (s.network.width, s.domains["width"].choices), (None, (8, 16))),
-    ("search: {width: 8, skip: residual}\nnetwork: {image: [1, 2, 2]}\nbudget: {trials: 1}",
-     lambda s: (s.is_point, s.params({})["width"], s.params({})["skip"], s.network.width), (True, 8, "residual", None)),
+    (
+        "search: {width: 8, skip: residual}\nnetwork: {image: [1, 2, 2]}\nbudget: {trials: 1}",
+        lambda s: (s.is_point, s.params({})["width"], s.params({})["skip"], s.network.width),
+        (True, 8, "residual", None),
+    ),
     ("network: {kind: resnet}", lambda s: (s.network.width, s.params({})["depth"]), (128, 2)),
     ("network: {kind: module, factory: a.b:c.d}", lambda s: ("depth" in s.params({}), s.network.width), (False, None)),
     ("network: {kind: module, search: {n: {low: 1, high: 8, log: true}}}", lambda s: s.domains["n"].integer, True),
-    ("network: {kind: module, search: {n: {low: 8, high: 17, points: 3}}}", lambda s: list(map(repr, s.domains["n"].choices)), ["8", "12", "17"]),
-    ("network: {kind: module, search: {n: {low: 0.0, high: 2, points: 2}}}", lambda s: list(map(repr, s.domains["n"].choices)), ["0.0", "2.0"]),
+    (
+        "network: {kind: module, search: {n: {low: 8, high: 17, points: 3}}}",
+        lambda s: list(map(repr, s.domains["n"].choices)),
+        ["8", "12", "17"],
+    ),
+    (
+        "network: {kind: module, search: {n: {low: 0.0, high: 2, points: 2}}}",
+        lambda s: list(map(repr, s.domains["n"].choices)),
+        ["0.0", "2.0"],
+    ),
     ("network: {kind: module, search: {n: {low: 1, high: 8.0}}}", lambda s: s.domains["n"].integer, False),
-    ("network: {kind: module, search: {n: {choices: [a, true, 3]}, m: b}}",
-     lambda s: [(key, s.domains[key].middle()) for key in s.network.search], [("m", "b"), ("n", "a")]),
+    (
+        "network: {kind: module, search: {n: {choices: [a, true, 3]}, m: b}}",
+        lambda s: [(key, s.domains[key].middle()) for key in s.network.search],
+        [("m", "b"), ("n", "a")],
+    ),
     ("search: {l1: 0}\nnetwork: {kind: module, search: {n: {low: 1, high: 2}}}", lambda s: s.is_point, False),
     ("exported: {study: old, versions: {torch: 2.13.0}}", lambda s: s.exported["versions"]["torch"], "2.13.0"),
     ("...\n# the end", lambda s: s.study, "s"),
@@ -83,12 +97,15 @@ def test_names_that_look_like_something_else_are_text(tmp_path, name):
     assert loader.load(path).study == name
 
 
-@pytest.mark.parametrize("encode", [
-    lambda text: text.encode("utf-8-sig"),
-    lambda text: text.replace("\n", "\r\n").encode(),
-    lambda text: text.replace("\n", "\r").encode(),
-    lambda text: b"%YAML 1.2\n---\n" + text.encode(),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "encode",
+    [
+        lambda text: text.encode("utf-8-sig"),
+        lambda text: text.replace("\n", "\r\n").encode(),
+        lambda text: text.replace("\n", "\r").encode(),
+        lambda text: b"%YAML 1.2\n---\n" + text.encode(),
+    ],
+)
 def test_editors_of_every_kind_may_write_it(tmp_path, encode):
     path = tmp_path / "space.yaml"
     path.write_bytes(encode(HEAD + SEARCH))

@@ -20,7 +20,18 @@ def load(name):
 
 
 def test_these_are_the_ready_spaces():
-    assert [path.stem for path in READY] == ["cocktail", "domain_shift", "finetune", "finetune_source", "image", "quick", "reg", "reviews", "tabular", "text"]
+    assert [path.stem for path in READY] == [
+        "cocktail",
+        "domain_shift",
+        "finetune",
+        "finetune_source",
+        "image",
+        "quick",
+        "reg",
+        "reviews",
+        "tabular",
+        "text",
+    ]
 
 
 def trained(store):
@@ -29,7 +40,10 @@ def trained(store):
     space |= {"network": {"width": 8}, "train": {"epochs": 2}, "budget": {"trials": 3}, "finalists": 0}
     (store.parent / "source.yaml").write_text(as_yaml(space))
     assert here("search", "--space", store.parent / "source.yaml", "--store", store, "--quiet").exit_code == 0
-    assert here("export", "--study", "finetune_source", "--store", store, "--weights", store.parent / "bank").exit_code == 0
+    assert (
+        here("export", "--study", "finetune_source", "--store", store, "--weights", store.parent / "bank").exit_code
+        == 0
+    )
     return store.parent / "bank"
 
 
@@ -65,7 +79,12 @@ def test_a_ready_space_with_folds_in_place_of_its_split_is_pruned_by_folds(name)
 
 def test_digits_are_never_mirrored():
     assert not {"flip"} & load("image").search.keys()
-    assert {key for key in load("image").search if key in FAMILY and "image" in FAMILY[key].needs} == {"rotation", "crop", "zoom", "color_jitter"}
+    assert {key for key in load("image").search if key in FAMILY and "image" in FAMILY[key].needs} == {
+        "rotation",
+        "crop",
+        "zoom",
+        "color_jitter",
+    }
 
 
 def test_a_cocktail_augments_in_one_way_at_a_time():

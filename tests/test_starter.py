@@ -44,7 +44,11 @@ FITS = [
     (rows(y=[True, False, None] * 20), lambda s: s.data.target.column, "y"),
     (rows(id=[f"n{i}" for i in range(60)], empty=np.nan), lambda s: s.data.drop, ["id", "empty"]),
     (rows(**{"off, or: [on]": np.nan, "1e5": np.nan}), lambda s: s.data.drop, ["off, or: [on]", "1e5"]),
-    (rows(**{"a review, or: two": [f"row {i} was rather pleasant" for i in range(60)]}), lambda s: s.data.text.columns, ["a review, or: two"]),
+    (
+        rows(**{"a review, or: two": [f"row {i} was rather pleasant" for i in range(60)]}),
+        lambda s: s.data.text.columns,
+        ["a review, or: two"],
+    ),
     (rows(), lambda s: s.data.text.columns, []),
     (rows(), lambda s: [*s.search], ["learning_rate", "depth", "dropout", "weight_decay", "l1"]),
     (rows(), lambda s: [key for key in s.search if s.search[key].optional], ["weight_decay", "l1"]),
@@ -87,7 +91,10 @@ def test_it_explains_itself(tmp_path):
     rows(y=[0] * 50 + [1] * 10, id=[f"n{i}" for i in range(60)]).to_csv(tmp_path / "mine.csv", index=False)
     text = space_template.space_text(tmp_path / "mine.csv", "y", tmp_path)
     assert text.startswith("# A search space for mine.csv: 60 rows, 2 columns, predicting y (2 classes).\n")
-    for comment in ("- id   # it holds no value twice, so nothing is learned from it", "# one class holds more than 70 % of the rows"):
+    for comment in (
+        "- id   # it holds no value twice, so nothing is learned from it",
+        "# one class holds more than 70 % of the rows",
+    ):
         assert comment in text
     assert max(map(len, text.splitlines())) <= 120
 

@@ -28,7 +28,10 @@ from tests.conftest import here
 from tests.training import dataset, population, refill, shifted, trained, trial
 
 OTHERS = [name for name in FAMILY if name not in STRENGTHS]
-SHAPES = [dict(zip(("skip", "batch_norm", "layer_norm"), values, strict=True)) for values in product(nets.SKIPS, (False, True), (False, True))]
+SHAPES = [
+    dict(zip(("skip", "batch_norm", "layer_norm"), values, strict=True))
+    for values in product(nets.SKIPS, (False, True), (False, True))
+]
 TRAIN = Train(epochs=12, batch_size=32, patience=12)
 
 
@@ -42,7 +45,9 @@ def space(**more):
 @pytest.mark.parametrize("name", OTHERS)
 def test_a_member_without_strength_acts_and_neighbours_do_not_feel_it(name):
     trials = [trial(str(i), seed=1, depth=3) for i in range(2)]
-    trials = [shifted(of, learning_rate=0.1, **{name: value}) for of, value in zip(trials, FAMILY[name].probe, strict=True)]
+    trials = [
+        shifted(of, learning_rate=0.1, **{name: value}) for of, value in zip(trials, FAMILY[name].probe, strict=True)
+    ]
     together = trained(dataset(), trials, TRAIN, 12)
     alone = {of.label: trained(dataset(), [of], TRAIN, 12)[of.label] for of in trials}
     assert all(same(together[label], alone[label]) for label in alone)
@@ -85,7 +90,9 @@ def test_shake_shake_mixes_two_branches_and_divides_the_gradient_otherwise():
 def test_shake_drop_leaves_a_branch_or_shakes_it():
     h = torch.tensor([[2.0], [10.0]], requires_grad=True)
     draws = torch.tensor([[[0.5], [0.8]], [[0.25], [0.25]], [[0.125], [0.125]]])
-    out = nets.joined("shake-drop", [h], 0.75, draws)  # 0.5 < 0.75 leaves the first row, 0.8 shakes the second by 2 * 0.25 - 1
+    out = nets.joined(
+        "shake-drop", [h], 0.75, draws
+    )  # 0.5 < 0.75 leaves the first row, 0.8 shakes the second by 2 * 0.25 - 1
     assert out.tolist() == [[2.0], [-5.0]]
     out.sum().backward()
     assert h.grad.tolist() == [[1.0], [0.125]]
@@ -127,15 +134,22 @@ def test_search_decides_what_network_does_not_fix():
 @pytest.mark.parametrize("kind", ["resnet", "module"])
 def test_a_factory_gets_the_width_and_depth_that_are_searched(kind):
     factory = {"factory": "hpo.nets:residual"} if kind == "module" else {}
-    made = of({"kind": kind, **factory}, {"width": {"low": 2, "high": 9}, "depth": {"low": 1, "high": 3}}, {"width": 5, "depth": 3})
+    made = of(
+        {"kind": kind, **factory},
+        {"width": {"low": 2, "high": 9}, "depth": {"low": 1, "high": 3}},
+        {"width": 5, "depth": 3},
+    )
     assert isinstance(made, Module)
     assert {"width": 5, "depth": 3}.items() <= dict(made.arguments).items()
 
 
-@pytest.mark.parametrize(("search", "sentence"), [
-    ({}, "network.factory: Wide needs width, which nothing sets; set search.width."),
-    ({"width": 5, "depth": 2}, "search.depth: Wide takes no depth; it takes n_inputs, n_outputs, width."),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("search", "sentence"),
+    [
+        ({}, "network.factory: Wide needs width, which nothing sets; set search.width."),
+        ({"width": 5, "depth": 2}, "search.depth: Wide takes no depth; it takes n_inputs, n_outputs, width."),
+    ],
+)
 def test_a_factory_is_asked_for_what_it_names(search, sentence):
     class Wide(torch.nn.Module):
         def __init__(self, n_inputs, n_outputs, width):
@@ -155,17 +169,31 @@ def test_an_image_is_allowed_everywhere_and_reshapes_the_rows_of_a_cnn_only(kind
         of({"image": [1, 8, 8]})
 
 
-@pytest.mark.parametrize(("sections", "sentence"), [
-    ({"network": {"width": 8}, "search": {"width": {"choices": [8, 16]}}},
-     "network.width is set twice: it stands under search, too; leave one of them out."),
-    ({"network": {"batch_norm": False}, "search": {"batch_norm": {"choices": [True, False]}}},
-     "network.batch_norm is set twice: it stands under search, too; leave one of them out."),
-    ({"network": {"kind": "cnn"}, "search": {"skip": {"choices": ["none", "residual"]}}}, "search.skip: needs kind: mlp, got kind: cnn."),
-    ({"search": {"batch_norm": {"choices": [True, False]}}, "train": {"batch_size": 1}},
-     "train.batch_size: must be at least 2 with batch_norm, which has nothing to learn from one row."),
-    ({"search": {"batch_size": {"low": 1, "high": 4}}, "network": {"batch_norm": True}},
-     "search.batch_size: must be at least 2 with batch_norm, which has nothing to learn from one row."),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("sections", "sentence"),
+    [
+        (
+            {"network": {"width": 8}, "search": {"width": {"choices": [8, 16]}}},
+            "network.width is set twice: it stands under search, too; leave one of them out.",
+        ),
+        (
+            {"network": {"batch_norm": False}, "search": {"batch_norm": {"choices": [True, False]}}},
+            "network.batch_norm is set twice: it stands under search, too; leave one of them out.",
+        ),
+        (
+            {"network": {"kind": "cnn"}, "search": {"skip": {"choices": ["none", "residual"]}}},
+            "search.skip: needs kind: mlp, got kind: cnn.",
+        ),
+        (
+            {"search": {"batch_norm": {"choices": [True, False]}}, "train": {"batch_size": 1}},
+            "train.batch_size: must be at least 2 with batch_norm, which has nothing to learn from one row.",
+        ),
+        (
+            {"search": {"batch_size": {"low": 1, "high": 4}}, "network": {"batch_norm": True}},
+            "search.batch_size: must be at least 2 with batch_norm, which has nothing to learn from one row.",
+        ),
+    ],
+)
 def test_what_cannot_be_is_one_sentence(sections, sentence):
     with pytest.raises(SpaceError) as caught:
         space(**sections)
@@ -173,7 +201,13 @@ def test_what_cannot_be_is_one_sentence(sections, sentence):
 
 
 def test_all_combinations_of_the_structure_are_tried_before_a_search():
-    made = space(search={"depth": {"low": 1, "high": 3}, "skip": {"choices": ["none", "residual"]}, "layer_norm": {"choices": [False, True]}})
+    made = space(
+        search={
+            "depth": {"low": 1, "high": 3},
+            "skip": {"choices": ["none", "residual"]},
+            "layer_norm": {"choices": [False, True]},
+        }
+    )
     built = {(one["depth"], one["skip"], one["layer_norm"]) for one in made.architectures()}
     assert built == set(product((1, 2, 3), ("none", "residual"), (False, True)))
 
@@ -181,7 +215,9 @@ def test_all_combinations_of_the_structure_are_tried_before_a_search():
 def test_of_many_structures_the_largest_is_tried_too():
     search = {"depth": {"low": 1, "high": 6}, "width": {"choices": [8, 16, 32]}, "skip": {"choices": list(nets.SKIPS)}}
     made = space(search=search)
-    sizes = [sum(math.prod(p.shape) for p in Networks(made, None, 4, 3).of(one).parameters) for one in made.architectures()]
+    sizes = [
+        sum(math.prod(p.shape) for p in Networks(made, None, 4, 3).of(one).parameters) for one in made.architectures()
+    ]
     assert len(sizes) < 6 * 3 * 4
     assert max(sizes) == sum(math.prod(p.shape) for p in Mlp(4, 3, 6, 32, skip="shake-shake").parameters)
 
@@ -191,13 +227,26 @@ def test_of_many_structures_the_largest_is_tried_too():
 
 def test_baselines_have_the_usual_structure_and_schedule_and_the_middle_depth():
     search = {
-        "depth": {"low": 1, "high": 5}, "width": {"choices": [16, 64, 100]}, "skip": {"choices": ["residual", "shake-drop"]},
-        "batch_norm": {"choices": [True, False]}, "batch_size": {"low": 8, "high": 32}, "epochs": {"low": 10, "high": 100},
-        "schedule": {"choices": ["cosine", "constant"]}, "dropout": {"low": 0.2, "high": 0.5},
-    }  # fmt: skip
+        "depth": {"low": 1, "high": 5},
+        "width": {"choices": [16, 64, 100]},
+        "skip": {"choices": ["residual", "shake-drop"]},
+        "batch_norm": {"choices": [True, False]},
+        "batch_size": {"low": 8, "high": 32},
+        "epochs": {"low": 10, "high": 100},
+        "schedule": {"choices": ["cosine", "constant"]},
+        "dropout": {"low": 0.2, "high": 0.5},
+    }
     none, defaults = ranking.baselines(space(search=search))
-    frame = {"learning_rate": 1e-3, "depth": 3, "width": 100, "skip": "residual", "batch_norm": False, "batch_size": 32, "epochs": 60,
-             "schedule": "constant"}  # fmt: skip
+    frame = {
+        "learning_rate": 1e-3,
+        "depth": 3,
+        "width": 100,
+        "skip": "residual",
+        "batch_norm": False,
+        "batch_size": 32,
+        "epochs": 60,
+        "schedule": "constant",
+    }
     assert none.params == frame | {"dropout": 0.0}
     assert defaults.params == frame | {"dropout": 0.2, "weight_decay": 1e-2}
     (none, _) = ranking.baselines(space(network={"kind": "cnn"}, search={"width": {"low": 4, "high": 64}}))
@@ -209,9 +258,15 @@ def test_the_ablation_has_the_structure_of_the_selected():
     assert ranking.ablation(selected).params == selected.params | {"dropout": 0.0}
 
 
-@pytest.mark.parametrize(("key", "ordered"), [
-    ("skip", ("none", "residual", "shake-drop")), ("batch_norm", (False, True)), ("width", (256, 64, 8)), ("epochs", (90, 20)),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("key", "ordered"),
+    [
+        ("skip", ("none", "residual", "shake-drop")),
+        ("batch_norm", (False, True)),
+        ("width", (256, 64, 8)),
+        ("epochs", (90, 20)),
+    ],
+)
 def test_the_more_regularized_choice_counts_as_more(key, ordered):
     domains = {"l1": Domain(low=0.0, high=1.0), key: Domain(choices=ordered)}
     amounts = [regularization.amount(domains, {"l1": 0.5, key: value}) for value in ordered]
@@ -254,11 +309,17 @@ def test_the_exported_network_shakes_while_it_is_trained(skip):
 def test_structure_and_schedule_are_searched_and_exported(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     search = {
-        "learning_rate": {"low": 1e-3, "high": 1e-1, "log": True}, "depth": {"low": 1, "high": 3}, "width": {"choices": [4, 8]},
-        "skip": {"choices": list(nets.SKIPS)}, "batch_norm": {"choices": [False, True]}, "layer_norm": True,
-        "batch_size": {"choices": [32, 64]}, "epochs": {"low": 1, "high": 4}, "patience": {"low": 1, "high": 3},
+        "learning_rate": {"low": 1e-3, "high": 1e-1, "log": True},
+        "depth": {"low": 1, "high": 3},
+        "width": {"choices": [4, 8]},
+        "skip": {"choices": list(nets.SKIPS)},
+        "batch_norm": {"choices": [False, True]},
+        "layer_norm": True,
+        "batch_size": {"choices": [32, 64]},
+        "epochs": {"low": 1, "high": 4},
+        "patience": {"low": 1, "high": 3},
         "schedule": {"choices": ["constant", "cosine"]},
-    }  # fmt: skip
+    }
     data = {"source": "sklearn:digits", "split": {"test": 0.6, "valid": 0.2}}
     made = {"study": "tiny", "data": data, "search": search, "budget": {"trials": 8}, "finalists": 1}
     first = hpo.search(made, store="mlruns")

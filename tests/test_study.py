@@ -20,18 +20,20 @@ RANGE = {"low": 1e-4, "high": 1e-1, "log": True}
 
 
 def space(**more):
-    return loader.parse({
-        "study": "s",
-        "data": {"source": "sklearn:wine"},
-        "search": {
-            "learning_rate": RANGE,
-            "dropout": {"low": 0.0, "high": 0.9},
-            "weight_decay": {**RANGE, "optional": True},
-        },
-        "train": {"epochs": 8, "patience": 8},
-        "budget": {"trials": 30},
-        **more,
-    })
+    return loader.parse(
+        {
+            "study": "s",
+            "data": {"source": "sklearn:wine"},
+            "search": {
+                "learning_rate": RANGE,
+                "dropout": {"low": 0.0, "high": 0.9},
+                "weight_decay": {**RANGE, "optional": True},
+            },
+            "train": {"epochs": 8, "patience": 8},
+            "budget": {"trials": 30},
+            **more,
+        }
+    )
 
 
 class Recorded:
@@ -111,7 +113,15 @@ def test_baselines_are_never_pruned_and_unseen_by_the_sampler(tmp_path):
 
 
 def test_baselines_are_off_and_usual_clipped_to_the_space():
-    none, defaults = ranking.baselines(space(search={"learning_rate": {"low": 0.01, "high": 0.1}, "dropout": {"low": 0.3, "high": 0.5}, "depth": {"low": 1, "high": 5}}))
+    none, defaults = ranking.baselines(
+        space(
+            search={
+                "learning_rate": {"low": 0.01, "high": 0.1},
+                "dropout": {"low": 0.3, "high": 0.5},
+                "depth": {"low": 1, "high": 5},
+            }
+        )
+    )
     assert none.params == {"learning_rate": 0.01, "depth": 3, "dropout": 0.0}
     assert defaults.params == {"learning_rate": 0.01, "depth": 3, "dropout": 0.3, "weight_decay": 0.01}
 
@@ -146,12 +156,21 @@ def test_every_sampler_completes_and_resumes_without_repeating_itself(tmp_path, 
 
 
 def test_the_grid_is_walked_once_and_ends_the_search(tmp_path):
-    grid = space(sampler="grid", search={
-        "learning_rate": 0.01, "weight_decay": 0.0,
-        "dropout": {"low": 0.0, "high": 0.5, "step": 0.25}, "depth": {"choices": [1, 2]},
-    })
+    grid = space(
+        sampler="grid",
+        search={
+            "learning_rate": 0.01,
+            "weight_decay": 0.0,
+            "dropout": {"low": 0.0, "high": 0.5, "step": 0.25},
+            "depth": {"choices": [1, 2]},
+        },
+    )
     study = go(tmp_path, grid)
-    points = {(o.trial.params["dropout"], o.trial.params["depth"]) for o in study.outcomes.values() if o.trial.role == "search"}
+    points = {
+        (o.trial.params["dropout"], o.trial.params["depth"])
+        for o in study.outcomes.values()
+        if o.trial.role == "search"
+    }
     assert points == {(d, n) for d in (0.0, 0.25, 0.5) for n in (1, 2)}
     assert len(study.outcomes) == 8
 

@@ -96,13 +96,16 @@ def test_labels_comments_and_empty_rows(tmp_path):
     assert (row.tolist(), index.tolist(), value.tolist()) == ([0, 0, 2, 3], [3, 5, 2, 3], [1.0, 0.25, 0.5, 1.0])
 
 
-@pytest.mark.parametrize(("line", "sentence"), [
-    ("1 3:x", "line 2 must hold index:value behind its label, as in 3:1.5, but holds 3:x."),
-    ("1 qid:4 3:1", "line 2 must hold index:value behind its label, as in 3:1.5, but holds qid:4."),
-    ("1 3:1:4 5", "line 2 must hold index:value behind its label, as in 3:1.5, but holds 3:1:4."),
-    ("1 3:inf", "line 2 must hold index:value behind its label, as in 3:1.5, but holds 3:inf."),
-    ("1,2 3:1", "line 2 must begin with its label, a number, but begins with 1,2."),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("line", "sentence"),
+    [
+        ("1 3:x", "line 2 must hold index:value behind its label, as in 3:1.5, but holds 3:x."),
+        ("1 qid:4 3:1", "line 2 must hold index:value behind its label, as in 3:1.5, but holds qid:4."),
+        ("1 3:1:4 5", "line 2 must hold index:value behind its label, as in 3:1.5, but holds 3:1:4."),
+        ("1 3:inf", "line 2 must hold index:value behind its label, as in 3:1.5, but holds 3:inf."),
+        ("1,2 3:1", "line 2 must begin with its label, a number, but begins with 1,2."),
+    ],
+)
 def test_a_line_that_is_none(tmp_path, line, sentence):
     (tmp_path / "t.svmlight").write_text(f"0 1:1\n{line}\n")
     with pytest.raises(InputError) as caught:
@@ -115,7 +118,9 @@ def test_a_file_without_rows_or_without_values(tmp_path):
     with pytest.raises(InputError, match="is empty; it needs rows of a label and index:value"):
         readers.read_file(tmp_path / "t.svmlight")
     (tmp_path / "t.svmlight").write_text("0\n1\n" * 20)
-    with pytest.raises(InputError, match="t: the column features has no value in the rows to learn from; name other rows or columns"):
+    with pytest.raises(
+        InputError, match="t: the column features has no value in the rows to learn from; name other rows or columns"
+    ):
         prepared(tmp_path)
 
 
@@ -124,10 +129,14 @@ def test_a_column_of_a_table_may_hold_tokens(tmp_path):
     written(tmp_path, x, y)
     frame = readers.read_file(tmp_path / "t.svmlight").assign(price=np.arange(N))
     frame.to_csv(tmp_path / "t.csv", index=False)
-    data = data_module.prepare(Data(source="t.csv", text={"columns": ["features"], "vectorizer": "svmlight"}), tmp_path, torch.float64)
+    data = data_module.prepare(
+        Data(source="t.csv", text={"columns": ["features"], "vectorizer": "svmlight"}), tmp_path, torch.float64
+    )
     assert data.x[:, 1:].equal(prepared(tmp_path).x)
     frame.assign(features="no token").to_csv(tmp_path / "t.csv", index=False)
-    with pytest.raises(InputError, match=r"t: the column features: every row must hold index:value, as in 3:1\.5, but one holds no\."):
+    with pytest.raises(
+        InputError, match=r"t: the column features: every row must hold index:value, as in 3:1\.5, but one holds no\."
+    ):
         data_module.prepare(Data(source="t.csv", text={"columns": ["features"], "vectorizer": "svmlight"}), tmp_path)
 
 
@@ -138,7 +147,10 @@ def test_tokens_are_parsed_however_the_column_is_named(tmp_path, text):
 
 
 def test_tokens_are_no_words(tmp_path):
-    with pytest.raises(ValueError, match=r"t\.svmlight holds index:value and no words, so text\.vectorizer must be svmlight, got tfidf; leave it out"):
+    with pytest.raises(
+        ValueError,
+        match=r"t\.svmlight holds index:value and no words, so text\.vectorizer must be svmlight, got tfidf; leave it out",
+    ):
         prepared(tmp_path, text={"vectorizer": "tfidf"})
 
 
@@ -146,13 +158,17 @@ def test_tokens_are_no_words(tmp_path):
 def test_what_are_no_counts_is_not_weighed_as_such(tmp_path, option, value):
     x, y = counts()
     written(tmp_path, x - 0.5, y)
-    with pytest.raises(InputError, match=rf"data\.text\.{option}: weighs counts, and the column features of t holds negative values"):
+    with pytest.raises(
+        InputError, match=rf"data\.text\.{option}: weighs counts, and the column features of t holds negative values"
+    ):
         prepared(tmp_path, text={option: value})
 
 
 def test_a_value_that_cannot_be_squared(tmp_path):
     (tmp_path / "t.svmlight").write_text("1 1:1\n0 2:1e999\n" * 20)
-    with pytest.raises(InputError, match=r"t: the column features: no value may be beyond 1e\+100, but that of 2 is inf\."):
+    with pytest.raises(
+        InputError, match=r"t: the column features: no value may be beyond 1e\+100, but that of 2 is inf\."
+    ):
         prepared(tmp_path)
 
 

@@ -104,7 +104,9 @@ def test_the_bound_of_the_autoencoder_is_that_of_torchs_distributions():
     model, x, told, draws = Autoencoder(5, 2), torch.randn(7, 5), torch.randn(7, 2), torch.randn(7, 5)
     mean, log_variance = model.encoder(torch.cat([x, told], 1)).chunk(2, 1)
     code = torch.distributions.Normal(mean, (log_variance / 2).exp())
-    said = torch.distributions.Normal(model.decoder(torch.cat([mean + code.scale * draws, told], 1)), model.log_deviation.exp())
+    said = torch.distributions.Normal(
+        model.decoder(torch.cat([mean + code.scale * draws, told], 1)), model.log_deviation.exp()
+    )
     divergence = torch.distributions.kl_divergence(code, torch.distributions.Normal(0.0, 1.0))
     expected = (divergence.sum(1) - said.log_prob(x).sum(1)).mean()
     assert torch.allclose(model.loss(x, told, draws), expected, atol=1e-5)

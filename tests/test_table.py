@@ -99,8 +99,12 @@ CONTENT = [
     (rows(y=1), {}, "data.target: the target y has one class only, 1: there is nothing to learn."),
     (rows(y=["u", *"vw" * 19, "v"]), {}, f"data.target: the class u of the target y has a single row, {LEARNED}."),
     (rows(y=[7, *[0, 1] * 19, 0]), {}, f"data.target: the class 7 of the target y has a single row, {LEARNED}."),
-    (rows(y=np.arange(40)), {"task": "classification"}, f"data.target: the class 0 of the target y has a single row, "
-     f"{LEARNED}; if it is a number to predict, set data.task to regression."),
+    (
+        rows(y=np.arange(40)),
+        {"task": "classification"},
+        f"data.target: the class 0 of the target y has a single row, "
+        f"{LEARNED}; if it is a number to predict, set data.task to regression.",
+    ),
     (rows(y=[*np.arange(39.0), np.inf]), {}, f"data.target: the target y is infinite in row 40; {MEND}"),
     (rows(y=[0, 1] * 19 + [np.inf] * 2), {}, f"data.target: the target y is infinite in row 39; {MEND}"),
     (rows(y=["u", "v"] * 20), {"task": "regression"}, f"{NUMERIC} u."),
@@ -112,10 +116,16 @@ CONTENT = [
     (rows(), {"drop": ["y"]}, "data.drop: t has no column y besides the target. It has: a."),
     (rows(), {"categorical": ["b"]}, "data.categorical: t has no column b besides the target. It has: a."),
     (rows(), {"numeric": ["b"]}, "data.numeric: t has no column b besides the target. It has: a."),
-    (rows(), {"numeric": ["a"], "categorical": ["a"]},
-     "data.numeric: the column a is also in data.categorical; name it in one of them."),
-    (rows(b=["1", "2", "x", "4"] * 10), {"numeric": ["b"]}, "t: the column b is in data.numeric, but row 3 holds x; "
-     "mend the row or take the column out of data.numeric."),
+    (
+        rows(),
+        {"numeric": ["a"], "categorical": ["a"]},
+        "data.numeric: the column a is also in data.categorical; name it in one of them.",
+    ),
+    (
+        rows(b=["1", "2", "x", "4"] * 10),
+        {"numeric": ["b"]},
+        "t: the column b is in data.numeric, but row 3 holds x; mend the row or take the column out of data.numeric.",
+    ),
     (rows(b=np.nan), {}, "t: the column b has no value in any row; add it to data.drop."),
     (rows(b=[1.0] * 5 + [np.inf] * 35), {}, f"t: the column b is infinite in row 6; {MEND}"),
     (rows(b=[1.0] * 39 + [-np.inf]), {}, f"t: the column b is infinite in row 40; {MEND}"),
@@ -123,7 +133,7 @@ CONTENT = [
     (rows(b=[f"id {i}" for i in range(40)]), {}, f"t: the column b holds no value twice, {NOTHING}"),
     (rows(b=range(40)), {"categorical": ["b"]}, f"t: the column b holds no value twice, {NOTHING}"),
     (rows(**{"b" * 200: np.inf}), {}, f"t: the column {'b' * 79}… is infinite in row 1; {MEND}"),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("frame", "data", "sentence"), CONTENT, ids=[sentence[:60] for *_, sentence in CONTENT])
@@ -133,10 +143,15 @@ def test_what_cannot_be_learned_is_refused_in_a_sentence(tmp_path, frame, data, 
 
 
 STRANGE = [
-    (DATES, "dates"), (DATES.tz_localize("UTC"), "dates"), (DATES.date, "dates"), (DATES - DATES[0], "times"),
-    ([dt.time(1)] * 40, "times"), ([b"u", b"v"] * 20, "bytes"), ([[1]] * 40, "lists or objects"),
+    (DATES, "dates"),
+    (DATES.tz_localize("UTC"), "dates"),
+    (DATES.date, "dates"),
+    (DATES - DATES[0], "times"),
+    ([dt.time(1)] * 40, "times"),
+    ([b"u", b"v"] * 20, "bytes"),
+    ([[1]] * 40, "lists or objects"),
     ([{"k": 1}] * 40, "lists or objects"),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("values", "what"), STRANGE, ids=[f"{i} {what}" for i, (_, what) in enumerate(STRANGE)])
@@ -225,12 +240,15 @@ def test_codes_keep_their_zeros(tmp_path):
 
 
 TARGETS = [
-    (np.arange(40) % 20, "classification", int), (np.arange(40) % 21 / 2, "regression", float),
-    (np.arange(40) % 20 / 2, "classification", float), ([0.0, np.nan, 1.0, 1.0] * 10, "classification", int),
-    ([True, None, False, False] * 10, "classification", bool), (["u", "v"] * 20, "classification", str),
+    (np.arange(40) % 20, "classification", int),
+    (np.arange(40) % 21 / 2, "regression", float),
+    (np.arange(40) % 20 / 2, "classification", float),
+    ([0.0, np.nan, 1.0, 1.0] * 10, "classification", int),
+    ([True, None, False, False] * 10, "classification", bool),
+    (["u", "v"] * 20, "classification", str),
     (pd.Categorical(["u", "v"] * 20, categories=["u", "v", "unused"]), "classification", str),
     (pd.array([0, 1, None, 1] * 10, dtype="Int64"), "classification", int),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("values", "task", "kind"), TARGETS)
@@ -288,10 +306,16 @@ def test_the_fingerprint_is_of_the_content(tmp_path, change):
     assert len(first) == 16
 
 
-@pytest.mark.parametrize(("name", "shape", "task"), [
-    ("digits", (1797, 64), "classification"), ("breast_cancer", (569, 30), "classification"),
-    ("wine", (178, 13), "classification"), ("iris", (150, 4), "classification"), ("diabetes", (442, 10), "regression"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("name", "shape", "task"),
+    [
+        ("digits", (1797, 64), "classification"),
+        ("breast_cancer", (569, 30), "classification"),
+        ("wine", (178, 13), "classification"),
+        ("iris", (150, 4), "classification"),
+        ("diabetes", (442, 10), "regression"),
+    ],
+)
 def test_the_data_sets_of_scikit_learn(tmp_path, name, shape, task):
     found = table.load(Data(source=f"sklearn:{name}"), tmp_path)
     assert (found.features.shape, found.task, found.image) == (shape, task, name == "digits")

@@ -56,20 +56,25 @@ def terms(data):
 def test_sentences_are_found_and_said_and_other_columns_work_beside_them(folder):
     found = prepared(folder)
     assert found._raw.table.text == ("review",)
-    assert found.notes == ("The column review holds sentences, so it is read as text; data.categorical or data.drop overrule that.",)
+    assert found.notes == (
+        "The column review holds sentences, so it is read as text; data.categorical or data.drop overrule that.",
+    )
     assert {f["column"] for f in found.preprocess.features} == {"price", "bought"}
     assert prepared(folder, ["review"]).notes == ()
 
 
-@pytest.mark.parametrize(("values", "text"), [
-    ([f"a very good word {i}" for i in range(40)], True),
-    ([f"ein schöner langer Satz {i} 🙂" for i in range(40)], True),
-    ([f"a very good word {i % 20}" for i in range(40)], False),  # each of them twice
-    ([f"a very good word {i % 21}" for i in range(40)], True),
-    ([f"two words {i % 30}" for i in range(40)], False),
-    ([f"1 2 3 4 {i % 30}" for i in range(40)], False),
-    ([None] * 10 + [f"a very good word {i}" for i in range(30)], True),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("values", "text"),
+    [
+        ([f"a very good word {i}" for i in range(40)], True),
+        ([f"ein schöner langer Satz {i} 🙂" for i in range(40)], True),
+        ([f"a very good word {i % 20}" for i in range(40)], False),  # each of them twice
+        ([f"a very good word {i % 21}" for i in range(40)], True),
+        ([f"two words {i % 30}" for i in range(40)], False),
+        ([f"1 2 3 4 {i % 30}" for i in range(40)], False),
+        ([None] * 10 + [f"a very good word {i}" for i in range(30)], True),
+    ],
+)
 def test_text_is_mostly_unique_values_of_three_words(tmp_path, values, text):
     pd.DataFrame({"b": values, "y": [0, 1] * 20}).to_csv(tmp_path / "t.csv", index=False)
     assert table.load(Data(source="t.csv", target="y"), tmp_path).text == (("b",) if text else ())
@@ -114,7 +119,9 @@ def test_a_fold_sees_what_a_vectorizer_of_its_training_rows_gives(folder, ngrams
             assert terms(data)[index] == pytest.approx(expected[rows_of(data, index)], abs=1e-6)
 
 
-@pytest.mark.parametrize("options", [{"binary": True}, {"use_idf": False}, {"sublinear_tf": True}, {"binary": True, "use_idf": False}])
+@pytest.mark.parametrize(
+    "options", [{"binary": True}, {"use_idf": False}, {"sublinear_tf": True}, {"binary": True, "use_idf": False}]
+)
 def test_weights_have_the_options_of_scikit_learn(folder, options):
     texts = pd.read_csv(folder / "reviews.csv")["review"].fillna("").tolist()
     data = prepared(folder, options)
@@ -137,7 +144,9 @@ def test_hashes_are_those_of_scikit_learn_and_fit_nothing(folder):
     data = prepared(folder, {"vectorizer": "hashing", "features": 64, "ngrams": [1, 2]})
     expected = HashingVectorizer(n_features=64, ngram_range=(1, 2)).transform(texts).toarray()
     assert terms(data) == pytest.approx(expected[data._raw.rows], abs=1e-6)
-    assert data.preprocess.documents == ({"column": "review", "vectorizer": "hashing", "ngrams": [1, 2], "features": 64},)
+    assert data.preprocess.documents == (
+        {"column": "review", "vectorizer": "hashing", "ngrams": [1, 2], "features": 64},
+    )
 
 
 def test_nothing_of_a_held_out_text_reaches_what_is_learned(folder):
@@ -151,17 +160,34 @@ def test_nothing_of_a_held_out_text_reaches_what_is_learned(folder):
     idf = dict(zip(*(after.preprocess.documents[0][key] for key in ("terms", "idf")), strict=True))
     old = dict(zip(*(before.preprocess.documents[0][key] for key in ("terms", "idf")), strict=True))
     assert "onlyintest" not in idf
-    assert {term: idf[term] for term in old if term in idf} == {term: weight for term, weight in old.items() if term in idf}
+    assert {term: idf[term] for term in old if term in idf} == {
+        term: weight for term, weight in old.items() if term in idf
+    }
     assert after.x[train].sum(1) == pytest.approx(before.x[train].sum(1), abs=1e-6)
 
 
 def test_every_cut_of_the_rows_has_the_same_inputs(folder):
     data = prepared(folder, split={"folds": 3})
-    widths = {data.n_inputs, data.fresh(1).n_inputs, data.nested(1, 0).n_inputs, data.whole().n_inputs, data.test_x.shape[1]}
+    widths = {
+        data.n_inputs,
+        data.fresh(1).n_inputs,
+        data.nested(1, 0).n_inputs,
+        data.whole().n_inputs,
+        data.test_x.shape[1],
+    }
     assert len(widths) == 1
 
 
-STRANGE = ["", None, "<p>Bad &amp; <b>sad</b></p>", "🙂🙂 👩‍👩‍👧", "Grüße aus Zürich, 北京 и Москвы", "zero\0width\u200bjoiner", "good " * 200_000, "\ud83d".encode("utf-8", "replace").decode()]  # fmt: skip
+STRANGE = [
+    "",
+    None,
+    "<p>Bad &amp; <b>sad</b></p>",
+    "🙂🙂 👩‍👩‍👧",
+    "Grüße aus Zürich, 北京 и Москвы",
+    "zero\0width\u200bjoiner",
+    "good " * 200_000,
+    "\ud83d".encode("utf-8", "replace").decode(),
+]
 
 
 def test_any_text_is_fine(folder):
@@ -193,15 +219,22 @@ def test_inputs_of_one_category_belong_together_and_each_term_is_its_own(folder)
     data = prepared(folder, {"features": 4})
     assert data.columns.tolist() == [0, 1, 1, 1, 2, 3, 4, 5]
     assert data.preprocess.groups[:3] == (("price", ""), ("bought", ""), ("bought", ""))
-    assert [term for column, term in data.preprocess.groups if column == "review"] == data.preprocess.documents[0]["terms"]
+    assert [term for column, term in data.preprocess.groups if column == "review"] == data.preprocess.documents[0][
+        "terms"
+    ]
     assert data.fresh(1).columns.equal(data.columns)
     assert prepared(folder, {"features": 4, "vectorizer": "hashing"}).columns.tolist() == data.columns.tolist()
 
 
-@pytest.mark.parametrize(("source", "data", "image"), [
-    ("sklearn:digits", {}, (1, 8, 8)), ("sklearn:digits", {"drop": ["pixel_0_0"]}, ()), ("sklearn:iris", {}, ()),
-    ("sklearn:digits", {"categorical": ["pixel_0_1"]}, ()),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("source", "data", "image"),
+    [
+        ("sklearn:digits", {}, (1, 8, 8)),
+        ("sklearn:digits", {"drop": ["pixel_0_0"]}, ()),
+        ("sklearn:iris", {}, ()),
+        ("sklearn:digits", {"categorical": ["pixel_0_1"]}, ()),
+    ],
+)
 def test_the_digits_are_images_while_all_their_pixels_are_there(tmp_path, source, data, image):
     found = data_module.prepare(Data(source=source, **data), tmp_path)
     assert found.image == found.fresh(1).image == image
@@ -209,7 +242,11 @@ def test_the_digits_are_images_while_all_their_pixels_are_there(tmp_path, source
 
 
 def test_the_space_may_say_the_shape_of_an_image(tmp_path):
-    space = {"study": "s", "data": {"source": "sklearn:digits"}, "search": {"learning_rate": {"low": 1e-3, "high": 1e-2}}}
+    space = {
+        "study": "s",
+        "data": {"source": "sklearn:digits"},
+        "search": {"learning_rate": {"low": 1e-3, "high": 1e-2}},
+    }
     network = {"kind": "cnn", "image": [1, 4, 16]}
     assert prepare(loader.parse(space | {"network": network}), tmp_path).data.image == (1, 4, 16)
 
@@ -219,9 +256,18 @@ def test_the_space_may_say_the_shape_of_an_image(tmp_path):
 HOW = "as in [1, 2], got"
 MISTAKES = [
     ({"text": ["gone"]}, "data.text: reviews has no column gone besides the target. It has: review, price, bought."),
-    ({"text": ["review"], "categorical": ["review"]}, "data.text: the column review is also in data.categorical; name it in one of them."),
-    ({"text": ["price"], "numeric": ["price"]}, "data.text: the column price is also in data.numeric; name it in one of them."),
-    ({"text": ["price"], "drop": ["price"]}, "data.text: reviews has no column price besides the target. It has: review, bought."),
+    (
+        {"text": ["review"], "categorical": ["review"]},
+        "data.text: the column review is also in data.categorical; name it in one of them.",
+    ),
+    (
+        {"text": ["price"], "numeric": ["price"]},
+        "data.text: the column price is also in data.numeric; name it in one of them.",
+    ),
+    (
+        {"text": ["price"], "drop": ["price"]},
+        "data.text: reviews has no column price besides the target. It has: review, bought.",
+    ),
 ]
 
 
@@ -232,9 +278,14 @@ def test_columns_that_are_no_text(folder, data, sentence):
     assert str(caught.value) == sentence
 
 
-@pytest.mark.parametrize(("value", "ngrams", "what"), [
-    ("!", [1, 1], "word of two letters or more"), ("a b", [1, 1], "word of two letters or more"), ("word", [2, 2], "run of 2 words of two letters or more"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("value", "ngrams", "what"),
+    [
+        ("!", [1, 1], "word of two letters or more"),
+        ("a b", [1, 1], "word of two letters or more"),
+        ("word", [2, 2], "run of 2 words of two letters or more"),
+    ],
+)
 def test_a_text_without_words(folder, value, ngrams, what):
     with pytest.raises(InputError) as caught:
         prepared(folder, {"columns": ["review"], "ngrams": ngrams}, reviews(rows=N).assign(review=value))
@@ -254,11 +305,20 @@ KEYS = [
     ("[1]", "data.text.columns[0]: must be text, got 1; put it in quotes."),
     ("{vectorizer: tfidff}", "data.text.vectorizer: tfidff is not known. Did you mean tfidf?"),
     ("{ngram: [1, 2]}", "data.text.ngram is not a key of data.text. Did you mean ngrams?"),
-    ("{ngrams: [2, 1]}", f"data.text.ngrams: must be the least and the largest number of words in a term, {HOW} [2, 1]."),
+    (
+        "{ngrams: [2, 1]}",
+        f"data.text.ngrams: must be the least and the largest number of words in a term, {HOW} [2, 1].",
+    ),
     ("{ngrams: [1]}", f"data.text.ngrams: must be the least and the largest number of words in a term, {HOW} [1]."),
     ("{ngrams: [0, 1]}", "data.text.ngrams[0]: must be at least 1, got 0."),
-    ("{vectorizer: hashing, use_idf: false}", "data.text: use_idf weighs terms, and vectorizer: hashing has none; leave it out, or take tfidf."),
-    ("{vectorizer: svmlight, ngrams: [1, 2]}", "data.text: ngrams counts words, and vectorizer: svmlight has none, got ngrams=[1, 2]; leave it out."),
+    (
+        "{vectorizer: hashing, use_idf: false}",
+        "data.text: use_idf weighs terms, and vectorizer: hashing has none; leave it out, or take tfidf.",
+    ),
+    (
+        "{vectorizer: svmlight, ngrams: [1, 2]}",
+        "data.text: ngrams counts words, and vectorizer: svmlight has none, got ngrams=[1, 2]; leave it out.",
+    ),
     ("{features: 0}", "data.text.features: must be at least 1, got 0."),
     ("{back_translation: translate}", "data.text.back_translation: must be package.module:function, got translate."),
 ]

@@ -34,7 +34,13 @@ def two(rows, *, biases=None, **facts):
     """A step of networks of one matrix and its bias, which the first rows alone may have."""
     values, slopes = drawn(rows, 15), drawn(rows, 15, seed=1)
     named = [{"w": t[:, :12].view(-1, 4, 3), "b": t[:biases, 12:]} for t in (values, slopes)]
-    given = {"params": named[0], "grads": named[1], "facts": {"w": WEIGHT, "b": BIAS}, "values": values, "slopes": slopes}
+    given = {
+        "params": named[0],
+        "grads": named[1],
+        "facts": {"w": WEIGHT, "b": BIAS},
+        "values": values,
+        "slopes": slopes,
+    }
     return step(**given | facts)
 
 
@@ -98,7 +104,9 @@ def test_max_norm_scales_the_incoming_weights_of_each_unit():
 def test_spectral_adds_the_gradient_of_half_the_squared_largest_singular_value(of):
     s, w, grad = numbers(0.0, 0.5, 2.0), drawn(3, *of.shape), drawn(3, *of.shape, seed=1)
     matrix = w.movedim(of.units + 1, 1).flatten(2)
-    matrix += 9 * drawn(3, matrix.shape[1], 1, seed=2) * drawn(3, 1, matrix.shape[2], seed=3)  # one value is far above the others
+    matrix += (
+        9 * drawn(3, matrix.shape[1], 1, seed=2) * drawn(3, 1, matrix.shape[2], seed=3)
+    )  # one value is far above the others
     w = matrix.unflatten(2, [n for axis, n in enumerate(of.shape) if axis != of.units]).movedim(1, of.units + 1)
     leaf, added = w.clone().requires_grad_(), grad.clone()
     penalty = torch.linalg.matrix_norm(leaf.movedim(of.units + 1, 1).flatten(2), 2).square()
@@ -164,7 +172,9 @@ def test_lookahead_pulls_back_every_six_minibatches_and_at_an_epochs_end():
 def test_lookahead_leaves_true_zeros_and_bounds(s):
     bounds = [{"l1": 3.0}, {"group_lasso": 1.0}, {"max_norm": 0.5}]
     train = Train(epochs=20, batch_size=32, patience=20)
-    zeros, columns, norms = trained(dataset(), [trial(str(i), lookahead=s, **own) for i, own in enumerate(bounds)], train, 20).values()
+    zeros, columns, norms = trained(
+        dataset(), [trial(str(i), lookahead=s, **own) for i, own in enumerate(bounds)], train, 20
+    ).values()
     assert zeros.nonzero_share < 0.1
     assert unused(columns.weights["0.weight"][0])
     assert norms.weights["0.weight"].norm(dim=1).max() <= 0.5 + 1e-12
@@ -224,7 +234,9 @@ def test_averages_are_scored_while_training_goes_on_with_the_weights(name):
 @pytest.mark.parametrize("name", ["ema", "swa", "lookahead"])
 def test_infinite_buffers_of_a_module_stay_or_give_way_to_what_is_finite(name, monkeypatch):
     monkeypatch.setitem(FACTORIES, "masked", Masked)
-    off, on = (trained(dataset(), [trial("0", **{name: s})], kind="masked")["0"] for s in (0.0, STRENGTHS[name].probe[1]))
+    off, on = (
+        trained(dataset(), [trial("0", **{name: s})], kind="masked")["0"] for s in (0.0, STRENGTHS[name].probe[1])
+    )
     assert on.valid["loss"] < 1.2
     assert not same(off, on)
     assert torch.equal(off.weights["mask"], on.weights["mask"])
@@ -241,4 +253,6 @@ def test_an_mlp_says_which_axis_counts_units_and_which_inputs():
 
 def test_a_bound_that_is_off_is_not_the_tightest():
     bounds = {"max_norm": Domain(choices=(0.0, 1.0, 2.0, 3.0))}
-    assert [amount(bounds, {"max_norm": bound}) for bound in (0.0, 3.0, 2.0, 1.0)] == pytest.approx([0, 0, 1 / 3, 2 / 3])
+    assert [amount(bounds, {"max_norm": bound}) for bound in (0.0, 3.0, 2.0, 1.0)] == pytest.approx(
+        [0, 0, 1 / 3, 2 / 3]
+    )

@@ -32,7 +32,9 @@ SPACE_OF_CREWS = loader.parse(TINY | {"train": {"epochs": EPOCHS, "patience": EP
 
 
 def trial(label: str, **params: float) -> Trial:
-    return Trial(label, "search", {"learning_rate": 1e-2, "depth": 2, "weight_decay": 0.1, "dropout": 0.2, **params}, int(label))
+    return Trial(
+        label, "search", {"learning_rate": 1e-2, "depth": 2, "weight_decay": 0.1, "dropout": 0.2, **params}, int(label)
+    )
 
 
 def running(pid: int) -> bool:
@@ -89,14 +91,26 @@ def disturbed(new_store):
     last = here("search", "--space", space, "--store", store, "--json")
     return SimpleNamespace(
         told=told, workers=workers, before=before, known=outcomes(store), result=json.loads(last.stdout)
-    )  # fmt: skip
+    )
 
 
 def test_two_workers_find_what_one_process_finds_whatever_becomes_of_them(alone, disturbed):
     assert [len(pids) for pids in disturbed.workers.values()] == [2, 2, 2]
     assert 3 < disturbed.before < TRIALS
     assert timeless(disturbed.known) == timeless(alone.known)
-    for key in ("selected", "trial", "finalists", "valid", "fresh", "test", "baselines", "refit", "trials", "epochs_trained", "rows"):
+    for key in (
+        "selected",
+        "trial",
+        "finalists",
+        "valid",
+        "fresh",
+        "test",
+        "baselines",
+        "refit",
+        "trials",
+        "epochs_trained",
+        "rows",
+    ):
         assert disturbed.result[key] == alone.result[key]
 
 

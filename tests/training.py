@@ -27,13 +27,18 @@ from hpo.training.worker_pool import Crew
 
 torch.set_num_threads(1)  # two that wait for each other are slower than one
 
+
 class Mixed(torch.nn.Module):
     """Somebody's network: convolution, attention, every norm, a shortcut, a dropout in two places, a counter in a buffer."""
 
     def __init__(self, n_outputs: int, width: int) -> None:
         super().__init__()
         nn = torch.nn
-        self.conv, self.group, self.batch = nn.Conv1d(1, width, 3, padding=1), nn.GroupNorm(2, width), nn.BatchNorm1d(width)
+        self.conv, self.group, self.batch = (
+            nn.Conv1d(1, width, 3, padding=1),
+            nn.GroupNorm(2, width),
+            nn.BatchNorm1d(width),
+        )
         self.layer, self.attention = nn.LayerNorm(width), nn.MultiheadAttention(width, 2, batch_first=True)
         self.drop, self.channels, self.out = nn.Dropout(), nn.Dropout1d(), nn.Linear(width, n_outputs)
         self.scale = nn.Parameter(torch.ones(width, 1))
@@ -54,7 +59,11 @@ class Recurrent(torch.nn.Module):
 
     def __init__(self, n_outputs: int, width: int) -> None:
         super().__init__()
-        self.cell, self.drop, self.out = torch.nn.GRU(1, width, batch_first=True), torch.nn.Dropout(), torch.nn.Linear(width, n_outputs)
+        self.cell, self.drop, self.out = (
+            torch.nn.GRU(1, width, batch_first=True),
+            torch.nn.Dropout(),
+            torch.nn.Linear(width, n_outputs),
+        )
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return self.out(self.drop(self.cell(x.unsqueeze(2))[0][:, -1]))
@@ -163,7 +172,9 @@ def refill(pop: Population, first: Trial, second: Trial, late: Trial) -> None:
     run(pop, 3)
 
 
-def trained(data: Samples, trials: list[Trial], train: Train = TRAIN, epochs: int = 3, **kind: object) -> dict[str, Released]:
+def trained(
+    data: Samples, trials: list[Trial], train: Train = TRAIN, epochs: int = 3, **kind: object
+) -> dict[str, Released]:
     """The trials trained together; what each leaves behind."""
     pop = population(data, train, **kind)
     for of in trials:
@@ -177,13 +188,23 @@ def memory(values: torch.Tensor, decay: float = 0.0) -> Memory:
     grads, exp_avg, exp_avg_sq = torch.zeros(3, *values.shape, dtype=values.dtype)
     fits, size = values.shape
     pieces = [(slice(0, size), slice(size, size), slice(size, size))] * fits
-    return Memory(values, grads, exp_avg, exp_avg_sq, torch.zeros(fits, 1), torch.full((fits,), decay, dtype=values.dtype), pieces)
+    return Memory(
+        values, grads, exp_avg, exp_avg_sq, torch.zeros(fits, 1), torch.full((fits,), decay, dtype=values.dtype), pieces
+    )
 
 
 def step(**facts: object) -> Step:
     """A step of which a hook sees only what it is given."""
     nothing = torch.empty(0)
-    empty = {"weights": (), "still": slice(0), "data": dataset(), "before": None, "minibatch": 0, "minibatches": 1, "training": True}
+    empty = {
+        "weights": (),
+        "still": slice(0),
+        "data": dataset(),
+        "before": None,
+        "minibatch": 0,
+        "minibatches": 1,
+        "training": True,
+    }
     empty |= {key: {} for key in ("params", "grads", "facts", "own", "kept", "noise")}
     empty |= dict.fromkeys(("values", "slopes", "lr", "epoch", "epochs", "layers"), nothing) | {"views": lambda _: {}}
     return Step(**empty | facts)

@@ -44,20 +44,36 @@ def line(done: str, record: Json) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.cocktail", description=__doc__)
-    parser.add_argument("--data", type=Path, default=_ROOT.parent / "shared" / "data", help="folder of the CSVs; default: %(default)s")
+    parser.add_argument(
+        "--data", type=Path, default=_ROOT.parent / "shared" / "data", help="folder of the CSVs; default: %(default)s"
+    )
     parser.add_argument("--sets", nargs="+", choices=sets.NAMES, default=list(sets.NAMES), help="default: all")
-    parser.add_argument("--splits", nargs="+", type=int, default=list(sets.SPLITS), help="random states of the test part; default: 11 to 15")
+    parser.add_argument(
+        "--splits",
+        nargs="+",
+        type=int,
+        default=list(sets.SPLITS),
+        help="random states of the test part; default: 11 to 15",
+    )
     parser.add_argument("--seconds", type=float, default=_SECONDS, help="of sampling, a search; default: %(default)g")
     parser.add_argument("--workers", type=int, default=_WORKERS, help="processes of a search; default: %(default)s")
-    parser.add_argument("--out", type=Path, help="folder of cocktail.json, .png and .md; default: docs, or build/cocktail if it is not all")
+    parser.add_argument(
+        "--out",
+        type=Path,
+        help="folder of cocktail.json, .png and .md; default: docs, or build/cocktail if it is not all",
+    )
     options = parser.parse_args()
     if absent := [name for name in options.sets if not (options.data / f"{name}.csv").is_file()]:
-        parser.error(f"--data: {options.data} lacks {', '.join(f'{name}.csv' for name in absent)}; name their folder, or other --sets.")
+        parser.error(
+            f"--data: {options.data} lacks {', '.join(f'{name}.csv' for name in absent)}; name their folder, or other --sets."
+        )
     os.environ |= {"OMP_NUM_THREADS": "1", "MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true"}
     free_kernels()
     data = options.data.resolve()
     book = Book(_BUILD, sources(data, options.sets))
-    jobs = [Job(name, split, options.seconds, options.workers, data) for split in options.splits for name in options.sets]
+    jobs = [
+        Job(name, split, options.seconds, options.workers, data) for split in options.splits for name in options.sets
+    ]
     records = {}
     for i, job in enumerate(jobs, 1):
         records[job.name, job.split] = search(job, book)

@@ -98,7 +98,11 @@ def goals(records: Records, who: str) -> list[Goal]:
 def ensemble_goal(records: Records) -> Goal:
     """On how many sets the greedy ensemble has the better mean over splits."""
     gains = {name: gain(records, "ensemble", "selected", name) for name in names(records)}
-    return _goal("the ensemble above the single network, mean over splits", 4, {name: g.value > 0 for name, g in gains.items() if g.n})
+    return _goal(
+        "the ensemble above the single network, mean over splits",
+        4,
+        {name: g.value > 0 for name, g in gains.items() if g.n},
+    )
 
 
 def _goal(what: str, aim: int, reached: Mapping[str, bool]) -> Goal:

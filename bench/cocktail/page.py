@@ -16,7 +16,12 @@ from bench.cocktail.sets import COLUMNS, PUBLISHED_SPLIT
 from bench.page import markdown, publish
 
 _DOCS = Path(__file__).parent.parent.parent / "docs"
-TITLES = {"selected": "hpo", "ensemble": "hpo, ensemble of 10", "defaults": "usual defaults", "none": "no regularization"}
+TITLES = {
+    "selected": "hpo",
+    "ensemble": "hpo, ensemble of 10",
+    "defaults": "usual defaults",
+    "none": "no regularization",
+}
 
 
 def write(records: Records, about: Mapping[str, Any], folder: Path) -> str:
@@ -38,8 +43,16 @@ def tables(records: Records, about: Mapping[str, Any]) -> str:
     )
     parts = [head]
     if PUBLISHED_SPLIT in splits:
-        parts += ["### The split of the published numbers", one_split(records), goals(records), "### Where others are ahead", losses(records)]
-    return "\n\n".join([*parts, "### All splits", all_splits(records), ensemble(records), "### What was selected", selected(records)])
+        parts += [
+            "### The split of the published numbers",
+            one_split(records),
+            goals(records),
+            "### Where others are ahead",
+            losses(records),
+        ]
+    return "\n\n".join(
+        [*parts, "### All splits", all_splits(records), ensemble(records), "### What was selected", selected(records)]
+    )
 
 
 def one_split(records: Records) -> str:
@@ -47,7 +60,10 @@ def one_split(records: Records) -> str:
     names = numbers.names(records)
     rows = [["", *names]]
     ours = {who: {name: numbers.published(records, who, name) for name in names} for who in OURS}
-    for title, scores in [*((c.title, c.scores) for c in COLUMNS.values()), *((TITLES[who], ours[who]) for who in OURS)]:
+    for title, scores in [
+        *((c.title, c.scores) for c in COLUMNS.values()),
+        *((TITLES[who], ours[who]) for who in OURS),
+    ]:
         rows.append([title, *(_best(scores[name], name, ours) for name in names)])
     return markdown(rows)
 
@@ -82,7 +98,14 @@ def losses(records: Records) -> str:
         if ahead:
             named = ", ".join(f"{title} by {by:.1f}" for title, by in sorted(ahead.items(), key=lambda pair: -pair[1]))
             off = numbers.noise(records, "selected", name)
-            lines.append(f"- {name}: {named}." + ("" if math.isnan(off) else f" Our own score varies by {off:.1f} from split to split (standard deviation)."))
+            lines.append(
+                f"- {name}: {named}."
+                + (
+                    ""
+                    if math.isnan(off)
+                    else f" Our own score varies by {off:.1f} from split to split (standard deviation)."
+                )
+            )
     return "\n".join(lines) or "Nowhere."
 
 
@@ -91,10 +114,14 @@ def all_splits(records: Records) -> str:
     names = numbers.names(records)
     rows = [["", *names]]
     rows += [[TITLES[who], *(_mean(numbers.over_splits(records, who, name)) for name in names)] for who in OURS]
-    rows += [[COLUMNS[who].title, *(_mean(numbers.over_splits(records, who, name)) for name in names)] for who in RIVALS]
+    rows += [
+        [COLUMNS[who].title, *(_mean(numbers.over_splits(records, who, name)) for name in names)] for who in RIVALS
+    ]
     for over in ("none", "defaults", *RIVALS):
         title = TITLES[over] if over in TITLES else COLUMNS[over].title
-        rows.append([f"hpo above {title}", *(_mean(numbers.gain(records, "selected", over, name), "+") for name in names)])
+        rows.append(
+            [f"hpo above {title}", *(_mean(numbers.gain(records, "selected", over, name), "+") for name in names)]
+        )
     return markdown(rows)
 
 

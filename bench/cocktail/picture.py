@@ -39,7 +39,16 @@ def draw(records: Records, path: Path) -> None:
             mean = numbers.over_splits(records, who, name)
             error = 0.0 if math.isnan(mean.error) else mean.error
             label = f"mean over {mean.n} splits, ± standard error"
-            axes.errorbar(mean.value, i + shift, xerr=error, lw=1.2, capsize=3, color="0.3", label=label, **{**_OURS[who], "ms": 4})
+            axes.errorbar(
+                mean.value,
+                i + shift,
+                xerr=error,
+                lw=1.2,
+                capsize=3,
+                color="0.3",
+                label=label,
+                **{**_OURS[who], "ms": 4},
+            )
         axes.axhline(i + 0.5, color="0.85", lw=0.8)
     axes.set_yticks(range(len(names)), names)
     axes.set_ylim(len(names) - 0.5, -0.5)

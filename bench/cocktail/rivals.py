@@ -18,7 +18,12 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 MODELS = {
     "logistic": LogisticRegressionCV(
-        Cs=10, scoring="balanced_accuracy", class_weight="balanced", max_iter=2000, l1_ratios=(0,), use_legacy_attributes=False
+        Cs=10,
+        scoring="balanced_accuracy",
+        class_weight="balanced",
+        max_iter=2000,
+        l1_ratios=(0,),
+        use_legacy_attributes=False,
     ),
     "boosting": HistGradientBoostingClassifier(class_weight="balanced", random_state=0),
     "forest": RandomForestClassifier(500, class_weight="balanced", random_state=0),

@@ -45,25 +45,44 @@ def record(job: Job, space: Mapping[str, Any]) -> Json:
         # A user has a database after the first search, and it takes seconds to make.
         (folder / "store").mkdir()
         create_database(folder / "store" / "mlflow.db")
-        search = ["search", "--space", "space.yaml", "--store", "store", "--device", "cpu", "--workers", str(job.workers)]
+        search = [
+            "search",
+            "--space",
+            "space.yaml",
+            "--store",
+            "store",
+            "--device",
+            "cpu",
+            "--workers",
+            str(job.workers),
+        ]
         found, searched = _said(search, folder)
-        made, joined = _said(["ensemble", "--store", "store", "--study", space["study"], "--device", "cpu", *_ENSEMBLE], folder)
+        made, joined = _said(
+            ["ensemble", "--store", "store", "--study", space["study"], "--device", "cpu", *_ENSEMBLE], folder
+        )
     measured = rivals.scores(job.name, job.split, job.data)
-    return {**job.key, "seconds": {"search": round(searched, 1), "ensemble": round(joined, 1)}, **digest(found, made), "rivals": measured}
+    return {
+        **job.key,
+        "seconds": {"search": round(searched, 1), "ensemble": round(joined, 1)},
+        **digest(found, made),
+        "rivals": measured,
+    }
 
 
 def digest(found: Mapping[str, Any], made: Mapping[str, Any]) -> Json:
     """What the page needs of the results of the two commands; scores are balanced accuracies."""
     return {
-        "trial": found["trial"], "params": found["selected"],
-        "trials": found["trials"], "epochs": sum(found["fit_epochs"].values()),
+        "trial": found["trial"],
+        "params": found["selected"],
+        "trials": found["trials"],
+        "epochs": sum(found["fit_epochs"].values()),
         "valid": found["valid"]["balanced_accuracy"],
         "test": {
             "selected": found["test"]["balanced_accuracy"],
             "ensemble": made["test"]["balanced_accuracy"],
             **{who: found["baselines"][who]["test"].get("balanced_accuracy") for who in ("defaults", "none")},
         },
-    }  # fmt: skip
+    }
 
 
 def _said(command: Sequence[str], folder: Path) -> tuple[Json, float]:
@@ -71,8 +90,12 @@ def _said(command: Sequence[str], folder: Path) -> tuple[Json, float]:
     began = time.perf_counter()
     done = subprocess.run(
         [sys.executable, "-m", "hpo.cli", *command, "--json", "--quiet"],
-        stdout=subprocess.PIPE, text=True, check=True, cwd=folder, env=os.environ | {"PYTHONPATH": str(_ROOT)},
-    )  # fmt: skip
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+        cwd=folder,
+        env=os.environ | {"PYTHONPATH": str(_ROOT)},
+    )
     return json.loads(done.stdout.splitlines()[-1]), time.perf_counter() - began
 
 

@@ -31,7 +31,12 @@ Json = dict[str, Any]
 
 def sources(data: Path) -> list[Path]:
     """What makes a record: the code, the spaces and the reviews."""
-    own = [*(_ROOT / "hpo").rglob("*.py"), *Path(__file__).parent.glob("*.py"), *sets.SPACES.glob("*"), *data.glob("amazon-*")]
+    own = [
+        *(_ROOT / "hpo").rglob("*.py"),
+        *Path(__file__).parent.glob("*.py"),
+        *sets.SPACES.glob("*"),
+        *data.glob("amazon-*"),
+    ]
     return sorted(own)
 
 
@@ -39,12 +44,23 @@ def adapt(book: Book, task: str, seed: int, options: argparse.Namespace) -> Iter
     """The records of all ways of adapting in one task, from one seed."""
     budget = {"seconds": options.seconds} if task in sets.REVIEWS else {"trials": options.trials}
     for way, space in sets.adapting(task, options.data).items():
-        yield one(book, {"part": "adapting", "task": task, "way": way, "seed": seed, "budget": budget, "workers": options.workers}, space)
+        yield one(
+            book,
+            {"part": "adapting", "task": task, "way": way, "seed": seed, "budget": budget, "workers": options.workers},
+            space,
+        )
 
 
 def rank(book: Book, task: str, seed: int, options: argparse.Namespace) -> Iterator[Json]:
     """The record of how criteria rank what was not searched, but drawn."""
-    key = {"part": "ranking", "task": task, "way": sets.RANDOM, "seed": seed, "budget": {"trials": options.trials}, "workers": options.workers}
+    key = {
+        "part": "ranking",
+        "task": task,
+        "way": sets.RANDOM,
+        "seed": seed,
+        "budget": {"trials": options.trials},
+        "workers": options.workers,
+    }
     yield one(book, key, sets.ranking(task, options.data))
 
 
@@ -91,17 +107,28 @@ def rows_of(task: str, data: Path, folder: Path) -> Path:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench.domains", description=__doc__)
-    parser.add_argument("--data", type=Path, default=_ROOT.parent / "shared" / "data", help="folder of the reviews; default: %(default)s")
+    parser.add_argument(
+        "--data",
+        type=Path,
+        default=_ROOT.parent / "shared" / "data",
+        help="folder of the reviews; default: %(default)s",
+    )
     parser.add_argument("--tasks", nargs="+", choices=_TASKS, default=list(_TASKS), help="default: all")
     parser.add_argument("--seeds", nargs="+", type=int, default=list(_SEEDS), help="default: 0 1 2")
-    parser.add_argument("--seconds", type=float, default=_SECONDS, help="of sampling, a search of reviews; default: %(default)g")
+    parser.add_argument(
+        "--seconds", type=float, default=_SECONDS, help="of sampling, a search of reviews; default: %(default)g"
+    )
     parser.add_argument("--trials", type=int, default=40, help="of every other search; default: %(default)s")
     parser.add_argument("--workers", type=int, default=_WORKERS, help="processes of a search; default: %(default)s")
-    parser.add_argument("--out", type=Path, help="folder of domains.json and .md; default: docs, or build/domains if it is not all")
+    parser.add_argument(
+        "--out", type=Path, help="folder of domains.json and .md; default: docs, or build/domains if it is not all"
+    )
     options = parser.parse_args()
     options.data = options.data.resolve()
     if not (options.data / "amazon-dvd-test.svmlight").is_file() and set(options.tasks) & set(sets.REVIEWS):
-        parser.error(f"--data: {options.data} lacks amazon-dvd-test.svmlight; name the folder of the reviews, or other --tasks.")
+        parser.error(
+            f"--data: {options.data} lacks amazon-dvd-test.svmlight; name the folder of the reviews, or other --tasks."
+        )
     return options
 
 
@@ -123,7 +150,11 @@ def main() -> None:
     everything = tuple(options.tasks) == _TASKS and tuple(options.seeds) == _SEEDS
     out = options.out or (_ROOT / "docs" if everything else _BUILD)
     out.mkdir(parents=True, exist_ok=True)
-    about = runs.about("torch", "optuna", "scikit-learn") | {"seconds": options.seconds, "trials": options.trials, "workers": options.workers}
+    about = runs.about("torch", "optuna", "scikit-learn") | {
+        "seconds": options.seconds,
+        "trials": options.trials,
+        "workers": options.workers,
+    }
     print(page.write(records, about, out))
 
 

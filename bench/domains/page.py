@@ -27,7 +27,11 @@ def tables(records: Records, about: Mapping[str, Any]) -> str:
     """All of them as Markdown."""
     seeds = sorted({r["seed"] for r in records})
     longest = max(r["seconds"] for r in records)
-    reviews = f", of reviews {about['seconds']:g} seconds of sampling" if any(r["task"] in sets.REVIEWS for r in records) else ""
+    reviews = (
+        f", of reviews {about['seconds']:g} seconds of sampling"
+        if any(r["task"] in sets.REVIEWS for r in records)
+        else ""
+    )
     head = (
         f"{len(records)} searches from {len(seeds)} seed{'s' * (len(seeds) > 1)}, of {about['trials']} trials{reviews}, in {about['workers']} "
         f"process{'es' * (about['workers'] > 1)}; the longest took {longest:.0f} seconds from start to end on {about['cores']} core{'s' * (about['cores'] > 1)} of {about['cpu']}; "
@@ -35,7 +39,10 @@ def tables(records: Records, about: Mapping[str, Any]) -> str:
         "Accuracy on the target's test rows in percent; a ± is a standard error over seeds."
     )
     parts = [head]
-    for title, part, others in (("Adapting without a label of the target", "adapting", True), ("Few labelled rows", "tuning", False)):
+    for title, part, others in (
+        ("Adapting without a label of the target", "adapting", True),
+        ("Few labelled rows", "tuning", False),
+    ):
         if own := [r for r in records if r["part"] == part]:
             parts += [f"### {title}", table(own, others)]
     if own := [r for r in records if r["part"] == "ranking"]:
@@ -48,7 +55,9 @@ def table(records: Records, others: bool) -> str:
     tasks = list(dict.fromkeys(r["task"] for r in records))
     rows = [["", *tasks]]
     if others and set(tasks) & set(sets.REVIEWS):
-        rows += [[c.title, *(f"{c.scores[task]:.1f}" if task in c.scores else "–" for task in tasks)] for c in sets.OTHERS]
+        rows += [
+            [c.title, *(f"{c.scores[task]:.1f}" if task in c.scores else "–" for task in tasks)] for c in sets.OTHERS
+        ]
     ways = dict.fromkeys(r["way"] for r in sorted(records, key=lambda r: r["task"] in sets.REVIEWS))
     return markdown([*rows, *([way, *(said(scores(records, task, way)) for task in tasks)] for way in ways)])
 
@@ -58,14 +67,19 @@ def rankings(records: Records) -> str:
     many points of that the trial that it chooses is behind the best one."""
     tasks = list(dict.fromkeys(r["task"] for r in records))
     found = {
-        (one["criterion"], r["task"], r["seed"]): one for r in records for one in r["criteria"] if one["spearman"] is not None
+        (one["criterion"], r["task"], r["seed"]): one
+        for r in records
+        for one in r["criteria"]
+        if one["spearman"] is not None
     }
     names = dict.fromkeys(name for name, *_ in found)
     mean = {name: fmean(one["spearman"] for (own, *_), one in found.items() if own == name) for name in names}
     rows = [["", *(text for task in tasks for text in (task, "behind"))]]
     for name in sorted(names, key=lambda name: -mean[name]):
         own = [[one for (of, where, _), one in found.items() if (of, where) == (name, task)] for task in tasks]
-        rows.append([f"`{name}`", *(text for of in own for text in (_mean(of, "spearman", 1, 2), _mean(of, "regret", 100, 1)))])
+        rows.append(
+            [f"`{name}`", *(text for of in own for text in (_mean(of, "spearman", 1, 2), _mean(of, "regret", 100, 1)))]
+        )
     return markdown(rows)
 
 
@@ -92,12 +106,16 @@ def goals(records: Records) -> list[str]:
     for task in (task for task in sets.REVIEWS if scores(records, task, sets.TOGETHER)):
         best = max(column.scores[task] for column in sets.OTHERS)
         ours = fmean(scores(records, task, sets.TOGETHER))
-        found.append(f"- {task}: {ours:.1f}, the best of the others {best:.1f} (aim: above all of them; {'met' if ours > best else 'missed'}).")
+        found.append(
+            f"- {task}: {ours:.1f}, the best of the others {best:.1f} (aim: above all of them; {'met' if ours > best else 'missed'})."
+        )
     tuned = [r for r in records if r["part"] == "tuning"]
     for task in dict.fromkeys(r["task"] for r in tuned):
         searched, *extremes = (fmean(scores(tuned, task, way)) for way in (sets.SEARCHED, sets.SCRATCH, sets.FROZEN))
         verdict = "met" if searched > max(extremes) else "missed"
-        found.append(f"- {task}, {sets.FEW} labelled rows a class: {searched:.1f}, the better extreme {max(extremes):.1f} (aim: above both; {verdict}).")
+        found.append(
+            f"- {task}, {sets.FEW} labelled rows a class: {searched:.1f}, the better extreme {max(extremes):.1f} (aim: above both; {verdict})."
+        )
     return ["\n".join(found)] if found else []
 
 

@@ -19,7 +19,9 @@ Json = dict[str, Any]
 _ROOT = Path(__file__).parent.parent.parent
 
 
-def search(space: Mapping[str, Any], seed: int, budget: Mapping[str, Any], workers: int, folder: Path) -> tuple[Json, Path]:
+def search(
+    space: Mapping[str, Any], seed: int, budget: Mapping[str, Any], workers: int, folder: Path
+) -> tuple[Json, Path]:
     """The record of a search of `space` with another seed and budget, made in `folder`, and where its final network lies. Raises
     CalledProcessError if the command fails."""
     data = {**space["data"], "split": {**space["data"].get("split", {}), "seed": seed}}
@@ -27,11 +29,27 @@ def search(space: Mapping[str, Any], seed: int, budget: Mapping[str, Any], worke
     folder.mkdir(parents=True)
     (folder / "space.yaml").write_text(yaml.safe_dump(own, sort_keys=False))
     began = time.perf_counter()
-    command = ["search", "--space", "space.yaml", "--store", "store", "--device", "cpu", "--workers", str(workers), "--json", "--quiet"]
+    command = [
+        "search",
+        "--space",
+        "space.yaml",
+        "--store",
+        "store",
+        "--device",
+        "cpu",
+        "--workers",
+        str(workers),
+        "--json",
+        "--quiet",
+    ]
     done = subprocess.run(
         [sys.executable, "-m", "hpo.cli", *command],
-        stdout=subprocess.PIPE, text=True, check=True, cwd=folder, env=os.environ | {"PYTHONPATH": str(_ROOT)},
-    )  # fmt: skip
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+        cwd=folder,
+        env=os.environ | {"PYTHONPATH": str(_ROOT)},
+    )
     result = json.loads(done.stdout.splitlines()[-1])
     return {**digest(result), "seconds": round(time.perf_counter() - began, 1)}, Place(folder / "store", "s").network
 
@@ -40,6 +58,9 @@ def digest(result: Mapping[str, Any]) -> Json:
     """What the page needs of a result; scores are accuracies on the target's test rows."""
     others = {who: one["test"].get("accuracy") for who, one in result["baselines"].items()}
     return {
-        "trial": result["trial"], "params": result["selected"], "trials": sum(result["trials"].values()),
-        "test": {"selected": result["test"]["accuracy"], **others}, "criteria": result.get("criteria"),
-    }  # fmt: skip
+        "trial": result["trial"],
+        "params": result["selected"],
+        "trials": sum(result["trials"].values()),
+        "test": {"selected": result["test"]["accuracy"], **others},
+        "criteria": result.get("criteria"),
+    }

@@ -17,9 +17,17 @@ SPACES = Path(__file__).parent.parent.parent / "search_spaces"
 REVIEWS = {"books → dvd": ("books", "dvd"), "dvd → books": ("dvd", "books")}
 DIGITS = "upright → rotated"
 SOURCE, TOGETHER, ORACLE, RANDOM = "source only", "all together", "oracle", "random trials"
-SCRATCH, FROZEN, TUNED, SEARCHED = "from scratch", "frozen features", "plain fine-tuning", "freeze × l2_sp × learning rate"
+SCRATCH, FROZEN, TUNED, SEARCHED = (
+    "from scratch",
+    "frozen features",
+    "plain fine-tuning",
+    "freeze × l2_sp × learning rate",
+)
 FEW = 20  # labelled rows of the target a class
-_ORACLES_FEW = {DIGITS: 20, **dict.fromkeys(REVIEWS, 500)}  # whose labels the oracle sees: half of the rows, the others are adapted to
+_ORACLES_FEW = {
+    DIGITS: 20,
+    **dict.fromkeys(REVIEWS, 500),
+}  # whose labels the oracle sees: half of the rows, the others are adapted to
 _DVDS = 5586  # reviews of dvds in both files
 _DIGITS = 898
 
@@ -45,11 +53,16 @@ def adapting(task: str, data: Path) -> dict[str, Json]:
     """Every way of a task: nothing adapts, of the digits each way of adapting alone, all of them together, and the oracle, whose
     search may see labels of the target: they choose, they do not train."""
     space = _reviews(task, data) if task in REVIEWS else _digits()
-    keys = [key for key in space["search"] if key in FAMILY and ("target" in FAMILY[key].needs or key == "randomization")]
+    keys = [
+        key for key in space["search"] if key in FAMILY and ("target" in FAMILY[key].needs or key == "randomization")
+    ]
     plain = _searching(space, [key for key in space["search"] if key not in keys])
     found = {SOURCE: {**plain, "train": {**space["train"], "metric": "loss"}}}
     if task == DIGITS:
-        found |= {key: _searching(space, [other for other in space["search"] if other == key or other not in keys]) for key in keys}
+        found |= {
+            key: _searching(space, [other for other in space["search"] if other == key or other not in keys])
+            for key in keys
+        }
     target = space["data"]["target"] | {"labels": "validation-only", "few": _ORACLES_FEW[task]}
     oracle = {**space, "data": {**space["data"], "target": target}, "train": {**space["train"], "metric": "accuracy"}}
     return {**found, TOGETHER: space, ORACLE: {**oracle, "finalists": 0, "select": "best"}}
@@ -72,8 +85,15 @@ def _shipped(name: str) -> Json:
 def _reviews(task: str, data: Path) -> Json:
     source, target = REVIEWS[task]
     space = _shipped("reviews")
-    files = {"source": str(data / f"amazon-{target}-train.svmlight"), "test": str(data / f"amazon-{target}-test.svmlight"), "labels": "none"}
-    return {**space, "data": {**space["data"], "source": str(data / f"amazon-{source}-train.svmlight"), "target": files}}
+    files = {
+        "source": str(data / f"amazon-{target}-train.svmlight"),
+        "test": str(data / f"amazon-{target}-test.svmlight"),
+        "labels": "none",
+    }
+    return {
+        **space,
+        "data": {**space["data"], "source": str(data / f"amazon-{source}-train.svmlight"), "target": files},
+    }
 
 
 def _digits() -> Json:
@@ -98,9 +118,14 @@ def tuning(task: str, data: Path, rows: Path, network: Path) -> dict[str, Json]:
     split = {"test": 1 - few / (_DVDS if task in REVIEWS else _DIGITS), "folds": 4}
     search = {"learning_rate": of["search"]["learning_rate"], "dropout": {"low": 0.0, "high": 0.6}}
     frame = {
-        **of, "data": {**own, "source": str(rows), "split": split}, "train": {"epochs": 60, "batch_size": 16, "patience": 20},
-        "search": search, "finalists": 0, "select": "best", "refit": "average",
-    }  # fmt: skip
+        **of,
+        "data": {**own, "source": str(rows), "split": split},
+        "train": {"epochs": 60, "batch_size": 16, "patience": 20},
+        "search": search,
+        "finalists": 0,
+        "select": "best",
+        "refit": "average",
+    }
     begun = {**frame, "network": {"init": str(network)}}
     keeping = {"freeze": {"choices": [0, 1, 2]}, "l2_sp": {"low": 1e-4, "high": 1.0, "log": True, "optional": True}}
     return {

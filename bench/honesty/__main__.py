@@ -31,7 +31,11 @@ Json = dict[str, Any]
 def sources(data: Path, known: Collection[str]) -> list[Path]:
     """What makes a record: the code and the tables."""
     own = (Path(__file__).parent / name for name in ("run.py", "sets.py"))
-    return [*sorted((_ROOT / "hpo").rglob("*.py")), *own, *sorted(path for path in data.glob("*.csv") if path.stem in known)]
+    return [
+        *sorted((_ROOT / "hpo").rglob("*.py")),
+        *own,
+        *sorted(path for path in data.glob("*.csv") if path.stem in known),
+    ]
 
 
 def searched(jobs: list[Json], data: Path, book: Book, processes: int) -> Iterator[tuple[Json, Json | None]]:
@@ -39,7 +43,9 @@ def searched(jobs: list[Json], data: Path, book: Book, processes: int) -> Iterat
     told = {"data": str(data), "database": str(database(book.folder))}
 
     def search(job: Json) -> Json:
-        return book.once(job, lambda: runs.said(["bench.honesty.run"], book.folder, os.sched_getaffinity(0), job | told))
+        return book.once(
+            job, lambda: runs.said(["bench.honesty.run"], book.folder, os.sched_getaffinity(0), job | told)
+        )
 
     with ThreadPoolExecutor(processes) as pool:
         running = {pool.submit(search, job): job for job in jobs}
@@ -58,20 +64,31 @@ def line(done: str, job: Json, record: Json | None) -> str:
     if record is None:
         return f"{name} FAILED"
     ours = record["ours"]
-    scores = "  ".join(f"{what} {loss:8.4g}" for what, loss in (
-        ("reported", ours["reported"]["loss"]), ("test", ours["test"]["loss"]), ("defaults", ours["default_test"]["loss"]),
-    ))  # fmt: skip
+    scores = "  ".join(
+        f"{what} {loss:8.4g}"
+        for what, loss in (
+            ("reported", ours["reported"]["loss"]),
+            ("test", ours["test"]["loss"]),
+            ("defaults", ours["default_test"]["loss"]),
+        )
+    )
     return f"{name} {scores}  {sum(record['seconds'].values()):5.1f} s"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.honesty", description=__doc__)
-    parser.add_argument("--data", type=Path, default=_ROOT.parent / "shared" / "data", help="folder of the CSVs; default: %(default)s")
+    parser.add_argument(
+        "--data", type=Path, default=_ROOT.parent / "shared" / "data", help="folder of the CSVs; default: %(default)s"
+    )
     parser.add_argument("--seeds", type=int, default=SEEDS, help="searches of each set; default: %(default)s")
     parser.add_argument("--sets", nargs="+", help="default: all")
     parser.add_argument("--modes", nargs="+", choices=MODES, default=list(MODES), help="default: all")
     parser.add_argument("--processes", type=int, default=2, help="searches at a time; default: %(default)s")
-    parser.add_argument("--out", type=Path, help="folder of honesty.json, .png and .md; default: docs, or build/honesty if it is not all")
+    parser.add_argument(
+        "--out",
+        type=Path,
+        help="folder of honesty.json, .png and .md; default: docs, or build/honesty if it is not all",
+    )
     options = parser.parse_args()
     os.environ |= {"OMP_NUM_THREADS": "1", "MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true"}
     free_kernels()

@@ -110,8 +110,10 @@ def coverage(records: Records, metric: str) -> Share:
     """How often the interval that hpo gives for a test score contains it."""
     inside = [
         low <= r["ours"]["test"][metric] <= high
-        for r in records if metric in r["ours"]["interval"] for low, high in [r["ours"]["interval"][metric]]
-    ]  # fmt: skip
+        for r in records
+        if metric in r["ours"]["interval"]
+        for low, high in [r["ours"]["interval"][metric]]
+    ]
     return Share(sum(inside), len(inside))
 
 
@@ -177,7 +179,11 @@ def extra(of: str) -> Value:
 def pairs(records: Records) -> list[tuple[Mapping[str, Any], Mapping[str, Any]]]:
     """The searches that were made both ways, same set and seed, so with the same test rows: by hold-out and by folds."""
     by = {(r["set"], r["seed"], r["mode"]): r for r in records}
-    return [(r, by[name, seed, "folds"]) for (name, seed, mode), r in by.items() if mode == "holdout" and (name, seed, "folds") in by]
+    return [
+        (r, by[name, seed, "folds"])
+        for (name, seed, mode), r in by.items()
+        if mode == "holdout" and (name, seed, "folds") in by
+    ]
 
 
 def folds_cost(records: Records, of: str = "epochs") -> Mean:

@@ -59,9 +59,16 @@ def summary(records: Records) -> str:
     row("so by two paired standard errors", *(_share(numbers.worse(records, w, 2)) for w in WHO))
     row("test loss against the defaults'", *(_mean(_over(records, numbers.gain(w)), 100, " %") for w in WHO))
     row("median", *(_middle(records, numbers.gain(w), 100, " %") for w in WHO))
-    row("test loss above the least in the pool", *(_mean(_over(records, numbers.regret(w)), 100, " %", sign="") for w in WHO))
+    row(
+        "test loss above the least in the pool",
+        *(_mean(_over(records, numbers.regret(w)), 100, " %", sign="") for w in WHO),
+    )
     row("kept the defaults", "", _share(numbers.kept_defaults(records)))
-    row("training after the search, of its epochs", "", _mean(_over(records, numbers.extra("epochs")), 100, " %", sign=""))
+    row(
+        "training after the search, of its epochs",
+        "",
+        _mean(_over(records, numbers.extra("epochs")), 100, " %", sign=""),
+    )
     row("and of its seconds", "", _mean(_over(records, numbers.extra("seconds")), 100, " %", sign=""))
     return markdown(rows)
 
@@ -78,18 +85,38 @@ def rules(records: Records) -> str:
 
 def by_set(records: Records) -> str:
     """A row a set: reported minus test and loss against the defaults' in percent of the latter."""
-    rows = [["set", "rows", "test rows", "searches", "surprise: plain", "hpo", "in the interval", "worse: plain", "hpo", "kept", "gain: plain", "hpo"]]
+    rows = [
+        [
+            "set",
+            "rows",
+            "test rows",
+            "searches",
+            "surprise: plain",
+            "hpo",
+            "in the interval",
+            "worse: plain",
+            "hpo",
+            "kept",
+            "gain: plain",
+            "hpo",
+        ]
+    ]
     for name in numbers.names(records):
         some = [r for r in records if r["set"] == name]
         inside = numbers.coverage(some, "loss")
-        rows.append([
-            name, f"{some[0]['rows']['dev']:,}", f"{some[0]['rows']['test']:,}", str(len(some)),
-            *(_mean(numbers.bias(some, w, "loss"), 100) for w in WHO),
-            f"{inside.hits} of {inside.n}" if inside.n else "–",
-            *(str(numbers.worse(some, w).hits) for w in WHO),
-            str(numbers.kept_defaults(some).hits),
-            *(_mean(_over(some, numbers.gain(w)), 100) for w in WHO),
-        ])  # fmt: skip
+        rows.append(
+            [
+                name,
+                f"{some[0]['rows']['dev']:,}",
+                f"{some[0]['rows']['test']:,}",
+                str(len(some)),
+                *(_mean(numbers.bias(some, w, "loss"), 100) for w in WHO),
+                f"{inside.hits} of {inside.n}" if inside.n else "–",
+                *(str(numbers.worse(some, w).hits) for w in WHO),
+                str(numbers.kept_defaults(some).hits),
+                *(_mean(_over(some, numbers.gain(w)), 100) for w in WHO),
+            ]
+        )
     return markdown(rows)
 
 
@@ -113,21 +140,31 @@ def losses(records: Records) -> str:
             "what a plain tuner gives": numbers.against_argmax,
         }
         for what, value in against.items():
-            lines.append(_named(f"{_MODES[mode]}, larger test loss than {what}", numbers.lost(numbers.per_set(some, value))))
+            lines.append(
+                _named(f"{_MODES[mode]}, larger test loss than {what}", numbers.lost(numbers.per_set(some, value)))
+            )
         flattered = {
-            name: [-x for x in values] for name, values in numbers.per_set(some, numbers.surprise("ours", "loss")).items()
+            name: [-x for x in values]
+            for name, values in numbers.per_set(some, numbers.surprise("ours", "loss")).items()
         }
         lines.append(_named(f"{_MODES[mode]}, larger test loss than reported", numbers.lost(flattered)))
-    worse = {name: numbers.folds_gain(records, name) for name in dict.fromkeys(one["set"] for one, _ in numbers.pairs(records))}
+    worse = {
+        name: numbers.folds_gain(records, name)
+        for name in dict.fromkeys(one["set"] for one, _ in numbers.pairs(records))
+    }
     if worse:
-        lines.append(_named("Larger test loss by folds than by hold-out", {n: m for n, m in worse.items() if m.value > 0}))
+        lines.append(
+            _named("Larger test loss by folds than by hold-out", {n: m for n, m in worse.items() if m.value > 0})
+        )
     return "\n".join(lines)
 
 
 def _named(what: str, sets: Mapping[str, Mean]) -> str:
     named = ", ".join(f"{name} {_mean(mean, 100, ' %')}" for name, mean in sets.items())
     sure = [name for name, mean in sets.items() if mean.value > 2 * mean.error]
-    return f"- {what}: {named or 'none'}" + (f"; beyond two standard errors: {', '.join(sure) or 'none'}." if sets else ".")
+    return f"- {what}: {named or 'none'}" + (
+        f"; beyond two standard errors: {', '.join(sure) or 'none'}." if sets else "."
+    )
 
 
 def _over(records: Records, value: numbers.Value) -> Mean:

@@ -46,10 +46,16 @@ def _reported(axes: Any, records: Records) -> None:
     """A mark a search: above the line, the number was too good."""
     for who in WHO:
         points = [
-            [max(r[who][key]["loss"] / r[who]["default_test"]["loss"], _LEAST) for key in ("reported", "test")] for r in records
+            [max(r[who][key]["loss"] / r[who]["default_test"]["loss"], _LEAST) for key in ("reported", "test")]
+            for r in records
         ]
         axes.plot(*zip(*points, strict=True), ls="none", label=_NAMES[who], alpha=0.6, **_MARKS[who])
-    axes.set(xscale="log", yscale="log", xlabel=f"reported loss ÷ the defaults' test loss (at least {_LEAST})", ylabel="test loss ÷ the defaults'")
+    axes.set(
+        xscale="log",
+        yscale="log",
+        xlabel=f"reported loss ÷ the defaults' test loss (at least {_LEAST})",
+        ylabel="test loss ÷ the defaults'",
+    )
     ends = [min(axes.get_xlim()[0], axes.get_ylim()[0]), max(axes.get_xlim()[1], axes.get_ylim()[1])]
     axes.plot(ends, ends, color="0.6", lw=0.8, zorder=0)
     axes.legend(frameon=False, loc="lower right")
@@ -62,9 +68,14 @@ def _bias(axes: Any, records: Records) -> None:
     for shift, who in zip((-0.15, 0.15), WHO, strict=True):
         means = [numbers.bias([r for r in records if r["set"] == name], who, "loss") for name in names]
         axes.errorbar(
-            [100 * m.value for m in means], [i + shift for i in range(len(names))], ls="none", lw=0.8, ecolor="0.5",
-            xerr=[0.0 if m.n < 2 else 100 * m.error for m in means], **_MARKS[who],
-        )  # fmt: skip
+            [100 * m.value for m in means],
+            [i + shift for i in range(len(names))],
+            ls="none",
+            lw=0.8,
+            ecolor="0.5",
+            xerr=[0.0 if m.n < 2 else 100 * m.error for m in means],
+            **_MARKS[who],
+        )
     axes.axvline(0, color="0.6", lw=0.8, zorder=0)
     axes.set_yticks(range(len(names)), names)
     axes.invert_yaxis()
@@ -87,8 +98,16 @@ def _worse(axes: Any, records: Records) -> None:
                 if share.n:
                     low, high = share.interval
                     around = [[100 * (share.value - low)], [100 * (high - share.value)]]
-                    axes.errorbar(100 * share.value, len(labels) + shift, xerr=around, lw=0.8, ecolor="0.5", **_MARKS[who])
-                    axes.annotate(f"{share.value:.0%}", (100 * high, len(labels) + shift), (4, 0), textcoords="offset points", va="center")
+                    axes.errorbar(
+                        100 * share.value, len(labels) + shift, xerr=around, lw=0.8, ecolor="0.5", **_MARKS[who]
+                    )
+                    axes.annotate(
+                        f"{share.value:.0%}",
+                        (100 * high, len(labels) + shift),
+                        (4, 0),
+                        textcoords="offset points",
+                        va="center",
+                    )
             labels.append(f"{mode},\n{text}")
     axes.set_yticks(range(len(labels)), labels)
     axes.set_ylim(len(labels) - 0.4, -0.6)
@@ -105,8 +124,12 @@ def _folds(axes: Any, records: Records) -> None:
         axes.text(0.5, 0.5, "no search was made by folds", ha="center", transform=axes.transAxes)
         return
     axes.plot(
-        [numbers.total(one) for one, _ in pairs], [numbers.total(folds) for _, folds in pairs], ls="none", alpha=0.6, **_MARKS["ours"]
-    )  # fmt: skip
+        [numbers.total(one) for one, _ in pairs],
+        [numbers.total(folds) for _, folds in pairs],
+        ls="none",
+        alpha=0.6,
+        **_MARKS["ours"],
+    )
     axes.set(xscale="log", yscale="log", xlabel="by hold-out", ylabel="by folds")
     ends = [numbers.total(one) for one, _ in pairs]
     low, high = min(ends) / 1.3, max(ends) * 1.3

@@ -36,7 +36,10 @@ from hpo.workflows import loop, search
 from hpo.workflows import prepare as jobs
 
 Json = dict[str, Any]
-MODES: dict[str, Json] = {"holdout": {}, "folds": {"folds": 5}}  # what each puts in place of `valid` in the split of a space
+MODES: dict[str, Json] = {
+    "holdout": {},
+    "folds": {"folds": 5},
+}  # what each puts in place of `valid` in the split of a space
 
 
 def database(folder: Path) -> Path:
@@ -94,7 +97,10 @@ class _Record:
         counted = [o for o in self._outcomes.values() if o.trial.counted and o.state == "complete"]
         plain = min(counted, key=lambda o: (o.valid["loss"], o.trial.label))
         way = "keep" if mode == "holdout" else "scaled"
-        alone = self._logits(way, [Finalist(self._outcomes[label], job.space) for label in dict.fromkeys((plain.trial.label, "defaults"))])
+        alone = self._logits(
+            way,
+            [Finalist(self._outcomes[label], job.space) for label in dict.fromkeys((plain.trial.label, "defaults"))],
+        )
         score = found["score"]
         return {
             "mode": mode,
@@ -104,22 +110,29 @@ class _Record:
             "epochs": self._epochs(found),
             "seconds": self._seconds(),
             "argmax": {
-                "trial": plain.trial.label, "reported": {n: plain.valid[n] for n in self._names},
-                "test": self._tested(alone[plain.trial.label]), "default_test": self._tested(alone["defaults"]),
+                "trial": plain.trial.label,
+                "reported": {n: plain.valid[n] for n in self._names},
+                "test": self._tested(alone[plain.trial.label]),
+                "default_test": self._tested(alone["defaults"]),
                 "error": {"loss": self._error(alone[plain.trial.label], alone["defaults"])},
             },
             "ours": {
-                "trial": found["trial"], "rule": found["rule"], "is_default": found["trial"] == "defaults",
-                "reported": {n: score[n]["fresh"] for n in self._names}, "interval": {n: score[n]["interval"] for n in self._names},
-                "test": tests[found["trial"]], "default_test": tests["defaults"],
+                "trial": found["trial"],
+                "rule": found["rule"],
+                "is_default": found["trial"] == "defaults",
+                "reported": {n: score[n]["fresh"] for n in self._names},
+                "interval": {n: score[n]["interval"] for n in self._names},
+                "test": tests[found["trial"]],
+                "default_test": tests["defaults"],
                 "error": {"loss": self._error(logits[found["trial"]], logits["defaults"])},
             },
             "rules": {rule: {"trial": label, "test": tests[label]} for rule, label in found["rules"].items()},
             "pool": {
                 label: {"search": f.searched.value, "fresh": {n: f.mean(n) for n in self._names}, "test": tests[label]}
-                for label, f in pool.items() if label in tests
+                for label, f in pool.items()
+                if label in tests
             },
-        }  # fmt: skip
+        }
 
     def _logits(self, way: str, finalists: Sequence[Finalist]) -> dict[str, _Said]:
         """What each configuration, trained the way named, says of the test part."""
@@ -128,7 +141,14 @@ class _Record:
             study = Study(job.space, self._place.journal, job.data.fingerprint)
             try:
                 vault = Vault(self._place.weights)
-                refit = Refit(job.space, job.data, job.networks, study, vault, lambda trials, samples: train(study, vault, trials, samples()))
+                refit = Refit(
+                    job.space,
+                    job.data,
+                    job.networks,
+                    study,
+                    vault,
+                    lambda trials, samples: train(study, vault, trials, samples()),
+                )
                 finals = refit.final(way, finalists)
                 made = [(f, finals[f.label]) for f in finalists if f.label in finals]
                 return {f.label: _Said(refit.logits(final, f.searched.trial.params), final.data) for f, final in made}
@@ -148,7 +168,10 @@ class _Record:
 
     def _error(self, ours: _Said, theirs: _Said) -> float:
         """The paired standard error of the difference of two losses over the test rows."""
-        a, b = (losses(s.data.task, s.logits.transpose(0, 1), s.data.test_y.unsqueeze(1), None).double() for s in (ours, theirs))
+        a, b = (
+            losses(s.data.task, s.logits.transpose(0, 1), s.data.test_y.unsqueeze(1), None).double()
+            for s in (ours, theirs)
+        )
         scale = ours.data.target_scale**2 if ours.data.task == "regression" else 1.0
         return float((a - b).std(correction=0)) * scale / len(a) ** 0.5
 

@@ -16,28 +16,46 @@ import pandas as pd
 from sklearn import datasets
 
 Json = dict[str, Any]
-Draw = Callable[[int], tuple[Json, pd.DataFrame]]  # of a seed: the space of a search without its file, and the file's rows
+Draw = Callable[
+    [int], tuple[Json, pd.DataFrame]
+]  # of a seed: the space of a search without its file, and the file's rows
 
 TRIALS, EPOCHS = 50, 60
 _DEVELOP, _SHARE = 600, 0.7  # rows of a real table to search on: at most so many, and so much of a small one
 _VALID = 0.25  # of those, in a hold-out search
-_TEST = 6000  # rows of a made set, enough that the error of a test score can be forgotten beside that of a validation score
+_TEST = (
+    6000  # rows of a made set, enough that the error of a test score can be forgotten beside that of a validation score
+)
 _SHIPPED = {
-    "breast_cancer": "classification", "wine": "classification", "iris": "classification", "digits": "classification",
+    "breast_cancer": "classification",
+    "wine": "classification",
+    "iris": "classification",
+    "digits": "classification",
     "diabetes": "regression",
-}  # fmt: skip
+}
 _FILES = {
-    "sonar": "classification", "ionosphere": "classification", "pima": "classification", "glass": "classification",
-    "vehicle": "classification", "credit-g": "classification", "phoneme": "classification", "housing": "regression",
-    "winequality-red": "regression", "abalone": "regression",
-}  # fmt: skip
+    "sonar": "classification",
+    "ionosphere": "classification",
+    "pima": "classification",
+    "glass": "classification",
+    "vehicle": "classification",
+    "credit-g": "classification",
+    "phoneme": "classification",
+    "housing": "regression",
+    "winequality-red": "regression",
+    "abalone": "regression",
+}
 
 
 def sets(folder: Path) -> tuple[dict[str, Draw], list[str]]:
     """All sets by name, and the names of those whose CSV (its target in the column `target`) is not in `folder`."""
-    found: dict[str, Draw] = {name: partial(_real, name, task, partial(_shipped, name)) for name, task in _SHIPPED.items()}
+    found: dict[str, Draw] = {
+        name: partial(_real, name, task, partial(_shipped, name)) for name, task in _SHIPPED.items()
+    }
     here = {name: task for name, task in _FILES.items() if (folder / f"{name}.csv").is_file()}
-    found |= {name: partial(_real, name, task, partial(pd.read_csv, folder / f"{name}.csv")) for name, task in here.items()}
+    found |= {
+        name: partial(_real, name, task, partial(pd.read_csv, folder / f"{name}.csv")) for name, task in here.items()
+    }
     found |= {name: partial(_made, name, *about) for name, about in _MADE.items()}
     return found, [name for name in _FILES if name not in here]
 
@@ -46,7 +64,8 @@ def space(name: str, task: str, seed: int, rows: int, develop: int) -> Json:
     """The search, the same for all: `develop` rows of `rows` are searched on, all others are the test part."""
     test = (rows - develop - 0.5) / rows  # the half is there because the number of test rows is rounded up
     return {
-        "study": f"{name}-{seed}", "seed": seed,
+        "study": f"{name}-{seed}",
+        "seed": seed,
         "data": {"task": task, "split": {"test": test, "valid": _VALID * (1 - test), "seed": seed}},
         "network": {"kind": "mlp", "width": 64},
         "search": {
@@ -58,7 +77,7 @@ def space(name: str, task: str, seed: int, rows: int, develop: int) -> Json:
         },
         "train": {"epochs": EPOCHS, "batch_size": 32 if develop < 500 else 64, "patience": 10, "metric": "loss"},
         "budget": {"trials": TRIALS},
-    }  # fmt: skip
+    }
 
 
 def _real(name: str, task: str, load: Callable[[], pd.DataFrame], seed: int) -> tuple[Json, pd.DataFrame]:
@@ -70,7 +89,9 @@ def _shipped(name: str) -> pd.DataFrame:
     return getattr(datasets, f"load_{name}")(as_frame=True).frame
 
 
-def _made(name: str, task: str, develop: int, make: Callable[..., tuple[np.ndarray, np.ndarray]], seed: int) -> tuple[Json, pd.DataFrame]:
+def _made(
+    name: str, task: str, develop: int, make: Callable[..., tuple[np.ndarray, np.ndarray]], seed: int
+) -> tuple[Json, pd.DataFrame]:
     rng = np.random.default_rng((zlib.crc32(name.encode()), seed))
     x, y = make(rng, develop + _TEST)
     frame = pd.DataFrame(x.round(4), columns=[f"x{i}" for i in range(x.shape[1])])

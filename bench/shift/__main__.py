@@ -60,16 +60,38 @@ def record(job: Job, folder: Path) -> Json:
 
 def sources() -> list[Path]:
     """The code that makes a record."""
-    decisive = ("domains", "corrections", "classifier", "kernel", "columns", "marginal", "source_model", "label_shares", "concept", "verdict")
-    return [*(_ROOT / "hpo" / "shift" / f"{name}.py" for name in decisive), *(Path(__file__).parent / f"{name}.py" for name in ("made", "real"))]
+    decisive = (
+        "domains",
+        "corrections",
+        "classifier",
+        "kernel",
+        "columns",
+        "marginal",
+        "source_model",
+        "label_shares",
+        "concept",
+        "verdict",
+    )
+    return [
+        *(_ROOT / "hpo" / "shift" / f"{name}.py" for name in decisive),
+        *(Path(__file__).parent / f"{name}.py" for name in ("made", "real")),
+    ]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.shift", description=__doc__)
-    parser.add_argument("--data", type=Path, default=_ROOT.parent / "shared" / "data", help="folder of the CSVs; default: %(default)s")
-    parser.add_argument("--draws", type=int, default=_DRAWS, help="of each planted shift and of real splits; default: %(default)s")
-    parser.add_argument("--fewer", type=int, default=_HARD_DRAWS, help="of each smaller and of each hard shift; default: %(default)s")
-    parser.add_argument("--out", type=Path, help="folder of shift.json and .md; default: docs, or build/shift if it is not all")
+    parser.add_argument(
+        "--data", type=Path, default=_ROOT.parent / "shared" / "data", help="folder of the CSVs; default: %(default)s"
+    )
+    parser.add_argument(
+        "--draws", type=int, default=_DRAWS, help="of each planted shift and of real splits; default: %(default)s"
+    )
+    parser.add_argument(
+        "--fewer", type=int, default=_HARD_DRAWS, help="of each smaller and of each hard shift; default: %(default)s"
+    )
+    parser.add_argument(
+        "--out", type=Path, help="folder of shift.json and .md; default: docs, or build/shift if it is not all"
+    )
     options = parser.parse_args()
     os.environ |= {"OMP_NUM_THREADS": "1"}
     free_kernels()

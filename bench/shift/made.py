@@ -7,7 +7,11 @@ import numpy as np
 from hpo.shift.domains import Column, Domains
 
 KINDS = ("none", "covariate", "prior", "concept")
-HARD = {"lookalike": ("covariate",), "covariate and prior": ("covariate", "prior"), "covariate and concept": ("covariate", "concept")}
+HARD = {
+    "lookalike": ("covariate",),
+    "covariate and prior": ("covariate", "prior"),
+    "covariate and concept": ("covariate", "concept"),
+}
 LABELS = ("none", "20 a class", "200 rows")
 _POOL = 20  # rows to choose from, for each that is kept; some labels are rare
 

@@ -33,9 +33,11 @@ def tables(records: Records, about: Mapping[str, Any]) -> str:
     )
     parts = [head]
     for part, title, table in (
-        ("planted", "Planted shifts", planted), ("real", "Real tables split at random", real),
-        ("sizes", "Smaller shifts", sizes), ("hard", "Hard ones", hard),
-    ):  # fmt: skip
+        ("planted", "Planted shifts", planted),
+        ("real", "Real tables split at random", real),
+        ("sizes", "Smaller shifts", sizes),
+        ("hard", "Hard ones", hard),
+    ):
         if some := of(records, part):
             parts += [f"### {title}", table([*some, *of(records, "planted")] if part == "sizes" else some)]
     return "\n\n".join(parts)
@@ -62,7 +64,10 @@ def planted(records: Records) -> str:
         some = [r for r in records if r["name"] == kind]
         shares = [right(some, labels) for labels in made.LABELS]
         reached += [(kind, labels, share.value >= GOAL) for labels, share in zip(made.LABELS, shares, strict=True)]
-        cells = [_share(share) if kind == "none" or truth(kind, m) else f"none said: {_share(share)}" for m, share in zip(made.LABELS, shares, strict=True)]
+        cells = [
+            _share(share) if kind == "none" or truth(kind, m) else f"none said: {_share(share)}"
+            for m, share in zip(made.LABELS, shares, strict=True)
+        ]
         rows.append([kind, *cells, instead(some)])
     missed = [f"{kind} with labels: {labels}" for kind, labels, held in reached if not held]
     return f"{markdown(rows)}\n\n{_goal('each cell', missed)}"
@@ -86,7 +91,9 @@ def sizes(records: Records) -> str:
     for kind in made.KINDS[1:]:
         for labels in made.LABELS:
             if truth(kind, labels):
-                found = (right([r for r in records if r["name"] == kind and r["size"] == size], labels) for size in every)
+                found = (
+                    right([r for r in records if r["name"] == kind and r["size"] == size], labels) for size in every
+                )
                 rows.append([kind, labels, *map(_share, found)])
     return markdown(rows)
 
@@ -103,7 +110,11 @@ def instead(records: Records) -> str:
     """What was said where that was wrong, and how often, by how much was known."""
     found = []
     for labels in made.LABELS:
-        wrong = Counter(" and ".join(r["said"][labels]) or "none" for r in records if tuple(r["said"][labels]) != truth(r["name"], labels))
+        wrong = Counter(
+            " and ".join(r["said"][labels]) or "none"
+            for r in records
+            if tuple(r["said"][labels]) != truth(r["name"], labels)
+        )
         if wrong:
             found.append(f"{labels}: {', '.join(f'{what} {times}' for what, times in wrong.most_common())}")
     return "; ".join(found) or "–"

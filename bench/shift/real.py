@@ -13,9 +13,17 @@ from hpo.shift.domains import Domains
 from hpo.shift.inputs import columns, thirds
 
 SETS = {
-    "breast_cancer": "sklearn:breast_cancer", "wine": "sklearn:wine", "digits": "sklearn:digits", "diabetes": "sklearn:diabetes",
-    "credit-g": "credit-g.csv", "vehicle": "vehicle.csv", "phoneme": "phoneme.csv", "car": "car.csv", "pima": "pima.csv", "abalone": "abalone.csv",
-}  # fmt: skip
+    "breast_cancer": "sklearn:breast_cancer",
+    "wine": "sklearn:wine",
+    "digits": "sklearn:digits",
+    "diabetes": "sklearn:diabetes",
+    "credit-g": "credit-g.csv",
+    "vehicle": "vehicle.csv",
+    "phoneme": "phoneme.csv",
+    "car": "car.csv",
+    "pima": "pima.csv",
+    "abalone": "abalone.csv",
+}
 _MOST = 1600  # rows of both domains
 
 

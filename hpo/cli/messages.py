@@ -39,8 +39,7 @@ def headline(job: Job, rows: int, workers: int = 1) -> list[str]:
     inputs = f" ({data.n_inputs} inputs)" if data.n_inputs != data.n_columns else ""
     columns = "1 column" if data.n_columns == 1 else f"{data.n_columns} columns"
     lines = [
-        f"{data.name} · {total:,} rows, {columns}{inputs}, {kind} · {parts} · "
-        f"test {len(data.test_x):,} (untouched)",
+        f"{data.name} · {total:,} rows, {columns}{inputs}, {kind} · {parts} · test {len(data.test_x):,} (untouched)",
         *([f"network {space.network.factory}"] if space.network.factory else []),
         *([f"back translation {space.data.text.back_translation}"] if "back_translation" in space.search else []),
         *(f"note: {note}" for note in data.notes),
@@ -48,7 +47,10 @@ def headline(job: Job, rows: int, workers: int = 1) -> list[str]:
     if workers > cores():
         lines.append(f"note: {workers} workers share {cores()} cores; more than one a core gain nothing.")
     if space.is_point:
-        return [*lines, "training one configuration: " + " · ".join(strength(k, v) for k, v in space.params({}).items())]
+        return [
+            *lines,
+            "training one configuration: " + " · ".join(strength(k, v) for k, v in space.params({}).items()),
+        ]
     one = "on one core" if job.device.type == "cpu" else f"on {devices.name(job.device)}"
     where = one if workers == 1 else f"in {workers} workers"
     at_once = "one trial at a time" if trials == 1 else f"{trials} trials at once {where}"
@@ -76,6 +78,8 @@ def study_line(place: Place) -> list[str]:
         return [place.name, state, str(len(judged)), f"{metric} {score(best.value)}" if best else "–", "–", "–"]
     other = shown(result["task"], metric)
     test = f"{other} {score(result['test'].get(other))}"
-    if joined := [f"{kind} {score(entry['test'].get(other))}" for kind, entry in result.get("ensembles", {}).items()]:  # an older hpo had none
+    if joined := [
+        f"{kind} {score(entry['test'].get(other))}" for kind, entry in result.get("ensembles", {}).items()
+    ]:  # an older hpo had none
         test += f" ({', '.join(joined)})"
     return [place.name, state, str(len(judged)), f"{metric} {score(best.value)}" if best else "–", test, result["date"]]

@@ -12,10 +12,24 @@ import click
 
 from hpo.core.errors import HpoError, InputError
 
-STORE = click.option("--store", default="mlruns", show_default=True, help="Folder of studies, MLflow database, artifacts.")
+STORE = click.option(
+    "--store", default="mlruns", show_default=True, help="Folder of studies, MLflow database, artifacts."
+)
 STUDY = click.option("--study", help="Default: the study that was written last.")
-PLUGIN = click.option("--plugin", "plugins", multiple=True, metavar="MODULE", help="A module with regularizers of your own; may be repeated.")
-DEVICE = click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True, help="auto: a GPU if there is one.")
+PLUGIN = click.option(
+    "--plugin",
+    "plugins",
+    multiple=True,
+    metavar="MODULE",
+    help="A module with regularizers of your own; may be repeated.",
+)
+DEVICE = click.option(
+    "--device",
+    type=click.Choice(["auto", "cpu", "cuda"]),
+    default="auto",
+    show_default=True,
+    help="auto: a GPU if there is one.",
+)
 
 
 class _Shown(click.ClickException):

@@ -87,7 +87,9 @@ class Progress(Watcher):
                 self._live.update(self._table(), refresh=True)
         elif time.monotonic() - self._said > _EVERY:
             self._said = time.monotonic()
-            self._console.print(" · ".join(" ".join(line.split()) for line in self._lines()), highlight=False, soft_wrap=True)
+            self._console.print(
+                " · ".join(" ".join(line.split()) for line in self._lines()), highlight=False, soft_wrap=True
+            )
 
     def note(self, sentence: str) -> None:
         self._console.print(f"note: {sentence}", highlight=False, soft_wrap=True)
@@ -117,8 +119,10 @@ class Progress(Watcher):
         lines = [f"trials  {shown}  {times}", f"rows    {rows}"]
         if best:
             metric = self._space.train.metric
-            lines.append(f"best    valid {metric} {score(best.value)}{beside(best.valid, self._job.data.task, metric)}, "
-                         f"{trial_name(best.trial.label)}:  {in_a_line(best.trial.params)}")
+            lines.append(
+                f"best    valid {metric} {score(best.value)}{beside(best.valid, self._job.data.task, metric)}, "
+                f"{trial_name(best.trial.label)}:  {in_a_line(best.trial.params)}"
+            )
         return lines
 
     def _seconds_left(self, done: int, elapsed: float) -> float | None:

@@ -49,7 +49,9 @@ def facts(member: Regularizer) -> dict[str, Any]:
 def found(name: str) -> Regularizer:
     """The member of that name. Raises InputError if there is none."""
     if name not in FAMILY:
-        raise InputError(f"{name} is not a regularizer.{did_you_mean(name, list(FAMILY), ' List them with: hpo regularizers')}")
+        raise InputError(
+            f"{name} is not a regularizer.{did_you_mean(name, list(FAMILY), ' List them with: hpo regularizers')}"
+        )
     return FAMILY[name]
 
 

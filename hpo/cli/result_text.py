@@ -32,7 +32,15 @@ def result_lines(result: Mapping[str, Any], store: str) -> list[str]:
     if verdict := first_line(result):
         lines += [verdict, ""]
     params = [f"  {line}" for line in strengths(result["selected"])]
-    lines += [f"Selected: {trial_name(result['trial'])}", *params, *_rules(result), "", *_scores(result), "", *_front(result)]
+    lines += [
+        f"Selected: {trial_name(result['trial'])}",
+        *params,
+        *_rules(result),
+        "",
+        *_scores(result),
+        "",
+        *_front(result),
+    ]
     lines += [*_expected(result), *_criteria(result), *_refit(result)]
     lines += [line for entry in result["ensembles"].values() for line in ensemble_lines(entry, result)]
     if adapted := " ".join(adaptation_lines(result)):
@@ -49,7 +57,11 @@ def result_lines(result: Mapping[str, Any], store: str) -> list[str]:
         "",
         f"Look:    hpo ui --study {result['study']}{elsewhere}",
         f"         {link(result['experiment_id'], result['run_id'], _base(result['tracking_uri']))}",
-        *([f"Read:    {report} ({result['report_seconds']:.1f} s to write)"] if result["report_seconds"] is not None else []),
+        *(
+            [f"Read:    {report} ({result['report_seconds']:.1f} s to write)"]
+            if result["report_seconds"] is not None
+            else []
+        ),
         f"Keep:    hpo export --study {result['study']}{elsewhere} -o best.yaml",
     ]
     return lines
@@ -71,19 +83,25 @@ def _scores(result: Mapping[str, Any]) -> list[str]:
     entries = {"selected": result, **result["baselines"]}
     fresh = bool(result["fresh"])
     source, target = (", source", ", target") if result.get("unpromised") else ("", "")
-    columns = ["search loss", "fresh loss", f"fresh {short}{source}"] if fresh else ["valid loss", f"valid {short}{source}"]
+    columns = (
+        ["search loss", "fresh loss", f"fresh {short}{source}"] if fresh else ["valid loss", f"valid {short}{source}"]
+    )
     followed = [result["metric"]] if labelled(result["metric"]) != result["metric"] else []  # what asks for no labels
     columns += [f"{'fresh' if fresh else 'valid'} {name.replace('_', ' ')}" for name in followed]
     rows = [["", *columns, "train–valid gap", f"test {short}{target}"]]
     trials = [entries[key]["trial"] for key in ("none", "defaults", "ablation") if key in entries]
-    alike = [key for key in result["baselines"] if entries[key]["trial"] == result["trial"]]  # is the selected one itself
+    alike = [
+        key for key in result["baselines"] if entries[key]["trial"] == result["trial"]
+    ]  # is the selected one itself
     if "ablation" in entries and trials.count(entries["ablation"]["trial"]) > 1:
         alike = ["ablation", *alike]  # is a baseline itself, and stands there
     names = _ROWS | {"selected": "selected: " + _ROWS[alike[-1]] if alike and alike[-1] != "ablation" else "selected"}
     for key in (key for key in _ROWS if key in entries and key not in alike):
         valid, seen, test = (entries[key][part] for part in ("valid", "fresh", "test"))
         gap = valid["loss"] - entries[key]["train"]["loss"] if valid else None
-        scores = (valid.get("loss"), seen.get("loss"), seen.get(other)) if fresh else (valid.get("loss"), valid.get(other))
+        scores = (
+            (valid.get("loss"), seen.get("loss"), seen.get(other)) if fresh else (valid.get("loss"), valid.get(other))
+        )
         scores += tuple((seen if fresh else valid).get(name) for name in followed)
         rows.append([names[key], *map(score, (*scores, gap, test.get(other)))])
     return ["  " + line for line in table(rows)]
@@ -93,7 +111,9 @@ def _rules(result: Mapping[str, Any]) -> list[str]:
     """What each rule selects, the one that counts first."""
     rules = result["rules"]
     if not rules:
-        return ["By its score in the search alone (finalists: 0), a part of which is luck."] if result["baselines"] else []
+        return (
+            ["By its score in the search alone (finalists: 0), a part of which is luck."] if result["baselines"] else []
+        )
     own = result["rule"]
     if len(set(rules.values())) == 1:
         return [f"All rules ({', '.join(rules)}) select it."]
@@ -118,7 +138,11 @@ def _expected(result: Mapping[str, Any]) -> list[str]:
     if not found:
         return []
     low, high = found["interval"]
-    interval = f"90 % interval {score(low)} to {score(high)}" if low is not None else "a single validation part gives no interval, data.split.folds does"
+    interval = (
+        f"90 % interval {score(low)} to {score(high)}"
+        if low is not None
+        else "a single validation part gives no interval, data.split.folds does"
+    )
     if result.get("unpromised"):
         return [
             f"On the source, {name.replace('_', ' ')} is {score(found['fresh'])} ({interval}): {score(found['search'])} in the search → "
@@ -143,7 +167,9 @@ def _refit(result: Mapping[str, Any]) -> list[str]:
         untouched = "the test part is untouched" if not result["looks"] else "the test part was scored before"
         return [f"No final network was trained (refit: none): {untouched}."]
     if said["weights"] is None:
-        return ["The final network diverged, so there is none: the learning rate does not bear all rows. Lower search.learning_rate."]
+        return [
+            "The final network diverged, so there is none: the learning rate does not bear all rows. Lower search.learning_rate."
+        ]
     made = {
         "scaled": f"trained on {said['rows']:,} rows, validation rows among them, for {said['epochs']} epochs",
         "keep": "the one of the search",
@@ -157,7 +183,11 @@ def _refit(result: Mapping[str, Any]) -> list[str]:
 
 def _again(result: Mapping[str, Any]) -> list[str]:
     """A warning of a test part that is no longer untouched."""
-    return [f"The test part has now been scored {result['looks']} times: choose by the fresh scores."] if result["looks"] > 1 else []
+    return (
+        [f"The test part has now been scored {result['looks']} times: choose by the fresh scores."]
+        if result["looks"] > 1
+        else []
+    )
 
 
 def ensemble_lines(entry: Mapping[str, Any], result: Mapping[str, Any]) -> list[str]:
@@ -168,7 +198,11 @@ def ensemble_lines(entry: Mapping[str, Any], result: Mapping[str, Any]) -> list[
     differ = []
     if "disagreement" in apart:
         percent = result["task"] == "classification"
-        differ.append(f"disagreement {100 * apart['disagreement']:.1f} %" if percent else f"disagreement {score(apart['disagreement'])}")
+        differ.append(
+            f"disagreement {100 * apart['disagreement']:.1f} %"
+            if percent
+            else f"disagreement {score(apart['disagreement'])}"
+        )
     if "error_correlation" in apart:
         differ.append(f"error correlation {apart['error_correlation']:.2f}")
     expected, rows = entry["expected"].get(name), "rows of the source" if result.get("unpromised") else "rows"
@@ -203,14 +237,23 @@ def _members(entry: Mapping[str, Any], size: int) -> str:
 
 def comparison(first: Finished, second: Finished, differences: Sequence[Difference]) -> list[str]:
     """What two searches selected, side by side, and whether it differs beyond noise."""
-    rows = [["", *(f"fresh {d.metric.replace('_', ' ')}" for d in differences), *(f"test {d.metric.replace('_', ' ')}" for d in differences)]]
+    rows = [
+        [
+            "",
+            *(f"fresh {d.metric.replace('_', ' ')}" for d in differences),
+            *(f"test {d.metric.replace('_', ' ')}" for d in differences),
+        ]
+    ]
     for i, search in enumerate((first, second)):
         fresh = [score(d.scores[i]) for d in differences]
         rows.append([search.place.name, *fresh, *(score(search.result["test"].get(d.metric)) for d in differences)])
     lines = [*("  " + line for line in table(rows)), ""]
     for search in (first, second):
         line, *more = strengths(search.result["selected"])
-        lines += [f"{search.place.name} selected {trial_name(search.result['trial'])}:  {line}", *(f"  {one}" for one in more)]
+        lines += [
+            f"{search.place.name} selected {trial_name(search.result['trial'])}:  {line}",
+            *(f"  {one}" for one in more),
+        ]
     lines.append("")
     for d in differences:
         pairs = f"{d.fits} fresh fits in pairs" if d.fits != 1 else "1 pair of fresh fits"

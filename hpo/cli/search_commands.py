@@ -14,17 +14,25 @@ from hpo.cli.options import DEVICE, PLUGIN, STORE, main, write
 from hpo.core.errors import InputError
 
 _BEGAN = time.time()
-_URI = click.option("--tracking-uri", help="Another MLflow than STORE/mlflow.db; default: MLFLOW_TRACKING_URI, if that is set.")
+_URI = click.option(
+    "--tracking-uri", help="Another MLflow than STORE/mlflow.db; default: MLFLOW_TRACKING_URI, if that is set."
+)
 
 
 @main.command()
 @click.option("--space", "path", required=True, help="The space file (YAML).")
 @STORE
 @_URI
-@click.option("--workers", type=click.IntRange(1), default=1, show_default=True, help="Processes that train: one a core.")
+@click.option(
+    "--workers", type=click.IntRange(1), default=1, show_default=True, help="Processes that train: one a core."
+)
 @DEVICE
 @click.option("--deterministic", is_flag=True, help="The same trials at any number of rows and workers; takes longer.")
-@click.option("--refit", type=click.Choice(["scaled", "keep", "average", "none"]), help="How the final network is made; default: as the space says.")
+@click.option(
+    "--refit",
+    type=click.Choice(["scaled", "keep", "average", "none"]),
+    help="How the final network is made; default: as the space says.",
+)
 @PLUGIN
 @click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON object.")
 @click.option("--quiet", is_flag=True, help="Say only the result.")
@@ -54,7 +62,9 @@ def search(
         from hpo.workflows import search as searching
 
         uri = chosen_uri(Path(store), tracking_uri)
-        job = jobs.load(Path(path), device=devices.chosen(device, workers), refit=refit, named=plugins, tracking_uri=uri)
+        job = jobs.load(
+            Path(path), device=devices.chosen(device, workers), refit=refit, named=plugins, tracking_uri=uri
+        )
         place = Place(Path(store), job.space.study)
         watcher = searching.Watcher() if quiet else progress.Progress(Console(stderr=True, markup=False))
         try:

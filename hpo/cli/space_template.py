@@ -93,7 +93,9 @@ def _usable(path: Path, target: str) -> tuple[table.Table, dict[str, str]]:
     dropped: dict[str, str] = {}
     while True:
         try:
-            return table.load(Data(source=str(path.resolve()), target=Target(column=target), drop=list(dropped)), Path()), dropped
+            return table.load(
+                Data(source=str(path.resolve()), target=Target(column=target), drop=list(dropped)), Path()
+            ), dropped
         except ColumnError as error:
             dropped[error.column] = error.why
 

@@ -57,8 +57,12 @@ def _show(address: str, browser: bool) -> None:
 @click.option("-o", "--output", help="Where to write the configuration; default: standard output.")
 @click.option("--format", "form", type=click.Choice(["yaml", "json"]), default="yaml", show_default=True)
 @click.option("--weights", help="Also write weights, network and preprocessing into this folder.")
-@click.option("--ensemble", type=click.Choice(_ENSEMBLES), help="With --weights: those of an ensemble, not of the single network.")
-@click.option("--pareto", is_flag=True, help="Of several objectives: write each configuration of the front into the folder -o.")
+@click.option(
+    "--ensemble", type=click.Choice(_ENSEMBLES), help="With --weights: those of an ensemble, not of the single network."
+)
+@click.option(
+    "--pareto", is_flag=True, help="Of several objectives: write each configuration of the front into the folder -o."
+)
 @PLUGIN
 def export(
     store: str,
@@ -79,7 +83,9 @@ def export(
         raise InputError("--ensemble says which weights are written: name a folder for them with --weights.")
     if pareto:
         if output is None or weights or form != "yaml":
-            raise InputError("--pareto writes a YAML file a configuration: name a folder with -o, and leave --format and --weights out.")
+            raise InputError(
+                "--pareto writes a YAML file a configuration: name a folder with -o, and leave --format and --weights out."
+            )
         for name in search.write_front(Path(output)):
             click.echo(f"Wrote {Path(output) / name}", err=True)
         return
@@ -89,7 +95,9 @@ def export(
             search.write_ensemble(Path(weights), ensemble)
         else:
             search.write_network(Path(weights))
-        click.echo(f"Wrote {weights}/weights.safetensors, network.json and preprocess.json of {search.place.name}.", err=True)
+        click.echo(
+            f"Wrote {weights}/weights.safetensors, network.json and preprocess.json of {search.place.name}.", err=True
+        )
     if output or not weights:
         write(search.configuration(folder, form), output)
     if output:
@@ -115,8 +123,18 @@ def report(store: str, study: str | None, output: str, plugins: tuple[str, ...])
 @STORE
 @STUDY
 @click.option("--kind", type=click.Choice(_ENSEMBLES), default="greedy", show_default=True, help="How it is made.")
-@click.option("--size", type=click.IntRange(2, 100), default=10, show_default=True, help="Members, or how many are taken of the pool.")
-@click.option("--pool", type=click.IntRange(1, 1000), help="Of greedy and stacking: how many of the best trials there are to choose from. [default: 30]")
+@click.option(
+    "--size",
+    type=click.IntRange(2, 100),
+    default=10,
+    show_default=True,
+    help="Members, or how many are taken of the pool.",
+)
+@click.option(
+    "--pool",
+    type=click.IntRange(1, 1000),
+    help="Of greedy and stacking: how many of the best trials there are to choose from. [default: 30]",
+)
 @DEVICE
 @PLUGIN
 @click.option("--json", "as_json", is_flag=True, help="Print what came out as one JSON object.")
@@ -181,7 +199,9 @@ def studies(store: str) -> None:
     if not found:
         click.echo(f"There is no study in {store} yet; begin one with: hpo search --space SPACE.yaml", err=True)
         return
-    for line in formatting.table([["study", "state", "trials", "best valid", "selected test", "date"], *map(messages.study_line, found)]):
+    for line in formatting.table(
+        [["study", "state", "trials", "best valid", "selected test", "date"], *map(messages.study_line, found)]
+    ):
         click.echo(line)
 
 
@@ -218,7 +238,9 @@ def delete(study: str, store: str, yes: bool) -> None:
     with place.locked():
         where = place.mlflow(required=False)
         if where:
-            mlflow_cleanup.delete(where["tracking_uri"], where["experiment_id"], where["run_id"], Path(store) / "artifacts" / study)
+            mlflow_cleanup.delete(
+                where["tracking_uri"], where["experiment_id"], where["run_id"], Path(store) / "artifacts" / study
+            )
         place.remove()
     click.echo(f"Removed {study}.", err=True)
 

@@ -1,11 +1,11 @@
 """The exceptions of hpo, and the exit code that each becomes on the command line.
 
-    HpoError                1
-     ├── InputError         2   something the user gave must change; nothing was written
-     │    └── SpaceError    2   the space file: every mistake at once, in its order
-     ├── StoreError         1   the store or the MLflow server was lost while searching
-     ├── WorkersError       1   every worker process has ended
-     └── SearchFailedError  1   there is no result: every trial diverged
+HpoError                1
+ ├── InputError         2   something the user gave must change; nothing was written
+ │    └── SpaceError    2   the space file: every mistake at once, in its order
+ ├── StoreError         1   the store or the MLflow server was lost while searching
+ ├── WorkersError       1   every worker process has ended
+ └── SearchFailedError  1   there is no result: every trial diverged
 """
 
 from __future__ import annotations

@@ -86,6 +86,12 @@ def arguments(factory: Factory, offered: Mapping[str, Any], asked: Mapping[str, 
             raise InputError(f"{path}: {what} takes no {key}; it takes {', '.join(named) or 'nothing'}.")
     for key in named:
         if key not in offered and parameters[key].default is inspect.Parameter.empty:
-            where = f"search.{key}" if key in ("depth", "width") else f"network.{key}" if key == "image" else f"network.search.{key}"
+            where = (
+                f"search.{key}"
+                if key in ("depth", "width")
+                else f"network.{key}"
+                if key == "image"
+                else f"network.search.{key}"
+            )
             raise InputError(f"network.factory: {what} needs {key}, which nothing sets; set {where}.")
     return tuple((key, value) for key, value in offered.items() if key in named or (open_ended and key in asked))

@@ -19,7 +19,9 @@ class Metric:
     better: Literal["lower", "higher"]
     tasks: tuple[Task, ...]
     bounds: tuple[float, float]
-    judges: Literal["labels", "target"] = "labels"  # the validation rows, or how rows of another domain are met, which have no labels
+    judges: Literal["labels", "target"] = (
+        "labels"  # the validation rows, or how rows of another domain are met, which have no labels
+    )
 
     @property
     def sign(self) -> int:
@@ -140,7 +142,9 @@ def measure(
 def _confusion(logits: Tensor, y: Tensor) -> Tensor:
     """Counts (fit, true class, predicted class)."""
     fits, _, classes = logits.shape
-    predicted = logits.transpose(1, 2).max(1).indices  # over contiguous rows fourteen times as fast as argmax over classes
+    predicted = (
+        logits.transpose(1, 2).max(1).indices
+    )  # over contiguous rows fourteen times as fast as argmax over classes
     cell = y * classes + predicted
     # Not by bincount: for its result a GPU would have to be waited for, and on the CPU it takes half as long again.
     counts = cell.new_zeros((fits, classes**2)).scatter_add_(1, cell, torch.ones_like(cell))

@@ -97,7 +97,11 @@ class Samples:
     def to(self, device: torch.device) -> Samples:
         """The same in a device's memory."""
         folds = tuple(fold.at(lambda rows: rows.to(device)) for fold in self.folds)
-        given = {name: t.to(device) for name in ("weight", "base", "auxiliary", "ratio") if (t := getattr(self, name)) is not None}
+        given = {
+            name: t.to(device)
+            for name in ("weight", "base", "auxiliary", "ratio")
+            if (t := getattr(self, name)) is not None
+        }
         moved = {name: getattr(self, name).to(device) for name in ("x", "y", "columns")}
         variants = {name: t.to(device) for name, t in self.variants.items()}
         return replace(self, **moved, **given, folds=folds, variants=variants)

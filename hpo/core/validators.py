@@ -36,7 +36,9 @@ class Labelled:
     ratio: Tensor | None  # (fit, n), by which the other domain is denser there, as the inputs tell
 
 
-def measure(names: Sequence[str], task: Task, source: Labelled, logits: Tensor, features: Tensor | None, scale: float) -> dict[str, Tensor]:
+def measure(
+    names: Sequence[str], task: Task, source: Labelled, logits: Tensor, features: Tensor | None, scale: float
+) -> dict[str, Tensor]:
     """Each named criterion for each fit, (fit,); `logits` (fit, m, outputs) and `features` (fit, m, width) are of rows of the other
     domain. A regression target was divided by `scale`; the losses are in its own units."""
     units, found = scale**2 if task == "regression" else 1.0, {}

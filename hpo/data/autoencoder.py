@@ -60,7 +60,9 @@ def _trained(x: Tensor, told: Tensor, random: torch.Generator) -> Autoencoder:
     for _ in range(_STEPS):
         index = torch.randint(len(x), (min(_BATCH, len(x)),), generator=random)
         draws = torch.randn(len(index), model.codes, generator=random)
-        for parameter, grad in zip(parameters, torch.autograd.grad(model.loss(x[index], told[index], draws), parameters), strict=True):
+        for parameter, grad in zip(
+            parameters, torch.autograd.grad(model.loss(x[index], told[index], draws), parameters), strict=True
+        ):
             parameter.grad = grad
         optimizer.step()
     return model

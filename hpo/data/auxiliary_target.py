@@ -16,7 +16,9 @@ def encoded(values: pd.Series, name: str) -> np.ndarray:
     missing. Raises InputError if there is nothing to learn from it."""
     what, known = f"data.auxiliary: {name}: the column {cut(values.name)}", values.notna().to_numpy()
     if values.nunique() < 2:
-        raise InputError(f"{what} has fewer than two different values: there is nothing to learn; name another, or leave it out.")
+        raise InputError(
+            f"{what} has fewer than two different values: there is nothing to learn; name another, or leave it out."
+        )
     if found := strange(values):
         raise InputError(f"{what} holds {found}; turn it into numbers or text.")
     if pd.api.types.is_numeric_dtype(values) and not is_bool(values) and values.nunique() > MAX_CLASSES:
@@ -26,7 +28,9 @@ def encoded(values: pd.Series, name: str) -> np.ndarray:
     text = as_text(values)
     classes = np.unique(text[known].astype(str))
     if len(classes) > known.sum() / 2:
-        raise InputError(f"{what} holds {len(classes):,} classes in {known.sum():,} rows, so nothing is learned from it; name another, or leave it out.")
+        raise InputError(
+            f"{what} holds {len(classes):,} classes in {known.sum():,} rows, so nothing is learned from it; name another, or leave it out."
+        )
     shares = (text.to_numpy(dtype=str)[:, None] == classes).astype(float)
     shares[~known] = np.nan
     return np.asarray(shares)

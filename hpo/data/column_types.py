@@ -56,7 +56,9 @@ def sort(data: Data, frame: pd.DataFrame, name: str) -> Kinds:
     known = {column: kind for kind, columns in said_by.items() for column in columns}
     found = {c: known.get(c) or _kind(frame[c]) for c in frame.columns}
     notes = filter(None, (_doubtful(frame[c], kind) for c, kind in found.items() if c not in known))
-    numeric, categorical, text = (tuple(c for c, own in found.items() if own == kind) for kind in ("numeric", "categorical", "text"))
+    numeric, categorical, text = (
+        tuple(c for c, own in found.items() if own == kind) for kind in ("numeric", "categorical", "text")
+    )
     return Kinds(numeric, categorical, text, frozenset((*data.categorical, *data.text.columns)), tuple(notes))
 
 
@@ -116,7 +118,12 @@ def _category(values: pd.Series, name: str) -> pd.Series:
         if 0 < len(words) < len(given) / 2:
             why = f"holds numbers, but {place(words.index[0])} holds {said(words.iloc[0])}"
             raise ColumnError(name, str(values.name), why, ", or leave such cells empty")
-        raise ColumnError(name, str(values.name), "holds no value twice, so nothing is learned from it", ", or to data.text if it is text")
+        raise ColumnError(
+            name,
+            str(values.name),
+            "holds no value twice, so nothing is learned from it",
+            ", or to data.text if it is text",
+        )
     return text
 
 

@@ -53,7 +53,9 @@ class Text(Section):
     @classmethod
     def _from_to(cls, ngrams: list[int]) -> list[int]:
         if len(ngrams) != 2 or ngrams[0] > ngrams[1]:
-            raise ValueError(f"must be the least and the largest number of words in a term, as in [1, 2], got {said(ngrams)}.")
+            raise ValueError(
+                f"must be the least and the largest number of words in a term, as in [1, 2], got {said(ngrams)}."
+            )
         return ngrams
 
     @field_validator("back_translation")
@@ -68,9 +70,13 @@ class Text(Section):
         if self.vectorizer == "hashing":
             for key, usual in (("binary", False), ("use_idf", True), ("sublinear_tf", False)):
                 if getattr(self, key) != usual:
-                    raise ValueError(f"{key} weighs terms, and vectorizer: hashing has none; leave it out, or take tfidf.")
+                    raise ValueError(
+                        f"{key} weighs terms, and vectorizer: hashing has none; leave it out, or take tfidf."
+                    )
         if self.vectorizer == "svmlight" and self.ngrams != [1, 1]:
-            raise ValueError(f"ngrams counts words, and vectorizer: svmlight has none, got ngrams={said(self.ngrams)}; leave it out.")
+            raise ValueError(
+                f"ngrams counts words, and vectorizer: svmlight has none, got ngrams={said(self.ngrams)}; leave it out."
+            )
         return self
 
 
@@ -97,11 +103,17 @@ class Split(Section):
         if self.folds is None and self.test + self.valid >= 1:
             raise ValueError(f"test and valid must leave rows to train on, got test={self.test}, valid={self.valid}.")
         if self.folds is not None and "valid" in self.model_fields_set:
-            raise ValueError(f"takes valid or folds, got valid={self.valid}, folds={self.folds}; leave one of them out.")
+            raise ValueError(
+                f"takes valid or folds, got valid={self.valid}, folds={self.folds}; leave one of them out."
+            )
         if self.folds is None and self.repeats > 1:
-            raise ValueError(f"repeats folds, got repeats={self.repeats} without folds; add folds, or leave repeats out.")
+            raise ValueError(
+                f"repeats folds, got repeats={self.repeats} without folds; add folds, or leave repeats out."
+            )
         if self.groups is not None and self.time is not None:
-            text = f"takes groups or time, got groups={said(self.groups)}, time={said(self.time)}; leave one of them out."
+            text = (
+                f"takes groups or time, got groups={said(self.groups)}, time={said(self.time)}; leave one of them out."
+            )
             raise ValueError(text)
         return self
 
@@ -128,7 +140,9 @@ def _sources(raw: Any) -> str | list[str]:
 
 def _check_source(source: Any) -> str:
     if not isinstance(source, str):
-        raise ValueError(f"must be text, got {said(source)}{'; put it in quotes' if isinstance(source, int | float) else ''}.")
+        raise ValueError(
+            f"must be text, got {said(source)}{'; put it in quotes' if isinstance(source, int | float) else ''}."
+        )
     kind, colon, name = source.partition(":")
     if colon and kind == "sklearn" and name not in DATASETS:
         raise ValueError(f"is not a data set of hpo: {said(source)}.{did_you_mean(name, list(DATASETS))}")
@@ -161,11 +175,19 @@ class Target(Section):
     def _together(self) -> Target:
         told = [key for key in ("labels", "few", "test") if key in self.model_fields_set]
         if self.source is None and told:
-            raise ValueError(f"{told[0]} is of another domain, and there is none; name its file in source, or leave {told[0]} out.")
+            raise ValueError(
+                f"{told[0]} is of another domain, and there is none; name its file in source, or leave {told[0]} out."
+            )
         if self.few is not None and self.labels == "none":
-            raise ValueError(f"few needs labels: few or validation-only, got few={self.few}, labels=none; leave few out, or set labels.")
-        if isinstance(self.test, str) and os.path.normpath(self.test) == os.path.normpath(self.source or ""):  # its rows would be learned from, too
-            raise ValueError(f"test must be another file than source, got {said(self.test)} for both; give a share of its rows.")
+            raise ValueError(
+                f"few needs labels: few or validation-only, got few={self.few}, labels=none; leave few out, or set labels."
+            )
+        if isinstance(self.test, str) and os.path.normpath(self.test) == os.path.normpath(
+            self.source or ""
+        ):  # its rows would be learned from, too
+            raise ValueError(
+                f"test must be another file than source, got {said(self.test)} for both; give a share of its rows."
+            )
         return self
 
     @model_serializer(mode="wrap")
@@ -185,7 +207,9 @@ def _target(raw: Any) -> Any:
     if isinstance(raw, str):
         return {"column": raw}
     if not isinstance(raw, Mapping | Target):
-        raise ValueError(f"must be text, got {said(raw)}{'; put it in quotes' if isinstance(raw, int | float) else ''}.")
+        raise ValueError(
+            f"must be text, got {said(raw)}{'; put it in quotes' if isinstance(raw, int | float) else ''}."
+        )
     return raw
 
 
@@ -222,14 +246,18 @@ class Data(Section):
         if not isinstance(text, Mapping):
             return raw
         if (other := text.get("vectorizer", "svmlight")) != "svmlight":
-            raise ValueError(f"{first} holds index:value and no words, so text.vectorizer must be svmlight, got {said(other)}; leave it out.")
+            raise ValueError(
+                f"{first} holds index:value and no words, so text.vectorizer must be svmlight, got {said(other)}; leave it out."
+            )
         return {**raw, "text": {"columns": [COLUMN], "vectorizer": "svmlight", **text}}
 
     @model_validator(mode="after")
     def _apart(self) -> Data:
         known = set(map(os.path.normpath, self.sources))
         if both := [file for file in self.target.files.values() if os.path.normpath(file) in known]:
-            raise ValueError(f"target must be another domain than source, got {said(both[0])} for both; leave target.source out, or name another file.")
+            raise ValueError(
+                f"target must be another domain than source, got {said(both[0])} for both; leave target.source out, or name another file."
+            )
         return self
 
     @property

@@ -162,13 +162,22 @@ def prepare(
     somebody wants density ratios. Raises InputError in one sentence."""
     table = load(data, base)
     if image and math.prod(image) == len(table.numeric) == len(table.features.columns):
-        table = replace(table, image=True)  # pixels have one scale: those at the border, which hardly vary, are not to be stretched
+        table = replace(
+            table, image=True
+        )  # pixels have one scale: those at the border, which hardly vary, are not to be stretched
     notes = list(table.notes)
     dealt = split_table.deal(table, data, notes)
     folds = dealt.dealer.search(notes)
-    if data.target.labels == "few" and data.target.source is not None and len(folds) == 1 and len(folds[0].valid) < _TELLING:
+    if (
+        data.target.labels == "few"
+        and data.target.source is not None
+        and len(folds) == 1
+        and len(folds[0].valid) < _TELLING
+    ):
         judging = f"{len(folds[0].valid)} of the target's labelled rows"
-        notes.append(f"Only {judging} judge a trial, which is much a matter of luck; data.split.folds lets all of them judge.")
+        notes.append(
+            f"Only {judging} judge a trial, which is much a matter of luck; data.split.folds lets all of them judge."
+        )
     if dealt.classes and any(len(np.unique(dealt.y[parts.train])) < 2 for parts in folds):
         raise InputError(f"{table.name}: the training part holds one class only; more rows or another split seed help.")
     if data.class_weight and table.task == "regression":
@@ -178,7 +187,9 @@ def prepare(
     written = tuple(name for name in altering if name != synthetic.MEMBER)
     encoded = None if encoder is None else (encoder, preprocessing.given(encoder, table))
     documents = dict.fromkeys(table.text) if encoder is None else {d["column"]: d for d in encoder.documents}
-    counted = tuple(_counted(table, column, data.text, rows, base, written, known) for column, known in documents.items())
+    counted = tuple(
+        _counted(table, column, data.text, rows, base, written, known) for column, known in documents.items()
+    )
     if encoded and (beyond := preprocessing.far(*encoded)):
         text = f"Far from all that the weights of network.init were trained on, by more than ten deviations, lie rows of: {listed(beyond)}."
         notes.append(f"{text} Weights that were trained without these columns may serve better.")
@@ -189,9 +200,18 @@ def prepare(
     shape = tuple(image) or ((1, 8, 8) if table.image else ())
     table = replace(table, target=table.target[:0])
     raw = Raw(
-        **vars(dealt), table=table, data=data, dtype=dtype, rows=rows, counted=counted, altering=written,
-        generating=synthetic.MEMBER in altering, image=shape, weighing=ratio, encoded=encoded,
-    )  # fmt: skip
+        **vars(dealt),
+        table=table,
+        data=data,
+        dtype=dtype,
+        rows=rows,
+        counted=counted,
+        altering=written,
+        generating=synthetic.MEMBER in altering,
+        image=shape,
+        weighing=ratio,
+        encoded=encoded,
+    )
     return _dataset(raw, folds, notes)
 
 
@@ -215,14 +235,25 @@ def _dataset(raw: Raw, folds: Sequence[Parts], notes: Sequence[str]) -> Dataset:
 
 
 def _counted(
-    table: Table, column: str, spec: Text, rows: np.ndarray, base: Path, altering: Sequence[str], document: Mapping[str, Any] | None
+    table: Table,
+    column: str,
+    spec: Text,
+    rows: np.ndarray,
+    base: Path,
+    altering: Sequence[str],
+    document: Mapping[str, Any] | None,
 ) -> Counted:
     """A column of text, and the altered texts of all rows but the test part, in numbers that need no more fitting; with the terms of
     `document`, if there is one."""
     texts = table.features[column].tolist()
-    found = text.count(table.name, column, texts, rows, spec) if document is None else Counted(document, text.counts(document, texts), {})
+    found = (
+        text.count(table.name, column, texts, rows, spec)
+        if document is None
+        else Counted(document, text.counts(document, texts), {})
+    )
     known = [texts[i] for i in rows]
     altered = {
-        name: tuple(text.counts(found.document, one) for one in text_augmentation.variants(name, known, spec, base)) for name in altering
+        name: tuple(text.counts(found.document, one) for one in text_augmentation.variants(name, known, spec, base))
+        for name in altering
     }
     return replace(found, variants=altered)

@@ -71,10 +71,14 @@ class Raw(Dealt):
             x[i] = torch.from_numpy(encoded[rows])
             for name in self.altering:
                 for number, own in enumerate(variants[name]):
-                    own[i] = torch.from_numpy(preprocessing.altered(preprocess, encoded[rows], self.counted, name, number))
+                    own[i] = torch.from_numpy(
+                        preprocessing.altered(preprocess, encoded[rows], self.counted, name, number)
+                    )
             if self.generating:
                 said_of, train = self.data.synthetic, place[part.train]
-                made = synthetic.bank(said_of.kind, encoded[rows], self.y[rows], len(self.classes), train, said_of.variants)
+                made = synthetic.bank(
+                    said_of.kind, encoded[rows], self.y[rows], len(self.classes), train, said_of.variants
+                )
                 variants[synthetic.MEMBER][:, i] = torch.from_numpy(made)
             if self.table.auxiliary is not None:
                 auxiliary.append(torch.tensor(standardised(self.table.auxiliary, part.train)[rows], dtype=self.dtype))
@@ -85,11 +89,20 @@ class Raw(Dealt):
         y, weight = (None if t is None else t[rows].repeat(len(folds)) for t in (target.y, target.weight))
         assert y is not None
         samples = Samples(
-            self.table.task, x.flatten(0, 1), y, weight, tuple(parts), self.classes, target.scale, _columns(preprocess),
-            self.image if math.prod(self.image) == x.shape[2] else (), {name: bank.flatten(1, 2) for name, bank in variants.items()},
+            self.table.task,
+            x.flatten(0, 1),
+            y,
+            weight,
+            tuple(parts),
+            self.classes,
+            target.scale,
+            _columns(preprocess),
+            self.image if math.prod(self.image) == x.shape[2] else (),
+            {name: bank.flatten(1, 2) for name, bank in variants.items()},
             auxiliary=torch.cat(auxiliary) if auxiliary else None,
-            ratio=ratio.flatten() if self.weighing and all(len(part.target) for part in folds) else None, foreign=bool(len(self.dealer.always)),
-        )  # fmt: skip
+            ratio=ratio.flatten() if self.weighing and all(len(part.target) for part in folds) else None,
+            foreign=bool(len(self.dealer.always)),
+        )
         return samples, fitted, target
 
     def fit(self, part: Parts) -> tuple[Preprocess, np.ndarray]:
@@ -116,7 +129,9 @@ class Raw(Dealt):
         if self.data.class_weight:  # as scikit-learn defines it
             counts = np.bincount(self.y[known], minlength=len(self.classes))
             by_class = len(known) / (len(self.classes) * np.maximum(counts, 1))
-            weight, test_weight = (torch.tensor(np.where(values < 0, 0.0, by_class[values]), dtype=self.dtype) for values in both)
+            weight, test_weight = (
+                torch.tensor(np.where(values < 0, 0.0, by_class[values]), dtype=self.dtype) for values in both
+            )
         return Labels(torch.tensor(self.y), weight, torch.tensor(self.test_y), test_weight)
 
     def _banks(self) -> dict[str, int]:
@@ -129,8 +144,16 @@ class Raw(Dealt):
         if (folds > 1 or variants) and folds * (1 + variants) * len(self.rows) * inputs > _MOST_COPIED:
             each, fewer = f"each of {folds} folds", "take fewer folds, or a larger valid"
             if variants:
-                each = f"each of {folds} folds with {variants} altered ones" if folds > 1 else f"{variants} altered ones of each"
-                fewer = "lower data.text.features or data.text.variants" if self.altering else "lower data.synthetic.variants"
+                each = (
+                    f"each of {folds} folds with {variants} altered ones"
+                    if folds > 1
+                    else f"{variants} altered ones of each"
+                )
+                fewer = (
+                    "lower data.text.features or data.text.variants"
+                    if self.altering
+                    else "lower data.synthetic.variants"
+                )
             raise InputError(
                 f"{self.table.name}: {len(self.rows):,} rows with {inputs:,} inputs are too many to keep in memory for {each}; {fewer}."
             )

@@ -71,7 +71,9 @@ class Dealer:
     def search(self, notes: list[str]) -> list[Parts]:
         """The folds of the search."""
         undivided = self.judging and self.splitter.split.folds is None
-        return self._dealt([(_NONE, self.turning)] if undivided else self.splitter.search(self.turning, notes), 0, 0, self.beside)
+        return self._dealt(
+            [(_NONE, self.turning)] if undivided else self.splitter.search(self.turning, notes), 0, 0, self.beside
+        )
 
     def fresh(self, draw: int) -> list[Parts]:
         """Folds that the search has not seen, if there are others; where labelled rows only judge, these in parts, each of which judges a
@@ -82,7 +84,9 @@ class Dealer:
         """The training rows of one of these in folds of the same kind, whose `test` is what that one is judged on. Raises InputError
         if such folds cannot be drawn."""
         if self.judging:
-            raise InputError("The labelled rows of the target only judge (labels: validation-only), so there are no folds within folds.")
+            raise InputError(
+                "The labelled rows of the target only judge (labels: validation-only), so there are no folds within folds."
+            )
         outer = self.fresh(draw)[fold]
         cuts = self.splitter.inner(outer.train[np.isin(outer.train, self.turning)], draw, fold)
         return [replace(parts, test=outer.valid) for parts in self._dealt(cuts, draw, fold + 1, outer.target)]
@@ -101,5 +105,7 @@ class Dealer:
             learned = _NONE if self.judging else train
             if len(self.always):
                 learned = self.splitter.shuffled(np.concatenate([self.always, learned]))
-            found.append(Parts(number, learned, valid, target=target, target_valid=target_valid, source_valid=self.held))
+            found.append(
+                Parts(number, learned, valid, target=target, target_valid=target_valid, source_valid=self.held)
+            )
         return found

@@ -79,10 +79,12 @@ def fit(
     numeric, categorical = list(table.numeric), list(table.categorical)
     categories = [np.unique(table.features[c].to_numpy(dtype=object)[listed].astype(str)) for c in categorical]
     _check_size(table, {c: len(listing) for c, listing in zip(categorical, categories, strict=True)}, counted)
-    numbers = Pipeline([
-        ("impute", SimpleImputer(strategy="median", keep_empty_features=True)),
-        ("scale", StandardScaler()),
-    ])
+    numbers = Pipeline(
+        [
+            ("impute", SimpleImputer(strategy="median", keep_empty_features=True)),
+            ("scale", StandardScaler()),
+        ]
+    )
     one_hot = OneHotEncoder(categories=categories, handle_unknown="ignore", sparse_output=False)
     encoder = ColumnTransformer([("numeric", numbers, numeric), ("categorical", one_hot, categorical)])
     encoder.fit(table.features.iloc[train])
@@ -118,9 +120,13 @@ def given(preprocess: Preprocess, table: Table) -> np.ndarray:
     for column, (kind, there) in wanted.items():
         if column not in table.features.columns:
             known = cut(", ".join(preprocess.columns), 300)
-            raise InputError(f"network.init: {table.name} lacks the column {cut(column)}, which these weights need; they need: {known}.")
+            raise InputError(
+                f"network.init: {table.name} lacks the column {cut(column)}, which these weights need; they need: {known}."
+            )
         if kind != "categorical" and column not in there:
-            raise InputError(f"network.init: to these weights the column {cut(column)} of {table.name} is {kind}; name it in data.{kind}.")
+            raise InputError(
+                f"network.init: to these weights the column {cut(column)} of {table.name} is {kind}; name it in data.{kind}."
+            )
     try:
         return preprocess.encode(table.features)
     except InputError as error:
@@ -130,13 +136,17 @@ def given(preprocess: Preprocess, table: Table) -> np.ndarray:
 def far(preprocess: Preprocess, x: np.ndarray) -> list[str]:
     """The columns of numbers of which one row in a hundred lies more than ten deviations from what the preprocessing was fitted on."""
     shares = (np.abs(x) > 10).mean(0)
-    return [f["column"] for f, share in zip(preprocess.features, shares, strict=False) if "median" in f and share > 0.01]
+    return [
+        f["column"] for f, share in zip(preprocess.features, shares, strict=False) if "median" in f and share > 0.01
+    ]
 
 
 def altered(preprocess: Preprocess, x: np.ndarray, counted: Sequence[Counted], member: str, variant: int) -> np.ndarray:
     """The rows `x` (listed rows, inputs) with a variant of their texts in place of these."""
     documents = zip(preprocess.documents, counted, strict=True)
-    return np.hstack([x[:, : len(preprocess.features)], *(text.weigh(d, one.variants[member][variant]) for d, one in documents)])
+    return np.hstack(
+        [x[:, : len(preprocess.features)], *(text.weigh(d, one.variants[member][variant]) for d, one in documents)]
+    )
 
 
 def _check_size(table: Table, categories: Mapping[str, int], counted: Sequence[Counted]) -> None:

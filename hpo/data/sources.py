@@ -42,11 +42,17 @@ def read(data: Data, base: Path) -> Read:
     for key, file in data.target.files.items():
         names[key], part = _one(file, data, base, f"data.target.{key}")
         if part.empty:
-            raise InputError(f"data.target.{key}: {names[key]} has a header and no rows: there is nothing to adapt to or to test on; leave it out.")
+            raise InputError(
+                f"data.target.{key}: {names[key]} has a header and no rows: there is nothing to adapt to or to test on; leave it out."
+            )
         if missing := [c for c in needed if c not in part.columns]:
-            raise InputError(f"data.target.{key}: {names[key]} lacks the column {cut(missing[0])}, which {name} has; both domains need the same columns.")
+            raise InputError(
+                f"data.target.{key}: {names[key]} lacks the column {cut(missing[0])}, which {name} has; both domains need the same columns."
+            )
         if key == "test" and data.target.column not in part.columns:
-            raise InputError(f"data.target.test: {names[key]} lacks the column {cut(data.target.column)}: without labels nothing can be tested; leave it out.")
+            raise InputError(
+                f"data.target.test: {names[key]} lacks the column {cut(data.target.column)}: without labels nothing can be tested; leave it out."
+            )
         if more := [c for c in part.columns if c not in frame.columns]:
             notes.append(f"Columns of {names[key]} that {name} does not have, left out: {listed(more)}.")
         parts.append(_spelled(part[[c for c in frame.columns if c in part.columns]], _strings(frame)))
@@ -59,13 +65,17 @@ def _sources(data: Data, base: Path) -> tuple[str, pd.DataFrame]:
     for other, frame in others:
         for (a, mine), (b, theirs) in (((other, frame), first), (first, (other, frame))):
             if missing := [c for c in theirs.columns if c not in mine.columns]:
-                raise InputError(f"data.source: {a} lacks the column {cut(missing[0])}, which {b} has; all sources need the same columns.")
+                raise InputError(
+                    f"data.source: {a} lacks the column {cut(missing[0])}, which {b} has; all sources need the same columns."
+                )
     if not others:
         return first
     names, frames = [name for name, _ in (first, *others)], [frame for _, frame in (first, *others)]
     text = [_strings(frame) for frame in frames]
     for i, j in product(range(len(frames)), repeat=2):
-        for column in (c for c in _numbers(frames[j], text[i]) if c not in (*data.categorical, *data.drop, data.split.groups)):
+        for column in (
+            c for c in _numbers(frames[j], text[i]) if c not in (*data.categorical, *data.drop, data.split.groups)
+        ):
             given = frames[i][column].dropna()
             words = given[pd.to_numeric(given, errors="coerce").isna()]
             row = (given if words.empty else words).index[0]
@@ -88,7 +98,9 @@ def _spelled(frame: pd.DataFrame, text: set[str]) -> pd.DataFrame:
 
 def _numbers(frame: pd.DataFrame, text: set[str]) -> list[str]:
     """Which of the columns `text` hold something else here."""
-    return [c for c in frame.columns if c in text and pd.api.types.is_numeric_dtype(frame[c]) and frame[c].notna().any()]
+    return [
+        c for c in frame.columns if c in text and pd.api.types.is_numeric_dtype(frame[c]) and frame[c].notna().any()
+    ]
 
 
 def _one(source: str, data: Data, base: Path, key: str) -> tuple[str, pd.DataFrame]:
@@ -109,7 +121,9 @@ def _one(source: str, data: Data, base: Path, key: str) -> tuple[str, pd.DataFra
 def _below(frames: Sequence[pd.DataFrame], where: Sequence[str]) -> pd.DataFrame:
     """One below the other, with the columns of the first; the index says `where` each row is from, unless it does already."""
     indexed = [
-        frame if isinstance(frame.index, pd.MultiIndex) else frame.set_index(pd.MultiIndex.from_product([[name], frame.index]))
+        frame
+        if isinstance(frame.index, pd.MultiIndex)
+        else frame.set_index(pd.MultiIndex.from_product([[name], frame.index]))
         for name, frame in zip(where, frames, strict=True)
     ]
     filled = [frame.dropna(axis=1, how="all") for frame in indexed]  # an empty column has no kind of its own

@@ -33,7 +33,10 @@ def deal(table: Table, data: Data, notes: list[str]) -> Dealt:
     """Decides of every row of a table who may know its label. Raises InputError in one sentence."""
     truth, classes = _encoded(table)
     dealer, test = _parts(table, data, truth, notes)
-    y, allowed = np.full_like(truth, -1 if classes else np.nan), np.concatenate([dealer.always, dealer.held, dealer.turning])
+    y, allowed = (
+        np.full_like(truth, -1 if classes else np.nan),
+        np.concatenate([dealer.always, dealer.held, dealer.turning]),
+    )
     y[allowed] = truth[allowed]
     dealer = replace(dealer, splitter=replace(dealer.splitter, labels=y if classes else None))
     return Dealt(dealer, test, y, truth[test], classes)
@@ -51,7 +54,9 @@ def _encoded(table: Table) -> tuple[np.ndarray, tuple[Any, ...]]:
     place = {label: i for i, label in enumerate(classes)}
     for i, label in table.target[~own].dropna().items():
         if label not in place:
-            raise InputError(f"data.target: the target domain has the class {said(label)}, which the source does not have: {listed(map(str, classes))}.")
+            raise InputError(
+                f"data.target: the target domain has the class {said(label)}, which the source does not have: {listed(map(str, classes))}."
+            )
         found[i] = place[label]
     return found, classes
 
@@ -67,12 +72,20 @@ def _parts(table: Table, data: Data, y: np.ndarray, notes: list[str]) -> tuple[D
         return Dealer(splitter, rest), test
     known = other[table.target[other].notna()]
     if said_of.labels != "none" and not len(known):
-        raise InputError(f"data.target.labels: {said_of.labels} needs labels, and no row of {said_of.source} has one; take none.")
+        raise InputError(
+            f"data.target.labels: {said_of.labels} needs labels, and no row of {said_of.source} has one; take none."
+        )
     of_source = replace(splitter, split=data.split.model_copy(update={"test": 0.0}))
-    groups, time = (values if values is not None and len(values) > len(source) else None for values in (table.groups, table.time))
-    of_target = replace(of_source, name=f"the target {said_of.source}", groups=groups, time=time)  # by what the target's rows have, too
+    groups, time = (
+        values if values is not None and len(values) > len(source) else None for values in (table.groups, table.time)
+    )
+    of_target = replace(
+        of_source, name=f"the target {said_of.source}", groups=groups, time=time
+    )  # by what the target's rows have, too
     if groups is not None and (both := np.intersect1d(groups[source], groups[other])).size:
-        notes.append(f"Groups with rows in both domains: {len(both):,}. What their rows of the source taught is judged and tested by their rows of the target.")
+        notes.append(
+            f"Groups with rows in both domains: {len(both):,}. What their rows of the source taught is judged and tested by their rows of the target."
+        )
     blind = replace(of_target, labels=None)  # nothing is stratified by labels that are not allowed
     if isinstance(said_of.test, str):
         test = np.flatnonzero(table.domain == TEST)
@@ -81,9 +94,13 @@ def _parts(table: Table, data: Data, y: np.ndarray, notes: list[str]) -> tuple[D
     else:
         source, test = splitter.apart(source, data.split.test, "test", notes)
         of_source = splitter
-        notes.append("No row of the target has a label: the test part is the source's, and nothing tells how right predictions on the target are.")
+        notes.append(
+            "No row of the target has a label: the test part is the source's, and nothing tells how right predictions on the target are."
+        )
     if of_source is not splitter and "test" in data.split.model_fields_set:
-        notes.append("The test part is the target's, so data.split.test is not used; data.target.test says how large it is.")
+        notes.append(
+            "The test part is the target's, so data.split.test is not used; data.target.test says how large it is."
+        )
     beside = np.setdiff1d(other, test)
     if said_of.labels == "none":
         return Dealer(of_source, source, other=blind, beside=beside), test

@@ -47,7 +47,11 @@ class Splitter:
         """The development `rows` as the search sees them: one cut, or the folds, repeated."""
         if self.split.folds is None:
             return [self.apart(rows, self._valid, "validation", notes)]
-        drawn = [cut for i in range(self.split.repeats) for cut in self._folds(rows, self.split.folds, self._seed(0, i), notes)]
+        drawn = [
+            cut
+            for i in range(self.split.repeats)
+            for cut in self._folds(rows, self.split.folds, self._seed(0, i), notes)
+        ]
         notes[:] = dict.fromkeys(notes)
         return drawn
 
@@ -64,7 +68,9 @@ class Splitter:
         if cuts == 1:
             return [self.apart(rows, self._valid, "validation", [])]
         repeats = self.split.repeats if (draw, part) == (0, 0) else 1
-        return [cut for i in range(repeats) for cut in self._folds(rows, cuts // repeats, self._seed(draw, part + i), [])]
+        return [
+            cut for i in range(repeats) for cut in self._folds(rows, cuts // repeats, self._seed(draw, part + i), [])
+        ]
 
     def few(self, rows: np.ndarray, wanted: int) -> np.ndarray:
         """So many of `rows` of each class, or of all if there are no classes; fewer where there are no more."""
@@ -101,7 +107,9 @@ class Splitter:
             return self._windows(rows, k)
         if self.groups is not None:
             parts = self._dealt(rows, (1 / k,) * k, seed, f"for {k} folds")
-            return [(self.shuffled(np.concatenate([*parts[:i], *parts[i + 1 :]])), part) for i, part in enumerate(parts)]
+            return [
+                (self.shuffled(np.concatenate([*parts[:i], *parts[i + 1 :]])), part) for i, part in enumerate(parts)
+            ]
         if len(rows) < k:
             raise InputError(f"{self.name}: {k} folds of data.split cannot be drawn from {_said(len(rows))}.")
         labels = None if self.labels is None else self.labels[rows]
@@ -127,7 +135,9 @@ class Splitter:
         try:
             left, drawn = train_test_split(rows, test_size=share, random_state=self.split.seed, stratify=stratify)
         except ValueError as error:
-            raise InputError(f"{self.name}: the {part} part of data.split cannot be drawn from {_said(len(rows))}.") from error
+            raise InputError(
+                f"{self.name}: the {part} part of data.split cannot be drawn from {_said(len(rows))}."
+            ) from error
         return left, drawn
 
     def _windows(self, rows: np.ndarray, k: int) -> list[Cut]:
@@ -163,7 +173,11 @@ class Splitter:
         sizes = np.diff(bounds, prepend=0)
         if sizes.min() < 1:
             raise self._refuse("groups", len(known), why)
-        labels = np.zeros(len(rows), dtype=int) if self.labels is None else np.unique(self.labels[rows], return_inverse=True)[1]
+        labels = (
+            np.zeros(len(rows), dtype=int)
+            if self.labels is None
+            else np.unique(self.labels[rows], return_inverse=True)[1]
+        )
         counts = np.zeros((len(known), labels.max() + 1))  # rows of each group in each class
         np.add.at(counts, (of, labels), 1)
         wanted = np.outer(shares, counts.sum(0))

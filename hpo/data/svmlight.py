@@ -32,9 +32,13 @@ def read(path: Path, label: str) -> pd.DataFrame:
         try:
             labels.append(float(first))
         except ValueError as error:
-            raise InputError(f"{shown}: line {number} must begin with its label, a number, but begins with {cut(first)}.") from error
+            raise InputError(
+                f"{shown}: line {number} must begin with its label, a number, but begins with {cut(first)}."
+            ) from error
         if wrong := _strange(tokens):
-            raise InputError(f"{shown}: line {number} must hold index:value behind its label, as in 3:1.5, but holds {cut(wrong)}.")
+            raise InputError(
+                f"{shown}: line {number} must hold index:value behind its label, as in 3:1.5, but holds {cut(wrong)}."
+            )
         rows.append(tokens)
     if not rows:
         raise InputError(f"{shown} is empty; it needs rows of a label and index:value.")
@@ -49,9 +53,13 @@ def parse(texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         if wrong := _strange(text):
             raise InputError(f"every row must hold index:value, as in 3:1.5, but one holds {cut(wrong)}.")
     written = " ".join(texts).replace(":", " ").strip()
-    numbers = (np.fromstring(written, sep=" ") if written else np.empty(0)).reshape(-1, 2)  # of nothing, numpy makes a -1
+    numbers = (np.fromstring(written, sep=" ") if written else np.empty(0)).reshape(
+        -1, 2
+    )  # of nothing, numpy makes a -1
     if (large := np.abs(numbers[:, 1]) > LARGEST).any():
-        raise InputError(f"no value may be beyond {LARGEST:g}, but that of {numbers[large][0, 0]:.0f} is {numbers[large][0, 1]:g}.")
+        raise InputError(
+            f"no value may be beyond {LARGEST:g}, but that of {numbers[large][0, 0]:.0f} is {numbers[large][0, 1]:g}."
+        )
     counts = [text.count(":") for text in texts]
     return np.repeat(np.arange(len(texts)), counts), numbers[:, 0].astype(np.int64), numbers[:, 1]
 

@@ -58,7 +58,9 @@ def _nearest(points: np.ndarray, n: int) -> np.ndarray:
     """The places of the `n` others that are nearest to each point, (points, n)."""
     if not n:
         return np.empty((len(points), 0), dtype=int)
-    found = NearestNeighbors(n_neighbors=n).fit(points).kneighbors(return_distance=False)  # a point is not its own neighbour
+    found = (
+        NearestNeighbors(n_neighbors=n).fit(points).kneighbors(return_distance=False)
+    )  # a point is not its own neighbour
     assert isinstance(found, np.ndarray)
     return found
 
@@ -85,7 +87,9 @@ def _parts(x: np.ndarray) -> np.ndarray:
         return np.zeros(len(x), dtype=int)
     several = range(1, min(_MOST_COMPONENTS, len(x) // _FEWEST) + 1)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)  # of rows that are alike there are fewer clusters, which BIC then finds
+        warnings.simplefilter(
+            "ignore", ConvergenceWarning
+        )  # of rows that are alike there are fewer clusters, which BIC then finds
         fitted = [GaussianMixture(n, covariance_type="diag", reg_covar=1e-3, random_state=0).fit(x) for n in several]
     found: np.ndarray = min(fitted, key=lambda mixture: mixture.bic(x)).predict(x)
     return found

@@ -62,14 +62,20 @@ def load(data: Data, base: Path) -> Table:
     if not known[domain == SOURCE].any():
         raise InputError(f"{name}: every row lacks its target {cut(wanted)}: there is nothing to learn from.")
     if (domain == TEST).any() and not known[domain == TEST].any():
-        raise InputError(f"data.target.test: no row of {data.target.test} has a label, and without labels nothing can be tested; leave it out.")
+        raise InputError(
+            f"data.target.test: no row of {data.target.test} has a label, and without labels nothing can be tested; leave it out."
+        )
     kept = known | (domain == TARGET)
     frame, domain = frame[kept], domain[kept]  # its index still counts the rows of the files, for sentences
     target = frame.pop(wanted)
     aside = {key: column for key in ("groups", "time") if (column := getattr(data.split, key)) is not None}
     known_by = {key: frame[named([column], f"split.{key}", frame, name)[0]] for key, column in aside.items()}
     known_by = {key: values[_split(values, domain)] for key, values in known_by.items()}
-    other = None if data.auxiliary is None else auxiliary.encoded(frame[named([data.auxiliary], "auxiliary", frame, name)[0]], name)
+    other = (
+        None
+        if data.auxiliary is None
+        else auxiliary.encoded(frame[named([data.auxiliary], "auxiliary", frame, name)[0]], name)
+    )
     beside = [*aside.values(), *([] if data.auxiliary is None else [data.auxiliary])]
     frame = frame.drop(columns=[*named(data.drop, "drop", frame, name), *beside])  # no inputs of a network
     if not len(frame.columns):
@@ -100,7 +106,11 @@ def load(data: Data, base: Path) -> Table:
         target_name=wanted,
         task=task,
         fingerprint=_fingerprint(features, checked, *(part for part in more if part is not None)),
-        notes=(*(() if kept.all() else (f"Rows without a target, left out: {(~kept).sum():,}.",)), *found.notes, *kinds.notes),
+        notes=(
+            *(() if kept.all() else (f"Rows without a target, left out: {(~kept).sum():,}.",)),
+            *found.notes,
+            *kinds.notes,
+        ),
         domain=domain,
         groups=groups,
         time=time,
@@ -123,7 +133,9 @@ def _numbers(frame: pd.DataFrame, numeric: tuple[str, ...], domain: np.ndarray, 
         numbers = pd.to_numeric(frame[column], errors="coerce")
         wrong = (numbers.isna() & frame[column].notna()).to_numpy()
         for row in frame.index[wrong & (domain != SOURCE)]:
-            raise InputError(f"{name}: the column {cut(column)} holds numbers, but {place(row)} holds {cut(frame[column][row])}; mend the row.")
+            raise InputError(
+                f"{name}: the column {cut(column)} holds numbers, but {place(row)} holds {cut(frame[column][row])}; mend the row."
+            )
         if not wrong.any():  # else the source has something to be told of
             found[column] = numbers
     return frame.assign(**found)
@@ -190,7 +202,9 @@ def _check_target(target: pd.Series, task: Task) -> pd.Series:
     if len(counts) < 2:
         raise InputError(f"data.target: {name} has one class only, {first}: there is nothing to learn.")
     if counts.min() < 2:
-        hint = "; if it is a number to predict, set data.task to regression" if len(counts) > auxiliary.MAX_CLASSES else ""
+        hint = (
+            "; if it is a number to predict, set data.task to regression" if len(counts) > auxiliary.MAX_CLASSES else ""
+        )
         raise InputError(
             f"data.target: the class {cut(_plain(counts.idxmin()))} of {name} has a single row, so it cannot be both "
             f"learned and checked; add rows of it or remove that row{hint}."
@@ -205,7 +219,9 @@ def _check_other(target: pd.Series, task: Task) -> pd.Series:
     if numeric:
         check_finite(given.astype("float64"), f"data.target: the target {cut(target.name)}")
     elif task == "regression" and len(given):
-        raise InputError(f"data.target: {cut(target.name)} is a number, but another domain has {cut(_plain(given.iloc[0]))}; mend it.")
+        raise InputError(
+            f"data.target: {cut(target.name)} is a number, but another domain has {cut(_plain(given.iloc[0]))}; mend it."
+        )
     return target
 
 

@@ -36,12 +36,16 @@ def variants(member: str, texts: Sequence[str], spec: Text, base: Path) -> list[
             "search.random_swap: needs terms of two words or more, for single words are counted without their order; "
             "set data.text.ngrams to [1, 2], or leave random_swap out."
         )
-    synonyms = _synonyms(f"search.{member}", spec, base) if member in ("synonym_replacement", "random_insertion") else _none
+    synonyms = (
+        _synonyms(f"search.{member}", spec, base) if member in ("synonym_replacement", "random_insertion") else _none
+    )
     alter = _WAYS[member]
     made = [[_altered(alter, member, text, number, synonyms) for text in texts] for number in range(spec.variants)]
     if synonyms is not _none and all(one == list(texts) for one in made):
         where = "WordNet" if spec.synonyms is None else spec.synonyms
-        raise InputError(f"search.{member}: no word of the texts has a synonym in {cut(where)}; name another table in data.text.synonyms.")
+        raise InputError(
+            f"search.{member}: no word of the texts has a synonym in {cut(where)}; name another table in data.text.synonyms."
+        )
     return made
 
 
@@ -90,8 +94,11 @@ def _delete(words: list[str], n: int, random: np.random.Generator, synonyms: Syn
 
 _Way = Callable[[list[str], int, np.random.Generator, Synonyms], list[str]]
 _WAYS: dict[str, _Way] = {
-    "synonym_replacement": _replace, "random_insertion": _insert, "random_swap": _swap, "random_deletion": _delete,
-}  # fmt: skip
+    "synonym_replacement": _replace,
+    "random_insertion": _insert,
+    "random_swap": _swap,
+    "random_deletion": _delete,
+}
 MEMBERS = (*_WAYS, "back_translation")
 
 
@@ -126,7 +133,9 @@ def _synonyms(key: str, spec: Text, base: Path) -> Synonyms:
         raise InputError(f"data.text.synonyms: {error}") from error
     for column in ("word", "synonym"):
         if column not in frame.columns:
-            raise InputError(f"data.text.synonyms: {cut(spec.synonyms)} lacks the column {column}; it needs word and synonym.")
+            raise InputError(
+                f"data.text.synonyms: {cut(spec.synonyms)} lacks the column {column}; it needs word and synonym."
+            )
     found: dict[str, tuple[str, ...]] = {}
     for word, synonym in frame[["word", "synonym"]].dropna().map(str).itertuples(index=False):
         found[word.strip().lower()] = (*found.get(word.strip().lower(), ()), synonym.strip())
@@ -173,7 +182,9 @@ def _translated(texts: Sequence[str], name: str | None, base: Path) -> list[str]
         raise InputError(f"{key}: {cut(name)} failed with {exception(error)}.") from error
     if not isinstance(said, list | tuple) or len(said) != len(asked):
         got = f"{len(said):,}" if isinstance(said, list | tuple) else cut(said)
-        raise InputError(f"{key}: {cut(name)} must return a list of as many texts as it was given, {len(asked):,}, got {got}.")
+        raise InputError(
+            f"{key}: {cut(name)} must return a list of as many texts as it was given, {len(asked):,}, got {got}."
+        )
     for wrong in (text for text in said if not isinstance(text, str)):
         raise InputError(f"{key}: {cut(name)} must return text, got {cut(wrong)}.")
     by_text = dict(zip(asked, said, strict=True))

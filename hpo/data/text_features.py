@@ -74,9 +74,15 @@ def _parsed(name: str, column: str, texts: Sequence[str], listed: np.ndarray, sp
     known = (value != 0) & np.isin(row, listed)
     found, having = np.unique(index[known], return_counts=True)
     if not len(found):
-        raise InputError(f"{name}: the column {cut(column)} has no value in the rows to learn from; name other rows or columns.")
+        raise InputError(
+            f"{name}: the column {cut(column)} has no value in the rows to learn from; name other rows or columns."
+        )
     chosen = np.sort(found[np.argsort(-having, kind="stable")[: spec.most]])
-    document: dict[str, Any] = {"column": column, "vectorizer": spec.vectorizer, "terms": [str(i) for i in chosen.tolist()]}
+    document: dict[str, Any] = {
+        "column": column,
+        "vectorizer": spec.vectorizer,
+        "terms": [str(i) for i in chosen.tolist()],
+    }
     if bool((value[known] < 0).any()) or having.sum() >= _DENSE * len(listed) * len(found):
         if options := [*_weighing(spec)]:
             raise InputError(
@@ -94,7 +100,9 @@ def _tokens(column: str, texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray, 
         raise InputError(f"the column {cut(column)}: {error}") from error
 
 
-def _placed(document: Mapping[str, Any], texts: int, row: np.ndarray, index: np.ndarray, value: np.ndarray) -> csr_matrix:
+def _placed(
+    document: Mapping[str, Any], texts: int, row: np.ndarray, index: np.ndarray, value: np.ndarray
+) -> csr_matrix:
     """The values of the indices that are terms, (texts, terms)."""
     listed = np.array(document["terms"], dtype=np.int64)
     place = np.searchsorted(listed, index).clip(max=len(listed) - 1)

@@ -57,7 +57,23 @@ def space_dict(space: Space) -> dict[str, Any]:
     for name in ("sampler", "pruner"):
         strategy = getattr(space, name)
         strategies[name] = {"kind": strategy.kind, **strategy.options} if strategy.options else strategy.kind
-    order = ("study", "data", "network", "search", "train", "budget", "sampler", "pruner", "objectives", "finalists", "select", "refit", "ensemble", "seed", "exported")
+    order = (
+        "study",
+        "data",
+        "network",
+        "search",
+        "train",
+        "budget",
+        "sampler",
+        "pruner",
+        "objectives",
+        "finalists",
+        "select",
+        "refit",
+        "ensemble",
+        "seed",
+        "exported",
+    )
     found = plain | {"search": search, "budget": space.budget.model_dump(exclude_none=True)} | strategies
     return {key: found[key] for key in order if key in found}
 
@@ -70,9 +86,12 @@ def _search_dict(domains: Mapping[str, Domain]) -> dict[str, Any]:
             continue
         said = {"choices": list(domain.choices)} if domain.choices else {"low": domain.low, "high": domain.high}
         extra = {
-            "log": domain.log, "step": domain.step, "optional": domain.optional,
-            "when": {other: list(wanted) for other, wanted in domain.when}, "prior": domain.prior and dataclasses.asdict(domain.prior),
-        }  # fmt: skip
+            "log": domain.log,
+            "step": domain.step,
+            "optional": domain.optional,
+            "when": {other: list(wanted) for other, wanted in domain.when},
+            "prior": domain.prior and dataclasses.asdict(domain.prior),
+        }
         search[key] = said | {name: value for name, value in extra.items() if value}
     return search
 
@@ -106,14 +125,20 @@ def configuration(
         "search": {
             key: value
             for key, value in result["selected"].items()
-            if key not in space.network.search and (key != "dropout" or made.depth)  # the usual one may find no nn.Dropout to act on
+            if key not in space.network.search
+            and (key != "dropout" or made.depth)  # the usual one may find no nn.Dropout to act on
         },
         "train": {**space.train.model_dump(mode="json", exclude=set(space.search)), "seed": result["fit_seed"]},
         "budget": {"trials": 1},
-        "refit": {key: value for key, value in result["refit"].items() if key in ("kind", "epochs") and value is not None},
+        "refit": {
+            key: value for key, value in result["refit"].items() if key in ("kind", "epochs") and value is not None
+        },
         "exported": {
             **({"plugins": needed} if (needed := plugins.needed(space.search)) else {}),
-            **{key: result[key] for key in ("study", "trial", "run_id", "date", "fingerprint", "best_epoch", "versions")},
+            **{
+                key: result[key]
+                for key in ("study", "trial", "run_id", "date", "fingerprint", "best_epoch", "versions")
+            },
             "scores": {part: result[part] for part in ("train", "valid", "fresh", "test")},
         },
     }
@@ -128,7 +153,9 @@ def commented(point: Mapping[str, Any], network: Network) -> str:
     """The configuration as YAML under a comment that says where it came from and how plain torch uses it."""
     search, train, exported = point["search"], point["train"] | point["search"], point["exported"]
     net = "\n#   ".join(network.code(search.get("dropout", 0.0)))
-    parts = ((part, name, value) for part in ("valid", "fresh", "test") for name, value in exported["scores"][part].items())
+    parts = (
+        (part, name, value) for part in ("valid", "fresh", "test") for name, value in exported["scores"][part].items()
+    )
     scores = [f"{part} {name} {value:.4g}" for part, name, value in parts if value is not None]
     l1 = search.get("l1", 0.0)
     others = [key for key in ranking.regularizing(search) if key not in _IN_LINES]
@@ -136,10 +163,19 @@ def commented(point: Mapping[str, Any], network: Network) -> str:
     if point["network"].get("init"):
         net += "\n#   # and begins with the weights that network.init names"
     return _HEADER.format(
-        flags=f" and{flags}" if flags else "", study=point["study"], source=exported["study"], trial=exported["trial"], date=exported["date"],
-        run_id=exported["run_id"], scores=", ".join(scores), net=net, epochs=point["refit"].get("epochs", exported["best_epoch"]),
-        batch_size=train["batch_size"], learning_rate=search["learning_rate"],
-        weight_decay=search.get("weight_decay", 0.0), l1=_L1.format(threshold=float(f"{search['learning_rate'] * l1:.6g}")) if l1 else "",
+        flags=f" and{flags}" if flags else "",
+        study=point["study"],
+        source=exported["study"],
+        trial=exported["trial"],
+        date=exported["date"],
+        run_id=exported["run_id"],
+        scores=", ".join(scores),
+        net=net,
+        epochs=point["refit"].get("epochs", exported["best_epoch"]),
+        batch_size=train["batch_size"],
+        learning_rate=search["learning_rate"],
+        weight_decay=search.get("weight_decay", 0.0),
+        l1=_L1.format(threshold=float(f"{search['learning_rate'] * l1:.6g}")) if l1 else "",
         others=_OTHERS.format(others=", ".join(others)) if others else "",
         schedule=_COSINE.format(epochs=train["epochs"]) if train["schedule"] == "cosine" else "",
     ) + as_yaml(point)
@@ -166,7 +202,11 @@ def ensemble_files(
     """The same of an ensemble: of each member its network, weights and dropout. The networks are numbered member by member; the
     `rule` by which they are combined is in both files, as `ensemble` and `each`, `combine.weight` and `combine.bias`."""
     states = [state for network, weights, _ in members for state in _states(network, weights)]
-    said = {"ensemble": rule.kind, "each": rule.each, "networks": [network.description(dropout) for network, _, dropout in members]}
+    said = {
+        "ensemble": rule.kind,
+        "each": rule.each,
+        "networks": [network.description(dropout) for network, _, dropout in members],
+    }
     _write(folder, _numbered(states) | {"combine.weight": rule.weight, "combine.bias": rule.bias}, said, data)
 
 

@@ -10,7 +10,13 @@ from hpo.core.importing import name_of
 from hpo.nn.mlp import ACTIVATIONS
 
 _KINDS = {name_of(nets.resnet): "resnet", name_of(nets.cnn): "cnn"}
-_OFFERED = ("n_inputs", "n_outputs", "depth", "width", "image")  # what a factory is called with besides `network.search`
+_OFFERED = (
+    "n_inputs",
+    "n_outputs",
+    "depth",
+    "width",
+    "image",
+)  # what a factory is called with besides `network.search`
 
 
 def network(said: Any) -> dict[str, Any]:
@@ -22,7 +28,9 @@ def network(said: Any) -> dict[str, Any]:
     if factory == name_of(nets.residual):
         kept = {key: arguments[key] for key in ("depth", "width", "skip", "batch_norm", "layer_norm")}
         return {"kind": "mlp", "activation": _activation(arguments["activation"]), **kept}
-    found = {key: arguments[key] for key in ("depth", "width") if key in arguments} | ({"image": said["image"]} if said["image"] else {})
+    found = {key: arguments[key] for key in ("depth", "width") if key in arguments} | (
+        {"image": said["image"]} if said["image"] else {}
+    )
     if factory in _KINDS:
         return {"kind": _KINDS[factory], **found}
     search = {key: value for key, value in arguments.items() if key not in _OFFERED}
@@ -34,9 +42,14 @@ def _layers(said: Sequence[Sequence[Any]]) -> dict[str, Any]:
     names = [name for name, *_ in said]
     activation = next(name for name in names if name in {plain for _, plain in ACTIVATIONS.values()})
     return {
-        "kind": "mlp", "depth": names.count("Linear") - 1, "width": said[0][2], "activation": _activation(activation),
-        "skip": "none", "batch_norm": "BatchNorm1d" in names, "layer_norm": "LayerNorm" in names,
-    }  # fmt: skip
+        "kind": "mlp",
+        "depth": names.count("Linear") - 1,
+        "width": said[0][2],
+        "activation": _activation(activation),
+        "skip": "none",
+        "batch_norm": "BatchNorm1d" in names,
+        "layer_norm": "LayerNorm" in names,
+    }
 
 
 def _activation(plain: str) -> str:

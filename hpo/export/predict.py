@@ -33,15 +33,21 @@ def predict(data: Path, folder: Path) -> pd.DataFrame:
         try:
             frame[column] = pd.to_numeric(frame[column])
         except (ValueError, TypeError) as error:
-            raise InputError(f"{data}: the column {column} must hold numbers, as the table that was searched does.") from error
+            raise InputError(
+                f"{data}: the column {column} must hold numbers, as the table that was searched does."
+            ) from error
     encoder = Preprocess(tuple(preprocess["features"]), tuple(preprocess.get("documents", ())))
 
     def said(x: torch.Tensor) -> torch.Tensor:
         return rule.together(preprocess["task"], torch.stack([net(x) for net in nets]))
 
-    logits = torch.cat([_logits(data, frame[i : i + _BLOCK], i, encoder, said) for i in range(0, max(1, len(frame)), _BLOCK)])
+    logits = torch.cat(
+        [_logits(data, frame[i : i + _BLOCK], i, encoder, said) for i in range(0, max(1, len(frame)), _BLOCK)]
+    )
     if preprocess["task"] == "regression":
-        return pd.DataFrame({"prediction": logits[:, 0].numpy() * preprocess["target_scale"] + preprocess["target_mean"]})
+        return pd.DataFrame(
+            {"prediction": logits[:, 0].numpy() * preprocess["target_scale"] + preprocess["target_mean"]}
+        )
     classes = preprocess["classes"]
     chances = logits.softmax(1).numpy()
     named = {f"probability_{label}": chances[:, i] for i, label in enumerate(classes)}
@@ -83,7 +89,9 @@ def _described(network: Any, weights: dict[str, torch.Tensor]) -> tuple[list[Any
     if isinstance(network, dict) and "ensemble" in network:
         rule = Combination(network["ensemble"], weights["combine.weight"], weights["combine.bias"], network["each"])
         return [one for one in network["networks"] for _ in range(rule.each)], rule
-    said = [network["network"]] * network["average"] if isinstance(network, dict) and "average" in network else [network]
+    said = (
+        [network["network"]] * network["average"] if isinstance(network, dict) and "average" in network else [network]
+    )
     return said, Combination("sum", torch.ones(1), torch.zeros(1), len(said))
 
 

@@ -44,7 +44,9 @@ class Pretrained:
         """The space with the architecture of this network, as far as it says nothing else. Raises SpaceError if these do not go together."""
         own, raw = space.network.model_fields_set, files.space_dict(space)
         same = "kind" not in own or space.network.kind == self.network.get("kind")
-        known = {key: value for key, value in self.network.items() if same and key not in own and key not in space.search}
+        known = {
+            key: value for key, value in self.network.items() if same and key not in own and key not in space.search
+        }
         depth = known.pop("depth", None)
         kind = known.get("kind", space.network.kind)
         if kind in WIDTHS and not {"width"} & (own | space.search.keys()):
@@ -73,23 +75,37 @@ class Pretrained:
         if not other and (self.classes is None or list(self.classes) == here):
             return state, self._unlike(space)
         kept = {name: tensor for name, tensor in state.items() if name not in network.head}
-        return kept, " ".join([f"The output layer begins anew, because that of {self.name} is for another target.", self._unlike(space)]).rstrip()
+        return kept, " ".join(
+            [f"The output layer begins anew, because that of {self.name} is for another target.", self._unlike(space)]
+        ).rstrip()
 
     def _unlike(self, space: Space) -> str:
         """What no shape tells."""
         was, now = self.network.get("activation"), space.network.activation
-        return f"The weights of {self.name} were trained with activation: {was}, which is {now} here." if was not in (None, now) else ""
+        return (
+            f"The weights of {self.name} were trained with activation: {was}, which is {now} here."
+            if was not in (None, now)
+            else ""
+        )
 
     def _refusal(self, what: str, space: Space) -> InputError:
         """A sentence that ends with what the space must say."""
         if not self.network:
             do = "give the network the kind, width and depth that the weights have"
-            return InputError(f"network.init: {what}; {do}, and if its inputs differ, name the exported directory, which says how they are made.")
-        there = {key: value for key, value in self.network.items() if key in space.search or getattr(space.network, key, None) != value}
+            return InputError(
+                f"network.init: {what}; {do}, and if its inputs differ, name the exported directory, which says how they are made."
+            )
+        there = {
+            key: value
+            for key, value in self.network.items()
+            if key in space.search or getattr(space.network, key, None) != value
+        }
         depth = space.domains.get("depth")
         if depth is not None and depth.choices == (there.get("depth"),):
             del there["depth"]
-        known = ", ".join(f"{'search' if key == 'depth' else 'network'}.{key}: {said(value)}" for key, value in there.items())
+        known = ", ".join(
+            f"{'search' if key == 'depth' else 'network'}.{key}: {said(value)}" for key, value in there.items()
+        )
         return InputError(f"network.init: {what}; {f'set {known}, as there' if known else 'export it again'}.")
 
 
@@ -123,11 +139,15 @@ def _directory(name: str, folder: Path) -> Pretrained:
     try:
         network, preprocess = map(json.loads, texts)
         if isinstance(network, Mapping) and {"average", "ensemble"} & network.keys():
-            raise InputError(f"network.init: {name} holds several networks; export a single one: of a search with --refit scaled, without --ensemble.")
+            raise InputError(
+                f"network.init: {name} holds several networks; export a single one: of a search with --refit scaled, without --ensemble."
+            )
         encoder = Preprocess(tuple(preprocess["features"]), tuple(preprocess.get("documents", ())))
         _ = encoder.groups  # every feature has a column
         made, classes = network_json.network(network), list(preprocess["classes"])
-        return Pretrained(name, load(weights), made, encoder, classes, hashlib.sha256(b"".join((weights, *texts))).hexdigest())
+        return Pretrained(
+            name, load(weights), made, encoder, classes, hashlib.sha256(b"".join((weights, *texts))).hexdigest()
+        )
     except (ValueError, TypeError, LookupError, StopIteration, SafetensorError) as error:
         raise InputError(
             f"network.init: the files in {name} do not belong together or are damaged ({cut(str(error).partition(chr(10))[0])}); "

@@ -22,7 +22,9 @@ class Memory:
     exp_avg_sq: Tensor
     counts: Tensor  # (fit, 1), the steps taken, float32
     decay: Tensor  # (fit,)
-    pieces: Sequence[tuple[slice, slice, slice]]  # of each row, the deepest first: its weights, what else it trains, what regularizers do
+    pieces: Sequence[
+        tuple[slice, slice, slice]
+    ]  # of each row, the deepest first: its weights, what else it trains, what regularizers do
 
 
 class AdamW:
@@ -50,9 +52,20 @@ class AdamW:
         self._counts.add_(1)  # the fused kernel leaves counting to its caller
         for ((values, grads, exp_avg, exp_avg_sq), counts, decay), lr in zip(self._rows, self._lr, strict=True):
             torch._fused_adamw_(  # the kernel behind torch.optim.AdamW(fused=True); it has no public name
-                values, grads, exp_avg, exp_avg_sq, [], counts,
-                lr=lr, beta1=BETAS[0], beta2=BETAS[1], weight_decay=decay, eps=EPS, amsgrad=False, maximize=False,
-            )  # fmt: skip
+                values,
+                grads,
+                exp_avg,
+                exp_avg_sq,
+                [],
+                counts,
+                lr=lr,
+                beta1=BETAS[0],
+                beta2=BETAS[1],
+                weight_decay=decay,
+                eps=EPS,
+                amsgrad=False,
+                maximize=False,
+            )
 
 
 class Weights:

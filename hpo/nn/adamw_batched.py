@@ -41,7 +41,9 @@ class AdamW:
         size = (self._lr / (1 - BETAS[0] ** count)).to(m.values.dtype)
         root = (1 - BETAS[1] ** count).sqrt_().to(m.values.dtype)
         for part in self._parts:
-            values, grads, exp_avg, exp_avg_sq = (flat[:, part] for flat in (m.values, m.grads, m.exp_avg, m.exp_avg_sq))
+            values, grads, exp_avg, exp_avg_sq = (
+                flat[:, part] for flat in (m.values, m.grads, m.exp_avg, m.exp_avg_sq)
+            )
             values.mul_(self._kept)
             exp_avg.lerp_(grads, 1 - BETAS[0])
             exp_avg_sq.mul_(BETAS[1]).addcmul_(grads, grads, value=1 - BETAS[1])

@@ -36,7 +36,9 @@ class Kernels(Protocol):
     def stream(self, fit: Fit, use: str) -> Stream:
         """The fit's own stream of random numbers for one use."""
 
-    def noise(self, streams: Sequence[Stream], epochs: Sequence[int], dtype: torch.dtype, device: torch.device) -> Noise:
+    def noise(
+        self, streams: Sequence[Stream], epochs: Sequence[int], dtype: torch.dtype, device: torch.device
+    ) -> Noise:
         """What streams of one use give in the coming epoch; `epochs` are those that each row has behind it."""
 
     def optimizer(self, memory: Memory) -> Optimizer: ...
@@ -56,7 +58,9 @@ class RowByRow:
     def stream(self, fit: Fit, use: str) -> Stream:
         return fit.stream(use)
 
-    def noise(self, streams: Sequence[Stream], epochs: Sequence[int], dtype: torch.dtype, device: torch.device) -> Noise:
+    def noise(
+        self, streams: Sequence[Stream], epochs: Sequence[int], dtype: torch.dtype, device: torch.device
+    ) -> Noise:
         del epochs, device
         return Noise(streams, dtype)
 
@@ -78,7 +82,9 @@ class Batched:
     def stream(self, fit: Fit, use: str) -> Stream:
         return int(fit.stream(use).integers(2**63))
 
-    def noise(self, streams: Sequence[Stream], epochs: Sequence[int], dtype: torch.dtype, device: torch.device) -> Noise:
+    def noise(
+        self, streams: Sequence[Stream], epochs: Sequence[int], dtype: torch.dtype, device: torch.device
+    ) -> Noise:
         return HashedNoise(streams, epochs, dtype, device)
 
     def optimizer(self, memory: Memory) -> Optimizer:

@@ -18,13 +18,17 @@ def chosen(wanted: str, workers: int = 1) -> torch.device:
     if wanted not in CHOICES:
         raise InputError(f"device must be {', '.join(CHOICES[:-1])} or {CHOICES[-1]}, got {wanted!r}.")
     if wanted == "cuda" and workers > 1:
-        raise InputError(f"workers must be 1 on a GPU, which one process fills, got {workers}; leave it out, or take device cpu.")
+        raise InputError(
+            f"workers must be 1 on a GPU, which one process fills, got {workers}; leave it out, or take device cpu."
+        )
     if wanted == "cpu" or (wanted == "auto" and workers > 1):
         return CPU
     if torch.cuda.is_available():
         return torch.device("cuda")
     if wanted == "cuda":
-        raise InputError(f"device cuda needs a GPU, and torch {torch.__version__} sees none here; take device cpu, or auto.")
+        raise InputError(
+            f"device cuda needs a GPU, and torch {torch.__version__} sees none here; take device cpu, or auto."
+        )
     return CPU
 
 

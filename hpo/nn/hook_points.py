@@ -59,7 +59,9 @@ class _Stacked(torch.autograd.Function):
     def setup_context(ctx: Any, inputs: Any, output: Any) -> None: ...
 
     @staticmethod
-    def vmap(info: Any, in_dims: tuple[int | None, None], h: Tensor, operation: Callable[[Tensor], Tensor]) -> tuple[Tensor, int]:
+    def vmap(
+        info: Any, in_dims: tuple[int | None, None], h: Tensor, operation: Callable[[Tensor], Tensor]
+    ) -> tuple[Tensor, int]:
         axis = in_dims[0]
         return operation(h.expand(info.batch_size, *h.shape) if axis is None else h.movedim(axis, 0)), 0
 

@@ -61,7 +61,9 @@ class Mlp(Network):
         for i in range(self.depth):
             fan_in = self.n_inputs if i == 0 else self.width
             for branch in self._branches(i):
-                found += _linear_parameters(branch, (fan_in, self.width), self.width, i + 1, 1, 0 if i == 0 else None, layer=i)
+                found += _linear_parameters(
+                    branch, (fan_in, self.width), self.width, i + 1, 1, 0 if i == 0 else None, layer=i
+                )
                 for norm in self._norms:
                     found.append(Parameter(f"{branch}.{norm}.weight", (self.width,), i + 1, "norm", layer=i))
                     found.append(Parameter(f"{branch}.{norm}.bias", (self.width,), i + 1, "norm", layer=i))
@@ -73,8 +75,15 @@ class Mlp(Network):
         """The running statistics of batch normalisation: not trained, but scored, kept and exported."""
         if not self.batch_norm:
             return ()
-        names, branches = ("running_mean", "running_var"), [(i, branch) for i in range(self.depth) for branch in self._branches(i)]
-        return tuple(Parameter(f"{branch}.norm.{n}", (self.width,), i + 1, "buffer", layer=i) for i, branch in branches for n in names)
+        names, branches = (
+            ("running_mean", "running_var"),
+            [(i, branch) for i in range(self.depth) for branch in self._branches(i)],
+        )
+        return tuple(
+            Parameter(f"{branch}.norm.{n}", (self.width,), i + 1, "buffer", layer=i)
+            for i, branch in branches
+            for n in names
+        )
 
     @property
     def _norms(self) -> tuple[str, ...]:
@@ -100,7 +109,14 @@ class Mlp(Network):
         return tensors
 
     def forward(
-        self, params: Tensors, buffers: Tensors, x: Tensor, *, hidden: Hidden, noise: Callable[[int], Noise], training: bool,
+        self,
+        params: Tensors,
+        buffers: Tensors,
+        x: Tensor,
+        *,
+        hidden: Hidden,
+        noise: Callable[[int], Noise],
+        training: bool,
         labelled: int | None = None,
     ) -> Outputs:
         """x (fit, batch, n_inputs) → logits (fit, batch, n_outputs) and features (fit, batch, width); `hidden(h, h_in, site)` after each
@@ -108,14 +124,16 @@ class Mlp(Network):
 
         Fits may be shallower than `depth`: those that have a layer are the first rows, and its tensors are theirs alone.
         With batch normalisation, training updates `buffers` in place, by the first `labelled` rows.
-        """  # fmt: skip
+        """
         having = tuple(len(params[f"{i}.weight"]) for i in range(self.depth))
         h, done = x, []  # `done` holds what came out of the last layer of the shallower fits
         for i, rows in enumerate(having):
             if rows < len(h):
                 h, shallow = torch.split(h, [rows, len(h) - rows])
                 done.append(shallow)
-            branches = [self._branch(params, buffers, h, hidden, training, labelled, i, name) for name in self._branches(i)]
+            branches = [
+                self._branch(params, buffers, h, hidden, training, labelled, i, name) for name in self._branches(i)
+            ]
             if i == 0 or self.skip == "none":
                 (h,) = branches
             else:
@@ -126,7 +144,15 @@ class Mlp(Network):
         return Outputs(output(h, params["out.weight"], params["out.bias"]).transpose(1, 2), h)
 
     def _branch(
-        self, params: Tensors, buffers: Tensors, h: Tensor, hidden: Hidden, training: bool, labelled: int | None, i: int, name: str
+        self,
+        params: Tensors,
+        buffers: Tensors,
+        h: Tensor,
+        hidden: Hidden,
+        training: bool,
+        labelled: int | None,
+        i: int,
+        name: str,
     ) -> Tensor:
         """What the linear layer `name` and all behind it make of h, as hidden layer `i` or a part of it."""
         z = linear(h, params[f"{name}.weight"], params[f"{name}.bias"])
@@ -151,7 +177,10 @@ class Mlp(Network):
 
     def _arguments(self, dropout: float) -> dict[str, object]:
         """Those with which `nets.residual` makes the same network."""
-        own = {key: getattr(self, key) for key in ("n_inputs", "n_outputs", "depth", "width", "skip", "batch_norm", "layer_norm")}
+        own = {
+            key: getattr(self, key)
+            for key in ("n_inputs", "n_outputs", "depth", "width", "skip", "batch_norm", "layer_norm")
+        }
         return own | {"activation": ACTIVATIONS[self.activation][1], "dropout": dropout}
 
     def layers(self, dropout: float) -> list[list[object]]:
@@ -202,7 +231,13 @@ class Mlp(Network):
 
 
 def _linear_parameters(
-    name: str, shape: tuple[int, int], outputs: int, depth: int, units: int = 0, inputs: int | None = None, layer: int = -1
+    name: str,
+    shape: tuple[int, int],
+    outputs: int,
+    depth: int,
+    units: int = 0,
+    inputs: int | None = None,
+    layer: int = -1,
 ) -> list[Parameter]:
     weight = Parameter(f"{name}.weight", shape, depth, "weight", units, inputs, layer)
     return [weight, Parameter(f"{name}.bias", (outputs,), depth, "bias", layer=layer)]
@@ -228,7 +263,9 @@ def _layer_norm(params: Tensors, name: str, z: Tensor) -> Tensor:
     return even * params[f"{name}.weight"].unsqueeze(1) + params[f"{name}.bias"].unsqueeze(1)
 
 
-def _batch_norm(params: Tensors, buffers: Tensors, name: str, z: Tensor, training: bool, labelled: int | None) -> Tensor:
+def _batch_norm(
+    params: Tensors, buffers: Tensors, name: str, z: Tensor, training: bool, labelled: int | None
+) -> Tensor:
     """Ioffe & Szegedy, ICML 2015, as `torch.nn.BatchNorm1d` does it; z is (fit, batch, features). Training goes by the first `labelled`
     rows, if not by all."""
     running_mean, running_var = buffers[f"{name}.running_mean"], buffers[f"{name}.running_var"]

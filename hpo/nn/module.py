@@ -79,10 +79,14 @@ class Module(Network):
     @cached_property
     def parameters(self) -> tuple[Parameter, ...]:
         """What is at least a matrix is a weight, as torch users tell them apart, too."""
-        roles = {name: "weight" if p.dim() > 1 else "bias" if name.endswith("bias") else "norm" for name, p in self._plan.trained}
+        roles = {
+            name: "weight" if p.dim() > 1 else "bias" if name.endswith("bias") else "norm"
+            for name, p in self._plan.trained
+        }
         layers = _layers(self._plan.trained)
         return tuple(
-            Parameter(name, tuple(p.shape), 0, roles[name], layer=layers[name]) for name, p in self._plan.trained  # type: ignore[arg-type]
+            Parameter(name, tuple(p.shape), 0, roles[name], layer=layers[name])
+            for name, p in self._plan.trained  # type: ignore[arg-type]
         )
 
     @cached_property
@@ -106,9 +110,16 @@ class Module(Network):
         return {name: tensor.detach() for name, tensor in (*module.named_parameters(), *module.named_buffers())}
 
     def forward(
-        self, params: Tensors, buffers: Tensors, x: Tensor, *, hidden: Hidden, noise: Callable[[int], Noise], training: bool,
+        self,
+        params: Tensors,
+        buffers: Tensors,
+        x: Tensor,
+        *,
+        hidden: Hidden,
+        noise: Callable[[int], Noise],
+        training: bool,
         labelled: int | None = None,
-    ) -> Outputs:  # fmt: skip
+    ) -> Outputs:
         del noise
         return self._plan.run(params, buffers, x, hidden, training, self.batched, labelled)
 
@@ -117,7 +128,9 @@ class Module(Network):
         with torch.no_grad():
             for name, tensor in (*module.named_parameters(), *module.named_buffers()):
                 tensor.copy_(tensors[name])
-        return {name: tensor.clone(memory_format=torch.contiguous_format) for name, tensor in module.state_dict().items()}
+        return {
+            name: tensor.clone(memory_format=torch.contiguous_format) for name, tensor in module.state_dict().items()
+        }
 
     def load_state(self, state: Tensors) -> dict[str, Tensor]:
         return {p.name: state[p.name] for p in (*self.parameters, *self.buffers) if p.name in state}
@@ -135,7 +148,10 @@ class Module(Network):
         takes = f"  # it takes x as (batch, {', '.join(map(str, self.image))})" if self.image else ""
         lines = [f"from {where} import {what.partition('.')[0]}", f"net = {what}{self._values}{takes}"]
         if self._plan.sites:
-            lines += ["for module in net.modules():", f'    if "Dropout" in type(module).__name__: module.p = {dropout}']
+            lines += [
+                "for module in net.modules():",
+                f'    if "Dropout" in type(module).__name__: module.p = {dropout}',
+            ]
         return lines
 
     def check(self, smallest: int, device: torch.device) -> None:
@@ -146,12 +162,20 @@ class Module(Network):
                 raise
             hint = "; another train.batch_size leaves no such last one" if smallest == 1 else ""
             where = "" if device.type == "cpu" else f" on {device.type}"
-            raise self.refuse(f"cannot learn from a minibatch of {smallest}{where} ({exception(error)}){hint}.") from error
+            raise self.refuse(
+                f"cannot learn from a minibatch of {smallest}{where} ({exception(error)}){hint}."
+            ) from error
 
     def notes(self, dropout: bool) -> list[str]:
-        alone = [f"{self.name} is trained one row at a time, which is slower: {self.why_alone}."] if self.why_alone else []
+        alone = (
+            [f"{self.name} is trained one row at a time, which is slower: {self.why_alone}."] if self.why_alone else []
+        )
         unused = self.depth > 0 and not dropout
-        return alone + ([f"the dropout of {self.name} is off, as that of any network whose space does not name it."] if unused else [])
+        return alone + (
+            [f"the dropout of {self.name} is off, as that of any network whose space does not name it."]
+            if unused
+            else []
+        )
 
     @property
     def _values(self) -> str:
@@ -180,7 +204,9 @@ def _layers(trained: Sequence[tuple[str, Tensor]]) -> dict[str, int]:
 @functools.lru_cache(maxsize=32)
 def _plan(network: Module) -> Plan:
     """The plan of an architecture, tried out on a few made rows. Raises InputError."""
-    plan = Plan(copy.deepcopy(network.build(0)), network.image, network.n_outputs)  # its dropouts are replaced; it may be somebody's only one
+    plan = Plan(
+        copy.deepcopy(network.build(0)), network.image, network.n_outputs
+    )  # its dropouts are replaced; it may be somebody's only one
     if any(map(torch.nn.parameter.is_lazy, plan.module.parameters())):
         raise network.refuse("has layers without a size; give them one, with the help of n_inputs.")
     for name, t in (*plan.trained, *plan.still):
@@ -240,7 +266,10 @@ def _why_alone(plan: Plan, tensors: Tensors, x: Tensor, alone: Sequence[Tensors]
         known = [reason for words, reason in _REASONS.items() if words in text]
         return known[0] if known else f"torch.func cannot batch {rule.group(1)}" if rule else exception(error)
     same = all(
-        torch.allclose(mine, together[name][i], rtol=1e-2, atol=1e-3 * float(mine.abs().max().clamp(min=1)), equal_nan=True)
-        for i, row in enumerate(alone) for name, mine in row.items()
+        torch.allclose(
+            mine, together[name][i], rtol=1e-2, atol=1e-3 * float(mine.abs().max().clamp(min=1)), equal_nan=True
+        )
+        for i, row in enumerate(alone)
+        for name, mine in row.items()
     )
     return "" if same else "batched by torch.func it gives other numbers"

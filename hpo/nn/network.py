@@ -79,14 +79,21 @@ class Network(ABC):
 
     @abstractmethod
     def forward(
-        self, params: Tensors, buffers: Tensors, x: Tensor, *, hidden: Hidden, noise: Callable[[int], Noise], training: bool,
+        self,
+        params: Tensors,
+        buffers: Tensors,
+        x: Tensor,
+        *,
+        hidden: Hidden,
+        noise: Callable[[int], Noise],
+        training: bool,
         labelled: int | None = None,
     ) -> Outputs:
         """x (fit, batch, n_inputs) → logits (fit, batch, n_outputs) and features; `hidden(h, h_in, site)` at each site, while training.
 
         Training may update `buffers`, in place, and draw from `noise(site)` if the network `draws`. Where rows of another domain stand
         behind the first `labelled` ones, batch normalisation goes by these alone, so that they come out as without the others.
-        """  # fmt: skip
+        """
 
     @abstractmethod
     def state_dict(self, tensors: Tensors) -> dict[str, Tensor]:
@@ -124,7 +131,9 @@ class Network(ABC):
     def predict_parts(self, tensors: Tensors, parts: Iterable[Tensor], features: bool = False) -> Outputs:
         """The same for an x that comes in parts, so that it need never be whole; with `features`, if they are wanted."""
         with torch.no_grad(), diverging():
-            still = [self.forward(tensors, tensors, x, hidden=lambda h, *_: h, noise=no_noise, training=False) for x in parts]
+            still = [
+                self.forward(tensors, tensors, x, hidden=lambda h, *_: h, noise=no_noise, training=False) for x in parts
+            ]
             logits = torch.cat([part.logits.transpose(1, 2) for part in still], dim=2).transpose(1, 2)
             told = [part.features for part in still if features and part.features is not None]
             return Outputs(logits, torch.cat(told, dim=1) if told else None)

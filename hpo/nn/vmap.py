@@ -31,7 +31,9 @@ class Plan:
         self.hold_still([name for name, p in self.trained if not p.requires_grad])
         self.why_alone = ""
         self._batched = False
-        self._labelled: tuple[int, int] | None = None  # how many rows, and of how many: batch normalisation goes by these
+        self._labelled: tuple[int, int] | None = (
+            None  # how many rows, and of how many: batch normalisation goes by these
+        )
         for part in module.modules():
             if isinstance(part, _MIXING):
                 part.forward = functools.partial(self._mix, part, part.forward)  # type: ignore[method-assign]
@@ -54,7 +56,14 @@ class Plan:
         return stacked(forward(h.T.unsqueeze(0)).squeeze(0).T if rows_last else forward(h, *more), even)
 
     def run(
-        self, params: Tensors, buffers: Tensors, x: Tensor, hidden: Hidden, training: bool, batched: bool, labelled: int | None = None
+        self,
+        params: Tensors,
+        buffers: Tensors,
+        x: Tensor,
+        hidden: Hidden,
+        training: bool,
+        batched: bool,
+        labelled: int | None = None,
     ) -> Outputs:
         rows, self._batched = len(x), batched
         self._labelled = None if labelled is None else (labelled, x.shape[1])

@@ -47,7 +47,12 @@ def rising(step: Step) -> Tensor:
 
 def adversary(name: str, inputs: int) -> tuple[Parameter, ...]:
     """What a network of one hidden layer trains that tells the domains apart."""
-    shapes = {"hidden.weight": (inputs, _HIDDEN), "hidden.bias": (_HIDDEN,), "out.weight": (_HIDDEN, 1), "out.bias": (1,)}
+    shapes = {
+        "hidden.weight": (inputs, _HIDDEN),
+        "hidden.bias": (_HIDDEN,),
+        "out.weight": (_HIDDEN, 1),
+        "out.bias": (1,),
+    }
     return tuple(Parameter(f"{name}.{part}", shape, 0, "own") for part, shape in shapes.items())
 
 

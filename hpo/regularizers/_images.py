@@ -33,7 +33,9 @@ def centred(x: Tensor, image: Image) -> tuple[Tensor, Tensor]:
     return down.unsqueeze(1), right
 
 
-def sampled(x: Tensor, image: Image, down: tuple[Tensor, Tensor], right: tuple[Tensor, Tensor], acting: Tensor) -> Tensor:
+def sampled(
+    x: Tensor, image: Image, down: tuple[Tensor, Tensor], right: tuple[Tensor, Tensor], acting: Tensor
+) -> Tensor:
     """Each image as seen at other places: `down` below its centre and `right` of it, in pixels, each the sum of a pair that gives
     (fit, batch, height, width); between pixels linearly, and beyond the border as on it. Bit for bit `x` for the fits where
     `acting` (fit,) is false."""

@@ -29,7 +29,9 @@ class Batch:
     weight: Tensor | None  # (fit, batch)
     base: Tensor | None  # (fit, batch, outputs), what is added to the network's outputs
     index: Tensor  # (fit, batch), which rows of the data these are
-    target: Tensor | None = None  # (fit, batch, inputs), rows of another domain, without labels; None if no named member `adapts`
+    target: Tensor | None = (
+        None  # (fit, batch, inputs), rows of another domain, without labels; None if no named member `adapts`
+    )
     target_base: Tensor | None = None  # (fit, batch, outputs), what is added to the network's outputs for these
 
 
@@ -60,7 +62,9 @@ class Step:
     own: Mapping[str, Tensor]  # (fit, *shape), what regularizers train besides the network, by the names they gave it
     values: Tensor  # (fit, size), flat; the memory of `params`
     before: Tensor | None  # (fit, size), the values before this step's update, if a named member `recalls` them
-    views: Callable[[Tensor], Mapping[str, Tensor]]  # a flat tensor such as `values` by name, as `params` are, on the same memory
+    views: Callable[
+        [Tensor], Mapping[str, Tensor]
+    ]  # a flat tensor such as `values` by name, as `params` are, on the same memory
     layers: Tensor  # (fit,), how many layers there are before the output layer
     still: slice  # which places of `values` are buffers: not trained, and changed by the forward pass alone
     slopes: Tensor  # (fit, size), flat; the memory of `grads`
@@ -71,7 +75,9 @@ class Step:
     minibatch: int  # of the epoch, from 0; the same for all rows
     minibatches: int  # of an epoch
     data: Samples
-    noise: Mapping[str, Mapping[int | str, Noise]]  # by member, and by what it draws for (see `draws`); empty when evaluating
+    noise: Mapping[
+        str, Mapping[int | str, Noise]
+    ]  # by member, and by what it draws for (see `draws`); empty when evaluating
     training: bool
 
 
@@ -87,11 +93,17 @@ class Regularizer:
     mixes: ClassVar[bool] = False  # whether it wants the target of classes as shares
     keeps: ClassVar[bool] = False  # whether it has a copy of all values of its own, which begins as these do
     recalls: ClassVar[bool] = False  # whether it wants to know what the values were before an update
-    adapts: ClassVar[bool] = False  # whether rows of another domain are to pass through the network beside the labelled ones
+    adapts: ClassVar[bool] = (
+        False  # whether rows of another domain are to pass through the network beside the labelled ones
+    )
     # Without which it cannot act.
-    needs: ClassVar[tuple[Literal["classes", "image", "text", "mlp", "target", "features", "generated", "auxiliary"], ...]] = ()
+    needs: ClassVar[
+        tuple[Literal["classes", "image", "text", "mlp", "target", "features", "generated", "auxiliary"], ...]
+    ] = ()
     integer: ClassVar[bool] = False
-    choices: ClassVar[tuple[str | bool, ...]] = ()  # of one whose values are no numbers: all there are, the least regularized first
+    choices: ClassVar[
+        tuple[str | bool, ...]
+    ] = ()  # of one whose values are no numbers: all there are, the least regularized first
     allowed: ClassVar[tuple[float, float]] = (0.0, float("inf"))
     open_high: ClassVar[bool] = True  # whether the upper bound itself is excluded
     neutral: ClassVar[float | str | bool] = 0.0  # of a strength the value that is "off", of all else the usual one

@@ -36,7 +36,9 @@ class Cdan(Regularizer):
 
     def loss(self, s: Tensor, step: Step, seen: Seen) -> Tensor:
         assert seen.target_logits is not None
-        both = reversal(torch.cat(features(seen), 1), s * rising(step))  # before the product, which is linear in it, and large
+        both = reversal(
+            torch.cat(features(seen), 1), s * rising(step)
+        )  # before the product, which is linear in it, and large
         shares = log_shares(torch.cat([seen.logits.detach(), seen.target_logits.detach()], 1)).exp()
         return told_apart(self.name, step, product(both, shares), seen.logits.shape[1])
 

@@ -13,7 +13,9 @@ class CutMix(Regularizer):
     tables a random share of columns. How large a part is drawn uniformly, and targets are mixed by what was really replaced."""
 
     name = "cutmix"
-    summary = "with this probability, replaces a part of every sample of a minibatch by another's, and mixes targets alike"
+    summary = (
+        "with this probability, replaces a part of every sample of a minibatch by another's, and mixes targets alike"
+    )
     draws = "step"
     mixes = True
     allowed = (0.0, 1.0)

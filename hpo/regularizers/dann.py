@@ -15,7 +15,9 @@ class Dann(Regularizer):
     """
 
     name = "dann"
-    summary = "makes features from which an adversary cannot tell the domains (gradient reversal, rising over the epochs)"
+    summary = (
+        "makes features from which an adversary cannot tell the domains (gradient reversal, rising over the epochs)"
+    )
     adapts = True
     needs = ("target", "features")
     prior = {"low": 0.01, "high": 10.0, "log": True, "optional": True}

@@ -19,7 +19,9 @@ class Flip(Regularizer):
     open_high = False
     prior = {"low": 0.05, "high": 0.5, "optional": True}
     probe = (0.1, 0.9)
-    source = "Krizhevsky, Sutskever & Hinton, ImageNet Classification with Deep Convolutional Neural Networks, NeurIPS 2012"
+    source = (
+        "Krizhevsky, Sutskever & Hinton, ImageNet Classification with Deep Convolutional Neural Networks, NeurIPS 2012"
+    )
 
     def batch(self, s: Tensor, step: Step, batch: Batch) -> Batch:
         x = batch.x

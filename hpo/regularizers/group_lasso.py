@@ -22,7 +22,9 @@ class GroupLasso(Regularizer):
     def after_step(self, s: Tensor, step: Step) -> None:
         for name, fact in step.facts.items():
             if fact.inputs is not None:
-                _threshold_(step.params[name].movedim(fact.inputs + 1, 1), step.data.columns, (step.lr * s).unsqueeze(1))
+                _threshold_(
+                    step.params[name].movedim(fact.inputs + 1, 1), step.data.columns, (step.lr * s).unsqueeze(1)
+                )
 
 
 def _threshold_(weight: Tensor, columns: Tensor, distance: Tensor) -> None:

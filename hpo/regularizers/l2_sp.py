@@ -14,7 +14,9 @@ class L2Sp(Regularizer):
     keeps = True
     prior = {"low": 1e-4, "high": 1.0, "log": True, "optional": True}
     probe = (1e-3, 1.0)
-    source = "Li, Grandvalet & Davoine, Explicit Inductive Bias for Transfer Learning with Convolutional Networks, ICML 2018"
+    source = (
+        "Li, Grandvalet & Davoine, Explicit Inductive Bias for Transfer Learning with Convolutional Networks, ICML 2018"
+    )
 
     def gradient(self, s: Tensor, step: Step) -> None:
         start = step.views(step.kept[self.name])

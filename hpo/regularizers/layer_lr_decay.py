@@ -26,4 +26,6 @@ class LayerLrDecay(Regularizer):
             if fact.layer >= 0:
                 value, was = step.params[name], before[name]
                 rate = along((1 - s) ** (step.layers - fact.layer), value)
-                value.copy_(torch.where(rate == 1, value, was + (value - was) * rate))  # at the whole rate to the last bit
+                value.copy_(
+                    torch.where(rate == 1, value, was + (value - was) * rate)
+                )  # at the whole rate to the last bit

@@ -19,7 +19,9 @@ class Mmd(Regularizer):
     """
 
     name = "mmd"
-    summary = "adds the strength × squared distance of both domains' mean features (MMD, five Gaussian kernels) to the loss"
+    summary = (
+        "adds the strength × squared distance of both domains' mean features (MMD, five Gaussian kernels) to the loss"
+    )
     adapts = True
     needs = ("target", "features")
     prior = {"low": 0.01, "high": 30.0, "log": True, "optional": True}
@@ -41,7 +43,13 @@ class _Discrepancy(torch.autograd.Function):
         fits, every, _ = rows.shape
         rows = rows - rows.mean(1, keepdim=True)  # distances stay, and less cancels
         squares = rows.square().sum(2)
-        kernel = torch.bmm(rows, rows.transpose(1, 2)).mul_(-2).add_(squares.unsqueeze(1)).add_(squares.unsqueeze(2)).clamp_min_(0)
+        kernel = (
+            torch.bmm(rows, rows.transpose(1, 2))
+            .mul_(-2)
+            .add_(squares.unsqueeze(1))
+            .add_(squares.unsqueeze(2))
+            .clamp_min_(0)
+        )
         mean = kernel.sum((1, 2)) / (every * (every - 1))
         rate = -1 / (_WIDEST * mean.clamp_min(torch.finfo(mean.dtype).eps)).view(fits, 1, 1)
         kernel.mul_(rate).exp_()  # of squared distances, the widest

@@ -31,7 +31,9 @@ class Multitask(Regularizer):
         assert seen.features is not None
         true = taken(known, index)
         weight, bias = step.own["multitask.weight"], step.own["multitask.bias"].unsqueeze(1)
-        if weight.shape[2] == 1:  # not a product of matrices, which takes another way for a lone fit, and rounds otherwise
+        if (
+            weight.shape[2] == 1
+        ):  # not a product of matrices, which takes another way for a lone fit, and rounds otherwise
             return s * _missed((seen.features * weight.transpose(1, 2)).sum(2, keepdim=True) + bias, true)
         return s * _missed(torch.baddbmm(bias, seen.features, weight), true)
 

@@ -21,7 +21,9 @@ class Randomization(Regularizer):
     What a network learns in all of them it may keep in a domain that it has not seen."""
 
     name = "randomization"
-    summary = "shows each row in a simulated domain, turned, scaled, moved, noisy, with gaps, up to this far from the data"
+    summary = (
+        "shows each row in a simulated domain, turned, scaled, moved, noisy, with gaps, up to this far from the data"
+    )
     draws = "step"
     allowed = (0.0, 1.0)
     open_high = False

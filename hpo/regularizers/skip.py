@@ -14,4 +14,6 @@ class Skip(Regularizer):
     neutral = "none"
     prior = {"choices": list(SKIPS)}
     probe = ("none", "shake-drop")
-    source = "He et al., CVPR 2016; Gastaldi, Shake-Shake regularization, 2017; Yamada et al., ShakeDrop, IEEE Access 2019"
+    source = (
+        "He et al., CVPR 2016; Gastaldi, Shake-Shake regularization, 2017; Yamada et al., ShakeDrop, IEEE Access 2019"
+    )

@@ -19,7 +19,9 @@ class Swa(Regularizer):
     source = "Izmailov et al., Averaging Weights Leads to Wider Optima and Better Generalization, UAI 2018"
 
     def after_epoch(self, s: Tensor, step: Step, values: Tensor) -> Tensor:
-        averaged = step.epoch - (step.epochs - (s * step.epochs).round())  # epochs, with this one; before the first 0 or less
+        averaged = step.epoch - (
+            step.epochs - (s * step.epochs).round()
+        )  # epochs, with this one; before the first 0 or less
         mean = step.kept[self.name]
         follow_(mean, step, values, 1 / averaged.clamp(min=1))
         return mean

@@ -67,13 +67,17 @@ def seen(material: Material) -> Seen | None:
         return None
     source = data.x[rows]
     views = [_view("Inputs", source, data.test_x[target])]
-    nets: list[tuple[str, Network, Mapping[str, Tensor]]] = [(one.name, one.network, one.weights) for one in (material.twin,) if one]
+    nets: list[tuple[str, Network, Mapping[str, Tensor]]] = [
+        (one.name, one.network, one.weights) for one in (material.twin,) if one
+    ]
     nets.append(("selected", material.network, material.weights))
     said = []
     for name, network, weights in nets:
         features = _outputs(network, weights, source).features, _outputs(network, weights, data.test_x[target]).features
         if features[0] is not None and features[1] is not None:
-            views.append(_view(f"Features: {name}", features[0][0], features[1][0]))  # of several networks those of the first
+            views.append(
+                _view(f"Features: {name}", features[0][0], features[1][0])
+            )  # of several networks those of the first
         said.append(averaged(data.task, _outputs(network, weights, data.test_x).logits))
     params = material.selected.trial.params
     return Seen(views, _help(data, material.twin, params, *said) if material.twin else None)
@@ -82,16 +86,22 @@ def seen(material: Material) -> Seen | None:
 def _help(data: Dataset, twin: Twin, params: Mapping[str, Any], without: Tensor, selected: Tensor) -> Help:
     """Of what both said of the test rows, (rows, outputs)."""
     adapts = adapting(params)
-    ours, theirs = ({key: value for key, value in acting(own).items() if key not in adapts} for own in (params, twin.params))
+    ours, theirs = (
+        {key: value for key, value in acting(own).items() if key not in adapts} for own in (params, twin.params)
+    )
     differ = bool(adapts), ours != theirs
     if data.task == "regression":
         true, before, after = (
-            values.double().numpy() * data.target_scale + data.target_mean for values in (data.test_y, without[:, 0], selected[:, 0])
+            values.double().numpy() * data.target_scale + data.target_mean
+            for values in (data.test_y, without[:, 0], selected[:, 0])
         )
         balance = statistics.balance(np.abs(before - true), np.abs(after - true))
         return Help(twin.name, *differ, False, domain_views.helped_by_size(true, before, after), (), balance)
     true, before, after = (values.numpy() for values in (data.test_y, without.argmax(1), selected.argmax(1)))
-    parts, changes = domain_views.helped(true, before, after, data.classes), domain_views.changes(true, before, after, data.classes)
+    parts, changes = (
+        domain_views.helped(true, before, after, data.classes),
+        domain_views.changes(true, before, after, data.classes),
+    )
     return Help(twin.name, *differ, True, parts, changes, statistics.balance(before != true, after != true))
 
 

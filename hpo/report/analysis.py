@@ -72,7 +72,9 @@ def gap_trends(material: Material) -> dict[str, Trend | None]:
     for key, scale in material.scales.items():
         trials = [o for o in material.complete if scale.has(o.trial.params)]
         ordered = all(isinstance(c, int | float) for c in scale.choices)
-        found[key] = trend([scale.share(o.trial.params[key]) for o in trials], [gap(o) for o in trials]) if ordered else None
+        found[key] = (
+            trend([scale.share(o.trial.params[key]) for o in trials], [gap(o) for o in trials]) if ordered else None
+        )
     return found
 
 
@@ -204,13 +206,23 @@ def stacks(material: Material) -> list[Stack]:
     found: list[Stack] = []
     for members in groups.values():
         first = members[0].trial.params
-        shape = {key: first.get(key) for key in sampled if all(o.trial.params.get(key) == first.get(key) for o in members)}
+        shape = {
+            key: first.get(key) for key in sampled if all(o.trial.params.get(key) == first.get(key) for o in members)
+        }
         rows: dict[int, int] = {}
         for outcome in members:
             fits = len(next(iter(outcome.fold_curves.values()), [[0]])[0]) if outcome.fold_curves else 1
             for moment in range(outcome.rounds[0], outcome.rounds[1] + 1):
                 rows[moment] = rows.get(moment, 0) + fits
-        found.append(Stack(shape, len(members), float(np.mean(list(rows.values()))), max(rows.values()), members[0].trial.label if len(members) == 1 else ""))
+        found.append(
+            Stack(
+                shape,
+                len(members),
+                float(np.mean(list(rows.values()))),
+                max(rows.values()),
+                members[0].trial.label if len(members) == 1 else "",
+            )
+        )
     return sorted(found, key=lambda s: (-s.trials, str(s.shape)))
 
 

@@ -37,9 +37,15 @@ class Scale:
     def of(cls, key: str, domain: Domain) -> Scale:
         neutral = STRENGTHS[key].neutral if key in STRENGTHS else None
         if domain.choices:
-            choices = domain.choices if not (domain.optional or domain.when) or neutral is None or neutral in domain.choices else (neutral, *domain.choices)
+            choices = (
+                domain.choices
+                if not (domain.optional or domain.when) or neutral is None or neutral in domain.choices
+                else (neutral, *domain.choices)
+            )
             numbers = all(isinstance(c, int | float) and not isinstance(c, bool) for c in choices)
-            return cls(key, 0, len(choices) - 1, choices=tuple(sorted(choices)) if numbers else choices, neutral=neutral)
+            return cls(
+                key, 0, len(choices) - 1, choices=tuple(sorted(choices)) if numbers else choices, neutral=neutral
+            )
         low, high, log = float(domain.low), float(domain.high), domain.log
         known = isinstance(neutral, int | float) and low <= neutral <= high
         if known or not (domain.optional or domain.when):
@@ -170,7 +176,12 @@ def logarithmic(values: Iterable[float]) -> dict[str, Any]:
     aside = 0.05 * (high - low) or 0.1
     low, high = low - aside, high + aside
     for steps in ((1,), (1, 3), (1, 2, 5), tuple(range(1, 10))):
-        ticks = [s * 10.0**e for e in range(math.floor(low), math.ceil(high) + 1) for s in steps if low <= math.log10(s * 10.0**e) <= high]
+        ticks = [
+            s * 10.0**e
+            for e in range(math.floor(low), math.ceil(high) + 1)
+            for s in steps
+            if low <= math.log10(s * 10.0**e) <= high
+        ]
         if len(ticks) >= _LEAST_TICKS:
             break
     ticks = ticks[:: math.ceil(len(ticks) / _MOST_TICKS)] if len(ticks) > _MOST_TICKS else ticks
@@ -180,7 +191,11 @@ def logarithmic(values: Iterable[float]) -> dict[str, Any]:
 def axis(scale: Scale) -> dict[str, Any]:
     """The axis of a parameter, where "off" has a tick."""
     ticks = scale.ticks()
-    shape: dict[str, Any] = {"title": {"text": scale.name}, "tickvals": [t for t, _ in ticks], "ticktext": [text for _, text in ticks]}
+    shape: dict[str, Any] = {
+        "title": {"text": scale.name},
+        "tickvals": [t for t, _ in ticks],
+        "ticktext": [text for _, text in ticks],
+    }
     if scale.choices:
         return shape
     low, high = (math.log10(scale.low), math.log10(scale.high)) if scale.log else (scale.low, scale.high)
@@ -190,7 +205,16 @@ def axis(scale: Scale) -> dict[str, Any]:
 
 def points(x: Sequence[float | str], y: Sequence[float | str], text: Sequence[str], **more: Any) -> dict[str, Any]:
     marker = {"size": 7, "color": BLUE, "opacity": 0.65, "line": {"width": 0}} | more.pop("marker", {})
-    return {"type": "scatter", "mode": "markers", "x": list(x), "y": list(y), "text": list(text), "hoverinfo": "text", "marker": marker, **more}
+    return {
+        "type": "scatter",
+        "mode": "markers",
+        "x": list(x),
+        "y": list(y),
+        "text": list(text),
+        "hoverinfo": "text",
+        "marker": marker,
+        **more,
+    }
 
 
 def star(x: float | str, y: float, name: str = "selected") -> dict[str, Any]:

@@ -46,7 +46,13 @@ def closer(views: Sequence[View]) -> str:
     if len(views) < 3:
         return ""
     before, after = (view.divergence.a_distance for view in views[1:])
-    told = "brought them closer" if after < before - _LITTLE else "took them farther apart" if after > before + _LITTLE else "left them as far apart"
+    told = (
+        "brought them closer"
+        if after < before - _LITTLE
+        else "took them farther apart"
+        if after > before + _LITTLE
+        else "left them as far apart"
+    )
     return f"Against its twin ({views[1].name.removeprefix('Features: ')}), the selected network {told}."
 
 
@@ -66,12 +72,18 @@ def balance(found: Help) -> str:
     how = "only the selected network is right on" if found.classes else "the selected network is nearer to the truth on"
     other = "and only its twin on" if found.classes else "and its twin on"
     test = "McNemar's test" if found.classes else "sign test"
-    return f"Its twin: {found.other}. Of the test rows {how} {better:,}, {other} {worse:,} ({test}, p = {score(chance)})."
+    return (
+        f"Its twin: {found.other}. Of the test rows {how} {better:,}, {other} {worse:,} ({test}, p = {score(chance)})."
+    )
 
 
 def helped(found: Help) -> str:
     """By class or size, without and with: where it helped at the top."""
-    head = ["class", "rows", f"right, {found.other}", "right, selected"] if found.classes else ["numbers", "rows", f"mean error, {found.other}", "mean error, selected"]
+    head = (
+        ["class", "rows", f"right, {found.other}", "right, selected"]
+        if found.classes
+        else ["numbers", "rows", f"mean error, {found.other}", "mean error, selected"]
+    )
 
     def said(value: float) -> str:
         return f"{100 * value:.1f} %" if found.classes else score(value)

@@ -71,7 +71,9 @@ def plane(source: np.ndarray, target: np.ndarray) -> tuple[np.ndarray, np.ndarra
     middle = (means[0] + means[1]) / 2
     parts = [(rows - middle) / np.sqrt(len(rows)) for rows in (source, target)]
     axes = np.linalg.svd(np.concatenate(parts), full_matrices=False)[2][:2]
-    axes = axes * np.sign(axes[np.arange(len(axes)), np.abs(axes).argmax(1)])[:, None]  # else its sign is a matter of chance
+    axes = (
+        axes * np.sign(axes[np.arange(len(axes)), np.abs(axes).argmax(1)])[:, None]
+    )  # else its sign is a matter of chance
     found = [np.zeros((len(rows), 2)) for rows in (source, target)]
     for place, rows in zip(found, (source, target), strict=True):
         place[:, : len(axes)] = (rows - middle) @ axes.T
@@ -84,7 +86,9 @@ def helped(true: np.ndarray, before: np.ndarray, after: np.ndarray, classes: Seq
     for i, name in enumerate(classes):
         rows = true == i
         if rows.any():
-            found.append(Helped(str(name), int(rows.sum()), float((before[rows] == i).mean()), float((after[rows] == i).mean())))
+            found.append(
+                Helped(str(name), int(rows.sum()), float((before[rows] == i).mean()), float((after[rows] == i).mean()))
+            )
     return sorted(found, key=lambda one: one.before - one.after)
 
 

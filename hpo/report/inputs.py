@@ -75,7 +75,10 @@ class Material:
             "rows that it had not seen, but those of the test part, which are not to be looked at one by one."
         )
         weights = Vault(place.weights).get(label) if label else {}
-        network, twin = networks.of(result["selected"]), _twin(result, networks, Vault(place.weights)) if label else None
+        network, twin = (
+            networks.of(result["selected"]),
+            _twin(result, networks, Vault(place.weights)) if label else None,
+        )
         return cls(result, space, outcomes, alike, network, weights, data, said, why, twin)
 
     @cached_property
@@ -111,7 +114,11 @@ class Material:
         names = {"selected": "selected", "unadapted": "without adaptation", "ablation": "without regularization"}
         names |= {"defaults": "usual defaults", "none": "no regularization"}
         found: dict[str, Outcome] = {}
-        twins = [names[key] for key in ("defaults", "none") if key in result["baselines"] and entries[key]["trial"] == result["trial"]]
+        twins = [
+            names[key]
+            for key in ("defaults", "none")
+            if key in result["baselines"] and entries[key]["trial"] == result["trial"]
+        ]
         names["selected"] += f" ({twins[-1]})" if twins else ""
         for key, name in names.items():
             if key in entries and self.outcomes[entries[key]["trial"]] not in found.values():

@@ -28,7 +28,11 @@ def history(past: Past, material: Material) -> Plot:
     """Every complete trial, the best so far, and the baselines as lines."""
     metric = material.space.train.metric.replace("_", " ")
     trials, best = _data(past.history(metric))[:2]
-    trials |= {"marker": {"color": BLUE, "size": 7, "opacity": 0.65}, "name": "trial", "y": [o.value for o in past.complete]}
+    trials |= {
+        "marker": {"color": BLUE, "size": 7, "opacity": 0.65},
+        "name": "trial",
+        "y": [o.value for o in past.complete],
+    }
     best |= {"line": {"color": INK, "width": 2, "shape": "hv"}, "mode": "lines", "name": "best so far"}
     trials["x"] = best["x"] = [int(o.trial.label) for o in past.complete]
     lines = []
@@ -36,25 +40,50 @@ def history(past: Past, material: Material) -> Plot:
         known = material.outcomes.get(name)
         if known and known.value is not None and math.isfinite(known.value):
             ends = [0, max(trials["x"])]
-            lines.append({
-                "type": "scatter", "mode": "lines", "x": ends, "y": [known.value] * 2, "hoverinfo": "name",
-                "name": {"defaults": "usual defaults", "none": "no regularization"}[name], "line": {"color": ORANGE, "dash": dash, "width": 2},
-            })  # fmt: skip
-    vertical = logarithmic(trials["y"]) if METRICS[material.space.train.metric].bounds == (0, math.inf) else {"type": "linear"}
-    return plot([trials, best, *lines], legend=True, xaxis={"title": {"text": "trial"}}, yaxis={"title": {"text": f"valid {metric}"}, **vertical})
+            lines.append(
+                {
+                    "type": "scatter",
+                    "mode": "lines",
+                    "x": ends,
+                    "y": [known.value] * 2,
+                    "hoverinfo": "name",
+                    "name": {"defaults": "usual defaults", "none": "no regularization"}[name],
+                    "line": {"color": ORANGE, "dash": dash, "width": 2},
+                }
+            )
+    vertical = (
+        logarithmic(trials["y"]) if METRICS[material.space.train.metric].bounds == (0, math.inf) else {"type": "linear"}
+    )
+    return plot(
+        [trials, best, *lines],
+        legend=True,
+        xaxis={"title": {"text": "trial"}},
+        yaxis={"title": {"text": f"valid {metric}"}, **vertical},
+    )
 
 
 def importance(past: Past, found: Mapping[str, Mapping[str, float]]) -> Plot:
     """Of every parameter, for the score and, hatched, for the gap."""
     data = _data(past.importance(found))
-    for bars, (name, colour, pattern) in zip(data, (("for the score", BLUE, ""), ("for the gap", ORANGE, "/")), strict=True):
-        marker = {"color": colour, "pattern": {"shape": pattern, "size": 7, "solidity": 0.5}, "line": {"color": colour, "width": 1}}
+    for bars, (name, colour, pattern) in zip(
+        data, (("for the score", BLUE, ""), ("for the gap", ORANGE, "/")), strict=True
+    ):
+        marker = {
+            "color": colour,
+            "pattern": {"shape": pattern, "size": 7, "solidity": 0.5},
+            "line": {"color": colour, "width": 1},
+        }
         bars |= {"name": name, "marker": marker, "cliponaxis": False, "y": [key.replace("_", " ") for key in bars["y"]]}
     rows = len(set(data[0]["y"]))
     return plot(
-        data, 100 + 44 * rows, legend=True, barmode="group", xaxis={"title": {"text": "share of importance"}, "rangemode": "tozero"},
-        yaxis={"type": "category", "nticks": 0, "tickvals": data[0]["y"]}, margin={"l": 56, "r": 40, "t": 26, "b": 46},
-    )  # fmt: skip
+        data,
+        100 + 44 * rows,
+        legend=True,
+        barmode="group",
+        xaxis={"title": {"text": "share of importance"}, "rangemode": "tozero"},
+        yaxis={"type": "category", "nticks": 0, "tickvals": data[0]["y"]},
+        margin={"l": 56, "r": 40, "t": 26, "b": 46},
+    )
 
 
 def slice_of_gap(past: Past, material: Material, scale: Scale) -> Plot:
@@ -63,10 +92,16 @@ def slice_of_gap(past: Past, material: Material, scale: Scale) -> Plot:
     trials |= {"marker": {"color": BLUE, "size": 7, "opacity": 0.65}, "name": "trial"}
     data: list[Mapping[str, Any]] = [trials]
     chosen = material.selected
-    place = {"type": "category", "categoryorder": "array", "categoryarray": [scale.label(c) for c in scale.choices]} if scale.choices else {}
+    place = (
+        {"type": "category", "categoryorder": "array", "categoryarray": [scale.label(c) for c in scale.choices]}
+        if scale.choices
+        else {}
+    )
     if scale.choices:
         # Optuna has text in quotes.
-        shown = [o for o in past.complete if scale.key in o.trial.params]  # its places are grouped by value, so both axes are ours
+        shown = [
+            o for o in past.complete if scale.key in o.trial.params
+        ]  # its places are grouped by value, so both axes are ours
         trials |= {"x": [scale.label(o.trial.params[scale.key]) for o in shown], "y": [gap(o) for o in shown]}
     if scale.has(chosen.trial.params):
         value = chosen.trial.params[scale.key]
@@ -84,12 +119,30 @@ def contour(past: Past, material: Material, x: Scale, y: Scale) -> Plot:
     low, high = sorted((sign * good, sign * bad))
     step = (high - low) / 6 or 1.0
     surface |= {
-        "zauto": False, "zmin": low, "zmax": high, "showscale": False, "colorscale": [[0, BLUE], [1, PAPER]] if sign > 0 else [[0, PAPER], [1, BLUE]],
-        "contours": {"coloring": "heatmap", "start": low + step, "end": high, "size": step, "showlabels": True, "labelformat": ".3g", "labelfont": {"size": 11, "color": INK}},
-        "line": {"color": SOFT, "width": 1, "smoothing": 0}, "reversescale": False, "opacity": 0.75,
-    }  # fmt: skip
+        "zauto": False,
+        "zmin": low,
+        "zmax": high,
+        "showscale": False,
+        "colorscale": [[0, BLUE], [1, PAPER]] if sign > 0 else [[0, PAPER], [1, BLUE]],
+        "contours": {
+            "coloring": "heatmap",
+            "start": low + step,
+            "end": high,
+            "size": step,
+            "showlabels": True,
+            "labelformat": ".3g",
+            "labelfont": {"size": 11, "color": INK},
+        },
+        "line": {"color": SOFT, "width": 1, "smoothing": 0},
+        "reversescale": False,
+        "opacity": 0.75,
+    }
     surface.pop("colorbar", None)
-    trials |= {"marker": {"color": INK, "size": 5, "symbol": "circle", "opacity": 0.8}, "name": "trial", "showlegend": True}
+    trials |= {
+        "marker": {"color": INK, "size": 5, "symbol": "circle", "opacity": 0.8},
+        "name": "trial",
+        "showlegend": True,
+    }
     data: list[Mapping[str, Any]] = [surface, trials]
     params = material.selected.trial.params
     if x.has(params) and y.has(params):

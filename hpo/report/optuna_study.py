@@ -32,7 +32,9 @@ class Past:
         """`complete`: those with a value, in the order in which they were proposed."""
         optuna.logging.set_verbosity(optuna.logging.ERROR)  # that a parameter had one value is no news of its own
         self._space, self._scales = space, scales
-        self.complete = [o for o in complete if all(s.has(o.trial.params) for s in scales.values() if s.key in o.trial.params)]
+        self.complete = [
+            o for o in complete if all(s.has(o.trial.params) for s in scales.values() if s.key in o.trial.params)
+        ]
 
     @cached_property
     def _score(self) -> optuna.Study:
@@ -43,7 +45,9 @@ class Past:
         return self._study(["gap"], lambda outcome: [outcome.valid["loss"] - outcome.train["loss"]])
 
     def _study(self, goals: Sequence[str], values: Callable[[Outcome], Sequence[float | None]]) -> optuna.Study:
-        directions = [StudyDirection.MINIMIZE if objectives.sign(goal) == 1 else StudyDirection.MAXIMIZE for goal in goals]
+        directions = [
+            StudyDirection.MINIMIZE if objectives.sign(goal) == 1 else StudyDirection.MAXIMIZE for goal in goals
+        ]
         study = optuna.create_study(directions=directions, study_name=self._space.study)
         study.add_trials([self._trial(outcome, values(outcome)) for outcome in self.complete])
         return study
@@ -66,13 +70,24 @@ class Past:
         """
         if len(self.complete) < _LEAST or len(self._scales) < 2:
             return {}
-        return {name: _normed(get_param_importances(study, evaluator=self._evaluator)) for name, study in self._ranked.items()}
+        return {
+            name: _normed(get_param_importances(study, evaluator=self._evaluator))
+            for name, study in self._ranked.items()
+        }
 
     @cached_property
     def _ranked(self) -> dict[str, optuna.Study]:
-        by = {"score": [float(o.value or 0.0) for o in self.complete], "gap": [o.valid["loss"] - o.train["loss"] for o in self.complete]}
-        ranks = {name: dict(zip((o.trial.label for o in self.complete), rankdata(values).tolist(), strict=True)) for name, values in by.items()}
-        return {name: self._study(["gap"], lambda o, known=known: [known[o.trial.label]]) for name, known in ranks.items()}  # type: ignore[misc]
+        by = {
+            "score": [float(o.value or 0.0) for o in self.complete],
+            "gap": [o.valid["loss"] - o.train["loss"] for o in self.complete],
+        }
+        ranks = {
+            name: dict(zip((o.trial.label for o in self.complete), rankdata(values).tolist(), strict=True))
+            for name, values in by.items()
+        }
+        return {
+            name: self._study(["gap"], lambda o, known=known: [known[o.trial.label]]) for name, known in ranks.items()
+        }  # type: ignore[misc]
 
     @property
     def _evaluator(self) -> FanovaImportanceEvaluator:
@@ -80,7 +95,10 @@ class Past:
 
     def importance(self, found: Mapping[str, Mapping[str, float]]) -> Figure:
         """What `importances` has found, the bars of a parameter one below the other."""
-        figures = [visualization.plot_param_importances(study, evaluator=_Known(found[name])) for name, study in self._ranked.items()]
+        figures = [
+            visualization.plot_param_importances(study, evaluator=_Known(found[name]))
+            for name, study in self._ranked.items()
+        ]
         figure = Figure(data=[*figures[0].data, *figures[1].data], layout=figures[0].layout)
         for bars, name in zip(figure.data, found, strict=True):
             bars.name = name
@@ -110,7 +128,11 @@ class _Known(BaseImportanceEvaluator):
         self._found = found
 
     def evaluate(
-        self, study: optuna.Study, params: list[str] | None = None, *, target: Callable[[FrozenTrial], float] | None = None
+        self,
+        study: optuna.Study,
+        params: list[str] | None = None,
+        *,
+        target: Callable[[FrozenTrial], float] | None = None,
     ) -> dict[str, float]:
         del study, params, target
         return dict(self._found)

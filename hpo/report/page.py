@@ -26,7 +26,9 @@ def page(material: Material) -> str:
     past = Past(material.space, material.scales, material.complete)
     importances = past.importances()
     found = list(sections(material, past, importances))
-    contents = "".join(f'<a href="#s{i}">{escape(section.short)}</a>' for i, section in enumerate(found) if section.short)
+    contents = "".join(
+        f'<a href="#s{i}">{escape(section.short)}</a>' for i, section in enumerate(found) if section.short
+    )
     body = "\n".join(_section(i, section) for i, section in enumerate(found))
     plots = [panel.plot for section in found for panel in section.panels if panel.plot]
     data = json.dumps(plots, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")

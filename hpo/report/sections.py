@@ -71,7 +71,11 @@ def sections(material: Material, past: Past, importances: Importances) -> Iterat
         yield _parallel(material, past)
         yield _history(material, past)
     else:
-        yield Section("Too few trials for pictures of the search", "Search", f"{len(past.complete)} complete trials; from {_FEW} on there are.")
+        yield Section(
+            "Too few trials for pictures of the search",
+            "Search",
+            f"{len(past.complete)} complete trials; from {_FEW} on there are.",
+        )
     yield from _front(material, past)
     yield from _finalists(material)
     yield from _weights(material)
@@ -82,9 +86,13 @@ def sections(material: Material, past: Past, importances: Importances) -> Iterat
 
 
 def _curves(material: Material) -> Section:
-    compared = {name: outcome for name, outcome in material.compared.items() if outcome.valid}  # what diverged has no curve
+    compared = {
+        name: outcome for name, outcome in material.compared.items() if outcome.valid
+    }  # what diverged has no curve
     loss = logarithmic(v for o in compared.values() for name in ("train_loss", "valid_loss") for v in o.curves[name])
-    panels = [Panel(sentences.curve(outcome), plots.curves(outcome, loss), title=name) for name, outcome in compared.items()]
+    panels = [
+        Panel(sentences.curve(outcome), plots.curves(outcome, loss), title=name) for name, outcome in compared.items()
+    ]
     text = "Loss by epoch in the search, measured without noise, on one scale for all. Dashed: training, solid: validation, diamond: the best epoch. The shaded gap between them is overfitting."
     return Section("The train–valid gap opens as training goes on", "Curves", text, panels)
 
@@ -96,7 +104,11 @@ def _gaps(material: Material, past: Past) -> Section:
     title = f"The gap falls with {sentences.listed(falls)}" if falls else "The gap falls with nothing that was searched"
     text = "A point is a complete trial, the star what was selected. Spearman's rank correlation is 1 where the gap always rises and −1 where it always falls."
     panels = [
-        Panel(sentences.gap_trend(material.scales[key].name, trends[key]), optuna_plots.slice_of_gap(past, material, material.scales[key]), title=material.scales[key].name)
+        Panel(
+            sentences.gap_trend(material.scales[key].name, trends[key]),
+            optuna_plots.slice_of_gap(past, material, material.scales[key]),
+            title=material.scales[key].name,
+        )
         for key in order
     ]
     return Section(title, "Gap", text, panels)
@@ -118,12 +130,20 @@ def _importance(past: Past, found: Importances) -> Iterator[Section]:
 
 def _ridge(material: Material, past: Past) -> Iterator[Section]:
     if not {"learning_rate", "weight_decay"} <= material.scales.keys():
-        yield Section("Learning rate and weight decay were not searched together", "", "So there is no picture of the ridge that the two often have.")
+        yield Section(
+            "Learning rate and weight decay were not searched together",
+            "",
+            "So there is no picture of the ridge that the two often have.",
+        )
         return
     x, y = (material.scales[key] for key in ("learning_rate", "weight_decay"))
     metric = METRICS[material.space.train.metric]
     aid = f"{sentences.ridge(analysis.ridge(material))} Lines are of equal {metric.name}, {'darker' if metric.sign > 0 else 'deeper'} is better; a dot is a trial."
-    title = "Learning rate and weight decay are one choice, not two" if (found := analysis.ridge(material)) and found.is_one else "Learning rate and weight decay can be chosen one by one"
+    title = (
+        "Learning rate and weight decay are one choice, not two"
+        if (found := analysis.ridge(material)) and found.is_one
+        else "Learning rate and weight decay can be chosen one by one"
+    )
     yield Section(title, "Ridge", "", [Panel(aid, optuna_plots.contour(past, material, x, y))], wide=True)
 
 
@@ -132,11 +152,23 @@ def _parallel(material: Material, past: Past) -> Section:
     ranked = sorted(past.complete, key=lambda o: sign * (o.value or 0.0))
     best = ranked[: max(_BEST, math.ceil(len(ranked) / 10))]
     drawn = plots.parallel(past.complete, material.scales, {o.trial.label for o in best}, material.selected)
-    return Section("What the best trials have in common", "Parallel", "", [Panel(sentences.lines_together(material, best), drawn)], wide=True)
+    return Section(
+        "What the best trials have in common",
+        "Parallel",
+        "",
+        [Panel(sentences.lines_together(material, best), drawn)],
+        wide=True,
+    )
 
 
 def _history(material: Material, past: Past) -> Section:
-    return Section("How the best score was found", "History", "", [Panel(sentences.history(material), optuna_plots.history(past, material))], wide=True)
+    return Section(
+        "How the best score was found",
+        "History",
+        "",
+        [Panel(sentences.history(material), optuna_plots.history(past, material))],
+        wide=True,
+    )
 
 
 def _front(material: Material, past: Past) -> Iterator[Section]:
@@ -144,16 +176,28 @@ def _front(material: Material, past: Past) -> Iterator[Section]:
     if len(goals) > 1 and len(past.complete) >= _FEW:
         best = front([[o.values[key] for key in keys] for o in past.complete], [objectives.sign(key) for key in keys])
         aid = f"{len(best)} of {len(past.complete)} complete trials, the baselines aside, are beaten by none of the others in all of: {', '.join(goals)}."
-        yield Section(f"What {goals[0]} costs in {goals[1]}", "Front", "", [Panel(aid, optuna_plots.front(past))], wide=True)
+        yield Section(
+            f"What {goals[0]} costs in {goals[1]}", "Front", "", [Panel(aid, optuna_plots.front(past))], wide=True
+        )
 
 
 def _finalists(material: Material) -> Iterator[Section]:
     found = material.result["finalists"]
     if not found:
-        yield Section("There were no finalists", "", "The selection follows the scores of the search alone, a part of which is luck (finalists: 0, or a single configuration).")
+        yield Section(
+            "There were no finalists",
+            "",
+            "The selection follows the scores of the search alone, a part of which is luck (finalists: 0, or a single configuration).",
+        )
         return
     drawn = plots.finalists(found, material.result["trial"], material.space.train.metric.replace("_", " "))
-    yield Section("How the finalists did on fresh splits", "Finalists", "", [Panel(sentences.finalists(material), drawn)], wide=True)
+    yield Section(
+        "How the finalists did on fresh splits",
+        "Finalists",
+        "",
+        [Panel(sentences.finalists(material), drawn)],
+        wide=True,
+    )
 
 
 def _weights(material: Material) -> Iterator[Section]:
@@ -166,7 +210,14 @@ def _weights(material: Material) -> Iterator[Section]:
     columns = weights.columns(material)
     text = sentences.unused(weights.unused(material), columns) if columns else ""
     said = f"Weights of the final network that are not zero, layer by layer. {text}".strip()
-    panels = [Panel(sentences.zeros(one.name, one.zeros, one.weights), plots.histogram(one) if one.zeros < one.weights else None, title=one.name) for one in found]
+    panels = [
+        Panel(
+            sentences.zeros(one.name, one.zeros, one.weights),
+            plots.histogram(one) if one.zeros < one.weights else None,
+            title=one.name,
+        )
+        for one in found
+    ]
     yield Section(title, "Weights", said, panels)
 
 
@@ -181,16 +232,41 @@ def _predictions(material: Material) -> Iterator[Section]:
     )
     if found := predictions.classified(material):
         bins = predictions.reliability(found)
-        panels = [Panel(sentences.reliability(bins, found), plots.reliability(bins), title="Is it as sure as it is right?")]
+        panels = [
+            Panel(sentences.reliability(bins, found), plots.reliability(bins), title="Is it as sure as it is right?")
+        ]
         panels.append(Panel(sentences.confused(found), html=tables.confusion(found), title="What it takes for what"))
         whose = " of the source" if material.result.get("unpromised") else ""
-        yield Section(f"{100 * len(found.wrong) / len(found.true):.1f} % of unseen rows{whose} are predicted wrongly", "Predictions", text, panels)
+        yield Section(
+            f"{100 * len(found.wrong) / len(found.true):.1f} % of unseen rows{whose} are predicted wrongly",
+            "Predictions",
+            text,
+            panels,
+        )
         if len(found.wrong):
-            yield Section("Wrong, and how sure", "Wrong rows", "The most confident first.", [Panel("", html=tables.wrong(material.data, found))], wide=True)
+            yield Section(
+                "Wrong, and how sure",
+                "Wrong rows",
+                "The most confident first.",
+                [Panel("", html=tables.wrong(material.data, found))],
+                wide=True,
+            )
     elif numeric := predictions.predicted(material):
         drawn = plots.residuals(numeric, material.data.target_name)
-        yield Section("By how much numbers are missed", "Predictions", text, [Panel(sentences.residuals(numeric), drawn)], wide=True)
-        yield Section("The rows that are missed most", "Wrong rows", "", [Panel("", html=tables.missed(material.data, numeric))], wide=True)
+        yield Section(
+            "By how much numbers are missed",
+            "Predictions",
+            text,
+            [Panel(sentences.residuals(numeric), drawn)],
+            wide=True,
+        )
+        yield Section(
+            "The rows that are missed most",
+            "Wrong rows",
+            "",
+            [Panel("", html=tables.missed(material.data, numeric))],
+            wide=True,
+        )
 
 
 def _domains(material: Material) -> Iterator[Section]:
@@ -198,21 +274,45 @@ def _domains(material: Material) -> Iterator[Section]:
     if found is None:
         return
     last = found.views[-1]
-    panels = [Panel(words.plane(view), plots.plane(domain_views.plane(view.source, view.target)), title=view.name) for view in (found.views[0], last)]
+    panels = [
+        Panel(words.plane(view), plots.plane(domain_views.plane(view.source, view.target)), title=view.name)
+        for view in (found.views[0], last)
+    ]
     yield Section(words.apart(found.views[0], last), "Another domain", words.EMBEDDED, panels)
     aid = f"{words.DISTANCES} {words.closer(found.views)}".strip()
-    yield Section("How far apart the domains are, as each network sees them", "Divergence", "", [Panel(aid, html=words.divergences(found.views))], wide=True)
+    yield Section(
+        "How far apart the domains are, as each network sees them",
+        "Divergence",
+        "",
+        [Panel(aid, html=words.divergences(found.views))],
+        wide=True,
+    )
     if found.help is not None:
-        panels = [Panel(words.balance(found.help), html=words.helped(found.help)), *([Panel(words.CHANGED, html=words.changed(found.help))] if found.help.changes else [])]
+        panels = [
+            Panel(words.balance(found.help), html=words.helped(found.help)),
+            *([Panel(words.CHANGED, html=words.changed(found.help))] if found.help.changes else []),
+        ]
         yield Section(words.gained(found.help), "Adaptation", words.TESTED, panels)
 
 
 def _criteria(material: Material) -> Iterator[Section]:
     aid, rows = criteria_table(material.result)
     if rows:
-        yield Section("What could have been chosen without labels of the target", "Criteria", "", [Panel(aid, html=tables.table(rows[0], rows[1:]))], wide=True)
+        yield Section(
+            "What could have been chosen without labels of the target",
+            "Criteria",
+            "",
+            [Panel(aid, html=tables.table(rows[0], rows[1:]))],
+            wide=True,
+        )
 
 
 def _stacks(material: Material) -> Section:
     found = analysis.stacks(material)
-    return Section("How many networks trained together", "Stacks", "", [Panel(sentences.stacks(found), html=tables.stacks(found))], wide=True)
+    return Section(
+        "How many networks trained together",
+        "Stacks",
+        "",
+        [Panel(sentences.stacks(found), html=tables.stacks(found))],
+        wide=True,
+    )

@@ -31,15 +31,21 @@ def standing(found: Balance) -> str:
 def reasons(material: Material, found: Balance) -> str:
     """Why: the gap, what goes with better scores, ranges that were too short."""
     loss = material.selected.valid["loss"]
-    said = [f"The selected network's validation loss of {score(loss)} is {score(abs(found.gap))} {'above' if found.gap >= 0 else 'below'} its training loss"]
+    said = [
+        f"The selected network's validation loss of {score(loss)} is {score(abs(found.gap))} {'above' if found.gap >= 0 else 'below'} its training loss"
+    ]
     if found.gap_without is not None and regularized(material):
         said[0] += f"; without regularization the gap is {score(found.gap_without)}"
     said[0] += "."
     if found.trend and found.trend.clear:
         more = "more" if found.trend.rho < 0 else "less"
-        said.append(f"Among the better half of the complete trials, {more} regularization goes with better scores ({_rho(found.trend)}).")
+        said.append(
+            f"Among the better half of the complete trials, {more} regularization goes with better scores ({_rho(found.trend)})."
+        )
     elif found.trend:
-        said.append(f"Among the better half of the complete trials, neither more nor less regularization goes with better scores ({_rho(found.trend)}).")
+        said.append(
+            f"Among the better half of the complete trials, neither more nor less regularization goes with better scores ({_rho(found.trend)})."
+        )
     if found.edges:
         verb = "stands" if len(found.edges) == 1 else "stand"
         said.append(f"{listed(found.edges)} {verb} at the most regularized end of the range: make it longer.")
@@ -63,7 +69,9 @@ def mattered(material: Material, importances: Mapping[str, Mapping[str, float]])
     alike = 1 / len(by_score)
     most = [key for key, share in by_score.items() if share >= _MATTERS * alike] or list(by_score)[:1]
     least = [key for key, share in by_score.items() if share < _HARDLY * alike and key in material.strengths]
-    said = f"For the score {listed(most)} mattered most ({100 * sum(by_score[k] for k in most):.0f} % of the importance)"
+    said = (
+        f"For the score {listed(most)} mattered most ({100 * sum(by_score[k] for k in most):.0f} % of the importance)"
+    )
     said += f", {listed(least)} hardly" if least else ""
     said += f"; for the gap {listed(list(by_gap)[:1])} did ({100 * next(iter(by_gap.values())):.0f} %)."
     return said
@@ -77,7 +85,9 @@ def dropped(material: Material) -> str:
     if not keys:
         return "No strength that can be off could be dropped: the best trial without it is worse by more than the standard error of the selected score."
     metric = _name(material.space.train.metric)
-    pairs = [f"{_name(key)} (best {metric} {score(known[key][1])} without, {score(known[key][0])} with)" for key in keys]
+    pairs = [
+        f"{_name(key)} (best {metric} {score(known[key][1])} without, {score(known[key][0])} with)" for key in keys
+    ]
     said = ", ".join(pairs) if len(keys) <= _FEW_KEYS else listed(keys)
     return f"Could be dropped, each by itself: {said}. The best trial without it is no worse by more than the standard error of the selected score."
 
@@ -114,7 +124,11 @@ def history(material: Material) -> str:
         return ""
     label, value = steps[-1]
     later = len([o for o in material.searched if int(o.trial.label) > label])
-    return f"The best score, {score(value)}, came with trial {label}; {later} {'trial' if later == 1 else 'trials'} later it still stood." if later else f"The best score, {score(value)}, came with the last trial: a longer search may find more."
+    return (
+        f"The best score, {score(value)}, came with trial {label}; {later} {'trial' if later == 1 else 'trials'} later it still stood."
+        if later
+        else f"The best score, {score(value)}, came with the last trial: a longer search may find more."
+    )
 
 
 def lines_together(material: Material, best: Sequence[Outcome]) -> str:
@@ -144,7 +158,11 @@ def finalists(material: Material) -> str:
 
 
 def zeros(name: str, count: int, of: int) -> str:
-    return f"{count:,} of {of:,} weights of {name} are exactly zero ({100 * count / of:.1f} %)." if count else f"None of the {of:,} weights of {name} is exactly zero."
+    return (
+        f"{count:,} of {of:,} weights of {name} are exactly zero ({100 * count / of:.1f} %)."
+        if count
+        else f"None of the {of:,} weights of {name} is exactly zero."
+    )
 
 
 def unused(columns: Sequence[str], total: int) -> str:
@@ -156,7 +174,13 @@ def unused(columns: Sequence[str], total: int) -> str:
 
 def reliability(bins: Sequence[Bin], found: Classified) -> str:
     confident, right = float(found.confidence.mean()), float((found.true == found.predicted).mean())
-    much = "too sure" if confident > right + 0.02 else "not sure enough" if confident < right - 0.02 else "about as sure as it is right"
+    much = (
+        "too sure"
+        if confident > right + 0.02
+        else "not sure enough"
+        if confident < right - 0.02
+        else "about as sure as it is right"
+    )
     return (
         f"On average {100 * confident:.1f} % confident and {100 * right:.1f} % right: {much} (expected calibration error "
         f"{calibration_error(bins):.3f})."
@@ -177,10 +201,16 @@ def residuals(found: Predicted) -> str:
     slope = pull / float(found.predicted.var()) if float(found.predicted.var()) else 0.0
     sure = math.sqrt(len(found.true)) * abs(bias) > 2 * spread
     said = f"Predictions miss by {score(spread)} (standard deviation)"
-    said += f", and are {score(abs(bias))} too {'high' if bias > 0 else 'low'} on average" if sure else ", and are neither too high nor too low on average"
+    said += (
+        f", and are {score(abs(bias))} too {'high' if bias > 0 else 'low'} on average"
+        if sure
+        else ", and are neither too high nor too low on average"
+    )
     if slope > 0.1:
         return said + "; high ones are too high and low ones too low, which more regularization would mend."
-    return said + ("; high ones are too low and low ones too high, which less regularization would mend." if slope < -0.1 else ".")
+    return said + (
+        "; high ones are too low and low ones too high, which less regularization would mend." if slope < -0.1 else "."
+    )
 
 
 def stacks(found: Sequence[Stack]) -> str:

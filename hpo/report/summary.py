@@ -45,11 +45,17 @@ def adaptation_lines(result: Mapping[str, Any]) -> list[str]:
     test, unpromised = result["test"].get(name), result.get("unpromised")  # an older hpo did not say
     found = result.get("adaptation")
     if not found:
-        return [f"On the target's test rows {name.replace('_', ' ')} is {score(test)}."] if unpromised and test is not None else []
+        return (
+            [f"On the target's test rows {name.replace('_', ' ')} is {score(test)}."]
+            if unpromised and test is not None
+            else []
+        )
     twin = result["baselines"][found["twin"]]
     before, better = twin["test"].get(name), found["better"] > found["worse"]
     gains = None not in (before, test) and METRICS[name].sign * (test - before) < 0
-    noise = "beyond noise" if found["chance"] < _SURE and better == gains else "within noise"  # or rows and metric do not agree
+    noise = (
+        "beyond noise" if found["chance"] < _SURE and better == gains else "within noise"
+    )  # or rows and metric do not agree
     how = "McNemar's test" if result["task"] == "classification" else "sign test"
     counts = f"It is better on {found['better']:,} of them and worse on {found['worse']:,} ({how}, p = {score(found['chance'])})"
     fresh = twin["fresh"].get(name), result["fresh"].get(name)
@@ -116,8 +122,7 @@ def regularization_line(result: Mapping[str, Any]) -> str:
     if unit and said_so(abs(said["gain"])) == "0.0":  # a digit that is not shown has no sign
         much = f"changed {name} by 0.0{error}{unit}"
     return (
-        f"Regularization {much} on {where} against the same without it{noise}"
-        f"{_followed(said['followed'])}; {closed}."
+        f"Regularization {much} on {where} against the same without it{noise}{_followed(said['followed'])}; {closed}."
     )
 
 

@@ -27,7 +27,10 @@ _COLOURS = {1: 0, 3: 2}  # by channels, what PNG calls grey, and red, green and 
 
 def params(material: Material) -> str:
     """The selected configuration."""
-    pairs = "".join(f"<div><dt>{escape(key)}</dt><dd>{escape(value)}</dd></div>" for key, value in sentences.params(material.selected))
+    pairs = "".join(
+        f"<div><dt>{escape(key)}</dt><dd>{escape(value)}</dd></div>"
+        for key, value in sentences.params(material.selected)
+    )
     return f"<dl>{pairs}</dl>"
 
 
@@ -38,7 +41,10 @@ def scores(material: Material) -> str:
     name = other.replace("_", " ")
     fresh = bool(result["fresh"])
     followed = [result["metric"]] if labelled(result["metric"]) != result["metric"] else []  # what asks for no labels
-    seen, source, target = "fresh" if fresh else "valid", *((", source", ", target") if result.get("unpromised") else ("", ""))
+    seen, source, target = (
+        "fresh" if fresh else "valid",
+        *((", source", ", target") if result.get("unpromised") else ("", "")),
+    )
     more = [f"{seen} {name}{source}", *(f"{seen} {one.replace('_', ' ')}" for one in followed)]
     head = ["", "search loss", *(["fresh loss"] if fresh else []), *more, "gap", f"test {name}{target}"]
     entries = {entry["trial"]: entry for entry in (*result["baselines"].values(), result)}
@@ -70,7 +76,10 @@ def confusion(found: Classified) -> str:
     counts = found.confusion()
     names = [escape(str(name)) for name in found.classes]
     head = "".join(f"<th>{name}</th>" for name in names)
-    body = "".join(f"<tr><th>{name}</th>{''.join(_cell(n, i == j) for j, n in enumerate(row))}</tr>" for i, (name, row) in enumerate(zip(names, counts.tolist(), strict=True)))
+    body = "".join(
+        f"<tr><th>{name}</th>{''.join(_cell(n, i == j) for j, n in enumerate(row))}</tr>"
+        for i, (name, row) in enumerate(zip(names, counts.tolist(), strict=True))
+    )
     return f'<div class="scroll"><table class="matrix"><thead><tr><th>true ↓ said →</th>{head}</tr></thead><tbody>{body}</tbody></table></div>'
 
 
@@ -82,13 +91,18 @@ def wrong(data: Dataset, found: Classified) -> str:
     """The rows that are predicted wrongly, the most confident first."""
     places = found.wrong[: _MOST_ROWS if _pictured(data) else _MOST_ROWS // 2].tolist()
     said = [
-        (f"{found.classes[found.true[i]]}, said {found.classes[found.predicted[i]]}", f"{100 * found.confidence[i]:.0f} % sure")
+        (
+            f"{found.classes[found.true[i]]}, said {found.classes[found.predicted[i]]}",
+            f"{100 * found.confidence[i]:.0f} % sure",
+        )
         for i in places
     ]
     more = len(found.wrong) - len(places)
     note = f'<p class="note">… and {more:,} more.</p>' if more else ""
     rows = found.rows[places].tolist()
-    return (_images(data, rows, said) if _pictured(data) else _rows(data, rows, [f"{one} ({sure})" for one, sure in said])) + note
+    return (
+        _images(data, rows, said) if _pictured(data) else _rows(data, rows, [f"{one} ({sure})" for one, sure in said])
+    ) + note
 
 
 def missed(data: Dataset, found: Predicted) -> str:
@@ -103,7 +117,9 @@ def _rows(data: Dataset, rows: Sequence[int], said: Sequence[str]) -> str:
     items = []
     for (row, values), one in zip(data.raw(rows).iterrows(), said, strict=True):
         shown_values = [f"{name} {_value(value)}" for name, value in list(values.items())[:_MOST_VALUES]]
-        items.append(f"<li><b>{escape(one)}</b> · row {int(str(row)) + 1} <span class=\"note\">{escape(' · '.join(shown_values))}</span></li>")
+        items.append(
+            f'<li><b>{escape(one)}</b> · row {int(str(row)) + 1} <span class="note">{escape(" · ".join(shown_values))}</span></li>'
+        )
     return f'<ol class="rows">{"".join(items)}</ol>'
 
 
@@ -127,7 +143,9 @@ def _images(data: Dataset, rows: Sequence[int], said: Sequence[tuple[str, str]])
     for image, (what, sure) in zip(bytes_, said, strict=True):
         source = base64.b64encode(png(image)).decode()
         alt = escape(f"{what}, {sure}")
-        cards.append(f'<figure><img alt="{alt}" src="data:image/png;base64,{source}"><figcaption>{escape(what)}<br>{escape(sure)}</figcaption></figure>')
+        cards.append(
+            f'<figure><img alt="{alt}" src="data:image/png;base64,{source}"><figcaption>{escape(what)}<br>{escape(sure)}</figcaption></figure>'
+        )
     return f'<div class="cards">{"".join(cards)}</div>'
 
 
@@ -136,7 +154,9 @@ def png(pixels: np.ndarray) -> bytes:
     height, width, channels = pixels.shape
     lines = b"".join(b"\0" + line.tobytes() for line in pixels)
     header = struct.pack(">IIBBBBB", width, height, 8, _COLOURS[channels], 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + _chunk(b"IHDR", header) + _chunk(b"IDAT", zlib.compress(lines, 9)) + _chunk(b"IEND", b"")
+    return (
+        b"\x89PNG\r\n\x1a\n" + _chunk(b"IHDR", header) + _chunk(b"IDAT", zlib.compress(lines, 9)) + _chunk(b"IEND", b"")
+    )
 
 
 def _chunk(kind: bytes, content: bytes) -> bytes:

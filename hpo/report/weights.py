@@ -41,7 +41,11 @@ def layers(material: Material) -> list[Layer]:
 
 def columns(material: Material) -> int:
     """How many columns of the table, or terms of its texts, the final network could look at; 0 where that is not known."""
-    if material.network is None or material.data is None or not any(p.inputs is not None for p in material.network.parameters):
+    if (
+        material.network is None
+        or material.data is None
+        or not any(p.inputs is not None for p in material.network.parameters)
+    ):
         return 0
     return len(set(material.data.preprocess.groups))
 

@@ -82,7 +82,9 @@ class Finalist:
 
     def undefined(self) -> np.ndarray:
         """Which fresh folds do not define the followed metric, as far as it did not diverge; (fits,)."""
-        found = [np.isnan(self._curves(o)[self.space.train.metric_key]).all(0) & (o.state == "complete") for o in self.fresh]
+        found = [
+            np.isnan(self._curves(o)[self.space.train.metric_key]).all(0) & (o.state == "complete") for o in self.fresh
+        ]
         return np.concatenate(found)
 
     @property
@@ -102,9 +104,7 @@ class Finalist:
 class Finals:
     """Trains finalists until it is plain who is best, or there is no further draw."""
 
-    def __init__(
-        self, space: Space, data: Dataset, networks: Networks, study: Study, train: Train
-    ) -> None:
+    def __init__(self, space: Space, data: Dataset, networks: Networks, study: Study, train: Train) -> None:
         """`train` trains trials on samples to their end, as far as the study has not seen them end; the samples are made if it must."""
         self._space, self._data, self._networks, self._study, self._train = space, data, networks, study, train
         self.finalists: dict[str, Finalist] = {}

@@ -26,7 +26,15 @@ class Ways:
     seen these neither to learn nor to stop."""
 
     def __init__(
-        self, space: Space, data: Dataset, networks: Networks, study: Study, vault: Vault, unseen: Vault, train: Train, device: torch.device
+        self,
+        space: Space,
+        data: Dataset,
+        networks: Networks,
+        study: Study,
+        vault: Vault,
+        unseen: Vault,
+        train: Train,
+        device: torch.device,
     ) -> None:
         self._space, self._data, self._networks = space, data, networks
         self._study, self._vault, self._unseen, self._train = study, vault, unseen, train
@@ -67,9 +75,13 @@ class Ways:
                 found[name].append(scores[name])
             first = samples.folds[0]
             overlaps.append(len(first.test) / (len(first.train) + len(first.valid)))
-        self._unseen.put(finalist.label, {name: torch.cat([said[name] for said in unseen]) for name in ("rows", "said")})
+        self._unseen.put(
+            finalist.label, {name: torch.cat([said[name] for said in unseen]) for name in ("rows", "said")}
+        )
         lower = {name: self._metric.sign * np.array(scores) for name, scores in found.items()}
-        gains = {name: statistics.gain(scores, lower["scaled"], float(np.mean(overlaps))) for name, scores in lower.items()}
+        gains = {
+            name: statistics.gain(scores, lower["scaled"], float(np.mean(overlaps))) for name, scores in lower.items()
+        }
         return {
             name: {self._metric.name: float(np.mean(scores)), "gain": gains[name][0], "standard_error": gains[name][1]}
             for name, scores in found.items()
@@ -81,7 +93,9 @@ class Ways:
         """What each way scores on one fold, whose own network had the curve `whole` (epochs,); and its `rows` (n,), with what was
         `said` of them: logits (n, classes), or by how much a number was missed, (n, 1), in its own units."""
         params = finalist.searched.trial.params
-        trial = Trial(f"{finalist.label}-nested-{fold}", "nested", params, ranking.fresh_seed(self._space, f"nested-{fold}"))
+        trial = Trial(
+            f"{finalist.label}-nested-{fold}", "nested", params, ranking.fresh_seed(self._space, f"nested-{fold}")
+        )
         self._train([trial], lambda: samples)
         inner = self._study.outcomes[trial.label]
         if inner.state != "complete":
@@ -106,4 +120,8 @@ class Ways:
 
     def _score(self, samples: Samples, logits: Tensor) -> float:
         y, weight = samples.targets(samples.folds[0].test.unsqueeze(0))  # the same rows in every encoding
-        return float(measure((self._metric.name,), samples.task, logits.unsqueeze(0), y, weight, samples.target_scale)[self._metric.name])
+        return float(
+            measure((self._metric.name,), samples.task, logits.unsqueeze(0), y, weight, samples.target_scale)[
+                self._metric.name
+            ]
+        )

@@ -53,7 +53,10 @@ class Verdict:
 
 
 def table(
-    job: Job, final: tuple[Finals, Verdict] | None, compared: Mapping[str, Finalist], tests: Mapping[str, Mapping[str, float]]
+    job: Job,
+    final: tuple[Finals, Verdict] | None,
+    compared: Mapping[str, Finalist],
+    tests: Mapping[str, Mapping[str, float]],
 ) -> dict[str, Any]:
     """The selected configuration and its scores, beside those it is compared with; `final` is what it was selected by, `tests` are
     its scores on the test part."""
@@ -61,7 +64,14 @@ def table(
     chosen = entries.pop("selected")
     found = {"selected": chosen.pop("params"), **chosen, "baselines": entries}
     if final is None:
-        return found | {"rule": "best", "rules": {}, "score": {}, "verdict": None, "regularization": None, "finalists": {}}
+        return found | {
+            "rule": "best",
+            "rules": {},
+            "score": {},
+            "verdict": None,
+            "regularization": None,
+            "finalists": {},
+        }
     (finals, verdict), selected = final, compared["selected"]
     names = watched(job.data.task, job.space.train.metric)
     against = {name: getattr(verdict, name) for name in ("rival", "gain", "standard_error", "fits", "beyond_noise")}
@@ -101,7 +111,9 @@ def _score(job: Job, finalist: Finalist, metric: str, chosen: Mapping[str, Any],
     found = {
         "search": finalist.searched.valid.get(metric),
         "fresh": finalist.mean(metric),
-        "interval": [max(low, least), min(high, most)] if math.isfinite(high - low) else [None, None],  # of one score there is none
+        "interval": [max(low, least), min(high, most)]
+        if math.isfinite(high - low)
+        else [None, None],  # of one score there is none
         "test": chosen["test"].get(metric),
     }
     return {name: plain(value) for name, value in found.items()}
@@ -126,7 +138,9 @@ def _entry(job: Job, finalist: Finalist, test: Mapping[str, float]) -> dict[str,
 def _finalists(finals: Finals, metric: str) -> dict[str, Any]:
     """Every finalist: its score in the search, on fresh splits, the error of the latter, and on how many."""
     found = {}
-    for label in [c.label for c in sorted(finals.candidates(), key=lambda c: (not math.isfinite(c.mean), c.mean, c.label))]:
+    for label in [
+        c.label for c in sorted(finals.candidates(), key=lambda c: (not math.isfinite(c.mean), c.mean, c.label))
+    ]:
         finalist = finals.finalists[label]
         error = statistics.standard_error(finalist.known(metric), finals.overlap)
         known = {"search": finalist.searched.valid.get(metric), "fresh": finalist.mean(metric), "standard_error": error}
@@ -142,7 +156,9 @@ def criteria(study: Study, job: Job) -> list[dict[str, Any]]:
     return [{name: plain(value) for name, value in vars(one).items()} for one in found]
 
 
-def adaptation(compared: Mapping[str, Finalist], networks: Mapping[str, Final], said: Mapping[str, Tensor]) -> dict[str, Any] | None:
+def adaptation(
+    compared: Mapping[str, Finalist], networks: Mapping[str, Final], said: Mapping[str, Tensor]
+) -> dict[str, Any] | None:
     """On how many of the target's test rows the selected network is better than its `twin` that takes no other domain into account,
     and on how many worse, from what final networks `said` (1, rows, outputs); None where there are not both, or no such rows."""
     selected, twin = compared["selected"], "unadapted" if "unadapted" in compared else "ablation"
@@ -157,7 +173,9 @@ def adaptation(compared: Mapping[str, Finalist], networks: Mapping[str, Final], 
 
 def _lost(data: Dataset, logits: Tensor) -> np.ndarray:
     """Which test rows a network is wrong on, or by how much it misses them, (rows,)."""
-    return np.asarray(logits.argmax(1) != data.test_y if data.task == "classification" else (logits[:, 0] - data.test_y).abs())
+    return np.asarray(
+        logits.argmax(1) != data.test_y if data.task == "classification" else (logits[:, 0] - data.test_y).abs()
+    )
 
 
 def front(study: Study, space: Space) -> list[dict[str, Any]]:
@@ -203,7 +221,9 @@ def fit_epochs(study: Study) -> dict[str, int]:
 def metrics(result: Mapping[str, Any]) -> dict[str, float]:
     """The numbers of a result, as MLflow shows them at the search's run."""
     parts = {part: result[part] for part in ("valid", "fresh", "test")}
-    scores = {f"{part}_{name}": value for part, found in parts.items() for name, value in found.items() if value is not None}
+    scores = {
+        f"{part}_{name}": value for part, found in parts.items() for name, value in found.items() if value is not None
+    }
     return scores | {f"trials_{state}": n for state, n in result["trials"].items()}
 
 

@@ -30,7 +30,9 @@ def rank(outcomes: Iterable[Outcome], metric: str) -> list[Ranked]:
     """Every criterion that was measured, those first that rank most like `metric` does, which must be of labelled rows of the other
     domain. Trials count that came to their end, each at its best epoch."""
     whole = [o for o in outcomes if o.state == "complete" and math.isfinite(o.valid.get(metric, math.nan))]
-    found = [_ranked(name, [o for o in whole if math.isfinite(o.valid.get(name, math.nan))], metric) for name in CRITERIA]
+    found = [
+        _ranked(name, [o for o in whole if math.isfinite(o.valid.get(name, math.nan))], metric) for name in CRITERIA
+    ]
     return sorted((one for one in found if one), key=lambda one: (math.isnan(one.spearman), -one.spearman, one.regret))
 
 

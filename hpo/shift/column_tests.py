@@ -38,7 +38,9 @@ def moved(columns: Sequence[Column], terms: Sequence[Terms] = ()) -> list[Moved]
     step = max(1, -(-len(columns) // _MOST))
     found = [_column(column) for column in columns[::step]] + [one for text in terms for one in _terms(text)]
     adjusted = holm([one.p for one in found])
-    known = [Moved(**{**vars(one), "p": float(p), "moved": bool(p <= LEVEL)}) for one, p in zip(found, adjusted, strict=True)]
+    known = [
+        Moved(**{**vars(one), "p": float(p), "moved": bool(p <= LEVEL)}) for one, p in zip(found, adjusted, strict=True)
+    ]
     return sorted(known, key=lambda one: (one.p, -one.psi))
 
 
@@ -66,9 +68,14 @@ def _binned(source: np.ndarray, target: np.ndarray) -> np.ndarray:
     """Rows of each in the deciles of the source, (2, bins). A value that fills a decile or more has a bin of its own, and so have missing
     ones: else a move away from a value that all rows had, or to none, would be within one bin."""
     known = source[~np.isnan(source)]
-    deciles, times = np.unique(np.quantile(known, np.linspace(0, 1, _BINS + 1)[1:-1]) if len(known) else np.empty(0), return_counts=True)
+    deciles, times = np.unique(
+        np.quantile(known, np.linspace(0, 1, _BINS + 1)[1:-1]) if len(known) else np.empty(0), return_counts=True
+    )
     edges = np.sort(np.concatenate([deciles, np.nextafter(deciles[times > 1], np.inf)]))
-    found = [np.bincount(np.searchsorted(edges, x, side="right")[~np.isnan(x)], minlength=len(edges) + 1) for x in (source, target)]
+    found = [
+        np.bincount(np.searchsorted(edges, x, side="right")[~np.isnan(x)], minlength=len(edges) + 1)
+        for x in (source, target)
+    ]
     bins = np.column_stack([found, [np.isnan(x).sum() for x in (source, target)]])
     return bins[:, bins.sum(0) > 0]
 
@@ -79,7 +86,17 @@ def _category(column: Column) -> Moved:
     shares = counts / counts.sum(1, keepdims=True)
     most = int(np.abs(shares[1] - shares[0]).argmax())
     before, after = map(float, shares[:, most])
-    return Moved(column.name, "category", "chi²", chi_square(counts), False, *divergences(counts), str(values[most]), before, after)
+    return Moved(
+        column.name,
+        "category",
+        "chi²",
+        chi_square(counts),
+        False,
+        *divergences(counts),
+        str(values[most]),
+        before,
+        after,
+    )
 
 
 def _terms(text: Terms) -> list[Moved]:
@@ -90,7 +107,9 @@ def _terms(text: Terms) -> list[Moved]:
     for term, one, two in zip(text.terms, a.tolist(), b.tolist(), strict=True):
         counts = np.array([[n - one, one], [m - two, two]])
         p = chi_square(counts) if one + two >= 2 * _FEW else 1.0  # of fewer, the test knows nothing
-        found.append(Moved(f"{text.name}: {term}", "term", "chi²", p, False, *divergences(counts), term, one / n, two / m))
+        found.append(
+            Moved(f"{text.name}: {term}", "term", "chi²", p, False, *divergences(counts), term, one / n, two / m)
+        )
     return found
 
 

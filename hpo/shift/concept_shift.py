@@ -56,7 +56,9 @@ def concept(domains: Domains, predicted: Predicted, free: bool) -> Concept:
     chances = np.concatenate([predicted.source, rebalanced(own, domains.y_t) if free else own])
     brier = 1 - 2 * chances + (chances**2).sum(1, keepdims=True)  # (rows, classes), of each label that a row could have
     surprise = brier - (chances * brier).sum(1, keepdims=True)
-    parts = {"all rows": np.ones(len(y), dtype=bool)} | {k: v for k, v in _regions(domains).items() if _enough(v, target)}
+    parts = {"all rows": np.ones(len(y), dtype=bool)} | {
+        k: v for k, v in _regions(domains).items() if _enough(v, target)
+    }
     between = np.array([_difference(rows, target) for rows in parts.values()]).T
     tables = [(surprise, between)]
     if not free:
@@ -65,10 +67,19 @@ def concept(domains: Domains, predicted: Predicted, free: bool) -> Concept:
     loss = brier[np.arange(len(y)), y]
     excess = surprise[np.arange(len(y)), y] @ between
     regions = [
-        Region(name, int((rows & target).sum()), float(loss[rows & ~target].mean()), float(loss[rows & target].mean()), float(more), float(p))
+        Region(
+            name,
+            int((rows & target).sum()),
+            float(loss[rows & ~target].mean()),
+            float(loss[rows & target].mean()),
+            float(more),
+            float(p),
+        )
         for (name, rows), more, p in zip(parts.items(), excess, found, strict=False)
     ]
-    return Concept(float(found.min()), predicted.model, [regions[0], *sorted(regions[1:], key=lambda r: (r.p, -r.excess))])
+    return Concept(
+        float(found.min()), predicted.model, [regions[0], *sorted(regions[1:], key=lambda r: (r.p, -r.excess))]
+    )
 
 
 def rebalanced(chances: np.ndarray, y: np.ndarray) -> np.ndarray:
@@ -88,10 +99,14 @@ def evidence(domains: Domains, predicted: Predicted, shares: Sequence[float]) ->
     before = np.bincount(domains.y_s, minlength=own.shape[1]) / len(domains.y_s)
     moved = own * np.maximum(shares, _RARE) / before
     rows = np.arange(len(own))
-    return float(np.log(own[rows, domains.y_t]).sum() - np.log((moved / moved.sum(1, keepdims=True))[rows, domains.y_t]).sum())
+    return float(
+        np.log(own[rows, domains.y_t]).sum() - np.log((moved / moved.sum(1, keepdims=True))[rows, domains.y_t]).sum()
+    )
 
 
-def max_z(tables: Sequence[tuple[np.ndarray, np.ndarray]], chances: np.ndarray, y: np.ndarray, known: np.ndarray) -> np.ndarray:
+def max_z(
+    tables: Sequence[tuple[np.ndarray, np.ndarray]], chances: np.ndarray, y: np.ndarray, known: np.ndarray
+) -> np.ndarray:
     """p values, adjusted for all, of sums that are expected to be 0 if labels are drawn by `chances` (rows, classes).
 
     A table is (value of each row for each label it could have (rows, classes), weights of the rows in each sum (rows, sums)). `known`
@@ -129,7 +144,9 @@ def _regions(domains: Domains) -> Mapping[str, np.ndarray]:
     for column in domains.columns[::step]:
         values = np.concatenate([column.source, column.target[domains.labelled]])
         if column.kind == "number":
-            middle = float(np.median(column.source[~np.isnan(column.source)])) if not np.isnan(column.source).all() else 0.0
+            middle = (
+                float(np.median(column.source[~np.isnan(column.source)])) if not np.isnan(column.source).all() else 0.0
+            )
             found[f"{column.name} at most {middle:.3g}"] = values <= middle
             found[f"{column.name} above {middle:.3g}"] = values > middle
         else:
@@ -139,7 +156,10 @@ def _regions(domains: Domains) -> Mapping[str, np.ndarray]:
     for text in domains.terms:
         frequent = np.argsort(-np.asarray(text.source.sum(axis=0)).ravel(), kind="stable")[:_REGIONS]
         for i in frequent.tolist():
-            there = (np.asarray(text.source[:, [i]].todense()).ravel(), np.asarray(text.target[:, [i]].todense()).ravel()[domains.labelled])
+            there = (
+                np.asarray(text.source[:, [i]].todense()).ravel(),
+                np.asarray(text.target[:, [i]].todense()).ravel()[domains.labelled],
+            )
             found[f"{text.name} with {text.terms[i]}"] = np.concatenate(there) > 0
     return found
 

@@ -34,7 +34,10 @@ def apart(x_s: Matrix, x_t: Matrix) -> list[Apart]:
     A classifier two-sample test (Lopez-Paz & Oquab, ICLR 2017); 2 (2 AUC - 1) is near the proxy A-distance of Ben-David et al.
     """
     target = np.repeat([0, 1], [x_s.shape[0], x_t.shape[0]])
-    scores = {"logistic regression": _linear(sparse(stacked(x_s, x_t)), target), "random forest": _forest(x_s, x_t, target)}
+    scores = {
+        "logistic regression": _linear(sparse(stacked(x_s, x_t)), target),
+        "random forest": _forest(x_s, x_t, target),
+    }
     return [area(model, found[target == 0], found[target == 1]) for model, found in scores.items()]
 
 

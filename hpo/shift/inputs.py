@@ -23,12 +23,16 @@ _LEAST = 20  # rows of a domain
 def domains(spec: Data, data: Dataset) -> Domains:
     """All rows but the test part, with the labels that the space allows. Raises InputError if there are not two domains."""
     if spec.target.source is None:
-        raise InputError("hpo shift compares two domains, and the space has one; name another as data.target: {source: FILE}.")
+        raise InputError(
+            "hpo shift compares two domains, and the space has one; name another as data.target: {source: FILE}."
+        )
     x, y = data.x[: data.development].numpy(), data.y[: data.development].numpy()
     source, target = (np.flatnonzero(data.domain == own) for own in (SOURCE, TARGET))
     for name, rows in (("source", source), ("target", target)):
         if len(rows) < _LEAST:
-            raise InputError(f"hpo shift needs {_LEAST} rows of each domain besides the test part, and the {name} has {len(rows)}; give it more.")
+            raise InputError(
+                f"hpo shift needs {_LEAST} rows of each domain besides the test part, and the {name} has {len(rows)}; give it more."
+            )
     labelled = np.flatnonzero(y[target] >= 0 if data.classes else np.isfinite(y[target]))
     y_s, y_t, names = y[source], y[target][labelled], [str(label) for label in data.classes]
     if not names:
@@ -37,9 +41,16 @@ def domains(spec: Data, data: Dataset) -> Domains:
     chosen = bool(data.classes) and (spec.target.labels == "few" or spec.target.few is not None)
     both = sparse(x)
     return Domains(
-        both[source], y_s, both[target], names, labelled, y_t, chosen,
-        columns(frames[0], frames[1], data.preprocess), terms(frames[0], frames[1], data.preprocess),
-    )  # fmt: skip
+        both[source],
+        y_s,
+        both[target],
+        names,
+        labelled,
+        y_t,
+        chosen,
+        columns(frames[0], frames[1], data.preprocess),
+        terms(frames[0], frames[1], data.preprocess),
+    )
 
 
 def columns(source: pd.DataFrame, target: pd.DataFrame, preprocess: Preprocess) -> list[Column]:
@@ -48,7 +59,9 @@ def columns(source: pd.DataFrame, target: pd.DataFrame, preprocess: Preprocess) 
     found = []
     for name, category in kinds.items():
         if category:
-            found.append(Column(name, "category", *(as_text(frame[name]).to_numpy(dtype=str) for frame in (source, target))))
+            found.append(
+                Column(name, "category", *(as_text(frame[name]).to_numpy(dtype=str) for frame in (source, target)))
+            )
         else:
             found.append(Column(name, "number", *(frame[name].to_numpy(dtype=float) for frame in (source, target))))
     return found

@@ -32,7 +32,9 @@ def discrepancy(x_s: Matrix, x_t: Matrix) -> Discrepancy:
     weights = np.repeat([1 / n, -1 / m], [n, m])
     drawn = np.column_stack([weights, *(rng.permutation(weights) for _ in range(_PERMUTATIONS))]).astype(kernel.dtype)
     found = np.einsum("ij,ij->j", drawn, kernel @ drawn)
-    p = float((found >= found[0] * (1 - 1e-6)).mean())  # itself among them; the same rows in another order differ by rounding
+    p = float(
+        (found >= found[0] * (1 - 1e-6)).mean()
+    )  # itself among them; the same rows in another order differ by rounding
     return Discrepancy(unbiased(kernel, n), p, (n, m))
 
 

@@ -36,7 +36,12 @@ def predicted(x_s: Matrix, y_s: np.ndarray, x_t: Matrix, classes: int) -> Predic
     narrow_s, narrow_t = narrow(x_s, x_t)
     ways: list[tuple[str, Callable[[], LogisticRegression | RandomForestClassifier], Matrix, Matrix]] = [
         ("logistic regression", lambda: LogisticRegression(max_iter=1000), sparse(x_s), sparse(x_t)),
-        ("random forest", lambda: RandomForestClassifier(_TREES, min_samples_leaf=3, random_state=SEED), narrow_s, narrow_t),
+        (
+            "random forest",
+            lambda: RandomForestClassifier(_TREES, min_samples_leaf=3, random_state=SEED),
+            narrow_s,
+            narrow_t,
+        ),
     ]
     found = [_crossed(name, make, own_s, y_s, own_t, classes) for name, make, own_s, own_t in ways]
     return min(found, key=lambda one: float(losses(one.source, y_s).mean()))
@@ -48,7 +53,12 @@ def losses(chances: np.ndarray, y: np.ndarray) -> np.ndarray:
 
 
 def _crossed(
-    name: str, make: Callable[[], LogisticRegression | RandomForestClassifier], x_s: Matrix, y_s: np.ndarray, x_t: Matrix, classes: int
+    name: str,
+    make: Callable[[], LogisticRegression | RandomForestClassifier],
+    x_s: Matrix,
+    y_s: np.ndarray,
+    x_t: Matrix,
+    classes: int,
 ) -> Predicted:
     source, target = np.zeros((x_s.shape[0], classes)), np.zeros((x_t.shape[0], classes))
     for fold, (train, held) in enumerate(dealt(y_s)):

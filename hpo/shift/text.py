@@ -16,7 +16,9 @@ from hpo.space.formatting import number, table
 
 _ROWS = 12  # columns that the terminal shows
 _LISTED = 200  # columns that JSON lists although they did not move
-_UNSEEN = "Whether labels still follow the columns as they did (concept shift) cannot be seen without labelled target rows."
+_UNSEEN = (
+    "Whether labels still follow the columns as they did (concept shift) cannot be seen without labelled target rows."
+)
 
 
 def lines(name: str, domains: Domains, verdict: Verdict, notes: Sequence[str] = ()) -> list[str]:
@@ -39,7 +41,11 @@ def sentences(domains: Domains, verdict: Verdict) -> list[str]:
     found = [_SAID[kind](domains, verdict) for kind in verdict.kinds]
     if not found:
         least = min(verdict.seen.marginal.p, verdict.seen.shares.p, verdict.concept.p if verdict.concept else 1.0)
-        alike = "columns, label shares, and how labels follow the columns" if verdict.concept else "the columns, and what they say of the labels,"
+        alike = (
+            "columns, label shares, and how labels follow the columns"
+            if verdict.concept
+            else "the columns, and what they say of the labels,"
+        )
         found = [f"No shift is seen ({_sure(least)}): {alike} look alike in both domains."]
     return found if verdict.concept else [*found, _UNSEEN]
 
@@ -72,14 +78,30 @@ def report(name: str, domains: Domains, verdict: Verdict, notes: Sequence[str]) 
 def _tests(domains: Domains, verdict: Verdict) -> list[list[str]]:
     seen = verdict.seen
     rows = [
-        [f"domains told apart by a {one.model}", f"AUC {one.auc:.3f} ({one.interval[0]:.3f}–{one.interval[1]:.3f})", _p(one.p)]
+        [
+            f"domains told apart by a {one.model}",
+            f"AUC {one.auc:.3f} ({one.interval[0]:.3f}–{one.interval[1]:.3f})",
+            _p(one.p),
+        ]
         for one in seen.marginal.classifiers
     ]
     looked, all_ = sum(seen.marginal.mmd.rows), len(domains.y_s) + domains.x_t.shape[0]
-    rows.append([f"MMD²{f' of {looked:,} rows' if looked < all_ else ''}", number(seen.marginal.mmd.mmd2), _p(seen.marginal.mmd.p)])
+    rows.append(
+        [
+            f"MMD²{f' of {looked:,} rows' if looked < all_ else ''}",
+            number(seen.marginal.mmd.mmd2),
+            _p(seen.marginal.mmd.p),
+        ]
+    )
     rows.append(["label shares (p: of predicted labels)", _shares(domains, verdict), _p(seen.shares.p)])
     if seen.residual:
-        rows.append(["…what new label shares leave of the move", f"AUC {max(c.auc for c in seen.residual.classifiers):.3f}", _p(seen.residual.p)])
+        rows.append(
+            [
+                "…what new label shares leave of the move",
+                f"AUC {max(c.auc for c in seen.residual.classifiers):.3f}",
+                _p(seen.residual.p),
+            ]
+        )
     if verdict.concept:
         whole = verdict.concept.regions[0]
         what = f"Brier score of a {verdict.concept.model}, source → target labels"
@@ -149,7 +171,10 @@ def _moved(columns: Sequence[Moved]) -> list[str]:
         return [f"None of {len(columns):,} {_kind(columns)} moved by itself."]
     rows = [[one.name, said(one), _p(one.p), f"{one.psi:.2f}", f"{one.kl:.2f}"] for one in moved[:_ROWS]]
     more = f"; {len(moved) - _ROWS:,} more with --json" if len(moved) > _ROWS else ""
-    return [*table([["moved", "source → target", "p", "PSI", "KL"], *rows]), f"{len(moved):,} of {len(columns):,} {_kind(columns)} moved{more}."]
+    return [
+        *table([["moved", "source → target", "p", "PSI", "KL"], *rows]),
+        f"{len(moved):,} of {len(columns):,} {_kind(columns)} moved{more}.",
+    ]
 
 
 def _kind(columns: Sequence[Moved]) -> str:

@@ -79,7 +79,12 @@ def named(domains: Domains, seen: Seen) -> Verdict:
     free = domains.chosen or "prior" in kinds
     drifted = concept(domains, seen.predicted, free)
     if drifted.p <= LEVEL:
-        way_out = not free and "covariate" in kinds and _recounted(domains) <= LEVEL and concept(domains, seen.predicted, free=True).p > LEVEL
+        way_out = (
+            not free
+            and "covariate" in kinds
+            and _recounted(domains) <= LEVEL
+            and concept(domains, seen.predicted, free=True).p > LEVEL
+        )
         kinds = (*kinds, "prior" if way_out else "concept")
     return Verdict(kinds, seen, drifted)
 

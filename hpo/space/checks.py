@@ -62,7 +62,10 @@ def _choices(key: str, raw: Mapping[str, Any], path: Path) -> Iterator[Mistake]:
         yield Mistake(path, f"takes either choices or low and high, got choices and {', '.join(others)}.")
     choices = raw["choices"]
     if not isinstance(choices, list | tuple) or not choices:
-        yield Mistake((*path, "choices"), f"must be a list with at least one {'value' if _named(key) else 'number'}, got {said(choices)}.")
+        yield Mistake(
+            (*path, "choices"),
+            f"must be a list with at least one {'value' if _named(key) else 'number'}, got {said(choices)}.",
+        )
         return
     free = key not in FAMILY and key != "learning_rate"  # an architecture's may be text or truth values
     judged = [(i, c) for i, c in enumerate(choices) if not (free and isinstance(c, str | bool))]
@@ -180,4 +183,8 @@ def _best(key: str, best: Any, found: Domain, *, listed: bool) -> str:
     if listed or not found.numeric:
         return "" if found.has(best) else f"must be one of {_listed(found.choices)}, got {said(best)}."
     low, high = found.ends
-    return "" if is_number(best) and low <= best <= high else f"must be from {said(low)} to {said(high)}, got {said(best)}."
+    return (
+        ""
+        if is_number(best) and low <= best <= high
+        else f"must be from {said(low)} to {said(high)}, got {said(best)}."
+    )

@@ -45,7 +45,10 @@ def rules(domains: Mapping[str, Domain]) -> Iterator[tuple[str, Mistake]]:
                 texts = (_value_rule(other, value, domains[other]) for value in wanted)
                 yield from ((key, Mistake(path, text)) for text in texts if text)
     if sound and (ring := _ring(domains)):
-        yield ring[0], Mistake(("when",), f"goes round in a circle: {' needs '.join([*ring, ring[0]])}; leave one condition out.")
+        yield (
+            ring[0],
+            Mistake(("when",), f"goes round in a circle: {' needs '.join([*ring, ring[0]])}; leave one condition out."),
+        )
 
 
 def _holds(key: str, wanted: tuple[Any, ...], domain: Domain, value: Any) -> bool:

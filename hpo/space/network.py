@@ -78,11 +78,15 @@ def _network_rules(network: Network) -> Iterator[Mistake]:
     if network.factory is not None and kind != "module":
         yield Mistake(("network", "factory"), f"needs kind: module, got kind: {kind}.")
     yield from (
-        Mistake(("network", key), f"needs kind: mlp, got kind: {kind}.") for key in ("activation", *OF_AN_MLP)
+        Mistake(("network", key), f"needs kind: mlp, got kind: {kind}.")
+        for key in ("activation", *OF_AN_MLP)
         if key in named and kind != "mlp"
     )
     if kind == "mlp":
         yield from (
-            Mistake(("network", "search", key), "is not an argument of anything with kind: mlp; what it has to search stands under search.")
+            Mistake(
+                ("network", "search", key),
+                "is not an argument of anything with kind: mlp; what it has to search stands under search.",
+            )
             for key in network.search
         )

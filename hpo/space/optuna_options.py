@@ -41,7 +41,13 @@ SAMPLERS: dict[str, dict[str, Option]] = {
         **dict.fromkeys(("with_margin", "consider_pruned_trials"), _FLAG),
     },
 }
-_ALSO = {"quasi_random": "qmc", "quasi-random": "qmc", "quasirandom": "qmc", "sobol": "qmc", "halton": "qmc"}  # what others call it
+_ALSO = {
+    "quasi_random": "qmc",
+    "quasi-random": "qmc",
+    "quasirandom": "qmc",
+    "sobol": "qmc",
+    "halton": "qmc",
+}  # what others call it
 _WARMUP = {"n_startup_trials": _COUNT, "n_warmup_steps": _COUNT, "interval_steps": _SOME, "n_min_trials": _SOME}
 _HALVING = {"min_resource": _SOME, "reduction_factor": Option(int, low=2)}
 PRUNERS: dict[str, dict[str, Option]] = {
@@ -73,7 +79,9 @@ def _strategy(raw: Any, known: Mapping[str, Mapping[str, Option]], what: str) ->
     kind = options.pop("kind")
     if not isinstance(kind, str) or kind not in known:
         path = (what, "kind") if named else (what,)
-        raise at(Mistake(path, f"{said(kind)} is not a {what}.{did_you_mean(_ALSO.get(str(kind), str(kind)), list(known))}"))
+        raise at(
+            Mistake(path, f"{said(kind)} is not a {what}.{did_you_mean(_ALSO.get(str(kind), str(kind)), list(known))}")
+        )
     if mistakes := list(_options(kind, options, known[kind], what)):
         raise at(*mistakes)
     return Strategy(kind=kind, options=options)

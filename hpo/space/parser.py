@@ -29,7 +29,9 @@ def parse_strength(key: str, raw: Any, path: Path) -> tuple[Domain | None, list[
     """The domain of a key of `search:`, or everything that is wrong with it."""
     if key in searchable():
         return parse(key, raw, path)
-    return None, [Mistake(path, f"is not a regularizer.{did_you_mean(key, searchable(), ' List them with: hpo regularizers')}")]
+    return None, [
+        Mistake(path, f"is not a regularizer.{did_you_mean(key, searchable(), ' List them with: hpo regularizers')}")
+    ]
 
 
 def parse_architecture(key: str, raw: Any, path: Path) -> tuple[Domain | None, list[Mistake]]:
@@ -37,7 +39,9 @@ def parse_architecture(key: str, raw: Any, path: Path) -> tuple[Domain | None, l
     if not key.isidentifier() or keyword.iskeyword(key):
         return None, [Mistake(path, "must be the name of an argument of the factory.")]
     if key in FAMILY and "mlp" in FAMILY[key].needs:
-        return None, [Mistake(path, f"is searched with kind: mlp only, as search.{key}; name the factory's argument otherwise.")]
+        return None, [
+            Mistake(path, f"is searched with kind: mlp only, as search.{key}; name the factory's argument otherwise.")
+        ]
     if key in searchable():
         return None, [Mistake(path, f"is a key of search, not of the network: write search.{key}.")]
     if key in ("n_inputs", "n_outputs", "image"):
@@ -103,7 +107,9 @@ def _whole(key: str, shape: Mapping[str, Any]) -> bool:
     """Whether its values are whole numbers: those of our own keys by what they are, a factory's if its range is written in such."""
     if key in searchable():
         return checks.is_integer(key)
-    return bool(shape) and all(isinstance(value, int) for name, value in shape.items() if name != "log" and value is not None)
+    return bool(shape) and all(
+        isinstance(value, int) for name, value in shape.items() if name != "log" and value is not None
+    )
 
 
 def _shaped(key: str, raw: Mapping[str, Any], path: Path) -> tuple[Domain | None, list[Mistake]]:
@@ -121,7 +127,9 @@ def _shaped(key: str, raw: Mapping[str, Any], path: Path) -> tuple[Domain | None
         found = Domain(tuple(c for c in ordered if Domain(choices).has(c)), optional=raw.get("optional", False))
     if raw.get("points") is None:
         return found, []
-    listed = tuple(dict.fromkeys(found.trained(found.clip(found.at(i / (raw["points"] - 1)))) for i in range(raw["points"])))
+    listed = tuple(
+        dict.fromkeys(found.trained(found.clip(found.at(i / (raw["points"] - 1)))) for i in range(raw["points"]))
+    )
     if len(listed) < raw["points"]:
         text = f"must be at most the number of different values, {len(listed)} here, got {raw['points']}."
         return None, [Mistake((*path, "points"), text)]

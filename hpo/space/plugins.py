@@ -17,7 +17,14 @@ from hpo.space.hyperparameter import is_number
 
 _LOADED: dict[str, tuple[str, ...]] = {}  # modules, and the members that each brought
 _DRAWS = ("layer", "parameter", "step")
-_NEEDS = ("classes", "image", "mlp", "target", "features", "auxiliary")  # banks of altered and generated rows are made for our own alone
+_NEEDS = (
+    "classes",
+    "image",
+    "mlp",
+    "target",
+    "features",
+    "auxiliary",
+)  # banks of altered and generated rows are made for our own alone
 _HOOKS = [name for name, value in vars(Regularizer).items() if inspect.isfunction(value)]
 
 
@@ -28,7 +35,9 @@ def load(names: Iterable[str], folder: Path) -> None:
         if name not in _LOADED:
             members = list(_members(imported(name, folder, "plugin")))
             if not members:
-                raise InputError(f"plugin: {cut(name)} holds no regularizer; give it a class that derives from hpo.regularizers.base.Regularizer.")
+                raise InputError(
+                    f"plugin: {cut(name)} holds no regularizer; give it a class that derives from hpo.regularizers.base.Regularizer."
+                )
             for member in members:
                 if text := mistake(member):
                     raise InputError(f"plugin: {cut(name)}.{type(member).__name__}{text}")
@@ -59,7 +68,9 @@ def require(names: Sequence[str], study: str) -> None:
     """Raises InputError unless these modules were loaded: a study does not import code by itself, either."""
     if lacking := [name for name in names if name not in _LOADED]:
         flags = " ".join(f"--plugin {name}" for name in lacking)
-        raise InputError(f"The study {study} was searched with regularizers from outside; name their modules again: {flags}")
+        raise InputError(
+            f"The study {study} was searched with regularizers from outside; name their modules again: {flags}"
+        )
 
 
 def _members(module: ModuleType) -> Iterator[Regularizer]:
@@ -73,7 +84,9 @@ def _members(module: ModuleType) -> Iterator[Regularizer]:
             try:
                 yield value()
             except Exception as error:  # whatever somebody's constructor does
-                raise InputError(f"plugin: {module.__name__}.{value.__name__}() failed with {exception(error)}.") from error
+                raise InputError(
+                    f"plugin: {module.__name__}.{value.__name__}() failed with {exception(error)}."
+                ) from error
 
 
 def mistake(member: Regularizer) -> str:

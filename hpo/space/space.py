@@ -50,7 +50,9 @@ class Space(Section):
     finalists: Annotated[int, Field(ge=0, le=100)] = 4
     select: Literal[*RULES] = "one_se"  # type: ignore[valid-type]
     refit: Annotated[Refit, BeforeValidator(lambda raw: {"kind": raw} if isinstance(raw, str) else raw)] = Refit()
-    ensemble: Annotated[Ensemble | None, BeforeValidator(lambda raw: {"kind": raw} if isinstance(raw, str) else raw)] = None
+    ensemble: Annotated[
+        Ensemble | None, BeforeValidator(lambda raw: {"kind": raw} if isinstance(raw, str) else raw)
+    ] = None
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
     exported: dict[str, Any] = {}  # where an exported configuration came from; not read
 
@@ -69,7 +71,12 @@ class Space(Section):
     def _searched_width(cls, raw: Any) -> Any:
         """A width that is searched leaves the network without a usual one."""
         search, network = (raw.get("search"), raw.get("network", {})) if isinstance(raw, Mapping) else (None, None)
-        if isinstance(search, Mapping) and "width" in search and isinstance(network, Mapping) and "width" not in network:
+        if (
+            isinstance(search, Mapping)
+            and "width" in search
+            and isinstance(network, Mapping)
+            and "width" not in network
+        ):
             return {**raw, "network": {**network, "width": None}}
         return raw
 
@@ -140,9 +147,16 @@ class Space(Section):
         """Params of the middle of the space, then with every combination of what makes the network, or where these are many
         one value after another at its ends, by itself and where all others are at their largest."""
         yield self.middle()
-        made = {key: found for key, found in self.domains.items() if found.sampled and (key in self.network.search or _is_structure(key))}
+        made = {
+            key: found
+            for key, found in self.domains.items()
+            if found.sampled and (key in self.network.search or _is_structure(key))
+        }
         if math.prod(found.count for found in made.values()) <= _FEW:
-            yield from (self.middle(dict(zip(made, values, strict=True))) for values in product(*(found.values() for found in made.values())))
+            yield from (
+                self.middle(dict(zip(made, values, strict=True)))
+                for values in product(*(found.values() for found in made.values()))
+            )
             return
         largest = {key: found.ends[1] for key, found in made.items()}
         for others, (key, found) in product(({}, largest), made.items()):
@@ -160,13 +174,23 @@ class Space(Section):
 
     def identity(self) -> dict[str, Any]:
         """What makes two searches the same one: all but the budget, and data and first weights by their content, not by their place."""
-        parts = {name: getattr(self, name).model_dump(mode="json", exclude={"search", "init"}) for name in ("data", "network", "train")}
+        parts = {
+            name: getattr(self, name).model_dump(mode="json", exclude={"search", "init"})
+            for name in ("data", "network", "train")
+        }
         del parts["data"]["source"]
         for key in self.data.target.files:
             del parts["data"]["target"][key]
         search = {key: dataclasses.asdict(found) for key, found in (self.network.search | self.search).items()}
         strategies = {name: getattr(self, name).model_dump(mode="json") for name in ("sampler", "pruner")}
-        return {"study": self.study, **parts, "search": search, **strategies, "seed": self.seed, "objectives": list(self.goals)}
+        return {
+            "study": self.study,
+            **parts,
+            "search": search,
+            **strategies,
+            "seed": self.seed,
+            "objectives": list(self.goals),
+        }
 
 
 def _is_structure(key: str) -> bool:
@@ -195,11 +219,16 @@ def _together_rules(space: Space) -> Iterator[Mistake]:
         return
     for key, found in sampled.items():
         if found.prior is not None:
-            yield Mistake((*_place(space, key), "prior"), "means nothing to the sampler grid, which tries everything; leave it out.")
+            yield Mistake(
+                (*_place(space, key), "prior"),
+                "means nothing to the sampler grid, which tries everything; leave it out.",
+            )
     endless = [key for key, found in sampled.items() if found.count == math.inf]
     yield from (Mistake(_place(space, key), "needs choices, a step or points for the sampler grid.") for key in endless)
     if not endless and space.points > _MOST_POINTS:
-        yield Mistake(("sampler",), f"a grid has at most {_MOST_POINTS:,} points, got {space.points:,}; take longer steps.")
+        yield Mistake(
+            ("sampler",), f"a grid has at most {_MOST_POINTS:,} points, got {space.points:,}; take longer steps."
+        )
 
 
 def _architecture_rules(space: Space) -> Iterator[Mistake]:
@@ -213,20 +242,27 @@ def _architecture_rules(space: Space) -> Iterator[Mistake]:
     normed = space.search["batch_norm"].has(True) if "batch_norm" in space.search else network.batch_norm
     if normed and min(space.batch_sizes) < 2:
         where = ("search",) if "batch_size" in space.search else ("train",)
-        yield Mistake((*where, "batch_size"), "must be at least 2 with batch_norm, which has nothing to learn from one row.")
+        yield Mistake(
+            (*where, "batch_size"), "must be at least 2 with batch_norm, which has nothing to learn from one row."
+        )
 
 
 def _objective_rules(space: Space) -> Iterator[Mistake]:
     """What several objectives cannot be combined with: Optuna has samplers and pruners that know only one."""
     goals = space.goals
     if goals[0] != space.train.metric_key:
-        yield Mistake(("objectives",), f"must begin with {space.train.metric_key}, the metric that is followed (train.metric), got {goals[0]}.")
+        yield Mistake(
+            ("objectives",),
+            f"must begin with {space.train.metric_key}, the metric that is followed (train.metric), got {goals[0]}.",
+        )
     if len(set(goals)) < len(goals):
         yield Mistake(("objectives",), f"must differ from each other, got {said(list(goals))}.")
     if len(goals) > 1 and space.sampler.kind == "cmaes":
         yield Mistake(("sampler",), "cmaes knows one objective only; take tpe, or leave objectives out.")
     if len(goals) > 1 and space.pruner.kind in ("hyperband", "successive_halving", "patient"):
-        yield Mistake(("pruner",), f"{space.pruner.kind} knows one objective only; take median, or leave objectives out.")
+        yield Mistake(
+            ("pruner",), f"{space.pruner.kind} knows one objective only; take median, or leave objectives out."
+        )
 
 
 def _place(space: Space, key: str) -> Path:
@@ -256,7 +292,9 @@ def task_mistake(space: Space, task: Task) -> InputError | None:
     """A metric that the data's task does not have, as a sentence."""
     if task in METRICS[space.train.metric].tasks or space.train.metric in CRITERIA:  # of these, see hpo/needs.py
         measured = (*reported(task, space.train.metric), *CRITERIA)
-        strange = [name for name in space.goals if name.startswith("valid_") and name.removeprefix("valid_") not in measured]
+        strange = [
+            name for name in space.goals if name.startswith("valid_") and name.removeprefix("valid_") not in measured
+        ]
         if not strange:
             return None
         text = ", ".join(f"valid_{name}" for name in measured if name not in CRITERIA)

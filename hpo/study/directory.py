@@ -1,13 +1,13 @@
 """Where a search lives on disk, and who may write there.
 
-    STORE/mlflow.db, STORE/artifacts/           MLflow's, a mirror
-    STORE/studies/NAME/journal.log              the study: the truth
-    STORE/studies/NAME/weights/LABEL.safetensors  of the final networks: X-scaled-EPOCHS, X-keep or X-average;
-                                                 ensemble-KIND-SIZE-POOL-DIGEST
-    STORE/studies/NAME/unseen/LABEL.safetensors what a configuration said of rows that its networks had not seen
-    STORE/studies/NAME/network/                 the final network for other programs, as `hpo export --weights` writes it
-    STORE/studies/NAME/report.html              the page on the search
-    STORE/studies/NAME/lock                     held while a search runs
+STORE/mlflow.db, STORE/artifacts/           MLflow's, a mirror
+STORE/studies/NAME/journal.log              the study: the truth
+STORE/studies/NAME/weights/LABEL.safetensors  of the final networks: X-scaled-EPOCHS, X-keep or X-average;
+                                             ensemble-KIND-SIZE-POOL-DIGEST
+STORE/studies/NAME/unseen/LABEL.safetensors what a configuration said of rows that its networks had not seen
+STORE/studies/NAME/network/                 the final network for other programs, as `hpo export --weights` writes it
+STORE/studies/NAME/report.html              the page on the search
+STORE/studies/NAME/lock                     held while a search runs
 """
 
 from __future__ import annotations
@@ -93,7 +93,9 @@ class Place:
                 folder.mkdir(parents=True, exist_ok=True)
             file = (self.folder / "lock").open("a")
         except OSError as error:
-            raise InputError(f"--store: {self.root} cannot be written ({error.strerror}); name another folder.") from error
+            raise InputError(
+                f"--store: {self.root} cannot be written ({error.strerror}); name another folder."
+            ) from error
         with file:
             if not _taken(file):
                 raise InputError(

@@ -88,7 +88,9 @@ class History(InMemoryStorage):
         """The parameters of a trial, which was asked already, as samplers count with them."""
         if trial.number not in self._inner:
             known = trial.distributions
-            self._inner[trial.number] = {name: known[name].to_internal_repr(value) for name, value in trial.params.items()}
+            self._inner[trial.number] = {
+                name: known[name].to_internal_repr(value) for name, value in trial.params.items()
+            }
         return self._inner[trial.number]
 
     def percentile(self, step: int, percent: float) -> tuple[float, int]:

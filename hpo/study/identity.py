@@ -46,5 +46,7 @@ def _difference(there: Mapping[str, Any], here: Mapping[str, Any]) -> str:
     own += [(key, "here") for key in here["search"] if key not in there["search"]]
     words = [f"search.{key} stands only {where}" for key, where in own]
     told = ("data_content", "first_weights", *(f"search.{key}." for key, _ in own))
-    words += [f"{key}: {cut(a.get(key), 30)} there, {cut(b.get(key), 30)} here" for key in keys if not key.startswith(told)]
+    words += [
+        f"{key}: {cut(a.get(key), 30)} there, {cut(b.get(key), 30)} here" for key in keys if not key.startswith(told)
+    ]
     return "; ".join(words[:3]) + (f"; and {len(words) - 3} more" if len(words) > 3 else "")

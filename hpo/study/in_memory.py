@@ -135,5 +135,3 @@ class Working:
         """What the pruner was told: all epochs but the one that ended the trial, unless that is where it was pruned."""
         curve = outcome.curves.get(self._space.train.metric_key, [])
         return curve if outcome.state == "pruned" else curve[:-1]
-
-

@@ -45,7 +45,9 @@ class Flight:
         """The outcome; `metric` is the one that the search follows, `names` are the objectives, of which that is the first, `ended`
         is the round."""
         seen = released.best_epoch > 0
-        value = statistics.steady(self.curves[f"valid_{metric}"], METRICS[metric].sign) if seen and released.valid else None
+        value = (
+            statistics.steady(self.curves[f"valid_{metric}"], METRICS[metric].sign) if seen and released.valid else None
+        )
         values = {}
         if value is not None and self.trial.counted:
             others = objectives.measure(names[1:], released, len(self.times), self.times[-1] - self.started)

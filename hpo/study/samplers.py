@@ -102,7 +102,9 @@ def sampler(space: Space, number: int, history: History) -> BaseSampler:
     own = int(np.random.SeedSequence((space.seed, number)).generate_state(1)[0])
     quiet: dict[str, Any] = {"warn_independent_sampling": False}
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)  # gp and qmc: known, and asked for by name
+        warnings.simplefilter(
+            "ignore", optuna.exceptions.ExperimentalWarning
+        )  # gp and qmc: known, and asked for by name
         try:
             match kind:
                 case "tpe":

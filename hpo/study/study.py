@@ -31,7 +31,9 @@ LAG = 16  # numbers by which a deterministic search looks back (docs/decisions.m
 class Study:
     """One search over one space. Create it with the study's lock held."""
 
-    def __init__(self, space: Space, path: Path, fingerprint: str, deterministic: bool = False, begins: str = "") -> None:
+    def __init__(
+        self, space: Space, path: Path, fingerprint: str, deterministic: bool = False, begins: str = ""
+    ) -> None:
         """Opens the journal at `path`, or begins it. Raises InputError if it belongs to another space, other data or other first weights,
         of which `begins` is a hash.
 
@@ -39,7 +41,9 @@ class Study:
         same trials come of any number of rows and workers; others wait until those have ended.
         """
         if deterministic and space.budget.seconds is not None:
-            raise InputError("budget.seconds: a deterministic search must not depend on speed; leave it out, and give budget.trials.")
+            raise InputError(
+                "budget.seconds: a deterministic search must not depend on speed; leave it out, and give budget.trials."
+            )
         if deterministic and "seconds" in space.goals:
             raise InputError("objectives: a deterministic search must not depend on speed; leave seconds out.")
         self._space = space
@@ -178,7 +182,9 @@ class Study:
         """The complete trials of the budget that no other one beats in an objective without being beaten in another."""
         whole = [o for o in self.judged() if o.state == "complete" and len(o.values) == len(self._space.goals)]
         goals = self._space.goals
-        found = objectives.front([[o.values[name] for name in goals] for o in whole], [objectives.sign(name) for name in goals])
+        found = objectives.front(
+            [[o.values[name] for name in goals] for o in whole], [objectives.sign(name) for name in goals]
+        )
         return [whole[index] for index in found]
 
     def close(self) -> None:

@@ -43,7 +43,9 @@ def delete(uri: str, experiment_id: str, run_id: str, artifacts: Path) -> None:
         if local:
             _forget(uri, artifacts.parent, own, experiment_id if alone and stage else None)
     except (MlflowException, OSError) as error:
-        raise StoreError(f"MLflow at {uri} was lost: {cut(error, 200)}. The study was not removed; run the command again.") from error
+        raise StoreError(
+            f"MLflow at {uri} was lost: {cut(error, 200)}. The study was not removed; run the command again."
+        ) from error
     if local:
         for folder in [artifacts] if alone else [artifacts / run.info.run_id for run in own]:
             shutil.rmtree(folder, ignore_errors=True)

@@ -18,7 +18,11 @@ from hpo.core.errors import StoreError
 # MLflow opens an assistant over a third of the page on 127.0.0.1 and localhost, but not on a name under localhost.
 HOST = "hpo.localhost"
 PORT = 5000
-QUIET = {"MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true", "PYTHONWARNINGS": "ignore"}  # for MLflow's processes
+QUIET = {
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "DO_NOT_TRACK": "true",
+    "PYTHONWARNINGS": "ignore",
+}  # for MLflow's processes
 
 
 def link(experiment_id: str, key: str, base: str) -> str:
@@ -31,10 +35,23 @@ def served(tracking_uri: str, port: int, log: Path) -> Iterator[str]:
     """MLflow's UI on loopback while the context lasts; gives its address. Raises StoreError if it does not come up."""
     base = f"http://{HOST}:{port}"
     command = [
-        sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", tracking_uri, "--host", "127.0.0.1",
-        "--port", str(port), "--workers", "1", "--cors-allowed-origins", base,
-        "--allowed-hosts", f"127.0.0.1:*,localhost:*,{HOST}:*",
-    ]  # fmt: skip
+        sys.executable,
+        "-m",
+        "mlflow",
+        "ui",
+        "--backend-store-uri",
+        tracking_uri,
+        "--host",
+        "127.0.0.1",
+        "--port",
+        str(port),
+        "--workers",
+        "1",
+        "--cors-allowed-origins",
+        base,
+        "--allowed-hosts",
+        f"127.0.0.1:*,localhost:*,{HOST}:*",
+    ]
     alone = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}  # a job runner that nobody asked for outlives the server
     with log.open("wb") as file:
         server = subprocess.Popen(

@@ -23,25 +23,43 @@ def view(space: Space, task: Task) -> dict[str, Any]:
     first = {"attributes.`Run Name`": 112, "runDateAndNestInfo": 124, "duration": 70}
     curves = ["train_loss", *(f"valid_{name}" for name in seen), "gap"]
     parallel = {
-        "uuid": "hpo-parallel", "type": "PARALLEL", "metricSectionId": "hpo-strengths", "isGenerated": False,
-        "deleted": False, "runsCountToCompare": 10, "showAllRuns": True,
-        "selectedParams": params, "selectedMetrics": [f"best_valid_{bounded}"],
-    }  # fmt: skip
+        "uuid": "hpo-parallel",
+        "type": "PARALLEL",
+        "metricSectionId": "hpo-strengths",
+        "isGenerated": False,
+        "deleted": False,
+        "runsCountToCompare": 10,
+        "showAllRuns": True,
+        "selectedParams": params,
+        "selectedMetrics": [f"best_valid_{bounded}"],
+    }
     sections = [
         _section("hpo-curves", "Curves of the best twenty", True, columns=2, cardHeight=300),
         _section("hpo-strengths", "Strengths and score", True, columns=1, cardHeight=330),
         _section("hpo-rest", "Model metrics", False, isGenerated=True),  # MLflow's name for the charts it adds itself
     ]
     return {
-        "orderByKey": f"metrics.`best_valid_{followed.name}`", "orderByAsc": followed.better == "lower",
-        "startTime": "ALL", "lifecycleFilter": "Active", "modelVersionFilter": "All Runs", "datasetsFilter": [],
-        "selectedColumns": columns, "columnOrder": [*first, *columns],
+        "orderByKey": f"metrics.`best_valid_{followed.name}`",
+        "orderByAsc": followed.better == "lower",
+        "startTime": "ALL",
+        "lifecycleFilter": "Active",
+        "modelVersionFilter": "All Runs",
+        "datasetsFilter": [],
+        "selectedColumns": columns,
+        "columnOrder": [*first, *columns],
         "columnWidths": first | {column: _width(column) for column in columns},
-        "runsHiddenMode": "FIRST_20_RUNS", "compareRunCharts": [*map(_line, curves), parallel],
-        "compareRunSections": sections, "isAccordionReordered": True, "viewMaximized": False, "runListHidden": False,
-        "groupBy": None, "groupsExpanded": {}, "useGroupedValuesInCharts": True, "hideEmptyCharts": True,
+        "runsHiddenMode": "FIRST_20_RUNS",
+        "compareRunCharts": [*map(_line, curves), parallel],
+        "compareRunSections": sections,
+        "isAccordionReordered": True,
+        "viewMaximized": False,
+        "runListHidden": False,
+        "groupBy": None,
+        "groupsExpanded": {},
+        "useGroupedValuesInCharts": True,
+        "hideEmptyCharts": True,
         "globalLineChartConfig": {"xAxisKey": "step", "lineSmoothness": 0, "selectedXAxisMetricKey": ""},
-    }  # fmt: skip
+    }
 
 
 def _width(column: str) -> int:
@@ -50,14 +68,38 @@ def _width(column: str) -> int:
 
 
 def _section(uuid: str, name: str, shown: bool, **more: Any) -> dict[str, Any]:
-    return {"uuid": uuid, "name": name, "display": shown, "isReordered": True, "deleted": False, "isGenerated": False, **more}
+    return {
+        "uuid": uuid,
+        "name": name,
+        "display": shown,
+        "isReordered": True,
+        "deleted": False,
+        "isGenerated": False,
+        **more,
+    }
 
 
 def _line(metric: str) -> dict[str, Any]:
     return {
-        "uuid": f"hpo-{metric}", "type": "LINE", "metricSectionId": "hpo-curves", "isGenerated": False, "deleted": False,
-        "runsCountToCompare": 20, "metricKey": metric, "selectedMetricKeys": [metric], "displayName": metric,
-        "lineSmoothness": 0, "xAxisScaleType": "linear", "scaleType": "log" if metric.endswith("loss") else "linear",
-        "range": {}, "xAxisKey": "step", "selectedXAxisMetricKey": "", "yAxisKey": "metric", "yAxisExpressions": [],
-        "displayPoints": False, "ignoreOutliers": False, "useGlobalXaxisKey": True, "useGlobalLineSmoothing": True,
-    }  # fmt: skip
+        "uuid": f"hpo-{metric}",
+        "type": "LINE",
+        "metricSectionId": "hpo-curves",
+        "isGenerated": False,
+        "deleted": False,
+        "runsCountToCompare": 20,
+        "metricKey": metric,
+        "selectedMetricKeys": [metric],
+        "displayName": metric,
+        "lineSmoothness": 0,
+        "xAxisScaleType": "linear",
+        "scaleType": "log" if metric.endswith("loss") else "linear",
+        "range": {},
+        "xAxisKey": "step",
+        "selectedXAxisMetricKey": "",
+        "yAxisKey": "metric",
+        "yAxisExpressions": [],
+        "displayPoints": False,
+        "ignoreOutliers": False,
+        "useGlobalXaxisKey": True,
+        "useGlobalLineSmoothing": True,
+    }

@@ -110,7 +110,9 @@ class Mirror:
         """The labels of the trials that are there; what a killed writer left half-written is removed."""
         labels: set[str] = set()
         query = f"tags.`mlflow.parentRunId` = '{self.run_id}'"
-        for run in list(runs_of(self._client, self.experiment_id, query, ViewType.ACTIVE_ONLY)):  # pages shift when one is removed
+        for run in list(
+            runs_of(self._client, self.experiment_id, query, ViewType.ACTIVE_ONLY)
+        ):  # pages shift when one is removed
             if run.info.status == "RUNNING":
                 self._client.delete_run(run.info.run_id)
             else:
@@ -204,7 +206,9 @@ def fetched(uri: str, said: str) -> Path:
     try:
         found = Path(MlflowClient(tracking_uri=uri).download_artifacts(run_id, artifact or NETWORK))
     except (MlflowException, OSError) as error:
-        raise InputError(f"network.init: {missing} ({cut(error)}); `hpo ui` shows which runs there are, and what they hold.") from error
+        raise InputError(
+            f"network.init: {missing} ({cut(error)}); `hpo ui` shows which runs there are, and what they hold."
+        ) from error
     if not found.exists():
         raise InputError(f"network.init: {missing}; `hpo ui` shows which runs there are, and what they hold.")
     return found
@@ -260,7 +264,9 @@ def _wait_for_predecessor(folder: Path) -> None:
 
 
 def main() -> None:
-    gc.set_threshold(100_000)  # the rows of a run are many objects that live briefly: a fifth of the time was collecting them
+    gc.set_threshold(
+        100_000
+    )  # the rows of a run are many objects that live briefly: a fifth of the time was collecting them
     logging.getLogger("mlflow").setLevel(logging.WARNING)
     logging.getLogger("alembic").setLevel(logging.WARNING)
     # MLflow prints a line for each run of a remote server, so the answers get the pipe and all else goes to the log.

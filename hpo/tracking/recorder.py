@@ -43,8 +43,12 @@ class Recorder:
         with log:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "hpo.tracking.mlflow_writer"],
-                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True,
-                env=_environment(), start_new_session=True,  # Ctrl-C is for the search; the writer still has to write
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
+                env=_environment(),
+                start_new_session=True,  # Ctrl-C is for the search; the writer still has to write
             )
         self._queue: queue.SimpleQueue[str | None] = queue.SimpleQueue()
         threading.Thread(target=self._feed, daemon=True).start()
@@ -116,7 +120,9 @@ class Recorder:
             raise StoreError(text)
         answer: dict[str, str] = json.loads(line)
         if "error" in answer:
-            raise StoreError(f"MLflow at {self._uri} was lost: {answer['error']}. The study is safe; run the command again.")
+            raise StoreError(
+                f"MLflow at {self._uri} was lost: {answer['error']}. The study is safe; run the command again."
+            )
         return answer
 
     def _lost(self) -> StoreError:
@@ -143,7 +149,12 @@ def message(outcome: Outcome) -> dict[str, Any]:
         "status": STATUS[outcome.state],
         "started": round(1000 * outcome.started),
         "ended": round(1000 * outcome.ended),
-        "tags": {"hpo.role": trial.role, "hpo.core.trial": trial.label, "hpo.state": outcome.state, "hpo.reason": outcome.reason},
+        "tags": {
+            "hpo.role": trial.role,
+            "hpo.core.trial": trial.label,
+            "hpo.state": outcome.state,
+            "hpo.reason": outcome.reason,
+        },
         "params": {key: cut(value) for key, value in trial.params.items()} | {"seed": str(trial.seed)},
         "curves": outcome.with_gap(),
         "times": [round(1000 * t) for t in outcome.times],
@@ -154,8 +165,12 @@ def message(outcome: Outcome) -> dict[str, Any]:
 
 def _environment() -> dict[str, str]:
     """The writer's: silent, offline and on one thread."""
-    return os.environ | QUIET | {
-        "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "4",  # half a minute; its own seven take four
-        "GIT_PYTHON_REFRESH": "quiet",
-        "OMP_NUM_THREADS": "1",
-    }
+    return (
+        os.environ
+        | QUIET
+        | {
+            "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "4",  # half a minute; its own seven take four
+            "GIT_PYTHON_REFRESH": "quiet",
+            "OMP_NUM_THREADS": "1",
+        }
+    )

@@ -17,13 +17,27 @@ from typing import Any
 
 _POINT = ("key", "value", "timestamp", "step", "is_nan", "run_uuid")
 _COLUMNS = {
-    "runs": ("run_uuid", "name", "source_type", "source_name", "entry_point_name", "user_id", "status", "start_time",
-             "end_time", "deleted_time", "source_version", "lifecycle_stage", "artifact_uri", "experiment_id"),
+    "runs": (
+        "run_uuid",
+        "name",
+        "source_type",
+        "source_name",
+        "entry_point_name",
+        "user_id",
+        "status",
+        "start_time",
+        "end_time",
+        "deleted_time",
+        "source_version",
+        "lifecycle_stage",
+        "artifact_uri",
+        "experiment_id",
+    ),
     "tags": ("key", "value", "run_uuid"),
     "params": ("key", "value", "run_uuid"),
     "metrics": _POINT,
     "latest_metrics": _POINT,
-}  # fmt: skip
+}
 _INSERT = {
     table: f"INSERT INTO {table} ({', '.join(names)}) VALUES ({', '.join('?' * len(names))})"  # noqa: S608 - names of ours
     for table, names in _COLUMNS.items()
@@ -59,10 +73,27 @@ class Bulk:
         run_id = f"{time.time_ns():016x}{secrets.token_hex(8)}"
         tags = {**run["tags"], "mlflow.runName": run["name"]}
         place = f"{self._artifacts}/{run_id}/artifacts"
-        yield "runs", [(
-            run_id, run["name"], "UNKNOWN", "", "", tags["mlflow.user"], run["status"], run["started"], run["ended"],
-            None, "", "active", place, self._experiment_id,
-        )]  # fmt: skip
+        yield (
+            "runs",
+            [
+                (
+                    run_id,
+                    run["name"],
+                    "UNKNOWN",
+                    "",
+                    "",
+                    tags["mlflow.user"],
+                    run["status"],
+                    run["started"],
+                    run["ended"],
+                    None,
+                    "",
+                    "active",
+                    place,
+                    self._experiment_id,
+                )
+            ],
+        )
         yield "tags", [(key, value, run_id) for key, value in tags.items()]
         yield "params", [(key, value, run_id) for key, value in run["params"].items()]
         yield "metrics", [(key, value, at, step, False, run_id) for key, value, at, step in run["points"]]

@@ -74,5 +74,7 @@ class Networks:
                 )
             return (1, side, side)
         if said is not None and math.prod(said) != self.n_inputs:
-            raise InputError(f"network.image: {said} holds {math.prod(said):,} numbers, but the data have {self.n_inputs:,} inputs.")
+            raise InputError(
+                f"network.image: {said} holds {math.prod(said):,} numbers, but the data have {self.n_inputs:,} inputs."
+            )
         return tuple(said or ()) if self.space.network.kind in ("cnn", "module") else ()

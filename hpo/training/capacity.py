@@ -12,17 +12,26 @@ from hpo.nn.device import CPU
 
 _LEAST, _MOST = 16, 32  # measured: fewer rows make a step dear, more buy nothing on a CPU
 _ON_GPU = 512  # a launch costs the same for all of them; not measured on one yet
-_LEAST_A_WORKER = 12  # fewer make a step dear; more start without being told of others, and are pruned later (docs/decisions.md)
+_LEAST_A_WORKER = (
+    12  # fewer make a step dear; more start without being told of others, and are pruned later (docs/decisions.md)
+)
 _ROWS = 32  # where a trial has several: trials that begin together cannot be held against each other, and stop later
-_CACHED = 2**21  # parameters of all rows: of so many, optimizer and products wait for memory, and more rows make no step cheaper
+_CACHED = (
+    2**21
+)  # parameters of all rows: of so many, optimizer and products wait for memory, and more rows make no step cheaper
 _FEW = 8
 _STATES = 8  # numbers a parameter needs: value, gradient, two moments, the best; as much again while rows come and go
 
 
 def rows_for(
-    trials: int | None, parameters: int, workers: int = 1, memory: float | None = None, fits: int = 1, device: torch.device = CPU,
+    trials: int | None,
+    parameters: int,
+    workers: int = 1,
+    memory: float | None = None,
+    fits: int = 1,
+    device: torch.device = CPU,
     kept: int = 0,
-) -> int:  # fmt: skip
+) -> int:
     """How many rows train at once, in all workers together, for a budget of that many trials (None: limited by time alone), each
     of so many fits, of networks of that many parameters, of which regularizers have `kept` copies, in `memory` bytes. Whole trials, and at least one.
 

@@ -57,7 +57,11 @@ def none_left(data: Samples) -> str:
 
 
 def measure(
-    data: Samples, network: Network, weights: Mapping[str, Tensor], parts: Mapping[str, Tensor], wanted: Mapping[str, Sequence[str]]
+    data: Samples,
+    network: Network,
+    weights: Mapping[str, Tensor],
+    parts: Mapping[str, Tensor],
+    wanted: Mapping[str, Sequence[str]],
 ) -> dict[str, dict[str, Tensor]]:
     """Metrics of weights (fits, …), without noise: by part, for its `wanted` names, each (fits,). `parts` are as `rows` has them.
 
@@ -90,4 +94,7 @@ def _said(
     base = data.bases(index)
     logits = logits if base is None else logits + base
     each = torch.split(logits, sizes, dim=1)
-    return [Outputs(*both) for both in zip(each, [None] * len(sizes) if told is None else torch.split(told, sizes, dim=1), strict=True)]
+    return [
+        Outputs(*both)
+        for both in zip(each, [None] * len(sizes) if told is None else torch.split(told, sizes, dim=1), strict=True)
+    ]

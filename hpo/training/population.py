@@ -152,7 +152,9 @@ class Population:
         names = tuple(name for name in FAMILY if name in STRENGTHS and name in trial.params)
         alone, train = () if network.batched else (trial.label, fold.number), self._train.of(trial.params)
         parts = (fold.train, fold.valid, fold.target, fold.target_valid, fold.source_valid)
-        twice = any(overrides(STRENGTHS[name], "ascend") for name in acting(trial.params) if name in STRENGTHS)  # others need not wait for it
+        twice = any(
+            overrides(STRENGTHS[name], "ascend") for name in acting(trial.params) if name in STRENGTHS
+        )  # others need not wait for it
         key = (network.alike, names, train.batch_size, *map(len, parts), twice, alone)
         if key not in self._stacks:
             self._stacks[key] = Stack(names, self._data, train)
@@ -220,12 +222,16 @@ class Population:
             members = [entering] if entering else []
             gone = {stack}.union(*(member.homes() for member in members))
             while found := [m for m in self._members.values() if m not in members and gone & m.homes().keys()]:
-                members += found  # their fits in other stacks start again, too, and so do these: letting go needs no memory
+                members += (
+                    found  # their fits in other stacks start again, too, and so do these: letting go needs no memory
+                )
                 gone |= {home for member in found for home in member.homes()}
             for member in members:
                 self._members.pop(member.trial.label)
                 self._waiting[member.trial.label] = (member.trial, member.told)
-            self._stacks = {key: other for key, other in self._stacks.items() if other not in gone}  # with what they hold
+            self._stacks = {
+                key: other for key, other in self._stacks.items() if other not in gone
+            }  # with what they hold
             self._less(self._rows)
 
     def _tidy(self) -> None:
@@ -281,7 +287,8 @@ def _released(network: Network, fits: list[Learned]) -> Released:
     masks = [weights[p.name] != 0 for p in network.parameters if p.role == "weight"]
     epochs = [fit.row.best_epoch for fit in fits]
     scores = {
-        part: {name: float(np.mean([fit.scores[part][name] for fit in fits])) for name in said} for part, said in fits[0].scores.items()
+        part: {name: float(np.mean([fit.scores[part][name] for fit in fits])) for name in said}
+        for part, said in fits[0].scores.items()
     }
     return Released(
         best_epoch=round(float(np.mean(epochs))) if all(epochs) else 0,

@@ -50,8 +50,12 @@ class Program:
         for name, leaf in self._leaves.items():
             leaf.grad = self._grads[name]
         self._members = {name: STRENGTHS[name] for name in names if _needed(STRENGTHS[name], rows)}
-        self._acting = {hook: [name for name, member in self._members.items() if overrides(member, hook)] for hook in _HOOKS}
-        self._strengths = {n: tensors.values.new_tensor([row.fit.trial.params[n] for row in rows]) for n in self._members}
+        self._acting = {
+            hook: [name for name, member in self._members.items() if overrides(member, hook)] for hook in _HOOKS
+        }
+        self._strengths = {
+            n: tensors.values.new_tensor([row.fit.trial.params[n] for row in rows]) for n in self._members
+        }
         having = [sum(depth > site for depth in self._depths) for site in range(max(self._depths))]
         self._strengths_at = [{name: s[:n] for name, s in self._strengths.items()} for n in having]
         self._mixes = data.task == "classification" and any(member.mixes for member in self._members.values())
@@ -194,14 +198,24 @@ class Program:
         """Within it, a module that draws from torch itself leaves torch's generator as it was, so that it draws the same again."""
         return nullcontext() if self.network.batched else torch.random.fork_rng(devices=generators(self._data.x.device))
 
-    def _differentiate(self, step: Step, batch: Batch, buffers: Mapping[str, Tensor], to_inputs: bool = False) -> Tensor:
+    def _differentiate(
+        self, step: Step, batch: Batch, buffers: Mapping[str, Tensor], to_inputs: bool = False
+    ) -> Tensor:
         """Leaves the gradient of the loss in its place; returns that by the inputs, if it is wanted."""
         x = batch.x.detach().requires_grad_() if to_inputs else batch.x
         draws = step.noise.get(NETWORK, {})
         hidden = partial(self._hidden, step)
-        every, labelled = (x, None) if batch.target is None else (torch.cat([x, batch.target], dim=1), x.shape[1])  # in one pass
+        every, labelled = (
+            (x, None) if batch.target is None else (torch.cat([x, batch.target], dim=1), x.shape[1])
+        )  # in one pass
         outputs = self.network.forward(
-            self._leaves, buffers, every, hidden=hidden, noise=draws.__getitem__, training=step.training, labelled=labelled
+            self._leaves,
+            buffers,
+            every,
+            hidden=hidden,
+            noise=draws.__getitem__,
+            training=step.training,
+            labelled=labelled,
         )
         seen = _seen(outputs, batch)
         each = losses(self._data.task, seen.logits, batch.y, batch.weight)

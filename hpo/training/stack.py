@@ -51,7 +51,9 @@ class Stack:
         """Gives the fits of one trial rows, which begin as the network does."""
         own = self._own(network)
         layout = _layout(network, own)
-        rows = [Row(fit, network, train, self._kernels.stream(fit, "order"), self._streams(fit, network)) for fit in fits]
+        rows = [
+            Row(fit, network, train, self._kernels.stream(fit, "order"), self._streams(fit, network)) for fit in fits
+        ]
         begun = [network.begin(fit.stream("init")) | {p.name: _begun(p, fit) for p in own} for fit in fits]
         fresh = torch.cat([layout.pack(tensors, self._data.x.dtype) for tensors in begun])
         self.take(rows, Tensors.fresh(fresh.to(self._data.x.device), self._keeping))
@@ -64,11 +66,18 @@ class Stack:
     def _streams(self, fit: Fit, network: Network) -> dict[str, dict[int | str, Stream]]:
         """All that a fit draws from, but for the order of its rows."""
         layers: list[int | str] = list(range(network.depth))
-        places: dict[str, list[int | str]] = {"layer": layers, "parameter": [p.name for p in network.parameters], "step": [0]}
+        places: dict[str, list[int | str]] = {
+            "layer": layers,
+            "parameter": [p.name for p in network.parameters],
+            "step": [0],
+        }
         drawing = {name: places[draws] for name in self._names if (draws := STRENGTHS[name].draws)}
         drawing |= {NETWORK: layers} if network.draws else {}
         drawing |= {TARGET: [0]} if any(STRENGTHS[name].adapts for name in self._names) else {}
-        return {name: {place: self._kernels.stream(fit, f"{name}/{place}") for place in own} for name, own in drawing.items()}
+        return {
+            name: {place: self._kernels.stream(fit, f"{name}/{place}") for place in own}
+            for name, own in drawing.items()
+        }
 
     def take(self, entering: Sequence[Row], tensors: Tensors) -> None:
         """Lets in rows of one depth, new or from another stack, with what belongs to them as their own layout has it."""
@@ -102,8 +111,13 @@ class Stack:
         best = self._layout.moved(self._tensors.best[chosen], _layout(network))
         weights = _layout(network).views(best, [network.depth] * len(rows))
         parts = evaluation.rows([row.fit.fold for row in rows])
-        wanted = {"train": self._reported, "valid": (*self._reported, *evaluation.measurable(self._data, network, rows[0].fit.fold))}
-        scores = evaluation.measure(self._data, network, weights, parts, {part: names for part, names in wanted.items() if parts[part].shape[1]})
+        wanted = {
+            "train": self._reported,
+            "valid": (*self._reported, *evaluation.measurable(self._data, network, rows[0].fit.fold)),
+        }
+        scores = evaluation.measure(
+            self._data, network, weights, parts, {part: names for part, names in wanted.items() if parts[part].shape[1]}
+        )
         found = []
         for i, row in enumerate(rows):
             own = {part: {name: float(value[i]) for name, value in said.items()} for part, said in scores.items()}
@@ -130,7 +144,9 @@ class Stack:
             self._train_epoch()
             return
         row = self.rows[0]
-        with torch.random.fork_rng(devices=generators(self._data.x.device)):  # it may draw from torch itself, so torch gets the fit's own seed
+        with torch.random.fork_rng(
+            devices=generators(self._data.x.device)
+        ):  # it may draw from torch itself, so torch gets the fit's own seed
             torch.manual_seed(int(row.fit.stream(f"torch/{row.epoch}").integers(2**63)))
             self._train_epoch()
 

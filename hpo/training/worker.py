@@ -45,9 +45,11 @@ class Worker:
         with other:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "hpo.training.worker", str(other.fileno())],
-                stdin=subprocess.DEVNULL, pass_fds=[other.fileno()], env=os.environ | {"OMP_NUM_THREADS": "1"},
+                stdin=subprocess.DEVNULL,
+                pass_fds=[other.fileno()],
+                env=os.environ | {"OMP_NUM_THREADS": "1"},
                 start_new_session=True,  # Ctrl-C is for the search, which ends its workers
-            )  # fmt: skip
+            )
 
     def begin(self, *task: object) -> None:
         """Tells it what to train from now on, as `Population.of` wants it; whatever can be imported here can be imported there.
@@ -59,7 +61,9 @@ class Worker:
 
     def send(self, *message: object) -> None:
         try:
-            self.pipe.send_bytes(pickle.dumps(message))  # not `send`, for which torch would put tensors into shared memory
+            self.pipe.send_bytes(
+                pickle.dumps(message)
+            )  # not `send`, for which torch would put tensors into shared memory
         except OSError as error:
             raise LostError(self) from error
 

@@ -76,7 +76,10 @@ def _difference(metric: str, a: Mapping[str, Any], b: Mapping[str, Any], *, pair
         gain, error = statistics.gain(two, one, overlap)
         clear = statistics.differ(one, two, overlap, _DOUBT)
     else:
-        gain, error = float(one.mean() - two.mean()), math.hypot(*(statistics.standard_error(x, overlap) for x in (one, two)))
+        gain, error = (
+            float(one.mean() - two.mean()),
+            math.hypot(*(statistics.standard_error(x, overlap) for x in (one, two))),
+        )
         clear = abs(gain) > error * statistics.quantile(min(len(one), len(two)) - 1, 1 - _DOUBT / 2)
     means = (float(sign * one.mean()), float(sign * two.mean()))
     return Difference(metric, means, gain, error, min(len(one), len(two)), paired, clear)

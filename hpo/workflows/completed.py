@@ -44,12 +44,21 @@ class Finished:
         """Writes every configuration of the Pareto front as a file of its own, a space of one point; returns their names. Raises
         InputError if the search had a single objective."""
         if not self.result["front"]:
-            raise InputError(f"The study {self.place.name} had one objective; name several in its space: objectives: [valid_loss, nonzero_share]")
+            raise InputError(
+                f"The study {self.place.name} had one objective; name several in its space: objectives: [valid_loss, nonzero_share]"
+            )
         written = []
         try:
             folder.mkdir(parents=True, exist_ok=True)
             for one in self.result["front"]:
-                own = {**self.result, **one, "selected": one["params"], "fresh": {}, "test": {}, "refit": {"kind": "scaled"}}
+                own = {
+                    **self.result,
+                    **one,
+                    "selected": one["params"],
+                    "fresh": {},
+                    "test": {},
+                    "refit": {"kind": "scaled"},
+                }
                 made, name = self._networks().of(one["params"]), f"trial-{one['trial']}"
                 point = files.configuration(own, self.space, made, self.base, folder, name)
                 written.append(f"{name}.yaml")
@@ -70,7 +79,9 @@ class Finished:
         uri = self.place.mlflow(required=False).get("tracking_uri", self.place.tracking_uri)
         begins = pretrained.load_from(self.space, self.base, run_fetcher(uri))
         if begins is not None and begins.content != self.result["first_weights"]:
-            raise InputError(f"The weights of {begins.name} are not those that {self.space.study} began with; bring them back, or search anew.")
+            raise InputError(
+                f"The weights of {begins.name} are not those that {self.space.study} began with; bring them back, or search anew."
+            )
         encoder = begins.encoder if begins else None
         data = data_module.prepare(self.space.data, self.base, image=self.space.network.image or (), encoder=encoder)
         if data.fingerprint != self.result["fingerprint"]:
@@ -92,7 +103,10 @@ class Finished:
         except InputError as error:
             lost = str(error)
         try:
-            report.write(report.Material.of(self.result, self.space, self.outcomes, self._networks(), data, self.place, lost), path)
+            report.write(
+                report.Material.of(self.result, self.space, self.outcomes, self._networks(), data, self.place, lost),
+                path,
+            )
         except StoreError as error:
             raise InputError(f"{path} cannot be written; name another file with -o.") from error
 
@@ -101,11 +115,15 @@ class Finished:
         those of the search."""
         entry = self.result["ensembles"].get(kind)
         if entry is None:
-            raise InputError(f"{self.place.name} has no ensemble of that kind; make it with: hpo ensemble --study {self.place.name} --kind {kind}")
+            raise InputError(
+                f"{self.place.name} has no ensemble of that kind; make it with: hpo ensemble --study {self.place.name} --kind {kind}"
+            )
         kept, networks = Vault(self.place.weights).get(entry["weights"]), self._networks()
         members = []
         for number, member in enumerate(entry["members"]):
-            own = {name.partition(".")[2]: tensor for name, tensor in kept.items() if name.partition(".")[0] == str(number)}
+            own = {
+                name.partition(".")[2]: tensor for name, tensor in kept.items() if name.partition(".")[0] == str(number)
+            }
             members.append((networks.of(member["params"]), own, member["params"].get("dropout", 0.0)))
         rule = Combination(entry["rule"], kept["combine.weight"], kept["combine.bias"], entry["each"])
         files.ensemble_files(folder, members, rule, self._data().whole())
@@ -130,7 +148,9 @@ def load(place: Place, named: Sequence[str] = ()) -> Finished:
     if not known.get("result"):
         raise InputError(f"The study {place.name} has no result yet; run its search to the end first.")
     if "ensembles" not in known["result"]:
-        raise InputError(f"The study {place.name} was searched by an older hpo, whose result says too little; search it anew under another name.")
+        raise InputError(
+            f"The study {place.name} was searched by an older hpo, whose result says too little; search it anew under another name."
+        )
     source = known["space_source"]
     plugins.load(named, Path(source["base"]))
     plugins.require(source["plugins"], place.name)

@@ -49,7 +49,11 @@ def load(
 
 
 def prepare(
-    space: Space, base: Path, factory: Factory | None = None, device: torch.device = devices.CPU, tracking_uri: str | None = None
+    space: Space,
+    base: Path,
+    factory: Factory | None = None,
+    device: torch.device = devices.CPU,
+    tracking_uri: str | None = None,
 ) -> Job:
     """Loads the data and checks all that can be checked before anything is written; `factory` takes the place of the one
     that the space names. Runs that the space names are MLflow's at `tracking_uri`. Raises InputError."""
@@ -66,17 +70,23 @@ def prepare(
     altering = [name for name in space.search if name in (*text_augmentation.MEMBERS, synthetic.MEMBER)]
     encoder = begins.encoder if begins else None
     shape = space.network.image or ()
-    data = data_module.prepare(space.data, base, altering=altering, image=shape, encoder=encoder, ratio=requirements.ratio(space))
+    data = data_module.prepare(
+        space.data, base, altering=altering, image=shape, encoder=encoder, ratio=requirements.ratio(space)
+    )
     if mistake := task_mistake(space, data.task):
         raise mistake
     requirements.check(space, data)
-    if space.train.metric in ("roc_auc", "r2") and any(len(set(data.y[fold.valid].tolist())) < 2 for fold in data.folds):
+    if space.train.metric in ("roc_auc", "r2") and any(
+        len(set(data.y[fold.valid].tolist())) < 2 for fold in data.folds
+    ):
         raise InputError(
             f"train.metric: {space.train.metric} needs two different targets in the validation part, and all "
             f"{len(data.folds[0].valid)} of its rows have the same; use another split seed, or metric: loss."
         )
     if space.refit.kind == "keep" and space.data.split.folds:
-        raise InputError("refit: keep needs a search on one split, and data.split.folds makes a network for every fold; take average.")
+        raise InputError(
+            "refit: keep needs a search on one split, and data.split.folds makes a network for every fold; take average."
+        )
     samplers.check(space)
     if space.exported.get("fingerprint", data.fingerprint) != data.fingerprint:
         note = "The rows are not those that this configuration was exported from: expect another score."
@@ -87,7 +97,9 @@ def prepare(
     if begins is not None:
         (state, note), *_ = [begins.fit(one, data.classes, space) for one in tried]  # all of them must fit
         notes += [f"Every network begins with the weights of {begins.name}.", *([note] if note else [])]
-    plugin_check.regularizers(space, data, Networks(space, factory, data.n_inputs, data.n_outputs, state), plugins.members(space.search))
+    plugin_check.regularizers(
+        space, data, Networks(space, factory, data.n_inputs, data.n_outputs, state), plugins.members(space.search)
+    )
     size = max(sum(math.prod(p.shape) for p in one.parameters) for one in tried)
     noted = dataclasses.replace(data, notes=(*data.notes, *notes, *requirements.notes(space), *_few_fits(space, data)))
     return Job(space, base, noted, size, factory, device, state, begins.content if begins else "")
@@ -115,7 +127,9 @@ def _few_fits(space: Space, data: Dataset) -> list[str]:
     ]
 
 
-def _networks(space: Space, data: Dataset, factory: Factory | None, device: torch.device) -> tuple[list[Network], list[str]]:
+def _networks(
+    space: Space, data: Dataset, factory: Factory | None, device: torch.device
+) -> tuple[list[Network], list[str]]:
     """The networks in the middle and at the ends of the space, and what is to be known of them. Raises InputError."""
     rows = data.training_sizes(0 if space.is_point or not space.finalists else draws(data))
     sizes = space.batch_sizes

@@ -38,7 +38,13 @@ def opening(job: Job, study: Study) -> dict[str, Any]:
 
 
 def close(
-    result: dict[str, Any], job: Job, study: Study, place: Place, recorder: Recorder, weights: Sequence[Path], note: Callable[[str], None]
+    result: dict[str, Any],
+    job: Job,
+    study: Study,
+    place: Place,
+    recorder: Recorder,
+    weights: Sequence[Path],
+    note: Callable[[str], None],
 ) -> None:
     """Writes the selected configuration and the page, and ends the run in MLflow with both and the files of `weights`. Adds to `result`
     the seconds that the page took; None if there is none, which `note` is told. Raises StoreError."""
@@ -71,6 +77,8 @@ def _page(result: dict[str, Any], job: Job, study: Study, place: Place, note: Ca
         raise
     except Exception as error:  # noqa: BLE001 -- hours of training must not end in vain for want of a picture
         place.report.unlink(missing_ok=True)
-        note(f"The page on the search could not be made ({exception(error)}), which is a mistake of ours; all else is whole.")
+        note(
+            f"The page on the search could not be made ({exception(error)}), which is a mistake of ours; all else is whole."
+        )
         return None
     return time.time() - began

@@ -46,7 +46,11 @@ def _lacking(space: Space, data: Dataset) -> Iterator[str]:
 def ratio(space: Space) -> bool:
     """Whether somebody needs density ratios, which take a while to estimate: who trains by them, who follows them, and where labelled
     rows of the target judge, the comparison of all criteria."""
-    return "importance" in space.search or "iwv" in _followed(space).values() or space.data.target.labels == "validation-only"
+    return (
+        "importance" in space.search
+        or "iwv" in _followed(space).values()
+        or space.data.target.labels == "validation-only"
+    )
 
 
 def check_criteria(space: Space, data: Dataset, networks: Sequence[Network]) -> None:
@@ -63,13 +67,23 @@ def notes(space: Space) -> list[str]:
     trained = {"target_entropy": ("entropy", "infomax"), "infomax": ("entropy", "infomax")}
     found = [
         f"{key}: {name} is what search.{member} trains for, so it tends to find that never too strong; compare it with iwv or dev."
-        for key, name in _followed(space).items() for member in trained.get(name, ()) if member in space.search
-    ]  # fmt: skip
+        for key, name in _followed(space).items()
+        for member in trained.get(name, ())
+        if member in space.search
+    ]
     keeping = [key for key in ("freeze", "l2_sp") if key in space.search and space.network.init is None]
-    return [*found, *(f"search.{key} keeps the weights that a network begins with, and without network.init these are random." for key in keeping)]
+    return [
+        *found,
+        *(
+            f"search.{key} keeps the weights that a network begins with, and without network.init these are random."
+            for key in keeping
+        ),
+    ]
 
 
 def _followed(space: Space) -> dict[str, str]:
     """The criteria that a space follows, by the key that names each."""
-    named = {"train.metric": space.train.metric} | {f"objectives: {goal}": goal.removeprefix("valid_") for goal in space.goals[1:]}
+    named = {"train.metric": space.train.metric} | {
+        f"objectives: {goal}": goal.removeprefix("valid_") for goal in space.goals[1:]
+    }
     return {key: name for key, name in named.items() if name in CRITERIA}

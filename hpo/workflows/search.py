@@ -67,7 +67,9 @@ def search(
     """
     watcher = watcher or Watcher()
     if len(workers) > 1 and job.factory and not importable(job.factory):
-        raise InputError(f"workers: another process cannot import {name_of(job.factory)}; put it into a module, or use one worker.")
+        raise InputError(
+            f"workers: another process cannot import {name_of(job.factory)}; put it into a module, or use one worker."
+        )
     with place.locked(), one_thread():
         study = Study(job.space, place.journal, job.data.fingerprint, deterministic, job.begins)
         try:
@@ -99,12 +101,16 @@ class _Search:
         if not study.recall("id"):
             study.remember("id", uuid.uuid4().hex)
         self._refit = Refit(job.space, job.data, job.networks, study, self._vault, self._late)
-        self._ways = Ways(job.space, job.data, job.networks, study, self._vault, Vault(place.unseen), self._late, job.device)
+        self._ways = Ways(
+            job.space, job.data, job.networks, study, self._vault, Vault(place.unseen), self._late, job.device
+        )
 
     def run(self, startup: float) -> dict[str, Any]:
         before = self._place.mlflow(required=False).get("tracking_uri", self._uri)
         if before != self._uri:
-            self._watcher.note(f"Runs go to {self._uri} from now on. Those at {before} stay there, and hpo delete will not remove them.")
+            self._watcher.note(
+                f"Runs go to {self._uri} from now on. Those at {before} stay there, and hpo delete will not remove them."
+            )
         self._recorder = Recorder(self._uri, self._place.folder, publish.opening(self._job, self._study))
         try:
             if self._uri != self._place.tracking_uri:
@@ -137,13 +143,17 @@ class _Search:
         if self._study.pending:
             self._watcher.phase(_said(trials), len(trials))
             workers, device, made = max(1, len(self._workers)), self._job.device, samples()
-            rows = rows_for(None, self._job.parameters, workers, free_memory(device), len(made.folds), device, self._job.kept)
+            rows = rows_for(
+                None, self._job.parameters, workers, free_memory(device), len(made.folds), device, self._job.kept
+            )
             self._train(made, rows, self._note_less)
 
     def _population(self, samples: Samples, rows: int, less: Callable[[int], None]) -> loop.Trains:
         job = self._job
         if len(self._workers) > 1:
-            return Crew(self._workers, job.space, job.factory, samples, rows, job.networks.state, less, self._watcher.note)
+            return Crew(
+                self._workers, job.space, job.factory, samples, rows, job.networks.state, less, self._watcher.note
+            )
         return Population.of(job.space, job.factory, samples.to(job.device), rows, job.networks.state, less)
 
     def _less(self, rows: int) -> None:
@@ -152,7 +162,9 @@ class _Search:
         self._note_less(rows)
 
     def _note_less(self, rows: int) -> None:
-        self._watcher.note(f"Memory ran out: {rows} networks at once from here on; those that were cut short start again.")
+        self._watcher.note(
+            f"Memory ran out: {rows} networks at once from here on; those that were cut short start again."
+        )
 
     # ---- selecting
 
@@ -188,7 +200,9 @@ class _Search:
         selected = Finalist(best, self._job.space)
         if self._job.space.is_point:
             return {"selected": selected}
-        others = {"ablation": self._trained(ranking.ablation(best.trial)) if ranking.regularized(best.trial.params) else best}
+        others = {
+            "ablation": self._trained(ranking.ablation(best.trial)) if ranking.regularized(best.trial.params) else best
+        }
         others |= {name: self._study.outcomes[name] for name in ("defaults", "none")}
         if _adapts_besides(best.trial):
             others["unadapted"] = self._trained(ranking.unadapted(best.trial))
@@ -207,9 +221,18 @@ class _Search:
         job, study, way = self._job, self._study, self._job.space.refit.kind
         selected = compared["selected"]
         ways = self._compared(selected) if selected.fresh and way != "none" else {}
-        networks = self._refit.final(way, list({f.label: f for f in compared.values()}.values())) if way != "none" else {}
-        said = {name: self._refit.logits(networks[f.label], f.searched.trial.params) for name, f in compared.items() if f.label in networks}
-        tests = {name: results.test_scores(job.space, networks[compared[name].label].data, logits) for name, logits in said.items()}
+        networks = (
+            self._refit.final(way, list({f.label: f for f in compared.values()}.values())) if way != "none" else {}
+        )
+        said = {
+            name: self._refit.logits(networks[f.label], f.searched.trial.params)
+            for name, f in compared.items()
+            if f.label in networks
+        }
+        tests = {
+            name: results.test_scores(job.space, networks[compared[name].label].data, logits)
+            for name, logits in said.items()
+        }
         looks = self._looks({network.label for network in networks.values()})
         ids = self._recorder.ids
         result = {
@@ -245,12 +268,18 @@ class _Search:
         }
         result |= self._joined(result)
         if lost := set((study.recall("result") or {}).get("ensembles", ())) - set(result["ensembles"]):
-            self._watcher.note(f"Ensembles of the earlier result, which this one replaces, are gone: {', '.join(sorted(lost))}; hpo ensemble makes them again.")
+            self._watcher.note(
+                f"Ensembles of the earlier result, which this one replaces, are gone: {', '.join(sorted(lost))}; hpo ensemble makes them again."
+            )
         kept = [entry["weights"] for entry in (result["refit"], *result["ensembles"].values()) if entry["weights"]]
         files = [*map(self._vault.path, kept), *self._exported(selected, networks)]
         publish.close(result, job, study, self._place, self._recorder, files, self._watcher.note)
         result["seconds"] = study.seconds()
-        source = {"base": str(job.base.resolve()), "space": export.space_dict(job.space), "plugins": plugins.needed(job.space.search)}
+        source = {
+            "base": str(job.base.resolve()),
+            "space": export.space_dict(job.space),
+            "plugins": plugins.needed(job.space.search),
+        }
         with study.batch():  # until here an earlier result stands, with its space and its weights
             study.remember("space_source", source)
             study.remember("result", result)

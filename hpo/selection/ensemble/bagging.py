@@ -24,8 +24,12 @@ def bagged(shop: Workshop) -> Made:
     whole = job.data.whole()
     trial = shop.trial("bagging", shop.selected)
     (all_,) = whole.folds
-    drawn = (fold.at(lambda own: all_.train[own]) for fold in bootstraps(len(all_.train), size, trial.seed, whole.groups))
-    data = replace(whole, folds=tuple(replace(fold, test=judging(whole, all_, fold), target=all_.target) for fold in drawn))
+    drawn = (
+        fold.at(lambda own: all_.train[own]) for fold in bootstraps(len(all_.train), size, trial.seed, whole.groups)
+    )
+    data = replace(
+        whole, folds=tuple(replace(fold, test=judging(whole, all_, fold), target=all_.target) for fold in drawn)
+    )
     shop.watch.phase("the selected configuration on bootstrap samples", size)
     weights = shop.train(data.to_train(), [trial]).get(trial.label)
     if weights is None:
@@ -62,10 +66,15 @@ def judging(data: Dataset, all_: Fold, drawn: Fold) -> Tensor:
     return unseen[torch.isin(unseen, data.judges)]
 
 
-def out_of_bag(networks: Networks, data: Samples, member: Member, weights: Weights, names: tuple[str, ...]) -> dict[str, float]:
+def out_of_bag(
+    networks: Networks, data: Samples, member: Member, weights: Weights, names: tuple[str, ...]
+) -> dict[str, float]:
     """Every row that judges as those networks predict it together that have not seen it; fewer than all, so this is a little pessimistic."""
     network = networks.of(member.params)
-    total, count = torch.zeros(len(data.x), data.n_outputs, dtype=torch.float64), torch.zeros(len(data.x), 1, dtype=torch.float64)
+    total, count = (
+        torch.zeros(len(data.x), data.n_outputs, dtype=torch.float64),
+        torch.zeros(len(data.x), 1, dtype=torch.float64),
+    )
     for i, fold in enumerate(data.folds):
         said = network.predict(of_fit(weights, i), data.x[fold.test].unsqueeze(0))[0].double()
         total[fold.test] += said.softmax(1) if data.task == "classification" else said

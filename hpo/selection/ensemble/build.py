@@ -47,7 +47,9 @@ def make(shop: Workshop, vault: Vault) -> dict[str, Any]:
         "each": rule.each,
         "size": shop.wish.size,
         "networks": len(said),
-        "members": [{"trial": m.label, "params": dict(m.params), "share": s} for m, s in zip(made.members, shares, strict=True)],
+        "members": [
+            {"trial": m.label, "params": dict(m.params), "share": s} for m, s in zip(made.members, shares, strict=True)
+        ],
         "expected": {name: plain(score) for name, score in made.expected.items()},
         "test": {name: plain(score) for name, score in test.items()},
         "single": dict(result["test"]),

@@ -51,7 +51,9 @@ class Workshop:
     def epochs(self, of: Outcome) -> int:
         """For how many a configuration of the search is trained: as its fresh fits found best, or, of one without any, its own rows."""
         fresh = (f"{of.trial.label}-fresh-{draw}" for draw in range(1, draws(self.job.data) + 1))
-        return Finalist(of, self.job.space, [self.study.outcomes[label] for label in fresh if label in self.study.outcomes]).epochs
+        return Finalist(
+            of, self.job.space, [self.study.outcomes[label] for label in fresh if label in self.study.outcomes]
+        ).epochs
 
     def trial(self, name: str, of: Outcome) -> Trial:
         """A configuration of the search, to be trained from a seed of its own."""
@@ -64,7 +66,9 @@ class Workshop:
         job, folds = self.job, samples.folds
         memory = free_memory(job.device)
         if memory is not None and 8 * len(trials) * copies * len(folds) * job.parameters > memory:
-            raise InputError(f"ensemble: {len(trials) * copies} times {len(folds)} networks are too many to keep in memory; take a smaller pool or size.")
+            raise InputError(
+                f"ensemble: {len(trials) * copies} times {len(folds)} networks are too many to keep in memory; take a smaller pool or size."
+            )
         for trial in trials:
             batch_size = job.space.train.of(trial.params).batch_size
             if any(len(fold.train) % batch_size == 1 for fold in folds):
@@ -95,7 +99,9 @@ def judged(samples: Samples, fresh: Samples, *, whole: bool) -> tuple[Fold, ...]
     learned from, and nothing stops it early. With `whole`, one more learns from all rows."""
     rows = len(samples.x)
     none = no_rows()
-    folds = [replace(fold, valid=none, test=fold.valid) for fold in (fold.at(lambda own: own % rows) for fold in fresh.folds)]
+    folds = [
+        replace(fold, valid=none, test=fold.valid) for fold in (fold.at(lambda own: own % rows) for fold in fresh.folds)
+    ]
     if whole:
         folds.append(replace(samples.folds[0], number=len(folds)))
     return tuple(folds)

@@ -68,7 +68,12 @@ def _unseen(networks: Networks, data: Dataset, trained: Sequence[Member]) -> Uns
     judging = [(i, fold) for i, fold in enumerate(data.folds) if len(fold.test)]
     rows = torch.cat([fold.test for _, fold in judging])
     said = [
-        torch.cat([networks.of(m.params).predict(of_fit(m.weights, i), data.x[fold.test].unsqueeze(0))[0] for i, fold in judging])
+        torch.cat(
+            [
+                networks.of(m.params).predict(of_fit(m.weights, i), data.x[fold.test].unsqueeze(0))[0]
+                for i, fold in judging
+            ]
+        )
         for m in trained
     ]
     number = torch.cat([torch.full_like(fold.test, fold.number) for _, fold in judging])

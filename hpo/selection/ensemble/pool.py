@@ -28,5 +28,7 @@ def _of(shop: Workshop, fit: Fit) -> Made:
     shop.watch.phase("the best configurations once more, on folds", len(outcomes))
     trials = {label: shop.trial(label, outcome) for label, outcome in outcomes.items()}
     weights = shop.train(data.to_train(), list(trials.values()))
-    trained = [Member(label, trial.params, weights[trial.label]) for label, trial in trials.items() if trial.label in weights]
+    trained = [
+        Member(label, trial.params, weights[trial.label]) for label, trial in trials.items() if trial.label in weights
+    ]
     return assembled(job.networks, job.space, data, trained, fit)

@@ -24,7 +24,9 @@ def snapshots(shop: Workshop) -> Made:
     cycle = max(1, round(shop.epochs(outcome) / 2))
     trial = replace(shop.trial("snapshot", outcome), epochs=size * cycle, cycle=cycle)
     shop.watch.phase(f"the selected configuration in {size} cycles", 1)
-    trained = [Member(outcome.trial.label, trial.params, weights) for weights in cycles(shop, data.to_train(), trial, cycle)]
+    trained = [
+        Member(outcome.trial.label, trial.params, weights) for weights in cycles(shop, data.to_train(), trial, cycle)
+    ]
     return assembled(job.networks, job.space, data, trained, fit)
 
 

@@ -12,7 +12,13 @@ from hpo.core.metrics import METRICS
 from hpo.nn.combination import Combination, shown
 from hpo.selection.ensemble.held_out import Unseen
 
-_STRENGTHS = (1.0, 1e-1, 1e-2, 1e-3, 1e-4)  # of the L2 penalty beside the mean loss of a row, the most regularized first
+_STRENGTHS = (
+    1.0,
+    1e-1,
+    1e-2,
+    1e-3,
+    1e-4,
+)  # of the L2 penalty beside the mean loss of a row, the most regularized first
 _NEVER = -20.0  # the bias of a class that has no row to learn from
 
 
@@ -28,7 +34,9 @@ def fit(unseen: Unseen, metric: str, size: int) -> Combination:
 
 
 def _best(unseen: Unseen, metric: str, size: int) -> list[int]:
-    scores = METRICS[metric].sign * unseen.scores((metric,), unseen.logits)[metric].double().nan_to_num(nan=float("inf"))
+    scores = METRICS[metric].sign * unseen.scores((metric,), unseen.logits)[metric].double().nan_to_num(
+        nan=float("inf")
+    )
     return sorted(scores.argsort(stable=True)[:size].tolist())
 
 
