@@ -28,10 +28,10 @@ from rich.console import Console
 from bench.page import insert
 from hpo.cli.progress import Progress
 from hpo.space import loader
-from hpo.study.directory import Place
-from hpo.study.ledger import stored
+from hpo.study.directory import StudyDirectory
+from hpo.study.ledger import read_attrs
 from hpo.study.study import Study
-from hpo.study.weights import Vault
+from hpo.study.weights import WeightStore
 from hpo.tracking.mlflow_writer import create_database
 from hpo.tracking.recorder import Recorder
 from hpo.training.population import Population
@@ -44,7 +44,7 @@ _HERTZ = os.sysconf("SC_CLK_TCK")
 PARTS = {
     "propose": [(Study, "ask")],
     "judge": [(Study, "judge")],
-    "store": [(Study, "finish"), (Vault, "put"), (Vault, "keep")],
+    "store": [(Study, "finish"), (WeightStore, "put"), (WeightStore, "keep")],
     "tell": [(Recorder, "record"), (Progress, "epoch")],
     "rest": [],  # of the process: the loop itself, drawing on the terminal, sending
     "mlflow": [],  # the writer's process
@@ -149,7 +149,7 @@ class Watched(Progress):
         super().__init__(Console(file=io.StringIO(), force_terminal=True, width=120))
         self._clock, self._every, self._ready, self.samples = clock, every, ready, []
 
-    def begin(self, job: jobs.Job, study: Study, rows: int, workers: int) -> None:
+    def begin(self, job: jobs.Experiment, study: Study, rows: int, workers: int) -> None:
         super().begin(job, study, rows, workers)
         self._writer = _child()
         while not self._ready.exists():  # the writer starts once; that is not a trial's cost
@@ -176,7 +176,7 @@ def _child() -> int:
 
 def run(made: Json, every: int, folder: Path) -> Json:
     """A whole search; its cost a trial in milliseconds by part, for every `every` trials."""
-    place = Place(folder / "store", made["study"])
+    place = StudyDirectory(folder / "store", made["study"])
     create_database(folder / "store" / "mlflow.db")
     job = jobs.prepare(loader.parse(made), folder)
     with Clock() as clock:
@@ -186,7 +186,7 @@ def run(made: Json, every: int, folder: Path) -> Json:
     before = time.perf_counter()
     Study(job.space, place.journal, job.data.fingerprint).close()
     again = time.perf_counter()
-    stored(place.journal)
+    read_attrs(place.journal)
     return {
         "space": made,
         "spans": spans,

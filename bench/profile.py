@@ -31,9 +31,9 @@ from hpo.nn.mlp import Mlp
 from hpo.nn.rng import Noise
 from hpo.regularizers import STRENGTHS
 from hpo.space import loader
-from hpo.study.directory import Place
+from hpo.study.directory import StudyDirectory
 from hpo.study.study import Study
-from hpo.study.weights import Vault
+from hpo.study.weights import WeightStore
 from hpo.tracking.mlflow_writer import create_database
 from hpo.tracking.recorder import Recorder
 from hpo.training import program, stack
@@ -58,7 +58,7 @@ PARTS: dict[str, list[tuple[Any, str]]] = {
     "the rest of training": [(Stack, "train_epoch")],
     "propose": [(Study, "ask")],
     "judge": [(Study, "judge")],
-    "store": [(Study, "finish"), (Vault, "put"), (Vault, "keep")],
+    "store": [(Study, "finish"), (WeightStore, "put"), (WeightStore, "keep")],
     "record": [(Recorder, "record")],
     "terminal": [(Progress, "epoch")],
     "the loop": [(loop, "run")],
@@ -107,7 +107,7 @@ def profiled(width: int, trials: int, epochs: int) -> Json:
     made["network"]["width"] = width
     made["train"] |= {"epochs": epochs, "patience": epochs}
     with tempfile.TemporaryDirectory() as folder:
-        place = Place(Path(folder), made["study"])
+        place = StudyDirectory(Path(folder), made["study"])
         create_database(place.folder.parent / "mlflow.db")
         profile, before = Profile(), getrusage(RUSAGE_CHILDREN)
         profile.watch()

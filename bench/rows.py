@@ -22,10 +22,10 @@ from hpo.core.trial import Trial
 from hpo.data import dataset as data_module
 from hpo.data.dataset import Dataset
 from hpo.nn.mlp import Mlp
-from hpo.nn.network import Network
+from hpo.nn.network import BatchedNetwork
 from hpo.space import loader
 from hpo.space.space import Space
-from hpo.training.builder import Networks
+from hpo.training.builder import NetworkBuilder
 from hpo.training.population import Population
 
 SQUARE = 2048  # the product whose speed is the peak
@@ -64,8 +64,8 @@ def peak() -> dict[str, float]:
 def cell(space: Space, data: Dataset, depths: Sequence[int], rows: int) -> tuple[float, float]:
     """Seconds and GFLOP of an epoch of that many rows."""
 
-    def build(trial: Trial) -> Network:
-        return Networks(space, None, data.n_inputs, data.n_outputs).of(trial.params)
+    def build(trial: Trial) -> BatchedNetwork:
+        return NetworkBuilder(space, None, data.n_inputs, data.n_outputs).network_for(trial.params)
 
     population = Population(data, build, space.train, rows)
     trials = [Trial(str(i), "search", _STRENGTHS | {"depth": depths[i % len(depths)]}, i) for i in range(rows)]

@@ -18,8 +18,8 @@ from typing import Any
 
 import yaml
 
-from hpo.study.directory import Place
-from hpo.study.ledger import stored
+from hpo.study.directory import StudyDirectory
+from hpo.study.ledger import read_attrs
 
 Json = dict[str, Any]
 _ROOT = Path(__file__).parent.parent
@@ -100,7 +100,7 @@ def search(space: Json, cores: Collection[int]) -> tuple[Json, list[Json], list[
             *workers,
         ]
         run = _timed(command, folder, cores)
-        outcomes = stored(Place(Path(folder, "store"), space["study"]).journal)["outcomes"]
+        outcomes = read_attrs(StudyDirectory(Path(folder, "store"), space["study"]).journal)["outcomes"]
     configurations = [o["trial"]["params"] for o in outcomes]
     best = [min(o["curves"]["valid_loss"]) for o in outcomes]
     counts = _counts(configurations, sum(o["epochs"] for o in outcomes), run["seconds"])

@@ -17,19 +17,19 @@ import torch
 
 from hpo.core.errors import InputError
 from hpo.core.samples import Fold, Samples
-from hpo.core.trial import Released, Trial
+from hpo.core.trial import TrainedTrial, Trial
 from hpo.data import density_ratio, synthetic
-from hpo.data.config import Data
+from hpo.data.config import DataConfig
 from hpo.data.dataset import prepare
 from hpo.nn.mlp import Mlp
-from hpo.nn.network import Network
-from hpo.regularizers import FAMILY, joined
+from hpo.nn.network import BatchedNetwork
+from hpo.regularizers import FAMILY, registered
 from hpo.regularizers.base import Regularizer
 from hpo.space import plugins
-from hpo.space.settings import Train
+from hpo.space.settings import TrainConfig
 from hpo.training.population import Population
 
-TRAIN = Train(epochs=5, batch_size=32, patience=5)
+TRAIN = TrainConfig(epochs=5, batch_size=32, patience=5)
 _SOME = (100, 50)  # rows of images to train on and to judge by: enough for a few steps
 
 
@@ -39,11 +39,11 @@ class Case:
 
     member: Regularizer
     data: Samples
-    network: Callable[[Trial], Network]
+    network: Callable[[Trial], BatchedNetwork]
 
     def three(self) -> list[Trial]:
         """Three rows of different strengths, the first of them off."""
-        strengths = (self.member.neutral, *self.member.probe)
+        strengths = (self.member.default_value, *self.member.probe)
         return [self.trial(str(i), s) for i, s in enumerate(strengths)]
 
     def trial(self, label: str, strength: object = None) -> Trial:
@@ -54,7 +54,7 @@ class Case:
     def population(self) -> Population:
         return Population(self.data, self.network, TRAIN, 64)
 
-    def trained(self, trials: Sequence[Trial], epochs: int = 3) -> dict[str, Released]:
+    def trained(self, trials: Sequence[Trial], epochs: int = 3) -> dict[str, TrainedTrial]:
         """Trials trained together; what each leaves behind."""
         pop = self.population()
         for trial in trials:
@@ -66,10 +66,10 @@ class Case:
 def check(member: Regularizer, data: Samples | None = None) -> None:
     """The whole contract, for a member that need not be in the family yet; `data` in place of a small table, or small images, of
     ours. Raises AssertionError, InputError if the facts of the member are not sound."""
-    if member.name not in FAMILY and (text := plugins.mistake(member)):
+    if member.name not in FAMILY and (text := plugins.first_problem(member)):
         raise InputError(f"{type(member).__name__}{text}")
     samples = data or small(member)
-    with joined([] if member.name in FAMILY else [member]):
+    with registered([] if member.name in FAMILY else [member]):
         case = Case(member, samples, partial(_mlp, samples))
         for point in CONTRACT:
             point(case)
@@ -85,7 +85,7 @@ def supplied(member: Regularizer, data: Samples) -> Samples:
     if "generated" in member.needs:
         x, y, train = (t.numpy() for t in (data.x, data.y, data.folds[0].train))
         made = synthetic.bank("smote", x, y, len(data.classes), train, 3)
-        data = replace(data.samples(), variants={**data.variants, member.name: torch.from_numpy(made)})
+        data = replace(data.samples(), augmented={**data.augmented, member.name: torch.from_numpy(made)})
     if "auxiliary" in member.needs:
         shares = (data.x[:, :3] * 2).softmax(1)
         data = replace(data.samples(), auxiliary=torch.where(data.x[:, 3:4] > 1, torch.nan, shares))
@@ -109,8 +109,8 @@ def between(data: Samples) -> Samples:
 
 def _small(member: Regularizer) -> Samples:
     if "image" not in member.needs:
-        return prepare(Data(source="sklearn:wine"), Path(), torch.float64)
-    data = prepare(Data(source="sklearn:digits"), Path(), torch.float64)
+        return prepare(DataConfig(source="sklearn:wine"), Path(), torch.float64)
+    data = prepare(DataConfig(source="sklearn:digits"), Path(), torch.float64)
     (fold,), (train, valid) = data.folds, _SOME
     return replace(data.samples(), folds=(Fold(0, fold.train[:train], fold.valid[:valid]),), image=(1, 8, 8))
 
@@ -131,10 +131,10 @@ def together_equals_alone(case: Case) -> None:
 def neutral_equals_without(case: Case) -> None:
     """At its neutral strength a member is as if nobody had named it; to rounding, if it lets rows of another domain pass: products over
     more rows, whose gradients are zero, add in another order."""
-    named, unnamed = case.trained([case.trial("0", case.member.neutral)]), case.trained([case.trial("0")])
-    alike = _close if case.member.adapts else same
+    named, unnamed = case.trained([case.trial("0", case.member.default_value)]), case.trained([case.trial("0")])
+    alike = _close if case.member.uses_target_batch else same
     assert alike(named["0"], unnamed["0"]), (
-        f"{case.member.name} at {case.member.neutral}, which is off, is not the same as without it."
+        f"{case.member.name} at {case.member.default_value}, which is off, is not the same as without it."
     )
 
 
@@ -164,7 +164,7 @@ def refilled_equals_fresh(case: Case) -> None:
 
 def what_is_off_does_not_feel_who_comes_and_goes(case: Case) -> None:
     """Where a member is off in all rows it is left out; that another with it enters in mid-training, and leaves, changes nothing."""
-    off, guest = case.trial("0", case.member.neutral), case.trial("1", case.member.probe[1])
+    off, guest = case.trial("0", case.member.default_value), case.trial("1", case.member.probe[1])
     pop = case.population()
     pop.admit(off)
     run(pop, 1)
@@ -232,13 +232,13 @@ def run(population: Population, epochs: int) -> dict[str, dict[str, list[float]]
     return curves
 
 
-def same(one: Released, other: Released) -> bool:
+def same(one: TrainedTrial, other: TrainedTrial) -> bool:
     """Bit for bit, with nan equal to nan."""
     tensors = all(torch.equal(one.weights[n].nan_to_num(7e77), other.weights[n].nan_to_num(7e77)) for n in one.weights)
     return tensors and np.array_equal(_scores(one.valid), _scores(other.valid), equal_nan=True)
 
 
-def _close(one: Released, other: Released) -> bool:
+def _close(one: TrainedTrial, other: TrainedTrial) -> bool:
     """To what rounding may do in a few epochs of float64."""
     tensors = all(
         torch.allclose(one.weights[n], other.weights[n], rtol=0, atol=1e-9, equal_nan=True) for n in one.weights
@@ -258,5 +258,5 @@ def _at(case: Case, trial: Trial) -> str:
     return f"A row with {case.member.name} {trial.params[case.member.name]}"
 
 
-def _mlp(data: Samples, trial: Trial) -> Network:
+def _mlp(data: Samples, trial: Trial) -> BatchedNetwork:
     return Mlp(data.n_inputs, data.n_outputs, int(trial.params["depth"]), 8)

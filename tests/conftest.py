@@ -16,7 +16,7 @@ import yaml
 from click.testing import CliRunner, Result
 from hypothesis import settings
 
-from hpo.study.ledger import stored
+from hpo.study.ledger import read_attrs
 
 settings.register_profile("hpo", deadline=None)  # a busy machine is no fault
 settings.load_profile("hpo")
@@ -136,7 +136,7 @@ def here(*arguments: object) -> Result:
 
 def outcomes(store: Path, study: str = "tiny") -> dict[str, Mapping[str, Any]]:
     """What the study remembers of every trial that has ended, by label; each is there once."""
-    found = stored(store / "studies" / study / "journal.log").get("outcomes", [])
+    found = read_attrs(store / "studies" / study / "journal.log").get("outcomes", [])
     labels = [outcome["trial"]["label"] for outcome in found]
     assert len(labels) == len(set(labels))
     return dict(zip(labels, found, strict=True))

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from bench.domains import page, run, sets
-from hpo.core.metrics import CRITERIA
+from hpo.core.metrics import VALIDATORS
 from hpo.space import loader
 
 ABOUT = {
@@ -82,7 +82,7 @@ def test_every_way_is_a_sound_space_and_only_the_oracle_sees_labels(task):
     ways = sets.adapting(task, Path("data"))
     found = {way: loader.parse(space) for way, space in ways.items()}
     assert {way for way, space in found.items() if space.data.target.labels != "none"} == {sets.ORACLE}
-    assert {way for way, space in found.items() if space.train.metric not in CRITERIA} == {sets.SOURCE, sets.ORACLE}
+    assert {way for way, space in found.items() if space.train.metric not in VALIDATORS} == {sets.SOURCE, sets.ORACLE}
     assert "infomax" not in found[sets.SOURCE].search
     assert "infomax" in found[sets.TOGETHER].search
     assert loader.parse(sets.ranking(task, Path("data"))).data.target.labels == "validation-only"

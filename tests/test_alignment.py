@@ -12,14 +12,14 @@ from sklearn.metrics.pairwise import rbf_kernel
 
 from hpo.core.samples import Fold, Samples
 from hpo.core.trial import Fit
-from hpo.nn.backends import kernels
+from hpo.nn.backends import backend_for
 from hpo.nn.device import CPU
 from hpo.regularizers import STRENGTHS
 from hpo.regularizers._adaptation import entropy_of_mean, log_shares, mean_entropy
-from hpo.regularizers.base import Batch, Seen
+from hpo.regularizers.base import Batch, ForwardOutput
 from hpo.regularizers.cdan import product
 from hpo.regularizers.mmd import discrepancy
-from hpo.space.settings import Train
+from hpo.space.settings import TrainConfig
 from hpo.testing import between, same
 from hpo.training.stack import _begun
 from tests.test_oracle import made
@@ -39,7 +39,7 @@ def seen(fits, rows, width, classes=3, dtype=torch.float64):
     logits = drawn(fits, classes, 2 * rows, seed=2, dtype=dtype).requires_grad_()
     said = logits.transpose(1, 2)
     batch = Batch(h, h, None, None, h, h)
-    return h, logits, Seen(batch, said[:, :rows], h[:, :rows], said[:, rows:], h[:, rows:])
+    return h, logits, ForwardOutput(batch, said[:, :rows], h[:, :rows], said[:, rows:], h[:, rows:])
 
 
 def losses(name, fits, rows, width, part=slice(None), dtype=torch.float64, s=0.7):
@@ -48,9 +48,9 @@ def losses(name, fits, rows, width, part=slice(None), dtype=torch.float64, s=0.7
     data = between(dataset())
     own = {
         p.name: drawn(fits, *p.shape, seed=3, dtype=dtype)[part].clone().requires_grad_()
-        for p in STRENGTHS[name].own(width, data)
+        for p in STRENGTHS[name].extra_parameters(width, data)
     }
-    mine = Seen(
+    mine = ForwardOutput(
         whole.batch, *(t[part] for t in (whole.logits, whole.features, whole.target_logits, whole.target_features))
     )
     strengths = torch.full((len(mine.logits),), s, dtype=dtype)
@@ -137,7 +137,7 @@ def test_information_is_least_for_a_single_class_and_most_for_sure_and_even_ones
     sure = torch.full((2, 6, 3), -50.0)
     sure[0, :, 0] = 50  # all of one class
     sure[1, torch.arange(6), torch.arange(6) % 3] = 50
-    whole = Seen(Batch(sure, sure, None, None, sure, sure), sure, None, sure, None)
+    whole = ForwardOutput(Batch(sure, sure, None, None, sure, sure), sure, None, sure, None)
     assert STRENGTHS["entropy"].loss(torch.ones(2), step(), whole).tolist() == pytest.approx([0, 0], abs=1e-6)
     assert STRENGTHS["infomax"].loss(torch.ones(2), step(), whole).tolist() == pytest.approx(
         [0, -math.log(3)], abs=1e-6
@@ -185,7 +185,7 @@ def moons():
 @pytest.mark.parametrize(("name", "s"), [("dann", 0.3), ("cdan", 1.0)])
 def test_adversaries_learn_moons_that_are_turned(name, s):
     data, labels = moons()
-    train = Train(epochs=60, batch_size=50, patience=60)
+    train = TrainConfig(epochs=60, batch_size=50, patience=60)
     trials = [trial(str(i), learning_rate=0.01, **{name: s * (i % 2)}) for i in range(6)]
     found = trained(data, trials, train, 60, width=16)
     right = [
@@ -230,12 +230,12 @@ def plain(data, of, name, train):
     net, _ = made("mlp", network(data, of), fit, 0.0, {})
     net.eval()  # nothing is dropped
     body, head = net[:-1], net[-1]
-    own = [_begun(p, fit).double().requires_grad_() for p in STRENGTHS[name].own(8, data)]
+    own = [_begun(p, fit).double().requires_grad_() for p in STRENGTHS[name].extra_parameters(8, data)]
     weights = list(net.parameters())
     optimizer = torch.optim.AdamW(
         [*weights, *own], lr=of.params["learning_rate"], weight_decay=of.params["weight_decay"]
     )
-    way = kernels(CPU)
+    way = backend_for(CPU)
     streams = [way.stream(fit, use) for use in ("order", "target/0")]
     for epoch in range(train.epochs):
         order, beside = (way.noise([stream], [epoch], torch.float64, CPU) for stream in streams)
@@ -292,7 +292,7 @@ def beside_it(name, s, source_h, target_h, source_out, target_out, own, progress
 def test_one_row_equals_plain_torch(name, source):
     if source == "diabetes" and "classes" in STRENGTHS[name].needs:
         pytest.skip("it needs classes")
-    data, train = between(dataset(f"sklearn:{source}")), Train(epochs=4, batch_size=16, patience=4)
+    data, train = between(dataset(f"sklearn:{source}")), TrainConfig(epochs=4, batch_size=16, patience=4)
     (fold,) = data.folds
     data = replace(
         data, folds=(Fold(0, fold.train[:60], fold.valid[:0], target=fold.target[:25]),)

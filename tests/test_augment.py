@@ -13,8 +13,8 @@ from hpo.core.samples import Fold
 from hpo.core.trial import Fit
 from hpo.data import dataset as data_module
 from hpo.data import text_augmentation, text_features
-from hpo.data.config import Data, Text
-from hpo.data.fold_sampler import Parts
+from hpo.data.config import DataConfig, TextConfig
+from hpo.data.fold_sampler import FoldIndices
 from hpo.data.text_augmentation import MEMBERS, variants
 from hpo.nn.rng import Noise
 from hpo.regularizers import STRENGTHS
@@ -33,7 +33,9 @@ def folder(tmp_path):
 
 
 def altered(folder, member, texts=TEXTS, n=50, **more):
-    return variants(member, texts, Text(**{"variants": n, "synonyms": "words.csv", "ngrams": [1, 2], **more}), folder)
+    return variants(
+        member, texts, TextConfig(**{"variants": n, "synonyms": "words.csv", "ngrams": [1, 2], **more}), folder
+    )
 
 
 def test_two_words_of_twenty_are_replaced_between_their_marks_by_synonyms(folder):
@@ -216,30 +218,30 @@ def test_a_function_that_does_not_do_it(folder, module, function, sentence):
 
 def test_the_bank_holds_the_altered_texts_as_each_fold_has_them_encoded(folder):
     reviews(rows=90).to_csv(folder / "reviews.csv", index=False)
-    spec = Text(features=50, variants=2, synonyms="words.csv")
-    said = Data(source="reviews.csv", target="again", text=spec, split={"folds": 2})
+    spec = TextConfig(features=50, variants=2, synonyms="words.csv")
+    said = DataConfig(source="reviews.csv", target="again", text=spec, split={"folds": 2})
     data = data_module.prepare(said, folder, torch.float64, ["random_deletion", "synonym_replacement"])
-    assert {name: bank.shape for name, bank in data.variants.items()} == dict.fromkeys(
+    assert {name: bank.shape for name, bank in data.augmented.items()} == dict.fromkeys(
         ("random_deletion", "synonym_replacement"), (2, *data.x.shape)
     )
     texts = pd.read_csv(folder / "reviews.csv")["review"].fillna("")[data._raw.rows].tolist()
     made = variants("random_deletion", texts, spec, folder)[1]
     for i, fold in enumerate(data.folds):
         preprocess, encoded = data._raw.fit(
-            Parts(i, data._raw.rows[(fold.train - i * len(texts)).numpy()], np.empty(0, dtype=int))
+            FoldIndices(i, data._raw.rows[(fold.train - i * len(texts)).numpy()], np.empty(0, dtype=int))
         )
         (document,) = preprocess.documents
-        block = data.variants["random_deletion"][1][i * len(texts) : (i + 1) * len(texts)].numpy()
+        block = data.augmented["random_deletion"][1][i * len(texts) : (i + 1) * len(texts)].numpy()
         assert block[:, 4:] == pytest.approx(text_features.weigh(document, text_features.counts(document, made)))
         assert block[:, :4] == pytest.approx(encoded[data._raw.rows][:, :4])
         assert not np.array_equal(block, data.x[i * len(texts) : (i + 1) * len(texts)].numpy())
-    assert data.whole().variants["random_deletion"].shape == (2, len(texts), data.n_inputs)
-    assert data_module.prepare(said, folder).variants == {}
+    assert data.whole().augmented["random_deletion"].shape == (2, len(texts), data.n_inputs)
+    assert data_module.prepare(said, folder).augmented == {}
 
 
 def test_a_table_without_text_has_nothing_to_alter(tmp_path):
     with pytest.raises(InputError) as caught:
-        data_module.prepare(Data(source="sklearn:iris"), tmp_path, altering=["random_swap"])
+        data_module.prepare(DataConfig(source="sklearn:iris"), tmp_path, altering=["random_swap"])
     assert str(caught.value) == "search.random_swap: needs a column of text, and iris has none; name one in data.text."
 
 

@@ -10,7 +10,7 @@ import yaml
 
 import hpo
 from hpo.core.errors import InputError
-from hpo.data.config import Data
+from hpo.data.config import DataConfig
 from hpo.data.dataset import prepare
 from hpo.selection.ensemble.context import judged
 from tests.conftest import TINY
@@ -34,7 +34,7 @@ def _hasty(monkeypatch):
 
 def prepared(folder, altering=("synthetic",), **data):
     data = {"source": "loans.csv", "target": "repaid", **data}
-    return prepare(Data.model_validate(data), folder, torch.float64, altering)
+    return prepare(DataConfig.model_validate(data), folder, torch.float64, altering)
 
 
 def changed(folder, name, rows, **columns):
@@ -52,7 +52,7 @@ def changed(folder, name, rows, **columns):
 def test_training_rows_have_generated_ones_and_all_others_themselves(folder, kind):
     target = {"source": "others.csv", "column": "repaid", "labels": "few"}
     data = prepared(folder, target=target, synthetic={"kind": kind, "variants": 2})
-    bank, (fold,) = data.variants["synthetic"], data.folds
+    bank, (fold,) = data.augmented["synthetic"], data.folds
     assert bank.shape == (2, *data.x.shape)
     assert (bank[:, fold.train] != data.x[fold.train]).any(2).all()
     for part in (fold.valid, fold.target, fold.target_valid):
@@ -74,18 +74,18 @@ def test_generated_rows_know_nothing_but_training_rows(folder, kind):
     changed(folder, "others.csv", slice(None), income=1e7, survey_2=55)
     after = prepared(folder, **more)
     assert torch.equal(after.folds[1].train, fold.train)
-    assert torch.equal(before.variants["synthetic"][:, fold.train], after.variants["synthetic"][:, fold.train])
+    assert torch.equal(before.augmented["synthetic"][:, fold.train], after.augmented["synthetic"][:, fold.train])
     others = before.folds[0].train  # which did learn from what was changed
-    assert not torch.equal(before.variants["synthetic"][:, others], after.variants["synthetic"][:, others])
+    assert not torch.equal(before.augmented["synthetic"][:, others], after.augmented["synthetic"][:, others])
 
 
 def test_every_draw_and_the_whole_have_generated_rows_of_their_own(folder):
     data = prepared(folder, synthetic={"variants": 3})
     for samples in (data.fresh(1), data.nested(1, 0), data.whole()):
-        assert samples.variants["synthetic"].shape == (3, *samples.x.shape)
+        assert samples.augmented["synthetic"].shape == (3, *samples.x.shape)
         for fold in samples.folds:
-            assert (samples.variants["synthetic"][:, fold.train] != samples.x[fold.train]).any(2).all()
-    assert prepared(folder, altering=()).variants == {}
+            assert (samples.augmented["synthetic"][:, fold.train] != samples.x[fold.train]).any(2).all()
+    assert prepared(folder, altering=()).augmented == {}
 
 
 def test_networks_that_judge_each_other_in_an_ensemble_have_generated_rows_of_their_own(folder):
@@ -96,7 +96,7 @@ def test_networks_that_judge_each_other_in_an_ensemble_have_generated_rows_of_th
     x = whole.x.clone()
     x[folds[0].test] = 1e6
     samples = replace(whole, x=x, folds=folds).to_train()
-    first, last = (samples.variants["synthetic"][:, samples.folds[i].train].abs().max() for i in (0, -1))
+    first, last = (samples.augmented["synthetic"][:, samples.folds[i].train].abs().max() for i in (0, -1))
     assert first < 1e5 < last
     assert torch.equal(samples.y[samples.folds[0].test], whole.y[folds[0].test])
     assert len(prepared(folder, altering=()).whole().to_train().x) == len(whole.x)

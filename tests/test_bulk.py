@@ -8,7 +8,7 @@ from mlflow import MlflowClient
 
 from hpo.core.trial import Outcome, Trial
 from hpo.tracking import mlflow_writer, sqlite_writer
-from hpo.tracking.mlflow_writer import Mirror
+from hpo.tracking.mlflow_writer import MlflowWriter
 from hpo.tracking.recorder import message
 from tests.test_mlflow import children
 
@@ -39,7 +39,7 @@ def outcome(label, state, epochs):
         fold_curves={},
         fit_epochs=epochs,
         started=1e9,
-        times=times,
+        epoch_times=times,
         rounds=[0, epochs],
         values={},
     )
@@ -67,7 +67,7 @@ def opened(store):
         "view": {},
         "space": "",
     }
-    return Mirror(opening), MlflowClient(opening["uri"])
+    return MlflowWriter(opening), MlflowClient(opening["uri"])
 
 
 def rows(store):
@@ -75,7 +75,7 @@ def rows(store):
     with sqlite3.connect(store / "mlflow.db") as connection:
         connection.row_factory = sqlite3.Row
         tables = {table: [dict(row) for row in connection.execute(f"SELECT * FROM {table}")] for table in TABLES}
-    label = {row["run_uuid"]: row["value"] for row in tables["tags"] if row["key"] == "hpo.core.trial"}
+    label = {row["run_uuid"]: row["value"] for row in tables["tags"] if row["key"] == "hpo.trial"}
     found = {}
     for table, of in tables.items():
         for row in of:
@@ -149,7 +149,7 @@ def test_runs_are_written_all_or_none(new_store):
 def test_tables_that_we_do_not_know_are_left_to_the_client(migrated, tmp_path):
     database = tmp_path / "mlflow.db"
     shutil.copy(migrated, database)
-    assert sqlite_writer.possible(database)
+    assert sqlite_writer.is_supported(database)
     with sqlite3.connect(database) as connection:
         connection.execute("ALTER TABLE metrics ADD COLUMN weather TEXT")
-    assert not sqlite_writer.possible(database)
+    assert not sqlite_writer.is_supported(database)

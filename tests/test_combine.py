@@ -16,7 +16,7 @@ from hpo.nn.combination import Combination
 from hpo.selection.ensemble import boosting, greedy, stacking
 from hpo.selection.ensemble.bagging import bootstraps
 from hpo.selection.ensemble.diversity import diversity
-from hpo.selection.ensemble.held_out import Unseen, estimate
+from hpo.selection.ensemble.held_out import OutOfFoldPredictions, estimate
 
 ROWS, FOLDS = 60, 3
 
@@ -28,10 +28,10 @@ def unseen(members, task="classification", classes=3, noise=1.5, seed=0, weight=
     if task == "regression":
         y = torch.tensor(draw.normal(size=ROWS))
         said = y.view(1, -1, 1) + torch.tensor(noise * draw.normal(size=(members, ROWS, 1)))
-        return Unseen(task, said, y, weight, fold, ordered=False, scale=2.0)
+        return OutOfFoldPredictions(task, said, y, weight, fold, ordered=False, scale=2.0)
     y = torch.tensor(draw.integers(classes, size=ROWS))
     true = torch.nn.functional.one_hot(y, classes) * 2.0
-    return Unseen(
+    return OutOfFoldPredictions(
         task,
         true + torch.tensor(noise * draw.normal(size=(members, ROWS, classes))),
         y,
@@ -51,28 +51,28 @@ def mean(*weight, outputs=3):
 
 def test_a_mean_is_of_probabilities():
     said = unseen(2).logits
-    together = mean(0.75, 0.25).together("classification", said)
+    together = mean(0.75, 0.25).combine("classification", said)
     assert together.softmax(1).numpy() == pytest.approx((0.75 * said[0].softmax(1) + 0.25 * said[1].softmax(1)).numpy())
 
 
 def test_a_mean_of_numbers_and_a_sum_of_outputs():
     said, numbers = unseen(2).logits, unseen(2, "regression").logits
-    assert mean(0.75, 0.25, outputs=1).together("regression", numbers).equal(0.75 * numbers[0] + 0.25 * numbers[1])
+    assert mean(0.75, 0.25, outputs=1).combine("regression", numbers).equal(0.75 * numbers[0] + 0.25 * numbers[1])
     rule = Combination("sum", torch.tensor([0.5, 0.5], dtype=torch.float64), torch.tensor([1.0, 0.0, 0.0]))
-    assert rule.together("classification", said).equal(0.5 * said[0] + 0.5 * said[1] + torch.tensor([1.0, 0.0, 0.0]))
+    assert rule.combine("classification", said).equal(0.5 * said[0] + 0.5 * said[1] + torch.tensor([1.0, 0.0, 0.0]))
 
 
 def test_a_linear_function_sees_the_logarithms_of_probabilities_member_by_member():
     said, weight = unseen(2).logits, torch.randn(3, 6, dtype=torch.float64)
     rule = Combination("linear", weight, torch.tensor([0.0, 1.0, 2.0]))
     x = torch.cat([said[0].log_softmax(1), said[1].log_softmax(1)], dim=1)
-    assert rule.together("classification", said).numpy() == pytest.approx((x @ weight.T + rule.bias).numpy())
+    assert rule.combine("classification", said).numpy() == pytest.approx((x @ weight.T + rule.bias).numpy())
 
 
 def test_the_networks_of_a_member_are_averaged_first():
     said = unseen(4).logits
     chances = said.softmax(2)
-    together = replace(mean(0.75, 0.25), each=2).together("classification", said).softmax(1)
+    together = replace(mean(0.75, 0.25), each=2).combine("classification", said).softmax(1)
     assert together.numpy() == pytest.approx((0.75 * chances[:2].mean(0) + 0.25 * chances[2:].mean(0)).numpy())
 
 
@@ -129,7 +129,7 @@ def test_it_follows_the_metric_of_the_search(metric):
     of = unseen(6, noise=3.0)
     sign = 1 if metric == "loss" else -1
     single = (sign * of.scores((metric,), of.logits)[metric]).min()
-    said = greedy.fit(of, metric, 10).together(of.task, of.logits).unsqueeze(0)
+    said = greedy.fit(of, metric, 10).combine(of.task, of.logits).unsqueeze(0)
     assert sign * of.scores((metric,), said)[metric] < single
 
 
@@ -150,7 +150,7 @@ def test_it_averages_numbers_too():
     of = unseen(8, "regression")
     counts = greedy.choose(of, "r2", 10)
     assert counts.sum() == 10
-    said = greedy.fit(of, "r2", 10).together(of.task, of.logits)[:, 0]
+    said = greedy.fit(of, "r2", 10).combine(of.task, of.logits)[:, 0]
     assert sk.r2_score(of.y, said) > max(sk.r2_score(of.y, one[:, 0]) for one in of.logits)
 
 
@@ -172,14 +172,14 @@ def test_a_stack_is_scikit_learns_logistic_regression_at_the_strength_with_the_l
         )
 
     best = min((1.0, 1e-1, 1e-2, 1e-3, 1e-4), key=loss)
-    said = stacking.fit(of, "loss", 3).together(of.task, of.logits).softmax(1)
+    said = stacking.fit(of, "loss", 3).combine(of.task, of.logits).softmax(1)
     assert said.numpy() == pytest.approx(fitted(np.arange(ROWS), best).predict_proba(x), abs=1e-3)
 
 
 def test_a_stack_of_numbers_is_a_ridge():
     of = unseen(3, "regression")
     x = of.logits[:, :, 0].T.numpy()
-    said = stacking.fit(of, "loss", 3).together(of.task, of.logits)[:, 0].numpy()
+    said = stacking.fit(of, "loss", 3).combine(of.task, of.logits)[:, 0].numpy()
     ridges = [Ridge(alpha=strength * ROWS).fit(x, of.y).predict(x) for strength in (1.0, 1e-1, 1e-2, 1e-3, 1e-4)]
     assert min(np.abs(said - ridge).max() for ridge in ridges) < 1e-5
 
@@ -194,7 +194,7 @@ def test_a_stack_is_of_the_best_members_alone():
 def test_a_class_without_rows_is_never_predicted(known):
     of = unseen(2)
     of = of.part(torch.isin(of.y, torch.tensor(known)))
-    assert set(stacking.fit(of, "loss", 2).together(of.task, of.logits).argmax(1).tolist()) <= set(known)
+    assert set(stacking.fit(of, "loss", 2).combine(of.task, of.logits).argmax(1).tolist()) <= set(known)
 
 
 @pytest.mark.parametrize(("task", "known"), [("classification", 1), ("regression", 1.0)])
@@ -204,7 +204,7 @@ def test_a_stack_of_rows_that_are_all_alike_is_its_bias(task, known):
     of = replace(of, y=torch.full_like(of.y, known))
     kept, rule = stacking.fit(of, "loss", 3).trimmed(of.logits.shape[2])
     assert len(kept) == 1
-    said = rule.together(task, of.logits[kept])
+    said = rule.combine(task, of.logits[kept])
     assert set(said.argmax(1).tolist()) == {known} if task == "classification" else said.numpy() == pytest.approx(1.0)
 
 
@@ -215,10 +215,10 @@ def test_a_stack_of_many_classes_takes_no_hessian_of_all_pairs_of_weights():
     said = torch.randn(6, 520, 26, generator=draw, dtype=torch.float64) + 3 * torch.nn.functional.one_hot(y, 26)
     began = time.process_time()
     rule = stacking._fitted(
-        Unseen("classification", said, y, None, y % 3, ordered=False, scale=1.0), list(range(6)), 1e-2
+        OutOfFoldPredictions("classification", said, y, None, y % 3, ordered=False, scale=1.0), list(range(6)), 1e-2
     )
     assert time.process_time() - began < 5
-    assert (rule.together("classification", said).argmax(1) == y).double().mean() > 0.95
+    assert (rule.combine("classification", said).argmax(1) == y).double().mean() > 0.95
 
 
 # ---- boosting
@@ -331,6 +331,6 @@ def test_what_is_chosen_on_the_same_rows_looks_better_than_it_is():
     of = unseen(200)
     of = replace(of, logits=torch.randn(200, ROWS, 3, generator=torch.Generator().manual_seed(0)))
     expected = estimate(of, lambda part: greedy.fit(part, "accuracy", 5), ("accuracy",))["accuracy"]
-    said = greedy.fit(of, "accuracy", 5).together(of.task, of.logits).unsqueeze(0)
+    said = greedy.fit(of, "accuracy", 5).combine(of.task, of.logits).unsqueeze(0)
     assert expected < 0.45
     assert float(of.scores(("accuracy",), said)["accuracy"]) > 0.55

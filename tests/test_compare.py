@@ -10,7 +10,7 @@ from scipy import stats
 import hpo
 from hpo.cli.result_text import comparison
 from hpo.core.errors import InputError
-from hpo.study.directory import Place
+from hpo.study.directory import StudyDirectory
 from hpo.workflows import completed
 from hpo.workflows.compare import compare
 from tests.conftest import TINY, here
@@ -37,7 +37,7 @@ def studies(unrecorded, tmp_path_factory):  # noqa: ARG001 - a fixture of a modu
     for study, changes in STUDIES.items():
         hpo.search(TINY | {"study": study} | changes, store=store)
     return SimpleNamespace(
-        store=store, **{name.replace("-", "_"): completed.load(Place(store, name)) for name in STUDIES}
+        store=store, **{name.replace("-", "_"): completed.load(StudyDirectory(store, name)) for name in STUDIES}
     )
 
 
@@ -182,7 +182,7 @@ def domains(unrecorded, tmp_path_factory):  # noqa: ARG001
             "target": {"column": "y", "source": str(folder / "there.csv"), **target},
         }
         hpo.search(TINY | {"study": study, "data": data, "budget": {"trials": 3}, "refit": "none"}, store=folder)
-        return completed.load(Place(folder, study))
+        return completed.load(StudyDirectory(folder, study))
 
     return SimpleNamespace(
         none=search("none"),

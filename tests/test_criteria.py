@@ -13,9 +13,9 @@ from sklearn.covariance import oas
 from sklearn.metrics import log_loss
 
 from hpo.core import validators
-from hpo.core.metrics import CRITERIA, METRICS
-from hpo.core.validators import FURTHEST, NEIGHBOURS, Labelled
-from hpo.space.settings import Train
+from hpo.core.metrics import METRICS, VALIDATORS
+from hpo.core.validators import FURTHEST, NEIGHBOURS, LabelledOutputs
+from hpo.space.settings import TrainConfig
 from hpo.testing import same
 from hpo.training import evaluation
 from tests.training import foreign, network, population, run, trial
@@ -33,7 +33,7 @@ def rows(task="classification", weight=False):
     outputs = CLASSES if task == "classification" else 1
     y = torch.from_numpy(STREAM.integers(CLASSES, size=(FITS, SOURCE))) if outputs > 1 else normal(FITS, SOURCE)
     weights = normal(FITS, SOURCE).abs() + 0.5 if weight else None
-    source = Labelled(
+    source = LabelledOutputs(
         normal(FITS, SOURCE, outputs), normal(FITS, SOURCE, WIDTH), y, weights, normal(FITS, SOURCE).exp()
     )
     return source, 3 * normal(FITS, TARGET, outputs), normal(FITS, TARGET, WIDTH) + torch.linspace(0, 1, WIDTH)
@@ -58,7 +58,7 @@ def lda_ratio(fitted_on, target, x):
 @pytest.mark.parametrize("weight", [False, True])
 def test_iwv_is_the_loss_weighed_by_the_density_ratio(task, weight):
     source, logits, features = rows(task, weight)
-    found = validators.measure(["iwv"], task, source, logits, features, 3.0)["iwv"]
+    found = validators.compute_validators(["iwv"], task, source, logits, features, 3.0)["iwv"]
     own = source.ratio * (source.weight if weight else 1)
     expected = [np.average(each_loss(task, source, i), weights=own[i]) for i in range(FITS)]
     assert found.tolist() == pytest.approx([e * (9 if task == "regression" else 1) for e in expected])
@@ -74,7 +74,7 @@ def test_iwv_is_the_loss_weighed_by_the_density_ratio(task, weight):
 @pytest.mark.parametrize("weight", [False, True])
 def test_dev_is_its_authors_formula_with_a_ratio_fitted_on_the_other_half(task, weight):
     source, logits, features = rows(task, weight)
-    found = validators.measure(["dev"], task, source, logits, features, 1.0)["dev"]
+    found = validators.compute_validators(["dev"], task, source, logits, features, 1.0)["dev"]
     for i in range(FITS):
         own, other = source.features[i].numpy(), features[i].numpy()
         ratio = np.empty(SOURCE)
@@ -111,7 +111,7 @@ def test_dev_without_a_shift_is_close_to_the_loss_and_with_one_to_that_of_the_ta
     slope = torch.tensor(
         [[0.7], [0.2]], dtype=torch.float64
     )  # what is missed grows along the direction in which rows move
-    source = Labelled(features @ slope, features, torch.zeros(1, 4000, dtype=torch.float64), None, None)
+    source = LabelledOutputs(features @ slope, features, torch.zeros(1, 4000, dtype=torch.float64), None, None)
     for target in (normal(1, 4000, 2), normal(1, 4000, 2) + moved):
         truth = float((target @ slope).square().mean())
         assert float(validators.dev("regression", source, target)) == pytest.approx(truth, rel=0.1)
@@ -170,7 +170,7 @@ def test_who_only_boasts_is_not_preferred():
     louder = replace(source, logits=10 * source.logits)
     for name in ("infomax", "target_entropy"):
         plain, loud = (
-            validators.measure([name], "classification", *of, 1.0)[name]
+            validators.compute_validators([name], "classification", *of, 1.0)[name]
             for of in ((source, logits, features), (louder, 10 * logits, features))
         )
         assert loud.tolist() == pytest.approx(plain.tolist(), rel=5e-3)
@@ -181,11 +181,11 @@ def test_who_only_boasts_is_not_preferred():
     )
 
 
-@pytest.mark.parametrize("name", CRITERIA)
+@pytest.mark.parametrize("name", VALIDATORS)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_a_fit_does_not_depend_on_how_many_others_there_are(name, dtype):
     many, m = 17, 70
-    source = Labelled(
+    source = LabelledOutputs(
         *(normal(many, 40, n).to(dtype) for n in (CLASSES, 64)),
         torch.from_numpy(STREAM.integers(CLASSES, size=(many, 40))),
         None,
@@ -194,8 +194,8 @@ def test_a_fit_does_not_depend_on_how_many_others_there_are(name, dtype):
     logits, features = normal(many, m, CLASSES).to(dtype), normal(many, m, 64).to(dtype)
 
     def measured(chosen):
-        own = Labelled(*(None if t is None else t[chosen] for t in vars(source).values()))
-        return validators.measure([name], "classification", own, logits[chosen], features[chosen], 1.0)[name]
+        own = LabelledOutputs(*(None if t is None else t[chosen] for t in vars(source).values()))
+        return validators.compute_validators([name], "classification", own, logits[chosen], features[chosen], 1.0)[name]
 
     whole = measured(slice(None))
     for some in ([0], [5], [16], [2, 3], [3, 1, 2], list(range(8)), list(range(9, 17))):
@@ -207,21 +207,21 @@ def test_a_fit_does_not_depend_on_how_many_others_there_are(name, dtype):
 
 def test_criteria_are_watched_if_followed_and_all_are_told_at_the_end():
     data = foreign()
-    for name in CRITERIA:
-        pop = population(data, Train(epochs=3, batch_size=32, metric=name))
+    for name in VALIDATORS:
+        pop = population(data, TrainConfig(epochs=3, batch_size=32, metric=name))
         pop.admit(trial("0"))
         curves = run(pop, 3)["0"]
-        assert {f"valid_{other}" for other in CRITERIA} & curves.keys() == {f"valid_{name}"}
+        assert {f"valid_{other}" for other in VALIDATORS} & curves.keys() == {f"valid_{name}"}
         released = pop.release(trial("0"))
-        assert set(CRITERIA) <= released.valid.keys()
-        assert not set(CRITERIA) & released.train.keys()
+        assert set(VALIDATORS) <= released.valid.keys()
+        assert not set(VALIDATORS) & released.train.keys()
         best = min if METRICS[name].sign > 0 else max
         assert released.valid[name] == pytest.approx(best(curves[f"valid_{name}"]), rel=1e-9)
 
 
 def test_what_a_search_follows_is_the_formula_of_what_its_networks_say():
     data = foreign()
-    pop = population(data, Train(epochs=2, batch_size=32, metric="dev"))
+    pop = population(data, TrainConfig(epochs=2, batch_size=32, metric="dev"))
     pop.admit(of := trial("0"))
     run(pop, 2)
     released, net, fold = pop.release(of), network(data, of), data.folds[0]
@@ -229,14 +229,14 @@ def test_what_a_search_follows_is_the_formula_of_what_its_networks_say():
         net.predict_parts(released.weights, [data.x[part].unsqueeze(0)], features=True)
         for part in (fold.valid, fold.target_valid)
     )
-    source = Labelled(*valid, data.y[fold.valid].unsqueeze(0), None, data.ratio[fold.valid].unsqueeze(0))
-    found = validators.measure(CRITERIA, "classification", source, *target, 1.0)
-    assert {name: released.valid[name] for name in CRITERIA} == pytest.approx(
+    source = LabelledOutputs(*valid, data.y[fold.valid].unsqueeze(0), None, data.ratio[fold.valid].unsqueeze(0))
+    found = validators.compute_validators(VALIDATORS, "classification", source, *target, 1.0)
+    assert {name: released.valid[name] for name in VALIDATORS} == pytest.approx(
         {name: float(value) for name, value in found.items()}
     )
 
 
-@pytest.mark.parametrize("name", CRITERIA)
+@pytest.mark.parametrize("name", VALIDATORS)
 def test_no_label_of_the_other_domain_is_read(name):
     """Labels that should not be there, any of which would be seen: classes that do not exist, a weight, a ratio."""
     data = foreign()
@@ -244,7 +244,7 @@ def test_no_label_of_the_other_domain_is_read(name):
     poisoned = replace(data, y=data.y.clone(), weight=torch.ones_like(data.x[:, 0]), ratio=data.ratio.clone())
     clean = replace(poisoned, weight=poisoned.weight.clone())
     poisoned.y[hidden], poisoned.weight[hidden], poisoned.ratio[hidden] = 10**6, torch.nan, torch.nan
-    train = Train(epochs=3, batch_size=32, metric=name)
+    train = TrainConfig(epochs=3, batch_size=32, metric=name)
     found = []
     for samples in (clean, poisoned):
         pop = population(samples, train)
@@ -272,7 +272,7 @@ def test_held_back_rows_of_the_source_are_judged_where_validation_rows_are_the_t
 def test_what_a_fit_cannot_be_judged_by_is_not_measured():
     data = foreign()
     fold, net, none = data.folds[0], network(data, trial("0")), torch.empty(0, dtype=torch.long)
-    assert evaluation.measurable(data, net, fold) == CRITERIA
-    assert "iwv" not in evaluation.measurable(replace(data, ratio=None), net, fold)
-    assert evaluation.measurable(data, net, replace(fold, target_valid=none)) == ()
-    assert evaluation.measurable(data, net, replace(fold, valid=none)) == ()
+    assert evaluation.available_validators(data, net, fold) == VALIDATORS
+    assert "iwv" not in evaluation.available_validators(replace(data, ratio=None), net, fold)
+    assert evaluation.available_validators(data, net, replace(fold, target_valid=none)) == ()
+    assert evaluation.available_validators(data, net, replace(fold, valid=none)) == ()

@@ -10,7 +10,7 @@ from sklearn.utils.class_weight import compute_class_weight
 from hpo.core.errors import InputError
 from hpo.data import dataset as data_module
 from hpo.data import preprocess
-from hpo.data.config import Data, Split
+from hpo.data.config import DataConfig, SplitConfig
 
 N = 60
 
@@ -23,7 +23,7 @@ def rows(**columns):
 
 def prepared(folder, frame, **data):
     frame.to_csv(folder / "t.csv", index=False)
-    return data_module.prepare(Data(source="t.csv", target="y", **data), folder, torch.float64)
+    return data_module.prepare(DataConfig(source="t.csv", target="y", **data), folder, torch.float64)
 
 
 def numbers(data, x):
@@ -52,7 +52,7 @@ SPLITS = [
 @pytest.mark.parametrize(("data", "columns", "stratified"), SPLITS)
 def test_the_parts_are_those_of_train_test_split(tmp_path, data, columns, stratified):
     frame = rows(**columns)
-    found, split = prepared(tmp_path, frame, **data), Split(**data.get("split", {}))
+    found, split = prepared(tmp_path, frame, **data), SplitConfig(**data.get("split", {}))
     y = frame["y"].to_numpy()
     rest, test = train_test_split(
         np.arange(N), test_size=split.test, random_state=split.seed, stratify=y if stratified else None
@@ -86,7 +86,7 @@ def test_classes_too_small_to_stratify_are_noted_and_drawn_without(tmp_path, col
     found = prepared(tmp_path, rows(**columns), split=split)
     assert f"The {part} part was drawn without stratification: {why}." in found.notes
     train, valid, test = parts(found)
-    share, source, drawn = Split(**split).test, np.arange(N), test
+    share, source, drawn = SplitConfig(**split).test, np.arange(N), test
     if part == "validation":
         share, drawn = 0.2 / (1 - share), valid
         source = train_test_split(np.arange(N), test_size=0.4, random_state=0, stratify=columns["y"])[0]
@@ -202,7 +202,7 @@ def test_raw_rows_are_encoded_as_they_were_for_training(tmp_path, raw, on):
 def test_whole_numbers_with_gaps_take_a_median_between_them():
     feature = {"column": "n", "median": 2.5, "mean": 0.5, "scale": 2.0}
     frame = pd.DataFrame({"n": pd.array([1, None], "Int64")})
-    assert preprocess.Preprocess((feature,)).encode(frame).tolist() == [[0.25], [1.0]]
+    assert preprocess.Preprocessor((feature,)).encode(frame).tolist() == [[0.25], [1.0]]
 
 
 @pytest.mark.parametrize("name", ["t.csv", "t.parquet"])
@@ -210,7 +210,7 @@ def test_encoding_the_file_again_gives_the_same_matrix(tmp_path, name):
     frame = gaps().assign(code=[1, 2, None] * 20, flag=[True, False, False] * 20)
     frame["n"] = pd.array([1, None, 4] * 20, "Int64")
     frame.to_csv(tmp_path / name, index=False) if name == "t.csv" else frame.to_parquet(tmp_path / name)
-    found = data_module.prepare(Data(source=name, target="y", categorical=["code"]), tmp_path)
+    found = data_module.prepare(DataConfig(source=name, target="y", categorical=["code"]), tmp_path)
     again = found.preprocess.encode(frame)
     order = np.concatenate([numbers(found, found.x), numbers(found, found.test_x)])
     assert torch.cat([found.x, found.test_x]).numpy() == pytest.approx(again[order], abs=1e-6)
@@ -230,7 +230,7 @@ def test_codes_are_the_same_with_and_without_gaps_in_the_file(tmp_path):
 
 
 def test_all_pixels_have_one_mean_and_one_deviation(tmp_path):
-    found = data_module.prepare(Data(source="sklearn:digits"), tmp_path)
+    found = data_module.prepare(DataConfig(source="sklearn:digits"), tmp_path)
     scales = {(f["mean"], f["scale"]) for f in found.preprocess.features}
     ((mean, scale),) = scales
     pixels = found.x[found.folds[0].train].double() * scale + mean
@@ -244,7 +244,7 @@ def test_an_empty_pixel_is_filled_before_all_are_measured(tmp_path):
     gaps = frame.assign(b=[None, *frame["b"][1:]])
     for table in (frame, gaps):
         table.to_csv(tmp_path / "t.csv", index=False)
-        found = data_module.prepare(Data(source="t.csv", target="y"), tmp_path, torch.float64, image=(1, 2, 2))
+        found = data_module.prepare(DataConfig(source="t.csv", target="y"), tmp_path, torch.float64, image=(1, 2, 2))
         assert found.x.isfinite().all()
         assert len({(f["mean"], f["scale"]) for f in found.preprocess.features}) == 1
     of_training = found.x[found.folds[0].train]
@@ -252,7 +252,9 @@ def test_an_empty_pixel_is_filled_before_all_are_measured(tmp_path):
 
 
 def test_a_changed_digits_is_no_image_any_more(tmp_path):
-    found = data_module.prepare(Data(source="sklearn:digits", categorical=["pixel_0_1"], drop=["pixel_0_0"]), tmp_path)
+    found = data_module.prepare(
+        DataConfig(source="sklearn:digits", categorical=["pixel_0_1"], drop=["pixel_0_0"]), tmp_path
+    )
     assert len({f["scale"] for f in found.preprocess.features if "scale" in f}) > 50
     assert found.x.isfinite().all()
 

@@ -87,11 +87,11 @@ def case(name, kind, dtype, fits=6, rows=11):
     x = normal(fits, rows, {"image": 105, "table": 13, "categories": 7}[kind]).to(dtype)
     y = (
         F.one_hot(torch.arange(rows).expand(fits, -1) % 3, 3).to(dtype)
-        if STRENGTHS[name].mixes
+        if STRENGTHS[name].soft_targets
         else torch.zeros(fits, rows, dtype=torch.long)
     )
     member = STRENGTHS[name]
-    s = torch.tensor([member.neutral, *member.probe, *member.probe, member.probe[0]], dtype=dtype)
+    s = torch.tensor([member.default_value, *member.probe, *member.probe, member.probe[0]], dtype=dtype)
     return data, x, y, normal(fits, rows).abs().to(dtype), normal(fits, rows, 3).to(dtype), s
 
 
@@ -112,7 +112,7 @@ def test_a_row_is_bit_equal_alone_and_among_others_and_what_came_is_left_as_it_w
         alone = acted(name, s[i : i + 1], x[i : i + 1], data, Noise(streams(name, [i]), dtype), *own)
         assert equal(
             alone,
-            Batch(*(t[i : i + 1] for t in (together.x, together.y, together.weight, together.base)), together.index),
+            Batch(*(t[i : i + 1] for t in (together.x, together.y, together.weight, together.offset)), together.index),
         )
 
 
@@ -123,7 +123,7 @@ def test_off_is_bit_for_bit_what_came_and_on_is_not(name, kind):
     assert torch.equal(found.x[0], x[0])
     assert torch.equal(found.y[0], y[0])
     assert torch.equal(found.weight[0], weight[0])
-    assert torch.equal(found.base[0], base[0])
+    assert torch.equal(found.offset[0], base[0])
     assert not (torch.equal(found.x[2], x[2]) and torch.equal(found.y[2], y[2]))
 
 
@@ -134,7 +134,7 @@ def test_no_member_looks_at_a_number_or_goes_to_another_device(name, kind):
         data, x, y, weight, base, s = (t.to(meta) for t in case_)
         noise = HashedNoise(range(len(s)), [0] * len(s), torch.float32, meta)
         found = acted(name, s, x, data, noise, y, weight, base)
-    assert {t.device for t in (found.x, found.y, found.weight, found.base)} == {meta}
+    assert {t.device for t in (found.x, found.y, found.weight, found.offset)} == {meta}
     assert found.x.shape == x.shape
 
 
@@ -224,7 +224,7 @@ def test_the_loss_of_a_mixture_is_the_mixture_of_losses(name, task):
     one, other = normal(2, 6, base.shape[2]), normal(2, 6, base.shape[2]) * 2
     mine = lost(one, (found.y, found.weight)) - lost(other, (found.y, found.weight))
     assert torch.allclose(mine, mixture(one) - mixture(other))
-    assert torch.allclose(found.base, base + share.view(-1, 1, 1) * (base.roll(1, 1) - base))
+    assert torch.allclose(found.offset, base + share.view(-1, 1, 1) * (base.roll(1, 1) - base))
 
 
 def test_cutmix_replaces_a_rectangle_of_an_image_and_mixes_targets_by_its_area():
@@ -412,7 +412,7 @@ def test_adversarial_moves_every_input_by_s_to_where_the_loss_rises():
     x, slope = normal(2, 4, 5), normal(2, 5, 4).transpose(1, 2)
     batch = Batch(x, x[..., 0], None, None, torch.zeros(2, 4, dtype=torch.long))
     s = torch.tensor([0.0, 0.3], dtype=torch.float64)
-    found = STRENGTHS["adversarial"].ascend(s, step(), batch, slope).x
+    found = STRENGTHS["adversarial"].perturb(s, step(), batch, slope).x
     assert torch.equal(found, x + s.view(-1, 1, 1) * slope.sign())
 
 

@@ -17,12 +17,12 @@ from hpo.core.metrics import METRICS
 from hpo.core.trial import Fit
 from hpo.nn import adamw_batched, device
 from hpo.nn.adamw import AdamW
-from hpo.nn.backends import KERNELS
-from hpo.nn.module import Module
+from hpo.nn.backends import CPU_BACKEND
+from hpo.nn.module import VmappedModule
 from hpo.nn.rng_hashed import HashedNoise, splitmix
 from hpo.regularizers import STRENGTHS
 from hpo.space.loader import parse
-from hpo.space.settings import Train
+from hpo.space.settings import TrainConfig
 from hpo.testing import TRAIN, same
 from hpo.training import capacity
 from hpo.training.stack import Stack
@@ -39,7 +39,7 @@ CLASSES = [name for name, metric in METRICS.items() if "classification" in metri
 @pytest.fixture
 def elsewhere(monkeypatch):
     """The CPU computes as any other device does."""
-    monkeypatch.delitem(KERNELS, "cpu")
+    monkeypatch.delitem(CPU_BACKEND, "cpu")
 
 
 def close(a, b):
@@ -97,7 +97,7 @@ def test_rows_that_come_and_go_change_nothing(kind):
 def test_the_same_trial_draws_other_noise_than_on_the_cpu(monkeypatch):
     """So these tests do look at the other way."""
     here = trained(dataset(), three())
-    monkeypatch.delitem(KERNELS, "cpu")
+    monkeypatch.delitem(CPU_BACKEND, "cpu")
     assert not any(close(here[label], released) for label, released in trained(dataset(), three()).items())
 
 
@@ -141,7 +141,7 @@ def fake_stack(data, train, trials, networks, names=tuple(EVERYTHING)):
     ids=str,
 )
 def test_an_epoch_waits_for_nothing_and_mixes_no_devices(kind, source, metric):
-    data, train = dataset(f"sklearn:{source}"), Train(epochs=3, batch_size=32, schedule="cosine", metric=metric)
+    data, train = dataset(f"sklearn:{source}"), TrainConfig(epochs=3, batch_size=32, schedule="cosine", metric=metric)
     trials = three() if "kind" not in kind else [shifted(of, depth=2) for of in three()]
     networks = [network(data, of, **kind) for of in trials]
     networks = [networks[0]] * 3 if "kind" in kind else networks
@@ -172,7 +172,7 @@ def test_an_epoch_of_many_rows_is_as_many_operations_as_of_few():
     for rows in (2, 12):
         trials = [trial(str(i), **EVERYTHING) for i in range(rows)]
         with FakeTensorMode(allow_non_fake_inputs=True):
-            stack = fake_stack(dataset(), Train(epochs=1), trials, [network(dataset(), of) for of in trials])
+            stack = fake_stack(dataset(), TrainConfig(epochs=1), trials, [network(dataset(), of) for of in trials])
             with Stays() as stays:
                 stack._scores(stack._program.learn(64))
         counts.add(stays.count)
@@ -206,7 +206,7 @@ def test_somebodys_module_that_stays_on_the_cpu_is_refused_with_a_sentence():
         def forward(self, x):
             return self.out(x + self.shift)
 
-    net = Module(Constant, "here:Constant", (("n_inputs", 13), ("n_outputs", 3)), 13, 3)
+    net = VmappedModule(Constant, "here:Constant", (("n_inputs", 13), ("n_outputs", 3)), 13, 3)
     net.check(2, device.CPU)
     with pytest.raises(
         InputError, match=r"^network: the module of Constant\(.*\) cannot learn from a minibatch of 2 on meta \(Runtime"
@@ -299,9 +299,9 @@ def test_what_a_stream_gives_depends_on_its_epoch_and_on_nothing_beside_it():
 def test_auto_is_the_gpu_if_there_is_one_and_one_process(monkeypatch):
     for there, expected in ((False, "cpu"), (True, "cuda")):
         monkeypatch.setattr(torch.cuda, "is_available", lambda there=there: there)
-        assert device.chosen("auto").type == expected
-        assert device.chosen("auto", workers=2) == device.chosen("cpu") == device.CPU
-    assert device.chosen("cuda") == GPU
+        assert device.resolve_device("auto").type == expected
+        assert device.resolve_device("auto", workers=2) == device.resolve_device("cpu") == device.CPU
+    assert device.resolve_device("cuda") == GPU
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from sklearn.metrics import confusion_matrix, recall_score
 import hpo
 from hpo import report
 from hpo.cli.result_text import result_lines
-from hpo.core.statistics import Balance
+from hpo.core.statistics import PairedCounts
 from hpo.report import adaptation_views, domain_text, summary
 from hpo.report.adaptation_views import Help
 from tests.conftest import TINY, Unrecorded, write_space
@@ -191,7 +191,7 @@ def test_without_another_domain_there_is_no_such_section(searched):
     ],
 )
 def test_a_title_is_no_surer_than_its_test(adapts, besides, better, worse, chance, title):
-    assert domain_text.gained(Help("x", adapts, besides, True, (), (), Balance(better, worse, chance))) == title
+    assert domain_text.gained(Help("x", adapts, besides, True, (), (), PairedCounts(better, worse, chance))) == title
 
 
 def test_the_ending_says_what_adaptation_gained_on_the_target_and_did_to_the_source(scaled):

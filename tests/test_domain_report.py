@@ -9,7 +9,7 @@ from sklearn.decomposition import PCA
 
 from hpo.core import statistics
 from hpo.report import domain_views
-from hpo.report.domain_views import Change, Helped
+from hpo.report.domain_views import Helped, PredictionChange
 
 RANDOM = np.random.default_rng(0)
 
@@ -81,8 +81,8 @@ def test_help_by_class_is_the_difference_of_recalls():
 
 def test_changes_are_the_differences_of_confusion_matrices():
     assert domain_views.changes(TRUE, BEFORE, AFTER, ("a", "b", "c")) == [
-        Change("a", "b", 2, 1),
-        Change("b", "c", 0, 1),
+        PredictionChange("a", "b", 2, 1),
+        PredictionChange("b", "c", 0, 1),
     ]
     apart = sk.confusion_matrix(TRUE, AFTER) - sk.confusion_matrix(TRUE, BEFORE)
     assert (apart[0, 1], apart[1, 2]) == (-1, 1)
@@ -97,10 +97,10 @@ def test_help_by_size_has_the_mean_error_of_fifths():
 
 
 def test_the_balance_is_mcnemars_exact_test():
-    found = statistics.balance(BEFORE != TRUE, AFTER != TRUE)
+    found = statistics.paired_counts(BEFORE != TRUE, AFTER != TRUE)
     assert (found.better, found.worse, found.chance) == (1, 1, 1.0)
     lost = np.ones(20)
-    assert statistics.balance(lost, np.r_[np.zeros(14), lost[14:16], lost[:4] * 2]).chance == pytest.approx(
+    assert statistics.paired_counts(lost, np.r_[np.zeros(14), lost[14:16], lost[:4] * 2]).chance == pytest.approx(
         binomtest(14, 18).pvalue
     )
-    assert statistics.balance(lost, lost).chance == 1.0
+    assert statistics.paired_counts(lost, lost).chance == 1.0

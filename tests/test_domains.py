@@ -12,7 +12,7 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from hpo.core.errors import InputError
 from hpo.data import dataset as data_module
 from hpo.data import table
-from hpo.data.config import Data
+from hpo.data.config import DataConfig
 from hpo.data.dataset import Dataset
 from hpo.regularizers import FAMILY
 from hpo.selection.ensemble import bagging, context
@@ -36,7 +36,7 @@ def folder(tmp_path):
 
 def prepared(folder, target=(), **data) -> Dataset:
     said = {"source": "old.csv", "drop": ["row"], "target": {**TARGET, **dict(target)}, **data}
-    return data_module.prepare(Data.model_validate(said), folder, torch.float64)
+    return data_module.prepare(DataConfig.model_validate(said), folder, torch.float64)
 
 
 def rows_of(data, index):
@@ -311,7 +311,7 @@ def test_terms_are_weighed_by_training_rows_and_those_adapted_to(tmp_path, split
     )
     target = {"source": "new.csv", "column": "again"}
     data = data_module.prepare(
-        Data(source="old.csv", target=target, text=["review"], drop=["price", "bought"], split=split), tmp_path
+        DataConfig(source="old.csv", target=target, text=["review"], drop=["price", "bought"], split=split), tmp_path
     )
     texts = pd.concat([pd.read_csv(tmp_path / name)["review"] for name in ("old.csv", "new.csv")]).fillna("").tolist()
     terms = data.preprocess.documents[0]["terms"]
@@ -340,7 +340,7 @@ def test_several_sources_stand_one_below_the_other(folder):
     domain(50, seed=3).to_csv(folder / "older.csv", index=False)
     data = prepared(folder, source=["old.csv", "older.csv"])
     assert (data.name, data.development, len(data.folds[0].train)) == ("old + older → new", 190, 120)
-    alone = data_module.prepare(Data(source=["old.csv", "older.csv"], target="y"), folder)
+    alone = data_module.prepare(DataConfig(source=["old.csv", "older.csv"], target="y"), folder)
     assert alone.development + len(alone.test_x) == 150
     domain(50, seed=3).drop(columns="x1").to_csv(folder / "older.csv", index=False)
     with pytest.raises(InputError) as caught:
@@ -352,7 +352,7 @@ def test_several_sources_stand_one_below_the_other(folder):
 
 def test_a_list_of_one_source_is_that_source(tmp_path):
     alone, listed = (
-        data_module.prepare(Data(source=source), tmp_path) for source in ("sklearn:digits", ["sklearn:digits"])
+        data_module.prepare(DataConfig(source=source), tmp_path) for source in ("sklearn:digits", ["sklearn:digits"])
     )
     assert listed.image == (1, 8, 8)
     assert listed.x.equal(alone.x)
@@ -483,31 +483,31 @@ def test_keys_of_a_space(tmp_path, target, sentence):
 def test_a_domain_is_not_its_own_target():
     for target in ({"source": "a.csv"}, {"source": "c.csv", "test": "a.csv"}):
         with pytest.raises(ValueError, match=r"target must be another domain than source, got a\.csv for both"):
-            Data.model_validate({"source": ["a.csv", "b.csv"], "target": target})
+            DataConfig.model_validate({"source": ["a.csv", "b.csv"], "target": target})
         with pytest.raises(ValueError, match=r"target must be another domain than source, got a\.csv for both"):
-            Data.model_validate({"source": ["./a.csv", "b.csv"], "target": target})
+            DataConfig.model_validate({"source": ["./a.csv", "b.csv"], "target": target})
     with pytest.raises(ValueError, match=r"test must be another file than source, got x/\.\./c\.csv for both"):
-        Data.model_validate({"source": "a.csv", "target": {"source": "c.csv", "test": "x/../c.csv"}})
+        DataConfig.model_validate({"source": "a.csv", "target": {"source": "c.csv", "test": "x/../c.csv"}})
     with pytest.raises(
         ValueError, match=r"must hold each file once, got \./a\.csv twice|must hold each file once, got a\.csv twice"
     ):
-        Data(source=["a.csv", "./a.csv"])
+        DataConfig(source=["a.csv", "./a.csv"])
 
 
 def test_a_column_is_short_for_the_section():
-    said = Data(source="t.csv", target="y")
+    said = DataConfig(source="t.csv", target="y")
     assert (said.target.column, said.target.source) == ("y", None)
-    assert said == Data(source="t.csv", target={"column": "y"})
+    assert said == DataConfig(source="t.csv", target={"column": "y"})
     assert said.model_dump(exclude_defaults=True) == {"source": "t.csv", "target": "y"}
-    both = Data(source=["a.csv", "b.csv"], target=TARGET)
-    assert Data.model_validate(both.model_dump(mode="json", exclude_defaults=True)) == both
+    both = DataConfig(source=["a.csv", "b.csv"], target=TARGET)
+    assert DataConfig.model_validate(both.model_dump(mode="json", exclude_defaults=True)) == both
     for source, sentence in (
         ([], "must hold at least one"),
         (["a.csv", "a.csv"], "each file once"),
         ([3], "must be text, got 3; put it in quotes"),
     ):
         with pytest.raises(ValueError, match=sentence):
-            Data(source=source)
+            DataConfig(source=source)
 
 
 def test_what_needs_another_domain_says_so(folder, monkeypatch):
@@ -531,8 +531,8 @@ def test_what_needs_another_domain_says_so(folder, monkeypatch):
     requirements.check(space, prepared(folder))
 
 
-def described(**target) -> Data:
-    return Data.model_validate({"source": "old.csv", "drop": ["row"], "target": {**TARGET, **target}})
+def described(**target) -> DataConfig:
+    return DataConfig.model_validate({"source": "old.csv", "drop": ["row"], "target": {**TARGET, **target}})
 
 
 def test_a_file_to_test_on_has_labels(folder):
@@ -553,7 +553,9 @@ def test_a_category_is_the_same_in_every_file_however_it_is_read(folder):
         prepared(folder, source=["old.csv", "more.csv"])
     assert prepared(folder).preprocess.features[-1]["equals"] == "7"
     for beside in ({"drop": ["row", "code"]}, {"split": {"groups": "code"}}):  # what is no input may be anything
-        found = table.load(Data.model_validate({"source": ["old.csv", "more.csv"], "target": "y", **beside}), folder)
+        found = table.load(
+            DataConfig.model_validate({"source": ["old.csv", "more.csv"], "target": "y", **beside}), folder
+        )
         assert "code" not in found.features.columns
     data = prepared(folder, source=["old.csv", "more.csv"], categorical=["code"])
     assert [f["equals"] for f in data.preprocess.features if f["column"] == "code"] == ["12", "12b", "7"]
@@ -565,7 +567,9 @@ def test_a_row_is_named_by_its_file(folder):
         with pytest.raises(
             InputError, match=r"the column x1 is infinite in row 1 of more\.csv; mend or remove that row"
         ):
-            data_module.prepare(Data.model_validate({"source": ["old.csv", "more.csv"], "target": target}), folder)
+            data_module.prepare(
+                DataConfig.model_validate({"source": ["old.csv", "more.csv"], "target": target}), folder
+            )
 
 
 # ---- a whole search
@@ -671,7 +675,7 @@ def test_ensembles_take_the_folds_of_a_fresh_draw(folder):
 def test_bagging_is_judged_on_labelled_rows_of_the_target_alone(folder, labels):
     data = prepared(folder, {"labels": labels, "few": 10})
     (all_,) = data.whole().folds
-    drawn = [fold.at(lambda own: all_.train[own]) for fold in bagging.bootstraps(len(all_.train), 20, 0, None)]
+    drawn = [fold.remap(lambda own: all_.train[own]) for fold in bagging.bootstraps(len(all_.train), 20, 0, None)]
     judges = [bagging.judging(data, all_, fold) for fold in drawn]
     labelled = 20 if labels == "few" else len(data.folds[0].valid)
     for fold, own in zip(drawn, judges, strict=True):

@@ -26,13 +26,13 @@ from hpo.core.trial import Trial
 from hpo.nn.linear import one_thread
 from hpo.selection.ensemble import build
 from hpo.selection.ensemble.boosting import SHRINKAGE
-from hpo.selection.ensemble.context import Workshop
+from hpo.selection.ensemble.context import EnsembleContext
 from hpo.space import loader
-from hpo.space.settings import Ensemble
-from hpo.study.directory import Place
-from hpo.study.ledger import stored
+from hpo.space.settings import EnsembleConfig
+from hpo.study.directory import StudyDirectory
+from hpo.study.ledger import read_attrs
 from hpo.study.study import Study
-from hpo.study.weights import Vault
+from hpo.study.weights import WeightStore
 from hpo.training.population import Population
 from hpo.workflows import add_ensemble, completed
 from hpo.workflows import prepare as jobs
@@ -57,16 +57,19 @@ def searched(unrecorded, tmp_path_factory):  # noqa: ARG001 - a fixture of a mod
 
 def added(store, kind, size=SIZE):
     return add_ensemble.add(
-        completed.load(Place(store, "tiny")), Ensemble(kind=kind, size=size), torch.device("cpu"), searching.Watcher()
+        completed.load(StudyDirectory(store, "tiny")),
+        EnsembleConfig(kind=kind, size=size),
+        torch.device("cpu"),
+        searching.Watcher(),
     )
 
 
 def shop(store, kind):
     """What an ensemble is made in; its study must be closed."""
-    search = completed.load(Place(store, "tiny"))
+    search = completed.load(StudyDirectory(store, "tiny"))
     job = jobs.prepare(search.space, search.base)
     study = Study(job.space, search.place.journal, job.data.fingerprint)
-    return Workshop(job, study, search.result, Ensemble(kind=kind, size=SIZE), searching.Watcher())
+    return EnsembleContext(job, study, search.result, EnsembleConfig(kind=kind, size=SIZE), searching.Watcher())
 
 
 # ---- made, scored, kept
@@ -118,14 +121,14 @@ def test_what_is_exported_predicts_what_was_scored(tmp_path, kind, task, split):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_it_is_the_same_again_and_leaves_the_trials_as_they_are(searched, kind):
-    before, vault = outcomes(searched), Vault(Place(searched, "tiny").weights)
+    before, vault = outcomes(searched), WeightStore(StudyDirectory(searched, "tiny").weights)
     first = added(searched, kind)
-    weights = vault.get(first["weights"])
-    looks = completed.load(Place(searched, "tiny")).result["looks"]
+    weights = vault.load(first["weights"])
+    looks = completed.load(StudyDirectory(searched, "tiny")).result["looks"]
     assert added(searched, kind) == first
-    again = vault.get(first["weights"])
+    again = vault.load(first["weights"])
     assert all(again[name].equal(weights[name]) for name in weights)
-    result = completed.load(Place(searched, "tiny")).result
+    result = completed.load(StudyDirectory(searched, "tiny")).result
     assert (outcomes(searched), result["ensembles"][kind], result["looks"]) == (before, first, looks + 1)
     assert sum(one["share"] for one in first["members"]) == pytest.approx(1)
 
@@ -149,7 +152,7 @@ def test_a_wish_for_one_on_a_finished_search_trains_nothing_else(tmp_path):
 def test_what_a_new_result_leaves_behind_is_told(tmp_path, monkeypatch):
     store = tmp_path / "mlruns"
     hpo.search(TINY | {"ensemble": {"kind": "snapshot", "size": 2}}, store=store)
-    monkeypatch.setattr(Place, "mlflow", lambda *_, **__: {"tracking_uri": "http://elsewhere:5000"})
+    monkeypatch.setattr(StudyDirectory, "mlflow", lambda *_, **__: {"tracking_uri": "http://elsewhere:5000"})
     ran = here("search", "--space", write_space(store), "--store", store)
     assert (
         "Ensembles of the earlier result, which this one replaces, are gone: snapshot; hpo ensemble makes them again."
@@ -165,7 +168,7 @@ def test_runs_that_its_space_names_are_looked_for_where_the_search_was_recorded(
         asked.append(tracking_uri)
         raise InputError("no further.")
 
-    monkeypatch.setattr(Place, "mlflow", lambda *_, **__: {"tracking_uri": "http://elsewhere:5000"})
+    monkeypatch.setattr(StudyDirectory, "mlflow", lambda *_, **__: {"tracking_uri": "http://elsewhere:5000"})
     monkeypatch.setattr(jobs, "prepare", prepare)
     with pytest.raises(InputError, match="no further"):
         added(searched, "bagging")
@@ -175,30 +178,30 @@ def test_runs_that_its_space_names_are_looked_for_where_the_search_was_recorded(
 def test_one_of_a_larger_search_that_is_cut_off_leaves_the_earlier_one(tmp_path, monkeypatch):
     space = TINY | {"ensemble": {"kind": "greedy", "size": SIZE}}
     vault, label = (
-        Vault(Place(tmp_path, "tiny").weights),
+        WeightStore(StudyDirectory(tmp_path, "tiny").weights),
         hpo.search(space, store=tmp_path)["ensembles"]["greedy"]["weights"],
     )
-    before = vault.get(label)
+    before = vault.load(label)
     monkeypatch.setattr("hpo.workflows.search.Recorder", Unclosed)
     with pytest.raises(Stopped):
         hpo.search(space | {"budget": {"trials": 30}}, store=tmp_path)
-    after = vault.get(label)
+    after = vault.load(label)
     assert before.keys() == after.keys()
     assert all(after[name].equal(tensor) for name, tensor in before.items())
 
 
 def test_one_that_is_cut_off_leaves_the_study_as_it_was(searched, monkeypatch):
-    before = completed.load(Place(searched, "tiny")).result
+    before = completed.load(StudyDirectory(searched, "tiny")).result
     monkeypatch.setattr(Population, "train_epoch", lambda _: (_ for _ in ()).throw(KeyboardInterrupt))
     with pytest.raises(KeyboardInterrupt):
         added(searched, "greedy")
-    assert completed.load(Place(searched, "tiny")).result == before
+    assert completed.load(StudyDirectory(searched, "tiny")).result == before
     monkeypatch.undo()
     assert added(searched, "greedy")["kind"] == "greedy"
 
 
 def test_one_that_is_cut_off_at_the_very_end_leaves_the_one_before_whole(searched, tmp_path, monkeypatch):
-    vault = Vault(Place(searched, "tiny").weights)
+    vault = WeightStore(StudyDirectory(searched, "tiny").weights)
     entry = added(searched, "bagging")
     with monkeypatch.context() as patch:
         patch.setattr(
@@ -225,10 +228,10 @@ def test_one_that_is_cut_off_at_the_very_end_leaves_the_one_before_whole(searche
 
 
 def test_one_that_was_made_meanwhile_stays(searched):
-    early = completed.load(Place(searched, "tiny"))
+    early = completed.load(StudyDirectory(searched, "tiny"))
     added(searched, "snapshot", size=2)
-    add_ensemble.add(early, Ensemble(kind="bagging", size=2), torch.device("cpu"), searching.Watcher())
-    assert completed.load(Place(searched, "tiny")).result["ensembles"]["snapshot"]["size"] == 2
+    add_ensemble.add(early, EnsembleConfig(kind="bagging", size=2), torch.device("cpu"), searching.Watcher())
+    assert completed.load(StudyDirectory(searched, "tiny")).result["ensembles"]["snapshot"]["size"] == 2
 
 
 def test_an_exported_mean_needs_torch_alone(searched, tmp_path, monkeypatch):
@@ -259,19 +262,19 @@ def test_an_exported_mean_needs_torch_alone(searched, tmp_path, monkeypatch):
 
 def trained(job, samples, trial):
     """One trial by itself; its weights."""
-    alone = Population.of(job.space, None, samples, rows=len(samples.folds))
+    alone = Population.from_space(job.space, None, samples, rows=len(samples.folds))
     alone.admit(trial)
     last = ""
     while not last:
         (score,) = alone.train_epoch()
-        last = score.last
+        last = score.stop_reason
     return alone.release(trial).weights
 
 
 def test_nothing_of_a_row_reaches_the_network_that_predicts_it(searched, monkeypatch):
     """Other targets of the rows that a fold is judged on leave its network as it is."""
     seen = []
-    monkeypatch.setattr(Workshop, "train", lambda _, samples, trials: seen.append((samples, trials[0])) or {})
+    monkeypatch.setattr(EnsembleContext, "train", lambda _, samples, trials: seen.append((samples, trials[0])) or {})
     of = shop(searched, "greedy")
     with pytest.raises(SearchFailedError):
         build.KINDS["greedy"](of)
@@ -303,14 +306,14 @@ def test_a_snapshot_is_what_plain_training_has_learned_by_the_end_of_its_cycle(s
 
 def test_the_learning_rate_starts_again_with_every_cycle():
     from hpo.core.trial import Fit
-    from hpo.space.settings import Train
-    from hpo.training.state import Row
+    from hpo.space.settings import TrainConfig
+    from hpo.training.state import FitState
 
     nothing = torch.empty(0, dtype=torch.long)
-    row = Row(
+    row = FitState(
         Fit(Trial("0", "refit", {"learning_rate": 0.5}, 0, epochs=6, cycle=3), Fold(0, nothing, nothing)),
         None,
-        Train(),
+        TrainConfig(),
         None,
         {},
     )
@@ -330,19 +333,19 @@ def test_the_learning_rate_starts_again_with_every_cycle():
 
 
 def test_each_network_of_boosting_is_trained_beside_a_part_of_those_before(searched, monkeypatch):
-    bases, before = [], Workshop.train
+    bases, before = [], EnsembleContext.train
 
     def train(of, samples, trials):
         bases.append(samples.base)
         return before(of, samples, trials)
 
-    monkeypatch.setattr(Workshop, "train", train)
+    monkeypatch.setattr(EnsembleContext, "train", train)
     of = shop(searched, "boosting")
     with one_thread():
         made = build.KINDS["boosting"](of)
     of.study.close()
     assert bases[0].abs().max() == 0
-    network, rows_ = of.job.networks.of(made.members[0].params), len(made.data.x)
+    network, rows_ = of.job.networks.network_for(made.members[0].params), len(made.data.x)
     first = SHRINKAGE * network.predict(made.members[0].weights, made.data.x.unsqueeze(0))[0]
     assert bases[1][-rows_:].numpy() == pytest.approx(
         first.numpy(), abs=1e-6
@@ -352,10 +355,10 @@ def test_each_network_of_boosting_is_trained_beside_a_part_of_those_before(searc
 
 def test_greedy_and_stacking_choose_from_the_baselines_and_the_best_trials(searched):
     of = shop(searched, "greedy")
-    labels = [outcome.trial.label for outcome in of.library()]
+    labels = [outcome.trial.label for outcome in of.pool()]
     assert {"none", "defaults"} < set(labels)
-    few = replace(of, wish=Ensemble(kind="greedy", pool=1))
-    assert [outcome.trial.label for outcome in few.library()] == labels[:3]
+    few = replace(of, wish=EnsembleConfig(kind="greedy", pool=1))
+    assert [outcome.trial.label for outcome in few.pool()] == labels[:3]
     of.study.close()
 
 
@@ -373,7 +376,7 @@ def test_the_end_of_a_search_says_what_it_is_beside_the_single_network(searched)
         "expected": {"accuracy": 0.978},
         "diversity": {"disagreement": 0.0312, "error_correlation": 0.614},
     }
-    result = completed.load(Place(searched, "tiny")).result | {"ensembles": {"greedy": entry}}
+    result = completed.load(StudyDirectory(searched, "tiny")).result | {"ensembles": {"greedy": entry}}
     line = (
         "Greedy ensemble of 7 configurations, each 4 networks on folds: test accuracy 0.981, the single network 0.975; "
         "expected 0.978 from rows that it had not seen; disagreement 3.1 %, error correlation 0.61."
@@ -440,7 +443,7 @@ def test_an_ensemble_that_is_not_there_cannot_be_exported(tmp_path):
 
 
 def test_a_study_of_an_older_hpo_is_listed_and_refused_in_a_sentence(searched, monkeypatch):
-    known = stored(Place(searched, "tiny").journal)
+    known = read_attrs(StudyDirectory(searched, "tiny").journal)
     older = known | {
         "result": {key: value for key, value in known["result"].items() if key != "ensembles"},
         "space_source": {key: value for key, value in known["space_source"].items() if key != "plugins"},
@@ -471,7 +474,7 @@ def test_of_a_single_configuration_there_is_nothing_to_choose():
         match=r"^ensemble: greedy chooses among the configurations of a search, and there is one; take bagging\.$",
     ):
         loader.parse(point | {"ensemble": "greedy"})
-    assert jobs.prepare(loader.parse(point | {"ensemble": "bagging"}), Path()).space.ensemble == Ensemble(
+    assert jobs.prepare(loader.parse(point | {"ensemble": "bagging"}), Path()).space.ensemble == EnsembleConfig(
         kind="bagging"
     )
 

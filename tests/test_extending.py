@@ -14,7 +14,7 @@ from hpo.core.errors import InputError
 from hpo.core.samples import Fold
 from hpo.core.trial import Fit
 from hpo.nn.rng import Noise
-from hpo.regularizers import FAMILY, STRENGTHS, joined
+from hpo.regularizers import FAMILY, STRENGTHS, registered
 from hpo.space import plugins
 from tests.conftest import here, outcomes
 from tests.training import step, trial
@@ -32,7 +32,7 @@ def folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(plugins, "_LOADED", {})
     monkeypatch.setattr(sys, "path", list(sys.path))
-    with joined([]):
+    with registered([]):
         yield tmp_path
 
 

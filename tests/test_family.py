@@ -79,7 +79,7 @@ def test_every_member_is_searched_together_and_the_network_predicts(store, kind)
     assert all(params.keys() >= search.keys() for params in trials)
     named = STRENGTHS.keys() & search.keys()
     assert all(len({params[name] for params in trials}) > 1 for name in named)  # none is stuck at off
-    assert any(sum(params[name] != STRENGTHS[name].neutral for name in named) > 5 for params in trials)
+    assert any(sum(params[name] != STRENGTHS[name].default_value for name in named) > 5 for params in trials)
     best = store.parent / "best"
     assert here("export", "--store", store, "--weights", best, "-o", store.parent / "best.yaml").exit_code == 0
     said = pd.read_csv(io.StringIO(here("predict", store.parent / "rows.csv", "--weights", best).stdout))

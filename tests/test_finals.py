@@ -18,8 +18,8 @@ from hpo.selection.finals import Finals
 from hpo.selection.rules import DEFAULT
 from hpo.space import loader
 from hpo.study import ranking
-from hpo.study.directory import Place
-from hpo.training.experiment import Job
+from hpo.study.directory import StudyDirectory
+from hpo.training.experiment import Experiment
 from hpo.training.population import Population
 from hpo.workflows import completed
 from hpo.workflows import prepare as jobs
@@ -45,7 +45,7 @@ def fresh_of(known, label):
 def searched(unrecorded, tmp_path_factory):  # noqa: ARG001 - a fixture of a module cannot name it otherwise
     """A search, with what was trained after its trials and on which samples."""
     store, seen = tmp_path_factory.mktemp("finals"), []
-    before = searching._Search._late
+    before = searching._Search._train_fixed
 
     def late(search, trials, samples):
         seen.append((tuple(trials), samples()))
@@ -84,7 +84,7 @@ def test_a_configuration_enters_once(searched):
         replace(best, trial=replace(found["none"].trial, label="78")),
     ]
     study = SimpleNamespace(outcomes=found, searched=lambda: [best, *twins, *others])
-    entered = finals.entering(study, searched.job.space)
+    entered = finals.select_finalists(study, searched.job.space)
     assert [o.trial.label for o in entered] == ["none", "defaults", best.trial.label, others[0].trial.label]
 
 
@@ -113,13 +113,13 @@ def test_a_finalist_is_its_configuration_trained_on_the_fresh_splits(searched):
         fresh = job.data.fresh(draw)
         assert samples.x.equal(fresh.x)
         trial = trials[-1]
-        alone = Population.of(job.space, None, fresh, rows=len(fresh.folds))
+        alone = Population.from_space(job.space, None, fresh, rows=len(fresh.folds))
         alone.admit(trial)
         curve, last = [], ""
         while not last:
             (score,) = alone.train_epoch()
             curve.append(score.values["valid_loss"].tolist())
-            last = score.last
+            last = score.stop_reason
         assert searched.known[trial.label]["fold_curves"]["valid_loss"] == curve
 
 
@@ -141,7 +141,7 @@ def test_the_ablation_has_been_through_the_same_draws_as_what_it_ablates(searche
 class Made:
     """Finals over made curves: `offsets` by label is how much worse than the best each is."""
 
-    def __init__(self, job: Job, offsets: dict[str, float], diverges: frozenset[str] = frozenset()):
+    def __init__(self, job: Experiment, offsets: dict[str, float], diverges: frozenset[str] = frozenset()):
         self.offsets, self.diverges, self.trained, self.outcomes = offsets, diverges, [], {}
         self.searched = [
             self.outcome(replace(t, label=label)) for label in offsets for t in ranking.baselines(job.space)[:1]
@@ -246,11 +246,11 @@ def test_another_wish_on_a_finished_study_selects_anew_without_searching_again(t
             told.append(score.trial)
 
     job = jobs.prepare(loader.parse(SPACE | change), Path())
-    second = searching.search(job, Place(tmp_path, "tiny"), watcher=Tells())
+    second = searching.search(job, StudyDirectory(tmp_path, "tiny"), watcher=Tells())
     assert {trial.role for trial in told} <= added
     assert not {trial.label for trial in told} & known.keys()
     assert outcomes(tmp_path).items() >= known.items()
-    assert (first["asked"] == second["asked"], second["asked"]) == (False, searching._asked(job))
+    assert (first["asked"] == second["asked"], second["asked"]) == (False, searching._result_options(job))
     assert second["trials"] == first["trials"]
     fresh = hpo.search(SPACE | change, store=tmp_path / "anew")
     for key in ("trial", "fresh", "test", "rules", "finalists", "refit", "score"):
@@ -272,15 +272,17 @@ def test_another_wish_that_is_cut_off_leaves_the_earlier_result_whole(tmp_path, 
         patch.setattr("hpo.workflows.search.Recorder", recorder)
         with pytest.raises(Stopped):
             hpo.search(other, store=tmp_path)
-    known = completed.load(Place(tmp_path, "tiny"))
+    known = completed.load(StudyDirectory(tmp_path, "tiny"))
     assert (known.result, known.space.refit.kind) == (first, "scaled")
     known.write_network(tmp_path / "net")
     with monkeypatch.context() as patch:
         patch.setattr("hpo.workflows.loop.run", None)
         assert hpo.search(SPACE, store=tmp_path) == first
     second = hpo.search(other, store=tmp_path)
-    assert second["refit"]["kind"] == completed.load(Place(tmp_path, "tiny")).space.refit.kind == "average"
-    assert {path.stem for path in Place(tmp_path, "tiny").weights.iterdir()} == set(second["networks"].values())
+    assert second["refit"]["kind"] == completed.load(StudyDirectory(tmp_path, "tiny")).space.refit.kind == "average"
+    assert {path.stem for path in StudyDirectory(tmp_path, "tiny").weights.iterdir()} == set(
+        second["networks"].values()
+    )
     assert second["looks"] == 2
     assert hpo.search(SPACE, store=tmp_path)["looks"] == 2  # the networks of the first result, which were scored then
 
@@ -292,7 +294,7 @@ def test_a_larger_budget_that_is_cut_off_leaves_the_earlier_result_which_answers
         patch.setattr("hpo.workflows.search.Recorder", Unclosed)
         with pytest.raises(Stopped):
             hpo.search(SPACE | {"budget": {"trials": 14}}, store=tmp_path)
-    assert completed.load(Place(tmp_path, "tiny")).result == first
+    assert completed.load(StudyDirectory(tmp_path, "tiny")).result == first
     assert "stopped" in here("studies", "--store", tmp_path).stdout
     again = hpo.search(SPACE, store=tmp_path)
     assert (sum(first["trials"].values()), sum(again["trials"].values())) == (12, 14)

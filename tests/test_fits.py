@@ -12,15 +12,15 @@ import torch
 from hpo.cli.messages import headline
 from hpo.core.errors import SearchFailedError
 from hpo.core.trial import Trial
-from hpo.data.config import Data
+from hpo.data.config import DataConfig
 from hpo.data.dataset import prepare
 from hpo.space import loader
-from hpo.space.settings import Train
+from hpo.space.settings import TrainConfig
 from hpo.testing import same
 from hpo.training.capacity import rows_for
 from hpo.training.population import Population
-from hpo.training.worker import started
-from hpo.training.worker_pool import Crew
+from hpo.training.worker import start_workers
+from hpo.training.worker_pool import WorkerPool
 from hpo.workflows import prepare as jobs
 from tests.conftest import TINY
 from tests.test_oracle import plain
@@ -28,12 +28,12 @@ from tests.test_population import EVERYTHING, limit
 from tests.training import busy, dataset, network, population, trial
 
 FIVE = {"test": 0.2, "folds": 5}
-EARLY = Train(epochs=8, batch_size=16, patience=2)  # the fits of a fast trial stop at different epochs
+EARLY = TrainConfig(epochs=8, batch_size=16, patience=2)  # the fits of a fast trial stop at different epochs
 
 
 @cache
 def folds(source="wine", dtype=torch.float32, **split):
-    return prepare(Data(source=f"sklearn:{source}", split=split or FIVE), Path(), dtype)
+    return prepare(DataConfig(source=f"sklearn:{source}", split=split or FIVE), Path(), dtype)
 
 
 def alone(data, number):
@@ -81,7 +81,7 @@ def is_fit(of, released, i, one):
 )
 def test_each_fold_equals_plain_torch_on_its_rows(kind, source, train):
     data, epochs = folds(source, torch.float64), 3
-    train = Train(epochs=epochs, batch_size=32, patience=epochs, **train)
+    train = TrainConfig(epochs=epochs, batch_size=32, patience=epochs, **train)
     of = trial("0", weight_decay=0.3, l1=0.02, dropout=0.4)
     released, curves = (found["0"] for found in trained(data, [of], train, **kind))
     mine = np.array([score.values["valid_loss"] for score in curves])  # (epochs, fits)
@@ -141,13 +141,13 @@ def test_a_fit_that_stops_leaves_its_row_and_what_it_had_learned_stays():
     in_training, best = [], {}
     while not best.get("last"):
         (score,) = pop.train_epoch()
-        best["last"] = score.last
+        best["last"] = score.stop_reason
         in_training.append(len(pop._members["0"].rows))
     assert in_training[0] == 5
     assert in_training == sorted(in_training, reverse=True)
     assert 0 < in_training[-1] < 5
-    assert not pop.room()  # which counts whole trials, so that it does not depend on when which fit stops
-    assert score.last in {"no improvement for 2 epochs", "trained all 8 epochs"}
+    assert not pop.has_room()  # which counts whole trials, so that it does not depend on when which fit stops
+    assert score.stop_reason in {"no improvement for 2 epochs", "trained all 8 epochs"}
     released = pop.release(of)
     assert {len(tensor) for tensor in released.weights.values()} == {5}
     assert not busy(pop)
@@ -156,7 +156,7 @@ def test_a_fit_that_stops_leaves_its_row_and_what_it_had_learned_stays():
 
 def test_what_a_stopped_trial_has_learned_stays_until_it_is_released():
     data, of = dataset(), trial("0", learning_rate=0.03)
-    train = Train(epochs=2, batch_size=32, patience=2)
+    train = TrainConfig(epochs=2, batch_size=32, patience=2)
     expected = trained(data, [of], train)[0]["0"]
     pop = population(data, train)
     pop.admit(of)
@@ -175,18 +175,18 @@ def test_trials_move_with_what_their_stopped_fits_have_learned(kind):
     scores = []
     while len(here._members["1"].rows) == 5:
         scores = list(here.train_epoch())
-    assert not any(score.last for score in scores)
-    moving = here.give(trials[1])
+    assert not any(score.stop_reason for score in scores)
+    moving = here.detach(trials[1])
     assert moving.aside
-    there.take(pickle.loads(pickle.dumps(moving)))
+    there.attach(pickle.loads(pickle.dumps(moving)))
     (score, *_) = there.train_epoch()
     left = {}
-    while not score.last:
+    while not score.stop_reason:
         (score,) = there.train_epoch()
     left["1"] = there.release(trials[1])
     while busy(here):
         for score in list(here.train_epoch()):
-            if score.last:
+            if score.stop_reason:
                 left["0"] = here.release(score.trial)
     assert all(same(left[label], stayed[label]) for label in stayed)
 
@@ -204,7 +204,7 @@ def test_when_memory_runs_out_trials_of_several_fits_start_again_and_are_told_on
     def epoch():
         for score in pop.train_epoch():
             told.setdefault(score.trial.label, []).append(score.epoch)
-            if score.last:
+            if score.stop_reason:
                 left[score.trial.label] = pop.release(score.trial)
 
     epoch()
@@ -234,7 +234,7 @@ def test_without_validation_rows_the_last_weights_are_kept():
     data, of = dataset(), trial("0", learning_rate=0.1, weight_decay=0.1)
     whole = data.whole()
     (fold,) = whole.folds
-    train = Train(epochs=5, batch_size=32, patience=1)
+    train = TrainConfig(epochs=5, batch_size=32, patience=1)
     released, curves = trained(whole, [of], train)
     assert [sorted(score.values) for score in curves["0"]] == [["train_loss"]] * 5
     assert all(score.finite for score in curves["0"])
@@ -249,7 +249,7 @@ def test_without_validation_rows_the_last_weights_are_kept():
 
 @pytest.mark.parametrize("schedule", ["constant", "cosine"])
 def test_a_trial_may_have_epochs_of_its_own_within_the_schedule_of_all(schedule):
-    train = Train(epochs=6, batch_size=32, patience=6, schedule=schedule)
+    train = TrainConfig(epochs=6, batch_size=32, patience=6, schedule=schedule)
     of = replace(trial("0"), epochs=3)
     _, curves = trained(dataset(), [of, trial("1", seed=of.seed)], train)
     assert [score.last for score in curves["0"]] == ["", "", "trained all 3 epochs"]
@@ -281,9 +281,9 @@ def test_rows_hold_all_fits_of_whole_trials(trials, fits, more, rows):
 def test_room_is_made_for_whole_trials():
     pop = population(folds(), EARLY, rows=14)
     for i in range(2):
-        assert pop.room()
+        assert pop.has_room()
         pop.admit(trial(str(i)))
-    assert not pop.room()
+    assert not pop.has_room()
 
 
 SPACE = loader.parse(
@@ -302,7 +302,7 @@ def proposed(label, **params):
 
 
 def expected(samples, trials):
-    pop = Population.of(SPACE, None, samples, rows=100)
+    pop = Population.from_space(SPACE, None, samples, rows=100)
     for of in trials:
         pop.admit(of)
     return finish(pop)[0]
@@ -312,22 +312,22 @@ def test_workers_train_several_fits_a_trial_and_then_something_else():
     """A second crew of the same workers trains fresh folds, although the first was left in the middle of an epoch."""
     data = folds()
     trials = [proposed(str(i), depth=1 + i % 2) for i in range(4)]
-    with started(2) as workers:
-        crew = Crew(workers, SPACE, None, data.samples(), rows=20)
+    with start_workers(2) as workers:
+        crew = WorkerPool(workers, SPACE, None, data.samples(), rows=20)
         for of in trials:
-            assert crew.room()
+            assert crew.has_room()
             crew.admit(of)
-        assert not crew.room()
+        assert not crew.has_room()
         released, _ = finish(crew)
         assert all(same(released[label], one) for label, one in expected(data.samples(), trials).items())
-        crew = Crew(workers, SPACE, None, data.samples(), rows=20)
+        crew = WorkerPool(workers, SPACE, None, data.samples(), rows=20)
         crew.admit(trials[0])
         crew.admit(trials[1])
         list(crew.train_epoch())  # of one worker; the other still has to tell
         assert crew.workers == workers
         workers[0]._process.kill()
         workers[0]._process.wait()
-        crew = Crew(workers, SPACE, None, data.fresh(1), rows=20)
+        crew = WorkerPool(workers, SPACE, None, data.fresh(1), rows=20)
         for of in trials:
             crew.admit(of)
         assert crew.workers == workers[1:]

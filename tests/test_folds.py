@@ -15,8 +15,8 @@ from sklearn.preprocessing import StandardScaler
 from hpo.core.errors import InputError
 from hpo.core.samples import Fold
 from hpo.data import dataset as data_module
-from hpo.data.config import Data
-from hpo.space.settings import Train
+from hpo.data.config import DataConfig
+from hpo.space.settings import TrainConfig
 from hpo.training.program import Program
 from tests.training import busy, population, trial
 
@@ -50,7 +50,7 @@ def table(task="regression"):
 
 def prepared(folder, split, task="regression", frame=None, **data):
     (table(task) if frame is None else frame).to_csv(folder / "t.csv", index=False)
-    said = Data(source="t.csv", target="y", drop=["who", "when"], split=split, **data)
+    said = DataConfig(source="t.csv", target="y", drop=["who", "when"], split=split, **data)
     return data_module.prepare(said, folder, torch.float64)
 
 
@@ -93,12 +93,12 @@ def test_no_row_that_is_held_out_is_ever_in_a_batch(tmp_path, monkeypatch, kind)
     for of in samples(data).values():
         number, test = rows(data, of)
         seen.clear()
-        pop = population(of, Train(epochs=2, batch_size=32, patience=2))
+        pop = population(of, TrainConfig(epochs=2, batch_size=32, patience=2))
         for i in range(2):
             pop.admit(trial(str(i)))
         while busy(pop):
             for score in list(pop.train_epoch()):
-                if score.last:
+                if score.stop_reason:
                     pop.release(score.trial)
         assert len(seen) == 2 * len(of.folds)
         for fold, (train, valid, judged) in zip(of.folds, parts(data, of), strict=True):

@@ -9,7 +9,7 @@ import pytest
 import torch
 from scipy.stats import spearmanr
 
-from hpo.core.metrics import CRITERIA, METRICS
+from hpo.core.metrics import METRICS, VALIDATORS
 from hpo.core.trial import Outcome, Trial
 from hpo.selection import validator_ranking
 from hpo.selection.validator_ranking import rank
@@ -61,14 +61,14 @@ def test_a_search_follows_a_criterion_to_its_end(store, metric):
         if o["trial"]["role"] in ("search", "baseline") and o["state"] == "complete"
     }
     assert all(
-        f"valid_{metric}" in o["curves"] and set(CRITERIA) - {"iwv"} <= o["valid"].keys() for o in complete.values()
+        f"valid_{metric}" in o["curves"] and set(VALIDATORS) - {"iwv"} <= o["valid"].keys() for o in complete.values()
     )
     ranked = sorted(complete, key=lambda label: METRICS[metric].sign * complete[label]["value"])
     finalist = next(label for label in ranked if label.isdigit())
     assert finalist in result["finalists"]
     assert result["fresh"][metric] is not None
     assert result["test"]["accuracy"] is not None
-    assert not set(CRITERIA) & result["test"].keys()
+    assert not set(VALIDATORS) & result["test"].keys()
     assert result["refit"]["compared"].keys() >= {"scaled", "average"}
     assert f"fresh {metric.replace('_', ' ')}" in said
     assert result["criteria"] == []
@@ -101,7 +101,7 @@ def test_labels_tell_how_far_each_criterion_would_have_led(store):
     whole = [
         o for o in outcomes(store).values() if o["trial"]["role"] in ("search", "baseline") and o["state"] == "complete"
     ]
-    assert {one["criterion"] for one in result["criteria"]} == set(CRITERIA)
+    assert {one["criterion"] for one in result["criteria"]} == set(VALIDATORS)
     true = [o["valid"]["accuracy"] for o in whole]
     for one in result["criteria"]:
         theirs = [-METRICS[one["criterion"]].sign * o["valid"][one["criterion"]] for o in whole]

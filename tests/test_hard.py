@@ -10,8 +10,8 @@ from hpo.cli.messages import study_line
 from hpo.cli.result_text import result_lines
 from hpo.core.trial import Outcome
 from hpo.report import page
-from hpo.study.directory import Place
-from hpo.study.ledger import stored
+from hpo.study.directory import StudyDirectory
+from hpo.study.ledger import read_attrs
 from hpo.training.population import Population
 from hpo.training.program import Program
 from hpo.training.stack import Stack
@@ -39,7 +39,7 @@ def space(folder, split, raw=None, drop=("who", "month"), **changes):
 def searched(path, watcher=None):
     """The result, and what is said of it at the end."""
     store = path.parent / "mlruns"
-    result = search.search(jobs.load(path), Place(store, "tiny"), watcher=watcher)
+    result = search.search(jobs.load(path), StudyDirectory(store, "tiny"), watcher=watcher)
     return result, result_lines(result, "mlruns")
 
 
@@ -199,7 +199,7 @@ def test_where_all_that_it_is_compared_with_diverges_it_is_selected_and_has_a_pa
         lines[0]
         == f"The usual defaults diverged on fresh splits, so trial {result['trial']} is selected without being compared with them."
     )
-    written = Place(tmp_path / "mlruns", "tiny").report.read_text()
+    written = StudyDirectory(tmp_path / "mlruns", "tiny").report.read_text()
     assert "usual defaults</td>" in written
     assert ("<h3>usual defaults</h3>" in written) == (after > 0)  # what has no epoch has no curve
 
@@ -221,7 +221,7 @@ def test_a_final_network_that_diverges_is_said_and_can_be_made_otherwise(tmp_pat
     assert (result["refit"]["kind"], result["refit"]["weights"], result["test"]) == (way, None, {})
     sentence = "The final network diverged, so there is none: the learning rate does not bear all rows. Lower search.learning_rate."
     assert lines.count(sentence) == 1
-    assert study_line(Place(tmp_path / "mlruns", "tiny"))[1] == "finished"
+    assert study_line(StudyDirectory(tmp_path / "mlruns", "tiny"))[1] == "finished"
     store, weights = tmp_path / "mlruns", tmp_path / "weights"
     refused = here("export", "--store", store, "--weights", weights)
     assert (refused.exit_code, refused.stdout) == (2, "")
@@ -252,7 +252,11 @@ def test_memory_that_runs_out_in_the_finals_leaves_the_rows_of_the_search(tmp_pa
     watcher = Notes()
     result, _ = searched(space(tmp_path / "short", {}), watcher)
     assert any(note.startswith("Memory ran out: ") for note in watcher.notes)
-    assert stored(Place(tmp_path / "short/mlruns", "tiny").journal)["rows"] == result["rows"] == expected["rows"]
+    assert (
+        read_attrs(StudyDirectory(tmp_path / "short/mlruns", "tiny").journal)["rows"]
+        == result["rows"]
+        == expected["rows"]
+    )
     for key in ("trial", "fresh", "test", "finalists", "selected"):
         assert result[key] == expected[key], key
 
@@ -299,7 +303,7 @@ def test_a_page_that_cannot_be_made_costs_no_result(tmp_path, monkeypatch):
 
     monkeypatch.setattr("hpo.report.write", broken)
     watcher = Notes()
-    job, place = jobs.load(space(tmp_path, {})), Place(tmp_path / "mlruns", "tiny")
+    job, place = jobs.load(space(tmp_path, {})), StudyDirectory(tmp_path / "mlruns", "tiny")
     result = search.search(job, place, watcher=watcher)
     assert watcher.notes == [
         "The page on the search could not be made (KeyError: 'loss'), which is a mistake of ours; all else is whole."

@@ -14,7 +14,7 @@ from optuna.trial import TrialState, create_trial
 
 from hpo.study import samplers
 from hpo.study.history import BEST, History
-from hpo.study.percentile_pruner import Percentile
+from hpo.study.percentile_pruner import PercentilePruner
 from tests.test_study import Recorded, go, space
 
 WAYS = [StudyDirection.MINIMIZE, StudyDirection.MAXIMIZE]
@@ -134,7 +134,7 @@ def test_a_study_past_the_bound_goes_on_as_if_it_had_not_been_interrupted(tmp_pa
         o.trial for o in peace.outcomes.values()
     ]
     if sampler == "tpe":
-        assert len(peace._working.trials()) <= 15 + 5 + 1 < len(peace.outcomes)  # the last is told to nobody
+        assert len(peace._in_memory.trials()) <= 15 + 5 + 1 < len(peace.outcomes)  # the last is told to nobody
 
 
 @pytest.mark.parametrize("direction", WAYS)
@@ -149,7 +149,7 @@ def test_a_study_past_the_bound_goes_on_as_if_it_had_not_been_interrupted(tmp_pa
 def test_the_percentile_pruner_decides_as_optunas(direction, options):
     made = History(direction, math.inf)  # Optuna's sees all, ours always did
     study = optuna.create_study(storage=made, direction=direction)
-    ours, theirs = Percentile(made, **options), optuna.pruners.PercentilePruner(**options)
+    ours, theirs = PercentilePruner(made, **options), optuna.pruners.PercentilePruner(**options)
     decided = []
     for trial in ended(120, seed=1):
         trial_id = made.create_new_trial(study._study_id)

@@ -10,7 +10,7 @@ import pytest
 from bench.honesty import numbers, page, run
 from bench.honesty.numbers import Mean, Share
 from bench.honesty.sets import sets
-from hpo.data.config import Data
+from hpo.data.config import DataConfig
 from hpo.data.dataset import prepare
 
 ABOUT = {"date": "2026-01-01", "cores": 2, "cpu": "a processor", "torch": "2", "optuna": "5"}
@@ -187,7 +187,7 @@ def test_a_search_has_just_the_rows_that_its_set_names(name, tmp_path):
     draw = sets(tmp_path)[0][name]
     (space, frame), (_, again), (_, other) = draw(1), draw(1), draw(2)
     frame.to_csv(tmp_path / "data.csv", index=False)
-    data = prepare(Data(source="data.csv", **space["data"]), tmp_path)
+    data = prepare(DataConfig(source="data.csv", **space["data"]), tmp_path)
     develop = {"wine": 124, "diabetes": 309, "made-nothing": 400}[name]
     assert (len(data.y), len(data.test_y)) == (develop, len(frame) - develop)
     assert len(data.folds[0].valid) == math.ceil(develop / 4)

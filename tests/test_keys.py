@@ -12,7 +12,7 @@ from hpo.export.files import as_yaml, space_dict
 from hpo.regularizers import STRENGTHS
 from hpo.space import loader
 from hpo.space.formatting import in_a_line, strength, strengths
-from hpo.space.hyperparameter import Domain, Prior
+from hpo.space.hyperparameter import Hyperparameter, Prior
 from hpo.space.parser import searchable, usual
 from hpo.study import samplers
 from hpo.workflows.prepare import prepare
@@ -20,32 +20,32 @@ from tests.test_space_file import HEAD
 
 # The value of `search` → the domain of its last key.
 MEANS = [
-    ("{learning_rate: auto}", Domain(low=1e-4, high=1e-1, log=True)),
-    ("{mixup: auto}", Domain(low=0.05, high=2.0, log=True, optional=True)),
-    ("{dropout: {range: auto, optional: true}}", Domain(low=0.0, high=0.6, optional=True)),
-    ("{skip: auto}", Domain(choices=("none", "residual", "shake-shake", "shake-drop"))),
-    ("{skip: {choices: [shake-drop, none]}}", Domain(choices=("none", "shake-drop"))),  # in the member's order
-    ("{dropout: auto, batch_norm: true}", Domain(choices=(True,))),
-    ("{batch_norm: {choices: [true, false]}}", Domain(choices=(False, True))),
-    ("{epochs: {choices: [10, 40]}}", Domain(choices=(10, 40), integer=True)),
-    ("{l1: {low: 1e-4, high: 1, log: true, points: 5}}", Domain(choices=(1e-4, 1e-3, 1e-2, 1e-1, 1))),
-    ("{dropout: {low: 0, high: 0.6, points: 3, optional: true}}", Domain(choices=(0, 0.3, 0.6), optional=True)),
-    ("{depth: {low: 1, high: 10, points: 4}}", Domain(choices=(1, 4, 7, 10), integer=True)),
-    ("{mixup: {choices: [0.1, 0.2], optional: true}}", Domain(choices=(0.1, 0.2), optional=True)),
+    ("{learning_rate: auto}", Hyperparameter(low=1e-4, high=1e-1, log=True)),
+    ("{mixup: auto}", Hyperparameter(low=0.05, high=2.0, log=True, optional=True)),
+    ("{dropout: {range: auto, optional: true}}", Hyperparameter(low=0.0, high=0.6, optional=True)),
+    ("{skip: auto}", Hyperparameter(choices=("none", "residual", "shake-shake", "shake-drop"))),
+    ("{skip: {choices: [shake-drop, none]}}", Hyperparameter(choices=("none", "shake-drop"))),  # in the member's order
+    ("{dropout: auto, batch_norm: true}", Hyperparameter(choices=(True,))),
+    ("{batch_norm: {choices: [true, false]}}", Hyperparameter(choices=(False, True))),
+    ("{epochs: {choices: [10, 40]}}", Hyperparameter(choices=(10, 40), integer=True)),
+    ("{l1: {low: 1e-4, high: 1, log: true, points: 5}}", Hyperparameter(choices=(1e-4, 1e-3, 1e-2, 1e-1, 1))),
+    ("{dropout: {low: 0, high: 0.6, points: 3, optional: true}}", Hyperparameter(choices=(0, 0.3, 0.6), optional=True)),
+    ("{depth: {low: 1, high: 10, points: 4}}", Hyperparameter(choices=(1, 4, 7, 10), integer=True)),
+    ("{mixup: {choices: [0.1, 0.2], optional: true}}", Hyperparameter(choices=(0.1, 0.2), optional=True)),
     (
         "{skip: auto, l1: {low: 0, high: 1, when: {skip: [none, residual]}}}",
-        Domain(low=0, high=1, when=(("skip", ("none", "residual")),)),
+        Hyperparameter(low=0, high=1, when=(("skip", ("none", "residual")),)),
     ),
     (
         "{dropout: auto, l1: {low: 0, high: 1, when: {dropout: on}}}",
-        Domain(low=0, high=1, when=(("dropout", ("on",)),)),
+        Hyperparameter(low=0, high=1, when=(("dropout", ("on",)),)),
     ),
-    ("{l1: {low: 0, high: 1, prior: {best: 0.3}}}", Domain(low=0, high=1, prior=Prior(0.3, "medium"))),
+    ("{l1: {low: 0, high: 1, prior: {best: 0.3}}}", Hyperparameter(low=0, high=1, prior=Prior(0.3, "medium"))),
     (
         "{l1: {low: 0, high: 1, optional: true, prior: {best: off, confidence: low}}}",
-        Domain(low=0, high=1, optional=True, prior=Prior("off", "low")),
+        Hyperparameter(low=0, high=1, optional=True, prior=Prior("off", "low")),
     ),
-    ("{l1: {low: 0, high: 1, points: 3, prior: {best: 0.4}}}", Domain(choices=(0, 0.5, 1), prior=Prior(0.5))),
+    ("{l1: {low: 0, high: 1, points: 3, prior: {best: 0.4}}}", Hyperparameter(choices=(0, 0.5, 1), prior=Prior(0.5))),
 ]
 
 # The value of `search` → its sentences.
@@ -223,7 +223,7 @@ def test_every_strength_can_be_off_of_a_range_and_of_choices(key):
     probe = list(STRENGTHS[key].probe)
     for raw in ({"low": min(probe), "high": max(probe), "optional": True}, {"choices": probe, "optional": True}):
         found = space({key: raw})
-        assert found.params({key: probe[0], f"{key}_enabled": False})[key] == STRENGTHS[key].neutral
+        assert found.params({key: probe[0], f"{key}_enabled": False})[key] == STRENGTHS[key].default_value
         assert found.params({key: probe[0], f"{key}_enabled": True})[key] == probe[0]
 
 
@@ -248,7 +248,7 @@ CONDITIONS = [
 def test_a_conditional_key_is_neutral_where_its_condition_does_not_hold(when, sampled, acts):
     others = {**SKIPS, "dropout": {"range": "auto", "optional": True}, "depth": {"low": 1, "high": 4}}
     found = space({**others, "mixup": {"low": 0.1, "high": 1, "when": when}})
-    middle = {key: domain.middle() for key, domain in found.domains.items()}
+    middle = {key: domain.middle() for key, domain in found.hyperparameters.items()}
     assert found.params(middle | {"mixup": 0.5} | sampled)["mixup"] == (0.5 if acts else 0)
 
 
@@ -288,7 +288,7 @@ def test_a_conditional_structure_has_its_usual_value():
 
 def test_conditional_keys_are_sampled_in_every_trial():
     found = space({**SKIPS, "mixup": {"low": 0.1, "high": 1, "when": {"skip": "on"}}})
-    assert list(samplers.distributions(found.domains)) == ["skip", "batch_norm", "mixup"]
+    assert list(samplers.distributions(found.hyperparameters)) == ["skip", "batch_norm", "mixup"]
 
 
 def test_how_long_a_trial_may_train_is_the_most_that_the_space_says():

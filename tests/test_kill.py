@@ -16,8 +16,8 @@ from hpo.core.metrics import METRICS
 from hpo.core.trial import Outcome
 from hpo.data.dataset import prepare
 from hpo.space import loader
-from hpo.study.directory import Place
-from hpo.study.ledger import stored
+from hpo.study.directory import StudyDirectory
+from hpo.study.ledger import read_attrs
 from hpo.study.ranking import best
 from hpo.study.study import Study
 from tests.conftest import PATIENCE, here, hpo, launched, outcomes, wait_for, write_space
@@ -56,7 +56,7 @@ def undisturbed(new_store):
 
 def written(store) -> bytes:
     """The journal as it is by now."""
-    journal = Place(store, "tiny").journal
+    journal = StudyDirectory(store, "tiny").journal
     return journal.read_bytes() if journal.exists() else b""
 
 
@@ -94,12 +94,12 @@ def disturbed(new_store):
 
         assert interrupt(store, space, signal.SIGKILL, moment)[0] == -signal.SIGKILL
         snapshots.append(outcomes(store))
-    with Place(store, "tiny").journal.open("ab") as journal:
+    with StudyDirectory(store, "tiny").journal.open("ab") as journal:
         journal.write(b'{"op_code":2,"worker_id":"a-1","study_id":0,"user_attr":{"resu')
     target = ended(store) + 1
     stopped = interrupt(store, space, signal.SIGINT, lambda: wait_for(lambda: ended(store) >= target))
     snapshots.append(outcomes(store))
-    parent = Place(store, "tiny").mlflow()
+    parent = StudyDirectory(store, "tiny").mlflow()
     client = MlflowClient(parent["tracking_uri"])
     status = client.get_run(parent["run_id"]).info.status
     phases = {}
@@ -203,16 +203,16 @@ def test_a_journal_torn_anywhere_is_a_shorter_journal(undisturbed, tmp_path):
     """Whatever a kill leaves of a write, the study opens; a trial has its whole history or none of it."""
     space = loader.load(undisturbed.space)
     fingerprint = prepare(space.data, tmp_path).fingerprint
-    whole = Place(undisturbed.store, "tiny").journal.read_bytes()
+    whole = StudyDirectory(undisturbed.store, "tiny").journal.read_bytes()
     torn = tmp_path / "journal.log"
     begun = set()
     for length in sorted(Random(0).sample(range(len(whole)), 60)):
         torn.write_bytes(whole[:length])
-        known = {o["trial"]["label"]: o for o in stored(torn).get("outcomes", [])}
+        known = {o["trial"]["label"]: o for o in read_attrs(torn).get("outcomes", [])}
         assert known.items() <= undisturbed.known.items()
         study = Study(space, torn, fingerprint)
         assert study.outcomes.keys() == known.keys()
-        running = [t for t in study._working.trials() if str(t.number) not in known]
+        running = [t for t in study._in_memory.trials() if str(t.number) not in known]
         begun |= {t.number for t in running}
         assert not any(t.intermediate_values or "outcome" in t.user_attrs for t in running)
         study.close()
@@ -220,8 +220,8 @@ def test_a_journal_torn_anywhere_is_a_shorter_journal(undisturbed, tmp_path):
 
 
 def test_a_journal_damaged_within_is_not_guessed_at(undisturbed, tmp_path):
-    lines = Place(undisturbed.store, "tiny").journal.read_bytes().splitlines(keepends=True)
+    lines = StudyDirectory(undisturbed.store, "tiny").journal.read_bytes().splitlines(keepends=True)
     lines[4] = b"\0" * 9 + b"\n"
     (tmp_path / "journal.log").write_bytes(b"".join(lines))
     with pytest.raises(StoreError, match=r"journal.log is damaged in line 5; bring back a copy, or remove the study\."):
-        stored(tmp_path / "journal.log")
+        read_attrs(tmp_path / "journal.log")

@@ -7,7 +7,7 @@ import pytest
 import torch
 from sklearn import metrics as sk
 
-from hpo.core.metrics import METRICS, measure
+from hpo.core.metrics import METRICS, compute_metrics
 
 FITS, ROWS = 3, 200
 GENERATOR = np.random.default_rng(0)
@@ -55,7 +55,7 @@ def calibration_error(confidence, right, bins=15):
 )
 def test_classification(name, n):
     logits, y = classes(n)
-    measured = measure([name], "classification", logits, y, None, 1.0)[name]
+    measured = compute_metrics([name], "classification", logits, y, None, 1.0)[name]
     expected = [sklearn_score(name, logits[i], y[i]) for i in range(FITS)]
     assert measured.numpy() == pytest.approx(expected, abs=1e-9)
 
@@ -63,7 +63,7 @@ def test_classification(name, n):
 @pytest.mark.parametrize("name", ["loss", "r2", "mae"])
 def test_regression_in_the_units_of_the_target(name):
     predicted, y = (torch.tensor(GENERATOR.normal(size=(FITS, ROWS))) for _ in range(2))
-    measured = measure([name], "regression", predicted.unsqueeze(2), y, None, 5.0)[name]
+    measured = compute_metrics([name], "regression", predicted.unsqueeze(2), y, None, 5.0)[name]
     score = {"loss": sk.mean_squared_error, "r2": sk.r2_score, "mae": sk.mean_absolute_error}[name]
     assert measured.numpy() == pytest.approx([score(5 * y[i], 5 * predicted[i]) for i in range(FITS)])
 
@@ -71,8 +71,8 @@ def test_regression_in_the_units_of_the_target(name):
 def test_weights_weigh_the_loss_alone():
     logits, y = classes(3)
     weight = torch.tensor(GENERATOR.uniform(0.5, 2, size=(FITS, ROWS)))
-    measured = measure(["loss", "accuracy"], "classification", logits, y, weight, 1.0)
-    plain = measure(["accuracy"], "classification", logits, y, None, 1.0)
+    measured = compute_metrics(["loss", "accuracy"], "classification", logits, y, weight, 1.0)
+    plain = compute_metrics(["accuracy"], "classification", logits, y, None, 1.0)
     expected = [sk.log_loss(y[i], logits[i].softmax(1), sample_weight=weight[i], labels=range(3)) for i in range(FITS)]
     assert measured["loss"].numpy() == pytest.approx(expected)
     assert (measured["accuracy"] == plain["accuracy"]).all()
@@ -82,13 +82,13 @@ def test_weights_weigh_the_loss_alone():
 def test_a_class_that_is_never_said_or_never_true_counts_as_in_scikit_learn(name):
     logits = torch.nn.functional.one_hot(torch.tensor([[0, 0, 1, 1, 3]]), 5).double()
     y = torch.tensor([[0, 2, 1, 2, 1]])
-    found = measure([name], "classification", logits, y, None, 1.0)[name]
+    found = compute_metrics([name], "classification", logits, y, None, 1.0)[name]
     assert found.tolist() == pytest.approx([sklearn_score(name, logits[0], y[0])])
 
 
 def test_certainty_that_is_always_right_has_no_error_of_calibration():
     logits, y = torch.tensor([[[900.0, 0.0], [0.0, 900.0]]]), torch.tensor([[0, 1]])
-    right, wrong = (measure(["ece", "brier"], "classification", logits, said, None, 1.0) for said in (y, 1 - y))
+    right, wrong = (compute_metrics(["ece", "brier"], "classification", logits, said, None, 1.0) for said in (y, 1 - y))
     assert [float(right[name]) for name in right] == [0, 0]
     assert [float(wrong[name]) for name in wrong] == [1, 1]
 
@@ -96,10 +96,10 @@ def test_certainty_that_is_always_right_has_no_error_of_calibration():
 @pytest.mark.parametrize("name", ["loss", "ece", "brier"])
 def test_a_network_that_says_nothing_has_no_score_that_could_be_the_best(name):
     logits = torch.full((1, 4, 3), torch.nan)
-    found = measure([name], "classification", logits, torch.tensor([[0, 1, 2, 0]]), None, 1.0)[name]
+    found = compute_metrics([name], "classification", logits, torch.tensor([[0, 1, 2, 0]]), None, 1.0)[name]
     assert found.isnan()
 
 
 def test_r2_of_a_constant_target_is_undefined():
     flat = torch.ones(1, 9)
-    assert measure(["r2"], "regression", torch.zeros(1, 9, 1), flat, None, 1.0)["r2"].isnan().all()
+    assert compute_metrics(["r2"], "regression", torch.zeros(1, 9, 1), flat, None, 1.0)["r2"].isnan().all()

@@ -9,7 +9,7 @@ from mlflow.entities import ViewType
 from mlflow.exceptions import MlflowException
 
 from hpo.tracking import mlflow_cleanup, mlflow_writer
-from hpo.tracking.mlflow_writer import Mirror
+from hpo.tracking.mlflow_writer import MlflowWriter
 from hpo.tracking.recorder import message
 from tests.test_bulk import OUTCOMES
 
@@ -21,7 +21,7 @@ def recorded(new_store):
     (store / "studies" / "s").mkdir(parents=True)
 
     def record(search="x", params=()):
-        writer = Mirror(
+        writer = MlflowWriter(
             {
                 "uri": f"sqlite:///{store}/mlflow.db",
                 "folder": str(store / "studies" / "s"),
@@ -52,7 +52,7 @@ def test_a_search_of_more_than_a_hundred_keys_is_recorded_whole(recorded, monkey
     writer.finish({"status": "FINISHED", "ended": 1, "tags": many})
     own, trial = (
         recorded.client.search_runs([writer.experiment_id], f"tags.`{tag}` = '{value}'")[0]
-        for tag, value in (("hpo.search", "x"), ("hpo.core.trial", "0"))
+        for tag, value in (("hpo.search", "x"), ("hpo.trial", "0"))
     )
     assert own.data.params == trial.data.params == many
     assert own.data.tags.items() >= many.items()
@@ -81,7 +81,7 @@ def test_a_user_without_a_name_searches_too(recorded, monkeypatch, error):
 
 
 def removed(recorded, writer):
-    mlflow_cleanup.delete(
+    mlflow_cleanup.delete_runs(
         f"sqlite:///{recorded.store}/mlflow.db", writer.experiment_id, writer.run_id, recorded.store / "artifacts" / "s"
     )
 
@@ -146,7 +146,7 @@ def test_a_server_s_runs_are_marked_as_deleted_and_its_experiment_only_without_o
     uri = f"sqlite:///{recorded.store}/mlflow.db"
     monkeypatch.setattr(mlflow_cleanup, "SQLITE", "nothing:///")
     foreign = client.create_run(writer.experiment_id).info.run_id
-    mlflow_cleanup.delete(uri, writer.experiment_id, writer.run_id, recorded.store / "artifacts" / "s")
+    mlflow_cleanup.delete_runs(uri, writer.experiment_id, writer.run_id, recorded.store / "artifacts" / "s")
     stages = {run_id: run.info.lifecycle_stage for run_id, run in runs(recorded, writer.experiment_id).items()}
     assert {run_id for run_id, stage in stages.items() if stage == "active"} == {foreign}
     assert len(stages) == 2 + len(OUTCOMES[2:])

@@ -30,7 +30,7 @@ def children(client: MlflowClient, parent: str) -> dict[str, Run]:
     """The runs of a search's trials by the label of their trial; each is there once."""
     of = client.get_run(parent).info.experiment_id
     found = list(client.search_runs([of], f"tags.`mlflow.parentRunId` = '{parent}'"))
-    labels = [run.data.tags["hpo.core.trial"] for run in found]
+    labels = [run.data.tags["hpo.trial"] for run in found]
     assert len(labels) == len(set(labels))
     return dict(zip(labels, found, strict=True))
 
@@ -90,7 +90,7 @@ def test_the_page_shows_what_was_scored_on_the_rows_of_the_search_alone(recorded
     packed = json.loads(tag)["state"].removeprefix("deflate;")
     asked = json.loads(zlib.decompress(base64.b64decode(packed)))["searchFilter"]
     shown = {
-        run.data.tags["hpo.core.trial"]
+        run.data.tags["hpo.trial"]
         for run in recorded.client.search_runs([recorded.result["experiment_id"]], asked)
     }
     assert shown == {

@@ -15,13 +15,13 @@ from sklearn.datasets import load_digits
 
 import hpo
 from hpo.core.errors import InputError
-from hpo.core.importing import arguments, find, name_of
+from hpo.core.importing import import_object, match_arguments, qualified_name
 from hpo.core.trial import Fit
-from hpo.nn.hook_points import put_sites
-from hpo.nn.module import Module
+from hpo.nn.hook_points import insert_hook_points
+from hpo.nn.module import VmappedModule
 from hpo.space.loader import parse
 from hpo.testing import TRAIN, run, same
-from hpo.training.builder import Networks
+from hpo.training.builder import NetworkBuilder
 from hpo.training.population import Population
 from hpo.workflows import requirements
 from hpo.workflows.prepare import prepare
@@ -52,7 +52,9 @@ def space(network, search=SEARCH, source="wine", **more):
 def module(factory, **more):
     data = dataset()
     offered = {"n_inputs": data.n_inputs, "n_outputs": data.n_outputs, **more}
-    return Module(factory, name_of(factory), arguments(factory, offered, {}), data.n_inputs, data.n_outputs)
+    return VmappedModule(
+        factory, qualified_name(factory), match_arguments(factory, offered, {}), data.n_inputs, data.n_outputs
+    )
 
 
 @pytest.mark.parametrize(
@@ -77,7 +79,7 @@ def module(factory, **more):
 )
 def test_what_cannot_be_batched_runs_one_row_at_a_time_and_says_why(factory, why):
     net = module(factory)
-    assert net.why_alone == why
+    assert net.sequential_reason == why
     together = _trained(net, [trial(str(i)) for i in range(3)])
     for i in range(3):
         assert same(together[str(i)], _trained(net, [trial(str(i))])[str(i)])
@@ -128,7 +130,7 @@ def test_features_are_what_the_last_linear_layer_is_given(factory, width):
 
 def test_a_network_without_a_last_linear_layer_has_no_features_to_align():
     prepared = prepare(parse(space({"factory": "tests.factories:ends_otherwise"})), Path())
-    found = Networks(prepared.space, prepared.factory, 13, 3).of({})
+    found = NetworkBuilder(prepared.space, prepared.factory, 13, 3).network_for({})
     other = prepared.space.model_copy(update={"search": {**prepared.space.search, "coral": None}})
     with pytest.raises(InputError) as caught:
         requirements.check_networks(other, [found])
@@ -453,7 +455,7 @@ def test_dropout2d_drops_channels_whatever_comes_after_them():
         draws.append(h.shape)
         return h
 
-    site = put_sites(torch.nn.Sequential(torch.nn.Dropout2d()))[0]
+    site = insert_hook_points(torch.nn.Sequential(torch.nn.Dropout2d()))[0]
     site.hidden, site.rows, site.batched = hidden, 4, True
     for shape in ((4, 8, 5, 6), (4, 8, 5, 6, 7)):
         assert site.act(torch.ones(shape)).shape == shape
@@ -462,7 +464,7 @@ def test_dropout2d_drops_channels_whatever_comes_after_them():
 
 def test_a_factory_that_hands_out_its_only_module_gets_it_back_unchanged():
     only = torch.nn.Sequential(torch.nn.Linear(13, 8), torch.nn.Dropout(), torch.nn.Linear(8, 3))
-    net = Module(lambda: only, "here:only", (), 13, 3)
+    net = VmappedModule(lambda: only, "here:only", (), 13, 3)
     assert net.depth == 1
     assert isinstance(only[1], torch.nn.Dropout)
 
@@ -480,5 +482,5 @@ def test_what_fails_in_somebodys_file_is_said(text, said, tmp_path, monkeypatch)
     importlib.invalidate_caches()
     (tmp_path / "broken_nets.py").write_text(text)
     with pytest.raises(InputError) as caught:
-        find("broken_nets:build", tmp_path)
+        import_object("broken_nets:build", tmp_path)
     assert str(caught.value) == f"network.factory: importing broken_nets {said}"

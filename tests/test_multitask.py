@@ -6,10 +6,10 @@ import pytest
 import torch
 
 from hpo.core.trial import Fit
-from hpo.nn.backends import kernels
+from hpo.nn.backends import backend_for
 from hpo.nn.device import CPU
 from hpo.regularizers import STRENGTHS
-from hpo.regularizers.base import Batch, Seen
+from hpo.regularizers.base import Batch, ForwardOutput
 from hpo.testing import TRAIN
 from tests.training import dataset, network, step, trained, trial
 
@@ -51,7 +51,7 @@ def test_one_row_equals_two_heads_in_plain_torch(auxiliary, source):
     weight = torch.from_numpy(fit.stream("multitask.weight/init").uniform(-bound, bound, (8, outputs))).requires_grad_()
     bias = torch.zeros(outputs, dtype=torch.float64, requires_grad=True)
     optimizer = torch.optim.AdamW([*net.parameters(), weight, bias], lr=1e-2, weight_decay=0.2)
-    way = kernels(CPU)
+    way = backend_for(CPU)
     stream = way.stream(fit, "order")
     for epoch in range(3):
         order = way.noise([stream], [epoch], torch.float64, CPU).permutation(len(fold.train))[0]
@@ -92,7 +92,7 @@ def test_bits_are_a_rows_own(rows, width, outputs, dtype):
         loss = STRENGTHS["multitask"].loss(
             torch.ones(len(leaves[0]), dtype=dtype),
             step(data=data, own=own),
-            Seen(batch, leaves[0], leaves[0], None, None),
+            ForwardOutput(batch, leaves[0], leaves[0], None, None),
         )
         return [loss, *torch.autograd.grad(loss.sum(), leaves)]
 
@@ -110,7 +110,9 @@ def test_rows_whose_other_target_is_not_known_do_not_count():
     )
     batch = Batch(data.x[index], data.y[index], None, None, index)
     s = torch.tensor([0.5, 3.0], dtype=torch.float64)
-    found = STRENGTHS["multitask"].loss(s, step(data=data, own=own), Seen(batch, features, features, None, None))
+    found = STRENGTHS["multitask"].loss(
+        s, step(data=data, own=own), ForwardOutput(batch, features, features, None, None)
+    )
     expected = [
         s[i] * missed(features[i] @ own["multitask.weight"][i] + own["multitask.bias"][i], data.auxiliary[index[i]])
         for i in (0, 1)
@@ -118,5 +120,6 @@ def test_rows_whose_other_target_is_not_known_do_not_count():
     assert torch.allclose(found, torch.stack(expected))
     nobody = replace(data, auxiliary=torch.full_like(data.auxiliary, torch.nan))
     assert (
-        STRENGTHS["multitask"].loss(s, step(data=nobody, own=own), Seen(batch, features, features, None, None)) == 0
+        STRENGTHS["multitask"].loss(s, step(data=nobody, own=own), ForwardOutput(batch, features, features, None, None))
+        == 0
     ).all()

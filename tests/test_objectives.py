@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hpo.core.errors import InputError
-from hpo.core.objectives import NAMES, front, measure, sign
-from hpo.core.trial import Released
+from hpo.core.objectives import OBJECTIVES, compute_objectives, pareto_front, sign
+from hpo.core.trial import TrainedTrial
 from hpo.space import loader
 from hpo.space.space import task_mistake
 from tests.test_paired import DATA, Folded
@@ -32,7 +32,7 @@ def dominates(one, other, signs):
 @given(points())
 def test_nothing_on_the_front_is_dominated_and_all_else_is_by_something_on_it(made):
     values, signs = made
-    on = front(values, signs)
+    on = pareto_front(values, signs)
     assert on == sorted(set(on))
     assert bool(on) == bool(values)
     assert not any(dominates(other, values[index], signs) for index in on for other in values)
@@ -42,9 +42,9 @@ def test_nothing_on_the_front_is_dominated_and_all_else_is_by_something_on_it(ma
 
 def test_every_objective_has_a_direction_and_a_value():
     weights = {"a": torch.zeros(2, 3, 4), "b": torch.zeros(2, 4)}
-    released = Released(5, {"loss": 1.0}, {"loss": 1.5, "accuracy": 0.5}, 0.25, 10, weights)
-    found = measure(
-        [*NAMES[:2], "train_loss", "gap", "nonzero_share", "parameters", "seconds", "epochs"], released, 7, 2.5
+    released = TrainedTrial(5, {"loss": 1.0}, {"loss": 1.5, "accuracy": 0.5}, 0.25, 10, weights)
+    found = compute_objectives(
+        [*OBJECTIVES[:2], "train_loss", "gap", "nonzero_share", "parameters", "seconds", "epochs"], released, 7, 2.5
     )
     assert found == {
         "valid_loss": 1.5,
@@ -67,7 +67,7 @@ class Weighed(Uneven):
 
     def release(self, trial):
         released = super().release(trial)
-        return Released(**{**vars(released), "nonzero_share": 1 - min(1.0, 10 * trial.params["weight_decay"])})
+        return TrainedTrial(**{**vars(released), "nonzero_share": 1 - min(1.0, 10 * trial.params["weight_decay"])})
 
 
 @pytest.mark.parametrize("sampler", ["tpe", "gp", "random", "qmc"])
@@ -92,8 +92,8 @@ def test_every_sampler_that_can_finds_a_front_and_repeats_itself(tmp_path, sampl
 def test_the_sampler_is_told_every_objective_in_its_direction(tmp_path):
     made = space(objectives=["valid_loss", "valid_accuracy"], budget={"trials": 12})
     study, _ = search(tmp_path / "s", made, population=Weighed)
-    assert [d.name for d in study._working._study.directions] == ["MINIMIZE", "MAXIMIZE"]
-    told = [t for t in study._working.trials() if t.state.name == "COMPLETE" and "diverged" not in t.user_attrs]
+    assert [d.name for d in study._in_memory._study.directions] == ["MINIMIZE", "MAXIMIZE"]
+    told = [t for t in study._in_memory.trials() if t.state.name == "COMPLETE" and "diverged" not in t.user_attrs]
     assert told
     assert all(t.values == list(study.outcomes[str(t.number)].values.values()) for t in told)
 

@@ -8,12 +8,12 @@ import pytest
 import torch
 
 from hpo import nets
-from hpo.core.importing import find
+from hpo.core.importing import import_object
 from hpo.core.trial import Fit
-from hpo.nn.backends import KERNELS, kernels
+from hpo.nn.backends import CPU_BACKEND, backend_for
 from hpo.nn.device import CPU
 from hpo.nn.mlp import ACTIVATIONS
-from hpo.space.settings import Train
+from hpo.space.settings import TrainConfig
 from tests.training import FACTORIES, dataset, network, trained, trial
 
 
@@ -37,7 +37,9 @@ def made(kind, net, fit, p, noise):
     if kind == "mlp":
         said = net.description(p)
         plain = [getattr(torch.nn, name)(*arguments) for name, *arguments in said] if isinstance(said, list) else []
-        module = (torch.nn.Sequential(*plain) if plain else find(said["factory"], Path())(**said["arguments"])).double()
+        module = (
+            torch.nn.Sequential(*plain) if plain else import_object(said["factory"], Path())(**said["arguments"])
+        ).double()
         module.load_state_dict(net.state_dict(net.init(fit.stream("init"))), strict=not net.batch_norm)
         drops = [path for path, part in module.named_modules() if isinstance(part, torch.nn.Dropout)]
         for number, path in enumerate(drops):
@@ -63,7 +65,7 @@ def plain(data, of, train, epochs, kind="mlp", fold=None, **more):
     noise = {}
     net, sites = made(kind, network(data, of, kind, **more), fit, of.params.get("dropout", 0.0), noise)
     lr, l1 = of.params["learning_rate"], of.params.get("l1", 0.0)
-    way = kernels(CPU)
+    way = backend_for(CPU)
     optimizer = torch.optim.AdamW(net.parameters(), lr=lr, weight_decay=of.params.get("weight_decay", 0.0))
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=train.epochs)
     streams = [
@@ -123,10 +125,10 @@ CASES = {
 @pytest.mark.parametrize("case", CASES)
 def test_one_row_equals_plain_torch(case, as_elsewhere, monkeypatch):
     if as_elsewhere:
-        monkeypatch.delitem(KERNELS, "cpu")
+        monkeypatch.delitem(CPU_BACKEND, "cpu")
     params, train, kind, source = CASES[case]
     data, epochs = dataset(**source), 4
-    train = Train(epochs=epochs, batch_size=32, patience=epochs, **train)
+    train = TrainConfig(epochs=epochs, batch_size=32, patience=epochs, **train)
     of = trial("0", **params)
     expected, curve = plain(data, of, train, epochs, **kind)
     actual = trained(data, [of], train, epochs, **kind)["0"]
@@ -142,6 +144,6 @@ def test_one_row_equals_plain_torch(case, as_elsewhere, monkeypatch):
 
 def test_the_oracle_sees_last_weights_in_most_cases():
     """The comparison of weights above is not idle: the last epoch is the best in the plain case."""
-    _, curve = plain(dataset(), trial("0"), Train(epochs=4, batch_size=32), 4)
+    _, curve = plain(dataset(), trial("0"), TrainConfig(epochs=4, batch_size=32), 4)
     assert curve == sorted(curve, reverse=True)
     assert math.isfinite(curve[-1])

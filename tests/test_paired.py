@@ -11,7 +11,7 @@ from scipy import stats
 from hpo.core.errors import InputError
 from hpo.core.trial import Score
 from hpo.space import loader
-from hpo.study.paired_pruner import Paired, worse
+from hpo.study.paired_pruner import PairedPruner, worse
 from tests.test_history import history
 from tests.test_repeat import Stopped, Uneven, search, timeless
 from tests.test_study import RANGE, space
@@ -28,7 +28,7 @@ class Folded(Uneven):
         draw = np.random.default_rng([trial.seed, epoch, 1])
         hard = np.linspace(0, 2, FOLDS)
         values = {name: value + hard + 0.1 * draw.standard_normal(FOLDS) for name, value in score.values.items()}
-        return Score(trial, epoch, values, score.metric, score.last)
+        return Score(trial, epoch, values, score.metric, score.stop_reason)
 
 
 def folded(**more):
@@ -95,7 +95,7 @@ def test_it_decides_from_its_first_epoch_on_and_by_the_incumbent_at_the_same_epo
     made.show_folds(0, [[9.0, 9.0], [8.0, 8.0], [1.0, 1.0]])
     made.set_trial_state_values(0, TrialState.COMPLETE, [1.0])
     number = made.create_new_trial(0)
-    pruner = Paired(made, overlap=1.0, n_warmup_steps=2)
+    pruner = PairedPruner(made, overlap=1.0, n_warmup_steps=2)
     decided = []
     for epoch, value in enumerate([9.5, 8.5, 8.0], 1):
         made.show_epoch(number, [value, value])

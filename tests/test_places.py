@@ -8,7 +8,7 @@ import yaml
 from mlflow import MlflowClient
 
 import hpo
-from hpo.study.directory import Place
+from hpo.study.directory import StudyDirectory
 from tests.conftest import TINY, here, write_space
 
 
@@ -17,7 +17,7 @@ def test_a_store_that_was_moved_is_found_where_it_is(store):
     space = write_space(store)
     assert here("search", "--space", space, "--store", store, "--quiet").exit_code == 0
     moved = store.rename(store.parent / "moved")
-    place = Place(moved, "tiny")
+    place = StudyDirectory(moved, "tiny")
     assert place.mlflow()["tracking_uri"] == f"sqlite:///{moved / 'mlflow.db'}"
     assert here("delete", "tiny", "--yes", "--store", moved).exit_code == 0
     assert MlflowClient(place.tracking_uri).get_experiment_by_name("tiny") is None
@@ -60,4 +60,7 @@ def test_runs_go_to_the_mlflow_of_the_environment_from_python_and_from_the_comma
     named = hpo.search(TINY | point | {"study": "c"}, store=store, tracking_uri="http://nearer:5000")
     assert named["tracking_uri"] == "http://nearer:5000"
     monkeypatch.delenv("MLFLOW_TRACKING_URI")
-    assert hpo.search(TINY | point | {"study": "d"}, store=store)["tracking_uri"] == Place(store, "d").tracking_uri
+    assert (
+        hpo.search(TINY | point | {"study": "d"}, store=store)["tracking_uri"]
+        == StudyDirectory(store, "d").tracking_uri
+    )

@@ -8,10 +8,10 @@ import pytest
 import torch
 
 from hpo.core.errors import SearchFailedError
-from hpo.data.config import Data
+from hpo.data.config import DataConfig
 from hpo.data.dataset import prepare
 from hpo.space.loader import parse
-from hpo.space.settings import Train
+from hpo.space.settings import TrainConfig
 from hpo.testing import run, same
 from hpo.training.capacity import rows_for
 from hpo.training.stack import Stack
@@ -31,8 +31,8 @@ EVERYTHING = {"weight_decay": 0.1, "l1": 1e-3, "dropout": 0.3, "learning_rate": 
     ],
 )
 def test_float32_rows_of_any_module_are_bit_equal_at_any_number_of_rows(kind, source, width):
-    data = prepare(Data(source=f"sklearn:{source}"), Path())
-    train = Train(epochs=1, batch_size=64, patience=1)
+    data = prepare(DataConfig(source=f"sklearn:{source}"), Path())
+    train = TrainConfig(epochs=1, batch_size=64, patience=1)
     trials = [trial(str(i), **EVERYTHING) for i in range(17)]
     together = {n: trained(data, trials[:n], train, 1, kind=kind, width=width) for n in (2, 3, 17)}
     for i, rows in ((0, 2), (1, 2), (2, 3), (1, 17), (16, 17)):
@@ -46,8 +46,8 @@ def test_float32_rows_of_any_module_are_bit_equal_at_any_number_of_rows(kind, so
 )
 def test_float32_rows_are_bit_equal_at_any_number_of_rows(source, width, batch_norm):
     """So that the score of an exported configuration, trained alone, is the score of the search."""
-    data = prepare(Data(source=f"sklearn:{source}"), Path())
-    train = Train(epochs=2, batch_size=64, patience=2)
+    data = prepare(DataConfig(source=f"sklearn:{source}"), Path())
+    train = TrainConfig(epochs=2, batch_size=64, patience=2)
     trials = [trial(str(i), depth=1 + i % 3, **EVERYTHING) for i in range(17)]
     together = {n: trained(data, trials[:n], train, 2, width=width, batch_norm=batch_norm) for n in (2, 3, 17)}
     for i, rows in ((0, 2), (1, 2), (2, 3), (1, 17), (15, 17), (16, 17)):
@@ -79,7 +79,10 @@ def test_large_networks_have_fewer_rows(parameters, rows):
 def test_copies_that_regularizers_keep_take_memory_too():
     assert rows_for(100, 1_000_000, memory=32e6 * 8, kept=4) == 2
     search = {"l1": {"low": 0, "high": 1}, "ema": 0.9, "swa": 0.5}
-    assert job.prepare(parse({"study": "s", "data": {"source": "sklearn:iris"}, "search": search}), Path()).kept == 2
+    assert (
+        job.prepare(parse({"study": "s", "data": {"source": "sklearn:iris"}, "search": search}), Path()).weight_copies
+        == 2
+    )
 
 
 @pytest.mark.parametrize(("free", "rows"), [(1e12, 16), (32e6 * 8, 4), (1e3, 1)])
@@ -102,7 +105,7 @@ def limit(monkeypatch, moment, most):
 @pytest.mark.parametrize("together", [False, True])
 @pytest.mark.parametrize("moment", ["train_epoch", "_evaluate", "_set", "drop"])
 def test_when_memory_runs_out_fewer_rows_go_on_and_nothing_is_lost_or_told_twice(monkeypatch, moment, together):
-    train, told, less = Train(epochs=4, batch_size=32, patience=4), {}, []
+    train, told, less = TrainConfig(epochs=4, batch_size=32, patience=4), {}, []
     trials = [trial(str(i), depth=1 + i % 2, **EVERYTHING) for i in range(5)]
     expected = trained(dataset(), trials, train, 4)
     pop = population(dataset(), train, rows=5, less=less.append)
@@ -113,13 +116,13 @@ def test_when_memory_runs_out_fewer_rows_go_on_and_nothing_is_lost_or_told_twice
     def epoch():
         for score in list(pop.train_epoch()) if together else pop.train_epoch():
             told.setdefault(score.trial.label, []).append(score.epoch)
-            if score.last:
+            if score.stop_reason:
                 left[score.trial.label] = pop.release(score.trial)
 
     epoch()
     epoch()
     limit(monkeypatch, moment, most=2)
-    assert pop.room()
+    assert pop.has_room()
     pop.admit(trials[4])
     while busy(pop):
         epoch()
@@ -141,12 +144,12 @@ def test_room_is_full_at_its_rows_and_free_again_after_a_release():
     pop = population(dataset(), rows=2)
     trials = [trial(str(i)) for i in range(2)]
     for of in trials:
-        assert pop.room()
+        assert pop.has_room()
         pop.admit(of)
-    assert not pop.room()
+    assert not pop.has_room()
     run(pop, 1)
     pop.release(trials[0])
-    assert pop.room()
+    assert pop.has_room()
     assert busy(pop)
     pop.release(trials[1])
     assert not busy(pop)
@@ -154,7 +157,7 @@ def test_room_is_full_at_its_rows_and_free_again_after_a_release():
 
 def test_the_best_epoch_is_kept_and_restored():
     """At a learning rate that overshoots, the last epoch is not the best."""
-    pop = population(dataset(), Train(epochs=12, batch_size=32, patience=12))
+    pop = population(dataset(), TrainConfig(epochs=12, batch_size=32, patience=12))
     of = trial("0", learning_rate=0.2)
     pop.admit(of)
     curve = run(pop, 12)["0"]["valid_loss"]
@@ -165,19 +168,19 @@ def test_the_best_epoch_is_kept_and_restored():
 
 
 def test_patience_and_epochs_end_a_row_with_a_reason():
-    pop = population(dataset(), Train(epochs=6, batch_size=32, patience=2))
+    pop = population(dataset(), TrainConfig(epochs=6, batch_size=32, patience=2))
     pop.admit(trial("0", learning_rate=1e-300))  # moves nothing, so nothing improves after the first epoch
     pop.admit(trial("1", learning_rate=1e-3))
     reasons = {}
     for _ in range(6):
         for score in pop.train_epoch():
-            if score.last:
-                reasons.setdefault(score.trial.label, (score.epoch, score.last))
+            if score.stop_reason:
+                reasons.setdefault(score.trial.label, (score.epoch, score.stop_reason))
     assert reasons == {"0": (3, "no improvement for 2 epochs"), "1": (6, "trained all 6 epochs")}
 
 
 def test_a_metric_that_is_better_higher_is_followed_upwards():
-    pop = population(dataset(), Train(epochs=8, batch_size=32, patience=8, metric="accuracy"))
+    pop = population(dataset(), TrainConfig(epochs=8, batch_size=32, patience=8, metric="accuracy"))
     of = trial("0")
     pop.admit(of)
     curve = run(pop, 8)["0"]["valid_accuracy"]
@@ -212,15 +215,15 @@ def test_no_validation_row_reaches_a_training_batch():
 def test_a_trial_goes_on_in_another_population_as_if_it_had_never_moved(batch_norm):
     """Deep among shallow and shallow among deep, as pickled on its way."""
     data, trials = dataset(), [trial(str(i), depth=1 + i, **EVERYTHING) for i in range(3)]
-    train = Train(epochs=4, batch_size=32, patience=4)
+    train = TrainConfig(epochs=4, batch_size=32, patience=4)
     stayed = trained(data, trials, train, 4, batch_norm=batch_norm)
     here, there = (population(data, train, batch_norm=batch_norm) for _ in range(2))
     for of in trials:
         here.admit(of)
     run(here, 2)
-    there.take(pickle.loads(pickle.dumps(here.give(trials[2]))))
+    there.attach(pickle.loads(pickle.dumps(here.detach(trials[2]))))
     run(there, 1)
-    there.take(pickle.loads(pickle.dumps(here.give(trials[0]))))
+    there.attach(pickle.loads(pickle.dumps(here.detach(trials[0]))))
     run(here, 2)
     assert same(here.release(trials[1]), stayed["1"])
     run(there, 1)

@@ -13,20 +13,20 @@ from safetensors.torch import load_file, save_file
 from sklearn.datasets import load_wine
 
 from hpo.core.errors import InputError
-from hpo.core.importing import find
+from hpo.core.importing import import_object
 from hpo.core.samples import Fold
 from hpo.core.trial import Fit
 from hpo.export import network_json
-from hpo.nn.backends import kernels
+from hpo.nn.backends import backend_for
 from hpo.nn.device import CPU
 from hpo.nn.module import _layers
 from hpo.space import loader
-from hpo.space.settings import Train
+from hpo.space.settings import TrainConfig
 from hpo.testing import TRAIN, run, same
-from hpo.training.builder import Networks
+from hpo.training.builder import NetworkBuilder
 from hpo.training.population import Population
-from hpo.training.worker import started
-from hpo.training.worker_pool import Crew
+from hpo.training.worker import start_workers
+from hpo.training.worker_pool import WorkerPool
 from hpo.workflows import prepare as jobs
 from tests.conftest import TINY, here, outcomes
 from tests.training import dataset, network, shifted, trained, trial
@@ -53,7 +53,7 @@ def plain(net):
     said = net.description(0.0)
     if isinstance(said, list):
         return torch.nn.Sequential(*[getattr(torch.nn, name)(*arguments) for name, *arguments in said]).double()
-    module = find(said["factory"], Path())(**said["arguments"]).double()
+    module = import_object(said["factory"], Path())(**said["arguments"]).double()
     for part in module.modules():
         if "Dropout" in type(part).__name__:
             part.p = 0.0
@@ -97,9 +97,9 @@ def test_a_network_reads_what_plain_torch_has_written(case):
 def test_the_head_is_what_has_as_many_rows_as_there_are_outputs(case):
     net = of(case)
     state = weights(net)
-    assert {len(state[name]) for name in net.head} == {3}
-    assert len(net.head) == 2
-    assert list(state)[-2:] == list(net.head) or case != "mlp"
+    assert {len(state[name]) for name in net.output_names} == {3}
+    assert len(net.output_names) == 2
+    assert list(state)[-2:] == list(net.output_names) or case != "mlp"
 
 
 def test_a_layer_of_a_module_begins_with_each_matrix():
@@ -128,7 +128,9 @@ def test_what_is_exported_says_which_network_it_was(case):
     raw = {**TINY, "network": said, "search": {"depth": depth, "l1": {"low": 0.0, "high": 1.0}}}
     made = loader.parse(raw)
     build = {"resnet": "hpo.nets:resnet", "cnn": "hpo.nets:cnn"}.get(said["kind"])
-    again = Networks(made, find(build, Path()) if build else None, dataset().n_inputs, 3).of(made.params({"l1": 0.0}))
+    again = NetworkBuilder(made, import_object(build, Path()) if build else None, dataset().n_inputs, 3).network_for(
+        made.params({"l1": 0.0})
+    )
     assert again == net if said["kind"] == "mlp" else dict(again.arguments) == dict(net.arguments)
 
 
@@ -158,13 +160,13 @@ def test_every_fit_begins_with_the_weights(case):
 
 def test_a_fresh_output_layer_is_drawn_and_known_as_fresh():
     net = of("norms")
-    state = {name: tensor for name, tensor in weights(net).items() if name not in net.head}
+    state = {name: tensor for name, tensor in weights(net).items() if name not in net.output_names}
     one = begun(net, state)
     made, drawn = (one.begin(np.random.default_rng(7)), net.init(np.random.default_rng(7)))
     assert torch.equal(made["out.weight"], drawn["out.weight"])
     assert not torch.equal(made["0.weight"], drawn["0.weight"])
     assert {p.name for p in one.facts if p.fresh} == {"out.weight", "out.bias"}
-    assert not any(p.fresh for p in net.facts)
+    assert not any(p.fresh for p in net.parameter_infos)
 
 
 # ---- how strongly they are kept, against plain torch
@@ -182,16 +184,18 @@ def tuned(case, state, groups, params, epochs=3, pull=None):
     known = [{"params": [p], "lr": lr * rates[name]} for name, p in net.named_parameters() if rates[name] is not None]
     optimizer = torch.optim.AdamW(known, weight_decay=params.get("weight_decay", 0.0))
     first = {name: p.detach().clone() for name, p in net.named_parameters()}
-    order = kernels(CPU).stream(fit, "order")
+    order = backend_for(CPU).stream(fit, "order")
     for epoch in range(epochs):
         net.train()
-        drawn = kernels(CPU).noise([order], [epoch], torch.float64, CPU).permutation(len(fit.fold.train))[0]
+        drawn = backend_for(CPU).noise([order], [epoch], torch.float64, CPU).permutation(len(fit.fold.train))[0]
         for rows in torch.split(fit.fold.train[drawn], TRAIN.batch_size):
             optimizer.zero_grad()
             loss = torch.nn.functional.cross_entropy(net(dataset().x[rows]), dataset().y[rows])
             if pull:
                 loss = loss + pull / 2 * sum(
-                    (p - first[name]).square().sum() for name, p in net.named_parameters() if name not in of(case).head
+                    (p - first[name]).square().sum()
+                    for name, p in net.named_parameters()
+                    if name not in of(case).output_names
                 )
             loss.backward()
             optimizer.step()
@@ -200,7 +204,7 @@ def tuned(case, state, groups, params, epochs=3, pull=None):
 
 def ours(case, state, epochs=3, **params):
     """The same by us: the weights after the last epoch."""
-    train = Train(epochs=epochs, batch_size=TRAIN.batch_size, patience=epochs)
+    train = TrainConfig(epochs=epochs, batch_size=TRAIN.batch_size, patience=epochs)
     pop = population(case, state, train)
     one = trial(**params)
     pop.admit(one)
@@ -284,7 +288,7 @@ def test_true_zeros_stay_zeros_where_layers_learn_slowly():
 )  # before batch normalisation, a bias has no gradient but by rounding
 def test_l2_sp_is_the_penalty_on_the_way_from_the_first_weights(case):
     net = of(case)
-    state = {name: tensor for name, tensor in weights(net).items() if name not in net.head}
+    state = {name: tensor for name, tensor in weights(net).items() if name not in net.output_names}
     drawn = net.state_dict(net.init(Fit(trial(), Fold(0, *[torch.arange(1)] * 2)).stream("init")))
     found, params = ours(case, state, l2_sp=0.5)
     expected = tuned(case, drawn | state, lambda _: 1.0, params, pull=0.5)
@@ -362,8 +366,8 @@ def test_a_space_takes_over_architecture_encoding_and_weights(source):
     assert list(job.data.preprocess.features) == there["features"]
     assert all("weights of src" in note for note in job.data.notes if "begins" in note)
     assert any("left out: more" in note for note in job.data.notes)
-    saved, net = load_file(source / "src/weights.safetensors"), job.networks.of(job.space.middle())
-    made = net.state_dict(net.begin(np.random.default_rng(0)))
+    saved, net = load_file(source / "src/weights.safetensors"), job.networks.network_for(job.space.middle())
+    made = net.state_dict(net.initial_state(np.random.default_rng(0)))
     assert made.keys() == saved.keys()
     assert all(torch.equal(made[name], saved[name]) for name in saved)
     frame = pd.read_csv(source / "second.csv")
@@ -467,12 +471,12 @@ def test_other_classes_have_an_output_layer_of_their_own(source):
     ):
         frame.assign(target=target).to_csv(source / f"{name}.csv", index=False)
         job = asked(source, data={"source": f"{name}.csv"})
-        net = job.networks.of(job.space.middle())
-        assert {p.name for p in net.facts if p.fresh} == {"out.weight", "out.bias"}
-        assert net.begin(np.random.default_rng(0))["out.weight"].shape == (size, 6)
+        net = job.networks.network_for(job.space.middle())
+        assert {p.name for p in net.parameter_infos if p.fresh} == {"out.weight", "out.bias"}
+        assert net.initial_state(np.random.default_rng(0))["out.weight"].shape == (size, 6)
         assert any("output layer begins anew" in note for note in job.data.notes)
     same_classes = asked(source)
-    assert not any(p.fresh for p in same_classes.networks.of(same_classes.space.middle()).facts)
+    assert not any(p.fresh for p in same_classes.networks.network_for(same_classes.space.middle()).parameter_infos)
 
 
 def test_bare_weights_begin_a_network_of_the_same_shape(source):
@@ -544,14 +548,14 @@ def test_workers_begin_with_the_same_weights(source):
     job = asked(source)
     task = (job.space, job.factory, job.data.samples(), 2, dict(job.state))
     one = shifted(trial("0", depth=1), freeze=1, l2_sp=0.0, layer_lr_decay=0.0)
-    with started(2) as workers:
-        crew = Crew(workers, *task)
+    with start_workers(2) as workers:
+        crew = WorkerPool(workers, *task)
         crew.admit(one)
         for _ in range(50):
-            if any(score.last for score in crew.train_epoch()):
+            if any(score.stop_reason for score in crew.train_epoch()):
                 break
         released = crew.release(one)
-    here_too = Population.of(*task)
+    here_too = Population.from_space(*task)
     here_too.admit(one)
     run(here_too, 3)
     assert same(released, here_too.release(one))

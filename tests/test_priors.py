@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from hpo.space import priors
-from hpo.space.hyperparameter import Domain, Prior
+from hpo.space.hyperparameter import Hyperparameter, Prior
 from hpo.space.optuna_options import SAMPLERS
 from tests.test_repeat import Stopped, search, timeless
 from tests.test_study import RANGE, go, space
@@ -78,8 +78,8 @@ def drawn(domain, numbers=range(1, 3), seeds=400):
 
 def test_the_spread_falls_with_confidence_on_the_key_s_own_scale():
     for confidence, spread in (("low", 0.3), ("medium", 0.15), ("high", 0.07)):
-        domain = Domain(low=1e-4, high=1.0, log=True, prior=Prior(1e-2, confidence))
-        places = [domain.place(found["x"]) for found in drawn(domain)]
+        domain = Hyperparameter(low=1e-4, high=1.0, log=True, prior=Prior(1e-2, confidence))
+        places = [domain.to_unit(found["x"]) for found in drawn(domain)]
         assert np.mean(places) == pytest.approx(0.5, abs=0.03)
         middle = np.quantile(places, [0.25, 0.75])
         assert middle[1] - middle[0] == pytest.approx(2 * 0.6745 * spread, rel=0.1)
@@ -87,19 +87,22 @@ def test_the_spread_falls_with_confidence_on_the_key_s_own_scale():
 
 def test_how_many_trials_a_confidence_makes():
     for confidence, trials in (("low", 3), ("medium", 5), ("high", 9)):
-        domain = Domain(low=0.0, high=1.0, prior=Prior(0.5, confidence))
+        domain = Hyperparameter(low=0.0, high=1.0, prior=Prior(0.5, confidence))
         assert [bool(priors.expected({"x": domain}, 0, number)) for number in range(12)] == [
             n < trials for n in range(12)
         ]
-    assert priors.expected({"x": Domain(low=0.0, high=1.0)}, 0, 0) == {}
+    assert priors.expected({"x": Hyperparameter(low=0.0, high=1.0)}, 0, 0) == {}
 
 
 def test_choices_and_off_stay_as_expected_as_often_as_one_is_sure():
-    named = [found["x"] for found in drawn(Domain(choices=("a", "b", "c"), prior=Prior("b", "medium")))]
+    named = [found["x"] for found in drawn(Hyperparameter(choices=("a", "b", "c"), prior=Prior("b", "medium")))]
     assert named.count("b") / len(named) == pytest.approx(0.7 + 0.3 / 3, abs=0.04)
-    off = [found["x_enabled"] for found in drawn(Domain(low=0.1, high=1.0, optional=True, prior=Prior("off", "high")))]
+    off = [
+        found["x_enabled"]
+        for found in drawn(Hyperparameter(low=0.1, high=1.0, optional=True, prior=Prior("off", "high")))
+    ]
     assert off.count(False) / len(off) == pytest.approx(0.9, abs=0.03)
-    assert priors.expected({"x": Domain(low=0.1, high=1.0, optional=True, prior=Prior("off"))}, 0, 0) == {
+    assert priors.expected({"x": Hyperparameter(low=0.1, high=1.0, optional=True, prior=Prior("off"))}, 0, 0) == {
         "x_enabled": False
     }
 
@@ -110,12 +113,12 @@ def test_off_may_be_a_word_of_a_factory_s():
         "factory": "a:b",
         "search": {"act": {"choices": ["on", "off"], "prior": {"best": "off"}}},
     }
-    assert priors.expected(space(network=network).domains, 0, 0) == {"act": "off"}
+    assert priors.expected(space(network=network).hyperparameters, 0, 0) == {"act": "off"}
 
 
 def test_expected_values_are_values_of_the_key():
-    stepped = Domain(low=0.1, high=0.9, step=0.2, prior=Prior(0.5, "low"))
-    assert all(stepped.has(found["x"]) for found in drawn(stepped))
-    whole = Domain(low=1, high=9, integer=True, prior=Prior(9, "low"))
+    stepped = Hyperparameter(low=0.1, high=0.9, step=0.2, prior=Prior(0.5, "low"))
+    assert all(stepped.contains(found["x"]) for found in drawn(stepped))
+    whole = Hyperparameter(low=1, high=9, integer=True, prior=Prior(9, "low"))
     assert {type(found["x"]) for found in drawn(whole)} == {int}
     assert max(found["x"] for found in drawn(whole)) == 9

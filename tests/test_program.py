@@ -7,10 +7,10 @@ import torch
 
 from hpo.core.samples import Fold
 from hpo.core.trial import Fit
-from hpo.nn.rng import Noise, Replay
+from hpo.nn.rng import Noise, ReplayableNoise
 from hpo.regularizers import FAMILY, STRENGTHS
 from hpo.regularizers.base import Batch, Regularizer
-from hpo.space.settings import Train
+from hpo.space.settings import TrainConfig
 from hpo.testing import run, same
 from hpo.training.program import Program
 from tests.training import FACTORIES, Tokens, dataset, population, trained, trial
@@ -41,10 +41,10 @@ class Seen(Regularizer):
         self.moments.append(f"hidden {site}")
         return h
 
-    def ascend(self, s, step, batch, slope):
+    def perturb(self, s, step, batch, slope):
         assert slope.shape == batch.x.shape
         assert slope.abs().sum() > 0
-        self.moments.append("ascend")
+        self.moments.append("perturb")
         return batch
 
     def gradient(self, s, step):
@@ -60,13 +60,13 @@ class Seen(Regularizer):
 
 def test_every_hook_is_called_at_its_moment(member):
     member(Seen)
-    train = Train(epochs=7, batch_size=100)
+    train = TrainConfig(epochs=7, batch_size=100)
     trained(dataset(), [trial("0", own=0.5)], train, 1)
     assert STRENGTHS["own"].moments == [
         "batch",
         "hidden 0",
         "hidden 1",
-        "ascend",
+        "perturb",
         "hidden 0",
         "hidden 1",
         "gradient",
@@ -74,7 +74,7 @@ def test_every_hook_is_called_at_its_moment(member):
         "batch",
         "hidden 0",
         "hidden 1",
-        "ascend",
+        "perturb",
         "hidden 0",
         "hidden 1",
         "gradient",
@@ -86,8 +86,8 @@ def test_every_hook_is_called_at_its_moment(member):
 class Away(Regularizer):
     """Goes so far for its gradient."""
 
-    def ascend(self, s, step, batch, slope):
-        step.values.add_(s.unsqueeze(1))
+    def perturb(self, s, step, batch, slope):
+        step.flat_params.add_(s.unsqueeze(1))
         return batch
 
 
@@ -121,7 +121,7 @@ def test_a_network_of_categories_ascends_though_it_has_no_slope_by_its_inputs(na
 class Scales(Regularizer):
     """Draws one number a step, before the hidden layers, and uses another one within them."""
 
-    draws = "step"
+    needs_rng = "step"
 
     def batch(self, s, step, batch):
         return replace(batch, x=batch.x * step.noise["own"][0].uniform((1, 1)))
@@ -129,7 +129,7 @@ class Scales(Regularizer):
     def hidden(self, s, step, h, h_in, site):
         return h * step.noise["own"][0].uniform((1, 1))
 
-    def ascend(self, s, step, batch, slope):
+    def perturb(self, s, step, batch, slope):
         self.drawn = [step.noise["own"][0].uniform((1, 1))]
         return batch
 
@@ -174,7 +174,7 @@ def test_a_replay_gives_what_was_drawn_again_and_then_goes_on():
     rate = torch.tensor([0.5], dtype=torch.float64)
     noise, fresh = (Noise([fit.stream("a")], torch.float64) for _ in range(2))
     expected = [fresh.dropout(rate, (8, 8)) for _ in range(3)]
-    replay = Replay(noise)
+    replay = ReplayableNoise(noise)
     first = [replay.dropout(rate, (8, 8)) for _ in range(2)]
     replay.rewind()
     again = [replay.dropout(rate, (8, 8)) for _ in range(2)]
@@ -205,10 +205,10 @@ def test_what_is_scored_after_an_epoch_is_what_is_kept_and_training_goes_on_from
 class Copies(Regularizer):
     """Keeps what it began with."""
 
-    keeps = True
+    needs_weight_copy = True
 
     def after_epoch(self, s, step, values):
-        return step.kept["own"]
+        return step.weight_copies["own"]
 
 
 def test_a_copy_of_its_own_begins_as_the_weights_and_stays_with_its_row(member):
@@ -228,7 +228,7 @@ def test_a_copy_of_its_own_begins_as_the_weights_and_stays_with_its_row(member):
 class Half(Regularizer):
     """Makes half of every minibatch."""
 
-    mixes = True
+    soft_targets = True
 
     def batch(self, s, step, batch):
         assert isinstance(batch, Batch)
@@ -258,18 +258,22 @@ def test_who_mixes_sees_shares_of_classes_and_may_change_the_size_of_a_minibatch
 )
 def test_a_configuration_may_say_how_it_trains(params, train):
     usual = {"epochs": 5, "batch_size": 32, "patience": 5}
-    own = trained(dataset(), [trial("0", **params), trial("1")], Train(**usual), 5)
-    assert same(own["0"], trained(dataset(), [trial("0")], Train(**usual | train), 5)["0"])
-    assert same(own["1"], trained(dataset(), [trial("1")], Train(**usual), 5)["1"])
+    own = trained(dataset(), [trial("0", **params), trial("1")], TrainConfig(**usual), 5)
+    assert same(own["0"], trained(dataset(), [trial("0")], TrainConfig(**usual | train), 5)["0"])
+    assert same(own["1"], trained(dataset(), [trial("1")], TrainConfig(**usual), 5)["1"])
 
 
 def test_a_trial_stops_at_its_own_last_epoch():
-    pop = population(dataset(), Train(epochs=5, batch_size=32, patience=5))
+    pop = population(dataset(), TrainConfig(epochs=5, batch_size=32, patience=5))
     for of in (trial("0", epochs=2), trial("1", epochs=4)):
         pop.admit(of)
     last = {}
     for epoch in range(1, 5):
-        last |= {s.trial.label: (epoch, s.last) for s in pop.train_epoch() if s.last and s.trial.label not in last}
+        last |= {
+            s.trial.label: (epoch, s.stop_reason)
+            for s in pop.train_epoch()
+            if s.stop_reason and s.trial.label not in last
+        }
     assert last == {"0": (2, "trained all 2 epochs"), "1": (4, "trained all 4 epochs")}
 
 

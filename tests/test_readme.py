@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 import hpo
-from hpo.data.config import Data
+from hpo.data.config import DataConfig
 from hpo.data.dataset import prepare
 from hpo.space import loader
 from tests.conftest import here
@@ -37,7 +37,7 @@ def test_the_ways_of_splitting_are_sound(tmp_path):
     )
     customers.to_csv(tmp_path / "loans.csv", index=False)
     for split in block("yaml", "Folds, groups and time"):
-        data = Data(source="loans.csv", target="repaid", drop=["customer", "date"], **yaml.safe_load(split))
+        data = DataConfig(source="loans.csv", target="repaid", drop=["customer", "date"], **yaml.safe_load(split))
         found = prepare(data, tmp_path)
         assert len(found.folds) == 5
         assert not {"customer", "date"} & {feature["column"] for feature in found.preprocess.features}
@@ -99,4 +99,4 @@ def test_ones_own_network_is_searched_from_a_file_and_from_python_and_its_weight
     again = yaml.safe_load((folder / "own.yaml").read_text()) | {"study": "python"}
     del again["network"]["factory"]
     result = hpo.search(again, store=store, factory=names["build"])
-    assert result["selected"]["channels"] in raw.domains["channels"].choices
+    assert result["selected"]["channels"] in raw.hyperparameters["channels"].choices

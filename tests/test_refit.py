@@ -16,8 +16,8 @@ import hpo
 from hpo.core.errors import InputError
 from hpo.data.dataset import Dataset
 from hpo.space import loader
-from hpo.study.directory import Place
-from hpo.study.weights import Vault
+from hpo.study.directory import StudyDirectory
+from hpo.study.weights import WeightStore
 from hpo.training.population import Population
 from hpo.training.program import Program
 from hpo.workflows import prepare as jobs
@@ -78,7 +78,7 @@ def store(tmp_path):
 
 def final(store, result):
     """The weights of the final network, fit axis first."""
-    return Vault(store / "studies" / result["study"] / "weights").get(result["refit"]["weights"])
+    return WeightStore(store / "studies" / result["study"] / "weights").load(result["refit"]["weights"])
 
 
 # ---- scaled
@@ -147,11 +147,11 @@ def test_keep_comes_to_the_very_network_of_the_search(store):
     job = jobs.load(path)
     known = outcomes(store)[result["trial"]]
     trial = hpo.core.trial.Outcome.from_json(known).trial
-    alone = Population.of(job.space, None, job.data.samples(), rows=1)
+    alone = Population.from_space(job.space, None, job.data.samples(), rows=1)
     alone.admit(trial)
     last = ""
     while not last:
-        (last,) = [score.last for score in alone.train_epoch()]
+        (last,) = [score.stop_reason for score in alone.train_epoch()]
     released = alone.release(trial)
     weights = final(store, result)
     assert weights.keys() == released.weights.keys()
@@ -175,7 +175,7 @@ def test_an_average_is_the_mean_of_the_probabilities_of_a_network_a_fold(store, 
     job, weights = jobs.load(path), final(store, result)
     whole = job.data.whole()
     assert len(next(iter(weights.values()))) == len(job.data.fresh(1).folds) == 3
-    each = probabilities((weights, job.networks.of(result["selected"])), whole.test_x)
+    each = probabilities((weights, job.networks.network_for(result["selected"])), whole.test_x)
     mean, y = each.mean(0), whole.test_y
     assert not torch.allclose(each[0], each[1], atol=1e-4)
     assert result["test"]["loss"] == pytest.approx(float(torch.nn.functional.nll_loss(mean.log(), y)), abs=1e-5)
@@ -226,12 +226,12 @@ def test_the_ways_are_compared_by_folds_within_the_training_rows_of_fresh_folds(
             job.data.nested(1, fold),
             hpo.core.trial.Outcome.from_json(known[f"{result['trial']}-nested-{fold}"]).trial,
         )
-        alone = Population.of(job.space, None, nested, rows=len(nested.folds))
+        alone = Population.from_space(job.space, None, nested, rows=len(nested.folds))
         alone.admit(trial)
         scores = []
         while not (scores and scores[-1].last):
             scores += alone.train_epoch()
-        learned, network = alone.release(trial).weights, job.networks.of(trial.params)
+        learned, network = alone.release(trial).weights, job.networks.network_for(trial.params)
         judged = [(nested.x[one.test], nested.y[one.test]) for one in nested.folds]
         chances = [
             network.predict({n: w[i : i + 1] for n, w in learned.items()}, x[None])[0].double().softmax(1)
@@ -275,13 +275,13 @@ def test_without_a_final_network_the_test_part_is_untouched(store, monkeypatch):
     left = Untouched(len(job.data.test_y))
     sealed = replace(job, data=replace(job.data, test_x=left, test_y=left, test_weight=left))
     monkeypatch.setattr(Dataset, "whole", None)  # which has the test part in another encoding
-    result = search.search(sealed, Place(store, "tiny"))
+    result = search.search(sealed, StudyDirectory(store, "tiny"))
     assert result["refit"] == {"kind": "none", "weights": None, "epochs": None, "rows": None, "compared": {}}
     assert all(found["test"] == {} for found in (result, *result["baselines"].values()))
     assert not {o["trial"]["role"] for o in outcomes(store).values()} & {"nested", "refit"}
     assert list((store / "studies" / "tiny" / "weights").iterdir()) == []
     with pytest.raises(TypeError, match="'NoneType' object is not callable"):  # with one, that would have been seen
-        search.search(replace(sealed, space=jobs.load(path, refit="scaled").space), Place(store, "tiny"))
+        search.search(replace(sealed, space=jobs.load(path, refit="scaled").space), StudyDirectory(store, "tiny"))
 
 
 def test_without_a_final_network_there_is_a_configuration_but_no_weights(store):

@@ -8,7 +8,7 @@ import torch
 
 from hpo.core.samples import Fold
 from hpo.core.trial import Fit
-from hpo.nn.backends import Batched, RowByRow
+from hpo.nn.backends import BatchedBackend, CpuBackend
 from hpo.nn.rng import Noise
 from hpo.regularizers import FAMILY, STRENGTHS
 from hpo.regularizers.base import Regularizer
@@ -37,11 +37,11 @@ def test_facts_are_whole(name):
     assert member.name == name
     assert member.summary
     assert member.source
-    assert member.more in (1, 0, -1)
+    assert member.direction in (1, 0, -1)
     domain, mistakes = parser.parse(name, member.prior, ())
     assert mistakes == []
     assert domain.sampled
-    assert [parser.parse(name, value, ())[1] for value in (member.neutral, *member.probe)] == [[], [], []]
+    assert [parser.parse(name, value, ())[1] for value in (member.default_value, *member.probe)] == [[], [], []]
 
 
 def test_weight_decay_shrinks_everything_by_lr_times_strength():
@@ -57,7 +57,7 @@ def test_weight_decay_shrinks_everything_by_lr_times_strength():
     assert torch.equal(stack._tensors.values[1], before[1])
 
 
-@pytest.mark.parametrize("way", [RowByRow(), Batched()])
+@pytest.mark.parametrize("way", [CpuBackend(), BatchedBackend()])
 def test_l1_is_the_soft_threshold_of_the_weights(way):
     weights = torch.tensor([[0.05, -0.05, 0.3, -0.3], [0.05, -0.05, 0.3, math.nan]], dtype=torch.float64)
     expected = torch.tensor([[0.0, 0.0, 0.2, -0.2], [0.05, -0.05, 0.3, math.nan]], dtype=torch.float64)

@@ -120,7 +120,9 @@ def test_a_search_that_was_cut_off_is_the_search_that_was_not(tmp_path, sampler,
         assert stops >= 2
         again, _ = search(path, made)
         assert timeless(again) == timeless(peace)
-        assert again.best() == dataclasses.replace(peace.best(), started=again.best().started, times=again.best().times)
+        assert again.best() == dataclasses.replace(
+            peace.best(), started=again.best().started, times=again.best().epoch_times
+        )
 
 
 def test_a_trial_that_had_ended_is_not_trained_again(tmp_path):
@@ -201,7 +203,7 @@ def test_a_deterministic_search_knows_what_is_older_than_its_lag_and_nothing_els
     class Looks(Study):
         def _propose(self):
             trial = super()._propose()
-            told = [t.number for t in self._working.trials() if t.state.is_finished()]
+            told = [t.number for t in self._in_memory.trials() if t.state.is_finished()]
             seen.append((int(trial.label), told))
             return trial
 

@@ -10,20 +10,20 @@ import torch
 
 from hpo.core.trial import Outcome, Trial
 from hpo.nn.mlp import Mlp
-from hpo.regularizers import joined
+from hpo.regularizers import registered
 from hpo.regularizers.base import Regularizer
 from hpo.report import analysis, optuna_plots, plots, predictions, sentences
 from hpo.report import weights as layers
 from hpo.report.analysis import Ridge, Trend
 from hpo.report.axis import Scale, short
-from hpo.report.inputs import Material
+from hpo.report.inputs import ReportInputs
 from hpo.report.optuna_study import Past
 from hpo.space import loader
-from hpo.space.hyperparameter import Domain
+from hpo.space.hyperparameter import Hyperparameter
 from tests.conftest import TINY
 from tests.training import dataset
 
-LOG = Domain(low=1e-4, high=1.0, log=True, optional=True)
+LOG = Hyperparameter(low=1e-4, high=1.0, log=True, optional=True)
 
 
 def outcome(label, value, gap, role="search", state="complete", **params):
@@ -63,7 +63,7 @@ def material(outcomes, selected="0", regularization=None, error=0.1):
         "study": "tiny",
         "task": "classification",
     }
-    return Material(result, loader.parse(TINY), known, lambda params: params["depth"])
+    return ReportInputs(result, loader.parse(TINY), known, lambda params: params["depth"])
 
 
 # ---- axes
@@ -85,7 +85,7 @@ def test_off_stands_beside_a_log_range_and_every_other_value_where_it_is():
 
 
 def test_off_stands_at_the_end_that_is_less_regularized():
-    scale = Scale.of("max_norm", Domain(low=0.5, high=5.0, log=True, optional=True))
+    scale = Scale.of("max_norm", Hyperparameter(low=0.5, high=5.0, log=True, optional=True))
     assert scale.share(scale.neutral) == 1.0
     assert scale.ticks()[-1] == (scale.off, "off")
 
@@ -98,7 +98,7 @@ def test_a_range_that_has_no_off_does_not_hold_it():
 
 
 def test_choices_stand_in_order():
-    scale = Scale.of("l1", Domain(choices=(0.1, 0.0, 0.01)))
+    scale = Scale.of("l1", Hyperparameter(choices=(0.1, 0.0, 0.01)))
     assert [scale.share(v) for v in (0.0, 0.01, 0.1)] == [0.0, 0.5, 1.0]
     assert [text for _, text in scale.ticks()] == ["off", "0.01", "0.1"]
 
@@ -184,7 +184,7 @@ class Temperature(Regularizer):
 
 
 def test_a_strength_without_a_direction_stands_at_no_regularized_end():
-    with joined([Temperature()]):
+    with registered([Temperature()]):
         for value in (0.5, 2.0):
             found = material([*falling(), outcome(20, 1.0, 0.5, temperature=value)], selected="20")
             found = replace(

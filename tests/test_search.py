@@ -18,7 +18,7 @@ from sklearn.model_selection import train_test_split
 from hpo.cli import main
 from hpo.space import loader
 from hpo.space.formatting import score
-from hpo.study.directory import Place
+from hpo.study.directory import StudyDirectory
 from tests.conftest import PATIENCE, TINY, Unrecorded, here, hpo, launched, outcomes, wait_for, write_space
 from tests.tables import loans
 
@@ -205,10 +205,10 @@ def test_a_search_ends_with_its_seconds_and_keeps_all_others_out_meanwhile(diver
     train = {"epochs": 200, "batch_size": 4, "metric": "accuracy", "patience": 6}  # trials end at many moments
     space = write_space(store, train=train, budget={"seconds": 1}, pruner="none")
     with launched("search", "--space", space, "--store", store, "--json", "--quiet") as first:
-        wait_for(Place(store, "tiny").running)
+        wait_for(StudyDirectory(store, "tiny").running)
         second = here("search", "--space", space, "--store", store)
         deleting = here("delete", "tiny", "--yes", "--store", store)
-        wait_for(Place(store, "tiny").journal.exists)
+        wait_for(StudyDirectory(store, "tiny").journal.exists)
         assert "running" in here("studies", "--store", store).stdout
         out, err = first.communicate(timeout=PATIENCE)
     for refused in (second, deleting):

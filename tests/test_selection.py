@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from hpo.core import statistics
-from hpo.regularizers import FAMILY, acting
+from hpo.regularizers import FAMILY, active
 from hpo.selection import rules
 from hpo.selection.rules import DEFAULT, RULES, Candidate, choose
 from hpo.space import regularization
-from hpo.space.hyperparameter import Domain
+from hpo.space.hyperparameter import Hyperparameter
 
 OVERLAP = 1 / 3
 FITS = 12
@@ -95,17 +95,17 @@ def test_one_that_is_better_by_chance_alone_is_selected_as_often_as_was_said() -
         noise = stream.normal(size=(2, FITS))
         found = [Candidate(label, row) for label, row in zip([DEFAULT, "1"], noise, strict=True)]
         preferred += (
-            choose("best", found, overlap=0.0) != DEFAULT
+            choose("best", found, test_train_ratio=0.0) != DEFAULT
         )  # independent scores, so the plain error is the right one
     assert abs(preferred / 2000 - 0.05) < 4 * math.sqrt(0.05 * 0.95 / 2000)
 
 
 RANGES = {
-    "learning_rate": Domain(low=1e-4, high=1e-1, log=True),
-    "weight_decay": Domain(low=1e-4, high=1.0, log=True, optional=True),
-    "dropout": Domain(low=0.0, high=0.6),
-    "depth": Domain(low=1, high=5, integer=True),
-    "l1": Domain(choices=(0, 0.001, 0.01)),
+    "learning_rate": Hyperparameter(low=1e-4, high=1e-1, log=True),
+    "weight_decay": Hyperparameter(low=1e-4, high=1.0, log=True, optional=True),
+    "dropout": Hyperparameter(low=0.0, high=0.6),
+    "depth": Hyperparameter(low=1, high=5, integer=True),
+    "l1": Hyperparameter(choices=(0, 0.001, 0.01)),
 }
 
 
@@ -126,7 +126,7 @@ def test_more_of_any_member_is_more_regularized(places: dict[str, float], key: s
     params = {name: sampled(name, place) for name, place in places.items()}
     changed = params | {key: sampled(key, other)}
     difference = regularization.amount(RANGES, changed) - regularization.amount(RANGES, params)
-    assert difference * (changed[key] - params[key]) * FAMILY[key].more >= 0
+    assert difference * (changed[key] - params[key]) * FAMILY[key].direction >= 0
     assert (abs(difference) > 1e-12) == (abs(changed[key] - params[key]) > 1e-9 * abs(params[key])) or abs(
         difference
     ) < 1e-9
@@ -147,7 +147,7 @@ def test_off_is_the_least_and_the_learning_rate_is_no_regularizer() -> None:
 
 
 def test_on_at_the_least_value_is_more_than_off() -> None:
-    domain = {"l1": Domain(low=1e-4, high=1.0, log=True, optional=True)}
+    domain = {"l1": Hyperparameter(low=1e-4, high=1.0, log=True, optional=True)}
     off, least, most = (regularization.amount(domain, {"l1": value}) for value in (0.0, 1e-4, 1.0))
     assert 0 == off < least < most == 1
 
@@ -160,9 +160,9 @@ def test_the_error_is_that_of_nadeau_and_bengio() -> None:
 
 @given(arrays(float, FITS, elements=values), arrays(float, FITS, elements=values))
 def test_a_gain_is_antisymmetric_and_pairs_are_what_both_have(ours: np.ndarray, theirs: np.ndarray) -> None:
-    there, back = statistics.gain(ours, theirs, OVERLAP), statistics.gain(theirs, ours, OVERLAP)
+    there, back = statistics.paired_gain(ours, theirs, OVERLAP), statistics.paired_gain(theirs, ours, OVERLAP)
     assert there == (pytest.approx(-back[0]), pytest.approx(back[1]))
-    assert statistics.gain(ours[:5], theirs, OVERLAP) == statistics.gain(ours[:5], theirs[:5], OVERLAP)
+    assert statistics.paired_gain(ours[:5], theirs, OVERLAP) == statistics.paired_gain(ours[:5], theirs[:5], OVERLAP)
 
 
 @settings(max_examples=30)
@@ -173,25 +173,25 @@ def test_an_interval_holds_a_new_score_as_often_as_it_says(fits: int, share: flo
     hits = 0
     for _ in range(tried):
         scores = stream.normal(size=fits)
-        low, high = statistics.interval(scores, 0.0, share)
+        low, high = statistics.prediction_interval(scores, 0.0, share)
         hits += low <= math.sqrt(share) * stream.normal() <= high
     assert abs(hits / tried - 0.9) < 5 * math.sqrt(0.09 / tried)
 
 
 def test_a_lucky_epoch_counts_for_a_fifth() -> None:
-    assert statistics.steady([3, 1, 3, 3, 3, 2, 2, 2, 2, 2], 1) == pytest.approx(2)
-    assert statistics.steady([0.5, 0.9, 0.7, 0.7, 0.7, 0.7], -1) == pytest.approx(0.74)
-    assert statistics.steady([4, 2], 1) == pytest.approx(3)
+    assert statistics.best_window_mean([3, 1, 3, 3, 3, 2, 2, 2, 2, 2], 1) == pytest.approx(2)
+    assert statistics.best_window_mean([0.5, 0.9, 0.7, 0.7, 0.7, 0.7], -1) == pytest.approx(0.74)
+    assert statistics.best_window_mean([4, 2], 1) == pytest.approx(3)
 
 
 def test_a_fold_is_stopped_by_the_others() -> None:
     epochs = np.arange(30.0)[:, None]
     curve = (epochs - [4, 14, 20]) ** 2  # three folds, best at different epochs
-    found = statistics.stopped({"valid_loss": curve, "valid_accuracy": -curve}, "valid_loss", sign=1)
+    found = statistics.scores_at_common_stop({"valid_loss": curve, "valid_accuracy": -curve}, "valid_loss", sign=1)
     # The others' means are best at 17, 12 and 9; the mean of a square over five epochs is 2 more than in the middle.
     assert found["valid_loss"].tolist() == pytest.approx([13**2 + 2, 2**2 + 2, 11**2 + 2])
     assert found["valid_accuracy"].tolist() == pytest.approx([-171, -6, -123])
-    alone = statistics.stopped({"valid_loss": curve[:, :1]}, "valid_loss", sign=1)
+    alone = statistics.scores_at_common_stop({"valid_loss": curve[:, :1]}, "valid_loss", sign=1)
     assert alone["valid_loss"].tolist() == pytest.approx([2])
 
 
@@ -199,7 +199,9 @@ def test_a_fold_that_stops_itself_looks_better_than_it_is() -> None:
     """Curves of noise around one value: at its own best epoch a fold seems better, where the others stop it it does not."""
     stream = np.random.default_rng(1)
     curves = [1 + stream.normal(size=(40, 4)) for _ in range(300)]
-    stopped = np.mean([statistics.stopped({"valid_loss": c}, "valid_loss", 1)["valid_loss"] for c in curves])
+    stopped = np.mean(
+        [statistics.scores_at_common_stop({"valid_loss": c}, "valid_loss", 1)["valid_loss"] for c in curves]
+    )
     assert abs(stopped - 1) < 4 / math.sqrt(1200)
     assert np.mean([c.min(0) for c in curves]) < -0.5
 
@@ -213,7 +215,7 @@ def test_the_best_epoch_is_that_of_the_mean_and_a_shorter_draw_stands_with_its_l
 
 
 def test_a_strength_that_is_off_is_as_good_as_one_that_is_not_named() -> None:
-    assert acting({"learning_rate": 0.1, "weight_decay": 0.0, "dropout": 0.2}) == acting(
+    assert active({"learning_rate": 0.1, "weight_decay": 0.0, "dropout": 0.2}) == active(
         {"dropout": 0.2, "learning_rate": 0.1}
     )
-    assert acting({"dropout": 0.2}) != acting({"dropout": 0.3})
+    assert active({"dropout": 0.2}) != active({"dropout": 0.3})

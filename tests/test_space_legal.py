@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 import hpo
 from hpo.core.errors import InputError, SpaceError
 from hpo.space import loader
-from hpo.space.hyperparameter import Domain
+from hpo.space.hyperparameter import Hyperparameter
 from tests.test_space_file import HEAD, NINES, SEARCH, SEARCH_KEYS
 
 OURS = sorted(Path(hpo.__file__).parents[1].glob("search_spaces/*.yaml"))
@@ -62,7 +62,7 @@ LEGAL = [
     ("search: {l1: 0}\nnetwork: {kind: module, search: {n: {low: 1, high: 2}}}", lambda s: s.is_point, False),
     ("exported: {study: old, versions: {torch: 2.13.0}}", lambda s: s.exported["versions"]["torch"], "2.13.0"),
     ("...\n# the end", lambda s: s.study, "s"),
-    ("search: {l1: 1e-4, dropout: {low: 0, high: .5}}", lambda s: s.search["l1"], Domain(choices=(1e-4,))),
+    ("search: {l1: 1e-4, dropout: {low: 0, high: .5}}", lambda s: s.search["l1"], Hyperparameter(choices=(1e-4,))),
     ("search: {dropout: 0, depth: 1}\nbudget: {trials: 1}", lambda s: (s.is_point, s.params({})["dropout"]), (True, 0)),
     ("search: {learning_rate: 1E-2, l1: {choices: [0, 1]}}", lambda s: s.search["learning_rate"].choices, (0.01,)),
     ("search: {l1: {choices: [0.1], optional: true}}", lambda s: s.is_point, False),
@@ -119,7 +119,7 @@ def test_the_spaces_that_we_ship_are_legal(path):
 
 def test_a_mapping_from_python_is_judged_like_a_file():
     raw = yaml.safe_load(HEAD + SEARCH)
-    assert loader.parse(raw).search == {"l1": Domain(low=0, high=1)}
+    assert loader.parse(raw).search == {"l1": Hyperparameter(low=0, high=1)}
     with pytest.raises(SpaceError) as caught:
         loader.parse(raw | {"search": {5: 2, "l1": 10**400}, "seed": None})
     assert caught.value.mistakes == (

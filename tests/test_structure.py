@@ -11,19 +11,19 @@ import torch
 import hpo
 from hpo import nets
 from hpo.core.errors import InputError, SpaceError
-from hpo.data.config import Data
+from hpo.data.config import DataConfig
 from hpo.data.dataset import prepare
 from hpo.export.predict import _network
 from hpo.nn.mlp import Mlp, _kept
-from hpo.nn.module import Module
+from hpo.nn.module import VmappedModule
 from hpo.regularizers import FAMILY, STRENGTHS
 from hpo.space import regularization
-from hpo.space.hyperparameter import Domain
+from hpo.space.hyperparameter import Hyperparameter
 from hpo.space.loader import parse
-from hpo.space.settings import Train
+from hpo.space.settings import TrainConfig
 from hpo.study import ranking
 from hpo.testing import run, same
-from hpo.training.builder import Networks
+from hpo.training.builder import NetworkBuilder
 from tests.conftest import here
 from tests.training import dataset, population, refill, shifted, trained, trial
 
@@ -32,7 +32,7 @@ SHAPES = [
     dict(zip(("skip", "batch_norm", "layer_norm"), values, strict=True))
     for values in product(nets.SKIPS, (False, True), (False, True))
 ]
-TRAIN = Train(epochs=12, batch_size=32, patience=12)
+TRAIN = TrainConfig(epochs=12, batch_size=32, patience=12)
 
 
 def space(**more):
@@ -65,7 +65,7 @@ def test_a_refilled_row_of_a_skip_equals_a_fresh_one(skip):
 
 @pytest.mark.parametrize("shape", SHAPES, ids=lambda shape: " ".join(map(str, shape.values())))
 def test_float32_rows_of_different_depth_are_bit_equal_at_any_number_of_rows(shape):
-    data = prepare(Data(source="sklearn:iris"), Path())
+    data = prepare(DataConfig(source="sklearn:iris"), Path())
     trials = [trial(str(i), depth=1 + 3 * i % 4, dropout=0.3, l1=0.01) for i in range(9)]
     pop = population(data, width=33, **shape)
     for of in trials:
@@ -120,7 +120,7 @@ def test_shake_drop_falls_to_one_half_in_the_last_layer_of_each_rows_own_network
 def of(network=None, search=None, params=None, n_inputs=4):
     made = space(network=network or {}, search={"l1": {"low": 0, "high": 1}} | (search or {}))
     build = {"resnet": nets.resnet, "cnn": nets.cnn, "module": nets.residual}.get(made.network.kind)
-    return Networks(made, build, n_inputs, 3).of(made.params({"l1": 0.5, **(params or {})}))
+    return NetworkBuilder(made, build, n_inputs, 3).network_for(made.params({"l1": 0.5, **(params or {})}))
 
 
 def test_search_decides_what_network_does_not_fix():
@@ -139,7 +139,7 @@ def test_a_factory_gets_the_width_and_depth_that_are_searched(kind):
         {"width": {"low": 2, "high": 9}, "depth": {"low": 1, "high": 3}},
         {"width": 5, "depth": 3},
     )
-    assert isinstance(made, Module)
+    assert isinstance(made, VmappedModule)
     assert {"width": 5, "depth": 3}.items() <= dict(made.arguments).items()
 
 
@@ -157,7 +157,7 @@ def test_a_factory_is_asked_for_what_it_names(search, sentence):
 
     made = space(network={"kind": "module", "factory": "a:b"}, search={"l1": {"low": 0, "high": 1}} | search)
     with pytest.raises(InputError) as caught:
-        Networks(made, Wide, 4, 3).of(made.params({"l1": 0.5}))
+        NetworkBuilder(made, Wide, 4, 3).network_for(made.params({"l1": 0.5}))
     assert str(caught.value) == sentence
 
 
@@ -216,7 +216,8 @@ def test_of_many_structures_the_largest_is_tried_too():
     search = {"depth": {"low": 1, "high": 6}, "width": {"choices": [8, 16, 32]}, "skip": {"choices": list(nets.SKIPS)}}
     made = space(search=search)
     sizes = [
-        sum(math.prod(p.shape) for p in Networks(made, None, 4, 3).of(one).parameters) for one in made.architectures()
+        sum(math.prod(p.shape) for p in NetworkBuilder(made, None, 4, 3).network_for(one).parameters)
+        for one in made.architectures()
     ]
     assert len(sizes) < 6 * 3 * 4
     assert max(sizes) == sum(math.prod(p.shape) for p in Mlp(4, 3, 6, 32, skip="shake-shake").parameters)
@@ -268,14 +269,14 @@ def test_the_ablation_has_the_structure_of_the_selected():
     ],
 )
 def test_the_more_regularized_choice_counts_as_more(key, ordered):
-    domains = {"l1": Domain(low=0.0, high=1.0), key: Domain(choices=ordered)}
+    domains = {"l1": Hyperparameter(low=0.0, high=1.0), key: Hyperparameter(choices=ordered)}
     amounts = [regularization.amount(domains, {"l1": 0.5, key: value}) for value in ordered]
     assert (amounts[0], amounts[-1]) == (0.25, 0.75)
     assert all(less < more for less, more in pairwise(amounts))
 
 
 def test_a_schedule_is_neither_more_nor_less_regularized():
-    domains = {"l1": Domain(low=0.0, high=1.0), "schedule": Domain(choices=("constant", "cosine"))}
+    domains = {"l1": Hyperparameter(low=0.0, high=1.0), "schedule": Hyperparameter(choices=("constant", "cosine"))}
     assert {regularization.amount(domains, {"l1": 0.5, "schedule": value}) for value in ("constant", "cosine")} == {0.5}
 
 

@@ -9,10 +9,10 @@ import pytest
 
 from hpo.core.errors import InputError
 from hpo.core.metrics import METRICS
-from hpo.core.trial import Released, Score
+from hpo.core.trial import Score, TrainedTrial
 from hpo.space import loader
 from hpo.study import ranking
-from hpo.study.ledger import stored
+from hpo.study.ledger import read_attrs
 from hpo.study.study import Study
 from hpo.workflows import loop
 
@@ -71,7 +71,7 @@ class Recorded:
         _, epoch = self.members.pop(trial.label)
         best = 2 if self.diverges(trial) else epoch
         scores = {"loss": self.floor(trial) + 1 / best, "accuracy": 0.5, "balanced_accuracy": 0.5}
-        return Released(best, scores, scores, 1.0, fit_epochs=epoch, weights={})
+        return TrainedTrial(best, scores, scores, 1.0, fit_epochs=epoch, weights={})
 
 
 class Nothing:
@@ -109,7 +109,7 @@ def test_the_budget_counts_both_baselines_and_every_trial_once(tmp_path):
 def test_baselines_are_never_pruned_and_unseen_by_the_sampler(tmp_path):
     study = go(tmp_path)
     assert all(study.outcomes[name].state == "complete" for name in ("none", "defaults"))
-    assert len(study._working.trials()) == 28
+    assert len(study._in_memory.trials()) == 28
 
 
 def test_baselines_are_off_and_usual_clipped_to_the_space():
@@ -188,7 +188,7 @@ def test_a_diverged_trial_is_failed_to_us_and_the_worst_seen_to_the_sampler(tmp_
     failed = [o for o in study.outcomes.values() if o.state == "failed"]
     assert failed
     assert failed[0].reason == "diverged in epoch 3"
-    frozen = study._working.trials()[int(failed[-1].trial.label)]
+    frozen = study._in_memory.trials()[int(failed[-1].trial.label)]
     assert frozen.state.name == "COMPLETE"
     assert frozen.user_attrs["diverged"] == "diverged in epoch 3"
     assert frozen.value >= max(o.value for o in study.outcomes.values() if o.state == "complete")
@@ -206,7 +206,7 @@ def test_an_interrupted_search_runs_each_trial_once_with_its_number_parameters_a
     with pytest.raises(KeyboardInterrupt):
         go(tmp_path, population=stops)
     cut_off = {t.label: t for t, _ in stops.members.values()}
-    known = {o["trial"]["label"]: o for o in stored(tmp_path / "journal.log")["outcomes"]}
+    known = {o["trial"]["label"]: o for o in read_attrs(tmp_path / "journal.log")["outcomes"]}
     assert cut_off
     assert not cut_off.keys() & known.keys()
     resumed = Recorded()
@@ -274,7 +274,7 @@ def test_the_ablation_is_the_selected_configuration_with_every_regularizer_off(t
 
 
 def test_selection_prefers_what_was_not_stopped_and_knows_the_direction(tmp_path):
-    outcomes = go(tmp_path).judged()
+    outcomes = go(tmp_path).budget_outcomes()
     best = ranking.best(outcomes, METRICS["loss"])
     assert best.value == min(o.value for o in outcomes if o.state == "complete")
     assert ranking.best(outcomes, METRICS["accuracy"]).value == max(o.value for o in outcomes if o.state == "complete")
@@ -305,11 +305,11 @@ def test_what_is_kept_by_the_way_is_what_a_search_through_all_outcomes_finds(tmp
             return dataclasses.replace(super()._score(trial, epoch), metric=f"valid_{metric}")
 
     for study in (go(tmp_path, made, Checked(diverges=lambda t: t.params["dropout"] > 0.7)), go(tmp_path, made)):
-        judged = study.judged()
+        judged = study.budget_outcomes()
         assert study.best() == ranking.best(judged, METRICS[metric])
         assert study.counts == {s: sum(o.state == s for o in judged) for s in ("complete", "pruned", "failed")}
         shown = [v for o in judged for v in o.curves[f"valid_{metric}"] if math.isfinite(v)]
-        assert study._working.worst[f"valid_{metric}"] == (max if metric == "loss" else min)(shown)
+        assert study._in_memory.worst[f"valid_{metric}"] == (max if metric == "loss" else min)(shown)
 
 
 def test_weights_are_written_of_what_is_asked_for_again_and_before_its_outcome_is_stored(tmp_path):
@@ -324,7 +324,7 @@ def test_weights_are_written_of_what_is_asked_for_again_and_before_its_outcome_i
     loop.run(study, Recorded(), told, told)
     best = study.best().trial
     for role in ("ablation", "finalist", "nested", "refit"):
-        study.fix(dataclasses.replace(best, label=role, role=role))
+        study.enqueue(dataclasses.replace(best, label=role, role=role))
     loop.run(study, Recorded(), told, told)
     study.close()
     assert study.outcomes.keys() >= {"ablation", "finalist", "nested", "refit"}

@@ -13,7 +13,7 @@ from sklearn.preprocessing import StandardScaler
 from hpo.core.errors import InputError
 from hpo.data import dataset as data_module
 from hpo.data import readers, svmlight
-from hpo.data.config import Data
+from hpo.data.config import DataConfig
 from tests.conftest import here, write_space
 
 N = 80
@@ -34,7 +34,7 @@ def written(folder, x, y, name="t.svmlight", *, zero_based=True):
 
 
 def prepared(folder, **data):
-    return data_module.prepare(Data(source="t.svmlight", **data), folder, torch.float64)
+    return data_module.prepare(DataConfig(source="t.svmlight", **data), folder, torch.float64)
 
 
 def seen(x, y, data, **options):
@@ -130,14 +130,16 @@ def test_a_column_of_a_table_may_hold_tokens(tmp_path):
     frame = readers.read_file(tmp_path / "t.svmlight").assign(price=np.arange(N))
     frame.to_csv(tmp_path / "t.csv", index=False)
     data = data_module.prepare(
-        Data(source="t.csv", text={"columns": ["features"], "vectorizer": "svmlight"}), tmp_path, torch.float64
+        DataConfig(source="t.csv", text={"columns": ["features"], "vectorizer": "svmlight"}), tmp_path, torch.float64
     )
     assert data.x[:, 1:].equal(prepared(tmp_path).x)
     frame.assign(features="no token").to_csv(tmp_path / "t.csv", index=False)
     with pytest.raises(
         InputError, match=r"t: the column features: every row must hold index:value, as in 3:1\.5, but one holds no\."
     ):
-        data_module.prepare(Data(source="t.csv", text={"columns": ["features"], "vectorizer": "svmlight"}), tmp_path)
+        data_module.prepare(
+            DataConfig(source="t.csv", text={"columns": ["features"], "vectorizer": "svmlight"}), tmp_path
+        )
 
 
 @pytest.mark.parametrize("text", [["features"], {"columns": ["features"]}, {"vectorizer": "svmlight"}])
@@ -175,7 +177,7 @@ def test_a_value_that_cannot_be_squared(tmp_path):
 def test_tokens_are_no_texts_to_be_altered(tmp_path):
     written(tmp_path, *counts())
     with pytest.raises(InputError, match=r"search\.random_deletion: needs a column of text, and t has none"):
-        data_module.prepare(Data(source="t.svmlight"), tmp_path, altering=["random_deletion"])
+        data_module.prepare(DataConfig(source="t.svmlight"), tmp_path, altering=["random_deletion"])
 
 
 @pytest.mark.usefixtures("unrecorded")

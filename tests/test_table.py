@@ -12,7 +12,7 @@ import pytest
 
 from hpo.core.errors import InputError
 from hpo.data import table
-from hpo.data.config import Data
+from hpo.data.config import DataConfig
 
 DATES = pd.date_range("2020-01-01", periods=40)
 COLOURS = ["red", "blue", "green", None] * 10
@@ -31,7 +31,7 @@ def loaded(folder, content, name="t.csv", **data):
         content.to_csv(path, index=False)
     else:
         content.to_parquet(path)
-    return table.load(Data(source=name, **{"target": "y"} | data), folder)
+    return table.load(DataConfig(source=name, **{"target": "y"} | data), folder)
 
 
 def refusal(folder, *content, **data):
@@ -64,7 +64,7 @@ def test_a_file_that_is_no_table_is_refused_by_name(tmp_path, content, sentence)
 @pytest.mark.parametrize("name", ["t.csv", "t.parquet", "deeper/t.csv", f"{'x' * 300}.csv"])
 def test_a_missing_file_is_named(tmp_path, name):
     with pytest.raises(InputError) as caught:
-        table.load(Data(source=name), tmp_path)
+        table.load(DataConfig(source=name), tmp_path)
     assert str(caught.value).startswith(f"data.source: {tmp_path}/{name[:100]}")
     assert str(caught.value).endswith((" does not exist; name a .csv, .parquet or .svmlight file.", "…"))
 
@@ -72,7 +72,7 @@ def test_a_missing_file_is_named(tmp_path, name):
 def test_a_directory_is_not_a_table(tmp_path):
     (tmp_path / "t.csv").mkdir()
     with pytest.raises(InputError, match="is a directory; name"):
-        table.load(Data(source="t.csv"), tmp_path)
+        table.load(DataConfig(source="t.csv"), tmp_path)
 
 
 @pytest.mark.parametrize("content", [b"", b"PAR1 and so on PAR1", b"a,y\n1,2\n"])
@@ -83,7 +83,7 @@ def test_a_broken_parquet_is_refused(tmp_path, content):
 def test_two_columns_of_one_name_are_refused_in_parquet_too(tmp_path):
     pq.write_table(pa.table([pa.array([1]), pa.array([2])], names=["a", "a"]), tmp_path / "t.parquet")
     with pytest.raises(InputError, match=r"t.parquet cannot be read: Multiple matches for FieldRef.Name\(a\)"):
-        table.load(Data(source="t.parquet"), tmp_path)
+        table.load(DataConfig(source="t.parquet"), tmp_path)
 
 
 MEND = "mend or remove that row."
@@ -317,12 +317,12 @@ def test_the_fingerprint_is_of_the_content(tmp_path, change):
     ],
 )
 def test_the_data_sets_of_scikit_learn(tmp_path, name, shape, task):
-    found = table.load(Data(source=f"sklearn:{name}"), tmp_path)
+    found = table.load(DataConfig(source=f"sklearn:{name}"), tmp_path)
     assert (found.features.shape, found.task, found.image) == (shape, task, name == "digits")
 
 
 def test_another_column_of_a_data_set_may_be_the_target(tmp_path):
-    found = table.load(Data(source="sklearn:iris", target="petal width (cm)", drop=["target"]), tmp_path)
+    found = table.load(DataConfig(source="sklearn:iris", target="petal width (cm)", drop=["target"]), tmp_path)
     assert (found.task, found.target_name, found.features.shape[1]) == ("regression", "petal width (cm)", 3)
     with pytest.raises(InputError, match=r"data.target: iris has no column species. It has: sepal length \(cm\), "):
-        table.load(Data(source="sklearn:iris", target="species"), tmp_path)
+        table.load(DataConfig(source="sklearn:iris", target="species"), tmp_path)

@@ -14,7 +14,7 @@ from sklearn.feature_extraction.text import HashingVectorizer, TfidfVectorizer
 from hpo.core.errors import InputError
 from hpo.data import dataset as data_module
 from hpo.data import preprocess, table
-from hpo.data.config import Data
+from hpo.data.config import DataConfig
 from hpo.data.dataset import Dataset
 from hpo.space import loader
 from hpo.workflows.prepare import prepare
@@ -36,7 +36,9 @@ def folder(tmp_path):
 def prepared(folder, text=(), frame=None, altering=(), **data) -> Dataset:
     if frame is not None:
         frame.to_csv(folder / "reviews.csv", index=False)
-    data = Data(source="reviews.csv", target="again", text=list(text) if isinstance(text, tuple) else text, **data)
+    data = DataConfig(
+        source="reviews.csv", target="again", text=list(text) if isinstance(text, tuple) else text, **data
+    )
     return data_module.prepare(data, folder, torch.float64, altering)
 
 
@@ -77,7 +79,7 @@ def test_sentences_are_found_and_said_and_other_columns_work_beside_them(folder)
 )
 def test_text_is_mostly_unique_values_of_three_words(tmp_path, values, text):
     pd.DataFrame({"b": values, "y": [0, 1] * 20}).to_csv(tmp_path / "t.csv", index=False)
-    assert table.load(Data(source="t.csv", target="y"), tmp_path).text == (("b",) if text else ())
+    assert table.load(DataConfig(source="t.csv", target="y"), tmp_path).text == (("b",) if text else ())
 
 
 def test_the_space_overrules_what_text_is(folder):
@@ -194,7 +196,7 @@ def test_any_text_is_fine(folder):
     frame = reviews(rows=N)
     frame.loc[: len(STRANGE) - 1, "review"] = STRANGE
     frame.to_parquet(folder / "reviews.parquet")
-    data = data_module.prepare(Data(source="reviews.parquet", target="again"), folder)
+    data = data_module.prepare(DataConfig(source="reviews.parquet", target="again"), folder)
     length = data.x[:, len(data.preprocess.features) :].norm(dim=1)
     assert data.x.isfinite().all()
     assert ((length - 1).abs() < 1e-5).logical_or(length == 0).all()
@@ -236,7 +238,7 @@ def test_inputs_of_one_category_belong_together_and_each_term_is_its_own(folder)
     ],
 )
 def test_the_digits_are_images_while_all_their_pixels_are_there(tmp_path, source, data, image):
-    found = data_module.prepare(Data(source=source, **data), tmp_path)
+    found = data_module.prepare(DataConfig(source=source, **data), tmp_path)
     assert found.image == found.fresh(1).image == image
     assert found.columns.max() == found.n_columns - 1
 
@@ -274,7 +276,7 @@ MISTAKES = [
 @pytest.mark.parametrize(("data", "sentence"), MISTAKES, ids=[sentence[:60] for _, sentence in MISTAKES])
 def test_columns_that_are_no_text(folder, data, sentence):
     with pytest.raises(InputError) as caught:
-        data_module.prepare(Data(source="reviews.csv", target="again", **data), folder)
+        data_module.prepare(DataConfig(source="reviews.csv", target="again", **data), folder)
     assert str(caught.value) == sentence
 
 
@@ -333,7 +335,7 @@ def test_keys_of_a_space(tmp_path, text, sentence):
 
 
 def test_a_list_of_columns_is_short_for_the_mapping():
-    assert Data(source="t.csv", text=["a"]) == Data(source="t.csv", text={"columns": ["a"]})
+    assert DataConfig(source="t.csv", text=["a"]) == DataConfig(source="t.csv", text={"columns": ["a"]})
 
 
 def test_texts_that_do_not_fit_are_refused_before_they_are_made(folder, monkeypatch):
@@ -369,7 +371,10 @@ def page(language):
 
 def test_the_page_shows_what_is_usual():
     (shown,) = page("yaml")
-    assert Data.model_validate(yaml.safe_load(shown)["data"]).text == Data(source="t.csv", text=["review"]).text
+    assert (
+        DataConfig.model_validate(yaml.safe_load(shown)["data"]).text
+        == DataConfig(source="t.csv", text=["review"]).text
+    )
 
 
 @pytest.mark.usefixtures("unrecorded")
@@ -394,4 +399,4 @@ def test_the_ready_space_ends_in_predictions_that_plain_torch_makes_too(store, m
     assert predicted["probability_yes"].std() > 0.01
     best = loader.load(folder / "best.yaml")
     assert set(best.search) >= {"random_swap", "synonym_replacement"}
-    assert prepare(best, folder).data.variants.keys() == prepare(loader.parse(space), folder).data.variants.keys()
+    assert prepare(best, folder).data.augmented.keys() == prepare(loader.parse(space), folder).data.augmented.keys()

@@ -13,8 +13,8 @@ from hpo.nn.rng import Noise
 from hpo.regularizers import STRENGTHS
 from hpo.regularizers.base import Batch
 from hpo.selection.rules import amount
-from hpo.space.hyperparameter import Domain
-from hpo.space.settings import Train
+from hpo.space.hyperparameter import Hyperparameter
+from hpo.space.settings import TrainConfig
 from hpo.testing import TRAIN, run, same
 from tests.training import FACTORIES, Masked, dataset, population, step, trained, trial
 
@@ -65,14 +65,14 @@ def test_group_lasso_is_the_block_soft_threshold_of_each_column():
         assert 0 < kept[1] < 1
     assert torch.equal(after.params["w"][0], before.params["w"][0])
     assert (after.params["w"][2] == 0).all()
-    assert torch.equal(after.values[:, 12:], before.values[:, 12:])
+    assert torch.equal(after.flat_params[:, 12:], before.flat_params[:, 12:])
 
 
 def test_group_lasso_leaves_weights_that_are_zero_at_zero():
     after = two(1, lr=numbers(0.1), data=replace(dataset(), columns=torch.arange(4)))
-    after.values.zero_()
+    after.flat_params.zero_()
     STRENGTHS["group_lasso"].after_step(numbers(0.0), after)
-    assert (after.values == 0).all()
+    assert (after.flat_params == 0).all()
 
 
 def unused(weight):
@@ -81,7 +81,7 @@ def unused(weight):
 
 
 def test_group_lasso_finds_the_columns_that_a_network_does_not_need():
-    train = Train(epochs=20, batch_size=32, patience=20)
+    train = TrainConfig(epochs=20, batch_size=32, patience=20)
     found = trained(dataset(), [trial("0", group_lasso=0.5), trial("1")], train, epochs=20)
     none, some = (unused(found[label].weights["0.weight"][0]) for label in ("1", "0"))
     assert none == []
@@ -96,8 +96,8 @@ def test_max_norm_scales_the_incoming_weights_of_each_unit():
         for unit in range(3):
             expected = torch.renorm(before.params["w"][i, :, unit].unsqueeze(0), 2, 0, float(s[i]))[0]
             assert torch.allclose(after.params["w"][i, :, unit], expected, rtol=1e-6)  # renorm adds 1e-7
-    assert torch.equal(after.values[0], before.values[0])
-    assert torch.equal(after.values[:, 12:], before.values[:, 12:])
+    assert torch.equal(after.flat_params[0], before.flat_params[0])
+    assert torch.equal(after.flat_params[:, 12:], before.flat_params[:, 12:])
 
 
 @pytest.mark.parametrize("of", [WEIGHT, Parameter("w", (4, 3, 2, 2), 1, "weight")])
@@ -136,24 +136,26 @@ def test_gradient_noise_has_the_stated_variance_and_fades_out():
 
 def test_gradient_clip_is_what_torch_does_to_each_fit():
     before, after, s = two(3, biases=2), two(3, biases=2), numbers(0.0, 0.5, 1e6)
-    before.slopes[2:, 12:] = after.slopes[2:, 12:] = 0  # which the last row has not
+    before.flat_grads[2:, 12:] = after.flat_grads[2:, 12:] = 0  # which the last row has not
     STRENGTHS["gradient_clip"].gradient(s, after)
     for i in (1, 2):
-        alone = torch.nn.Parameter(before.values[i])
-        alone.grad = before.slopes[i].clone()
+        alone = torch.nn.Parameter(before.flat_params[i])
+        alone.grad = before.flat_grads[i].clone()
         torch.nn.utils.clip_grad_norm_([alone], float(s[i]))
-        assert torch.allclose(after.slopes[i], alone.grad, rtol=1e-14)
-    assert torch.equal(after.slopes[[0, 2]], before.slopes[[0, 2]])
-    assert after.slopes[1].norm() == pytest.approx(0.5, rel=1e-5)
+        assert torch.allclose(after.flat_grads[i], alone.grad, rtol=1e-14)
+    assert torch.equal(after.flat_grads[[0, 2]], before.flat_grads[[0, 2]])
+    assert after.flat_grads[1].norm() == pytest.approx(0.5, rel=1e-5)
 
 
 def test_sam_goes_its_distance_along_the_gradient():
     before, after, s = two(3), two(3), numbers(0.0, 0.05, 2.0)
     batch = Batch(drawn(3, 2, 4), torch.zeros(3, 2), None, None, torch.zeros(3, 2, dtype=torch.long))
-    assert STRENGTHS["sam"].ascend(s, after, batch, batch.x) is batch
-    way = after.values - before.values
+    assert STRENGTHS["sam"].perturb(s, after, batch, batch.x) is batch
+    way = after.flat_params - before.flat_params
     assert torch.allclose(way.norm(dim=1), s, rtol=1e-11)
-    assert torch.allclose(way * before.slopes.norm(dim=1, keepdim=True), s.unsqueeze(1) * before.slopes, atol=1e-11)
+    assert torch.allclose(
+        way * before.flat_grads.norm(dim=1, keepdim=True), s.unsqueeze(1) * before.flat_grads, atol=1e-11
+    )
 
 
 def test_lookahead_pulls_back_every_six_minibatches_and_at_an_epochs_end():
@@ -161,17 +163,17 @@ def test_lookahead_pulls_back_every_six_minibatches_and_at_an_epochs_end():
     for minibatch, acts in enumerate((False, False, False, False, False, True, False, True)):
         slow = drawn(3, 15, seed=6)
         after = two(3, kept={"lookahead": slow}, minibatch=minibatch, minibatches=8)
-        after.values.copy_(fast)
+        after.flat_params.copy_(fast)
         STRENGTHS["lookahead"].after_step(s, after)
         expected = fast + s.unsqueeze(1) * (drawn(3, 15, seed=6) - fast) if acts else fast
-        assert torch.allclose(after.values, expected, rtol=1e-14)
-        assert torch.equal(slow, after.values) == acts
+        assert torch.allclose(after.flat_params, expected, rtol=1e-14)
+        assert torch.equal(slow, after.flat_params) == acts
 
 
 @pytest.mark.parametrize("s", [0.0, 0.5])
 def test_lookahead_leaves_true_zeros_and_bounds(s):
     bounds = [{"l1": 3.0}, {"group_lasso": 1.0}, {"max_norm": 0.5}]
-    train = Train(epochs=20, batch_size=32, patience=20)
+    train = TrainConfig(epochs=20, batch_size=32, patience=20)
     zeros, columns, norms = trained(
         dataset(), [trial(str(i), lookahead=s, **own) for i, own in enumerate(bounds)], train, 20
     ).values()
@@ -184,11 +186,11 @@ def test_ema_is_the_mean_in_which_each_step_weighs_s_times_the_next():
     s, kept, steps = numbers(0.0, 0.5, 0.999), drawn(3, 15, seed=7), drawn(3, 8, 15, seed=8)
     for t in range(8):
         now = two(3, kept={"ema": kept}, epoch=torch.full((3,), 1 + t // 4), minibatch=t % 4, minibatches=4)
-        now.values.copy_(steps[:, t])
+        now.flat_params.copy_(steps[:, t])
         STRENGTHS["ema"].after_step(s, now)
     weights = s.unsqueeze(1) ** torch.arange(7, -1, -1)
     mean = (steps * weights.unsqueeze(2)).sum(1) / weights.sum(1, keepdim=True)
-    scored = STRENGTHS["ema"].after_epoch(s, now, now.values)
+    scored = STRENGTHS["ema"].after_epoch(s, now, now.flat_params)
     assert torch.allclose(scored, mean, rtol=1e-10)
     assert torch.equal(scored[0], steps[0, 7])
 
@@ -207,7 +209,7 @@ def test_swa_is_the_mean_at_the_ends_of_the_last_epochs():
 
 def test_an_average_begins_anew_with_each_cycle():
     """Else the networks of a snapshot ensemble would be means of each other."""
-    pop, ends = population(dataset(), Train(epochs=6, batch_size=32, patience=9)), []
+    pop, ends = population(dataset(), TrainConfig(epochs=6, batch_size=32, patience=9)), []
     pop.admit(replace(trial("0", swa=0.5), epochs=8, cycle=4))
     (stack,) = pop._stacks.values()
     for _ in range(8):
@@ -220,7 +222,7 @@ def test_an_average_begins_anew_with_each_cycle():
 def test_averages_are_scored_while_training_goes_on_with_the_weights(name):
     """Not to be seen in the training: at a full average and at none, the weights of the last step are the same."""
     values = []
-    for s in (STRENGTHS[name].neutral, STRENGTHS[name].probe[1]):
+    for s in (STRENGTHS[name].default_value, STRENGTHS[name].probe[1]):
         pop = population(dataset(), TRAIN)
         pop.admit(trial("0", **{name: s}))
         run(pop, 4)
@@ -252,7 +254,7 @@ def test_an_mlp_says_which_axis_counts_units_and_which_inputs():
 
 
 def test_a_bound_that_is_off_is_not_the_tightest():
-    bounds = {"max_norm": Domain(choices=(0.0, 1.0, 2.0, 3.0))}
+    bounds = {"max_norm": Hyperparameter(choices=(0.0, 1.0, 2.0, 3.0))}
     assert [amount(bounds, {"max_norm": bound}) for bound in (0.0, 3.0, 2.0, 1.0)] == pytest.approx(
         [0, 0, 1 / 3, 2 / 3]
     )

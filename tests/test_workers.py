@@ -18,8 +18,8 @@ from hpo.data.dataset import prepare
 from hpo.space import loader
 from hpo.testing import same
 from hpo.training.population import Population
-from hpo.training.worker import started
-from hpo.training.worker_pool import Crew
+from hpo.training.worker import start_workers
+from hpo.training.worker_pool import WorkerPool
 from hpo.workflows import prepare as jobs
 from tests.conftest import PATIENCE, TINY, here, launched, outcomes, processes, wait_for, write_space
 from tests.test_kill import MEANWHILE, TRIALS, ended
@@ -158,14 +158,14 @@ def notes():
 
 @pytest.fixture
 def crew(data, notes):
-    with started(2) as workers:
-        yield Crew(workers, SPACE_OF_CREWS, None, data, rows=4, note=notes.append)
+    with start_workers(2) as workers:
+        yield WorkerPool(workers, SPACE_OF_CREWS, None, data, rows=4, note=notes.append)
 
 
 @pytest.fixture(scope="module")
 def expected(data):
     """What each trial leaves behind where it is trained by one population."""
-    population = Population.of(SPACE_OF_CREWS, None, data, rows=4)
+    population = Population.from_space(SPACE_OF_CREWS, None, data, rows=4)
     trials = [trial(str(i), depth=1 + i % 2) for i in range(4)]
     for of in trials:
         population.admit(of)
@@ -253,8 +253,8 @@ def test_a_worker_without_trials_takes_over_half_of_what_another_has(crew, expec
 
 
 def test_what_is_raised_in_a_worker_is_raised_here_with_its_traceback(data):
-    with started(2) as workers:
-        crew = Crew(workers, SPACE_OF_CREWS, None, replace(data, y=data.y[:1]), rows=4)
+    with start_workers(2) as workers:
+        crew = WorkerPool(workers, SPACE_OF_CREWS, None, replace(data, y=data.y[:1]), rows=4)
         crew.admit(trial("0"))
         with pytest.raises(IndexError) as raised:
             finish(crew)
@@ -264,12 +264,12 @@ def test_what_is_raised_in_a_worker_is_raised_here_with_its_traceback(data):
 
 
 def test_a_crew_that_is_lost_before_it_began_says_so(data):
-    with started(2) as workers:
+    with start_workers(2) as workers:
         for worker in workers:
             worker._process.kill()
             worker._process.wait()
         with pytest.raises(WorkersError, match=r"^The last worker process ended \(signal 9"):
-            Crew(workers, SPACE_OF_CREWS, None, data, rows=4)
+            WorkerPool(workers, SPACE_OF_CREWS, None, data, rows=4)
 
 
 def test_workers_find_somebodys_factory_where_the_search_found_it(tmp_path):
@@ -282,9 +282,9 @@ def test_workers_find_somebodys_factory_where_the_search_found_it(tmp_path):
     made = TINY | {"network": network, "search": search, "train": {"epochs": 2, "batch_size": 32}}
     job = jobs.prepare(loader.parse(made), tmp_path)
     trials = [replace(trial(label), params={"learning_rate": 1e-2, "dropout": 0.2}) for label in "01"]
-    population = Population.of(job.space, job.factory, job.data.samples(), rows=2)
-    with started(2) as workers:
-        crew = Crew(workers, job.space, job.factory, job.data.samples(), rows=2)
+    population = Population.from_space(job.space, job.factory, job.data.samples(), rows=2)
+    with start_workers(2) as workers:
+        crew = WorkerPool(workers, job.space, job.factory, job.data.samples(), rows=2)
         for of in trials:
             crew.admit(of)
             population.admit(of)
@@ -305,7 +305,7 @@ def test_a_factory_that_another_process_cannot_import_is_refused_with_workers(tm
 
 
 def test_one_worker_is_no_process_at_all():
-    with started(1) as workers:
+    with start_workers(1) as workers:
         assert workers == []
 
 

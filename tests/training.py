@@ -8,22 +8,22 @@ from pathlib import Path
 import torch
 
 from hpo import nets
-from hpo.core.importing import Factory, arguments, name_of
+from hpo.core.importing import Factory, match_arguments, qualified_name
 from hpo.core.samples import Fold, Samples
-from hpo.core.trial import Released, Trial
-from hpo.data.config import Data
+from hpo.core.trial import TrainedTrial, Trial
+from hpo.data.config import DataConfig
 from hpo.data.dataset import Dataset, prepare
 from hpo.data.text_augmentation import MEMBERS
-from hpo.nn.adamw import Memory
+from hpo.nn.adamw import OptimizerState
 from hpo.nn.mlp import Mlp
-from hpo.nn.module import Module
-from hpo.nn.network import Network
+from hpo.nn.module import VmappedModule
+from hpo.nn.network import BatchedNetwork
 from hpo.regularizers import FAMILY
 from hpo.regularizers.base import Step
-from hpo.space.settings import Train
+from hpo.space.settings import TrainConfig
 from hpo.testing import TRAIN, between, run, supplied
 from hpo.training.population import Population
-from hpo.training.worker_pool import Crew
+from hpo.training.worker_pool import WorkerPool
 
 torch.set_num_threads(1)  # two that wait for each other are slower than one
 
@@ -101,7 +101,7 @@ FACTORIES: dict[str, Factory] = {"resnet": nets.resnet, "cnn": nets.cnn, "mixed"
 
 @cache
 def dataset(source: str = "sklearn:wine", **more: object) -> Dataset:
-    return prepare(Data(source=source, **more), Path(), torch.float64)
+    return prepare(DataConfig(source=source, **more), Path(), torch.float64)
 
 
 @cache
@@ -139,7 +139,7 @@ def trial(label: str = "0", seed: int | None = None, **params: float) -> Trial:
     return Trial(label, "search", {"learning_rate": 1e-2, "depth": 2, **params}, seed)
 
 
-def network(data: Samples, of: Trial, kind: str = "mlp", width: int = 8, **more: object) -> Network:
+def network(data: Samples, of: Trial, kind: str = "mlp", width: int = 8, **more: object) -> BatchedNetwork:
     depth = int(of.params["depth"])
     if kind == "mlp":
         own = {key: of.params[key] for key in ("width", "skip", "batch_norm", "layer_norm") if key in of.params}
@@ -148,16 +148,22 @@ def network(data: Samples, of: Trial, kind: str = "mlp", width: int = 8, **more:
     image = () if kind != "cnn" else (1, side, side) if side**2 == data.n_inputs else (1, 1, data.n_inputs)
     offered = {"n_inputs": data.n_inputs, "n_outputs": data.n_outputs, "depth": depth, "width": width, "image": image}
     factory = FACTORIES[kind]
-    return Module(factory, name_of(factory), arguments(factory, offered, {}), data.n_inputs, data.n_outputs, image)
+    return VmappedModule(
+        factory, qualified_name(factory), match_arguments(factory, offered, {}), data.n_inputs, data.n_outputs, image
+    )
 
 
 def population(
-    data: Samples, train: Train = TRAIN, rows: int = 64, less: Callable[[int], None] = lambda _: None, **kind: object
+    data: Samples,
+    train: TrainConfig = TRAIN,
+    rows: int = 64,
+    less: Callable[[int], None] = lambda _: None,
+    **kind: object,
 ) -> Population:
     return Population(data, partial(network, data, **kind), train, rows, less)
 
 
-def busy(pop: Population | Crew) -> bool:
+def busy(pop: Population | WorkerPool) -> bool:
     """Whether a trial is in training, or waits for memory."""
     return bool(pop._members or (isinstance(pop, Population) and pop._waiting))
 
@@ -173,8 +179,8 @@ def refill(pop: Population, first: Trial, second: Trial, late: Trial) -> None:
 
 
 def trained(
-    data: Samples, trials: list[Trial], train: Train = TRAIN, epochs: int = 3, **kind: object
-) -> dict[str, Released]:
+    data: Samples, trials: list[Trial], train: TrainConfig = TRAIN, epochs: int = 3, **kind: object
+) -> dict[str, TrainedTrial]:
     """The trials trained together; what each leaves behind."""
     pop = population(data, train, **kind)
     for of in trials:
@@ -183,12 +189,12 @@ def trained(
     return {of.label: pop.release(of) for of in trials}
 
 
-def memory(values: torch.Tensor, decay: float = 0.0) -> Memory:
+def memory(values: torch.Tensor, decay: float = 0.0) -> OptimizerState:
     """Of rows that train nothing but weights, before their first step."""
     grads, exp_avg, exp_avg_sq = torch.zeros(3, *values.shape, dtype=values.dtype)
     fits, size = values.shape
     pieces = [(slice(0, size), slice(size, size), slice(size, size))] * fits
-    return Memory(
+    return OptimizerState(
         values, grads, exp_avg, exp_avg_sq, torch.zeros(fits, 1), torch.full((fits,), decay, dtype=values.dtype), pieces
     )
 

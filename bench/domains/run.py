@@ -13,7 +13,7 @@ from typing import Any
 
 import yaml
 
-from hpo.study.directory import Place
+from hpo.study.directory import StudyDirectory
 
 Json = dict[str, Any]
 _ROOT = Path(__file__).parent.parent.parent
@@ -51,7 +51,9 @@ def search(
         env=os.environ | {"PYTHONPATH": str(_ROOT)},
     )
     result = json.loads(done.stdout.splitlines()[-1])
-    return {**digest(result), "seconds": round(time.perf_counter() - began, 1)}, Place(folder / "store", "s").network
+    return {**digest(result), "seconds": round(time.perf_counter() - began, 1)}, StudyDirectory(
+        folder / "store", "s"
+    ).network
 
 
 def digest(result: Mapping[str, Any]) -> Json:

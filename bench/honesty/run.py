@@ -16,7 +16,7 @@ from typing import Any
 from torch import Tensor
 
 from bench.honesty.sets import sets
-from hpo.core.metrics import losses, shown
+from hpo.core.metrics import display_metric, losses
 from hpo.core.samples import Samples
 from hpo.core.trial import Outcome, Trial
 from hpo.data.dataset import Dataset
@@ -25,12 +25,12 @@ from hpo.selection import result as results
 from hpo.selection.finals import Finalist, Finals
 from hpo.selection.refit import Refit
 from hpo.space import loader
-from hpo.study.directory import Place
-from hpo.study.ledger import stored
+from hpo.study.directory import StudyDirectory
+from hpo.study.ledger import read_attrs
 from hpo.study.study import Study
-from hpo.study.weights import Vault
+from hpo.study.weights import WeightStore
 from hpo.tracking.mlflow_writer import create_database
-from hpo.training.experiment import Job
+from hpo.training.experiment import Experiment
 from hpo.training.population import Population
 from hpo.workflows import loop, search
 from hpo.workflows import prepare as jobs
@@ -68,10 +68,14 @@ def record(space: Mapping[str, Any], folder: Path, mode: str) -> Json:
     """Searches the rows of `folder`/data.csv, the store being `folder`/store; the record without its set and seed."""
     split = {**{k: v for k, v in space["data"]["split"].items() if k != "valid" or not MODES[mode]}, **MODES[mode]}
     said = {**space, "data": {**space["data"], "source": str(folder / "data.csv"), "split": split}}
-    job, place, seen = jobs.prepare(loader.parse(said), folder), Place(folder / "store", said["study"]), _Witness()
+    job, place, seen = (
+        jobs.prepare(loader.parse(said), folder),
+        StudyDirectory(folder / "store", said["study"]),
+        _Witness(),
+    )
     found = search.search(job, place, watcher=seen)
     seen.times["end"] = time.monotonic()
-    outcomes = {o.trial.label: o for o in map(Outcome.from_json, stored(place.journal)["outcomes"])}
+    outcomes = {o.trial.label: o for o in map(Outcome.from_json, read_attrs(place.journal)["outcomes"])}
     return _Record(job, place, seen, outcomes).of(found, mode)
 
 
@@ -84,9 +88,9 @@ class _Said:
 
 
 class _Record:
-    def __init__(self, job: Job, place: Place, seen: _Witness, outcomes: Mapping[str, Outcome]) -> None:
+    def __init__(self, job: Experiment, place: StudyDirectory, seen: _Witness, outcomes: Mapping[str, Outcome]) -> None:
         self._job, self._place, self._seen, self._outcomes = job, place, seen, outcomes
-        self._names = ("loss", shown(job.data.task, "loss"))
+        self._names = ("loss", display_metric(job.data.task, "loss"))
 
     def of(self, found: Mapping[str, Any], mode: str) -> Json:
         seen, job = self._seen, self._job
@@ -94,7 +98,7 @@ class _Record:
         logits = self._logits("scaled", list(pool.values()))
         tests = {label: self._tested(said) for label, said in logits.items()}
         # A tuner without a second look: the best validation score, and the weights that had it; of folds, trained again on all.
-        counted = [o for o in self._outcomes.values() if o.trial.counted and o.state == "complete"]
+        counted = [o for o in self._outcomes.values() if o.trial.in_budget and o.state == "complete"]
         plain = min(counted, key=lambda o: (o.valid["loss"], o.trial.label))
         way = "keep" if mode == "holdout" else "scaled"
         alone = self._logits(
@@ -140,7 +144,7 @@ class _Record:
         with self._place.locked(), one_thread():
             study = Study(job.space, self._place.journal, job.data.fingerprint)
             try:
-                vault = Vault(self._place.weights)
+                vault = WeightStore(self._place.weights)
                 refit = Refit(
                     job.space,
                     job.data,
@@ -155,11 +159,11 @@ class _Record:
             finally:
                 study.close()
 
-    def _train(self, study: Study, vault: Vault, trials: Sequence[Trial], samples: Samples) -> None:
+    def _train(self, study: Study, vault: WeightStore, trials: Sequence[Trial], samples: Samples) -> None:
         job = self._job
         for trial in trials:
-            study.fix(trial, anew=not vault.path(trial.label).exists())
-        population = Population.of(job.space, job.factory, samples, rows=max(32, len(samples.folds)))
+            study.enqueue(trial, anew=not vault.path(trial.label).exists())
+        population = Population.from_space(job.space, job.factory, samples, rows=max(32, len(samples.folds)))
         loop.run(study, population, vault, _Silent())
 
     def _tested(self, said: _Said) -> Json:

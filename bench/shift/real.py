@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from bench.shift.made import labelled
-from hpo.data.config import Data
+from hpo.data.config import DataConfig
 from hpo.data.dataset import Dataset, prepare
 from hpo.shift.domains import Domains
 from hpo.shift.inputs import columns, thirds
@@ -28,7 +28,7 @@ _MOST = 1600  # rows of both domains
 
 
 def load(name: str, folder: Path) -> Dataset:
-    return prepare(Data(source=SETS[name]), folder)
+    return prepare(DataConfig(source=SETS[name]), folder)
 
 
 def split(data: Dataset, seed: int, labels: str) -> Domains:

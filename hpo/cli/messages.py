@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from hpo.core.metrics import METRICS, Task, shown
+from hpo.core.metrics import METRICS, Task, display_metric
 from hpo.core.trial import Outcome
 from hpo.nn import device as devices
 from hpo.space.formatting import score, strength
 from hpo.study import ranking
-from hpo.study.directory import Place
-from hpo.study.ledger import stored
+from hpo.study.directory import StudyDirectory
+from hpo.study.ledger import read_attrs
 from hpo.study.samplers import FIRST_DECISION
-from hpo.training.experiment import Job
+from hpo.training.experiment import Experiment
 from hpo.training.worker import cores
 
 
-def headline(job: Job, rows: int, workers: int = 1) -> list[str]:
+def headline(job: Experiment, rows: int, workers: int = 1) -> list[str]:
     """What is searched, on what, how many at once."""
     data, space = job.data, job.space
     fold, folds = data.folds[0], space.data.split.folds
@@ -51,32 +51,32 @@ def headline(job: Job, rows: int, workers: int = 1) -> list[str]:
             *lines,
             "training one configuration: " + " · ".join(strength(k, v) for k, v in space.params({}).items()),
         ]
-    one = "on one core" if job.device.type == "cpu" else f"on {devices.name(job.device)}"
+    one = "on one core" if job.device.type == "cpu" else f"on {devices.device_name(job.device)}"
     where = one if workers == 1 else f"in {workers} workers"
     at_once = "one trial at a time" if trials == 1 else f"{trials} trials at once {where}"
-    sampled = ", ".join(key for key, domain in space.domains.items() if domain.sampled)
+    sampled = ", ".join(key for key, domain in space.hyperparameters.items() if domain.sampled)
     return [*lines, f"searching {sampled} · {sampler}, {pruning} · {at_once}"]
 
 
 def beside(valid: Mapping[str, float], task: Task, metric: str) -> str:
-    other = shown(task, "loss")
+    other = display_metric(task, "loss")
     return f" ({other} {score(valid[other])})" if other != metric else ""
 
 
-def study_line(place: Place) -> list[str]:
+def study_line(place: StudyDirectory) -> list[str]:
     """A line of `hpo studies`: name, state, trials, the best score of the search, the selected test score, the date."""
-    known = stored(place.journal)
+    known = read_attrs(place.journal)
     if not known:
         return [place.name, "empty", "0", "–", "–", "–"]
     result = known.get("result")
     metric = known["space"]["train"]["metric"]
-    judged = [o for o in map(Outcome.from_json, known["outcomes"]) if o.trial.counted]
+    judged = [o for o in map(Outcome.from_json, known["outcomes"]) if o.trial.in_budget]
     whole = result and sum(result["trials"].values()) == len(judged)  # else a larger budget was cut off
     state = "running" if place.running() else "finished" if whole else "stopped"
     best = ranking.best(judged, METRICS[metric])
     if not result:
         return [place.name, state, str(len(judged)), f"{metric} {score(best.value)}" if best else "–", "–", "–"]
-    other = shown(result["task"], metric)
+    other = display_metric(result["task"], metric)
     test = f"{other} {score(result['test'].get(other))}"
     if joined := [
         f"{kind} {score(entry['test'].get(other))}" for kind, entry in result.get("ensembles", {}).items()

@@ -14,7 +14,7 @@ from hpo.cli.messages import beside, headline
 from hpo.core.trial import Score
 from hpo.space.formatting import clock, in_a_line, score, trial_name
 from hpo.study.study import Study
-from hpo.training.experiment import Job
+from hpo.training.experiment import Experiment
 from hpo.workflows.search import Watcher
 
 _REDRAW = 0.25  # seconds
@@ -37,7 +37,7 @@ class Counting(Watcher):
 
     def epoch(self, score: Score) -> None:
         self._epochs += 1
-        self._ended += bool(score.last or not score.finite)
+        self._ended += bool(score.stop_reason or not score.finite)
         if time.monotonic() - self._said < (_REDRAW if self._live else _EVERY):
             return
         self._said = time.monotonic()
@@ -61,7 +61,7 @@ class Progress(Watcher):
         self._live: Live | None = None
         self._said = time.monotonic()
 
-    def begin(self, job: Job, study: Study, rows: int, workers: int) -> None:
+    def begin(self, job: Experiment, study: Study, rows: int, workers: int) -> None:
         self._job, self._space, self._study = job, job.space, study
         self._began, self._epochs, self._after = time.monotonic(), 0, ""
         self._already = self._done()

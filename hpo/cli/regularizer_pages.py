@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from hpo.core.errors import InputError, did_you_mean
-from hpo.core.yaml_document import said
+from hpo.core.yaml_document import format_value
 from hpo.regularizers import FAMILY
 from hpo.regularizers.base import Regularizer
 
@@ -37,9 +37,9 @@ def facts(member: Regularizer) -> dict[str, Any]:
         "name": member.name,
         "kind": member.kind,
         "summary": member.summary,
-        "more": member.more,
+        "more": member.direction,
         "range": dict(member.prior),
-        "neutral": member.neutral,
+        "neutral": member.default_value,
         "values": list(member.choices) or [low, high if high < float("inf") else None],
         "needs": list(member.needs),
         "source": member.source,
@@ -93,31 +93,35 @@ def as_yaml(value: Any) -> str:
     if isinstance(value, float) and 0 < abs(value) < 1e-2:
         digits, exponent = f"{value:e}".split("e")
         return f"{float(digits)!r}e{int(exponent)}"
-    return said(value)
+    return format_value(value)
 
 
 def _direction(member: Regularizer) -> str:
-    if not member.more:
+    if not member.direction:
         return "neither is more regularized"
     if member.choices:
         most = "more" if len(member.choices) == 2 else "the most"
-        return f"{said(member.choices[-1 if member.more > 0 else 0])} is {most} regularized"
-    return f"{'larger' if member.more > 0 else 'smaller'} is more regularized"
+        return f"{format_value(member.choices[-1 if member.direction > 0 else 0])} is {most} regularized"
+    return f"{'larger' if member.direction > 0 else 'smaller'} is more regularized"
 
 
 def _reaches(member: Regularizer) -> bool:
     """Whether "off" is in the default range already."""
     low = member.prior.get("low", 0.0)
-    return bool(member.prior.get("optional")) or low == member.neutral
+    return bool(member.prior.get("optional")) or low == member.default_value
 
 
 def _neutral(member: Regularizer) -> str:
-    return f"{said(member.neutral)} is off." if member.kind == "strength" else f"Usual: {said(member.neutral)}."
+    return (
+        f"{format_value(member.default_value)} is off."
+        if member.kind == "strength"
+        else f"Usual: {format_value(member.default_value)}."
+    )
 
 
 def _values(member: Regularizer) -> str:
     if member.choices:
-        return ", ".join(map(said, member.choices))
+        return ", ".join(map(format_value, member.choices))
     low, high = member.allowed
     if high == float("inf"):
         return f"{'whole numbers' if member.integer else 'numbers'} from {low:g}"

@@ -8,13 +8,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from hpo.core.metrics import labelled, shown
+from hpo.core.metrics import display_metric, labelled_metric
 from hpo.report.summary import adaptation_lines, criteria_table, first_line, regularization_line
 from hpo.space.formatting import score, strengths, table, trial_name
-from hpo.study.directory import Place
+from hpo.study.directory import StudyDirectory
 from hpo.tracking.mlflow_server import HOST, PORT, link
 from hpo.workflows.compare import Difference
-from hpo.workflows.completed import Finished
+from hpo.workflows.completed import CompletedStudy
 
 _ROWS = {
     "selected": "selected",
@@ -27,7 +27,7 @@ _ROWS = {
 
 def result_lines(result: Mapping[str, Any], store: str) -> list[str]:
     """The end of a search: a verdict, the selected configuration, the table, and where to look."""
-    report = Place(Path(store), result["study"]).report
+    report = StudyDirectory(Path(store), result["study"]).report
     lines: list[str] = []
     if verdict := first_line(result):
         lines += [verdict, ""]
@@ -78,7 +78,7 @@ def _base(tracking_uri: str) -> str:
 
 
 def _scores(result: Mapping[str, Any]) -> list[str]:
-    other = shown(result["task"], result["metric"])
+    other = display_metric(result["task"], result["metric"])
     short = {"accuracy": "acc", "balanced_accuracy": "bal. acc"}.get(other, other)
     entries = {"selected": result, **result["baselines"]}
     fresh = bool(result["fresh"])
@@ -86,7 +86,9 @@ def _scores(result: Mapping[str, Any]) -> list[str]:
     columns = (
         ["search loss", "fresh loss", f"fresh {short}{source}"] if fresh else ["valid loss", f"valid {short}{source}"]
     )
-    followed = [result["metric"]] if labelled(result["metric"]) != result["metric"] else []  # what asks for no labels
+    followed = (
+        [result["metric"]] if labelled_metric(result["metric"]) != result["metric"] else []
+    )  # what asks for no labels
     columns += [f"{'fresh' if fresh else 'valid'} {name.replace('_', ' ')}" for name in followed]
     rows = [["", *columns, "train–valid gap", f"test {short}{target}"]]
     trials = [entries[key]["trial"] for key in ("none", "defaults", "ablation") if key in entries]
@@ -133,7 +135,7 @@ def _front(result: Mapping[str, Any]) -> list[str]:
 
 def _expected(result: Mapping[str, Any]) -> list[str]:
     """The score on its way from the search to the test, and where the test was expected."""
-    name = shown(result["task"], result["metric"])
+    name = display_metric(result["task"], result["metric"])
     found = result["score"].get(name)
     if not found:
         return []
@@ -175,7 +177,7 @@ def _refit(result: Mapping[str, Any]) -> list[str]:
         "keep": "the one of the search",
         "average": "one a fold, their predictions averaged",
     }[said["kind"]]
-    metric = labelled(result["metric"])
+    metric = labelled_metric(result["metric"])
     ways = [f"{way} {score(found[metric])}" for way, found in said["compared"].items()]
     compared = f" (by folds within folds, valid {metric}: {', '.join(ways)})" if ways else ""
     return [f"Final network: {made}{compared}.", *_again(result)]
@@ -192,7 +194,7 @@ def _again(result: Mapping[str, Any]) -> list[str]:
 
 def ensemble_lines(entry: Mapping[str, Any], result: Mapping[str, Any]) -> list[str]:
     """An ensemble beside the single network: on the test part, by how much its members differ, and what was expected."""
-    name = shown(result["task"], result["metric"])
+    name = display_metric(result["task"], result["metric"])
     said, apart, size = name.replace("_", " "), entry["diversity"], entry["networks"] // entry["each"]
     single = result["refit"]["kind"] != "average"
     differ = []
@@ -235,7 +237,7 @@ def _members(entry: Mapping[str, Any], size: int) -> str:
     return f"{size} network{'s' if size > 1 else ''}"
 
 
-def comparison(first: Finished, second: Finished, differences: Sequence[Difference]) -> list[str]:
+def comparison(first: CompletedStudy, second: CompletedStudy, differences: Sequence[Difference]) -> list[str]:
     """What two searches selected, side by side, and whether it differs beyond noise."""
     rows = [
         [

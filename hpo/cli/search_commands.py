@@ -50,22 +50,22 @@ def search(
 ) -> None:
     """Search a space; the same command again goes on from where it was."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a cluster's way to say Ctrl-C
-    from hpo.training.worker import started
+    from hpo.training.worker import start_workers
 
-    with started(workers) as processes:  # before our own imports, since theirs take as long
+    with start_workers(workers) as processes:  # before our own imports, since theirs take as long
         from rich.console import Console
 
         from hpo.cli import progress, result_text
         from hpo.nn import device as devices
-        from hpo.study.directory import Place, chosen_uri
+        from hpo.study.directory import StudyDirectory, chosen_uri
         from hpo.workflows import prepare as jobs
         from hpo.workflows import search as searching
 
         uri = chosen_uri(Path(store), tracking_uri)
         job = jobs.load(
-            Path(path), device=devices.chosen(device, workers), refit=refit, named=plugins, tracking_uri=uri
+            Path(path), device=devices.resolve_device(device, workers), refit=refit, named=plugins, tracking_uri=uri
         )
-        place = Place(Path(store), job.space.study)
+        place = StudyDirectory(Path(store), job.space.study)
         watcher = searching.Watcher() if quiet else progress.Progress(Console(stderr=True, markup=False))
         try:
             result = searching.search(job, place, uri, watcher, _BEGAN, processes, deterministic)
@@ -92,7 +92,7 @@ def check(path: str, store: str, tracking_uri: str | None, plugins: tuple[str, .
     from hpo.workflows import prepare as jobs
 
     uri = chosen_uri(Path(store), tracking_uri)
-    job = jobs.load(Path(path), device=devices.chosen("auto"), named=plugins, tracking_uri=uri)
+    job = jobs.load(Path(path), device=devices.resolve_device("auto"), named=plugins, tracking_uri=uri)
     for line in words.headline(job, job.rows()):
         click.echo(line)
     click.echo(f"{path} is sound.")

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import yaml
 
-from hpo.core.errors import cut
+from hpo.core.errors import truncate
 from hpo.core.yaml_document import Dumper
 from hpo.data import readers, table
 from hpo.data.column_types import ColumnError
-from hpo.data.config import Data, Target
+from hpo.data.config import DataConfig, TargetConfig
 
 _NO_DROP = "  # drop: [column]                # columns to leave out\n"
 
@@ -67,10 +67,10 @@ def space_text(path: Path, target: str, folder: Path) -> str:
     return _TEXT.format(
         text=_WORDS.format(columns=words) if words else "",
         read=_READ if words else "",
-        name=cut(path.name),
+        name=truncate(path.name),
         rows=rows,
         columns="1 column" if len(found.features.columns) == 1 else f"{len(found.features.columns)} columns",
-        what=f"predicting {cut(target)} ({kinds})",
+        what=f"predicting {truncate(target)} ({kinds})",
         study=_scalar(_study(path.stem)),
         source=_scalar(os.path.relpath(path, folder)),
         target=_scalar(target),
@@ -94,7 +94,7 @@ def _usable(path: Path, target: str) -> tuple[table.Table, dict[str, str]]:
     while True:
         try:
             return table.load(
-                Data(source=str(path.resolve()), target=Target(column=target), drop=list(dropped)), Path()
+                DataConfig(source=str(path.resolve()), target=TargetConfig(column=target), drop=list(dropped)), Path()
             ), dropped
         except ColumnError as error:
             dropped[error.column] = error.why

@@ -26,10 +26,10 @@ _ENSEMBLES = ["bagging", "greedy", "stacking", "snapshot", "boosting"]
 @click.option("--browser/--no-browser", default=True, help="Whether to open the page in a browser.")
 def ui(store: str, study: str | None, port: int, browser: bool) -> None:
     """Open MLflow's page on a search: its trials best first, with strengths, scores and curves."""
-    from hpo.study.directory import find
+    from hpo.study.directory import find_study
     from hpo.tracking import mlflow_server as pages
 
-    place = find(Path(store), study)
+    place = find_study(Path(store), study)
     where = place.mlflow()
     uri, page = where["tracking_uri"], (where["experiment_id"], where["run_id"])
     if uri.startswith("http"):
@@ -37,7 +37,7 @@ def ui(store: str, study: str | None, port: int, browser: bool) -> None:
         return
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that the server ends with us
     click.echo(f"Starting MLflow's UI for the study {place.name} …", err=True)
-    with pages.served(uri, pages.free_port(port), place.folder / "ui.log") as base:
+    with pages.serve_ui(uri, pages.free_port(port), place.folder / "ui.log") as base:
         _show(pages.link(*page, base), browser)
         click.echo(f"(A browser that does not know {pages.HOST} wants 127.0.0.1 in its place. Ctrl-C ends.)", err=True)
         with contextlib.suppress(KeyboardInterrupt):  # that is how one leaves
@@ -75,10 +75,10 @@ def export(
     plugins: tuple[str, ...],
 ) -> None:
     """Write the selected configuration, itself a space of one point."""
-    from hpo.study.directory import find
+    from hpo.study.directory import find_study
     from hpo.workflows import completed
 
-    search = completed.load(find(Path(store), study), plugins)
+    search = completed.load(find_study(Path(store), study), plugins)
     if ensemble and not weights:
         raise InputError("--ensemble says which weights are written: name a folder for them with --weights.")
     if pareto:
@@ -111,10 +111,10 @@ def export(
 @PLUGIN
 def report(store: str, study: str | None, output: str, plugins: tuple[str, ...]) -> None:
     """Write one page on a search: over- or under-regularized, what mattered, what it gets wrong."""
-    from hpo.study.directory import find
+    from hpo.study.directory import find_study
     from hpo.workflows import completed
 
-    search, began = completed.load(find(Path(store), study), plugins), time.time()
+    search, began = completed.load(find_study(Path(store), study), plugins), time.time()
     search.write_report(Path(output))
     click.echo(f"Wrote {output} ({time.time() - began:.1f} s).", err=True)
 
@@ -156,17 +156,17 @@ def ensemble(
 
     from hpo.cli import progress, result_text
     from hpo.nn import device as devices
-    from hpo.space.settings import Ensemble
-    from hpo.study.directory import find
+    from hpo.space.settings import EnsembleConfig
+    from hpo.study.directory import find_study
     from hpo.workflows import add_ensemble, completed
     from hpo.workflows import search as searching
 
     if pool is not None and kind not in ("greedy", "stacking"):
         raise InputError(f"--pool is what greedy and stacking choose from; leave it out with --kind {kind}.")
-    wish = Ensemble.model_validate({"kind": kind, "size": size} | ({} if pool is None else {"pool": pool}))
-    search = completed.load(find(Path(store), study), plugins)
+    wish = EnsembleConfig.model_validate({"kind": kind, "size": size} | ({} if pool is None else {"pool": pool}))
+    search = completed.load(find_study(Path(store), study), plugins)
     watcher = searching.Watcher() if quiet else progress.Counting(Console(stderr=True, markup=False))
-    entry = add_ensemble.add(search, wish, devices.chosen(device), watcher)
+    entry = add_ensemble.add(search, wish, devices.resolve_device(device), watcher)
     if as_json:
         click.echo(json.dumps(entry))
         return
@@ -213,11 +213,11 @@ def studies(store: str) -> None:
 def compare(first: str, second: str, store: str, plugins: tuple[str, ...]) -> None:
     """Say whether the selections of two studies differ beyond noise."""
     from hpo.cli import result_text
-    from hpo.study.directory import find
+    from hpo.study.directory import find_study
     from hpo.workflows import compare as comparison
     from hpo.workflows import completed
 
-    a, b = (completed.load(find(Path(store), name), plugins) for name in (first, second))
+    a, b = (completed.load(find_study(Path(store), name), plugins) for name in (first, second))
     for line in result_text.comparison(a, b, comparison.compare(a, b)):
         click.echo(line)
 
@@ -228,17 +228,17 @@ def compare(first: str, second: str, store: str, plugins: tuple[str, ...]) -> No
 @click.option("--yes", is_flag=True, help="Do not ask.")
 def delete(study: str, store: str, yes: bool) -> None:
     """Remove a study: its trials, weights, runs in MLflow and artifacts."""
-    from hpo.study.directory import find
+    from hpo.study.directory import find_study
     from hpo.tracking import mlflow_cleanup
 
-    place = find(Path(store), study)
+    place = find_study(Path(store), study)
     if not yes and not _sure(f"Remove the study {study} from {store}, with its runs in MLflow?"):
         click.echo(f"{study} stays.", err=True)
         return
     with place.locked():
         where = place.mlflow(required=False)
         if where:
-            mlflow_cleanup.delete(
+            mlflow_cleanup.delete_runs(
                 where["tracking_uri"], where["experiment_id"], where["run_id"], Path(store) / "artifacts" / study
             )
         place.remove()

@@ -7,7 +7,7 @@ from pydantic_core import PydanticCustomError
 
 from hpo.core.yaml_document import Mistake
 
-MOST = 1_000_000  # of anything that is counted
+MAX_COUNT = 1_000_000  # of anything that is counted
 
 
 class Section(BaseModel):
@@ -16,6 +16,6 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
 
 
-def at(*mistakes: Mistake) -> PydanticCustomError:
+def config_errors(*mistakes: Mistake) -> PydanticCustomError:
     """What a validator raises to tell several mistakes, each at its own place in the file."""
     return PydanticCustomError("mistakes", "", {"mistakes": mistakes})

@@ -43,16 +43,16 @@ class SearchFailedError(HpoError):
     pass
 
 
-def cut(value: object, limit: int = 80) -> str:
+def truncate(value: object, limit: int = 80) -> str:
     """What came, as it is quoted in a sentence: on one line, printable, at most `limit` characters."""
     text = value if isinstance(value, str) else str(value).lower() if isinstance(value, bool) else repr(value)
     text = "".join(c if c.isprintable() else repr(c)[1:-1] for c in text[: limit + 1])
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
-def exception(error: Exception) -> str:
+def describe_exception(error: Exception) -> str:
     """Somebody else's exception in a sentence: its kind, and the first line of what it says."""
-    return f"{type(error).__name__}: {cut(str(error).strip().partition(chr(10))[0], 120)}"
+    return f"{type(error).__name__}: {truncate(str(error).strip().partition(chr(10))[0], 120)}"
 
 
 def did_you_mean(name: str, known: Sequence[str], otherwise: str | None = None) -> str:

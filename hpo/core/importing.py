@@ -12,7 +12,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from hpo.core.errors import InputError, cut, did_you_mean, exception
+from hpo.core.errors import InputError, describe_exception, did_you_mean, truncate
 
 Factory = Callable[..., Any]
 
@@ -23,7 +23,7 @@ def is_name(name: str) -> bool:
     return all(part.isidentifier() for text in (module, function) for part in text.split("."))
 
 
-def find(name: str, folder: Path, key: str = "network.factory", returns: str = "a torch.nn.Module") -> Factory:
+def import_object(name: str, folder: Path, key: str = "network.factory", returns: str = "a torch.nn.Module") -> Factory:
     """The function `package.module:function`, looked for beside the space file and in the working directory, too. `key` is where the
     space names it. Raises InputError."""
     where, _, what = name.partition(":")
@@ -32,9 +32,9 @@ def find(name: str, folder: Path, key: str = "network.factory", returns: str = "
         found: Any = functools.reduce(getattr, what.split("."), module)
     except AttributeError as error:
         known = [name for name, value in vars(module).items() if callable(value) and not name.startswith("_")]
-        raise InputError(f"{key}: {where} has no {cut(what)}.{did_you_mean(what, known)}") from error
+        raise InputError(f"{key}: {where} has no {truncate(what)}.{did_you_mean(what, known)}") from error
     if not callable(found):
-        raise InputError(f"{key}: {cut(name)} must be a function that returns {returns}, got {cut(found)}.")
+        raise InputError(f"{key}: {truncate(name)} must be a function that returns {returns}, got {truncate(found)}.")
     return found  # type: ignore[no-any-return]
 
 
@@ -49,7 +49,7 @@ def imported(where: str, folder: Path, key: str) -> ModuleType:
     except ModuleNotFoundError as error:
         if error.name is not None and (where == error.name or where.startswith(f"{error.name}.")):
             raise InputError(
-                f"{key}: there is no {cut(error.name)} to import; it must be in the space file's folder, in the working "
+                f"{key}: there is no {truncate(error.name)} to import; it must be in the space file's folder, in the working "
                 f"directory, or installed."
             ) from error
         raise _failed(where, error, key) from error
@@ -58,14 +58,14 @@ def imported(where: str, folder: Path, key: str) -> ModuleType:
 
 
 def _failed(where: str, error: Exception, key: str) -> InputError:
-    return InputError(f"{key}: importing {cut(where)} failed with {exception(error)}.")
+    return InputError(f"{key}: importing {truncate(where)} failed with {describe_exception(error)}.")
 
 
-def name_of(factory: Factory) -> str:
+def qualified_name(factory: Factory) -> str:
     return f"{factory.__module__}:{getattr(factory, '__qualname__', type(factory).__qualname__)}"
 
 
-def importable(factory: Factory) -> bool:
+def is_importable(factory: Factory) -> bool:
     """Whether another process can find it by its name."""
     try:
         pickle.dumps(factory)
@@ -74,7 +74,9 @@ def importable(factory: Factory) -> bool:
     return getattr(factory, "__module__", None) != "__main__"
 
 
-def arguments(factory: Factory, offered: Mapping[str, Any], asked: Mapping[str, str]) -> tuple[tuple[str, Any], ...]:
+def match_arguments(
+    factory: Factory, offered: Mapping[str, Any], asked: Mapping[str, str]
+) -> tuple[tuple[str, Any], ...]:
     """Those of `offered` that the factory's signature names. `asked` are the keys of the space that it must name, with
     where they stand. Raises InputError."""
     parameters = inspect.signature(factory).parameters

@@ -53,30 +53,30 @@ METRICS = {
         Metric("infomax", "lower", ("classification",), (-math.inf, 0), "target"),
     )
 }
-CRITERIA = tuple(m.name for m in METRICS.values() if m.judges == "target")  # see hpo/criteria.py
+VALIDATORS = tuple(m.name for m in METRICS.values() if m.judges == "target")  # see hpo/criteria.py
 
 
-def reported(task: Task, followed: str) -> tuple[str, ...]:
+def reported_metrics(task: Task, followed: str) -> tuple[str, ...]:
     """The metrics of labelled rows that every result of a task names, and the one that the search follows."""
     usual = ("loss", "accuracy", "balanced_accuracy") if task == "classification" else ("loss", "r2", "mae")
-    return usual if followed in (*usual, *CRITERIA) else (*usual, followed)
+    return usual if followed in (*usual, *VALIDATORS) else (*usual, followed)
 
 
-def labelled(followed: str) -> str:
+def labelled_metric(followed: str) -> str:
     """By which metric rows with labels are judged where nothing else can be: the followed one, or the loss if that asks for no
     labels."""
-    return "loss" if followed in CRITERIA else followed
+    return "loss" if followed in VALIDATORS else followed
 
 
-def tested(task: Task, followed: str) -> tuple[str, ...]:
+def test_metrics(task: Task, followed: str) -> tuple[str, ...]:
     """The metrics of a test part, which is measured once: all that results name, and of classes every other view of the same rows."""
     more = ("roc_auc", "f1_macro", "precision", "recall", "ece", "brier") if task == "classification" else ()
-    return tuple(dict.fromkeys((*reported(task, followed), *more)))
+    return tuple(dict.fromkeys((*reported_metrics(task, followed), *more)))
 
 
-def watched(task: Task, followed: str) -> tuple[str, ...]:
+def tracked_metrics(task: Task, followed: str) -> tuple[str, ...]:
     """The metrics of every epoch: the loss, one that is bounded and can be compared, and the followed one."""
-    return tuple(dict.fromkeys(("loss", shown(task, "loss"), followed)))
+    return tuple(dict.fromkeys(("loss", display_metric(task, "loss"), followed)))
 
 
 def losses(task: Task, logits: Tensor, y: Tensor, weight: Tensor | None) -> Tensor:
@@ -97,7 +97,7 @@ def row_losses(task: Task, logits: Tensor, y: Tensor) -> Tensor:
     return torch.nn.functional.cross_entropy(logits.transpose(1, 2), y, reduction="none")
 
 
-def averaged(task: Task, logits: Tensor) -> Tensor:
+def average_predictions(task: Task, logits: Tensor) -> Tensor:
     """What several networks say together, `logits` (networks, rows, outputs): the mean of numbers, or of probabilities, as logits
     (rows, outputs)."""
     if len(logits) == 1:
@@ -105,14 +105,14 @@ def averaged(task: Task, logits: Tensor) -> Tensor:
     return logits.mean(0) if task == "regression" else logits.log_softmax(2).logsumexp(0) - math.log(len(logits))
 
 
-def shown(task: Task, followed: str) -> str:
+def display_metric(task: Task, followed: str) -> str:
     """The metric of labelled rows that a person sees beside the loss: the followed one, or one that is bounded and can be compared."""
-    if labelled(followed) != "loss":
+    if labelled_metric(followed) != "loss":
         return followed
     return "accuracy" if task == "classification" else "r2"
 
 
-def measure(
+def compute_metrics(
     names: Sequence[str], task: Task, logits: Tensor, y: Tensor, weight: Tensor | None, scale: float
 ) -> dict[str, Tensor]:
     """Each named metric for each fit; shapes as in `losses`.

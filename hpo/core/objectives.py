@@ -9,11 +9,11 @@ from collections.abc import Sequence
 import numpy as np
 
 from hpo.core.metrics import METRICS
-from hpo.core.trial import Released
+from hpo.core.trial import TrainedTrial
 
 # All less the better; `valid_` and the name of a metric are objectives as well.
 _OWN = ("train_loss", "gap", "nonzero_share", "parameters", "seconds", "epochs")
-NAMES = (*(f"valid_{name}" for name in METRICS), *_OWN)
+OBJECTIVES = (*(f"valid_{name}" for name in METRICS), *_OWN)
 
 
 def sign(name: str) -> int:
@@ -21,7 +21,7 @@ def sign(name: str) -> int:
     return 1 if name in _OWN else METRICS[name.removeprefix("valid_")].sign
 
 
-def measure(names: Sequence[str], released: Released, epochs: int, seconds: float) -> dict[str, float]:
+def compute_objectives(names: Sequence[str], released: TrainedTrial, epochs: int, seconds: float) -> dict[str, float]:
     """The objectives of a trial, at its best epoch: `gap` is validation loss minus training loss, `parameters` the numbers in the
     weights of one of its networks, `seconds` the time it was in training, whoever trained beside it."""
     known = {f"valid_{name}": value for name, value in released.valid.items()}
@@ -33,7 +33,7 @@ def measure(names: Sequence[str], released: Released, epochs: int, seconds: floa
     return {name: known[name] for name in names}
 
 
-def front(values: Sequence[Sequence[float]], signs: Sequence[int]) -> list[int]:
+def pareto_front(values: Sequence[Sequence[float]], signs: Sequence[int]) -> list[int]:
     """The indices, in order, of the rows of `values` (points, objectives) that no other row dominates: is at least as good in
     every objective and better in one. `signs` are 1 where less is better, -1 where more is. Equal rows dominate neither."""
     points = np.asarray(values, dtype=float).reshape(len(values), len(signs)) * np.asarray(signs)

@@ -34,12 +34,12 @@ class Fold:
     target_valid: Tensor = field(default_factory=no_rows)  # (n_target_valid,)
     source_valid: Tensor = field(default_factory=no_rows)  # (n_source_valid,)
 
-    def at(self, place: Callable[[Tensor], Tensor]) -> Fold:
+    def remap(self, place: Callable[[Tensor], Tensor]) -> Fold:
         """The same fold with all of its rows elsewhere."""
         return Fold(self.number, *(place(getattr(self, f.name)) for f in fields(self) if f.name != "number"))
 
 
-def taken(of: Tensor, index: Tensor) -> Tensor:
+def take_rows(of: Tensor, index: Tensor) -> Tensor:
     """The rows `index` (fit, batch) of a tensor: (fit, batch, …)."""
     return of.index_select(0, index.flatten()).view(*index.shape, *of.shape[1:])
 
@@ -67,11 +67,11 @@ class Samples:
     target_scale: float
     columns: Tensor = field(default_factory=no_rows)
     image: tuple[int, ...] = ()
-    variants: Mapping[str, Tensor] = field(default_factory=dict)
-    base: Tensor | None = None
+    augmented: Mapping[str, Tensor] = field(default_factory=dict)
+    offset: Tensor | None = None
     auxiliary: Tensor | None = None
     ratio: Tensor | None = None
-    foreign: bool = False
+    valid_is_target: bool = False
 
     def samples(self) -> Samples:
         """What training needs, and nothing that a data set has besides: neither the test part nor the table."""
@@ -80,11 +80,11 @@ class Samples:
     def once_a_fold(self) -> Samples:
         """The rows once a fold, one below the other, so that each fold may have what belongs to it alone."""
         n, times = len(self.x), len(self.folds)
-        folds = tuple(fold.at(partial(torch.add, torch.tensor(i * n))) for i, fold in enumerate(self.folds))
+        folds = tuple(fold.remap(partial(torch.add, torch.tensor(i * n))) for i, fold in enumerate(self.folds))
         of_rows = {name: getattr(self, name) for name in ("x", "y", "weight", "auxiliary", "ratio")}
         told = {name: t.repeat(times, *(1,) * (t.dim() - 1)) for name, t in of_rows.items() if t is not None}
-        variants = {name: tensor.repeat(1, times, 1) for name, tensor in self.variants.items()}
-        return replace(self.samples(), **told, folds=folds, variants=variants)
+        variants = {name: tensor.repeat(1, times, 1) for name, tensor in self.augmented.items()}
+        return replace(self.samples(), **told, folds=folds, augmented=variants)
 
     @property
     def n_inputs(self) -> int:
@@ -96,28 +96,28 @@ class Samples:
 
     def to(self, device: torch.device) -> Samples:
         """The same in a device's memory."""
-        folds = tuple(fold.at(lambda rows: rows.to(device)) for fold in self.folds)
+        folds = tuple(fold.remap(lambda rows: rows.to(device)) for fold in self.folds)
         given = {
             name: t.to(device)
-            for name in ("weight", "base", "auxiliary", "ratio")
+            for name in ("weight", "offset", "auxiliary", "ratio")
             if (t := getattr(self, name)) is not None
         }
         moved = {name: getattr(self, name).to(device) for name in ("x", "y", "columns")}
-        variants = {name: t.to(device) for name, t in self.variants.items()}
-        return replace(self, **moved, **given, folds=folds, variants=variants)
+        variants = {name: t.to(device) for name, t in self.augmented.items()}
+        return replace(self, **moved, **given, folds=folds, augmented=variants)
 
     def inputs(self, index: Tensor) -> Tensor:
         """The rows `index` (fit, batch) of x: (fit, batch, inputs)."""
-        return taken(self.x, index)
+        return take_rows(self.x, index)
 
     def targets(self, index: Tensor) -> tuple[Tensor, Tensor | None]:
         """The rows `index` (fit, batch) of y, and of weight if there is one, each (fit, batch)."""
-        return taken(self.y, index), None if self.weight is None else taken(self.weight, index)
+        return take_rows(self.y, index), None if self.weight is None else take_rows(self.weight, index)
 
     def ratios(self, index: Tensor) -> Tensor | None:
         """The rows `index` (fit, batch) of ratio, if there is one: (fit, batch)."""
-        return None if self.ratio is None else taken(self.ratio, index)
+        return None if self.ratio is None else take_rows(self.ratio, index)
 
-    def bases(self, index: Tensor) -> Tensor | None:
+    def offsets(self, index: Tensor) -> Tensor | None:
         """The rows `index` (fit, batch) of base, if there is one: (fit, batch, outputs)."""
-        return None if self.base is None else taken(self.base, index)
+        return None if self.offset is None else take_rows(self.offset, index)

@@ -37,12 +37,12 @@ class Trial:
     cycle: int | None = None
 
     @property
-    def counted(self) -> bool:
+    def in_budget(self) -> bool:
         """Whether it is one of the budget's; all others follow the search."""
         return self.role in ("search", "baseline")
 
     @property
-    def kept(self) -> bool:
+    def keep_weights(self) -> bool:
         """Whether somebody will ask for its weights."""
         return self.role in ("nested", "refit")
 
@@ -70,7 +70,7 @@ class Score:
     epoch: int
     values: Mapping[str, np.ndarray]
     metric: str
-    last: str  # why all its fits have stopped by themselves, or ""
+    stop_reason: str  # why all its fits have stopped by themselves, or ""
 
     @cached_property
     def means(self) -> dict[str, float]:
@@ -83,7 +83,7 @@ class Score:
         return self.means[self.metric]
 
     @property
-    def followed(self) -> list[float]:
+    def metric_per_fit(self) -> list[float]:
         """That metric of every fit."""
         found: list[float] = self.values[self.metric].tolist()
         return found
@@ -95,7 +95,7 @@ class Score:
 
 
 @dataclass(frozen=True)
-class Released:
+class TrainedTrial:
     """What a trial leaves behind when its rows are freed: its best epoch, judged without noise.
 
     `best_epoch` is the rounded mean of its fits' best epochs, or 0 if one of them has none. `weights` holds the best epochs'
@@ -127,13 +127,13 @@ class Outcome:
     fold_curves: Mapping[str, list[list[float]]]  # of a trial with several fits: by epoch, then by fold
     fit_epochs: int  # epochs of all its fits together
     started: float  # seconds since 1970
-    times: list[float]  # when each epoch ended, seconds since 1970
+    epoch_times: list[float]  # when each epoch ended, seconds since 1970
     rounds: list[int]  # of the search, in which it began and ended
     values: Mapping[str, float]  # the objectives, by name; {} if nothing finite was seen, or if it was not proposed
 
     @property
     def ended(self) -> float:
-        return self.times[-1] if self.times else self.started
+        return self.epoch_times[-1] if self.epoch_times else self.started
 
     def with_gap(self) -> dict[str, list[float]]:
         """The curves, and the generalization gap: validation loss minus training loss, both without noise."""

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from hpo.core.metrics import Task, losses, row_losses
 
-OF_SOURCE = ("source_loss", "iwv", "dev")  # what needs labelled rows of the source
+NEED_SOURCE_LABELS = ("source_loss", "iwv", "dev")  # what needs labelled rows of the source
 TEMPERATURE = 0.05  # of the neighbourhoods, as its authors have it
 NEIGHBOURS = 500  # rows at most among which neighbours are looked for: their number counts squared
 _SHARPEST, _HALVINGS = 4.0, 12  # the logarithm of the largest sharpness, to two thousandths
@@ -26,7 +26,7 @@ FURTHEST = 100.0  # times: what a row of the source counts at most, and one thro
 
 
 @dataclass(frozen=True)
-class Labelled:
+class LabelledOutputs:
     """Rows of the source that were not learned from, and what networks say of them."""
 
     logits: Tensor  # (fit, n, outputs)
@@ -36,8 +36,8 @@ class Labelled:
     ratio: Tensor | None  # (fit, n), by which the other domain is denser there, as the inputs tell
 
 
-def measure(
-    names: Sequence[str], task: Task, source: Labelled, logits: Tensor, features: Tensor | None, scale: float
+def compute_validators(
+    names: Sequence[str], task: Task, source: LabelledOutputs, logits: Tensor, features: Tensor | None, scale: float
 ) -> dict[str, Tensor]:
     """Each named criterion for each fit, (fit,); `logits` (fit, m, outputs) and `features` (fit, m, width) are of rows of the other
     domain. A regression target was divided by `scale`; the losses are in its own units."""
@@ -60,7 +60,7 @@ def measure(
     return found
 
 
-def sharpness(source: Labelled) -> Tensor:
+def sharpness(source: LabelledOutputs) -> Tensor:
     """What logits are multiplied by so that the source's rows are least surprising, (fit, 1, 1): temperature scaling (Guo et al., ICML 2017).
 
     How sure a network is in general, which learning rate, epochs and noise decide, says nothing of how right it is: without this, an
@@ -82,14 +82,14 @@ def sharpness(source: Labelled) -> Tensor:
     return found
 
 
-def iwv(task: Task, source: Labelled) -> Tensor:
+def iwv(task: Task, source: LabelledOutputs) -> Tensor:
     """Importance-weighted validation (Sugiyama, Krauledat & Müller, JMLR 2007): the source's loss, weighed by the density ratio."""
     assert source.ratio is not None
     weight = source.ratio if source.weight is None else source.ratio * source.weight
     return losses(task, source.logits, source.y, weight).double()
 
 
-def dev(task: Task, source: Labelled, features: Tensor) -> Tensor:
+def dev(task: Task, source: LabelledOutputs, features: Tensor) -> Tensor:
     """Deep embedded validation (You, Wang, Long & Jordan, ICML 2019): the same with the ratio of a network's own features, and with
     the ratio itself, whose mean should be 1, as a control variate.
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import yaml
 
-from hpo.core.errors import cut
+from hpo.core.errors import truncate
 
 Path = tuple[str | int, ...]
 _MAX_NODES, _MAX_DEPTH = 10_000, 50  # aliases can blow a small file up to anything
@@ -81,7 +81,7 @@ def parse(text: str) -> Document:
         root = yaml.compose(text, Loader=_Loader)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        return _broken(f"this is not YAML: {cut(_problem(error), 160)}.", mark.line + 1 if mark else 1)
+        return _broken(f"this is not YAML: {truncate(_problem(error), 160)}.", mark.line + 1 if mark else 1)
     except RecursionError:
         return _broken(f"a space is at most {_MAX_DEPTH} levels deep.", 1)
     except yaml.reader.ReaderError as error:
@@ -135,7 +135,7 @@ class _Builder:
             return [self.build(item, (*path, i)) for i, item in enumerate(node.value)]
         if isinstance(node, yaml.ScalarNode) and kind in ("str", *_PATTERNS):
             return self._scalar(node, kind, path)
-        return self._unreadable(f"the tag {cut(node.tag)} is not allowed; write plain values.", node, path)
+        return self._unreadable(f"the tag {truncate(node.tag)} is not allowed; write plain values.", node, path)
 
     def _mapping(self, node: yaml.MappingNode, path: Path) -> dict[str, Any]:
         result: dict[str, Any] = {}
@@ -157,10 +157,10 @@ class _Builder:
         if kind == "str":
             return text
         if not re.fullmatch(_PATTERNS[kind], text):  # only an explicit tag can promise what is not there
-            wrong = f"{said(text)} is not what its tag !!{kind} says; write it without the tag."
+            wrong = f"{format_value(text)} is not what its tag !!{kind} says; write it without the tag."
             return self._unreadable(wrong, node, path)
         if kind == "int" and len(text) > _MAX_DIGITS:
-            return self._unreadable(f"a number has at most {_MAX_DIGITS} digits, got {cut(text)}.", node, path)
+            return self._unreadable(f"a number has at most {_MAX_DIGITS} digits, got {truncate(text)}.", node, path)
         return _VALUES[kind](text)
 
     def _unreadable(self, text: str, node: yaml.Node, path: Path) -> None:
@@ -174,17 +174,17 @@ class _Builder:
 def dotted(path: Path) -> str:
     """`search.depth.choices[0]`"""
     text = "".join(f"[{part}]" if isinstance(part, int) else f".{part or quoted('')}" for part in path)
-    return cut(text.removeprefix("."))
+    return truncate(text.removeprefix("."))
 
 
-def said(value: Any) -> str:
+def format_value(value: Any) -> str:
     """A value as the file would say it, cut: text that could be taken for something else gets quotes."""
     if isinstance(value, str):
         plain = value.strip() == value and not any(re.fullmatch(pattern, value) for pattern in _PATTERNS.values())
-        return cut(value if plain else quoted(value))
+        return truncate(value if plain else quoted(value))
     if value is None:
         return "nothing"
-    return cut(json.dumps(value, ensure_ascii=False, default=repr) if isinstance(value, list | dict) else value)
+    return truncate(json.dumps(value, ensure_ascii=False, default=repr) if isinstance(value, list | dict) else value)
 
 
 def quoted(text: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from hpo.core.errors import InputError, cut
+from hpo.core.errors import InputError, truncate
 from hpo.data.column_types import as_text, check_finite, is_bool, strange
 
 MAX_CLASSES = 20  # a number with more distinct values is predicted as a number, as the target is
@@ -14,7 +14,7 @@ MAX_CLASSES = 20  # a number with more distinct values is predicted as a number,
 def encoded(values: pd.Series, name: str) -> np.ndarray:
     """The values of a column as (rows, 1) numbers, or one of as many as there are classes, (rows, classes); not a number where they are
     missing. Raises InputError if there is nothing to learn from it."""
-    what, known = f"data.auxiliary: {name}: the column {cut(values.name)}", values.notna().to_numpy()
+    what, known = f"data.auxiliary: {name}: the column {truncate(values.name)}", values.notna().to_numpy()
     if values.nunique() < 2:
         raise InputError(
             f"{what} has fewer than two different values: there is nothing to learn; name another, or leave it out."

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from hpo.core.errors import InputError, cut
-from hpo.core.yaml_document import said
-from hpo.data.config import Data
+from hpo.core.errors import InputError, truncate
+from hpo.core.yaml_document import format_value
+from hpo.data.config import DataConfig
 from hpo.data.svmlight import LARGEST
 
 _SENTENCE = 3  # words of letters that half of a column's values have at least, if it is text
@@ -30,12 +30,12 @@ class ColumnError(InputError):
     """A column that nothing can be learned from, so that it must be dropped."""
 
     def __init__(self, name: str, column: str, why: str, otherwise: str = "") -> None:
-        super().__init__(f"{name}: the column {cut(column)} {why}; add it to data.drop{otherwise}.")
+        super().__init__(f"{name}: the column {truncate(column)} {why}; add it to data.drop{otherwise}.")
         self.column, self.why = column, why
 
 
 @dataclass(frozen=True)
-class Kinds:
+class ColumnTypes:
     """The columns of a table by kind, in its order; `named`: those that the space itself says are categories or text."""
 
     numeric: tuple[str, ...]
@@ -45,33 +45,35 @@ class Kinds:
     notes: tuple[str, ...]
 
 
-def sort(data: Data, frame: pd.DataFrame, name: str) -> Kinds:
+def sort(data: DataConfig, frame: pd.DataFrame, name: str) -> ColumnTypes:
     """Text and truth values are categories, unless they are sentences or the space overrules. Raises InputError."""
     said_by = {"categorical": data.categorical, "numeric": data.numeric, "text": data.text.columns}
     for key, columns in said_by.items():
         named(columns, key, frame, name)
     for one, other in (("numeric", "categorical"), ("text", "categorical"), ("text", "numeric")):
         for both in (c for c in said_by[one] if c in said_by[other]):
-            raise InputError(f"data.{one}: the column {cut(both)} is also in data.{other}; name it in one of them.")
+            raise InputError(
+                f"data.{one}: the column {truncate(both)} is also in data.{other}; name it in one of them."
+            )
     known = {column: kind for kind, columns in said_by.items() for column in columns}
     found = {c: known.get(c) or _kind(frame[c]) for c in frame.columns}
     notes = filter(None, (_doubtful(frame[c], kind) for c, kind in found.items() if c not in known))
     numeric, categorical, text = (
         tuple(c for c, own in found.items() if own == kind) for kind in ("numeric", "categorical", "text")
     )
-    return Kinds(numeric, categorical, text, frozenset((*data.categorical, *data.text.columns)), tuple(notes))
+    return ColumnTypes(numeric, categorical, text, frozenset((*data.categorical, *data.text.columns)), tuple(notes))
 
 
 def _doubtful(values: pd.Series, kind: str) -> str:
     """What somebody should know who has not said of a column what it is; "" if it is plain."""
-    what, given = f"The column {cut(values.name)}", values.dropna()
+    what, given = f"The column {truncate(values.name)}", values.dropna()
     if kind == "text":
         return f"{what} holds sentences, so it is read as text; data.categorical or data.drop overrule that."
     if kind == "numeric" or is_bool(given) or strange(values):
         return ""
     words = given[pd.to_numeric(given, errors="coerce").isna()]
     if 0 < len(words) < len(given) / 20:
-        return f"{what} holds numbers but for {len(words):,} of {len(given):,} values, such as {said(words.iloc[0])}, so it is read as categories; mend them."
+        return f"{what} holds numbers but for {len(words):,} of {len(given):,} values, such as {format_value(words.iloc[0])}, so it is read as categories; mend them."
     if given.nunique() > len(given) / 2:
         return f"{what} has {given.nunique():,} categories in {len(given):,} rows, so little is learned from it; add it to data.drop, or to data.categorical if it is to stay."
     return ""
@@ -91,7 +93,7 @@ def _sentences(values: pd.Series) -> bool:
     return bool(given.str.count(_WORD).median() >= _SENTENCE)
 
 
-def clean(frame: pd.DataFrame, kinds: Kinds, name: str) -> pd.DataFrame:
+def clean(frame: pd.DataFrame, kinds: ColumnTypes, name: str) -> pd.DataFrame:
     """Columns of float64 and of text; those that are `named` are what they are said to be, whatever they hold."""
     columns = {}
     for column in frame.columns:
@@ -116,7 +118,7 @@ def _category(values: pd.Series, name: str) -> pd.Series:
     if len(given) > 1 and given.is_unique:
         words = given[pd.to_numeric(given, errors="coerce").isna()]
         if 0 < len(words) < len(given) / 2:
-            why = f"holds numbers, but {place(words.index[0])} holds {said(words.iloc[0])}"
+            why = f"holds numbers, but {place(words.index[0])} holds {format_value(words.iloc[0])}"
             raise ColumnError(name, str(values.name), why, ", or leave such cells empty")
         raise ColumnError(
             name,
@@ -129,10 +131,10 @@ def _category(values: pd.Series, name: str) -> pd.Series:
 
 def _number(values: pd.Series, name: str) -> pd.Series:
     numbers = pd.to_numeric(values, errors="coerce").astype("float64")
-    what = f"{name}: the column {cut(values.name)}"
+    what = f"{name}: the column {truncate(values.name)}"
     for row in numbers.index[numbers.isna() & values.notna()]:
         raise InputError(
-            f"{what} is in data.numeric, but {place(row)} holds {cut(values[row])}; "
+            f"{what} is in data.numeric, but {place(row)} holds {truncate(values[row])}; "
             f"mend the row or take the column out of data.numeric."
         )
     check_finite(numbers, what)
@@ -150,7 +152,9 @@ def named(columns: list[str], key: str, frame: pd.DataFrame, name: str) -> list[
     for column in columns:
         if column not in frame.columns:
             known = listed(frame.columns)
-            raise InputError(f"data.{key}: {name} has no column {cut(column)} besides the target. It has: {known}.")
+            raise InputError(
+                f"data.{key}: {name} has no column {truncate(column)} besides the target. It has: {known}."
+            )
     return columns
 
 
@@ -175,4 +179,4 @@ def check_finite(numbers: pd.Series, what: str) -> None:
 
 
 def listed(columns: Iterable[str]) -> str:
-    return cut(", ".join(columns), 300)
+    return truncate(", ".join(columns), 300)

@@ -19,10 +19,10 @@ from hpo.data import preprocess as preprocessing
 from hpo.data import split_table, synthetic, text_augmentation
 from hpo.data import text_features as text
 from hpo.data.column_types import listed
-from hpo.data.config import Data, Text
-from hpo.data.fold_encoding import Raw
-from hpo.data.fold_sampler import Parts
-from hpo.data.preprocess import Preprocess
+from hpo.data.config import DataConfig, TextConfig
+from hpo.data.fold_encoding import FoldEncoder
+from hpo.data.fold_sampler import FoldIndices
+from hpo.data.preprocess import Preprocessor
 from hpo.data.sources import SOURCE
 from hpo.data.table import Table, load
 from hpo.data.text_features import Counted
@@ -43,11 +43,11 @@ class Dataset(Samples):
     test_weight: Tensor | None
     target_name: str
     target_mean: float
-    preprocess: Preprocess
+    preprocess: Preprocessor
     n_columns: int
     fingerprint: str
     notes: tuple[str, ...]
-    _raw: Raw = field(repr=False, compare=False)
+    _raw: FoldEncoder = field(repr=False, compare=False)
 
     @property
     def development(self) -> int:
@@ -58,12 +58,12 @@ class Dataset(Samples):
         """All rows but the test part in folds of their own for each `draw` (1, 2, …): those of the space in number, or so
         many that training parts are as large as in the search. Where all draws are `ordered` they are the search's. Raises InputError
         if such folds cannot be drawn."""
-        return self._raw.made(self._raw.dealer.fresh(draw))[0]
+        return self._raw.encode(self._raw.fold_sampler.fresh(draw))[0]
 
     def nested(self, draw: int, fold: int) -> Samples:
         """The training rows of one fold of `fresh(draw)` in folds of the same kind; what that fold is judged on is their `test`.
         Raises InputError if such folds cannot be drawn."""
-        return self._raw.made(self._raw.dealer.nested(draw, fold))[0]
+        return self._raw.encode(self._raw.fold_sampler.nested(draw, fold))[0]
 
     def raw(self, rows: Sequence[int]) -> pd.DataFrame:
         """Rows of `x` as the table has them, without the target; its index is their place in the table, from 0."""
@@ -72,7 +72,7 @@ class Dataset(Samples):
     @property
     def judges(self) -> Tensor:
         """The rows of `x`, where it holds each once, that take turns at judging, (rows,)."""
-        return torch.from_numpy(np.flatnonzero(np.isin(self._raw.rows, self._raw.dealer.turning)))
+        return torch.from_numpy(np.flatnonzero(np.isin(self._raw.rows, self._raw.fold_sampler.cv_rows)))
 
     @property
     def domain(self) -> np.ndarray:
@@ -81,27 +81,27 @@ class Dataset(Samples):
 
     def sizes(self, draw: int) -> list[tuple[int, int]]:
         """How many rows each fold of `fresh(draw)` trains on, and how many judge it."""
-        return [(len(parts.train), len(parts.valid)) for parts in self._raw.dealer.fresh(draw)]
+        return [(len(parts.train), len(parts.valid)) for parts in self._raw.fold_sampler.fresh(draw)]
 
     @property
     def ordered(self) -> bool:
         """Whether all draws learn from the same rows, as over time."""
-        return self._raw.dealer.ordered
+        return self._raw.fold_sampler.ordered
 
     @property
     def over_time(self) -> bool:
         """Whether folds follow each other in time."""
-        return self._raw.dealer.splitter.time is not None
+        return self._raw.fold_sampler.splitter.time is not None
 
     @property
-    def unpromised(self) -> bool:
+    def test_domain_differs(self) -> bool:
         """Whether the test part is of another domain than the labelled rows that judge before it."""
-        return not self.foreign and self.tests_another
+        return not self.valid_is_target and self.tests_another
 
     @property
     def groups(self) -> np.ndarray | None:
         """To which group each row of `x` belongs that `whole` trains on, (rows,), if the split names them."""
-        known, rows = self._raw.dealer.splitter.groups, self._raw.dealer.whole(self._raw.rows).train
+        known, rows = self._raw.fold_sampler.splitter.groups, self._raw.fold_sampler.whole(self._raw.rows).train
         return None if known is None else known[rows]
 
     def training_sizes(self, draws: int) -> set[int]:
@@ -110,7 +110,7 @@ class Dataset(Samples):
         fresh = [self.sizes(draw) for draw in range(1, draws + 1)]
         if fresh:
             self._raw.check_size(len(fresh[0]), self.n_inputs)
-        all_ = len(self._raw.dealer.learnable)
+        all_ = len(self._raw.fold_sampler.learnable)
         return {all_, *(len(fold.train) for fold in self.folds), *(train for draw in fresh for train, _ in draw)}
 
     @property
@@ -130,31 +130,31 @@ class Dataset(Samples):
 
     def whole(self) -> Dataset:
         """The same with all rows but the test part to train on, as far as they may be, and none to select by."""
-        return _dataset(self._raw, [self._raw.dealer.whole(self._raw.rows)], self.notes)
+        return _dataset(self._raw, [self._raw.fold_sampler.whole(self._raw.rows)], self.notes)
 
     def to_train(self) -> Samples:
         """What training needs where folds share the rows of one encoding: these rows, or if rows are generated, `apart`."""
-        return self.apart() if self._raw.generating and len(self.folds) > 1 else self.samples()
+        return self.one_row_per_fold() if self._raw.with_synthetic and len(self.folds) > 1 else self.samples()
 
-    def apart(self) -> Samples:
+    def one_row_per_fold(self) -> Samples:
         """The rows once a fold, as `once_a_fold` has them, with generated rows that know of each fold's own training rows alone: else they
         would tell of the labels that it is judged by."""
         samples, said_of = self.once_a_fold(), self._raw.data.synthetic
-        for fold in samples.folds if self._raw.generating else ():
+        for fold in samples.folds if self._raw.with_synthetic else ():
             train = torch.from_numpy(np.unique(fold.train))  # a bootstrap sample has some several times
             x, y = (t[train].numpy() for t in (samples.x, samples.y))
             made = synthetic.generate(said_of.kind, x, y, len(self.classes), said_of.variants)
-            samples.variants[synthetic.MEMBER][:, train] = torch.from_numpy(made)
+            samples.augmented[synthetic.MEMBER][:, train] = torch.from_numpy(made)
         return samples
 
 
 def prepare(
-    data: Data,
+    data: DataConfig,
     base: Path,
     dtype: torch.dtype = torch.float32,
     altering: Sequence[str] = (),
     image: Sequence[int] = (),
-    encoder: Preprocess | None = None,
+    encoder: Preprocessor | None = None,
     ratio: bool = False,
 ) -> Dataset:
     """Loads, splits and encodes what `data` describes. `altering` names the regularizers that want altered texts, or generated rows,
@@ -166,8 +166,8 @@ def prepare(
             table, image=True
         )  # pixels have one scale: those at the border, which hardly vary, are not to be stretched
     notes = list(table.notes)
-    dealt = split_table.deal(table, data, notes)
-    folds = dealt.dealer.search(notes)
+    dealt = split_table.split_and_mask(table, data, notes)
+    folds = dealt.fold_sampler.search(notes)
     if (
         data.target.labels == "few"
         and data.target.source is not None
@@ -182,8 +182,8 @@ def prepare(
         raise InputError(f"{table.name}: the training part holds one class only; more rows or another split seed help.")
     if data.class_weight and table.task == "regression":
         raise InputError("data.class_weight: balanced needs classes, but the task is regression; leave it out.")
-    rows = np.concatenate(folds[0].rows) if len(folds) == 1 else dealt.dealer.rows
-    dealt = replace(dealt, dealer=dealt.dealer.ordered_as(rows))
+    rows = np.concatenate(folds[0].rows) if len(folds) == 1 else dealt.fold_sampler.rows
+    dealt = replace(dealt, fold_sampler=dealt.fold_sampler.ordered_as(rows))
     written = tuple(name for name in altering if name != synthetic.MEMBER)
     encoded = None if encoder is None else (encoder, preprocessing.given(encoder, table))
     documents = dict.fromkeys(table.text) if encoder is None else {d["column"]: d for d in encoder.documents}
@@ -199,25 +199,25 @@ def prepare(
         raise InputError(f"search.{name}: needs a column of text, and {table.name} has none; name one in data.text.")
     shape = tuple(image) or ((1, 8, 8) if table.image else ())
     table = replace(table, target=table.target[:0])
-    raw = Raw(
+    raw = FoldEncoder(
         **vars(dealt),
         table=table,
         data=data,
         dtype=dtype,
         rows=rows,
         counted=counted,
-        altering=written,
-        generating=synthetic.MEMBER in altering,
+        augmentations=written,
+        with_synthetic=synthetic.MEMBER in altering,
         image=shape,
-        weighing=ratio,
+        with_density_ratio=ratio,
         encoded=encoded,
     )
     return _dataset(raw, folds, notes)
 
 
-def _dataset(raw: Raw, folds: Sequence[Parts], notes: Sequence[str]) -> Dataset:
-    samples, fitted, labels = raw.made(folds)
-    preprocess, x = raw.fit(raw.dealer.whole(raw.rows)) if len(folds) > 1 else fitted
+def _dataset(raw: FoldEncoder, folds: Sequence[FoldIndices], notes: Sequence[str]) -> Dataset:
+    samples, fitted, labels = raw.encode(folds)
+    preprocess, x = raw.fit(raw.fold_sampler.whole(raw.rows)) if len(folds) > 1 else fitted
     return Dataset(
         **vars(samples),
         name=raw.table.name,
@@ -237,7 +237,7 @@ def _dataset(raw: Raw, folds: Sequence[Parts], notes: Sequence[str]) -> Dataset:
 def _counted(
     table: Table,
     column: str,
-    spec: Text,
+    spec: TextConfig,
     rows: np.ndarray,
     base: Path,
     altering: Sequence[str],

@@ -15,11 +15,11 @@ from hpo.core.samples import Fold, Samples
 from hpo.data import density_ratio, synthetic
 from hpo.data import preprocess as preprocessing
 from hpo.data.auxiliary_target import standardised
-from hpo.data.config import Data
-from hpo.data.fold_sampler import Parts
-from hpo.data.preprocess import Preprocess
+from hpo.data.config import DataConfig
+from hpo.data.fold_sampler import FoldIndices
+from hpo.data.preprocess import Preprocessor
 from hpo.data.sources import SOURCE
-from hpo.data.split_table import Dealt
+from hpo.data.split_table import SplitTable
 from hpo.data.table import Table
 from hpo.data.text_features import Counted
 
@@ -40,21 +40,21 @@ class Labels:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Raw(Dealt):
+class FoldEncoder(SplitTable):
     """The table itself, less its target, from which samples are made when they are asked for."""
 
     table: Table
-    data: Data
+    data: DataConfig
     dtype: torch.dtype
     rows: np.ndarray  # all but the test part
     counted: tuple[Counted, ...]  # its columns of text
-    altering: tuple[str, ...]  # the regularizers that want altered texts
-    generating: bool  # whether one wants generated rows
+    augmentations: tuple[str, ...]  # the regularizers that want altered texts
+    with_synthetic: bool  # whether one wants generated rows
     image: tuple[int, ...]
-    weighing: bool  # whether somebody wants density ratios
-    encoded: tuple[Preprocess, np.ndarray] | None = None  # as they were fitted elsewhere, with the matrix of all rows
+    with_density_ratio: bool  # whether somebody wants density ratios
+    encoded: tuple[Preprocessor, np.ndarray] | None = None  # as they were fitted elsewhere, with the matrix of all rows
 
-    def made(self, folds: Sequence[Parts]) -> tuple[Samples, tuple[Preprocess, np.ndarray], Labels]:
+    def encode(self, folds: Sequence[FoldIndices]) -> tuple[Samples, tuple[Preprocessor, np.ndarray], Labels]:
         """The development rows once a fold, one below the other, each as its own training rows have them encoded; the last
         fold's preprocessing with the matrix (rows, inputs) of all rows; the target of all rows."""
         rows, parts = self.rows, []
@@ -69,12 +69,12 @@ class Raw(Dealt):
                 x = torch.empty((len(folds), len(rows), encoded.shape[1]), dtype=self.dtype)
                 variants = {name: x.new_empty((n, *x.shape)) for name, n in self._banks().items()}
             x[i] = torch.from_numpy(encoded[rows])
-            for name in self.altering:
+            for name in self.augmentations:
                 for number, own in enumerate(variants[name]):
                     own[i] = torch.from_numpy(
                         preprocessing.altered(preprocess, encoded[rows], self.counted, name, number)
                     )
-            if self.generating:
+            if self.with_synthetic:
                 said_of, train = self.data.synthetic, place[part.train]
                 made = synthetic.bank(
                     said_of.kind, encoded[rows], self.y[rows], len(self.classes), train, said_of.variants
@@ -82,10 +82,10 @@ class Raw(Dealt):
                 variants[synthetic.MEMBER][:, i] = torch.from_numpy(made)
             if self.table.auxiliary is not None:
                 auxiliary.append(torch.tensor(standardised(self.table.auxiliary, part.train)[rows], dtype=self.dtype))
-            if self.weighing and len(part.target):
+            if self.with_density_ratio and len(part.target):
                 ratio[i] = torch.from_numpy(self._ratios(encoded, part)[rows])
             parts.append(Fold(part.number, *(torch.from_numpy(place[own] + i * len(rows)) for own in part.rows)))
-        target = self.labels(folds[0].train if len(folds) == 1 else self.dealer.learnable)
+        target = self.labels(folds[0].train if len(folds) == 1 else self.fold_sampler.learnable)
         y, weight = (None if t is None else t[rows].repeat(len(folds)) for t in (target.y, target.weight))
         assert y is not None
         samples = Samples(
@@ -100,19 +100,19 @@ class Raw(Dealt):
             self.image if math.prod(self.image) == x.shape[2] else (),
             {name: bank.flatten(1, 2) for name, bank in variants.items()},
             auxiliary=torch.cat(auxiliary) if auxiliary else None,
-            ratio=ratio.flatten() if self.weighing and all(len(part.target) for part in folds) else None,
-            foreign=bool(len(self.dealer.always)),
+            ratio=ratio.flatten() if self.with_density_ratio and all(len(part.target) for part in folds) else None,
+            valid_is_target=bool(len(self.fold_sampler.train_only)),
         )
         return samples, fitted, target
 
-    def fit(self, part: Parts) -> tuple[Preprocess, np.ndarray]:
+    def fit(self, part: FoldIndices) -> tuple[Preprocessor, np.ndarray]:
         """Preprocessing as a fold has it, and the matrix of all rows. Categories and terms may be listed from all rows but the test
         part."""
         if self.encoded is not None:
             return self.encoded
         return preprocessing.fit(self.table, part.train, self.rows, self.counted, part.target)
 
-    def _ratios(self, encoded: np.ndarray, part: Parts) -> np.ndarray:
+    def _ratios(self, encoded: np.ndarray, part: FoldIndices) -> np.ndarray:
         """By how much the target is denser than the source at every row of the source, (rows,); 1 at all others."""
         own = self.table.domain == SOURCE
         found = density_ratio.ratios(encoded, part.train[own[part.train]], part.target[~own[part.target]])
@@ -136,8 +136,8 @@ class Raw(Dealt):
 
     def _banks(self) -> dict[str, int]:
         """How many rows could stand in place of each, by the regularizer that wants them."""
-        altered = {name: len(self.counted[0].variants[name]) for name in self.altering}
-        return altered | ({synthetic.MEMBER: self.data.synthetic.variants} if self.generating else {})
+        altered = {name: len(self.counted[0].variants[name]) for name in self.augmentations}
+        return altered | ({synthetic.MEMBER: self.data.synthetic.variants} if self.with_synthetic else {})
 
     def check_size(self, folds: int, inputs: int) -> None:
         variants = sum(self._banks().values())
@@ -151,7 +151,7 @@ class Raw(Dealt):
                 )
                 fewer = (
                     "lower data.text.features or data.text.variants"
-                    if self.altering
+                    if self.augmentations
                     else "lower data.synthetic.variants"
                 )
             raise InputError(
@@ -159,7 +159,7 @@ class Raw(Dealt):
             )
 
 
-def _columns(preprocess: Preprocess) -> Tensor:
+def _columns(preprocess: Preprocessor) -> Tensor:
     """To which column of the table, or term of a text, each input belongs: (inputs,), numbered as they come."""
     number = {group: i for i, group in enumerate(dict.fromkeys(preprocess.groups))}
     return torch.tensor([number[group] for group in preprocess.groups])

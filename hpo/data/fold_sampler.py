@@ -14,7 +14,7 @@ _NONE = np.empty(0, dtype=int)
 
 
 @dataclass(frozen=True)
-class Parts:
+class FoldIndices:
     """A fold as rows of the table (see `fold.Fold`)."""
 
     number: int
@@ -31,7 +31,7 @@ class Parts:
 
 
 @dataclass(frozen=True)
-class Dealer:
+class FoldSampler:
     """Deals out all rows but the test part.
 
     `turning` take turns at being learned from and judging, as `splitter` cuts them; with `judging` they only judge. `always` are
@@ -41,71 +41,80 @@ class Dealer:
     """
 
     splitter: Splitter
-    turning: np.ndarray
-    always: np.ndarray = field(default_factory=lambda: _NONE)
-    judging: bool = False
+    cv_rows: np.ndarray
+    train_only: np.ndarray = field(default_factory=lambda: _NONE)
+    eval_only: bool = False
     other: Splitter | None = None
-    beside: np.ndarray = field(default_factory=lambda: _NONE)
-    held: np.ndarray = field(default_factory=lambda: _NONE)
+    unlabelled_target: np.ndarray = field(default_factory=lambda: _NONE)
+    source_holdout: np.ndarray = field(default_factory=lambda: _NONE)
 
     @property
     def rows(self) -> np.ndarray:
-        return np.concatenate([self.always, self.held, self.turning, self.beside])
+        return np.concatenate([self.train_only, self.source_holdout, self.cv_rows, self.unlabelled_target])
 
-    def ordered_as(self, rows: np.ndarray) -> Dealer:
+    def ordered_as(self, rows: np.ndarray) -> FoldSampler:
         """The same, its rows in another order, which draws depend on."""
-        always, turning, beside = (rows[np.isin(rows, own)] for own in (self.always, self.turning, self.beside))
-        return replace(self, always=always, turning=turning, beside=beside)
+        always, turning, beside = (
+            rows[np.isin(rows, own)] for own in (self.train_only, self.cv_rows, self.unlabelled_target)
+        )
+        return replace(self, train_only=always, cv_rows=turning, unlabelled_target=beside)
 
     @property
     def learnable(self) -> np.ndarray:
         """All that may ever be learned from with their labels."""
-        return np.concatenate([self.always, self.held, *([] if self.judging else [self.turning])])
+        return np.concatenate([self.train_only, self.source_holdout, *([] if self.eval_only else [self.cv_rows])])
 
     @property
     def ordered(self) -> bool:
         """Whether all draws have the same rows to learn from: over time, or where labelled rows of another domain only judge. One draw
         says all then."""
-        return self.splitter.time is not None or self.judging
+        return self.splitter.time is not None or self.eval_only
 
-    def search(self, notes: list[str]) -> list[Parts]:
+    def search(self, notes: list[str]) -> list[FoldIndices]:
         """The folds of the search."""
-        undivided = self.judging and self.splitter.split.folds is None
+        undivided = self.eval_only and self.splitter.split.folds is None
         return self._dealt(
-            [(_NONE, self.turning)] if undivided else self.splitter.search(self.turning, notes), 0, 0, self.beside
+            [(_NONE, self.cv_rows)] if undivided else self.splitter.search(self.cv_rows, notes),
+            0,
+            0,
+            self.unlabelled_target,
         )
 
-    def fresh(self, draw: int) -> list[Parts]:
+    def fresh(self, draw: int) -> list[FoldIndices]:
         """Folds that the search has not seen, if there are others; where labelled rows only judge, these in parts, each of which judges a
         network of its own. Raises InputError if they cannot be drawn."""
-        return self._dealt(self.splitter.fresh(self.turning, draw), draw, 0, self.beside)
+        return self._dealt(self.splitter.fresh(self.cv_rows, draw), draw, 0, self.unlabelled_target)
 
-    def nested(self, draw: int, fold: int) -> list[Parts]:
+    def nested(self, draw: int, fold: int) -> list[FoldIndices]:
         """The training rows of one of these in folds of the same kind, whose `test` is what that one is judged on. Raises InputError
         if such folds cannot be drawn."""
-        if self.judging:
+        if self.eval_only:
             raise InputError(
                 "The labelled rows of the target only judge (labels: validation-only), so there are no folds within folds."
             )
         outer = self.fresh(draw)[fold]
-        cuts = self.splitter.inner(outer.train[np.isin(outer.train, self.turning)], draw, fold)
+        cuts = self.splitter.inner(outer.train[np.isin(outer.train, self.cv_rows)], draw, fold)
         return [replace(parts, test=outer.valid) for parts in self._dealt(cuts, draw, fold + 1, outer.target)]
 
-    def whole(self, rows: np.ndarray) -> Parts:
+    def whole(self, rows: np.ndarray) -> FoldIndices:
         """A single fold, of these `rows` in their order: learns from all that may be learned from, and adapts to all of another domain."""
-        apart = np.concatenate([self.beside, self.turning]) if len(self.always) else self.beside
-        return Parts(0, rows[np.isin(rows, self.learnable)], _NONE, target=rows[np.isin(rows, apart)])
+        apart = (
+            np.concatenate([self.unlabelled_target, self.cv_rows]) if len(self.train_only) else self.unlabelled_target
+        )
+        return FoldIndices(0, rows[np.isin(rows, self.learnable)], _NONE, target=rows[np.isin(rows, apart)])
 
-    def _dealt(self, cuts: Sequence[Cut], draw: int, part: int, beside: np.ndarray) -> list[Parts]:
+    def _dealt(self, cuts: Sequence[Cut], draw: int, part: int, beside: np.ndarray) -> list[FoldIndices]:
         apart: Sequence[Cut] = [(_NONE, _NONE)] * len(cuts)
         if self.other is not None and len(beside):
-            apart = self.other.beside(beside, len(cuts), draw, part)
+            apart = self.other.other_rows(beside, len(cuts), draw, part)
         found = []
         for number, ((train, valid), (target, target_valid)) in enumerate(zip(cuts, apart, strict=True)):
-            learned = _NONE if self.judging else train
-            if len(self.always):
-                learned = self.splitter.shuffled(np.concatenate([self.always, learned]))
+            learned = _NONE if self.eval_only else train
+            if len(self.train_only):
+                learned = self.splitter.shuffled(np.concatenate([self.train_only, learned]))
             found.append(
-                Parts(number, learned, valid, target=target, target_valid=target_valid, source_valid=self.held)
+                FoldIndices(
+                    number, learned, valid, target=target, target_valid=target_valid, source_valid=self.source_holdout
+                )
             )
         return found

@@ -13,7 +13,7 @@ from sklearn.impute import SimpleImputer
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
-from hpo.core.errors import InputError, cut
+from hpo.core.errors import InputError, truncate
 from hpo.data import text_features as text
 from hpo.data.column_types import as_text
 from hpo.data.table import Table
@@ -23,7 +23,7 @@ _MOST_NUMBERS = 250_000_000  # of a matrix: two gigabytes while it is made
 
 
 @dataclass(frozen=True)
-class Preprocess:
+class Preprocessor:
     """`features`: how each input of the network is made from a raw column.
 
     A number: `{column, median, mean, scale}` is (value or median - mean) / scale.
@@ -70,7 +70,7 @@ class Preprocess:
 
 def fit(
     table: Table, train: np.ndarray, listed: np.ndarray, counted: Sequence[Counted], beside: np.ndarray
-) -> tuple[Preprocess, np.ndarray]:
+) -> tuple[Preprocessor, np.ndarray]:
     """Fits on the rows `train`, with categories as listed in the rows `listed`, and with columns of text as they were counted; how
     much a term weighs is fitted on the rows `beside` of another domain, too.
 
@@ -102,14 +102,14 @@ def fit(
         ]
     for column, listing in zip(categorical, categories, strict=True):
         features += [{"column": column, "equals": str(value)} for value in listing]
-    preprocess = Preprocess(tuple(features), tuple(text.fit(one, train, beside) for one in counted))
+    preprocess = Preprocessor(tuple(features), tuple(text.fit(one, train, beside) for one in counted))
     if table.image:  # scikit-learn has no scaler with one mean for all columns
         return preprocess, preprocess.encode(table.features)
     weighed = (text.weigh(d, one.counts) for d, one in zip(preprocess.documents, counted, strict=True))
     return preprocess, np.hstack([encoder.transform(table.features).astype(np.float32), *weighed])
 
 
-def given(preprocess: Preprocess, table: Table) -> np.ndarray:
+def given(preprocess: Preprocessor, table: Table) -> np.ndarray:
     """The matrix (rows, inputs) of all rows, as the preprocessing of a network has it that was trained elsewhere. Raises InputError if the
     table lacks a column, or if one holds something else."""
     wanted = {
@@ -119,13 +119,13 @@ def given(preprocess: Preprocess, table: Table) -> np.ndarray:
     }
     for column, (kind, there) in wanted.items():
         if column not in table.features.columns:
-            known = cut(", ".join(preprocess.columns), 300)
+            known = truncate(", ".join(preprocess.columns), 300)
             raise InputError(
-                f"network.init: {table.name} lacks the column {cut(column)}, which these weights need; they need: {known}."
+                f"network.init: {table.name} lacks the column {truncate(column)}, which these weights need; they need: {known}."
             )
         if kind != "categorical" and column not in there:
             raise InputError(
-                f"network.init: to these weights the column {cut(column)} of {table.name} is {kind}; name it in data.{kind}."
+                f"network.init: to these weights the column {truncate(column)} of {table.name} is {kind}; name it in data.{kind}."
             )
     try:
         return preprocess.encode(table.features)
@@ -133,7 +133,7 @@ def given(preprocess: Preprocess, table: Table) -> np.ndarray:
         raise InputError(f"network.init: {table.name}: {error}") from error
 
 
-def far(preprocess: Preprocess, x: np.ndarray) -> list[str]:
+def far(preprocess: Preprocessor, x: np.ndarray) -> list[str]:
     """The columns of numbers of which one row in a hundred lies more than ten deviations from what the preprocessing was fitted on."""
     shares = (np.abs(x) > 10).mean(0)
     return [
@@ -141,7 +141,9 @@ def far(preprocess: Preprocess, x: np.ndarray) -> list[str]:
     ]
 
 
-def altered(preprocess: Preprocess, x: np.ndarray, counted: Sequence[Counted], member: str, variant: int) -> np.ndarray:
+def altered(
+    preprocess: Preprocessor, x: np.ndarray, counted: Sequence[Counted], member: str, variant: int
+) -> np.ndarray:
     """The rows `x` (listed rows, inputs) with a variant of their texts in place of these."""
     documents = zip(preprocess.documents, counted, strict=True)
     return np.hstack(
@@ -159,5 +161,5 @@ def _check_size(table: Table, categories: Mapping[str, int], counted: Sequence[C
     if widest in terms:
         what, do = f"{width:,} terms", "lower data.text.features."
     raise InputError(
-        f"{table.name}: {rows:,} rows with {inputs:,} inputs are too many to keep in memory; the column {cut(widest)} has {what}: {do}"
+        f"{table.name}: {rows:,} rows with {inputs:,} inputs are too many to keep in memory; the column {truncate(widest)} has {what}: {do}"
     )

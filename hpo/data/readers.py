@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from hpo.core.errors import InputError, cut
+from hpo.core.errors import InputError, truncate
 from hpo.data import svmlight
 from hpo.data.config import SPARSE, SUFFIXES
 
@@ -19,7 +19,7 @@ def read_file(path: Path, text: tuple[str, ...] = (), label: str = "target") -> 
     """A file as it is; the columns `text` of a .csv are read as text, and the label of an .svmlight, which has no names, gets one.
     Raises InputError in one sentence."""
     check_file(path)
-    shown = cut(str(path), 300)
+    shown = truncate(str(path), 300)
     try:
         if path.suffix.lower() in SPARSE:
             return svmlight.read(path, label)
@@ -33,10 +33,10 @@ def read_file(path: Path, text: tuple[str, ...] = (), label: str = "target") -> 
         raise InputError(f"{shown} cannot be read: its rows hold more values than its header has names.") from error
     except (ValueError, OSError) as error:  # pandas' and pyarrow's own errors among them
         reason = str(error).strip().removeprefix("Error tokenizing data. C error: ").rstrip(".")
-        raise InputError(f"{shown} cannot be read: {cut(reason or type(error).__name__, 160)}.") from error
+        raise InputError(f"{shown} cannot be read: {truncate(reason or type(error).__name__, 160)}.") from error
     frame.columns = frame.columns.map(str)
     if len(frame.columns) == 1 and {";", "\t"} & {*frame.columns[0]}:
-        raise InputError(f"{shown} must be separated by commas, but its header is {cut(frame.columns[0])}.")
+        raise InputError(f"{shown} must be separated by commas, but its header is {truncate(frame.columns[0])}.")
     for column in (c for c in frame.columns if pd.api.types.is_object_dtype(frame[c])):
         if pd.api.types.infer_dtype(frame[column], skipna=True) == "decimal":  # what data bases write into .parquet
             frame[column] = frame[column].astype("float64")
@@ -45,7 +45,7 @@ def read_file(path: Path, text: tuple[str, ...] = (), label: str = "target") -> 
 
 def check_file(path: Path) -> None:
     """Raises InputError if `path` is not an existing file of these."""
-    shown = cut(str(path), 300)
+    shown = truncate(str(path), 300)
     if path.suffix.lower() not in SUFFIXES:
         raise InputError(f"{shown} must be {_A_FILE}.")
     try:
@@ -61,7 +61,9 @@ def _read_csv(path: Path, text: tuple[str, ...]) -> pd.DataFrame:
     # index: both would train on something else than the file says.
     header = pd.read_csv(path, header=None, nrows=1, dtype=str, index_col=False).iloc[0].dropna()
     for column in header[header.duplicated()]:
-        raise InputError(f"{cut(str(path), 300)}: the column {cut(column)} occurs twice; rename or remove one of them.")
+        raise InputError(
+            f"{truncate(str(path), 300)}: the column {truncate(column)} occurs twice; rename or remove one of them."
+        )
     with warnings.catch_warnings():
         warnings.simplefilter("error", pd.errors.ParserWarning)
         return pd.read_csv(path, dtype=dict.fromkeys(text, str), index_col=False, low_memory=False)

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from hpo.core.errors import InputError, cut
+from hpo.core.errors import InputError, truncate
 from hpo.data.column_types import as_text, listed
-from hpo.data.config import DATASETS, Data
+from hpo.data.config import DATASETS, DataConfig
 from hpo.data.readers import read_file
 
 SOURCE, TARGET, TEST = 0, 1, 2  # where a row is from; the last is a file of the target's own, to test on
@@ -21,7 +21,7 @@ _WHERE = ("the source", "the target", "data.target.test")  # the same in words
 
 
 @dataclass(frozen=True)
-class Read:
+class SourceRows:
     """`domain` (rows,): where each row is from. A row of another domain may lack its target. The index of `frame` says of each row which
     one of which file it is, if there are several."""
 
@@ -31,11 +31,11 @@ class Read:
     notes: tuple[str, ...] = ()
 
 
-def read(data: Data, base: Path) -> Read:
+def read(data: DataConfig, base: Path) -> SourceRows:
     """What `data` names; a relative path starts at `base`. Raises InputError in one sentence."""
     name, frame = _sources(data, base)
     if data.target.source is None:
-        return Read(name, frame, np.full(len(frame), SOURCE))
+        return SourceRows(name, frame, np.full(len(frame), SOURCE))
     aside = [column for column in (data.split.groups, data.split.time, data.auxiliary) if column is not None]
     needed = [c for c in frame.columns if c not in (data.target.column, *data.drop, *aside)]
     parts, names, notes = [frame], dict[str, str](), []
@@ -47,26 +47,26 @@ def read(data: Data, base: Path) -> Read:
             )
         if missing := [c for c in needed if c not in part.columns]:
             raise InputError(
-                f"data.target.{key}: {names[key]} lacks the column {cut(missing[0])}, which {name} has; both domains need the same columns."
+                f"data.target.{key}: {names[key]} lacks the column {truncate(missing[0])}, which {name} has; both domains need the same columns."
             )
         if key == "test" and data.target.column not in part.columns:
             raise InputError(
-                f"data.target.test: {names[key]} lacks the column {cut(data.target.column)}: without labels nothing can be tested; leave it out."
+                f"data.target.test: {names[key]} lacks the column {truncate(data.target.column)}: without labels nothing can be tested; leave it out."
             )
         if more := [c for c in part.columns if c not in frame.columns]:
             notes.append(f"Columns of {names[key]} that {name} does not have, left out: {listed(more)}.")
         parts.append(_spelled(part[[c for c in frame.columns if c in part.columns]], _strings(frame)))
     domain = np.repeat(np.arange(len(parts)), list(map(len, parts)))
-    return Read(f"{name} → {names['source']}", _below(parts, _WHERE[: len(parts)]), domain, tuple(notes))
+    return SourceRows(f"{name} → {names['source']}", _below(parts, _WHERE[: len(parts)]), domain, tuple(notes))
 
 
-def _sources(data: Data, base: Path) -> tuple[str, pd.DataFrame]:
+def _sources(data: DataConfig, base: Path) -> tuple[str, pd.DataFrame]:
     (first, *others) = [_one(source, data, base, "data.source") for source in data.sources]
     for other, frame in others:
         for (a, mine), (b, theirs) in (((other, frame), first), (first, (other, frame))):
             if missing := [c for c in theirs.columns if c not in mine.columns]:
                 raise InputError(
-                    f"data.source: {a} lacks the column {cut(missing[0])}, which {b} has; all sources need the same columns."
+                    f"data.source: {a} lacks the column {truncate(missing[0])}, which {b} has; all sources need the same columns."
                 )
     if not others:
         return first
@@ -80,8 +80,8 @@ def _sources(data: Data, base: Path) -> tuple[str, pd.DataFrame]:
             words = given[pd.to_numeric(given, errors="coerce").isna()]
             row = (given if words.empty else words).index[0]
             raise InputError(
-                f"data.source: the column {cut(column)} holds numbers in {data.sources[j]}, but row {row + 1} of {data.sources[i]} holds "
-                f"{cut(given[row])}; mend the row, or add the column to data.categorical."
+                f"data.source: the column {truncate(column)} holds numbers in {data.sources[j]}, but row {row + 1} of {data.sources[i]} holds "
+                f"{truncate(given[row])}; mend the row, or add the column to data.categorical."
             )
     return " + ".join(names), _below([_spelled(frame, set().union(*text)) for frame in frames], data.sources)
 
@@ -103,7 +103,7 @@ def _numbers(frame: pd.DataFrame, text: set[str]) -> list[str]:
     ]
 
 
-def _one(source: str, data: Data, base: Path, key: str) -> tuple[str, pd.DataFrame]:
+def _one(source: str, data: DataConfig, base: Path, key: str) -> tuple[str, pd.DataFrame]:
     """(name, frame with target)."""
     kind, _, dataset = source.partition(":")
     if kind == "sklearn":

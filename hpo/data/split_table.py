@@ -8,38 +8,38 @@ from typing import Any
 import numpy as np
 
 from hpo.core.errors import InputError
-from hpo.core.yaml_document import said
+from hpo.core.yaml_document import format_value
 from hpo.data.column_types import listed
-from hpo.data.config import Data
-from hpo.data.fold_sampler import Dealer
+from hpo.data.config import DataConfig
+from hpo.data.fold_sampler import FoldSampler
 from hpo.data.sources import SOURCE, TARGET, TEST
 from hpo.data.splitter import Splitter
 from hpo.data.table import Table
 
 
 @dataclass(frozen=True)
-class Dealt:
+class SplitTable:
     """`dealer` deals out all rows but the `test` part. `y` (rows of the table,): class indices or numbers, and -1 or not a number wherever
     nobody may know them; `test_y` (rows of the test part,) is for the very end."""
 
-    dealer: Dealer
+    fold_sampler: FoldSampler
     test: np.ndarray
     y: np.ndarray
     test_y: np.ndarray
     classes: tuple[Any, ...]
 
 
-def deal(table: Table, data: Data, notes: list[str]) -> Dealt:
+def split_and_mask(table: Table, data: DataConfig, notes: list[str]) -> SplitTable:
     """Decides of every row of a table who may know its label. Raises InputError in one sentence."""
     truth, classes = _encoded(table)
     dealer, test = _parts(table, data, truth, notes)
     y, allowed = (
         np.full_like(truth, -1 if classes else np.nan),
-        np.concatenate([dealer.always, dealer.held, dealer.turning]),
+        np.concatenate([dealer.train_only, dealer.source_holdout, dealer.cv_rows]),
     )
     y[allowed] = truth[allowed]
     dealer = replace(dealer, splitter=replace(dealer.splitter, labels=y if classes else None))
-    return Dealt(dealer, test, y, truth[test], classes)
+    return SplitTable(dealer, test, y, truth[test], classes)
 
 
 def _encoded(table: Table) -> tuple[np.ndarray, tuple[Any, ...]]:
@@ -55,21 +55,21 @@ def _encoded(table: Table) -> tuple[np.ndarray, tuple[Any, ...]]:
     for i, label in table.target[~own].dropna().items():
         if label not in place:
             raise InputError(
-                f"data.target: the target domain has the class {said(label)}, which the source does not have: {listed(map(str, classes))}."
+                f"data.target: the target domain has the class {format_value(label)}, which the source does not have: {listed(map(str, classes))}."
             )
         found[i] = place[label]
     return found, classes
 
 
-def _parts(table: Table, data: Data, y: np.ndarray, notes: list[str]) -> tuple[Dealer, np.ndarray]:
+def _parts(table: Table, data: DataConfig, y: np.ndarray, notes: list[str]) -> tuple[FoldSampler, np.ndarray]:
     """All rows but the test part, to be dealt out, and the test part; `y` (rows,) is the target of all, -1 or not a number where it is
     missing. Of rows whose labels are not allowed it only counts whether they have one."""
     said_of, labels = data.target, y if table.task == "classification" else None
     source, other = (np.flatnonzero(table.domain == own) for own in (SOURCE, TARGET))
     splitter = Splitter(table.name, data.split, labels, table.groups, table.time)
     if said_of.source is None:
-        rest, test = splitter.apart(source, data.split.test, "test", notes)
-        return Dealer(splitter, rest), test
+        rest, test = splitter.hold_out(source, data.split.test, "test", notes)
+        return FoldSampler(splitter, rest), test
     known = other[table.target[other].notna()]
     if said_of.labels != "none" and not len(known):
         raise InputError(
@@ -90,9 +90,9 @@ def _parts(table: Table, data: Data, y: np.ndarray, notes: list[str]) -> tuple[D
     if isinstance(said_of.test, str):
         test = np.flatnonzero(table.domain == TEST)
     elif len(known):
-        known, test = blind.apart(known, said_of.test, "test", notes)
+        known, test = blind.hold_out(known, said_of.test, "test", notes)
     else:
-        source, test = splitter.apart(source, data.split.test, "test", notes)
+        source, test = splitter.hold_out(source, data.split.test, "test", notes)
         of_source = splitter
         notes.append(
             "No row of the target has a label: the test part is the source's, and nothing tells how right predictions on the target are."
@@ -103,14 +103,16 @@ def _parts(table: Table, data: Data, y: np.ndarray, notes: list[str]) -> tuple[D
         )
     beside = np.setdiff1d(other, test)
     if said_of.labels == "none":
-        return Dealer(of_source, source, other=blind, beside=beside), test
+        return FoldSampler(of_source, source, other=blind, unlabelled_target=beside), test
     few = said_of.few or (20 if said_of.labels == "few" else None)
     labelled = known if few is None else of_target.few(known, few)
     rest = np.setdiff1d(beside, labelled)
     if said_of.labels == "few":
-        return Dealer(of_target, labelled, source, other=blind, beside=rest), test
+        return FoldSampler(of_target, labelled, source, other=blind, unlabelled_target=rest), test
     held = source[:0]
     if len(rest):  # else no criterion can be computed; with it, rows of the source must show what it is worth
-        source, held = of_source.apart(source, data.split.valid, "held-back", notes)
+        source, held = of_source.hold_out(source, data.split.valid, "held-back", notes)
     of_target = replace(of_target, time=None)  # nothing is learned from them, so none is too late
-    return Dealer(of_target, labelled, source, judging=True, other=blind, beside=rest, held=held), test
+    return FoldSampler(
+        of_target, labelled, source, eval_only=True, other=blind, unlabelled_target=rest, source_holdout=held
+    ), test

@@ -10,7 +10,7 @@ import numpy as np
 from sklearn.model_selection import KFold, StratifiedKFold, train_test_split
 
 from hpo.core.errors import InputError
-from hpo.data.config import Split
+from hpo.data.config import SplitConfig
 
 Cut = tuple[np.ndarray, np.ndarray]  # rows to learn from, rows to be judged on
 _TRIES = 100  # ways of dealing out groups, of which the most even is taken
@@ -25,12 +25,12 @@ class Splitter:
     """
 
     name: str
-    split: Split
+    split: SplitConfig
     labels: np.ndarray | None
     groups: np.ndarray | None
     time: np.ndarray | None
 
-    def apart(self, rows: np.ndarray, share: float, part: str, notes: list[str]) -> Cut:
+    def hold_out(self, rows: np.ndarray, share: float, part: str, notes: list[str]) -> Cut:
         """`rows` in two, the second a share of them that errors and notes call the `part` part."""
         if self.time is not None:
             rows, when = self._sorted(rows)
@@ -46,7 +46,7 @@ class Splitter:
     def search(self, rows: np.ndarray, notes: list[str]) -> list[Cut]:
         """The development `rows` as the search sees them: one cut, or the folds, repeated."""
         if self.split.folds is None:
-            return [self.apart(rows, self._valid, "validation", notes)]
+            return [self.hold_out(rows, self._valid, "validation", notes)]
         drawn = [
             cut
             for i in range(self.split.repeats)
@@ -63,10 +63,10 @@ class Splitter:
         """The same kind of folds within the training `rows` of one of these."""
         return self._late(rows, self._seed(draw, fold + 1))
 
-    def beside(self, rows: np.ndarray, cuts: int, draw: int, part: int) -> list[Cut]:
+    def other_rows(self, rows: np.ndarray, cuts: int, draw: int, part: int) -> list[Cut]:
         """Rows of another domain, cut as often as those that are drawn with the same seeds."""
         if cuts == 1:
-            return [self.apart(rows, self._valid, "validation", [])]
+            return [self.hold_out(rows, self._valid, "validation", [])]
         repeats = self.split.repeats if (draw, part) == (0, 0) else 1
         return [
             cut for i in range(repeats) for cut in self._folds(rows, cuts // repeats, self._seed(draw, part + i), [])
@@ -96,7 +96,7 @@ class Splitter:
 
     def _late(self, rows: np.ndarray, seed: int) -> list[Cut]:
         if self.late == 1:
-            return [self.apart(rows, self._valid, "validation", [])]
+            return [self.hold_out(rows, self._valid, "validation", [])]
         units = len(rows) if self.groups is None else len(np.unique(self.groups[rows]))
         return self._folds(rows, max(2, min(self.late, units)), seed, [])
 

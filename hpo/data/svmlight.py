@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from hpo.core.errors import InputError, cut
+from hpo.core.errors import InputError, truncate
 
 COLUMN = "features"  # its only one besides the label
 LARGEST = 1e100  # what can be squared and summed
@@ -23,7 +23,7 @@ _ROW = re.compile(rf"(?:{_PAIR}(?:\s+|$))*")
 def read(path: Path, label: str) -> pd.DataFrame:
     """The columns `label`, missing where a row has none, and `features`. Raises InputError in one sentence."""
     labels, rows = [], []
-    shown = cut(str(path), 300)
+    shown = truncate(str(path), 300)
     for number, line in enumerate(path.read_text(encoding="utf-8").split("\n"), 1):
         if not (content := line.partition("#")[0].strip()):
             continue
@@ -33,11 +33,11 @@ def read(path: Path, label: str) -> pd.DataFrame:
             labels.append(float(first))
         except ValueError as error:
             raise InputError(
-                f"{shown}: line {number} must begin with its label, a number, but begins with {cut(first)}."
+                f"{shown}: line {number} must begin with its label, a number, but begins with {truncate(first)}."
             ) from error
         if wrong := _strange(tokens):
             raise InputError(
-                f"{shown}: line {number} must hold index:value behind its label, as in 3:1.5, but holds {cut(wrong)}."
+                f"{shown}: line {number} must hold index:value behind its label, as in 3:1.5, but holds {truncate(wrong)}."
             )
         rows.append(tokens)
     if not rows:
@@ -51,7 +51,7 @@ def parse(texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Of all tokens their row, their index and their value, each (tokens,). Raises InputError in one sentence."""
     for text in texts:
         if wrong := _strange(text):
-            raise InputError(f"every row must hold index:value, as in 3:1.5, but one holds {cut(wrong)}.")
+            raise InputError(f"every row must hold index:value, as in 3:1.5, but one holds {truncate(wrong)}.")
     written = " ".join(texts).replace(":", " ").strip()
     numbers = (np.fromstring(written, sep=" ") if written else np.empty(0)).reshape(
         -1, 2

@@ -12,13 +12,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from hpo.core.errors import InputError, cut
+from hpo.core.errors import InputError, truncate
 from hpo.core.metrics import Task
-from hpo.core.yaml_document import said
+from hpo.core.yaml_document import format_value
 from hpo.data import auxiliary_target as auxiliary
 from hpo.data import column_types, sources
 from hpo.data.column_types import as_text, check_finite, is_bool, listed, named, place, strange
-from hpo.data.config import Data
+from hpo.data.config import DataConfig
 from hpo.data.sources import SOURCE, TARGET, TEST
 
 
@@ -50,17 +50,17 @@ class Table:
     auxiliary: np.ndarray | None = None
 
 
-def load(data: Data, base: Path) -> Table:
+def load(data: DataConfig, base: Path) -> Table:
     """The table that `data` describes; a relative path starts at `base`. Raises InputError in one sentence."""
     found, wanted = sources.read(data, base), data.target.column
     name, frame, domain = found.name, found.frame, found.domain
     if wanted not in frame.columns:
-        raise InputError(f"data.target: {name} has no column {said(wanted)}. It has: {listed(frame.columns)}.")
+        raise InputError(f"data.target: {name} has no column {format_value(wanted)}. It has: {listed(frame.columns)}.")
     if frame.empty:
         raise InputError(f"{name} has a header and no rows: there is nothing to learn from.")
     known = frame[wanted].notna().to_numpy()
     if not known[domain == SOURCE].any():
-        raise InputError(f"{name}: every row lacks its target {cut(wanted)}: there is nothing to learn from.")
+        raise InputError(f"{name}: every row lacks its target {truncate(wanted)}: there is nothing to learn from.")
     if (domain == TEST).any() and not known[domain == TEST].any():
         raise InputError(
             f"data.target.test: no row of {data.target.test} has a label, and without labels nothing can be tested; leave it out."
@@ -79,7 +79,7 @@ def load(data: Data, base: Path) -> Table:
     beside = [*aside.values(), *([] if data.auxiliary is None else [data.auxiliary])]
     frame = frame.drop(columns=[*named(data.drop, "drop", frame, name), *beside])  # no inputs of a network
     if not len(frame.columns):
-        raise InputError(f"{name} has no column left to learn from besides the target {cut(wanted)}.")
+        raise InputError(f"{name} has no column left to learn from besides the target {truncate(wanted)}.")
     _check_index(data, frame, name)
     kinds = column_types.sort(data, frame[domain == SOURCE].infer_objects(), name)
     if domain.any():
@@ -118,7 +118,7 @@ def load(data: Data, base: Path) -> Table:
     )
 
 
-def _check_index(data: Data, frame: pd.DataFrame, name: str) -> None:
+def _check_index(data: DataConfig, frame: pd.DataFrame, name: str) -> None:
     """Refuses the number of a row as an input, unless it is asked for: in a sorted table it tells the label."""
     first = frame.columns[0]
     if first == "Unnamed: 0" and first not in data.numeric and (frame[first] == frame.index.get_level_values(-1)).all():
@@ -134,7 +134,7 @@ def _numbers(frame: pd.DataFrame, numeric: tuple[str, ...], domain: np.ndarray, 
         wrong = (numbers.isna() & frame[column].notna()).to_numpy()
         for row in frame.index[wrong & (domain != SOURCE)]:
             raise InputError(
-                f"{name}: the column {cut(column)} holds numbers, but {place(row)} holds {cut(frame[column][row])}; mend the row."
+                f"{name}: the column {truncate(column)} holds numbers, but {place(row)} holds {truncate(frame[column][row])}; mend the row."
             )
         if not wrong.any():  # else the source has something to be told of
             found[column] = numbers
@@ -149,13 +149,13 @@ def _split(values: pd.Series, domain: np.ndarray) -> np.ndarray:
 
 def _groups(values: pd.Series, name: str) -> np.ndarray:
     """To which group each row belongs, as a whole number."""
-    _check_known(values, f"data.split.groups: {name}: the column {cut(values.name)}")
+    _check_known(values, f"data.split.groups: {name}: the column {truncate(values.name)}")
     return np.unique(as_text(values).to_numpy(dtype=str), return_inverse=True)[1]
 
 
 def _time(values: pd.Series, name: str) -> np.ndarray:
     """When each row was, as numbers or dates."""
-    what = f"data.split.time: {name}: the column {cut(values.name)}"
+    what = f"data.split.time: {name}: the column {truncate(values.name)}"
     _check_known(values, what)
     if pd.api.types.is_numeric_dtype(values) and not is_bool(values):
         numbers = values.astype("float64")
@@ -166,7 +166,7 @@ def _time(values: pd.Series, name: str) -> np.ndarray:
     dates = pd.to_datetime(values.map(str), format="ISO8601", errors="coerce", utc=True)
     for row in values.index[dates.isna()]:
         raise InputError(
-            f"{what} must hold numbers or ISO dates (2026-01-31), but {place(row)} holds {cut(values[row])}; mend it, "
+            f"{what} must hold numbers or ISO dates (2026-01-31), but {place(row)} holds {truncate(values[row])}; mend it, "
             f"or name another column."
         )
     return dates.to_numpy()
@@ -184,7 +184,7 @@ def _infer(target: pd.Series) -> Task:
 
 def _check_target(target: pd.Series, task: Task) -> pd.Series:
     """The target as float64, or as plain class labels."""
-    name, first = f"the target {cut(target.name)}", cut(_plain(target.iloc[0]))
+    name, first = f"the target {truncate(target.name)}", truncate(_plain(target.iloc[0]))
     if pd.api.types.is_numeric_dtype(target):
         check_finite(target.astype("float64"), f"data.target: {name}")
     if task == "regression":
@@ -206,7 +206,7 @@ def _check_target(target: pd.Series, task: Task) -> pd.Series:
             "; if it is a number to predict, set data.task to regression" if len(counts) > auxiliary.MAX_CLASSES else ""
         )
         raise InputError(
-            f"data.target: the class {cut(_plain(counts.idxmin()))} of {name} has a single row, so it cannot be both "
+            f"data.target: the class {truncate(_plain(counts.idxmin()))} of {name} has a single row, so it cannot be both "
             f"learned and checked; add rows of it or remove that row{hint}."
         )
     return labels
@@ -217,10 +217,10 @@ def _check_other(target: pd.Series, task: Task) -> pd.Series:
     given = target.dropna()
     numeric = bool(pd.api.types.is_numeric_dtype(given.infer_objects())) and not is_bool(given)
     if numeric:
-        check_finite(given.astype("float64"), f"data.target: the target {cut(target.name)}")
+        check_finite(given.astype("float64"), f"data.target: the target {truncate(target.name)}")
     elif task == "regression" and len(given):
         raise InputError(
-            f"data.target: {cut(target.name)} is a number, but another domain has {cut(_plain(given.iloc[0]))}; mend it."
+            f"data.target: {truncate(target.name)} is a number, but another domain has {truncate(_plain(given.iloc[0]))}; mend it."
         )
     return target
 

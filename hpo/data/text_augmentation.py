@@ -16,9 +16,9 @@ from pathlib import Path
 
 import numpy as np
 
-from hpo.core.errors import InputError, cut, exception
-from hpo.core.importing import find
-from hpo.data.config import Text
+from hpo.core.errors import InputError, describe_exception, truncate
+from hpo.core.importing import import_object
+from hpo.data.config import TextConfig
 from hpo.data.readers import read_file
 
 _CHANGED = 0.1  # of the words of a text: EDA's own share
@@ -26,7 +26,7 @@ _EDGES = ".,;:!?()[]{}\"'…“”‘’«»"
 Synonyms = Callable[[str], tuple[str, ...]]
 
 
-def variants(member: str, texts: Sequence[str], spec: Text, base: Path) -> list[list[str]]:
+def variants(member: str, texts: Sequence[str], spec: TextConfig, base: Path) -> list[list[str]]:
     """Of each text `spec.variants` altered ones, or a single one if somebody's function makes them: [variant][text]. A relative path
     starts at `base`. Raises InputError if what the regularizer needs is missing or broken."""
     if member == "back_translation":
@@ -44,7 +44,7 @@ def variants(member: str, texts: Sequence[str], spec: Text, base: Path) -> list[
     if synonyms is not _none and all(one == list(texts) for one in made):
         where = "WordNet" if spec.synonyms is None else spec.synonyms
         raise InputError(
-            f"search.{member}: no word of the texts has a synonym in {cut(where)}; name another table in data.text.synonyms."
+            f"search.{member}: no word of the texts has a synonym in {truncate(where)}; name another table in data.text.synonyms."
         )
     return made
 
@@ -122,7 +122,7 @@ def _none(word: str) -> tuple[str, ...]:
     return ()
 
 
-def _synonyms(key: str, spec: Text, base: Path) -> Synonyms:
+def _synonyms(key: str, spec: TextConfig, base: Path) -> Synonyms:
     """What stands for a word: from the table that the space names, else from WordNet. Raises InputError."""
     if spec.synonyms is None:
         return _wordnet(key)
@@ -134,7 +134,7 @@ def _synonyms(key: str, spec: Text, base: Path) -> Synonyms:
     for column in ("word", "synonym"):
         if column not in frame.columns:
             raise InputError(
-                f"data.text.synonyms: {cut(spec.synonyms)} lacks the column {column}; it needs word and synonym."
+                f"data.text.synonyms: {truncate(spec.synonyms)} lacks the column {column}; it needs word and synonym."
             )
     found: dict[str, tuple[str, ...]] = {}
     for word, synonym in frame[["word", "synonym"]].dropna().map(str).itertuples(index=False):
@@ -174,19 +174,19 @@ def _translated(texts: Sequence[str], name: str | None, base: Path) -> list[str]
             "as package.module:function."
         )
     key = "data.text.back_translation"
-    function = find(name, base, key, "a text in other words")
+    function = import_object(name, base, key, "a text in other words")
     asked = [text for text in dict.fromkeys(texts) if text]
     try:
         said = function(asked) if _takes_a_list(function) else [function(text) for text in asked]
     except Exception as error:  # whatever somebody's function does
-        raise InputError(f"{key}: {cut(name)} failed with {exception(error)}.") from error
+        raise InputError(f"{key}: {truncate(name)} failed with {describe_exception(error)}.") from error
     if not isinstance(said, list | tuple) or len(said) != len(asked):
-        got = f"{len(said):,}" if isinstance(said, list | tuple) else cut(said)
+        got = f"{len(said):,}" if isinstance(said, list | tuple) else truncate(said)
         raise InputError(
-            f"{key}: {cut(name)} must return a list of as many texts as it was given, {len(asked):,}, got {got}."
+            f"{key}: {truncate(name)} must return a list of as many texts as it was given, {len(asked):,}, got {got}."
         )
     for wrong in (text for text in said if not isinstance(text, str)):
-        raise InputError(f"{key}: {cut(name)} must return text, got {cut(wrong)}.")
+        raise InputError(f"{key}: {truncate(name)} must return text, got {truncate(wrong)}.")
     by_text = dict(zip(asked, said, strict=True))
     return [by_text.get(text, text) for text in texts]
 

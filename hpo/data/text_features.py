@@ -19,9 +19,9 @@ from scipy.sparse import csr_matrix
 from sklearn.feature_extraction.text import CountVectorizer, HashingVectorizer
 from sklearn.preprocessing import StandardScaler
 
-from hpo.core.errors import InputError, cut
+from hpo.core.errors import InputError, truncate
 from hpo.data import svmlight
-from hpo.data.config import Text
+from hpo.data.config import TextConfig
 
 _DENSE = 0.5  # the share of values that are not zero, from which on they are not taken for counts
 
@@ -43,7 +43,7 @@ class Counted:
         return int(self.counts.shape[1])
 
 
-def count(name: str, column: str, texts: Sequence[str], listed: np.ndarray, spec: Text) -> Counted:
+def count(name: str, column: str, texts: Sequence[str], listed: np.ndarray, spec: TextConfig) -> Counted:
     """Counts the terms of the rows `listed` in all rows: the most frequent, in the order of the alphabet. Raises InputError if
     there is none. `name` is the table's."""
     if spec.vectorizer == "svmlight":
@@ -58,14 +58,14 @@ def count(name: str, column: str, texts: Sequence[str], listed: np.ndarray, spec
     except ValueError as error:  # an empty vocabulary
         length = "word" if spec.ngrams[0] == 1 else f"run of {spec.ngrams[0]} words"
         raise InputError(
-            f"{name}: the column {cut(column)} has no {length} of two letters or more in the rows to learn from; "
+            f"{name}: the column {truncate(column)} has no {length} of two letters or more in the rows to learn from; "
             f"add it to data.drop, or name other columns in data.text."
         ) from error
     document |= _weighing(spec) | {"terms": [str(term) for term in chosen.get_feature_names_out()]}
     return Counted(document, counts(document, texts), {})
 
 
-def _parsed(name: str, column: str, texts: Sequence[str], listed: np.ndarray, spec: Text) -> Counted:
+def _parsed(name: str, column: str, texts: Sequence[str], listed: np.ndarray, spec: TextConfig) -> Counted:
     """The same of tokens: the indices that most of the rows `listed` have, in the order of numbers."""
     try:
         row, index, value = tokens = _tokens(column, texts)
@@ -75,7 +75,7 @@ def _parsed(name: str, column: str, texts: Sequence[str], listed: np.ndarray, sp
     found, having = np.unique(index[known], return_counts=True)
     if not len(found):
         raise InputError(
-            f"{name}: the column {cut(column)} has no value in the rows to learn from; name other rows or columns."
+            f"{name}: the column {truncate(column)} has no value in the rows to learn from; name other rows or columns."
         )
     chosen = np.sort(found[np.argsort(-having, kind="stable")[: spec.most]])
     document: dict[str, Any] = {
@@ -86,7 +86,7 @@ def _parsed(name: str, column: str, texts: Sequence[str], listed: np.ndarray, sp
     if bool((value[known] < 0).any()) or having.sum() >= _DENSE * len(listed) * len(found):
         if options := [*_weighing(spec)]:
             raise InputError(
-                f"data.text.{options[0]}: weighs counts, and the column {cut(column)} of {name} holds negative values, or hardly a zero; leave it out."
+                f"data.text.{options[0]}: weighs counts, and the column {truncate(column)} of {name} holds negative values, or hardly a zero; leave it out."
             )
         return Counted({**document, "standardised": True}, _placed(document, len(texts), *tokens), {})
     return Counted({**document, **_weighing(spec)}, _placed(document, len(texts), *tokens), {})
@@ -97,7 +97,7 @@ def _tokens(column: str, texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray, 
     try:
         return svmlight.parse(texts)
     except InputError as error:
-        raise InputError(f"the column {cut(column)}: {error}") from error
+        raise InputError(f"the column {truncate(column)}: {error}") from error
 
 
 def _placed(
@@ -110,7 +110,7 @@ def _placed(
     return csr_matrix((value[known], (row[known], place[known])), shape=(texts, len(listed)))
 
 
-def _weighing(spec: Text) -> dict[str, bool]:
+def _weighing(spec: TextConfig) -> dict[str, bool]:
     """Which of scikit-learn's options differ from its own defaults."""
     usual = {"binary": False, "use_idf": True, "sublinear_tf": False}
     return {key: getattr(spec, key) for key, value in usual.items() if getattr(spec, key) != value}

@@ -17,13 +17,13 @@ from hpo.core.errors import InputError, StoreError
 from hpo.core.yaml_document import Dumper
 from hpo.data.dataset import Dataset
 from hpo.nn.combination import Combination
-from hpo.nn.network import Network
+from hpo.nn.network import BatchedNetwork
 from hpo.space import plugins
-from hpo.space.hyperparameter import Domain
+from hpo.space.hyperparameter import Hyperparameter
 from hpo.space.network import OF_AN_MLP
 from hpo.space.space import Space
 from hpo.study import ranking
-from hpo.study.directory import replace
+from hpo.study.directory import write_atomic
 
 _HEADER = """\
 # {study}: what `hpo search` selected, as a space of one point. `hpo search --space` with this file{flags} trains it again.
@@ -78,7 +78,7 @@ def space_dict(space: Space) -> dict[str, Any]:
     return {key: found[key] for key in order if key in found}
 
 
-def _search_dict(domains: Mapping[str, Domain]) -> dict[str, Any]:
+def _search_dict(domains: Mapping[str, Hyperparameter]) -> dict[str, Any]:
     search: dict[str, Any] = {}
     for key, domain in domains.items():
         if not domain.sampled and not domain.when:
@@ -101,7 +101,7 @@ def as_yaml(value: Mapping[str, Any]) -> str:
 
 
 def configuration(
-    result: Mapping[str, Any], space: Space, made: Network, base: Path, folder: Path, suffix: str = "best"
+    result: Mapping[str, Any], space: Space, made: BatchedNetwork, base: Path, folder: Path, suffix: str = "best"
 ) -> dict[str, Any]:
     """The selected configuration, whose network is `made`, as a space of one point, its study named with a `suffix`; a relative data
     path is made relative to `folder`."""
@@ -149,7 +149,7 @@ def _moved(source: str, base: Path, folder: Path) -> str:
     return source if source.startswith("sklearn:") else os.path.relpath(base / source, folder)
 
 
-def commented(point: Mapping[str, Any], network: Network) -> str:
+def commented(point: Mapping[str, Any], network: BatchedNetwork) -> str:
     """The configuration as YAML under a comment that says where it came from and how plain torch uses it."""
     search, train, exported = point["search"], point["train"] | point["search"], point["exported"]
     net = "\n#   ".join(network.code(search.get("dropout", 0.0)))
@@ -182,7 +182,7 @@ def commented(point: Mapping[str, Any], network: Network) -> str:
 
 
 def network_files(
-    folder: Path, network: Network, weights: Mapping[str, torch.Tensor], data: Dataset, dropout: float
+    folder: Path, network: BatchedNetwork, weights: Mapping[str, torch.Tensor], data: Dataset, dropout: float
 ) -> None:
     """Writes `weights.safetensors`, `network.json` and `preprocess.json`: all that raw rows need to be predicted.
 
@@ -197,7 +197,10 @@ def network_files(
 
 
 def ensemble_files(
-    folder: Path, members: Sequence[tuple[Network, Mapping[str, torch.Tensor], float]], rule: Combination, data: Dataset
+    folder: Path,
+    members: Sequence[tuple[BatchedNetwork, Mapping[str, torch.Tensor], float]],
+    rule: Combination,
+    data: Dataset,
 ) -> None:
     """The same of an ensemble: of each member its network, weights and dropout. The networks are numbered member by member; the
     `rule` by which they are combined is in both files, as `ensemble` and `each`, `combine.weight` and `combine.bias`."""
@@ -210,7 +213,7 @@ def ensemble_files(
     _write(folder, _numbered(states) | {"combine.weight": rule.weight, "combine.bias": rule.bias}, said, data)
 
 
-def _states(network: Network, weights: Mapping[str, torch.Tensor]) -> list[dict[str, torch.Tensor]]:
+def _states(network: BatchedNetwork, weights: Mapping[str, torch.Tensor]) -> list[dict[str, torch.Tensor]]:
     """Of each fit, as plain torch has it."""
     fits = len(next(iter(weights.values())))
     return [network.state_dict({name: tensor[i].clone() for name, tensor in weights.items()}) for i in range(fits)]
@@ -240,6 +243,6 @@ def _write(folder: Path, state: Mapping[str, torch.Tensor], description: object,
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for name, content in files.items():
-            replace(folder / name, content)
+            write_atomic(folder / name, content)
     except (OSError, StoreError) as error:
         raise InputError(f"{folder} cannot be written; name another folder with --weights.") from error

@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from hpo import nets
-from hpo.core.importing import name_of
+from hpo.core.importing import qualified_name
 from hpo.nn.mlp import ACTIVATIONS
 
-_KINDS = {name_of(nets.resnet): "resnet", name_of(nets.cnn): "cnn"}
+_KINDS = {qualified_name(nets.resnet): "resnet", qualified_name(nets.cnn): "cnn"}
 _OFFERED = (
     "n_inputs",
     "n_outputs",
@@ -25,7 +25,7 @@ def network(said: Any) -> dict[str, Any]:
     if not isinstance(said, Mapping):
         return _layers(said)
     arguments, factory = dict(said["arguments"]), said["factory"]
-    if factory == name_of(nets.residual):
+    if factory == qualified_name(nets.residual):
         kept = {key: arguments[key] for key in ("depth", "width", "skip", "batch_norm", "layer_norm")}
         return {"kind": "mlp", "activation": _activation(arguments["activation"]), **kept}
     found = {key: arguments[key] for key in ("depth", "width") if key in arguments} | (

@@ -13,9 +13,9 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
-from hpo.core.errors import InputError, cut
-from hpo.core.importing import find
-from hpo.data.preprocess import Preprocess
+from hpo.core.errors import InputError, truncate
+from hpo.core.importing import import_object
+from hpo.data.preprocess import Preprocessor
 from hpo.data.readers import read_file
 from hpo.nn.combination import Combination
 
@@ -36,10 +36,10 @@ def predict(data: Path, folder: Path) -> pd.DataFrame:
             raise InputError(
                 f"{data}: the column {column} must hold numbers, as the table that was searched does."
             ) from error
-    encoder = Preprocess(tuple(preprocess["features"]), tuple(preprocess.get("documents", ())))
+    encoder = Preprocessor(tuple(preprocess["features"]), tuple(preprocess.get("documents", ())))
 
     def said(x: torch.Tensor) -> torch.Tensor:
-        return rule.together(preprocess["task"], torch.stack([net(x) for net in nets]))
+        return rule.combine(preprocess["task"], torch.stack([net(x) for net in nets]))
 
     logits = torch.cat(
         [_logits(data, frame[i : i + _BLOCK], i, encoder, said) for i in range(0, max(1, len(frame)), _BLOCK)]
@@ -54,7 +54,7 @@ def predict(data: Path, folder: Path) -> pd.DataFrame:
     return pd.DataFrame({"prediction": np.array(classes, dtype=object)[chances.argmax(1)], **named})
 
 
-def _logits(data: Path, rows: pd.DataFrame, first: int, encoder: Preprocess, said: Said) -> torch.Tensor:
+def _logits(data: Path, rows: pd.DataFrame, first: int, encoder: Preprocessor, said: Said) -> torch.Tensor:
     """What the networks say of some rows, the first of which has the number `first`: (rows, outputs)."""
     try:
         x = torch.from_numpy(encoder.encode(rows))
@@ -78,7 +78,7 @@ def _load(folder: Path) -> tuple[dict[str, Any], list[torch.nn.Module], Combinat
         nets = [_network(one, _numbered(weights, i) if several else weights, folder) for i, one in enumerate(said)]
     except (ValueError, TypeError, AttributeError, KeyError, RuntimeError, SafetensorError) as error:
         raise InputError(
-            f"The files in {folder} do not belong together or are damaged ({cut(str(error).partition(chr(10))[0])}); "
+            f"The files in {folder} do not belong together or are damaged ({truncate(str(error).partition(chr(10))[0])}); "
             f"write them again with: hpo export --weights {folder}"
         ) from error
     return preprocess, nets, rule
@@ -107,6 +107,6 @@ def _network(said: Any, weights: dict[str, torch.Tensor], folder: Path) -> torch
         net.load_state_dict(weights)
         return net.eval()
     given = {key: tuple(v) if isinstance(v, list) else v for key, v in said["arguments"].items()}
-    net = find(said["factory"], folder)(**given)
+    net = import_object(said["factory"], folder)(**given)
     net.load_state_dict(weights)
     return (torch.nn.Sequential(torch.nn.Unflatten(1, said["image"]), net) if said["image"] else net).eval()

@@ -14,11 +14,11 @@ from safetensors import SafetensorError
 from safetensors.torch import load
 from torch import Tensor
 
-from hpo.core.errors import InputError, cut
-from hpo.core.yaml_document import said
-from hpo.data.preprocess import Preprocess
+from hpo.core.errors import InputError, truncate
+from hpo.core.yaml_document import format_value
+from hpo.data.preprocess import Preprocessor
 from hpo.export import files, network_json
-from hpo.nn.network import Network
+from hpo.nn.network import BatchedNetwork
 from hpo.space import loader
 from hpo.space.network import WIDTHS
 from hpo.space.space import Space
@@ -36,7 +36,7 @@ class Pretrained:
     name: str  # as the space says it
     state: Mapping[str, Tensor]
     network: Mapping[str, Any]
-    encoder: Preprocess | None
+    encoder: Preprocessor | None
     classes: Sequence[Any] | None
     content: str
 
@@ -56,7 +56,7 @@ class Pretrained:
             raw["search"] = raw["search"] | {"depth": depth}
         return loader.parse(raw)
 
-    def fit(self, network: Network, classes: Sequence[Any], space: Space) -> tuple[dict[str, Tensor], str]:
+    def fit(self, network: BatchedNetwork, classes: Sequence[Any], space: Space) -> tuple[dict[str, Tensor], str]:
         """What a network of the space begins with, and what is to be known of it: an output layer for other classes is not this one. Raises
         InputError if anything else does not fit."""
         wanted = network.state_dict(network.init(np.random.default_rng(0)))
@@ -68,13 +68,13 @@ class Pretrained:
                 raise self._refusal(f"{self.name} holds {name}, which this network has not", space)
         other = [name for name in wanted if name in state and wanted[name].shape != state[name].shape]
         for name in other:
-            if name not in network.head:
+            if name not in network.output_names:
                 was, wants = (tuple(one[name].shape) for one in (state, wanted))
                 raise self._refusal(f"{name} of {self.name} has the shape {was}, and this network wants {wants}", space)
         here = json.loads(json.dumps(list(classes)))  # as the exported ones are
         if not other and (self.classes is None or list(self.classes) == here):
             return state, self._unlike(space)
-        kept = {name: tensor for name, tensor in state.items() if name not in network.head}
+        kept = {name: tensor for name, tensor in state.items() if name not in network.output_names}
         return kept, " ".join(
             [f"The output layer begins anew, because that of {self.name} is for another target.", self._unlike(space)]
         ).rstrip()
@@ -100,11 +100,11 @@ class Pretrained:
             for key, value in self.network.items()
             if key in space.search or getattr(space.network, key, None) != value
         }
-        depth = space.domains.get("depth")
+        depth = space.hyperparameters.get("depth")
         if depth is not None and depth.choices == (there.get("depth"),):
             del there["depth"]
         known = ", ".join(
-            f"{'search' if key == 'depth' else 'network'}.{key}: {said(value)}" for key, value in there.items()
+            f"{'search' if key == 'depth' else 'network'}.{key}: {format_value(value)}" for key, value in there.items()
         )
         return InputError(f"network.init: {what}; {f'set {known}, as there' if known else 'export it again'}.")
 
@@ -122,14 +122,16 @@ def load_from(space: Space, base: Path, fetch_run: Callable[[str], Path]) -> Pre
         return _directory(name, place)
     if not place.is_file() or place.suffix != ".safetensors":
         raise InputError(
-            f"network.init: {cut(name, 300)} must be an exported directory, a .safetensors file or runs:/RUN_ID; "
-            f"write a directory with: hpo export --weights {cut(str(place), 300)}"
+            f"network.init: {truncate(name, 300)} must be an exported directory, a .safetensors file or runs:/RUN_ID; "
+            f"write a directory with: hpo export --weights {truncate(str(place), 300)}"
         )
     content = place.read_bytes()
     try:
         return Pretrained(name, load(content), {}, None, None, hashlib.sha256(content).hexdigest())
     except SafetensorError as error:
-        raise InputError(f"network.init: {name} is not a file of safetensors, or damaged ({cut(error)}).") from error
+        raise InputError(
+            f"network.init: {name} is not a file of safetensors, or damaged ({truncate(error)})."
+        ) from error
 
 
 def _directory(name: str, folder: Path) -> Pretrained:
@@ -142,7 +144,7 @@ def _directory(name: str, folder: Path) -> Pretrained:
             raise InputError(
                 f"network.init: {name} holds several networks; export a single one: of a search with --refit scaled, without --ensemble."
             )
-        encoder = Preprocess(tuple(preprocess["features"]), tuple(preprocess.get("documents", ())))
+        encoder = Preprocessor(tuple(preprocess["features"]), tuple(preprocess.get("documents", ())))
         _ = encoder.groups  # every feature has a column
         made, classes = network_json.network(network), list(preprocess["classes"])
         return Pretrained(
@@ -150,6 +152,6 @@ def _directory(name: str, folder: Path) -> Pretrained:
         )
     except (ValueError, TypeError, LookupError, StopIteration, SafetensorError) as error:
         raise InputError(
-            f"network.init: the files in {name} do not belong together or are damaged ({cut(str(error).partition(chr(10))[0])}); "
+            f"network.init: the files in {name} do not belong together or are damaged ({truncate(str(error).partition(chr(10))[0])}); "
             f"write them again with: hpo export --weights {folder}"
         ) from error

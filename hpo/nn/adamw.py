@@ -13,7 +13,7 @@ EPS = 1e-8
 
 
 @dataclass(frozen=True)
-class Memory:
+class OptimizerState:
     """What the rows of a stack train, in flat buffers (fit, size); what a row does not have is zero in all of them."""
 
     values: Tensor
@@ -34,7 +34,7 @@ class AdamW:
     is still 14× faster than the same update in plain batched operations.
     """
 
-    def __init__(self, memory: Memory) -> None:
+    def __init__(self, memory: OptimizerState) -> None:
         self._counts = memory.counts[:, 0]
         flat = (memory.values, memory.grads, memory.exp_avg, memory.exp_avg_sq)
         there = [[part for part in parts if part.stop > part.start] for parts in memory.pieces]
@@ -71,7 +71,7 @@ class AdamW:
 class Weights:
     """The weight matrices of all rows, no biases, no norms: of each row one flat piece of memory."""
 
-    def __init__(self, memory: Memory) -> None:
+    def __init__(self, memory: OptimizerState) -> None:
         self._rows = [row[weights] for row, (weights, *_) in zip(memory.values, memory.pieces, strict=True)]
 
     def soft_threshold_(self, distance: Tensor) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from hpo.nn.adamw import BETAS, EPS, Memory
+from hpo.nn.adamw import BETAS, EPS, OptimizerState
 
 
 def product(a: Tensor, b: Tensor, out: Tensor) -> Tensor:
@@ -21,7 +21,7 @@ def product(a: Tensor, b: Tensor, out: Tensor) -> Tensor:
 class AdamW:
     """AdamW (Loshchilov & Hutter, ICLR 2019) on all rows at once, in place, as torch.optim.AdamW defines it."""
 
-    def __init__(self, memory: Memory) -> None:
+    def __init__(self, memory: OptimizerState) -> None:
         # As far as the deepest row trains. What a shallower one has not lies between: zeros with zero gradients, which stay so.
         _, rest, own = memory.pieces[0]
         self._parts = [slice(0, rest.stop), *([own] if own.stop > own.start else [])]
@@ -53,7 +53,7 @@ class AdamW:
 class Weights:
     """The weight matrices of all rows, no biases, no norms: one piece of memory."""
 
-    def __init__(self, memory: Memory) -> None:
+    def __init__(self, memory: OptimizerState) -> None:
         self._values = memory.values[:, memory.pieces[0][0]]
 
     def soft_threshold_(self, distance: Tensor) -> None:

@@ -12,8 +12,8 @@ from torch import Tensor
 from hpo.core.trial import Fit
 from hpo.nn import adamw as optimizer
 from hpo.nn import adamw_batched
-from hpo.nn.adamw import Memory
-from hpo.nn.parameter import Weights
+from hpo.nn.adamw import OptimizerState
+from hpo.nn.parameter import WeightMatrices
 from hpo.nn.rng import Noise
 from hpo.nn.rng_hashed import HashedNoise
 
@@ -25,7 +25,7 @@ class Optimizer(Protocol):
     def step(self) -> None: ...
 
 
-class Kernels(Protocol):
+class Backend(Protocol):
     """One way to train a stack."""
 
     block: int  # rows of data that an evaluation takes at a time
@@ -41,11 +41,11 @@ class Kernels(Protocol):
     ) -> Noise:
         """What streams of one use give in the coming epoch; `epochs` are those that each row has behind it."""
 
-    def optimizer(self, memory: Memory) -> Optimizer: ...
-    def weights(self, memory: Memory) -> Weights: ...
+    def optimizer(self, memory: OptimizerState) -> Optimizer: ...
+    def weights(self, memory: OptimizerState) -> WeightMatrices: ...
 
 
-class RowByRow:
+class CpuBackend:
     """For the CPU. A fit's bits cannot depend on its neighbours, since a call computes one fit."""
 
     block = 128  # the activations of 16 fits stay in the cache
@@ -64,14 +64,14 @@ class RowByRow:
         del epochs, device
         return Noise(streams, dtype)
 
-    def optimizer(self, memory: Memory) -> Optimizer:
+    def optimizer(self, memory: OptimizerState) -> Optimizer:
         return optimizer.AdamW(memory)
 
-    def weights(self, memory: Memory) -> Weights:
+    def weights(self, memory: OptimizerState) -> WeightMatrices:
         return optimizer.Weights(memory)
 
 
-class Batched:
+class BatchedBackend:
     """For every other device: one operation for all rows."""
 
     block = 1024
@@ -87,17 +87,17 @@ class Batched:
     ) -> Noise:
         return HashedNoise(streams, epochs, dtype, device)
 
-    def optimizer(self, memory: Memory) -> Optimizer:
+    def optimizer(self, memory: OptimizerState) -> Optimizer:
         return adamw_batched.AdamW(memory)
 
-    def weights(self, memory: Memory) -> Weights:
+    def weights(self, memory: OptimizerState) -> WeightMatrices:
         return adamw_batched.Weights(memory)
 
 
-KERNELS: dict[str, Kernels] = {"cpu": RowByRow()}  # by type of device
-_OTHERS: Kernels = Batched()
+CPU_BACKEND: dict[str, Backend] = {"cpu": CpuBackend()}  # by type of device
+_OTHERS: Backend = BatchedBackend()
 
 
-def kernels(device: torch.device) -> Kernels:
+def backend_for(device: torch.device) -> Backend:
     """How a device computes what is computed in another way elsewhere."""
-    return KERNELS.get(device.type, _OTHERS)
+    return CPU_BACKEND.get(device.type, _OTHERS)

@@ -8,7 +8,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from hpo.core.metrics import Task, averaged
+from hpo.core.metrics import Task, average_predictions
 
 Kind = Literal["mean", "sum", "linear"]
 _LEAST = -20.0  # the logarithm of a probability that a linear function is shown
@@ -28,12 +28,12 @@ class Combination:
     bias: Tensor
     each: int = 1
 
-    def together(self, task: Task, said: Tensor) -> Tensor:
+    def combine(self, task: Task, said: Tensor) -> Tensor:
         """What all say together, logits or numbers (rows, outputs), of `said` (networks, rows, outputs), member by member."""
-        members = torch.stack([averaged(task, own) for own in torch.split(said, self.each)])
+        members = torch.stack([average_predictions(task, own) for own in torch.split(said, self.each)])
         weight, bias = self.weight.to(said.dtype), self.bias.to(said.dtype)
         if self.kind == "linear":
-            return shown(task, members) @ weight.T + bias
+            return display_outputs(task, members) @ weight.T + bias
         if self.kind == "mean" and task == "classification":
             return (members.log_softmax(2) + weight.log().view(-1, 1, 1)).logsumexp(0)
         return (weight.view(-1, 1, 1) * members).sum(0) + bias
@@ -52,7 +52,7 @@ class Combination:
         return size / size.sum().clamp(min=1e-30)
 
 
-def shown(task: Task, members: Tensor) -> Tensor:
+def display_outputs(task: Task, members: Tensor) -> Tensor:
     """What a linear function sees of `members` (members, rows, outputs): (rows, members × outputs)."""
     if task == "classification":
         members = members.log_softmax(2).clamp(min=_LEAST)

@@ -10,7 +10,7 @@ CHOICES = ("auto", "cpu", "cuda")
 CPU = torch.device("cpu")
 
 
-def chosen(wanted: str, workers: int = 1) -> torch.device:
+def resolve_device(wanted: str, workers: int = 1) -> torch.device:
     """The device that a user means. `auto` is the GPU if torch sees one and a single process trains, else the CPU.
 
     Raises InputError where `cuda` is wanted and there is none, or with several workers.
@@ -32,7 +32,7 @@ def chosen(wanted: str, workers: int = 1) -> torch.device:
     return CPU
 
 
-def name(device: torch.device) -> str:
+def device_name(device: torch.device) -> str:
     """As people call it: `cpu`, or the model of the GPU."""
     return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
 

@@ -14,12 +14,12 @@ from hpo.nn.network import Hidden
 _DROPOUTS: dict[type[nn.Module], int | None] = {nn.Dropout: None, nn.Dropout1d: -1, nn.Dropout2d: 3, nn.Dropout3d: 3}
 
 
-def still(h: Tensor, *_: object) -> Tensor:
+def identity(h: Tensor, *_: object) -> Tensor:
     """What a site does while nothing runs: nothing."""
     return h
 
 
-class Site(nn.Module):
+class HookPoint(nn.Module):
     """Stands where a dropout was. What it does in a pass is set before that pass."""
 
     hidden: Hidden
@@ -102,10 +102,10 @@ def normed_by(part: nn.Module, some: Tensor, others: Tensor) -> Tensor:
     return normed if scale is None else normed * scale.view(shape) + shift.view(shape)  # type: ignore[operator]
 
 
-def put_sites(module: nn.Module) -> list[Site]:
+def insert_hook_points(module: nn.Module) -> list[HookPoint]:
     """Replaces every dropout of `module`; one that stands in several places becomes one site there."""
-    sites: dict[nn.Module, Site] = {}
+    sites: dict[nn.Module, HookPoint] = {}
     for path, child in list(module.named_modules(remove_duplicate=False)):
         if type(child) in _DROPOUTS:
-            module.set_submodule(path, sites.setdefault(child, Site(len(sites), _DROPOUTS[type(child)])))
+            module.set_submodule(path, sites.setdefault(child, HookPoint(len(sites), _DROPOUTS[type(child)])))
     return list(sites.values())

@@ -24,7 +24,7 @@ class Layout:
         self.size = sum(self._lengths)
         self._own = sum(p.role == "own" for p in self._entries)
         self.network = self.size - sum(self._lengths[len(self._entries) - self._own :])
-        self.still = slice(self.trained(_DEEPEST)[1].stop, self.network)  # where buffers lie
+        self.buffers = slice(self.trained(_DEEPEST)[1].stop, self.network)  # where buffers lie
 
     def views(self, flat: Tensor, depths: Sequence[int]) -> dict[str, Tensor]:
         """`flat` (fit, size) as `{name: (fit, *shape)}` on the same memory, for fits of these depths in falling order; a layer's

@@ -16,7 +16,7 @@ import torch
 from threadpoolctl import threadpool_limits
 from torch import Tensor
 
-from hpo.nn.backends import kernels
+from hpo.nn.backends import backend_for
 
 
 @contextmanager
@@ -38,7 +38,7 @@ def diverging() -> np.errstate:
 
 
 def _product(a: Tensor, b: Tensor, out: Tensor) -> Tensor:
-    return kernels(a.device).product(a, b, out)
+    return backend_for(a.device).product(a, b, out)
 
 
 def _place(parameter: Tensor) -> Tensor:

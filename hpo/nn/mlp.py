@@ -12,9 +12,9 @@ import torch
 from torch import Tensor
 
 from hpo import nets
-from hpo.core.importing import name_of
+from hpo.core.importing import qualified_name
 from hpo.nn.linear import linear, output
-from hpo.nn.network import Hidden, Network, Outputs, Tensors
+from hpo.nn.network import BatchedNetwork, Hidden, Outputs, Tensors
 from hpo.nn.parameter import Parameter
 from hpo.nn.rng import Noise
 
@@ -30,7 +30,7 @@ _MOMENTUM, _EPS = 0.1, 1e-5  # those of torch.nn.BatchNorm1d, and of LayerNorm
 
 
 @dataclass(frozen=True)
-class Mlp(Network):
+class Mlp(BatchedNetwork):
     """`depth` hidden layers of `width` units: Linear, BatchNorm1d and LayerNorm if asked for, activation; then a Linear to the
     outputs. With a `skip` (see `hpo.nets.joined`) every hidden layer but the first adds to its input.
 
@@ -45,14 +45,14 @@ class Mlp(Network):
     batch_norm: bool = False
     layer_norm: bool = False
     skip: str = "none"
-    start: Tensors = field(default_factory=dict, compare=False, repr=False)
+    init_weights: Tensors = field(default_factory=dict, compare=False, repr=False)
 
     @property
-    def alike(self) -> object:
+    def stack_key(self) -> object:
         return replace(self, depth=1)
 
     @property
-    def draws(self) -> bool:  # type: ignore[override]
+    def needs_rng(self) -> bool:  # type: ignore[override]
         return nets.SKIPS[self.skip] > 0
 
     @cached_property
@@ -137,7 +137,9 @@ class Mlp(Network):
             if i == 0 or self.skip == "none":
                 (h,) = branches
             else:
-                draws = noise(i).uniform((nets.SKIPS[self.skip], h.shape[1], 1)) if training and self.draws else None
+                draws = (
+                    noise(i).uniform((nets.SKIPS[self.skip], h.shape[1], 1)) if training and self.needs_rng else None
+                )
                 h = h + nets.joined(self.skip, branches, _kept(having, i, h.dtype, h.device), draws)
         if done:
             h = torch.cat([h, *reversed(done)])
@@ -165,13 +167,13 @@ class Mlp(Network):
     def description(self, dropout: float) -> object:
         if self.skip == "none":
             return self.layers(dropout)
-        return {"factory": name_of(nets.residual), "arguments": self._arguments(dropout), "image": []}
+        return {"factory": qualified_name(nets.residual), "arguments": self._arguments(dropout), "image": []}
 
     def code(self, dropout: float) -> list[str]:
         if self.skip == "none":
             layers = ", ".join(f"{name}({', '.join(map(str, arguments))})" for name, *arguments in self.layers(dropout))
             return [f"net = torch.nn.Sequential({layers})"]
-        where, _, what = name_of(nets.residual).partition(":")
+        where, _, what = qualified_name(nets.residual).partition(":")
         arguments = ", ".join(f"{key}={value!r}" for key, value in self._arguments(dropout).items())
         return [f"from {where} import {what}", f"net = {what}({arguments})"]
 
@@ -204,7 +206,7 @@ class Mlp(Network):
         return {p.name: _turned(p, state[plain]) for plain, p in self._plain.items() if plain in state}
 
     @property
-    def head(self) -> tuple[str, ...]:
+    def output_names(self) -> tuple[str, ...]:
         return tuple(plain for plain, p in self._plain.items() if p.layer < 0)
 
     @cached_property

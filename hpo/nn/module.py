@@ -20,14 +20,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from hpo.core.errors import InputError, cut, exception
+from hpo.core.errors import InputError, describe_exception, truncate
 from hpo.core.importing import Factory
 from hpo.nn.device import generators
-from hpo.nn.hook_points import still
-from hpo.nn.network import Hidden, Network, Outputs, Tensors
+from hpo.nn.hook_points import identity
+from hpo.nn.network import BatchedNetwork, Hidden, Outputs, Tensors
 from hpo.nn.parameter import Parameter
 from hpo.nn.rng import Noise
-from hpo.nn.vmap import Plan
+from hpo.nn.vmap import VmapProgram
 
 # What torch.func says of what it cannot batch → what it means.
 _REASONS = {
@@ -39,7 +39,7 @@ _REASONS = {
 
 
 @dataclass(frozen=True)
-class Module(Network):
+class VmappedModule(BatchedNetwork):
     """The module that `factory(**arguments)` returns; `image` is the shape in which it takes a row, () for a plain one."""
 
     factory: Factory
@@ -48,14 +48,14 @@ class Module(Network):
     n_inputs: int
     n_outputs: int
     image: tuple[int, ...] = ()
-    start: Tensors = field(default_factory=dict, compare=False, repr=False)
+    init_weights: Tensors = field(default_factory=dict, compare=False, repr=False)
 
     @property
-    def alike(self) -> object:
+    def stack_key(self) -> object:
         return self
 
     @property
-    def _plan(self) -> Plan:
+    def _plan(self) -> VmapProgram:
         return _plan(self)  # one for all networks that are equal
 
     @property
@@ -64,7 +64,7 @@ class Module(Network):
 
     @property
     def batched(self) -> bool:  # type: ignore[override]
-        return not self.why_alone
+        return not self.sequential_reason
 
     @property
     def width(self) -> int | None:  # type: ignore[override]
@@ -72,9 +72,9 @@ class Module(Network):
         return self._plan.head.width
 
     @property
-    def why_alone(self) -> str:
+    def sequential_reason(self) -> str:
         """Why it is run one row at a time; "" if it need not be."""
-        return self._plan.why_alone
+        return self._plan.sequential_reason
 
     @cached_property
     def parameters(self) -> tuple[Parameter, ...]:
@@ -85,13 +85,13 @@ class Module(Network):
         }
         layers = _layers(self._plan.trained)
         return tuple(
-            Parameter(name, tuple(p.shape), 0, roles[name], layer=layers[name])
-            for name, p in self._plan.trained  # type: ignore[arg-type]
+            Parameter(name, tuple(p.shape), 0, roles[name], layer=layers[name])  # type: ignore[arg-type]
+            for name, p in self._plan.trained
         )
 
     @cached_property
     def buffers(self) -> tuple[Parameter, ...]:
-        return tuple(Parameter(name, tuple(b.shape), 0, "buffer") for name, b in self._plan.still)
+        return tuple(Parameter(name, tuple(b.shape), 0, "buffer") for name, b in self._plan.buffer_names)
 
     def build(self, seed: int) -> nn.Module:
         """A fresh module, its initial weights drawn from `seed`. Raises InputError."""
@@ -100,9 +100,9 @@ class Module(Network):
             try:
                 module = self.factory(**dict(self.arguments))
             except Exception as error:
-                raise InputError(f"network: {self._call} failed with {exception(error)}.") from error
+                raise InputError(f"network: {self._call} failed with {describe_exception(error)}.") from error
         if not isinstance(module, nn.Module):
-            raise InputError(f"network: {self._call} must return a torch.nn.Module, got {cut(module)}.")
+            raise InputError(f"network: {self._call} must return a torch.nn.Module, got {truncate(module)}.")
         return module
 
     def init(self, stream: np.random.Generator) -> dict[str, Tensor]:
@@ -136,7 +136,7 @@ class Module(Network):
         return {p.name: state[p.name] for p in (*self.parameters, *self.buffers) if p.name in state}
 
     @property
-    def head(self) -> tuple[str, ...]:
+    def output_names(self) -> tuple[str, ...]:
         return tuple(p.name for p in self.parameters if p.layer < 0)
 
     def description(self, dropout: float) -> object:
@@ -163,12 +163,14 @@ class Module(Network):
             hint = "; another train.batch_size leaves no such last one" if smallest == 1 else ""
             where = "" if device.type == "cpu" else f" on {device.type}"
             raise self.refuse(
-                f"cannot learn from a minibatch of {smallest}{where} ({exception(error)}){hint}."
+                f"cannot learn from a minibatch of {smallest}{where} ({describe_exception(error)}){hint}."
             ) from error
 
     def notes(self, dropout: bool) -> list[str]:
         alone = (
-            [f"{self.name} is trained one row at a time, which is slower: {self.why_alone}."] if self.why_alone else []
+            [f"{self.name} is trained one row at a time, which is slower: {self.sequential_reason}."]
+            if self.sequential_reason
+            else []
         )
         unused = self.depth > 0 and not dropout
         return alone + (
@@ -183,7 +185,7 @@ class Module(Network):
 
     @property
     def _call(self) -> str:
-        return cut(self.name.rpartition(":")[2] + self._values)
+        return truncate(self.name.rpartition(":")[2] + self._values)
 
     def refuse(self, what: str) -> InputError:
         return InputError(f"network: the module of {self._call} {what}")
@@ -202,14 +204,14 @@ def _layers(trained: Sequence[tuple[str, Tensor]]) -> dict[str, int]:
 
 
 @functools.lru_cache(maxsize=32)
-def _plan(network: Module) -> Plan:
+def _plan(network: VmappedModule) -> VmapProgram:
     """The plan of an architecture, tried out on a few made rows. Raises InputError."""
-    plan = Plan(
+    plan = VmapProgram(
         copy.deepcopy(network.build(0)), network.image, network.n_outputs
     )  # its dropouts are replaced; it may be somebody's only one
     if any(map(torch.nn.parameter.is_lazy, plan.module.parameters())):
         raise network.refuse("has layers without a size; give them one, with the help of n_inputs.")
-    for name, t in (*plan.trained, *plan.still):
+    for name, t in (*plan.trained, *plan.buffer_names):
         if t.is_complex() or not torch.equal(t.detach().float().to(t.dtype), t.detach()):
             raise network.refuse(f"holds {name}, of which float32 keeps less than it is ({t.dtype}).")
     x = torch.randn(2, 3, network.n_inputs, generator=torch.Generator().manual_seed(0))
@@ -219,43 +221,45 @@ def _plan(network: Module) -> Plan:
         again = [_alone(plan, rows[0], x[1], seed) for seed in range(1, 5)]
     except Exception as error:
         shape = (3, *(network.image or (network.n_inputs,)))
-        raise network.refuse(f"failed on a batch of shape {shape} with {exception(error)}.") from error
+        raise network.refuse(f"failed on a batch of shape {shape} with {describe_exception(error)}.") from error
     got = alone[0]["the output"]
     if got.shape != (3, network.n_outputs):
         raise network.refuse(f"must return (batch, {network.n_outputs}) for a batch of 3, got {tuple(got.shape)}.")
     if any(other.keys() != alone[0].keys() for other in (*alone, *again)):
         raise network.refuse("uses some parameters in some steps only, which a fused optimizer cannot follow.")
-    plan.why_alone = _why_alone(plan, {name: torch.stack([row[name] for row in rows]) for name in rows[0]}, x, alone)
+    plan.sequential_reason = _why_alone(
+        plan, {name: torch.stack([row[name] for row in rows]) for name in rows[0]}, x, alone
+    )
     # What has no gradient is left as it is, as torch's optimizers do.
-    plan.hold_still([name for name, _ in plan.trained if name not in alone[0]])
+    plan.keep_buffers([name for name, _ in plan.trained if name not in alone[0]])
     if not plan.trained:
         raise network.refuse("has no parameter to train.")
     return plan
 
 
-def _alone(plan: Plan, row: Tensors, x: Tensor, seed: int = 0) -> dict[str, Tensor]:
+def _alone(plan: VmapProgram, row: Tensors, x: Tensor, seed: int = 0) -> dict[str, Tensor]:
     """What one row gives by itself in training; it is evaluated, too, which must not fail."""
     tensors = {name: t.detach().clone().float().unsqueeze(0).to(x.device) for name, t in row.items()}
     with torch.random.fork_rng(devices=generators(x.device)), torch.no_grad():
         torch.manual_seed(seed)
-        plan.run(tensors, tensors, x.unsqueeze(0), still, training=False, batched=False)
+        plan.run(tensors, tensors, x.unsqueeze(0), identity, training=False, batched=False)
     return {name: t[0] for name, t in _learn(plan, tensors, x.unsqueeze(0), batched=False, seed=seed).items()}
 
 
 @torch.enable_grad()  # a network may be met first in a prediction
-def _learn(plan: Plan, tensors: dict[str, Tensor], x: Tensor, batched: bool, seed: int = 0) -> dict[str, Tensor]:
+def _learn(plan: VmapProgram, tensors: dict[str, Tensor], x: Tensor, batched: bool, seed: int = 0) -> dict[str, Tensor]:
     """The outputs, the gradient of each parameter that has one, and the buffers afterwards."""
     leaves = {name: tensors[name].requires_grad_() for name, _ in plan.trained}
     with torch.random.fork_rng(devices=generators(x.device)):
         torch.manual_seed(seed)
-        out = plan.run(leaves, tensors, x, still, True, batched).logits
+        out = plan.run(leaves, tensors, x, identity, True, batched).logits
     learns = leaves and out.requires_grad
     grads = torch.autograd.grad(out.square().sum(), list(leaves.values()), allow_unused=True) if learns else ()
     found = {name: grad for name, grad in zip(leaves, grads, strict=False) if grad is not None}
-    return {"the output": out.detach(), **found, **{name: tensors[name] for name, _ in plan.still}}
+    return {"the output": out.detach(), **found, **{name: tensors[name] for name, _ in plan.buffer_names}}
 
 
-def _why_alone(plan: Plan, tensors: Tensors, x: Tensor, alone: Sequence[Tensors]) -> str:
+def _why_alone(plan: VmapProgram, tensors: Tensors, x: Tensor, alone: Sequence[Tensors]) -> str:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error")  # one is how torch.func says that an operation runs row by row
@@ -264,7 +268,7 @@ def _why_alone(plan: Plan, tensors: Tensors, x: Tensor, alone: Sequence[Tensors]
         text = str(error)
         rule = re.search(r"atching rule (?:not implemented )?for (\S+?)\.?\s", f"{text} ")
         known = [reason for words, reason in _REASONS.items() if words in text]
-        return known[0] if known else f"torch.func cannot batch {rule.group(1)}" if rule else exception(error)
+        return known[0] if known else f"torch.func cannot batch {rule.group(1)}" if rule else describe_exception(error)
     same = all(
         torch.allclose(
             mine, together[name][i], rtol=1e-2, atol=1e-3 * float(mine.abs().max().clamp(min=1)), equal_nan=True

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from hpo.nn.backends import kernels
+from hpo.nn.backends import backend_for
 from hpo.nn.linear import diverging
 from hpo.nn.parameter import Parameter
 from hpo.nn.rng import Noise
@@ -33,7 +33,7 @@ def no_noise(site: int) -> Noise:
     raise AssertionError(f"evaluation draws no noise, but site {site} asked for some")
 
 
-class Network(ABC):
+class BatchedNetwork(ABC):
     """What a stack asks of a network: one architecture, as functions of tensors that have the fit axis first.
 
     `depth` is at how many sites a regularizer acts on what is hidden. Networks whose `alike` is equal share a stack, rows
@@ -42,13 +42,15 @@ class Network(ABC):
 
     depth: int
     batched: bool = True
-    draws: bool = False  # whether it needs random numbers of its own while training, at each site
+    needs_rng: bool = False  # whether it needs random numbers of its own while training, at each site
     width: int | None = None  # of its features; None if it does not tell them
-    start: Tensors = MappingProxyType({})  # what a fit begins with in place of what `init` draws, without the fit axis
+    init_weights: Tensors = MappingProxyType(
+        {}
+    )  # what a fit begins with in place of what `init` draws, without the fit axis
 
     @property
     @abstractmethod
-    def alike(self) -> object: ...
+    def stack_key(self) -> object: ...
 
     @property
     @abstractmethod
@@ -63,14 +65,16 @@ class Network(ABC):
     def init(self, stream: np.random.Generator) -> dict[str, Tensor]:
         """One fit's fresh parameters and buffers by name, without the fit axis."""
 
-    def begin(self, stream: np.random.Generator) -> dict[str, Tensor]:
+    def initial_state(self, stream: np.random.Generator) -> dict[str, Tensor]:
         """What a fit begins with: `start`, and where that lacks something, what `init` draws."""
-        return self.init(stream) | dict(self.start)
+        return self.init(stream) | dict(self.init_weights)
 
     @property
-    def facts(self) -> tuple[Parameter, ...]:
+    def parameter_infos(self) -> tuple[Parameter, ...]:
         """Its parameters, those marked as fresh that began at random beside others that did not."""
-        return tuple(replace(p, fresh=bool(self.start) and p.name not in self.start) for p in self.parameters)
+        return tuple(
+            replace(p, fresh=bool(self.init_weights) and p.name not in self.init_weights) for p in self.parameters
+        )
 
     @property
     def hidden_layers(self) -> int:
@@ -105,7 +109,7 @@ class Network(ABC):
 
     @property
     @abstractmethod
-    def head(self) -> tuple[str, ...]:
+    def output_names(self) -> tuple[str, ...]:
         """What plain torch calls the tensors of the output layer."""
 
     @abstractmethod
@@ -126,7 +130,7 @@ class Network(ABC):
 
     def predict(self, tensors: Tensors, x: Tensor) -> Tensor:
         """Logits without noise, (fit, rows, n_outputs), for x (fit, rows, n_inputs) and parameters and buffers in one."""
-        return self.predict_parts(tensors, torch.split(x, kernels(x.device).block, dim=1)).logits
+        return self.predict_parts(tensors, torch.split(x, backend_for(x.device).block, dim=1)).logits
 
     def predict_parts(self, tensors: Tensors, parts: Iterable[Tensor], features: bool = False) -> Outputs:
         """The same for an x that comes in parts, so that it need never be whole; with `features`, if they are wanted."""

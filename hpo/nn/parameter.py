@@ -27,7 +27,7 @@ class Parameter:
     fresh: bool = False
 
 
-class Weights(Protocol):
+class WeightMatrices(Protocol):
     """The weight matrices of all rows, no biases, no norms, as one thing to act on."""
 
     def soft_threshold_(self, distance: Tensor) -> None:

@@ -159,7 +159,7 @@ def _quantiles(dtype: torch.dtype) -> Tensor:
     return (found / found.square().mean().sqrt()).to(dtype)
 
 
-class Replay(Noise):
+class ReplayableNoise(Noise):
     """What a noise gives, until it is rewound: then the same once more, in the same order."""
 
     def __init__(self, noise: Noise) -> None:

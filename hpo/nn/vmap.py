@@ -14,22 +14,22 @@ from torch import Tensor, nn
 from torch.func import functional_call, vmap
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from hpo.nn.hook_points import even, normed_by, put_sites, stacked, still
+from hpo.nn.hook_points import even, identity, insert_hook_points, normed_by, stacked
 from hpo.nn.network import Hidden, Outputs, Tensors
 
 # Layers that torch.func computes with the fits among the channels.
 _MIXING = (nn.modules.conv._ConvNd, nn.modules.batchnorm._NormBase, nn.GroupNorm)  # noqa: SLF001 -- the only names they have
 
 
-class Plan:
+class VmapProgram:
     """One module for all rows of an architecture: its own tensors give way to theirs."""
 
     def __init__(self, module: nn.Module, image: tuple[int, ...], n_outputs: int) -> None:
-        self.module, self.sites, self.head = module, put_sites(module), Head(module, n_outputs)
+        self.module, self.sites, self.head = module, insert_hook_points(module), FeatureTap(module, n_outputs)
         self._image = image
-        self.trained, self.still = list(module.named_parameters()), list(module.named_buffers())
-        self.hold_still([name for name, p in self.trained if not p.requires_grad])
-        self.why_alone = ""
+        self.trained, self.buffer_names = list(module.named_parameters()), list(module.named_buffers())
+        self.keep_buffers([name for name, p in self.trained if not p.requires_grad])
+        self.sequential_reason = ""
         self._batched = False
         self._labelled: tuple[int, int] | None = (
             None  # how many rows, and of how many: batch normalisation goes by these
@@ -71,7 +71,7 @@ class Plan:
         # batch normalisation loses what it should write into a tensor that is not contiguous.
         typed = {
             name: buffers[name].to(b.dtype if not b.is_floating_point() else x.dtype, copy=training).contiguous()
-            for name, b in self.still
+            for name, b in self.buffer_names
         }
         tensors = {name: params[name] for name, _ in self.trained} | typed
         x = x.reshape(*x.shape[:2], *self._image) if self._image else x
@@ -82,7 +82,7 @@ class Plan:
             return self._run(tensors, buffers, x, training, batched)
         finally:
             for site in self.sites:
-                site.hidden = still  # plans live on, stacks shall not
+                site.hidden = identity  # plans live on, stacks shall not
 
     def _run(self, tensors: dict[str, Tensor], buffers: Tensors, x: Tensor, training: bool, batched: bool) -> Outputs:
         rows = len(x)
@@ -110,11 +110,11 @@ class Plan:
         out = functional_call(self.module, tensors, (x,))
         if not isinstance(out, Tensor):
             raise TypeError(f"it must return one tensor, got a {type(out).__name__}")
-        return [out, *self.head.given(len(x))], {name: tensors[name] for name, _ in self.still}
+        return [out, *self.head.given(len(x))], {name: tensors[name] for name, _ in self.buffer_names}
 
-    def hold_still(self, names: Collection[str]) -> None:
+    def keep_buffers(self, names: Collection[str]) -> None:
         """Takes parameters from those that are trained."""
-        self.still += [(name, p) for name, p in self.trained if name in names]
+        self.buffer_names += [(name, p) for name, p in self.trained if name in names]
         self.trained = [(name, p) for name, p in self.trained if name not in names]
 
 
@@ -130,7 +130,7 @@ def _plain_kernels() -> Iterator[None]:
         torch.backends.mha.set_fastpath_enabled(fast)
 
 
-class Head:
+class FeatureTap:
     """Of a module, the nn.Linear with `n_outputs` outputs that was called last in a pass, and what it was given; a module may have
     none, or give it something else than a vector a row."""
 

@@ -120,9 +120,11 @@ STRENGTHS = {name: member for name, member in FAMILY.items() if member.kind == "
 _OURS = len(FAMILY)
 
 
-def acting(params: Mapping[str, Any]) -> dict[str, Any]:
+def active(params: Mapping[str, Any]) -> dict[str, Any]:
     """What is left of a configuration without the strengths that are off: two that agree in it train alike."""
-    return {key: value for key, value in params.items() if key not in STRENGTHS or value != STRENGTHS[key].neutral}
+    return {
+        key: value for key, value in params.items() if key not in STRENGTHS or value != STRENGTHS[key].default_value
+    }
 
 
 def overrides(member: Regularizer, hook: str) -> bool:
@@ -130,7 +132,7 @@ def overrides(member: Regularizer, hook: str) -> bool:
     return getattr(type(member), hook) is not getattr(Regularizer, hook)
 
 
-def join(members: Iterable[Regularizer]) -> None:
+def register(members: Iterable[Regularizer]) -> None:
     """Has strengths from outside join the family: behind ours, in the order of their names, whichever came first."""
     outside = {**dict(list(FAMILY.items())[_OURS:]), **{member.name: member for member in members}}
     for family in (FAMILY, STRENGTHS):
@@ -140,10 +142,10 @@ def join(members: Iterable[Regularizer]) -> None:
 
 
 @contextmanager
-def joined(members: Iterable[Regularizer]) -> Iterator[None]:
+def registered(members: Iterable[Regularizer]) -> Iterator[None]:
     """Within it, these regularizers belong to the family."""
     before = FAMILY.copy(), STRENGTHS.copy()
-    join(members)
+    register(members)
     try:
         yield
     finally:

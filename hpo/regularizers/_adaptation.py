@@ -8,12 +8,12 @@ from torch import Tensor
 
 from hpo.nn.parameter import Parameter
 from hpo.regularizers._sampling import beside
-from hpo.regularizers.base import Seen, Step
+from hpo.regularizers.base import ForwardOutput, Step
 
 _HIDDEN = 64  # units of an adversary
 
 
-def features(seen: Seen) -> tuple[Tensor, Tensor]:
+def features(seen: ForwardOutput) -> tuple[Tensor, Tensor]:
     """Those of labelled rows and of the other domain's, each (fit, batch, width)."""
     assert seen.features is not None
     assert seen.target_features is not None, "a member that adapts is called beside another domain only"
@@ -59,7 +59,7 @@ def adversary(name: str, inputs: int) -> tuple[Parameter, ...]:
 def told_apart(name: str, step: Step, inputs: Tensor, rows: int) -> Tensor:
     """The adversary's binary cross entropy, (fit,), the mean of both domains' own; inputs (fit, batch, inputs) are `rows` labelled ones and
     behind them the other domain's."""
-    own = {part: step.own[f"{name}.{part}"] for part in ("hidden.weight", "hidden.bias", "out.weight", "out.bias")}
+    own = {part: step.extra[f"{name}.{part}"] for part in ("hidden.weight", "hidden.bias", "out.weight", "out.bias")}
     h = (torch.bmm(inputs, own["hidden.weight"]) + own["hidden.bias"].unsqueeze(1)).relu()
     # Products and sums: a bmm with a single column takes another way for a single row.
     says = (h * own["out.weight"].transpose(1, 2)).sum(2) + own["out.bias"]  # the target's logit

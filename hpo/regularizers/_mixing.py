@@ -19,10 +19,10 @@ def mixed(batch: Batch, x: Tensor, share: Tensor) -> Batch:
     A loss linear in the target comes out as the mean of both samples' own, where each has its weight: the target is mixed by weights.
     """
     part, weight = share.unsqueeze(1), batch.weight
-    base = None if batch.base is None else torch.lerp(batch.base, partners(batch.base), part.unsqueeze(2))
+    base = None if batch.offset is None else torch.lerp(batch.offset, partners(batch.offset), part.unsqueeze(2))
     if weight is not None:
         ours, theirs = weight * (1 - part), partners(weight) * part
         weight = ours + theirs
         part = theirs / weight.clamp_min(torch.finfo(weight.dtype).tiny)
     part = part if batch.y.dim() == 2 else part.unsqueeze(2)
-    return replace(batch, x=x, y=torch.lerp(batch.y, partners(batch.y), part), weight=weight, base=base)
+    return replace(batch, x=x, y=torch.lerp(batch.y, partners(batch.y), part), weight=weight, offset=base)

@@ -19,8 +19,8 @@ def follow_(mean: Tensor, step: Step, values: Tensor, share: Tensor) -> None:
     Buffers that have no finite mean, as a mask of infinities, or bounds that begin with them, are as in `values`.
     """
     mean.lerp_(values, share.unsqueeze(1))
-    buffers = mean[:, step.still]
-    buffers.copy_(torch.where(buffers.isfinite(), buffers, values[:, step.still]))
+    buffers = mean[:, step.buffers]
+    buffers.copy_(torch.where(buffers.isfinite(), buffers, values[:, step.buffers]))
 
 
 def norm(tensors: Mapping[str, Tensor], rows: int) -> Tensor:

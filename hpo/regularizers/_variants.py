@@ -16,7 +16,7 @@ class Variants(Regularizer):
     Of several regularizers that are drawn for one row, the last in the family counts.
     """
 
-    draws = "step"
+    needs_rng = "step"
     needs: ClassVar[tuple[Literal["text", "generated"], ...]] = ("text",)
     allowed = (0.0, 1.0)
     open_high = False
@@ -24,7 +24,7 @@ class Variants(Regularizer):
     probe = (0.1, 0.9)
 
     def batch(self, s: Tensor, step: Step, batch: Batch) -> Batch:
-        bank = step.data.variants[self.name]
+        bank = step.data.augmented[self.name]
         u = step.noise[self.name][0].uniform((2, batch.index.shape[1]))
         drawn = (u[:, 1] * len(bank)).long() * bank.shape[1] + batch.index
         altered = bank.flatten(0, 1).index_select(0, drawn.flatten()).view_as(batch.x)

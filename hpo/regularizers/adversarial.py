@@ -17,6 +17,6 @@ class Adversarial(Regularizer):
     probe = (1e-2, 0.5)
     source = "Goodfellow, Shlens & Szegedy, Explaining and Harnessing Adversarial Examples, ICLR 2015"
 
-    def ascend(self, s: Tensor, step: Step, batch: Batch, slope: Tensor) -> Batch:
+    def perturb(self, s: Tensor, step: Step, batch: Batch, slope: Tensor) -> Batch:
         del step
         return replace(batch, x=torch.addcmul(batch.x, slope.sign(), beside(s, slope)))

@@ -15,7 +15,7 @@ from typing import ClassVar, Literal
 from torch import Tensor
 
 from hpo.core.samples import Samples
-from hpo.nn.parameter import Parameter, Weights
+from hpo.nn.parameter import Parameter, WeightMatrices
 from hpo.nn.rng import Noise
 
 
@@ -27,16 +27,16 @@ class Batch:
     x: Tensor  # (fit, batch, inputs)
     y: Tensor
     weight: Tensor | None  # (fit, batch)
-    base: Tensor | None  # (fit, batch, outputs), what is added to the network's outputs
+    offset: Tensor | None  # (fit, batch, outputs), what is added to the network's outputs
     index: Tensor  # (fit, batch), which rows of the data these are
     target: Tensor | None = (
         None  # (fit, batch, inputs), rows of another domain, without labels; None if no named member `adapts`
     )
-    target_base: Tensor | None = None  # (fit, batch, outputs), what is added to the network's outputs for these
+    target_offset: Tensor | None = None  # (fit, batch, outputs), what is added to the network's outputs for these
 
 
 @dataclass(frozen=True)
-class Seen:
+class ForwardOutput:
     """What the networks made of a minibatch, to be differentiated: of its labelled rows, and of those of another domain, where there
     are any. Features are what the last linear layer is given."""
 
@@ -57,18 +57,22 @@ class Step:
 
     params: Mapping[str, Tensor]  # name → (fit, *shape), those that are trained
     grads: Mapping[str, Tensor]  # the same names: where their gradients are
-    facts: Mapping[str, Parameter]  # the same names
-    weights: Weights
-    own: Mapping[str, Tensor]  # (fit, *shape), what regularizers train besides the network, by the names they gave it
-    values: Tensor  # (fit, size), flat; the memory of `params`
-    before: Tensor | None  # (fit, size), the values before this step's update, if a named member `recalls` them
+    infos: Mapping[str, Parameter]  # the same names
+    weights: WeightMatrices
+    extra: Mapping[str, Tensor]  # (fit, *shape), what regularizers train besides the network, by the names they gave it
+    flat_params: Tensor  # (fit, size), flat; the memory of `params`
+    previous_params: (
+        Tensor | None
+    )  # (fit, size), the values before this step's update, if a named member `recalls` them
     views: Callable[
         [Tensor], Mapping[str, Tensor]
     ]  # a flat tensor such as `values` by name, as `params` are, on the same memory
     layers: Tensor  # (fit,), how many layers there are before the output layer
-    still: slice  # which places of `values` are buffers: not trained, and changed by the forward pass alone
-    slopes: Tensor  # (fit, size), flat; the memory of `grads`
-    kept: Mapping[str, Tensor]  # by member that `keeps`: (fit, size), its own copy of `values`, which it may change
+    buffers: slice  # which places of `values` are buffers: not trained, and changed by the forward pass alone
+    flat_grads: Tensor  # (fit, size), flat; the memory of `grads`
+    weight_copies: Mapping[
+        str, Tensor
+    ]  # by member that `keeps`: (fit, size), its own copy of `values`, which it may change
     lr: Tensor  # (fit,), as scheduled for this step
     epoch: Tensor  # (fit,), the one in training, from 1; of its cycle, where a learning rate starts again
     epochs: Tensor  # (fit,), how many there will be at most
@@ -89,11 +93,13 @@ class Regularizer:
     kind: ClassVar[Literal["strength", "structure", "schedule"]] = "strength"
     # Whether it needs random numbers, and where: noise[name][site] at each hidden layer, noise[name][parameter's name] for each
     # parameter, or noise[name][0] once a step.
-    draws: ClassVar[Literal["layer", "parameter", "step"] | None] = None
-    mixes: ClassVar[bool] = False  # whether it wants the target of classes as shares
-    keeps: ClassVar[bool] = False  # whether it has a copy of all values of its own, which begins as these do
-    recalls: ClassVar[bool] = False  # whether it wants to know what the values were before an update
-    adapts: ClassVar[bool] = (
+    needs_rng: ClassVar[Literal["layer", "parameter", "step"] | None] = None
+    soft_targets: ClassVar[bool] = False  # whether it wants the target of classes as shares
+    needs_weight_copy: ClassVar[bool] = (
+        False  # whether it has a copy of all values of its own, which begins as these do
+    )
+    needs_previous_weights: ClassVar[bool] = False  # whether it wants to know what the values were before an update
+    uses_target_batch: ClassVar[bool] = (
         False  # whether rows of another domain are to pass through the network beside the labelled ones
     )
     # Without which it cannot act.
@@ -106,9 +112,11 @@ class Regularizer:
     ] = ()  # of one whose values are no numbers: all there are, the least regularized first
     allowed: ClassVar[tuple[float, float]] = (0.0, float("inf"))
     open_high: ClassVar[bool] = True  # whether the upper bound itself is excluded
-    neutral: ClassVar[float | str | bool] = 0.0  # of a strength the value that is "off", of all else the usual one
+    default_value: ClassVar[float | str | bool] = (
+        0.0  # of a strength the value that is "off", of all else the usual one
+    )
     prior: ClassVar[Mapping[str, object]]  # a sane range, written as in a space file
-    more: ClassVar[Literal[1, 0, -1]] = 1  # the direction that is more regularized; 0: there is none
+    direction: ClassVar[Literal[1, 0, -1]] = 1  # the direction that is more regularized; 0: there is none
     probe: ClassVar[tuple[float | str | bool, float | str | bool]]  # two strengths that must differ in effect
     source: ClassVar[str]
 
@@ -123,18 +131,18 @@ class Regularizer:
         del s, step, h_in, site
         return h
 
-    def own(self, features: int, data: Samples) -> tuple[Parameter, ...]:
+    def extra_parameters(self, features: int, data: Samples) -> tuple[Parameter, ...]:
         """What it trains besides the network, which has so many `features`: names that begin with its own, role `own`, depth 0. A matrix
         (inputs, outputs) begins as torch.nn.Linear draws it, all else with zeros."""
         del features, data
         return ()
 
-    def loss(self, s: Tensor, step: Step, seen: Seen) -> Tensor | None:
+    def loss(self, s: Tensor, step: Step, seen: ForwardOutput) -> Tensor | None:
         """What is added to the loss of each row, (fit,); differentiable in what is `seen`, in `step.params` and in `step.own`."""
         del s, step, seen
         return None
 
-    def ascend(self, s: Tensor, step: Step, batch: Batch, slope: Tensor) -> Batch:
+    def perturb(self, s: Tensor, step: Step, batch: Batch, slope: Tensor) -> Batch:
         """After the gradient: goes to where the loss is larger, and the update is made of the gradient that is found there.
 
         Moves `step.values` in place (they come back), or returns another minibatch; `slope` is the gradient of the loss by

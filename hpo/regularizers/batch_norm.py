@@ -10,7 +10,7 @@ class BatchNorm(Regularizer):
     kind = "structure"
     needs = ("mlp",)
     choices = (False, True)
-    neutral = False
+    default_value = False
     prior = {"choices": [False, True]}
     probe = (False, True)
     source = "Ioffe & Szegedy, Batch Normalization, ICML 2015"

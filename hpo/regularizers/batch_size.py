@@ -11,8 +11,8 @@ class BatchSize(Regularizer):
     integer = True
     allowed = (1, 65_536)
     open_high = False
-    neutral = 64
+    default_value = 64
     prior = {"choices": [32, 64, 128]}
-    more = -1
+    direction = -1
     probe = (16, 32)
     source = "Keskar et al., On Large-Batch Training for Deep Learning, ICLR 2017"

@@ -7,7 +7,7 @@ from torch import Tensor
 from hpo.core.samples import Samples
 from hpo.nn.parameter import Parameter
 from hpo.regularizers._adaptation import adversary, features, log_shares, reversal, rising, told_apart
-from hpo.regularizers.base import Regularizer, Seen, Step
+from hpo.regularizers.base import ForwardOutput, Regularizer, Step
 
 _MOST = 1024  # inputs of the adversary: where the product has more, it is a random one
 _RANDOM = 256  # inputs then: so many are a half of the work of 1,280, while the paper's 1,024 would be the double
@@ -24,17 +24,17 @@ class Cdan(Regularizer):
 
     name = "cdan"
     summary = "as dann, but the adversary also knows which class the network predicts"
-    adapts = True
+    uses_target_batch = True
     needs = ("target", "features", "classes")
     prior = {"low": 0.01, "high": 10.0, "log": True, "optional": True}
     probe = (0.1, 5.0)
     source = "Long, Cao, Wang & Jordan, Conditional Adversarial Domain Adaptation, NeurIPS 2018"
 
-    def own(self, features: int, data: Samples) -> tuple[Parameter, ...]:
+    def extra_parameters(self, features: int, data: Samples) -> tuple[Parameter, ...]:
         inputs = features * data.n_outputs
         return adversary(self.name, inputs if inputs <= _MOST else _RANDOM)
 
-    def loss(self, s: Tensor, step: Step, seen: Seen) -> Tensor:
+    def loss(self, s: Tensor, step: Step, seen: ForwardOutput) -> Tensor:
         assert seen.target_logits is not None
         both = reversal(
             torch.cat(features(seen), 1), s * rising(step)

@@ -13,7 +13,7 @@ class ColorJitter(Regularizer):
 
     name = "color_jitter"
     summary = "changes the contrast and brightness of images by up to ± this"
-    draws = "step"
+    needs_rng = "step"
     needs = ("image",)
     allowed = (0.0, 1.0)
     open_high = False

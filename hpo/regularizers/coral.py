@@ -2,7 +2,7 @@ import torch
 from torch import Tensor
 
 from hpo.regularizers._adaptation import features
-from hpo.regularizers.base import Regularizer, Seen, Step
+from hpo.regularizers.base import ForwardOutput, Regularizer, Step
 
 
 class Coral(Regularizer):
@@ -11,13 +11,13 @@ class Coral(Regularizer):
 
     name = "coral"
     summary = "adds the strength × squared distance of both domains' covariances of features (Deep CORAL) to the loss"
-    adapts = True
+    uses_target_batch = True
     needs = ("target", "features")
     prior = {"low": 0.1, "high": 1e4, "log": True, "optional": True}
     probe = (1.0, 1e3)
     source = "Sun & Saenko, Deep CORAL: Correlation Alignment for Deep Domain Adaptation, ECCV Workshops 2016"
 
-    def loss(self, s: Tensor, step: Step, seen: Seen) -> Tensor | None:
+    def loss(self, s: Tensor, step: Step, seen: ForwardOutput) -> Tensor | None:
         del step
         source, target = features(seen)
         if min(source.shape[1], target.shape[1]) < 2:  # one row has no covariance

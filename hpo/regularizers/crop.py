@@ -13,7 +13,7 @@ class Crop(Regularizer):
 
     name = "crop"
     summary = "shifts images by up to this share of their side (pad and crop)"
-    draws = "step"
+    needs_rng = "step"
     needs = ("image",)
     allowed = (0.0, 1.0)
     prior = {"low": 0.02, "high": 0.25, "optional": True}

@@ -16,8 +16,8 @@ class CutMix(Regularizer):
     summary = (
         "with this probability, replaces a part of every sample of a minibatch by another's, and mixes targets alike"
     )
-    draws = "step"
-    mixes = True
+    needs_rng = "step"
+    soft_targets = True
     allowed = (0.0, 1.0)
     open_high = False
     prior = {"low": 0.1, "high": 1.0, "optional": True}

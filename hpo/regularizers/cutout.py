@@ -15,7 +15,7 @@ class Cutout(Regularizer):
 
     name = "cutout"
     summary = "sets a patch of this side (of tables: this share of the columns) to 0"
-    draws = "step"
+    needs_rng = "step"
     allowed = (0.0, 1.0)
     prior = {"low": 0.05, "high": 0.6, "optional": True}
     probe = (0.2, 0.9)

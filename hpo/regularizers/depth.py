@@ -11,8 +11,8 @@ class Depth(Regularizer):
     integer = True
     allowed = (1, 32)
     open_high = False
-    neutral = 2
+    default_value = 2
     prior = {"low": 1, "high": 4}
-    more = -1
+    direction = -1
     probe = (1, 2)
     source = "LeCun, Bengio & Hinton, Deep learning, Nature 2015"

@@ -9,7 +9,7 @@ class Dropout(Regularizer):
 
     name = "dropout"
     summary = "zeroes a hidden unit with this probability while training"
-    draws = "layer"
+    needs_rng = "layer"
     allowed = (0.0, 1.0)
     prior = {"low": 0.0, "high": 0.6}
     probe = (0.1, 0.9)

@@ -12,7 +12,7 @@ class Ema(Regularizer):
 
     name = "ema"
     summary = "scores and exports the moving average of the weights, with this decay a step"
-    keeps = True
+    needs_weight_copy = True
     allowed = (0.0, 1.0)
     prior = {"choices": [0.9, 0.97, 0.99, 0.997, 0.999], "optional": True}
     probe = (0.5, 0.99)
@@ -22,8 +22,8 @@ class Ema(Regularizer):
         decay = s.double()  # 1 - 0.999 has three digits less
         steps = (step.epoch.double() - 1) * step.minibatches + step.minibatch + 1
         newest = (1 - decay) / (1 - decay**steps)
-        follow_(step.kept[self.name], step, step.values, newest.to(s.dtype))
+        follow_(step.weight_copies[self.name], step, step.flat_params, newest.to(s.dtype))
 
     def after_epoch(self, s: Tensor, step: Step, values: Tensor) -> Tensor:
         del s, values
-        return step.kept[self.name]
+        return step.weight_copies[self.name]

@@ -10,8 +10,8 @@ class Epochs(Regularizer):
     integer = True
     allowed = (1, 1_000_000)
     open_high = False
-    neutral = 60
+    default_value = 60
     prior = {"low": 20, "high": 100, "step": 20}
-    more = -1
+    direction = -1
     probe = (1, 3)
     source = "Hardt, Recht & Singer, Train faster, generalize better, ICML 2016"

@@ -12,7 +12,7 @@ class FeatureDropout(Regularizer):
 
     name = "feature_dropout"
     summary = "sets a column of the table to 0, its mean, with this probability"
-    draws = "step"
+    needs_rng = "step"
     allowed = (0.0, 1.0)
     prior = {"low": 0.01, "high": 0.5, "optional": True}
     probe = (0.1, 0.9)

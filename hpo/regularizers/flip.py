@@ -13,7 +13,7 @@ class Flip(Regularizer):
 
     name = "flip"
     summary = "mirrors images left to right with this probability; never for digits or letters"
-    draws = "step"
+    needs_rng = "step"
     needs = ("image",)
     allowed = (0.0, 1.0)
     open_high = False

@@ -13,19 +13,19 @@ class Freeze(Regularizer):
 
     name = "freeze"
     summary = "keeps the weights of so many first hidden layers as they began; all of them is feature extraction"
-    recalls = True
+    needs_previous_weights = True
     integer = True
     allowed = (0, 1000)
     open_high = False
     prior = {"low": 0, "high": 3}
-    neutral = 0
+    default_value = 0
     probe = (1, 2)
     source = "Yosinski et al., How transferable are features in deep neural networks?, NeurIPS 2014"
 
     def after_step(self, s: Tensor, step: Step) -> None:
-        assert step.before is not None
-        before = step.views(step.before)
-        for name, fact in step.facts.items():
+        assert step.previous_params is not None
+        before = step.views(step.previous_params)
+        for name, fact in step.infos.items():
             if fact.layer >= 0:
                 value = step.params[name]
                 value.copy_(torch.where(along(s, value) > fact.layer, before[name], value))

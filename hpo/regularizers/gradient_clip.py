@@ -14,10 +14,10 @@ class GradientClip(Regularizer):
     name = "gradient_clip"
     summary = "scales a fit's gradient down to a norm of at most this; 0 is off"
     prior = {"low": 0.01, "high": 2.0, "log": True, "optional": True}
-    more = -1
+    direction = -1
     probe = (1e-3, 0.1)
     source = "Pascanu, Mikolov & Bengio, On the difficulty of training recurrent neural networks, ICML 2013"
 
     def gradient(self, s: Tensor, step: Step) -> None:
         kept = (s / (norm(step.grads, len(s)) + _EPS)).clamp_(max=1)
-        step.slopes.mul_(torch.where(s > 0, kept, 1).unsqueeze(1))
+        step.flat_grads.mul_(torch.where(s > 0, kept, 1).unsqueeze(1))

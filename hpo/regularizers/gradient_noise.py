@@ -10,7 +10,7 @@ class GradientNoise(Regularizer):
 
     name = "gradient_noise"
     summary = "adds normal noise to the gradient: of this variance at first, then less and less"
-    draws = "parameter"
+    needs_rng = "parameter"
     prior = {"low": 1e-6, "high": 1e-2, "log": True, "optional": True}
     probe = (1e-4, 1.0)
     source = "Neelakantan et al., Adding Gradient Noise Improves Learning for Very Deep Networks, 2015"

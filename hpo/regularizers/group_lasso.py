@@ -20,7 +20,7 @@ class GroupLasso(Regularizer):
     )
 
     def after_step(self, s: Tensor, step: Step) -> None:
-        for name, fact in step.facts.items():
+        for name, fact in step.infos.items():
             if fact.inputs is not None:
                 _threshold_(
                     step.params[name].movedim(fact.inputs + 1, 1), step.data.columns, (step.lr * s).unsqueeze(1)

@@ -8,7 +8,7 @@ from hpo.regularizers.base import Batch, Regularizer, Step
 class Importance(Regularizer):
     """Rows are weighted by the ratio of the target's density to the source's at their inputs, to the power `s`: 0 leaves them alike, 1 makes the
     loss that of the target's rows, as far as labels depend on inputs alike in both domains. Between the two, less bias is bought with
-    more variance (Shimodaira's flattening). The ratio is estimated once a fold, before training (`hpo/density.py`)."""
+    direction variance (Shimodaira's flattening). The ratio is estimated once a fold, before training (`hpo/density.py`)."""
 
     name = "importance"
     summary = "weights rows by how much more common they are in the other domain, to the power of this number"

@@ -1,7 +1,7 @@
 from torch import Tensor
 
 from hpo.regularizers._adaptation import entropy_of_mean, log_shares, mean_entropy
-from hpo.regularizers.base import Regularizer, Seen, Step
+from hpo.regularizers.base import ForwardOutput, Regularizer, Step
 
 
 class Infomax(Regularizer):
@@ -10,7 +10,7 @@ class Infomax(Regularizer):
 
     name = "infomax"
     summary = "predictions on the other domain shall be sure of each row and use all classes (information maximisation)"
-    adapts = True
+    uses_target_batch = True
     needs = ("target", "classes")
     prior = {"low": 1e-3, "high": 1.0, "log": True, "optional": True}
     probe = (0.01, 1.0)
@@ -19,7 +19,7 @@ class Infomax(Regularizer):
         "Liang, Hu & Feng, Do We Really Need to Access the Source Data?, ICML 2020"
     )
 
-    def loss(self, s: Tensor, step: Step, seen: Seen) -> Tensor:
+    def loss(self, s: Tensor, step: Step, seen: ForwardOutput) -> Tensor:
         del step
         assert seen.target_logits is not None
         said = log_shares(seen.target_logits)

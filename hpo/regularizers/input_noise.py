@@ -13,7 +13,7 @@ class InputNoise(Regularizer):
 
     name = "input_noise"
     summary = "adds Gaussian noise of this standard deviation to the standardised inputs"
-    draws = "step"
+    needs_rng = "step"
     prior = {"low": 0.01, "high": 1.0, "log": True, "optional": True}
     probe = (0.05, 1.0)
     source = "Bishop, Training with Noise is Equivalent to Tikhonov Regularization, Neural Computation 1995"

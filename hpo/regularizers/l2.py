@@ -17,5 +17,5 @@ class L2(Regularizer):
 
     def gradient(self, s: Tensor, step: Step) -> None:
         for name, grad in step.grads.items():
-            if step.facts[name].role == "weight":
+            if step.infos[name].role == "weight":
                 grad.addcmul_(step.params[name], along(s, grad))

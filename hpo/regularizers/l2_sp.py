@@ -11,7 +11,7 @@ class L2Sp(Regularizer):
 
     name = "l2_sp"
     summary = "pulls all parameters back to where they began: half the strength × squared distance in the loss"
-    keeps = True
+    needs_weight_copy = True
     prior = {"low": 1e-4, "high": 1.0, "log": True, "optional": True}
     probe = (1e-3, 1.0)
     source = (
@@ -19,7 +19,7 @@ class L2Sp(Regularizer):
     )
 
     def gradient(self, s: Tensor, step: Step) -> None:
-        start = step.views(step.kept[self.name])
+        start = step.views(step.weight_copies[self.name])
         for name, grad in step.grads.items():
-            if not step.facts[name].fresh:
+            if not step.infos[name].fresh:
                 grad.add_((step.params[name] - start[name]).mul_(along(s, grad)))

@@ -12,7 +12,7 @@ class LabelSmoothing(Regularizer):
 
     name = "label_smoothing"
     summary = "gives this share of the target to all classes alike"
-    mixes = True
+    soft_targets = True
     needs = ("classes",)
     allowed = (0.0, 1.0)
     prior = {"low": 0.01, "high": 0.4, "optional": True}

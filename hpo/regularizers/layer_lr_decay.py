@@ -13,16 +13,16 @@ class LayerLrDecay(Regularizer):
 
     name = "layer_lr_decay"
     summary = "lets each layer learn slower than the one behind it, by this share; the output layer at the whole rate"
-    recalls = True
+    needs_previous_weights = True
     allowed = (0.0, 1.0)
     prior = {"low": 0.1, "high": 0.9, "optional": True}
     probe = (0.2, 0.8)
     source = "Howard & Ruder, Universal Language Model Fine-tuning for Text Classification, ACL 2018"
 
     def after_step(self, s: Tensor, step: Step) -> None:
-        assert step.before is not None
-        before = step.views(step.before)
-        for name, fact in step.facts.items():
+        assert step.previous_params is not None
+        before = step.views(step.previous_params)
+        for name, fact in step.infos.items():
             if fact.layer >= 0:
                 value, was = step.params[name], before[name]
                 rate = along((1 - s) ** (step.layers - fact.layer), value)

@@ -10,7 +10,7 @@ class LayerNorm(Regularizer):
     kind = "structure"
     needs = ("mlp",)
     choices = (False, True)
-    neutral = False
+    default_value = False
     prior = {"choices": [False, True]}
     probe = (False, True)
     source = "Ba, Kiros & Hinton, Layer Normalization, 2016"

@@ -14,7 +14,7 @@ class Lookahead(Regularizer):
 
     name = "lookahead"
     summary = "pulls the weights back by this share of the way that they have come in the last minibatches"
-    keeps = True
+    needs_weight_copy = True
     allowed = (0.0, 1.0)
     prior = {"low": 0.2, "high": 0.8, "optional": True}
     probe = (0.2, 0.8)
@@ -23,6 +23,6 @@ class Lookahead(Regularizer):
     def after_step(self, s: Tensor, step: Step) -> None:
         done = step.minibatch + 1
         if done % _EVERY == 0 or done == step.minibatches:
-            slow = step.kept[self.name]
-            follow_(slow, step, step.values, 1 - s)
-            step.values.copy_(slow)
+            slow = step.weight_copies[self.name]
+            follow_(slow, step, step.flat_params, 1 - s)
+            step.flat_params.copy_(slow)

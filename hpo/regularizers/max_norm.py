@@ -12,12 +12,12 @@ class MaxNorm(Regularizer):
     name = "max_norm"
     summary = "keeps the norm of each unit's incoming weights at or below this; 0 is off"
     prior = {"low": 0.5, "high": 3.0, "log": True, "optional": True}
-    more = -1
+    direction = -1
     probe = (0.3, 0.6)
     source = "Srivastava et al., Dropout, JMLR 2014"
 
     def after_step(self, s: Tensor, step: Step) -> None:
-        for name, fact in step.facts.items():
+        for name, fact in step.infos.items():
             if fact.role == "weight":
                 weight = step.params[name]
                 incoming = [axis for axis in range(1, weight.dim()) if axis != fact.units + 1]

@@ -12,8 +12,8 @@ class Mixup(Regularizer):
 
     name = "mixup"
     summary = "mixes samples in pairs, inputs and targets, by shares from Beta(s, s)"
-    draws = "step"
-    mixes = True
+    needs_rng = "step"
+    soft_targets = True
     prior = {"low": 0.05, "high": 2.0, "log": True, "optional": True}
     probe = (0.05, 5.0)
     source = "Zhang, Cisse, Dauphin & Lopez-Paz, mixup: Beyond Empirical Risk Minimization, ICLR 2018"

@@ -5,7 +5,7 @@ from torch import Tensor
 
 from hpo.regularizers._adaptation import features
 from hpo.regularizers._sampling import beside
-from hpo.regularizers.base import Regularizer, Seen, Step
+from hpo.regularizers.base import ForwardOutput, Regularizer, Step
 
 _WIDEST, _KERNELS = 4.0, 5  # bandwidths are 4, 2, 1, 1/2 and 1/4 times the mean squared distance
 
@@ -22,13 +22,13 @@ class Mmd(Regularizer):
     summary = (
         "adds the strength × squared distance of both domains' mean features (MMD, five Gaussian kernels) to the loss"
     )
-    adapts = True
+    uses_target_batch = True
     needs = ("target", "features")
     prior = {"low": 0.01, "high": 30.0, "log": True, "optional": True}
     probe = (0.1, 5.0)
     source = "Long, Cao, Wang & Jordan, Learning Transferable Features with Deep Adaptation Networks, ICML 2015"
 
-    def loss(self, s: Tensor, step: Step, seen: Seen) -> Tensor | None:
+    def loss(self, s: Tensor, step: Step, seen: ForwardOutput) -> Tensor | None:
         del step
         source, target = features(seen)
         # A domain of one row has no distances within.

@@ -1,9 +1,9 @@
 import torch
 from torch import Tensor
 
-from hpo.core.samples import Samples, taken
+from hpo.core.samples import Samples, take_rows
 from hpo.nn.parameter import Parameter
-from hpo.regularizers.base import Regularizer, Seen, Step
+from hpo.regularizers.base import ForwardOutput, Regularizer, Step
 
 
 class Multitask(Regularizer):
@@ -18,19 +18,19 @@ class Multitask(Regularizer):
     probe = (0.1, 5.0)
     source = "Caruana, Multitask Learning, Machine Learning 1997"
 
-    def own(self, features: int, data: Samples) -> tuple[Parameter, ...]:
+    def extra_parameters(self, features: int, data: Samples) -> tuple[Parameter, ...]:
         outputs = 0 if data.auxiliary is None else data.auxiliary.shape[1]
         return (
             Parameter("multitask.weight", (features, outputs), 0, "own"),
             Parameter("multitask.bias", (outputs,), 0, "own"),
         )
 
-    def loss(self, s: Tensor, step: Step, seen: Seen) -> Tensor:
+    def loss(self, s: Tensor, step: Step, seen: ForwardOutput) -> Tensor:
         known, index = step.data.auxiliary, seen.batch.index
         assert known is not None
         assert seen.features is not None
-        true = taken(known, index)
-        weight, bias = step.own["multitask.weight"], step.own["multitask.bias"].unsqueeze(1)
+        true = take_rows(known, index)
+        weight, bias = step.extra["multitask.weight"], step.extra["multitask.bias"].unsqueeze(1)
         if (
             weight.shape[2] == 1
         ):  # not a product of matrices, which takes another way for a lone fit, and rounds otherwise

@@ -10,8 +10,8 @@ class Patience(Regularizer):
     integer = True
     allowed = (1, 1_000_000)
     open_high = False
-    neutral = 10
+    default_value = 10
     prior = {"low": 5, "high": 30, "step": 5}
-    more = -1
+    direction = -1
     probe = (1, 10)
     source = "Prechelt, Early Stopping: But When?, 1998"

@@ -24,7 +24,7 @@ class Randomization(Regularizer):
     summary = (
         "shows each row in a simulated domain, turned, scaled, moved, noisy, with gaps, up to this far from the data"
     )
-    draws = "step"
+    needs_rng = "step"
     allowed = (0.0, 1.0)
     open_high = False
     prior = {"low": 0.02, "high": 1.0, "log": True, "optional": True}

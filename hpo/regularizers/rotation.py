@@ -12,7 +12,7 @@ class Rotation(Regularizer):
 
     name = "rotation"
     summary = "turns images by up to this many degrees"
-    draws = "step"
+    needs_rng = "step"
     needs = ("image",)
     allowed = (0.0, 180.0)
     open_high = False

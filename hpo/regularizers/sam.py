@@ -16,8 +16,8 @@ class Sam(Regularizer):
     probe = (0.01, 1.0)
     source = "Foret et al., Sharpness-Aware Minimization for Efficiently Improving Generalization, ICLR 2021"
 
-    def ascend(self, s: Tensor, step: Step, batch: Batch, slope: Tensor) -> Batch:
+    def perturb(self, s: Tensor, step: Step, batch: Batch, slope: Tensor) -> Batch:
         del slope
         far = s / (norm(step.grads, len(s)) + _EPS)
-        step.values.addcmul_(step.slopes, far.unsqueeze(1))
+        step.flat_params.addcmul_(step.flat_grads, far.unsqueeze(1))
         return batch

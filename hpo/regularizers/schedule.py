@@ -9,8 +9,8 @@ class Schedule(Regularizer):
     summary = "how the learning rate goes on: constant, or falling as half a cosine"
     kind = "schedule"
     choices = ("constant", "cosine")
-    neutral = "constant"
+    default_value = "constant"
     prior = {"choices": ["constant", "cosine"]}
-    more = 0
+    direction = 0
     probe = ("constant", "cosine")
     source = "Loshchilov & Hutter, SGDR, ICLR 2017"

@@ -11,7 +11,7 @@ class Skip(Regularizer):
     kind = "structure"
     needs = ("mlp",)
     choices = tuple(SKIPS)
-    neutral = "none"
+    default_value = "none"
     prior = {"choices": list(SKIPS)}
     probe = ("none", "shake-drop")
     source = (

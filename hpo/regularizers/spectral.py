@@ -22,7 +22,7 @@ class Spectral(Regularizer):
     source = "Yoshida & Miyato, Spectral Norm Regularization for Improving the Generalizability of Deep Learning, 2017"
 
     def gradient(self, s: Tensor, step: Step) -> None:
-        for name, fact in step.facts.items():
+        for name, fact in step.infos.items():
             if fact.role == "weight":
                 grad = step.grads[name].movedim(fact.units + 1, 1)
                 u, projected = _leading(step.params[name].detach().movedim(fact.units + 1, 1).flatten(2))

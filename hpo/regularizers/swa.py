@@ -11,7 +11,7 @@ class Swa(Regularizer):
 
     name = "swa"
     summary = "scores and exports the mean of the weights at the ends of the last epochs: of this share of them"
-    keeps = True
+    needs_weight_copy = True
     allowed = (0.0, 1.0)
     open_high = False
     prior = {"low": 0.1, "high": 0.75, "optional": True}
@@ -22,6 +22,6 @@ class Swa(Regularizer):
         averaged = step.epoch - (
             step.epochs - (s * step.epochs).round()
         )  # epochs, with this one; before the first 0 or less
-        mean = step.kept[self.name]
+        mean = step.weight_copies[self.name]
         follow_(mean, step, values, 1 / averaged.clamp(min=1))
         return mean

@@ -14,7 +14,7 @@ class SwapNoise(Regularizer):
 
     name = "swap_noise"
     summary = "takes a column's value from another row of the minibatch with this probability"
-    draws = "step"
+    needs_rng = "step"
     allowed = (0.0, 1.0)
     open_high = False
     prior = {"low": 0.01, "high": 0.4, "optional": True}

@@ -11,8 +11,8 @@ class Width(Regularizer):
     integer = True
     allowed = (1, 65_536)
     open_high = False
-    neutral = 128
+    default_value = 128
     prior = {"choices": [32, 64, 128, 256]}
-    more = -1
+    direction = -1
     probe = (4, 8)
     source = "Goodfellow, Bengio & Courville, Deep Learning, 2016, section 5.2"

@@ -11,7 +11,7 @@ class Zoom(Regularizer):
 
     name = "zoom"
     summary = "scales images by up to 1 ± this"
-    draws = "step"
+    needs_rng = "step"
     needs = ("image",)
     allowed = (0.0, 1.0)
     prior = {"low": 0.02, "high": 0.3, "optional": True}

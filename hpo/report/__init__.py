@@ -1,6 +1,6 @@
 """The page on a search: numbers first, then pictures of them."""
 
-from hpo.report.inputs import Material
+from hpo.report.inputs import ReportInputs
 from hpo.report.page import write
 
-__all__ = ["Material", "write"]
+__all__ = ["ReportInputs", "write"]

@@ -11,14 +11,14 @@ import torch
 from torch import Tensor
 
 from hpo.core import statistics
-from hpo.core.metrics import averaged
-from hpo.core.statistics import Balance
+from hpo.core.metrics import average_predictions
+from hpo.core.statistics import PairedCounts
 from hpo.data.dataset import Dataset
-from hpo.nn.network import Network, Outputs
-from hpo.regularizers import acting
+from hpo.nn.network import BatchedNetwork, Outputs
+from hpo.regularizers import active
 from hpo.report import domain_views
-from hpo.report.domain_views import Change, Divergence, Helped
-from hpo.report.inputs import Material, Twin
+from hpo.report.domain_views import Divergence, Helped, PredictionChange
+from hpo.report.inputs import ReportInputs, Twin
 from hpo.study.ranking import adapting
 
 _ROWS = 400  # of each domain that are shown and compared
@@ -45,8 +45,8 @@ class Help:
     besides: bool
     classes: bool
     parts: Sequence[Helped]
-    changes: Sequence[Change]
-    balance: Balance
+    changes: Sequence[PredictionChange]
+    balance: PairedCounts
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class Seen:
     help: Help | None
 
 
-def seen(material: Material) -> Seen | None:
+def seen(material: ReportInputs) -> Seen | None:
     """None where there is no other domain, no final network, or no rows."""
     if material.data is None or material.network is None or not material.weights or not material.data.tests_another:
         return None
@@ -67,7 +67,7 @@ def seen(material: Material) -> Seen | None:
         return None
     source = data.x[rows]
     views = [_view("Inputs", source, data.test_x[target])]
-    nets: list[tuple[str, Network, Mapping[str, Tensor]]] = [
+    nets: list[tuple[str, BatchedNetwork, Mapping[str, Tensor]]] = [
         (one.name, one.network, one.weights) for one in (material.twin,) if one
     ]
     nets.append(("selected", material.network, material.weights))
@@ -78,7 +78,7 @@ def seen(material: Material) -> Seen | None:
             views.append(
                 _view(f"Features: {name}", features[0][0], features[1][0])
             )  # of several networks those of the first
-        said.append(averaged(data.task, _outputs(network, weights, data.test_x).logits))
+        said.append(average_predictions(data.task, _outputs(network, weights, data.test_x).logits))
     params = material.selected.trial.params
     return Seen(views, _help(data, material.twin, params, *said) if material.twin else None)
 
@@ -87,7 +87,7 @@ def _help(data: Dataset, twin: Twin, params: Mapping[str, Any], without: Tensor,
     """Of what both said of the test rows, (rows, outputs)."""
     adapts = adapting(params)
     ours, theirs = (
-        {key: value for key, value in acting(own).items() if key not in adapts} for own in (params, twin.params)
+        {key: value for key, value in active(own).items() if key not in adapts} for own in (params, twin.params)
     )
     differ = bool(adapts), ours != theirs
     if data.task == "regression":
@@ -95,14 +95,14 @@ def _help(data: Dataset, twin: Twin, params: Mapping[str, Any], without: Tensor,
             values.double().numpy() * data.target_scale + data.target_mean
             for values in (data.test_y, without[:, 0], selected[:, 0])
         )
-        balance = statistics.balance(np.abs(before - true), np.abs(after - true))
+        balance = statistics.paired_counts(np.abs(before - true), np.abs(after - true))
         return Help(twin.name, *differ, False, domain_views.helped_by_size(true, before, after), (), balance)
     true, before, after = (values.numpy() for values in (data.test_y, without.argmax(1), selected.argmax(1)))
     parts, changes = (
         domain_views.helped(true, before, after, data.classes),
         domain_views.changes(true, before, after, data.classes),
     )
-    return Help(twin.name, *differ, True, parts, changes, statistics.balance(before != true, after != true))
+    return Help(twin.name, *differ, True, parts, changes, statistics.paired_counts(before != true, after != true))
 
 
 def _view(name: str, source: Tensor, target: Tensor) -> View:
@@ -110,7 +110,7 @@ def _view(name: str, source: Tensor, target: Tensor) -> View:
     return View(name, *rows, domain_views.divergence(*rows))
 
 
-def _outputs(network: Network, weights: Mapping[str, Tensor], x: Tensor) -> Outputs:
+def _outputs(network: BatchedNetwork, weights: Mapping[str, Tensor], x: Tensor) -> Outputs:
     fits = len(next(iter(weights.values())))
     blocks = torch.split(x.to(next(iter(weights.values())).dtype).expand(fits, -1, -1), _BLOCK, dim=1)
     return network.predict_parts(weights, blocks, features=True)

@@ -13,7 +13,7 @@ from scipy.stats import spearmanr
 from hpo.core.metrics import METRICS
 from hpo.core.trial import Outcome
 from hpo.regularizers import FAMILY, STRENGTHS
-from hpo.report.inputs import Material, gap
+from hpo.report.inputs import ReportInputs, gap
 from hpo.space import regularization
 from hpo.study import ranking
 
@@ -66,7 +66,7 @@ def trend(x: Sequence[float], y: Sequence[float]) -> Trend | None:
     return Trend(float(found.statistic), float(found.pvalue), len(x))
 
 
-def gap_trends(material: Material) -> dict[str, Trend | None]:
+def gap_trends(material: ReportInputs) -> dict[str, Trend | None]:
     """Of every sampled parameter, how the gap goes with it; none for choices that have no order."""
     found: dict[str, Trend | None] = {}
     for key, scale in material.scales.items():
@@ -78,8 +78,8 @@ def gap_trends(material: Material) -> dict[str, Trend | None]:
     return found
 
 
-def balance(material: Material) -> Balance:
-    sign, domains = METRICS[material.space.train.metric].sign, material.space.domains
+def balance(material: ReportInputs) -> Balance:
+    sign, domains = METRICS[material.space.train.metric].sign, material.space.hyperparameters
     whole = sorted(material.complete, key=lambda o: sign * (o.value or 0.0))
     amounts = {o.trial.label: regularization.amount(domains, o.trial.params) for o in [*whole, material.selected]}
     half = whole[: math.ceil(len(whole) / 2)]
@@ -95,7 +95,7 @@ def balance(material: Material) -> Balance:
     return Balance(**{**vars(found), "standing": _standing(material, found)})
 
 
-def _standing(material: Material, found: Balance) -> Standing:
+def _standing(material: ReportInputs, found: Balance) -> Standing:
     """Over: the same without regularization is better beyond noise, or less of it goes with better scores. Under: more of it goes with
     better scores, or a strength ends where its range does and there is a gap. Little: there is no gap worth closing."""
     gained = material.result["regularization"]
@@ -110,39 +110,39 @@ def _standing(material: Material, found: Balance) -> Standing:
     return "well"
 
 
-def _share(material: Material, of: float) -> float:
+def _share(material: ReportInputs, of: float) -> float:
     """Of the selected configuration's validation loss; none of a loss that is zero."""
     loss = material.selected.valid["loss"]
     return of / loss if loss > 0 else 0.0
 
 
-def _edges(material: Material) -> tuple[str, ...]:
+def _edges(material: ReportInputs) -> tuple[str, ...]:
     params, found = material.result["selected"], []
     for key in material.strengths:
         scale = material.scales[key]
-        if not FAMILY[key].more or scale.choices or not scale.has(params) or scale.is_off(params[key]):
+        if not FAMILY[key].direction or scale.choices or not scale.has(params) or scale.is_off(params[key]):
             continue  # without a direction no end is the most regularized
         share = scale.share(params[key])
-        if (share if FAMILY[key].more > 0 else 1 - share) >= 1 - _EDGE:
+        if (share if FAMILY[key].direction > 0 else 1 - share) >= 1 - _EDGE:
             found.append(key)
     return tuple(found)
 
 
-def without(material: Material) -> dict[str, tuple[float, float]]:
+def without(material: ReportInputs) -> dict[str, tuple[float, float]]:
     """Of every strength that was off in some complete trials and on in others: the best scores with it, and without it."""
     sign, found = METRICS[material.space.train.metric].sign, {}
     for key in material.strengths:
         on: list[float] = []
         off: list[float] = []
         for outcome in material.complete:
-            value = outcome.trial.params.get(key, STRENGTHS[key].neutral)
-            (off if value == STRENGTHS[key].neutral else on).append(sign * (outcome.value or 0.0))
+            value = outcome.trial.params.get(key, STRENGTHS[key].default_value)
+            (off if value == STRENGTHS[key].default_value else on).append(sign * (outcome.value or 0.0))
         if on and off:
             found[key] = (sign * min(on), sign * min(off))
     return found
 
 
-def droppable(material: Material) -> list[str]:
+def droppable(material: ReportInputs) -> list[str]:
     """The strengths without which the best score is worse by less than the standard error of the selected one's fresh score; none
     where that is not known."""
     known = material.result["finalists"].get(material.result["trial"], {}).get("standard_error")
@@ -169,7 +169,7 @@ class Ridge:
         return self.trend is not None and self.trend.clear and self.trend.rho < 0
 
 
-def ridge(material: Material) -> Ridge | None:
+def ridge(material: ReportInputs) -> Ridge | None:
     """None where they were not sampled together, or too seldom."""
     keys = ("learning_rate", "weight_decay")
     if not all(key in material.scales for key in keys):
@@ -196,11 +196,11 @@ class Stack:
     only: str
 
 
-def stacks(material: Material) -> list[Stack]:
+def stacks(material: ReportInputs) -> list[Stack]:
     """By the rounds in which the trials of the budget were in training, over all workers; the largest first."""
     groups: dict[object, list[Outcome]] = {}
     for outcome in material.outcomes.values():
-        if outcome.trial.counted:
+        if outcome.trial.in_budget:
             groups.setdefault(material.alike(outcome.trial.params), []).append(outcome)
     sampled = [key for key in material.scales if key not in STRENGTHS and key != "learning_rate"]
     found: list[Stack] = []
@@ -237,6 +237,6 @@ def best_score(outcomes: Sequence[Outcome], metric: str) -> list[tuple[int, floa
     return found
 
 
-def regularized(material: Material) -> bool:
+def regularized(material: ReportInputs) -> bool:
     """Whether any strength of the selected configuration is on."""
     return ranking.regularized(material.result["selected"])

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from hpo.regularizers import FAMILY, STRENGTHS
-from hpo.space.hyperparameter import Domain
+from hpo.space.hyperparameter import Hyperparameter
 
 _ASIDE = 0.12  # of the range: how far "off" stands from its end
 _TICKS = 5  # at most, besides "off"
@@ -34,8 +34,8 @@ class Scale:
     neutral: Any = None  # the value that is "off"
 
     @classmethod
-    def of(cls, key: str, domain: Domain) -> Scale:
-        neutral = STRENGTHS[key].neutral if key in STRENGTHS else None
+    def of(cls, key: str, domain: Hyperparameter) -> Scale:
+        neutral = STRENGTHS[key].default_value if key in STRENGTHS else None
         if domain.choices:
             choices = (
                 domain.choices
@@ -52,7 +52,7 @@ class Scale:
             return cls(key, low, high, log, domain.integer, neutral=neutral)
         first, last = (math.log(low), math.log(high)) if log else (low, high)
         aside = _ASIDE * (last - first)
-        off = first - aside if FAMILY[key].more > 0 else last + aside
+        off = first - aside if FAMILY[key].direction > 0 else last + aside
         off = math.exp(off) if log else off
         return cls(key, min(low, off), max(high, off), log, domain.integer, (), off, neutral)
 

@@ -42,7 +42,7 @@ class Helped:
 
 
 @dataclass(frozen=True)
-class Change:
+class PredictionChange:
     """How often one class was taken for another, without adaptation and with it."""
 
     true: Any
@@ -92,14 +92,16 @@ def helped(true: np.ndarray, before: np.ndarray, after: np.ndarray, classes: Seq
     return sorted(found, key=lambda one: one.before - one.after)
 
 
-def changes(true: np.ndarray, before: np.ndarray, after: np.ndarray, classes: Sequence[Any]) -> list[Change]:
+def changes(true: np.ndarray, before: np.ndarray, after: np.ndarray, classes: Sequence[Any]) -> list[PredictionChange]:
     """Which class is taken for which another number of times with adaptation than without, the largest difference first."""
     counts = np.zeros((2, len(classes), len(classes)), dtype=int)
     for count, said in zip(counts, (before, after), strict=True):
         np.add.at(count, (true, said), 1)
     apart = counts[1] - counts[0]
     np.fill_diagonal(apart, 0)
-    found = [Change(classes[i], classes[j], *counts[:, i, j].tolist()) for i, j in np.argwhere(apart).tolist()]
+    found = [
+        PredictionChange(classes[i], classes[j], *counts[:, i, j].tolist()) for i, j in np.argwhere(apart).tolist()
+    ]
     return sorted(found, key=lambda one: -abs(one.after - one.before))
 
 

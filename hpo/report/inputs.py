@@ -11,13 +11,13 @@ from torch import Tensor
 
 from hpo.core.trial import Outcome
 from hpo.data.dataset import Dataset
-from hpo.nn.network import Network
+from hpo.nn.network import BatchedNetwork
 from hpo.regularizers import STRENGTHS
 from hpo.report.axis import Scale
 from hpo.space.space import Space
-from hpo.study.directory import Place
-from hpo.study.weights import Vault
-from hpo.training.builder import Networks
+from hpo.study.directory import StudyDirectory
+from hpo.study.weights import WeightStore
+from hpo.training.builder import NetworkBuilder
 
 
 @dataclass(frozen=True)
@@ -26,12 +26,12 @@ class Twin:
 
     name: str
     params: Mapping[str, Any]
-    network: Network
+    network: BatchedNetwork
     weights: Mapping[str, Tensor]
 
 
 @dataclass(frozen=True)
-class Material:
+class ReportInputs:
     """A search that has its `result`, and every trial's outcome by label.
 
     `weights` are those of the final `network`, fit axis first, {} if there is none. `said` holds `rows` (n,) of `data`, and what
@@ -44,7 +44,7 @@ class Material:
     space: Space
     outcomes: Mapping[str, Outcome]
     alike: Callable[[Mapping[str, Any]], object]
-    network: Network | None = None
+    network: BatchedNetwork | None = None
     weights: Mapping[str, Tensor] = field(default_factory=dict)
     data: Dataset | None = None
     said: Mapping[str, Tensor] = field(default_factory=dict)
@@ -57,27 +57,27 @@ class Material:
         result: Mapping[str, Any],
         space: Space,
         outcomes: Mapping[str, Outcome],
-        networks: Networks,
+        networks: NetworkBuilder,
         data: Dataset | None,
-        place: Place,
+        place: StudyDirectory,
         lost: str = "",
-    ) -> Material:
+    ) -> ReportInputs:
         """What is stored of a search; `data` are its rows, if they are still to be had, `lost` says why they are not."""
 
         def alike(params: Mapping[str, Any]) -> object:
             named = tuple(name for name in STRENGTHS if name in params)
-            return networks.of(params).alike, named, space.train.of(params).batch_size
+            return networks.network_for(params).stack_key, named, space.train.of(params).batch_size
 
-        label, unseen = result["refit"]["weights"], Vault(place.unseen)
-        said = unseen.get(result["trial"]) if unseen.path(result["trial"]).exists() else {}
+        label, unseen = result["refit"]["weights"], WeightStore(place.oof_predictions)
+        said = unseen.load(result["trial"]) if unseen.path(result["trial"]).exists() else {}
         why = lost or (
             "There were no folds within folds (refit: none, no finalists, too few rows, or a network diverged): no network has predicted "
             "rows that it had not seen, but those of the test part, which are not to be looked at one by one."
         )
-        weights = Vault(place.weights).get(label) if label else {}
+        weights = WeightStore(place.weights).load(label) if label else {}
         network, twin = (
-            networks.of(result["selected"]),
-            _twin(result, networks, Vault(place.weights)) if label else None,
+            networks.network_for(result["selected"]),
+            _twin(result, networks, WeightStore(place.weights)) if label else None,
         )
         return cls(result, space, outcomes, alike, network, weights, data, said, why, twin)
 
@@ -95,7 +95,7 @@ class Material:
     @cached_property
     def scales(self) -> dict[str, Scale]:
         """Of every parameter that was sampled."""
-        return {key: Scale.of(key, domain) for key, domain in self.space.domains.items() if domain.sampled}
+        return {key: Scale.of(key, domain) for key, domain in self.space.hyperparameters.items() if domain.sampled}
 
     @cached_property
     def strengths(self) -> list[str]:
@@ -126,13 +126,13 @@ class Material:
         return found
 
 
-def _twin(result: Mapping[str, Any], networks: Networks, vault: Vault) -> Twin | None:
+def _twin(result: Mapping[str, Any], networks: NetworkBuilder, vault: WeightStore) -> Twin | None:
     """Of the networks beside the final one the most like it that does not adapt."""
     names = {"unadapted": "without adaptation", "ablation": "without regularization", "none": "no regularization"}
     for key, name in names.items():
         label, entry = result.get("networks", {}).get(key), result["baselines"].get(key)  # an older hpo did not say
         if label and entry["trial"] != result["trial"] and vault.path(label).exists():
-            return Twin(name, entry["params"], networks.of(entry["params"]), vault.get(label))
+            return Twin(name, entry["params"], networks.network_for(entry["params"]), vault.load(label))
     return None
 
 

@@ -12,7 +12,7 @@ from plotly.graph_objects import Figure
 
 from hpo.core.metrics import METRICS
 from hpo.report.axis import BLUE, INK, MEDIUM, ORANGE, PAPER, SMALL, SOFT, Plot, Scale, axis, logarithmic, plot, star
-from hpo.report.inputs import Material, gap
+from hpo.report.inputs import ReportInputs, gap
 from hpo.report.optuna_study import Past
 
 _WORST = 0.75  # the quantile of the scores above which a contour has no further line
@@ -24,7 +24,7 @@ def _data(figure: Figure) -> list[dict[str, Any]]:
     return found
 
 
-def history(past: Past, material: Material) -> Plot:
+def history(past: Past, material: ReportInputs) -> Plot:
     """Every complete trial, the best so far, and the baselines as lines."""
     metric = material.space.train.metric.replace("_", " ")
     trials, best = _data(past.history(metric))[:2]
@@ -86,7 +86,7 @@ def importance(past: Past, found: Mapping[str, Mapping[str, float]]) -> Plot:
     )
 
 
-def slice_of_gap(past: Past, material: Material, scale: Scale) -> Plot:
+def slice_of_gap(past: Past, material: ReportInputs, scale: Scale) -> Plot:
     """The train–valid gap of every complete trial against one parameter."""
     (trials,) = _data(past.slice(scale.key, gap=True))
     trials |= {"marker": {"color": BLUE, "size": 7, "opacity": 0.65}, "name": "trial"}
@@ -110,7 +110,7 @@ def slice_of_gap(past: Past, material: Material, scale: Scale) -> Plot:
     return plot(data, SMALL, xaxis=horizontal, yaxis={"title": {"text": "gap"}})
 
 
-def contour(past: Past, material: Material, x: Scale, y: Scale) -> Plot:
+def contour(past: Past, material: ReportInputs, x: Scale, y: Scale) -> Plot:
     """The score over two parameters, with its lines written on; worse scores than those of three quarters of the trials are one plain."""
     metric, sign = material.space.train.metric, METRICS[material.space.train.metric].sign
     surface, trials, *_ = _data(past.contour(x.key, y.key, metric))

@@ -38,7 +38,7 @@ class Past:
 
     @cached_property
     def _score(self) -> optuna.Study:
-        return self._study([self._space.goals[0]], lambda outcome: [outcome.value])
+        return self._study([self._space.objective_names[0]], lambda outcome: [outcome.value])
 
     @cached_property
     def _gap(self) -> optuna.Study:
@@ -85,9 +85,7 @@ class Past:
             name: dict(zip((o.trial.label for o in self.complete), rankdata(values).tolist(), strict=True))
             for name, values in by.items()
         }
-        return {
-            name: self._study(["gap"], lambda o, known=known: [known[o.trial.label]]) for name, known in ranks.items()
-        }  # type: ignore[misc]
+        return {name: self._study(["gap"], lambda o, own=own: [own[o.trial.label]]) for name, own in ranks.items()}  # type: ignore[misc]
 
     @property
     def _evaluator(self) -> FanovaImportanceEvaluator:
@@ -116,7 +114,7 @@ class Past:
 
     def front(self) -> Figure:
         """The front in the first two objectives."""
-        goals = self._space.goals[:2]
+        goals = self._space.objective_names[:2]
         study = self._study(goals, lambda outcome: [outcome.values[goal] for goal in goals])
         return visualization.plot_pareto_front(study, target_names=[goal.replace("_", " ") for goal in goals])
 

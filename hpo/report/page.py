@@ -8,21 +8,21 @@ from pathlib import Path
 
 from plotly.offline import get_plotlyjs
 
-from hpo.report.inputs import Material
+from hpo.report.inputs import ReportInputs
 from hpo.report.optuna_study import Past
 from hpo.report.sections import Panel, Section, opening, sections
 from hpo.report.sentences import title
-from hpo.study.directory import replace
+from hpo.study.directory import write_atomic
 
 _ASSETS = Path(__file__).parent
 
 
-def write(material: Material, path: Path) -> None:
+def write(material: ReportInputs, path: Path) -> None:
     """Raises StoreError if `path` cannot be written."""
-    replace(path, page(material).encode())
+    write_atomic(path, page(material).encode())
 
 
-def page(material: Material) -> str:
+def page(material: ReportInputs) -> str:
     past = Past(material.space, material.scales, material.complete)
     importances = past.importances()
     found = list(sections(material, past, importances))
@@ -57,7 +57,7 @@ def _panel(panel: Panel) -> str:
     return f"<figure>{title}{drawn}{caption}</figure>"
 
 
-def _footer(material: Material) -> str:
+def _footer(material: ReportInputs) -> str:
     result = material.result
     versions = ", ".join(f"{name} {version}" for name, version in result["versions"].items())
     said = f"Study {result['study']}, {result['date']}, data {result['fingerprint']}. {versions}."

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from hpo.report.inputs import Material
+from hpo.report.inputs import ReportInputs
 
 _BINS = 10
 
@@ -79,7 +79,7 @@ class Predicted:
         return ordered
 
 
-def classified(material: Material) -> Classified | None:
+def classified(material: ReportInputs) -> Classified | None:
     if material.data is None or not material.said or material.data.task != "classification":
         return None
     rows, said = (material.said[name].numpy() for name in ("rows", "said"))
@@ -88,7 +88,7 @@ def classified(material: Material) -> Classified | None:
     return Classified(rows, material.data.y.numpy()[rows], chances.argmax(1), chances, material.data.classes)
 
 
-def predicted(material: Material) -> Predicted | None:
+def predicted(material: ReportInputs) -> Predicted | None:
     if material.data is None or not material.said or material.data.task != "regression":
         return None
     rows, missed = (material.said[name].numpy() for name in ("rows", "said"))

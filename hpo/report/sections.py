@@ -9,7 +9,7 @@ from html import escape
 
 from hpo.core import objectives
 from hpo.core.metrics import METRICS
-from hpo.core.objectives import front
+from hpo.core.objectives import pareto_front
 from hpo.report import (
     adaptation_views,
     analysis,
@@ -23,7 +23,7 @@ from hpo.report import (
 )
 from hpo.report import domain_text as words
 from hpo.report.axis import Plot, logarithmic
-from hpo.report.inputs import Material
+from hpo.report.inputs import ReportInputs
 from hpo.report.optuna_study import Past
 from hpo.report.summary import criteria_table
 
@@ -53,7 +53,7 @@ class Section:
     wide: bool = False  # a panel a line
 
 
-def opening(material: Material, importances: Importances) -> str:
+def opening(material: ReportInputs, importances: Importances) -> str:
     """The top of the page: the verdict, what was selected, its scores beside those it is compared with, and what is to be known of the data."""
     verdict = sentences.verdict(material, analysis.balance(material), importances)
     lead, *rest = verdict
@@ -62,7 +62,7 @@ def opening(material: Material, importances: Importances) -> str:
     return f'<h1>{escape(sentences.title(material))}</h1><p class="lead">{escape(lead)}</p>{said}{tables.params(material)}{tables.scores(material)}{notes}'
 
 
-def sections(material: Material, past: Past, importances: Importances) -> Iterator[Section]:
+def sections(material: ReportInputs, past: Past, importances: Importances) -> Iterator[Section]:
     yield _curves(material)
     if len(past.complete) >= _FEW:
         yield _gaps(material, past)
@@ -85,7 +85,7 @@ def sections(material: Material, past: Past, importances: Importances) -> Iterat
     yield _stacks(material)
 
 
-def _curves(material: Material) -> Section:
+def _curves(material: ReportInputs) -> Section:
     compared = {
         name: outcome for name, outcome in material.compared.items() if outcome.valid
     }  # what diverged has no curve
@@ -97,7 +97,7 @@ def _curves(material: Material) -> Section:
     return Section("The train–valid gap opens as training goes on", "Curves", text, panels)
 
 
-def _gaps(material: Material, past: Past) -> Section:
+def _gaps(material: ReportInputs, past: Past) -> Section:
     trends = analysis.gap_trends(material)
     order = sorted(material.scales, key=lambda key: -abs(found.rho) if (found := trends[key]) else 0)
     falls = [key for key in order if (found := trends[key]) and found.clear and found.rho < 0]
@@ -128,7 +128,7 @@ def _importance(past: Past, found: Importances) -> Iterator[Section]:
     yield Section(title, "Importance", "", [Panel(aid, optuna_plots.importance(past, found))], wide=True)
 
 
-def _ridge(material: Material, past: Past) -> Iterator[Section]:
+def _ridge(material: ReportInputs, past: Past) -> Iterator[Section]:
     if not {"learning_rate", "weight_decay"} <= material.scales.keys():
         yield Section(
             "Learning rate and weight decay were not searched together",
@@ -147,7 +147,7 @@ def _ridge(material: Material, past: Past) -> Iterator[Section]:
     yield Section(title, "Ridge", "", [Panel(aid, optuna_plots.contour(past, material, x, y))], wide=True)
 
 
-def _parallel(material: Material, past: Past) -> Section:
+def _parallel(material: ReportInputs, past: Past) -> Section:
     sign = METRICS[material.space.train.metric].sign
     ranked = sorted(past.complete, key=lambda o: sign * (o.value or 0.0))
     best = ranked[: max(_BEST, math.ceil(len(ranked) / 10))]
@@ -161,7 +161,7 @@ def _parallel(material: Material, past: Past) -> Section:
     )
 
 
-def _history(material: Material, past: Past) -> Section:
+def _history(material: ReportInputs, past: Past) -> Section:
     return Section(
         "How the best score was found",
         "History",
@@ -171,17 +171,19 @@ def _history(material: Material, past: Past) -> Section:
     )
 
 
-def _front(material: Material, past: Past) -> Iterator[Section]:
-    keys, goals = material.space.goals, [goal.replace("_", " ") for goal in material.space.goals]
+def _front(material: ReportInputs, past: Past) -> Iterator[Section]:
+    keys, goals = material.space.objective_names, [goal.replace("_", " ") for goal in material.space.objective_names]
     if len(goals) > 1 and len(past.complete) >= _FEW:
-        best = front([[o.values[key] for key in keys] for o in past.complete], [objectives.sign(key) for key in keys])
+        best = pareto_front(
+            [[o.values[key] for key in keys] for o in past.complete], [objectives.sign(key) for key in keys]
+        )
         aid = f"{len(best)} of {len(past.complete)} complete trials, the baselines aside, are beaten by none of the others in all of: {', '.join(goals)}."
         yield Section(
             f"What {goals[0]} costs in {goals[1]}", "Front", "", [Panel(aid, optuna_plots.front(past))], wide=True
         )
 
 
-def _finalists(material: Material) -> Iterator[Section]:
+def _finalists(material: ReportInputs) -> Iterator[Section]:
     found = material.result["finalists"]
     if not found:
         yield Section(
@@ -200,7 +202,7 @@ def _finalists(material: Material) -> Iterator[Section]:
     )
 
 
-def _weights(material: Material) -> Iterator[Section]:
+def _weights(material: ReportInputs) -> Iterator[Section]:
     found = weights.layers(material)
     if not found:
         yield Section("There is no final network", "", "So its weights are not shown (refit: none, or it diverged).")
@@ -221,7 +223,7 @@ def _weights(material: Material) -> Iterator[Section]:
     yield Section(title, "Weights", said, panels)
 
 
-def _predictions(material: Material) -> Iterator[Section]:
+def _predictions(material: ReportInputs) -> Iterator[Section]:
     if material.data is None or not material.said:
         yield Section("No predictions to look at", "", material.why)
         return
@@ -269,7 +271,7 @@ def _predictions(material: Material) -> Iterator[Section]:
         )
 
 
-def _domains(material: Material) -> Iterator[Section]:
+def _domains(material: ReportInputs) -> Iterator[Section]:
     found = adaptation_views.seen(material)
     if found is None:
         return
@@ -295,7 +297,7 @@ def _domains(material: Material) -> Iterator[Section]:
         yield Section(words.gained(found.help), "Adaptation", words.TESTED, panels)
 
 
-def _criteria(material: Material) -> Iterator[Section]:
+def _criteria(material: ReportInputs) -> Iterator[Section]:
     aid, rows = criteria_table(material.result)
     if rows:
         yield Section(
@@ -307,7 +309,7 @@ def _criteria(material: Material) -> Iterator[Section]:
         )
 
 
-def _stacks(material: Material) -> Section:
+def _stacks(material: ReportInputs) -> Section:
     found = analysis.stacks(material)
     return Section(
         "How many networks trained together",

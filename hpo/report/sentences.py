@@ -9,7 +9,7 @@ from hpo.core.metrics import METRICS
 from hpo.core.trial import Outcome
 from hpo.regularizers import STRENGTHS
 from hpo.report.analysis import Balance, Ridge, Stack, Trend, best_score, droppable, regularized, without
-from hpo.report.inputs import Material, gap
+from hpo.report.inputs import ReportInputs, gap
 from hpo.report.predictions import Bin, Classified, Predicted, calibration_error
 from hpo.report.summary import adaptation_lines, first_line, regularization_line
 from hpo.space.formatting import number, score, trial_name
@@ -28,7 +28,7 @@ def standing(found: Balance) -> str:
     }[found.standing]
 
 
-def reasons(material: Material, found: Balance) -> str:
+def reasons(material: ReportInputs, found: Balance) -> str:
     """Why: the gap, what goes with better scores, ranges that were too short."""
     loss = material.selected.valid["loss"]
     said = [
@@ -52,7 +52,7 @@ def reasons(material: Material, found: Balance) -> str:
     return " ".join(said)
 
 
-def verdict(material: Material, found: Balance, importances: Mapping[str, Mapping[str, float]]) -> list[str]:
+def verdict(material: ReportInputs, found: Balance, importances: Mapping[str, Mapping[str, float]]) -> list[str]:
     """The top of the page, the conclusion first."""
     result = material.result
     lead = [] if result.get("unpromised") else [standing(found)]  # a gap on the source is no verdict on the target
@@ -61,7 +61,7 @@ def verdict(material: Material, found: Balance, importances: Mapping[str, Mappin
     return [line for line in [*lines, mattered(material, importances), dropped(material)] if line]
 
 
-def mattered(material: Material, importances: Mapping[str, Mapping[str, float]]) -> str:
+def mattered(material: ReportInputs, importances: Mapping[str, Mapping[str, float]]) -> str:
     """Which parameters decide about the score, and which strength about the gap."""
     if not importances:
         return ""
@@ -77,7 +77,7 @@ def mattered(material: Material, importances: Mapping[str, Mapping[str, float]])
     return said
 
 
-def dropped(material: Material) -> str:
+def dropped(material: ReportInputs) -> str:
     """Which strengths could be left out."""
     keys, known = droppable(material), without(material)
     if not known:
@@ -117,7 +117,7 @@ def ridge(found: Ridge | None) -> str:
     return f"{among}; there is no ridge: they do not go against each other{rho}."
 
 
-def history(material: Material) -> str:
+def history(material: ReportInputs) -> str:
     metric = material.space.train.metric
     steps = best_score(material.complete, metric)
     if not steps:
@@ -131,7 +131,7 @@ def history(material: Material) -> str:
     )
 
 
-def lines_together(material: Material, best: Sequence[Outcome]) -> str:
+def lines_together(material: ReportInputs, best: Sequence[Outcome]) -> str:
     """Where the best trials agree: the parameter of which they fill the smallest part."""
     if len(best) < 3:
         return "A line is a trial."
@@ -149,7 +149,7 @@ def lines_together(material: Material, best: Sequence[Outcome]) -> str:
     )
 
 
-def finalists(material: Material) -> str:
+def finalists(material: ReportInputs) -> str:
     found = material.result["finalists"]
     metric = METRICS[material.space.train.metric]
     pairs = [(one["search"], one["fresh"]) for one in found.values() if None not in (one["search"], one["fresh"])]
@@ -232,13 +232,13 @@ def params(outcome: Outcome) -> list[tuple[str, str]]:
     """The configuration, key by key."""
     said = []
     for key, value in outcome.trial.params.items():
-        off = key in STRENGTHS and value == STRENGTHS[key].neutral
+        off = key in STRENGTHS and value == STRENGTHS[key].default_value
         plain = isinstance(value, str | bool)
         said.append((_name(key), "off" if off else str(value) if plain else number(value)))
     return said
 
 
-def title(material: Material) -> str:
+def title(material: ReportInputs) -> str:
     label = material.result["trial"]
     usual = {"defaults": "the usual defaults are", "none": "no regularization is"}
     return f"{material.result['study']}: {usual.get(label, f'{trial_name(label)} is')} selected"

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from hpo.core.metrics import METRICS, labelled, shown
-from hpo.core.statistics import FEWEST
+from hpo.core.metrics import METRICS, display_metric, labelled_metric
+from hpo.core.statistics import MIN_PAIRS
 from hpo.space.formatting import score, trial_name
 from hpo.study import ranking
 
@@ -28,7 +28,7 @@ def first_line(result: Mapping[str, Any]) -> str:
     fits = f"{said['fits']} fresh fit{'s' if said['fits'] != 1 else ''}"
     if said["beyond_noise"]:
         return f"{rival[0].upper()}{rival[1:]} beats the usual defaults beyond noise: over {fits} its {result['metric']} is {by}."
-    if said["fits"] < FEWEST and said["gain"] > 0:
+    if said["fits"] < MIN_PAIRS and said["gain"] > 0:
         return (
             f"{fits} {'is' if said['fits'] == 1 else 'are'} too few to show that anything beats the usual defaults, so they are selected; "
             f"the {result['metric']} of {rival}, the best of the others, is {by}."
@@ -41,7 +41,7 @@ def first_line(result: Mapping[str, Any]) -> str:
 
 def adaptation_lines(result: Mapping[str, Any]) -> list[str]:
     """What taking the target into account did on its test rows, against the same without it, and what that did to the source."""
-    name = shown(result["task"], result["metric"])
+    name = display_metric(result["task"], result["metric"])
     test, unpromised = result["test"].get(name), result.get("unpromised")  # an older hpo did not say
     found = result.get("adaptation")
     if not found:
@@ -81,7 +81,7 @@ def criteria_table(result: Mapping[str, Any]) -> tuple[str, list[list[str]]]:
     found = result.get("criteria")  # an older hpo had none
     if not found:
         return "", []
-    metric = labelled(result["metric"]).replace("_", " ")
+    metric = labelled_metric(result["metric"]).replace("_", " ")
     rows = [["without labels of the target", "rank correlation", f"{metric} lost", "would choose"]]
     for one in found:
         spearman = "–" if one["spearman"] is None else f"{one['spearman']:.2f}".replace("-", "−")

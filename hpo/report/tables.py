@@ -11,11 +11,11 @@ from html import escape
 
 import numpy as np
 
-from hpo.core.metrics import labelled, shown
+from hpo.core.metrics import display_metric, labelled_metric
 from hpo.data.dataset import Dataset
 from hpo.report import sentences
 from hpo.report.analysis import Stack
-from hpo.report.inputs import Material
+from hpo.report.inputs import ReportInputs
 from hpo.report.predictions import Classified, Predicted
 from hpo.space.formatting import score
 
@@ -25,7 +25,7 @@ _MOST_VALUES = 12  # columns of a row
 _COLOURS = {1: 0, 3: 2}  # by channels, what PNG calls grey, and red, green and blue
 
 
-def params(material: Material) -> str:
+def params(material: ReportInputs) -> str:
     """The selected configuration."""
     pairs = "".join(
         f"<div><dt>{escape(key)}</dt><dd>{escape(value)}</dd></div>"
@@ -34,13 +34,15 @@ def params(material: Material) -> str:
     return f"<dl>{pairs}</dl>"
 
 
-def scores(material: Material) -> str:
+def scores(material: ReportInputs) -> str:
     """The selected configuration beside those it is compared with."""
     result = material.result
-    other = shown(result["task"], result["metric"])
+    other = display_metric(result["task"], result["metric"])
     name = other.replace("_", " ")
     fresh = bool(result["fresh"])
-    followed = [result["metric"]] if labelled(result["metric"]) != result["metric"] else []  # what asks for no labels
+    followed = (
+        [result["metric"]] if labelled_metric(result["metric"]) != result["metric"] else []
+    )  # what asks for no labels
     seen, source, target = (
         "fresh" if fresh else "valid",
         *((", source", ", target") if result.get("unpromised") else ("", "")),

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hpo.report.inputs import Material
+from hpo.report.inputs import ReportInputs
 
 _BINS = 40
 _OUTER = 0.995  # of the weights lie in the histogram's range; the rest stand in its last bins
@@ -25,7 +25,7 @@ class Layer:
     counts: Sequence[int]  # (bins,)
 
 
-def layers(material: Material) -> list[Layer]:
+def layers(material: ReportInputs) -> list[Layer]:
     if material.network is None or not material.weights:
         return []
     found = []
@@ -39,7 +39,7 @@ def layers(material: Material) -> list[Layer]:
     return found
 
 
-def columns(material: Material) -> int:
+def columns(material: ReportInputs) -> int:
     """How many columns of the table, or terms of its texts, the final network could look at; 0 where that is not known."""
     if (
         material.network is None
@@ -50,7 +50,7 @@ def columns(material: Material) -> int:
     return len(set(material.data.preprocess.groups))
 
 
-def unused(material: Material) -> list[str]:
+def unused(material: ReportInputs) -> list[str]:
     """Those of them that the final network does not look at: all weights that they meet are zero."""
     if material.network is None or material.data is None or not material.weights:
         return []

@@ -8,18 +8,18 @@ from typing import Any
 
 from torch import Tensor
 
-from hpo.core.metrics import averaged
+from hpo.core.metrics import average_predictions
 from hpo.core.trial import Trial
 from hpo.data.dataset import Dataset
-from hpo.selection.finals import Finalist, Train
+from hpo.selection.finals import Finalist, TrainFixed
 from hpo.space.space import Space
 from hpo.study.study import Study
-from hpo.study.weights import Vault
-from hpo.training.builder import Networks
+from hpo.study.weights import WeightStore
+from hpo.training.builder import NetworkBuilder
 
 
 @dataclass(frozen=True)
-class Final:
+class FinalNetwork:
     """A network, or several whose predictions are averaged, as it is tested and exported: where its weights lie, on what it
     was trained, and for how long (None: until its own validation rows stopped it)."""
 
@@ -36,15 +36,15 @@ class Refit:
         self,
         space: Space,
         data: Dataset,
-        networks: Networks,
+        networks: NetworkBuilder,
         study: Study,
-        vault: Vault,
-        train: Train,
+        vault: WeightStore,
+        train: TrainFixed,
     ) -> None:
         self._space, self._data, self._networks = space, data, networks
         self._study, self._vault, self._train = study, vault, train
 
-    def final(self, way: str, finalists: Sequence[Finalist]) -> dict[str, Final]:
+    def final(self, way: str, finalists: Sequence[Finalist]) -> dict[str, FinalNetwork]:
         """The final networks of some configurations, by label; one that diverged has none. From the seed that a trial had, `keep`
         comes to the very network that the search has seen."""
         stop: dict[str, int | None] = {f.label: None for f in finalists}
@@ -54,23 +54,25 @@ class Refit:
         trials = {f.label: self._trial(f, way, stop[f.label]) for f in finalists}
         self._train(list(trials.values()), lambda: data)
         done = {label: self._study.outcomes[trial.label] for label, trial in trials.items()}
-        return {label: Final(o.trial.label, data, stop[label]) for label, o in done.items() if o.state == "complete"}
+        return {
+            label: FinalNetwork(o.trial.label, data, stop[label]) for label, o in done.items() if o.state == "complete"
+        }
 
     def _trial(self, finalist: Finalist, way: str, epochs: int | None) -> Trial:
         label = f"{finalist.label}-{way}" if epochs is None else f"{finalist.label}-{way}-{epochs}"
         return replace(finalist.searched.trial, label=label, role="refit", epochs=epochs)
 
-    def logits(self, final: Final, params: Mapping[str, Any]) -> Tensor:
+    def logits(self, final: FinalNetwork, params: Mapping[str, Any]) -> Tensor:
         """What a final network says of the test part, (1, rows, outputs)."""
-        weights = self._vault.get(final.label)
+        weights = self._vault.load(final.label)
         fits = len(next(iter(weights.values())))
-        said = self._networks.of(params).predict(weights, final.data.test_x.expand(fits, -1, -1))
-        return averaged(final.data.task, said).unsqueeze(0)
+        said = self._networks.network_for(params).predict(weights, final.data.test_x.expand(fits, -1, -1))
+        return average_predictions(final.data.task, said).unsqueeze(0)
 
     def _bag(self) -> Dataset:
         """All development rows under one encoding, in the folds of the first draw."""
         whole = self._data.whole()
         rows = len(whole.x)
-        folds = (f.at(lambda own: own % rows) for f in self._data.fresh(1).folds)
+        folds = (f.remap(lambda own: own % rows) for f in self._data.fresh(1).folds)
         data = replace(whole, folds=tuple(folds))
         return replace(data, **vars(data.to_train()))

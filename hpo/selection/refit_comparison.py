@@ -7,19 +7,19 @@ import torch
 from torch import Tensor
 
 from hpo.core import statistics
-from hpo.core.metrics import METRICS, averaged, labelled, measure
+from hpo.core.metrics import METRICS, average_predictions, compute_metrics, labelled_metric
 from hpo.core.samples import Samples
 from hpo.core.trial import Trial
 from hpo.data.dataset import Dataset
-from hpo.selection.finals import Finalist, Train
+from hpo.selection.finals import Finalist, TrainFixed
 from hpo.space.space import Space
 from hpo.study import ranking
 from hpo.study.study import Study
-from hpo.study.weights import Vault, of_fit
-from hpo.training.builder import Networks
+from hpo.study.weights import WeightStore, weights_of_fit
+from hpo.training.builder import NetworkBuilder
 
 
-class Ways:
+class RefitComparison:
     """Of every fold of the first draw the training rows are split once more, and its validation rows judge: the network of a split
     (`keep`), all of them together (`average`), and the fold's own, trained on all these rows for as many epochs as the splits
     found best (`scaled`). What the splits' networks say together of the rows that judge them is kept for the report: they have
@@ -29,18 +29,20 @@ class Ways:
         self,
         space: Space,
         data: Dataset,
-        networks: Networks,
+        networks: NetworkBuilder,
         study: Study,
-        vault: Vault,
-        unseen: Vault,
-        train: Train,
+        vault: WeightStore,
+        unseen: WeightStore,
+        train: TrainFixed,
         device: torch.device,
     ) -> None:
         self._space, self._data, self._networks = space, data, networks
         self._study, self._vault, self._unseen, self._train = study, vault, unseen, train
         self._device = device
         self._followed = METRICS[space.train.metric]
-        self._metric = METRICS[labelled(space.train.metric)]  # by which the rows that judge are, which have labels
+        self._metric = METRICS[
+            labelled_metric(space.train.metric)
+        ]  # by which the rows that judge are, which have labels
         # What was trained on folds has no single network to keep.
         self._names = ("scaled", "keep", "average") if len(data.folds) == 1 else ("scaled", "average")
 
@@ -50,10 +52,10 @@ class Ways:
         single row that the network does not bear.
 
         Remembered with the study, since the networks behind it are not kept."""
-        known: dict[str, dict[str, float]] | None = self._study.recall(f"compared:{finalist.label}")
+        known: dict[str, dict[str, float]] | None = self._study.get_attr(f"compared:{finalist.label}")
         if known is None:
             known = self._compared(finalist)
-            self._study.remember(f"compared:{finalist.label}", known)
+            self._study.set_attr(f"compared:{finalist.label}", known)
         return known
 
     def _compared(self, finalist: Finalist) -> dict[str, dict[str, float]]:
@@ -65,7 +67,7 @@ class Ways:
         for fold in range(outer.shape[1]):
             samples = self._data.nested(1, fold)
             if any(len(one.train) % batch_size == 1 for one in samples.folds):
-                self._networks.of(params).check(1, self._device)
+                self._networks.network_for(params).check(1, self._device)
             judged = self._fold(finalist, fold, samples, outer[:, fold])
             if judged is None:
                 return {}
@@ -75,12 +77,13 @@ class Ways:
                 found[name].append(scores[name])
             first = samples.folds[0]
             overlaps.append(len(first.test) / (len(first.train) + len(first.valid)))
-        self._unseen.put(
+        self._unseen.save(
             finalist.label, {name: torch.cat([said[name] for said in unseen]) for name in ("rows", "said")}
         )
         lower = {name: self._metric.sign * np.array(scores) for name, scores in found.items()}
         gains = {
-            name: statistics.gain(scores, lower["scaled"], float(np.mean(overlaps))) for name, scores in lower.items()
+            name: statistics.paired_gain(scores, lower["scaled"], float(np.mean(overlaps)))
+            for name, scores in lower.items()
         }
         return {
             name: {self._metric.name: float(np.mean(scores)), "gain": gains[name][0], "standard_error": gains[name][1]}
@@ -102,7 +105,7 @@ class Ways:
             return None
         epoch = statistics.best_epoch([np.array(inner.fold_curves[self._space.train.metric_key])], self._followed.sign)
         said = self._logits(trial, samples)
-        together, rows = averaged(samples.task, torch.stack(said)), samples.folds[0].test
+        together, rows = average_predictions(samples.task, torch.stack(said)), samples.folds[0].test
         scores = {
             "scaled": float(whole[min(epoch, len(whole)) - 1]),
             "keep": float(np.mean([self._score(samples, one) for one in said])),
@@ -114,14 +117,14 @@ class Ways:
 
     def _logits(self, trial: Trial, samples: Samples) -> list[Tensor]:
         """Of each fit what it says, (rows, outputs), of the rows that it is judged on."""
-        weights, network = self._vault.get(trial.label), self._networks.of(trial.params)
+        weights, network = self._vault.load(trial.label), self._networks.network_for(trial.params)
         x = [samples.inputs(fold.test.unsqueeze(0)) for fold in samples.folds]
-        return [network.predict(of_fit(weights, i), x[i])[0] for i in range(len(x))]
+        return [network.predict(weights_of_fit(weights, i), x[i])[0] for i in range(len(x))]
 
     def _score(self, samples: Samples, logits: Tensor) -> float:
         y, weight = samples.targets(samples.folds[0].test.unsqueeze(0))  # the same rows in every encoding
         return float(
-            measure((self._metric.name,), samples.task, logits.unsqueeze(0), y, weight, samples.target_scale)[
+            compute_metrics((self._metric.name,), samples.task, logits.unsqueeze(0), y, weight, samples.target_scale)[
                 self._metric.name
             ]
         )

@@ -13,15 +13,15 @@ import numpy as np
 from torch import Tensor
 
 from hpo.core import objectives, statistics
-from hpo.core.metrics import METRICS, labelled, measure, shown, tested, watched
+from hpo.core.metrics import METRICS, compute_metrics, display_metric, labelled_metric, test_metrics, tracked_metrics
 from hpo.data.dataset import Dataset
 from hpo.selection import rules, validator_ranking
 from hpo.selection.finals import Finalist, Finals
-from hpo.selection.refit import Final
+from hpo.selection.refit import FinalNetwork
 from hpo.space.space import Space
 from hpo.study import ranking as selection
 from hpo.study.study import Study
-from hpo.training.experiment import Job
+from hpo.training.experiment import Experiment
 
 
 @dataclass(frozen=True)
@@ -46,14 +46,14 @@ class Verdict:
         rivals = [c for c in rules.in_contention(list(candidates.values())) if c.label != rules.DEFAULT]
         best = min(rivals, key=lambda c: c.mean, default=default)
         rival = candidates[selected] if selected != rules.DEFAULT else best
-        gain, error = statistics.gain(rival.scores, default.scores, finals.overlap)
-        beats = rival in rules.better_than_default(list(candidates.values()), finals.overlap)
-        fits = len(statistics.pairs(rival.scores, default.scores)[0])
+        gain, error = statistics.paired_gain(rival.scores, default.scores, finals.test_train_ratio)
+        beats = rival in rules.better_than_default(list(candidates.values()), finals.test_train_ratio)
+        fits = len(statistics.finite_pairs(rival.scores, default.scores)[0])
         return cls(selected, rule, choices, rival.label, gain, error, fits, beats)
 
 
 def table(
-    job: Job,
+    job: Experiment,
     final: tuple[Finals, Verdict] | None,
     compared: Mapping[str, Finalist],
     tests: Mapping[str, Mapping[str, float]],
@@ -73,21 +73,21 @@ def table(
             "finalists": {},
         }
     (finals, verdict), selected = final, compared["selected"]
-    names = watched(job.data.task, job.space.train.metric)
+    names = tracked_metrics(job.data.task, job.space.train.metric)
     against = {name: getattr(verdict, name) for name in ("rival", "gain", "standard_error", "fits", "beyond_noise")}
     return found | {
         "rule": verdict.rule,
         "rules": dict(verdict.choices),
         "regularization": _regularization(job, finals, selected, compared["ablation"]),
         "fresh_scores": {name: [plain(v) for v in selected.scores(name).tolist()] for name in names},
-        "overlap": finals.overlap,
+        "overlap": finals.test_train_ratio,
         "score": {name: _score(job, selected, name, chosen, finals) for name in names},
         "verdict": {name: plain(value) for name, value in against.items()},
         "finalists": _finalists(finals, job.space.train.metric),
     }
 
 
-def _regularization(job: Job, finals: Finals, selected: Finalist, without: Finalist) -> dict[str, Any] | None:
+def _regularization(job: Experiment, finals: Finals, selected: Finalist, without: Finalist) -> dict[str, Any] | None:
     """What regularization gained on fresh splits against the same without it, in the metric that is shown, and if that is another
     one in the `followed` as well; None if there is none."""
     if without is selected:
@@ -95,18 +95,22 @@ def _regularization(job: Job, finals: Finals, selected: Finalist, without: Final
 
     def gained(name: str) -> dict[str, Any]:
         ours, theirs = (METRICS[name].sign * f.scores(name) for f in (selected, without))
-        gain, error = statistics.gain(ours, theirs, finals.overlap)
-        clear = statistics.differ(ours, theirs, finals.overlap, 0.1)
+        gain, error = statistics.paired_gain(ours, theirs, finals.test_train_ratio)
+        clear = statistics.significantly_different(ours, theirs, finals.test_train_ratio, 0.1)
         return {"metric": name, "gain": plain(gain), "standard_error": plain(error), "beyond_noise": clear}
 
     followed = job.space.train.metric
-    name = shown(job.data.task, followed)
+    name = display_metric(job.data.task, followed)
     return gained(name) | {"followed": gained(followed) if followed != name else None}
 
 
-def _score(job: Job, finalist: Finalist, metric: str, chosen: Mapping[str, Any], finals: Finals) -> dict[str, Any]:
+def _score(
+    job: Experiment, finalist: Finalist, metric: str, chosen: Mapping[str, Any], finals: Finals
+) -> dict[str, Any]:
     """One metric of the selected configuration on its way from the search to the test, and where its test was expected."""
-    low, high = statistics.interval(finalist.known(metric), finals.overlap, finals.valid_rows / len(job.data.test_y))
+    low, high = statistics.prediction_interval(
+        finalist.finite_scores(metric), finals.test_train_ratio, finals.valid_rows / len(job.data.test_y)
+    )
     least, most = METRICS[metric].bounds
     found = {
         "search": finalist.searched.valid.get(metric),
@@ -119,9 +123,9 @@ def _score(job: Job, finalist: Finalist, metric: str, chosen: Mapping[str, Any],
     return {name: plain(value) for name, value in found.items()}
 
 
-def _entry(job: Job, finalist: Finalist, test: Mapping[str, float]) -> dict[str, Any]:
+def _entry(job: Experiment, finalist: Finalist, test: Mapping[str, float]) -> dict[str, Any]:
     """One configuration of the result table."""
-    outcome, names = finalist.searched, watched(job.data.task, job.space.train.metric)
+    outcome, names = finalist.searched, tracked_metrics(job.data.task, job.space.train.metric)
     return {
         "trial": outcome.trial.label,
         "params": dict(outcome.trial.params),
@@ -142,22 +146,22 @@ def _finalists(finals: Finals, metric: str) -> dict[str, Any]:
         c.label for c in sorted(finals.candidates(), key=lambda c: (not math.isfinite(c.mean), c.mean, c.label))
     ]:
         finalist = finals.finalists[label]
-        error = statistics.standard_error(finalist.known(metric), finals.overlap)
+        error = statistics.standard_error(finalist.finite_scores(metric), finals.test_train_ratio)
         known = {"search": finalist.searched.valid.get(metric), "fresh": finalist.mean(metric), "standard_error": error}
         found[label] = {name: plain(value) for name, value in known.items()} | {"fits": len(finalist.scores(metric))}
     return found
 
 
-def criteria(study: Study, job: Job) -> list[dict[str, Any]]:
+def criteria(study: Study, job: Experiment) -> list[dict[str, Any]]:
     """How far criteria that need no labels of the target would have led; nothing where no labelled rows of the target judge."""
-    if not job.data.foreign:
+    if not job.data.valid_is_target:
         return []
-    found = validator_ranking.rank(study.judged(), labelled(job.space.train.metric))
+    found = validator_ranking.rank(study.budget_outcomes(), labelled_metric(job.space.train.metric))
     return [{name: plain(value) for name, value in vars(one).items()} for one in found]
 
 
 def adaptation(
-    compared: Mapping[str, Finalist], networks: Mapping[str, Final], said: Mapping[str, Tensor]
+    compared: Mapping[str, Finalist], networks: Mapping[str, FinalNetwork], said: Mapping[str, Tensor]
 ) -> dict[str, Any] | None:
     """On how many of the target's test rows the selected network is better than its `twin` that takes no other domain into account,
     and on how many worse, from what final networks `said` (1, rows, outputs); None where there are not both, or no such rows."""
@@ -168,7 +172,7 @@ def adaptation(
     if not data.tests_another:
         return None
     lost = [_lost(data, said[name][0]) for name in (twin, "selected")]
-    return {"twin": twin, **vars(statistics.balance(*lost))}
+    return {"twin": twin, **vars(statistics.paired_counts(*lost))}
 
 
 def _lost(data: Dataset, logits: Tensor) -> np.ndarray:
@@ -180,9 +184,9 @@ def _lost(data: Dataset, logits: Tensor) -> np.ndarray:
 
 def front(study: Study, space: Space) -> list[dict[str, Any]]:
     """The trials that no other beats in every objective, the best in the first one first; none where there is one objective."""
-    if len(space.goals) < 2:
+    if len(space.objective_names) < 2:
         return []
-    goal = space.goals[0]
+    goal = space.objective_names[0]
     found = sorted(study.front(), key=lambda o: (objectives.sign(goal) * o.values[goal], o.trial.label))
     return [
         {
@@ -198,7 +202,7 @@ def front(study: Study, space: Space) -> list[dict[str, Any]]:
     ]
 
 
-def refit(way: str, final: Final | None, ways: Mapping[str, Mapping[str, float]]) -> dict[str, Any]:
+def refit(way: str, final: FinalNetwork | None, ways: Mapping[str, Mapping[str, float]]) -> dict[str, Any]:
     """How the final network was made, and what the ways are worth beside each other."""
     return {
         "kind": way,  # what was asked for; without weights the network diverged
@@ -213,7 +217,7 @@ def fit_epochs(study: Study) -> dict[str, int]:
     """What was trained, in epochs of single networks, by what it was for."""
     found: dict[str, int] = {}
     for outcome in study.outcomes.values():
-        role = "search" if outcome.trial.counted else outcome.trial.role
+        role = "search" if outcome.trial.in_budget else outcome.trial.role
         found[role] = found.get(role, 0) + outcome.fit_epochs
     return found
 
@@ -231,8 +235,8 @@ def test_scores(space: Space, data: Dataset, logits: Tensor) -> dict[str, float]
     """Every metric of `logits` (1, rows, outputs) on the test part of the data that the network was trained on, in whose
     units they are."""
     weight = None if data.test_weight is None else data.test_weight.unsqueeze(0)
-    names = tested(data.task, space.train.metric)
-    scores = measure(names, data.task, logits, data.test_y.unsqueeze(0), weight, data.target_scale)
+    names = test_metrics(data.task, space.train.metric)
+    scores = compute_metrics(names, data.task, logits, data.test_y.unsqueeze(0), weight, data.target_scale)
     return {name: float(score) for name, score in scores.items()}
 
 

@@ -53,38 +53,38 @@ def in_contention(candidates: Sequence[Candidate]) -> list[Candidate]:
     return [c for c in candidates if len(c.scores) == most and c.sound]
 
 
-def dropped(candidates: Sequence[Candidate], overlap: float) -> set[str]:
+def dropped(candidates: Sequence[Candidate], test_train_ratio: float) -> set[str]:
     """The labels of those that need no further split: worse than the best by more than a paired standard error."""
     left = in_contention(candidates)
     if not left:
         return {c.label for c in candidates}
     best = min(left, key=_order)
-    staying = {c.label for c in left if _behind(c, best, overlap) <= 1}
+    staying = {c.label for c in left if _behind(c, best, test_train_ratio) <= 1}
     return {c.label for c in candidates} - staying
 
 
-def better_than_default(candidates: Sequence[Candidate], overlap: float) -> list[Candidate]:
+def better_than_default(candidates: Sequence[Candidate], test_train_ratio: float) -> list[Candidate]:
     """Those in contention that beat the defaults beyond noise."""
     default = next((c for c in candidates if c.label == DEFAULT), None)
     rivals = [c for c in in_contention(candidates) if c.label != DEFAULT]
     if default is None or not default.sound:
         return rivals
-    return [c for c in rivals if statistics.beyond_noise(c.scores, default.scores, overlap, _DOUBT)]
+    return [c for c in rivals if statistics.significantly_better(c.scores, default.scores, test_train_ratio, _DOUBT)]
 
 
-def choose(rule: str, candidates: Sequence[Candidate], overlap: float) -> str:
+def choose(rule: str, candidates: Sequence[Candidate], test_train_ratio: float) -> str:
     """The label of the selected candidate.
 
     Only who beats the defaults beyond noise can be selected in their place. Of those, `best` has the best mean; the other
     rules take, among all within one standard error of it (Breiman et al., CART, 1984; here the paired error), the most
     regularized, the fastest to train, or the one with the fewest weights.
     """
-    pool = better_than_default(candidates, overlap)
+    pool = better_than_default(candidates, test_train_ratio)
     if not pool:
         known = {c.label for c in candidates}
         return DEFAULT if DEFAULT in known else min(candidates, key=_order).label
     best = min(pool, key=_order)
-    near = pool if rule == "best" else [c for c in pool if _behind(c, best, overlap) <= 1]
+    near = pool if rule == "best" else [c for c in pool if _behind(c, best, test_train_ratio) <= 1]
     return min(near, key=lambda c: (_ORDER[rule](c), *_order(c))).label
 
 
@@ -96,5 +96,5 @@ def _behind(c: Candidate, best: Candidate, overlap: float) -> float:
     """By how many paired standard errors a candidate is worse than the best."""
     if c is best:
         return 0.0
-    better, error = statistics.gain(best.scores, c.scores, overlap)
+    better, error = statistics.paired_gain(best.scores, c.scores, overlap)
     return 0.0 if better <= 0 else better / error if error else math.inf

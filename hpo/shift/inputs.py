@@ -10,9 +10,9 @@ import pandas as pd
 from hpo.core.errors import InputError
 from hpo.data import text_features
 from hpo.data.column_types import as_text
-from hpo.data.config import Data
+from hpo.data.config import DataConfig
 from hpo.data.dataset import Dataset
-from hpo.data.preprocess import Preprocess
+from hpo.data.preprocess import Preprocessor
 from hpo.data.sources import SOURCE, TARGET
 from hpo.shift.domains import Column, Domains, Terms, sparse
 
@@ -20,7 +20,7 @@ _PARTS = 3
 _LEAST = 20  # rows of a domain
 
 
-def domains(spec: Data, data: Dataset) -> Domains:
+def domains(spec: DataConfig, data: Dataset) -> Domains:
     """All rows but the test part, with the labels that the space allows. Raises InputError if there are not two domains."""
     if spec.target.source is None:
         raise InputError(
@@ -53,7 +53,7 @@ def domains(spec: Data, data: Dataset) -> Domains:
     )
 
 
-def columns(source: pd.DataFrame, target: pd.DataFrame, preprocess: Preprocess) -> list[Column]:
+def columns(source: pd.DataFrame, target: pd.DataFrame, preprocess: Preprocessor) -> list[Column]:
     """Numbers and categories, each in its own units."""
     kinds = {f["column"]: "equals" in f for f in preprocess.features}
     found = []
@@ -67,7 +67,7 @@ def columns(source: pd.DataFrame, target: pd.DataFrame, preprocess: Preprocess) 
     return found
 
 
-def terms(source: pd.DataFrame, target: pd.DataFrame, preprocess: Preprocess) -> list[Terms]:
+def terms(source: pd.DataFrame, target: pd.DataFrame, preprocess: Preprocessor) -> list[Terms]:
     """Which terms of each column of text are in which rows."""
     found = []
     for document in preprocess.documents:

@@ -169,7 +169,7 @@ def _moved(columns: Sequence[Moved]) -> list[str]:
     moved = [one for one in columns if one.moved]
     if not moved:
         return [f"None of {len(columns):,} {_kind(columns)} moved by itself."]
-    rows = [[one.name, said(one), _p(one.p), f"{one.psi:.2f}", f"{one.kl:.2f}"] for one in moved[:_ROWS]]
+    rows = [[one.name, format_moved(one), _p(one.p), f"{one.psi:.2f}", f"{one.kl:.2f}"] for one in moved[:_ROWS]]
     more = f"; {len(moved) - _ROWS:,} more with --json" if len(moved) > _ROWS else ""
     return [
         *table([["moved", "source → target", "p", "PSI", "KL"], *rows]),
@@ -182,7 +182,7 @@ def _kind(columns: Sequence[Moved]) -> str:
     return "terms" if kinds == {True} else "columns" if kinds == {False} else "columns and terms"
 
 
-def said(one: Moved) -> str:
+def format_moved(one: Moved) -> str:
     """How a column moved: `mean 38 → 51`, `rent 45 % → 70 %`; in how many rows a term is."""
     if one.kind == "term":
         return f"in {100 * one.before:.0f} % → {100 * one.after:.0f} % of rows"

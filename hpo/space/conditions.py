@@ -11,14 +11,16 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from hpo.core.errors import did_you_mean
-from hpo.core.yaml_document import Mistake, said
+from hpo.core.yaml_document import Mistake, format_value
 from hpo.regularizers import FAMILY, STRENGTHS
-from hpo.space.hyperparameter import Domain
+from hpo.space.hyperparameter import Hyperparameter
 
 _ON, _OFF = "on", "off"
 
 
-def resolved(domains: Mapping[str, Domain], values: Mapping[str, Any], usual: Callable[[str], Any]) -> dict[str, Any]:
+def resolved(
+    domains: Mapping[str, Hyperparameter], values: Mapping[str, Any], usual: Callable[[str], Any]
+) -> dict[str, Any]:
     """`values` by key, with the `usual` one where a condition does not hold; a condition sees what is left of the others."""
     found: dict[str, Any] = {}
 
@@ -31,7 +33,7 @@ def resolved(domains: Mapping[str, Domain], values: Mapping[str, Any], usual: Ca
     return {key: value_of(key) for key in values}
 
 
-def rules(domains: Mapping[str, Domain]) -> Iterator[tuple[str, Mistake]]:
+def rules(domains: Mapping[str, Hyperparameter]) -> Iterator[tuple[str, Mistake]]:
     """What is wrong between keys, by the key that has the condition; the paths begin there."""
     sound = True
     for key, domain in domains.items():
@@ -51,25 +53,28 @@ def rules(domains: Mapping[str, Domain]) -> Iterator[tuple[str, Mistake]]:
         )
 
 
-def _holds(key: str, wanted: tuple[Any, ...], domain: Domain, value: Any) -> bool:
-    off = key in FAMILY and value == FAMILY[key].neutral
-    named = {one for one in wanted if one in (_ON, _OFF) and not domain.has(one)}
-    return Domain(wanted).has(value) or (_ON in named and not off) or (_OFF in named and off)
+def _holds(key: str, wanted: tuple[Any, ...], domain: Hyperparameter, value: Any) -> bool:
+    off = key in FAMILY and value == FAMILY[key].default_value
+    named = {one for one in wanted if one in (_ON, _OFF) and not domain.contains(one)}
+    return Hyperparameter(wanted).contains(value) or (_ON in named and not off) or (_OFF in named and off)
 
 
-def _value_rule(key: str, value: Any, domain: Domain) -> str:
+def _value_rule(key: str, value: Any, domain: Hyperparameter) -> str:
     """What is wrong with a value of `key` as a condition; "" if nothing is."""
-    can = key in STRENGTHS or (key in FAMILY and FAMILY[key].neutral in (False, "none"))
-    if (value in (_ON, _OFF) and can) or (domain.has(value) and domain.count < math.inf):
+    can = key in STRENGTHS or (key in FAMILY and FAMILY[key].default_value in (False, "none"))
+    if (value in (_ON, _OFF) and can) or (domain.contains(value) and domain.count < math.inf):
         return ""
     if domain.count == math.inf:
-        return f"must be {'on or off' if can else 'another key'}, since {key} is a range of numbers, got {said(value)}."
+        return f"must be {'on or off' if can else 'another key'}, since {key} is a range of numbers, got {format_value(value)}."
     states = ", on or off" if can else ""
-    among = ", ".join(map(said, domain.choices)) or f"from {said(domain.low)} to {said(domain.high)}"
-    return f"must be a value that {key} can have ({among}{states}), got {said(value)}."
+    among = (
+        ", ".join(map(format_value, domain.choices))
+        or f"from {format_value(domain.low)} to {format_value(domain.high)}"
+    )
+    return f"must be a value that {key} can have ({among}{states}), got {format_value(value)}."
 
 
-def _ring(domains: Mapping[str, Domain]) -> list[str]:
+def _ring(domains: Mapping[str, Hyperparameter]) -> list[str]:
     """Keys that wait for each other; [] if there are none."""
     done: set[str] = set()
 

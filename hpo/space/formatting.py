@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from hpo.core.yaml_document import said
-from hpo.regularizers import STRENGTHS, acting
+from hpo.core.yaml_document import format_value
+from hpo.regularizers import STRENGTHS, active
 
 _WIDE = 100
 _FEW = 8  # parameters that a line bears
@@ -21,8 +21,8 @@ def number(value: float) -> str:
 
 def strength(key: str, value: Any) -> str:
     if isinstance(value, str | bool):
-        return f"{key} {said(value)}"
-    off = key in STRENGTHS and value == STRENGTHS[key].neutral
+        return f"{key} {format_value(value)}"
+    off = key in STRENGTHS and value == STRENGTHS[key].default_value
     return f"{key} {'off' if off else number(value)}"
 
 
@@ -37,7 +37,7 @@ def strengths(params: Mapping[str, Any]) -> list[str]:
 
 def in_a_line(params: Mapping[str, Any]) -> str:
     """A configuration for a line that comes again and again; of a long one only what acts, and how much is off."""
-    shown = params if len(params) <= _FEW else acting(params)
+    shown = params if len(params) <= _FEW else active(params)
     said = [strength(key, value).replace("learning_rate", "lr") for key, value in shown.items()]
     return " · ".join([*said, *([f"{len(params) - len(shown)} off"] if len(shown) < len(params) else [])])
 

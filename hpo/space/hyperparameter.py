@@ -20,7 +20,7 @@ class Prior:
 
 
 @dataclass(frozen=True)
-class Domain:
+class Hyperparameter:
     """The values of one search key. Either `choices` (one of them: fixed), or `low` to `high`."""
 
     choices: tuple[Any, ...] = ()  # numbers, text or truth values; those of a member of the family in its own order
@@ -49,7 +49,7 @@ class Domain:
         return values * (2 if self.optional else 1)
 
     @property
-    def ends(self) -> tuple[Any, Any]:
+    def bounds(self) -> tuple[Any, Any]:
         """The least and the largest value; of what is no number, the first and the last."""
         if not self.choices:
             return self.low, self.high
@@ -62,13 +62,13 @@ class Domain:
         step = self.step or 1
         return [min(self.low + i * step, self.high) for i in range(steps_between(self.low, self.high, step) + 1)]
 
-    def has(self, value: Any) -> bool:
+    def contains(self, value: Any) -> bool:
         """Whether it is one of the values ("off" is none)."""
         if self.choices:
             return any(value == c and isinstance(value, bool) == isinstance(c, bool) for c in self.choices)
         return is_number(value) and self.low <= value <= self.high and self.clip(value) == value
 
-    def trained(self, value: Any) -> Any:
+    def rounded(self, value: Any) -> Any:
         """The number that a sampled value becomes: from a continuous range one of four digits, as a person would write it,
         so that what is exported, recorded and trained is the same short number."""
         if self.choices or self.step or self.integer:
@@ -78,7 +78,7 @@ class Domain:
     def clip(self, value: Any) -> Any:
         """The value of the domain that is nearest to `value` (on its own scale); of what is no number, itself or the first."""
         if self.choices and not self.numeric:
-            return value if self.has(value) else self.choices[0]
+            return value if self.contains(value) else self.choices[0]
         if self.choices:
             return min(self.choices, key=lambda c: abs(c - value))
         value = min(max(value, self.low), self.high)
@@ -92,7 +92,7 @@ class Domain:
             return sorted(self.choices)[len(self.choices) // 2] if self.numeric else self.choices[0]
         return self.clip(math.sqrt(self.low * self.high) if self.log else (self.low + self.high) / 2)
 
-    def place(self, value: Any) -> float:
+    def to_unit(self, value: Any) -> float:
         """Where a value lies, 0 to 1, on the scale on which it is sampled."""
         if self.choices:
             ordered = sorted(self.choices) if self.numeric else list(self.choices)
@@ -102,7 +102,7 @@ class Domain:
             return math.log(value / self.low) / math.log(self.high / self.low)
         return float((value - self.low) / (self.high - self.low))
 
-    def at(self, place: float) -> float:
+    def from_unit(self, place: float) -> float:
         """The number at a place of a range, 0 to 1: what `place` came from, but for steps."""
         if self.log:
             return float(min(max(self.low * math.exp(place * math.log(self.high / self.low)), self.low), self.high))

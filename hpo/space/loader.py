@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from hpo.core import yaml_document
 from hpo.core.errors import InputError, SpaceError, did_you_mean
-from hpo.core.yaml_document import Mistake, dotted, said
+from hpo.core.yaml_document import Mistake, dotted, format_value
 from hpo.space.space import Space
 
 _MOST_BYTES = 1_000_000
@@ -53,7 +53,7 @@ def parse(raw: Mapping[str, Any]) -> Space:
 
 def _validate(raw: Any) -> tuple[Space | None, list[Mistake]]:
     if not isinstance(raw, Mapping):
-        return None, [Mistake((), f"a space must be a mapping with study, data and search, got {said(raw)}.")]
+        return None, [Mistake((), f"a space must be a mapping with study, data and search, got {format_value(raw)}.")]
     space, mistakes = _judge(raw)
     wrong = {m.path[:1] for m in mistakes}
     if wrong and not wrong & {("search",), ("budget",)}:  # what must hold between those is judged all the same
@@ -81,7 +81,7 @@ def _translate(error: Any) -> list[Mistake]:
     kind, context = error["type"], error.get("ctx", {})
     if kind == "mistakes":
         return list(context["mistakes"])
-    path, got = tuple(error["loc"]), said(error["input"])
+    path, got = tuple(error["loc"]), format_value(error["input"])
     parent = dotted(path[:-1]) or "a space"
     if kind == "extra_forbidden":
         return [Mistake(path, f"is not a key of {parent}.{did_you_mean(str(path[-1]), _keys(path[:-1]))}")]

@@ -7,26 +7,26 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, PlainValidator, field_validator, model_validator
 
-from hpo.core.config import Section, at
+from hpo.core.config import Section, config_errors
 from hpo.core.importing import is_name
-from hpo.core.yaml_document import Mistake, said
+from hpo.core.yaml_document import Mistake, format_value
 from hpo.nets import SKIPS
 from hpo.nn.mlp import ACTIVATIONS
 from hpo.regularizers import FAMILY
 from hpo.space import parser
-from hpo.space.domains import domains
-from hpo.space.hyperparameter import Domain
+from hpo.space.domains import parse_mapping
+from hpo.space.hyperparameter import Hyperparameter
 
 WIDTHS = {"mlp": 128, "resnet": 128, "cnn": 16}  # unless the space says another
 OF_AN_MLP = ("skip", "batch_norm", "layer_norm")  # set here, or searched under `search`
 
 
-def _arguments(raw: Any) -> dict[str, Domain]:
+def _arguments(raw: Any) -> dict[str, Hyperparameter]:
     """`network.search`: the arguments of a factory, in the order of their names."""
-    return dict(sorted(domains(raw, ("network", "search"), parser.parse_architecture).items()))
+    return dict(sorted(parse_mapping(raw, ("network", "search"), parser.parse_architecture).items()))
 
 
-class Network(Section):
+class NetworkConfig(Section):
     """What is built for each trial; `search` holds what else its factory is given, fixed or sampled."""
 
     model_config = ConfigDict(arbitrary_types_allowed=True)
@@ -40,7 +40,7 @@ class Network(Section):
     batch_norm: bool = False
     layer_norm: bool = False
     image: list[int] | None = None  # channels, height, width
-    search: Annotated[dict[str, Domain], PlainValidator(_arguments)] = {}
+    search: Annotated[dict[str, Hyperparameter], PlainValidator(_arguments)] = {}
 
     @model_validator(mode="before")
     @classmethod
@@ -55,24 +55,24 @@ class Network(Section):
     @classmethod
     def _a_name(cls, factory: str | None) -> str | None:
         if factory is not None and not is_name(factory):
-            raise ValueError(f"must be package.module:function, got {said(factory)}.")
+            raise ValueError(f"must be package.module:function, got {format_value(factory)}.")
         return factory
 
     @field_validator("image")
     @classmethod
     def _an_image(cls, image: list[int] | None) -> list[int] | None:
         if image is not None and (len(image) != 3 or min(image) < 1):
-            raise ValueError(f"must be [channels, height, width], got {said(image)}.")
+            raise ValueError(f"must be [channels, height, width], got {format_value(image)}.")
         return image
 
     @model_validator(mode="after")
-    def _of_its_kind(self) -> Network:
+    def _of_its_kind(self) -> NetworkConfig:
         if mistakes := list(_network_rules(self)):
-            raise at(*mistakes)
+            raise config_errors(*mistakes)
         return self
 
 
-def _network_rules(network: Network) -> Iterator[Mistake]:
+def _network_rules(network: NetworkConfig) -> Iterator[Mistake]:
     """What is wrong between the keys of a network."""
     kind, named = network.kind, network.model_fields_set
     if network.factory is not None and kind != "module":

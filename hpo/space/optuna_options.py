@@ -8,9 +8,9 @@ from typing import Annotated, Any
 
 from pydantic import PlainValidator
 
-from hpo.core.config import MOST, Section, at
+from hpo.core.config import MAX_COUNT, Section, config_errors
 from hpo.core.errors import did_you_mean
-from hpo.core.yaml_document import Mistake, said
+from hpo.core.yaml_document import Mistake, format_value
 
 
 @dataclasses.dataclass(frozen=True)
@@ -19,7 +19,7 @@ class Option:
 
     kind: type
     low: float = 0
-    high: float = MOST
+    high: float = MAX_COUNT
     names: tuple[str, ...] = ()
 
 
@@ -75,15 +75,18 @@ def _strategy(raw: Any, known: Mapping[str, Mapping[str, Option]], what: str) ->
     named = isinstance(raw, Mapping)
     options = dict(raw) if named else {"kind": raw}
     if "kind" not in options:
-        raise ValueError(f"needs its kind, such as {{kind: {next(iter(known))}}}, got {said(raw)}.")
+        raise ValueError(f"needs its kind, such as {{kind: {next(iter(known))}}}, got {format_value(raw)}.")
     kind = options.pop("kind")
     if not isinstance(kind, str) or kind not in known:
         path = (what, "kind") if named else (what,)
-        raise at(
-            Mistake(path, f"{said(kind)} is not a {what}.{did_you_mean(_ALSO.get(str(kind), str(kind)), list(known))}")
+        raise config_errors(
+            Mistake(
+                path,
+                f"{format_value(kind)} is not a {what}.{did_you_mean(_ALSO.get(str(kind), str(kind)), list(known))}",
+            )
         )
     if mistakes := list(_options(kind, options, known[kind], what)):
-        raise at(*mistakes)
+        raise config_errors(*mistakes)
     return Strategy(kind=kind, options=options)
 
 
@@ -102,12 +105,14 @@ def _option_rule(value: Any, option: Option) -> str:
     words: dict[type, str] = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
     kind = type(value)
     if kind is not option.kind and not (option.kind is float and kind is int):
-        return f"must be {words[option.kind]}, got {said(value)}."
+        return f"must be {words[option.kind]}, got {format_value(value)}."
     if isinstance(value, str):
-        return "" if value in option.names else f"{said(value)} is not known.{did_you_mean(value, option.names)}"
+        return (
+            "" if value in option.names else f"{format_value(value)} is not known.{did_you_mean(value, option.names)}"
+        )
     if isinstance(value, bool) or option.low <= value <= option.high:
         return ""
-    return f"must be from {option.low:,} to {option.high:,}, got {said(value)}."
+    return f"must be from {option.low:,} to {option.high:,}, got {format_value(value)}."
 
 
 Sampler = Annotated[Strategy, PlainValidator(lambda raw: _strategy(raw, SAMPLERS, "sampler"))]

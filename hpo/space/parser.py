@@ -8,11 +8,11 @@ from dataclasses import replace
 from typing import Any
 
 from hpo.core.errors import did_you_mean
-from hpo.core.yaml_document import Mistake, Path, said
+from hpo.core.yaml_document import Mistake, Path, format_value
 from hpo.regularizers import FAMILY
 from hpo.space import checks
 from hpo.space.checks import AUTO
-from hpo.space.hyperparameter import Domain, Prior, is_number, last_step
+from hpo.space.hyperparameter import Hyperparameter, Prior, is_number, last_step
 
 LEARNING_RATE = "learning_rate"
 _USUAL = {"low": 1e-4, "high": 1e-1, "log": True}  # learning rates, of AdamW
@@ -25,7 +25,7 @@ def searchable() -> tuple[str, ...]:
     return (LEARNING_RATE, *FAMILY)
 
 
-def parse_strength(key: str, raw: Any, path: Path) -> tuple[Domain | None, list[Mistake]]:
+def parse_strength(key: str, raw: Any, path: Path) -> tuple[Hyperparameter | None, list[Mistake]]:
     """The domain of a key of `search:`, or everything that is wrong with it."""
     if key in searchable():
         return parse(key, raw, path)
@@ -34,7 +34,7 @@ def parse_strength(key: str, raw: Any, path: Path) -> tuple[Domain | None, list[
     ]
 
 
-def parse_architecture(key: str, raw: Any, path: Path) -> tuple[Domain | None, list[Mistake]]:
+def parse_architecture(key: str, raw: Any, path: Path) -> tuple[Hyperparameter | None, list[Mistake]]:
     """The domain of an argument of a network's factory, or everything that is wrong with it."""
     if not key.isidentifier() or keyword.iskeyword(key):
         return None, [Mistake(path, "must be the name of an argument of the factory.")]
@@ -47,17 +47,17 @@ def parse_architecture(key: str, raw: Any, path: Path) -> tuple[Domain | None, l
     if key in ("n_inputs", "n_outputs", "image"):
         return None, [Mistake(path, "comes from the data, or is a key of network; it is not searched.")]
     if isinstance(raw, str | bool):
-        return Domain(choices=(raw,)), []
+        return Hyperparameter(choices=(raw,)), []
     return parse(key, raw, path)
 
 
-def parse(key: str, raw: Any, path: Path) -> tuple[Domain | None, list[Mistake]]:
+def parse(key: str, raw: Any, path: Path) -> tuple[Hyperparameter | None, list[Mistake]]:
     """The domain of one search key, or everything that is wrong with it."""
     if raw == AUTO and key in searchable():
         raw = {"range": AUTO}
     if not isinstance(raw, Mapping):
         wrong = [Mistake(path, text) for text in checks.fixed(key, raw)]
-        return (None, wrong) if wrong else (Domain(choices=(raw,), integer=checks.is_integer(key)), [])
+        return (None, wrong) if wrong else (Hyperparameter(choices=(raw,), integer=checks.is_integer(key)), [])
     wrong = [*_unknown(raw, path), *_range_rules(key, raw, path)]
     found = None
     if not wrong or "range" not in raw:
@@ -89,14 +89,14 @@ def _unknown(raw: Mapping[str, Any], path: Path) -> Iterator[Mistake]:
             yield Mistake((*path, name), f"is not a key of a range.{did_you_mean(str(name), _KEYS)}")
     for name in ("log", "optional"):
         if not isinstance(raw.get(name, False), bool):
-            yield Mistake((*path, name), f"must be true or false, got {said(raw[name])}.")
+            yield Mistake((*path, name), f"must be true or false, got {format_value(raw[name])}.")
 
 
 def _range_rules(key: str, raw: Mapping[str, Any], path: Path) -> Iterator[Mistake]:
     if "range" not in raw:
         return
     if raw["range"] != AUTO:
-        yield Mistake((*path, "range"), f"must be auto, got {said(raw['range'])}.")
+        yield Mistake((*path, "range"), f"must be auto, got {format_value(raw['range'])}.")
     elif key not in searchable():
         yield Mistake((*path, "range"), f"is of our own regularizers; give {key} choices, or low and high.")
     elif others := [name for name in _SHAPE if name in raw]:
@@ -112,7 +112,7 @@ def _whole(key: str, shape: Mapping[str, Any]) -> bool:
     )
 
 
-def _shaped(key: str, raw: Mapping[str, Any], path: Path) -> tuple[Domain | None, list[Mistake]]:
+def _shaped(key: str, raw: Mapping[str, Any], path: Path) -> tuple[Hyperparameter | None, list[Mistake]]:
     """The values themselves, without what hangs on them."""
     if wrong := list(checks.shape(key, raw, path)):
         return None, wrong
@@ -121,14 +121,16 @@ def _shaped(key: str, raw: Mapping[str, Any], path: Path) -> tuple[Domain | None
         shape["high"] = last_step(**{name: shape[name] for name in ("low", "high", "step")})
     choices = tuple(raw.get("choices", ()))
     if all(is_number(choice) for choice in choices):
-        found = Domain(choices, **shape, integer=_whole(key, shape), optional=raw.get("optional", False))
+        found = Hyperparameter(choices, **shape, integer=_whole(key, shape), optional=raw.get("optional", False))
     else:
         ordered = FAMILY[key].choices if key in FAMILY else choices
-        found = Domain(tuple(c for c in ordered if Domain(choices).has(c)), optional=raw.get("optional", False))
+        found = Hyperparameter(
+            tuple(c for c in ordered if Hyperparameter(choices).contains(c)), optional=raw.get("optional", False)
+        )
     if raw.get("points") is None:
         return found, []
     listed = tuple(
-        dict.fromkeys(found.trained(found.clip(found.at(i / (raw["points"] - 1)))) for i in range(raw["points"]))
+        dict.fromkeys(found.rounded(found.clip(found.from_unit(i / (raw["points"] - 1)))) for i in range(raw["points"]))
     )
     if len(listed) < raw["points"]:
         text = f"must be at most the number of different values, {len(listed)} here, got {raw['points']}."

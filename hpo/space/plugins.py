@@ -7,10 +7,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 
-from hpo.core.errors import InputError, cut, exception
+from hpo.core.errors import InputError, describe_exception, truncate
 from hpo.core.importing import imported
-from hpo.core.yaml_document import said
-from hpo.regularizers import join, joined
+from hpo.core.yaml_document import format_value
+from hpo.regularizers import register, registered
 from hpo.regularizers.base import Regularizer
 from hpo.space import parser
 from hpo.space.hyperparameter import is_number
@@ -36,15 +36,15 @@ def load(names: Iterable[str], folder: Path) -> None:
             members = list(_members(imported(name, folder, "plugin")))
             if not members:
                 raise InputError(
-                    f"plugin: {cut(name)} holds no regularizer; give it a class that derives from hpo.regularizers.base.Regularizer."
+                    f"plugin: {truncate(name)} holds no regularizer; give it a class that derives from hpo.regularizers.base.Regularizer."
                 )
             for member in members:
-                if text := mistake(member):
-                    raise InputError(f"plugin: {cut(name)}.{type(member).__name__}{text}")
+                if text := first_problem(member):
+                    raise InputError(f"plugin: {truncate(name)}.{type(member).__name__}{text}")
                 if [one.name for one in members].count(member.name) > 1:
                     text = f"holds two regularizers named {member.name}; rename one, or begin the name of a mere base class with _."
-                    raise InputError(f"plugin: {cut(name)} {text}")
-            join(members)
+                    raise InputError(f"plugin: {truncate(name)} {text}")
+            register(members)
             _LOADED[name] = tuple(member.name for member in members)
 
 
@@ -85,11 +85,11 @@ def _members(module: ModuleType) -> Iterator[Regularizer]:
                 yield value()
             except Exception as error:  # whatever somebody's constructor does
                 raise InputError(
-                    f"plugin: {module.__name__}.{value.__name__}() failed with {exception(error)}."
+                    f"plugin: {module.__name__}.{value.__name__}() failed with {describe_exception(error)}."
                 ) from error
 
 
-def mistake(member: Regularizer) -> str:
+def first_problem(member: Regularizer) -> str:
     """What is wrong with the facts of a member, as the end of a sentence; "" if nothing is."""
     lacking = [name for name in ("name", "summary", "source", "prior", "probe") if not hasattr(member, name)]
     if lacking:
@@ -99,17 +99,17 @@ def mistake(member: Regularizer) -> str:
 
 def _mistakes(member: Regularizer) -> Iterator[str]:
     if not isinstance(member.name, str) or not member.name.isidentifier():
-        yield f".name: must be a name of letters, digits and _, got {said(member.name)}."
+        yield f".name: must be a name of letters, digits and _, got {format_value(member.name)}."
     elif member.name in parser.searchable():
         yield f".name: {member.name} is a key of search already; take another name."
     if member.kind != "strength":
-        yield f".kind: must be strength, for only those act by hooks alone, got {said(member.kind)}."
-    if member.more not in (1, 0, -1):
-        yield f".more: must be 1, -1 or 0, the direction that is more regularized, got {said(member.more)}."
-    if member.draws not in (None, *_DRAWS):
-        yield f".draws: must be one of {', '.join(_DRAWS)}, got {said(member.draws)}."
+        yield f".kind: must be strength, for only those act by hooks alone, got {format_value(member.kind)}."
+    if member.direction not in (1, 0, -1):
+        yield f".more: must be 1, -1 or 0, the direction that is more regularized, got {format_value(member.direction)}."
+    if member.needs_rng not in (None, *_DRAWS):
+        yield f".needs_rng: must be one of {', '.join(_DRAWS)}, got {format_value(member.needs_rng)}."
     if not isinstance(member.needs, tuple):
-        yield f'.needs: must be a tuple, such as ("classes",), got {said(member.needs)}.'
+        yield f'.needs: must be a tuple, such as ("classes",), got {format_value(member.needs)}.'
     elif strange := sorted(set(member.needs) - set(_NEEDS)):
         yield f".needs: may hold {', '.join(_NEEDS)}, got {', '.join(strange)}."
     yield from _strengths(member)
@@ -121,17 +121,17 @@ def _strengths(member: Regularizer) -> Iterator[str]:
     """What is wrong with the numbers that it names."""
     for name, pair in (("allowed", member.allowed), ("probe", member.probe)):
         if not isinstance(pair, tuple | list) or len(pair) != 2 or not all(map(is_number, pair)):
-            yield f".{name}: must be two numbers, got {said(pair)}."
+            yield f".{name}: must be two numbers, got {format_value(pair)}."
             return
     if not isinstance(member.prior, Mapping):
-        yield f".prior: must be a range or choices, written as in a space file, got {said(member.prior)}."
+        yield f".prior: must be a range or choices, written as in a space file, got {format_value(member.prior)}."
         return
     low, high = member.allowed
-    for name, value in [("neutral", member.neutral), *(("probe", value) for value in member.probe)]:
+    for name, value in [("default_value", member.default_value), *(("probe", value) for value in member.probe)]:
         if not is_number(value) or not low <= value <= high:
-            yield f".{name}: must be a number from {low:g} to {high:g} (allowed), got {said(value)}."
+            yield f".{name}: must be a number from {low:g} to {high:g} (allowed), got {format_value(value)}."
     if len(set(member.probe)) != 2:
-        yield f".probe: must be two strengths that differ in effect, got {said(list(member.probe))}."
-    with joined([member]):  # its default range is judged as a file's is
+        yield f".probe: must be two strengths that differ in effect, got {format_value(list(member.probe))}."
+    with registered([member]):  # its default range is judged as a file's is
         _, wrong = parser.parse(member.name, member.prior, ())
     yield from (f".prior: {one.text}" for one in wrong)

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from hpo.space.hyperparameter import Domain, Prior
+from hpo.space.hyperparameter import Hyperparameter, Prior
 
 SWITCH = "_enabled"  # an optional strength is two parameters: a magnitude, and this one
 
@@ -33,7 +33,7 @@ class _Around:
 _AROUND = {"low": _Around(2, 0.3, 0.5), "medium": _Around(4, 0.15, 0.7), "high": _Around(8, 0.07, 0.9)}
 
 
-def expected(domains: Mapping[str, Domain], seed: int, number: int) -> dict[str, Any]:
+def expected(domains: Mapping[str, Hyperparameter], seed: int, number: int) -> dict[str, Any]:
     """The parameters that proposal `number` of a study is to have, by the names that samplers know; {} if none.
 
     It follows from the study's seed and the number, so a search that was cut off proposes the same.
@@ -49,7 +49,9 @@ def expected(domains: Mapping[str, Domain], seed: int, number: int) -> dict[str,
     return found
 
 
-def _drawn(key: str, domain: Domain, prior: Prior, around: _Around, stream: np.random.Generator) -> dict[str, Any]:
+def _drawn(
+    key: str, domain: Hyperparameter, prior: Prior, around: _Around, stream: np.random.Generator
+) -> dict[str, Any]:
     """The magnitude and the switch of one key. All keys draw alike, so that none changes what another gets."""
     shift, change, other = stream.normal(), stream.random(), stream.random()
     found: dict[str, Any] = {}
@@ -59,7 +61,9 @@ def _drawn(key: str, domain: Domain, prior: Prior, around: _Around, stream: np.r
     if off or len(domain.choices) == 1:
         return found
     if not domain.choices:
-        found[key] = domain.clip(domain.at(min(max(domain.place(prior.best) + shift * around.spread, 0.0), 1.0)))
+        found[key] = domain.clip(
+            domain.from_unit(min(max(domain.to_unit(prior.best) + shift * around.spread, 0.0), 1.0))
+        )
     elif change < around.stays or domain.optional:
         found[key] = prior.best
     else:

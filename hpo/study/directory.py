@@ -30,7 +30,7 @@ NETWORK = "network"  # the folder of a final network, in a study and in its run
 
 
 @dataclass(frozen=True)
-class Place:
+class StudyDirectory:
     """The folder of one study."""
 
     root: Path
@@ -49,7 +49,7 @@ class Place:
         return self.folder / "weights"
 
     @property
-    def unseen(self) -> Path:
+    def oof_predictions(self) -> Path:
         return self.folder / "unseen"
 
     @property
@@ -89,7 +89,7 @@ class Place:
     def locked(self) -> Iterator[None]:
         """Holds the study for this process, also against a second search. The kernel frees it, however we end."""
         try:
-            for folder in (self.weights, self.unseen):
+            for folder in (self.weights, self.oof_predictions):
                 folder.mkdir(parents=True, exist_ok=True)
             file = (self.folder / "lock").open("a")
         except OSError as error:
@@ -119,13 +119,13 @@ def _taken(file: IO[str]) -> bool:
     return False
 
 
-def studies(root: Path) -> list[Place]:
+def studies(root: Path) -> list[StudyDirectory]:
     """Every study in the store, the one that was written last at the end."""
-    found = [Place(root, path.parent.name) for path in (root / "studies").glob("*/journal.log")]
+    found = [StudyDirectory(root, path.parent.name) for path in (root / "studies").glob("*/journal.log")]
     return sorted(found, key=lambda place: place.journal.stat().st_mtime)
 
 
-def find(root: Path, name: str | None) -> Place:
+def find_study(root: Path, name: str | None) -> StudyDirectory:
     """The study of that name, or the latest. Raises InputError if there is none."""
     there = studies(root)
     if not there:
@@ -140,10 +140,10 @@ def find(root: Path, name: str | None) -> Place:
 
 def chosen_uri(root: Path, named: str | None) -> str:
     """Where the runs of a search go: to the MLflow that is named or that MLFLOW_TRACKING_URI names, else to the store's own database."""
-    return named or os.environ.get("MLFLOW_TRACKING_URI") or Place(root, "").tracking_uri
+    return named or os.environ.get("MLFLOW_TRACKING_URI") or StudyDirectory(root, "").tracking_uri
 
 
-def replace(path: Path, write: bytes) -> None:
+def write_atomic(path: Path, write: bytes) -> None:
     """Writes a file whole or not at all. Raises StoreError if that fails."""
     temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
     try:

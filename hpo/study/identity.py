@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from hpo.core.errors import InputError, cut
+from hpo.core.errors import InputError, truncate
 from hpo.space.space import flat
 
 
@@ -47,6 +47,8 @@ def _difference(there: Mapping[str, Any], here: Mapping[str, Any]) -> str:
     words = [f"search.{key} stands only {where}" for key, where in own]
     told = ("data_content", "first_weights", *(f"search.{key}." for key, _ in own))
     words += [
-        f"{key}: {cut(a.get(key), 30)} there, {cut(b.get(key), 30)} here" for key in keys if not key.startswith(told)
+        f"{key}: {truncate(a.get(key), 30)} there, {truncate(b.get(key), 30)} here"
+        for key in keys
+        if not key.startswith(told)
     ]
     return "; ".join(words[:3]) + (f"; and {len(words) - 3} more" if len(words) > 3 else "")

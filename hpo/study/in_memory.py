@@ -26,7 +26,7 @@ _STATES = {
 }
 
 
-class Working:
+class InMemoryStudy:
     """One study in memory. Trials are named by their numbers, which are their ids as well: there is one study."""
 
     def __init__(self, space: Space, lag: int | None = None) -> None:
@@ -34,9 +34,9 @@ class Working:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self._space = space
         self._lag = lag
-        self._signs = [objectives.sign(name) for name in space.goals]
+        self._signs = [objectives.sign(name) for name in space.objective_names]
         self.directions = [StudyDirection.MINIMIZE if sign == 1 else StudyDirection.MAXIMIZE for sign in self._signs]
-        self._distributions = samplers.distributions(space.domains)
+        self._distributions = samplers.distributions(space.hyperparameters)
         self._memory = samplers.history(space, self.directions[0])
         self._pruner = samplers.pruner(space, self._memory)
         self._study = optuna.create_study(
@@ -66,7 +66,7 @@ class Working:
         """The next trial, as the sampler proposes it, or with what the space expects (see `hpo.space.priors`)."""
         number = self.proposed
         self._study.sampler = samplers.sampler(self._space, number, self._memory)
-        if expected := priors.expected(self._space.domains, self._space.seed, number):
+        if expected := priors.expected(self._space.hyperparameters, self._space.seed, number):
             self._study.enqueue_trial(expected)
         # The sampler qmc takes it for a condition, and says so, that some parameters of such a trial are there before others.
         optuna.logging.set_verbosity(optuna.logging.ERROR if expected else optuna.logging.WARNING)
@@ -87,14 +87,14 @@ class Working:
         with self._memory.before(math.inf if self._lag is None else number - self._lag):
             return self._pruner.prune(self._study, self._memory.get_trial(number))
 
-    def follow(self, outcome: Outcome, epochs: int) -> None:
+    def replay(self, outcome: Outcome, epochs: int) -> None:
         """Takes in what a trial that has ended had shown after so many epochs, as `prune` did at the time."""
         number = int(outcome.trial.label)
         shown, folds = self._shown(outcome)[:epochs], outcome.fold_curves.get(self._space.train.metric_key, [])
         for epoch in range(len(self._memory.get_trial(number).intermediate_values), len(shown)):
             self.prune(number, epoch + 1, shown[epoch], folds[epoch] if folds else ())
 
-    def noted(self, number: int) -> dict[str, Any]:
+    def trial_attrs(self, number: int) -> dict[str, Any]:
         """What sampler and pruner have noted in a trial."""
         return dict(self._memory.get_trial(number).system_attrs)
 
@@ -104,7 +104,7 @@ class Working:
         if noted is not None:
             self._tell(int(outcome.trial.label), outcome, noted)
         curve = outcome.curves.get(self._space.train.metric_key, [])
-        for name, sign in zip(self._space.goals, self._signs, strict=True):
+        for name, sign in zip(self._space.objective_names, self._signs, strict=True):
             shown = [outcome.values.get(name, math.nan), self.worst.get(name, math.nan)]
             shown += curve if name == self._space.train.metric_key else []
             if finite := [value for value in shown if math.isfinite(value)]:
@@ -112,14 +112,14 @@ class Working:
 
     def _tell(self, number: int, outcome: Outcome, noted: Mapping[str, Any]) -> None:
         state = _STATES[outcome.state]
-        values = [outcome.values.get(name, math.nan) for name in self._space.goals]
+        values = [outcome.values.get(name, math.nan) for name in self._space.objective_names]
         trial = self._memory.get_trial(number)
         trial.intermediate_values = dict(enumerate(self._shown(outcome), 1))
         trial.system_attrs = {**trial.system_attrs, **noted}
         folds = outcome.fold_curves.get(self._space.train.metric_key, []) if outcome.state == "complete" else []
         self._memory.show_folds(number, folds)
         if outcome.state == "failed":
-            values = [self.worst.get(name, math.nan) for name in self._space.goals]
+            values = [self.worst.get(name, math.nan) for name in self._space.objective_names]
             self._memory.set_trial_user_attr(number, "diverged", outcome.reason)
         elif outcome.state == "pruned" and (self._space.sampler.kind == "gp" or len(values) > 1):
             # GP does not see pruned trials, and would propose the same point for ever; TPE cannot rank them by two objectives.

@@ -23,7 +23,7 @@ class _Backend(Journal, BaseJournalBackend):
     pass
 
 
-class Ledger:
+class StudyStorage:
     """One study in one journal. What is written inside `batch` reaches the disk whole or not at all."""
 
     def __init__(self, path: Path, *, writable: bool = True) -> None:
@@ -32,15 +32,15 @@ class Ledger:
         studies = self._storage.get_all_studies()
         self._id = self._storage.get_study_id_from_name(studies[0].study_name) if studies else None
 
-    def begun(self) -> bool:
+    def exists(self) -> bool:
         return self._id is not None
 
-    def begin(self, name: str, directions: Sequence[StudyDirection], attrs: Mapping[str, Any]) -> None:
+    def create(self, name: str, directions: Sequence[StudyDirection], attrs: Mapping[str, Any]) -> None:
         """The first record: the study, and what it remembers from the start."""
         with self.batch():
             self._id = self._storage.create_new_study(directions, name)
             for key, value in attrs.items():
-                self.remember(key, value)
+                self.set_attr(key, value)
 
     def batch(self) -> AbstractContextManager[None]:
         return self._journal.batch()
@@ -50,19 +50,19 @@ class Ledger:
 
     # ---- values of ours, and of the sampler
 
-    def remember(self, key: str, value: Any) -> None:
+    def set_attr(self, key: str, value: Any) -> None:
         self._storage.set_study_user_attr(self._study, key, value)
 
-    def recall(self, key: str) -> Any:
-        return self.remembered().get(key)
+    def get_attr(self, key: str) -> Any:
+        return self.attrs().get(key)
 
-    def remembered(self) -> dict[str, Any]:
-        return dict(self._storage.get_study_user_attrs(self._study)) if self.begun() else {}
+    def attrs(self) -> dict[str, Any]:
+        return dict(self._storage.get_study_user_attrs(self._study)) if self.exists() else {}
 
     def sampler_attrs(self) -> dict[str, Any]:
         return dict(self._storage.get_study_system_attrs(self._study))
 
-    def keep_sampler_attrs(self, attrs: Mapping[str, Any]) -> None:
+    def set_sampler_attrs(self, attrs: Mapping[str, Any]) -> None:
         """What samplers keep in the study, such as the place in a sequence."""
         known = self.sampler_attrs()
         for key, value in attrs.items():
@@ -72,15 +72,15 @@ class Ledger:
     # ---- trials
 
     def trials(self) -> list[FrozenTrial]:
-        return self._storage.get_all_trials(self._study, deepcopy=False) if self.begun() else []
+        return self._storage.get_all_trials(self._study, deepcopy=False) if self.exists() else []
 
-    def propose(self, trial: FrozenTrial, attrs: Mapping[str, Any]) -> None:
+    def add_trial(self, trial: FrozenTrial, attrs: Mapping[str, Any]) -> None:
         """A trial that begins, with its parameters and `attrs` of ours; trials come in the order of their numbers."""
         begins = copy.copy(trial)
         begins.user_attrs = dict(attrs)
         self._storage.create_new_trial(self._study, template_trial=begins)
 
-    def conclude(self, number: int, outcome: Outcome, noted: Mapping[str, Any]) -> None:
+    def finish_trial(self, number: int, outcome: Outcome, noted: Mapping[str, Any]) -> None:
         """A proposed trial as it ended: its outcome, and what is `noted` in it beside what was when it was proposed."""
         trial_id = self._storage.get_trial_id_from_study_id_trial_number(self._study, number)
         known = self._storage.get_trial(trial_id).system_attrs
@@ -96,10 +96,10 @@ class Ledger:
         return self._id
 
 
-def stored(path: Path) -> dict[str, Any]:
+def read_attrs(path: Path) -> dict[str, Any]:
     """What a journal at `path` remembers of its study, without opening it for writing; {} before its first record."""
-    ledger = Ledger(path, writable=False)
-    attrs = ledger.remembered()
+    ledger = StudyStorage(path, writable=False)
+    attrs = ledger.attrs()
     if attrs:
         attrs["outcomes"] = [t.user_attrs["outcome"] for t in ledger.trials() if "outcome" in t.user_attrs]
         attrs["outcomes"] += [data for key, data in attrs.items() if key.startswith("outcome:")]

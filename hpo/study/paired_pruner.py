@@ -11,10 +11,10 @@ from optuna.trial import FrozenTrial
 
 from hpo.core import statistics
 from hpo.study.history import History
-from hpo.study.percentile_pruner import Percentile
+from hpo.study.percentile_pruner import PercentilePruner
 
 
-class Paired(BasePruner):
+class PairedPruner(BasePruner):
     """Stops a trial that is worse than the incumbent on the same folds at the same epoch, beyond noise, or worse than the
     median of the complete trials.
 
@@ -32,7 +32,7 @@ class Paired(BasePruner):
         self._overlap = overlap
         self._confidence = confidence
         self._first = options.get("n_warmup_steps", 0)
-        self._median = Percentile(history, 50.0, **options)
+        self._median = PercentilePruner(history, 50.0, **options)
 
     def prune(self, study: Study, trial: FrozenTrial) -> bool:
         step = trial.last_step or 0
@@ -48,4 +48,4 @@ class Paired(BasePruner):
 def worse(own: np.ndarray, other: np.ndarray, overlap: float, confidence: float) -> bool:
     """Whether one of two trials is worse beyond noise; curves are (epochs, folds), less is better, and what counts is the best of
     each fold so far."""
-    return statistics.beyond_noise(np.fmin.reduce(other), np.fmin.reduce(own), overlap, 1 - confidence, least=2)
+    return statistics.significantly_better(np.fmin.reduce(other), np.fmin.reduce(own), overlap, 1 - confidence, least=2)

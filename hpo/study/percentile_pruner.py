@@ -5,19 +5,19 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from optuna.pruners import BasePruner, PercentilePruner
+from optuna import pruners
 from optuna.study import Study
 from optuna.trial import FrozenTrial
 
 from hpo.study.history import History
 
 
-class Percentile(BasePruner):
+class PercentilePruner(pruners.BasePruner):
     """Decides as Optuna's does where every epoch is reported, but looks into values that are kept sorted: Optuna's gathers
     and sorts those of all complete trials at every epoch of every trial."""
 
     def __init__(self, history: History, percentile: float, **options: Any) -> None:
-        PercentilePruner(percentile, **options)  # refuses what it would refuse
+        pruners.PercentilePruner(percentile, **options)  # refuses what it would refuse
         self._history = history
         self._percentile = percentile
         self._startup = options.get("n_startup_trials", 5)

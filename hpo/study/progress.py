@@ -8,15 +8,15 @@ from dataclasses import dataclass, field
 
 from hpo.core import objectives, statistics
 from hpo.core.metrics import METRICS
-from hpo.core.trial import Outcome, Released, Score, State, Trial
+from hpo.core.trial import Outcome, Score, State, TrainedTrial, Trial
 
 
 @dataclass
-class Flight:
+class RunningTrial:
     """`begun` is the round in which it began, `started` the time."""
 
     trial: Trial
-    begun: int
+    start_round: int
     started: float
     curves: dict[str, list[float]] = field(default_factory=dict)
     fold_curves: dict[str, list[list[float]]] = field(default_factory=dict)
@@ -24,7 +24,7 @@ class Flight:
     state: State = "complete"
     reason: str = ""  # why it ends; "" while it goes on
 
-    def take(self, score: Score) -> None:
+    def record(self, score: Score) -> None:
         """Takes in one epoch."""
         for name, value in score.means.items():
             self.curves.setdefault(name, []).append(value)
@@ -38,19 +38,21 @@ class Flight:
             return [name for name in score.values if name.startswith("valid_")]
         return [score.metric] if len(score.values.get(score.metric, ())) > 1 else []
 
-    def end(self, state: State, reason: str) -> None:
+    def stop(self, state: State, reason: str) -> None:
         self.state, self.reason = state, reason
 
-    def outcome(self, released: Released, metric: str, names: Sequence[str], ended: int) -> Outcome:
+    def to_outcome(self, released: TrainedTrial, metric: str, names: Sequence[str], ended: int) -> Outcome:
         """The outcome; `metric` is the one that the search follows, `names` are the objectives, of which that is the first, `ended`
         is the round."""
         seen = released.best_epoch > 0
         value = (
-            statistics.steady(self.curves[f"valid_{metric}"], METRICS[metric].sign) if seen and released.valid else None
+            statistics.best_window_mean(self.curves[f"valid_{metric}"], METRICS[metric].sign)
+            if seen and released.valid
+            else None
         )
         values = {}
-        if value is not None and self.trial.counted:
-            others = objectives.measure(names[1:], released, len(self.times), self.times[-1] - self.started)
+        if value is not None and self.trial.in_budget:
+            others = objectives.compute_objectives(names[1:], released, len(self.times), self.times[-1] - self.started)
             values = {names[0]: value, **others}
         return Outcome(
             trial=self.trial,
@@ -66,7 +68,7 @@ class Flight:
             fold_curves=self.fold_curves,
             fit_epochs=released.fit_epochs,
             started=self.started,
-            times=self.times,
-            rounds=[self.begun, ended],
+            epoch_times=self.times,
+            rounds=[self.start_round, ended],
             values=values,
         )

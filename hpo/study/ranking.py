@@ -11,10 +11,10 @@ import numpy as np
 from hpo.core.metrics import Metric
 from hpo.core.trial import Outcome, Trial
 from hpo.regularizers import FAMILY, STRENGTHS
-from hpo.space.hyperparameter import Domain
+from hpo.space.hyperparameter import Hyperparameter
 from hpo.space.space import Space
 
-USUAL = {"weight_decay": 1e-2, "dropout": 0.15}  # the strengths of the baseline `defaults`
+DEFAULT_STRENGTHS = {"weight_decay": 1e-2, "dropout": 0.15}  # the strengths of the baseline `defaults`
 
 
 def fit_seed(space: Space, label: str) -> int:
@@ -34,35 +34,39 @@ def baselines(space: Space) -> list[Trial]:
 
     A usual strength that the space does not name has no range to be clipped to, and keeps its usual value.
     """
-    frame = {key: _usual(space, key, domain) for key, domain in space.domains.items() if key not in STRENGTHS}
-    off = {key: STRENGTHS[key].neutral for key in space.search if key in STRENGTHS}
+    frame = {key: _usual(space, key, domain) for key, domain in space.hyperparameters.items() if key not in STRENGTHS}
+    off = {key: STRENGTHS[key].default_value for key in space.search if key in STRENGTHS}
     frame = {key: value for key, value in space.middle(frame | off).items() if key not in STRENGTHS}
-    usual = {key: space.search[key].clip(value) if key in space.search else value for key, value in USUAL.items()}
+    usual = {
+        key: space.search[key].clip(value) if key in space.search else value for key, value in DEFAULT_STRENGTHS.items()
+    }
     return [
         Trial("none", "baseline", frame | off, fit_seed(space, "none")),
         Trial("defaults", "baseline", frame | off | usual, fit_seed(space, "defaults")),
     ]
 
 
-def _usual(space: Space, key: str, domain: Domain) -> Any:
+def _usual(space: Space, key: str, domain: Hyperparameter) -> Any:
     """The value of what is no strength in the baselines: the middle of its range for the depth, and for the arguments of a
     factory, of which nobody knows what is usual."""
     if key == "learning_rate":
         return domain.clip(1e-3)
     if key == "depth" or key not in FAMILY:
         return domain.middle()
-    return domain.clip(space.usual(key))
+    return domain.clip(space.default_of(key))
 
 
 def ablation(selected: Trial) -> Trial:
     """The selected configuration with every regularizer off, from the same seed: what regularization itself gained."""
-    params = {key: STRENGTHS[key].neutral if key in STRENGTHS else value for key, value in selected.params.items()}
+    params = {
+        key: STRENGTHS[key].default_value if key in STRENGTHS else value for key, value in selected.params.items()
+    }
     return Trial(f"ablation-{selected.label}", "ablation", params, selected.seed)
 
 
-def unadapted(selected: Trial) -> Trial:
+def without_adaptation(selected: Trial) -> Trial:
     """The selected configuration without what takes another domain into account, from the same seed: what adaptation itself gained."""
-    off = {key: STRENGTHS[key].neutral for key in adapting(selected.params)}
+    off = {key: STRENGTHS[key].default_value for key in adapting(selected.params)}
     return Trial(f"unadapted-{selected.label}", "ablation", {**selected.params, **off}, selected.seed)
 
 
@@ -84,7 +88,7 @@ def ranked(outcomes: Iterable[Outcome], metric: Metric) -> list[Outcome]:
 
 def regularizing(params: Mapping[str, Any]) -> list[str]:
     """The strengths that are on."""
-    return [key for key, value in params.items() if key in STRENGTHS and value != STRENGTHS[key].neutral]
+    return [key for key, value in params.items() if key in STRENGTHS and value != STRENGTHS[key].default_value]
 
 
 def adapting(params: Mapping[str, Any]) -> list[str]:

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from hpo.core.trial import Outcome
 
 
-class Rounds:
+class EpochRounds:
     """The present round, and the ghosts."""
 
     def __init__(self, ended: Iterable[Outcome], lost: Iterable[int]) -> None:
@@ -22,15 +22,15 @@ class Rounds:
         self.now = min(lost, default=1 + max((o.rounds[1] for o in known), default=-1))
         self._ghosts = {o.trial.label: o for o in known if o.rounds[1] >= self.now}
 
-    def ghosts(self) -> list[Outcome]:
+    def replayed_trials(self) -> list[Outcome]:
         """Those who hold rows in this round."""
         return [o for o in self._ghosts.values() if o.rounds[0] <= self.now]
 
-    def coming(self) -> bool:
+    def next_round(self) -> bool:
         """Whether any is still to begin; until then nothing new is proposed."""
         return any(o.rounds[0] > self.now for o in self._ghosts.values())
 
-    def haunted(self) -> bool:
+    def has_replays(self) -> bool:
         """Whether any is left."""
         return bool(self._ghosts)
 

@@ -16,13 +16,13 @@ from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial
 
 from hpo.core.errors import InputError
-from hpo.data.config import Split
-from hpo.space.hyperparameter import Domain
+from hpo.data.config import SplitConfig
+from hpo.space.hyperparameter import Hyperparameter
 from hpo.space.priors import SWITCH
 from hpo.space.space import Space
 from hpo.study.history import RECENT, History
-from hpo.study.paired_pruner import Paired
-from hpo.study.percentile_pruner import Percentile
+from hpo.study.paired_pruner import PairedPruner
+from hpo.study.percentile_pruner import PercentilePruner
 
 FIRST_DECISION = 4  # the epoch; earlier scores say nothing about the last one
 # These need every trial: what was visited, what is fitted, a generation with all its members; a newcomer is held against all
@@ -30,7 +30,7 @@ FIRST_DECISION = 4  # the epoch; earlier scores say nothing about the last one
 _WHOLE = {"grid", "gp", "cmaes", "hyperband", "successive_halving"}
 
 
-def distributions(search: Mapping[str, Domain]) -> dict[str, BaseDistribution]:
+def distributions(search: Mapping[str, Hyperparameter]) -> dict[str, BaseDistribution]:
     """Every sampled parameter. "Off" is a switch beside the magnitude, both sampled always: a zero inside a log range
     cannot be told to Optuna, and a parameter that comes and goes drops out of joint sampling."""
     found: dict[str, BaseDistribution] = {}
@@ -42,7 +42,7 @@ def distributions(search: Mapping[str, Domain]) -> dict[str, BaseDistribution]:
     return found
 
 
-def _distribution(domain: Domain) -> BaseDistribution:
+def _distribution(domain: Hyperparameter) -> BaseDistribution:
     if domain.choices:
         return CategoricalDistribution(domain.choices)
     if domain.integer:
@@ -53,7 +53,7 @@ def _distribution(domain: Domain) -> BaseDistribution:
 def grid(space: Space) -> dict[str, list[Any]]:
     """Every value of every sampled parameter, for the grid sampler."""
     values: dict[str, list[Any]] = {}
-    for key, domain in space.domains.items():
+    for key, domain in space.hyperparameters.items():
         if len(domain.choices) != 1:
             values[key] = domain.values()
         if domain.optional:
@@ -88,7 +88,7 @@ def history(space: Space, direction: StudyDirection) -> History:
     # A past shorter than the startup would be random search for ever.
     startup = 10 * space.sampler.options.get("n_startup_trials", 0)
     whole = _WHOLE & {space.sampler.kind, space.pruner.kind}
-    return History(direction, math.inf if whole or len(space.goals) > 1 else max(RECENT, startup))
+    return History(direction, math.inf if whole or len(space.objective_names) > 1 else max(RECENT, startup))
 
 
 def sampler(space: Space, number: int, history: History) -> BaseSampler:
@@ -108,7 +108,7 @@ def sampler(space: Space, number: int, history: History) -> BaseSampler:
         try:
             match kind:
                 case "tpe":
-                    return _Tpe(distributions(space.domains), history, seed=own, **options)
+                    return _Tpe(distributions(space.hyperparameters), history, seed=own, **options)
                 case "random":
                     return optuna.samplers.RandomSampler(seed=own)
                 case "gp":
@@ -133,10 +133,10 @@ def pruner(space: Space, history: History) -> BasePruner:
     try:
         match kind:
             case "paired":
-                return Paired(history, _overlap(space.data.split), **(warmup | options))
+                return PairedPruner(history, _overlap(space.data.split), **(warmup | options))
             case "median" | "percentile":
                 share = {"percentile": 50.0 if kind == "median" else 25.0}
-                return Percentile(history, **(share | warmup | options))
+                return PercentilePruner(history, **(share | warmup | options))
             case "hyperband":
                 return optuna.pruners.HyperbandPruner(max_resource=epochs, **(first | options))
             case "successive_halving":
@@ -145,7 +145,7 @@ def pruner(space: Space, history: History) -> BasePruner:
                 own = {name: options.pop(name) for name in ("patience", "min_delta") if name in options}
                 with warnings.catch_warnings():
                     warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-                    wrapped = Percentile(history, 50.0, **(warmup | options))
+                    wrapped = PercentilePruner(history, 50.0, **(warmup | options))
                     return optuna.pruners.PatientPruner(wrapped, **({"patience": 5} | own))
             case _:
                 return optuna.pruners.NopPruner()
@@ -153,7 +153,7 @@ def pruner(space: Space, history: History) -> BasePruner:
         raise InputError(f"pruner: Optuna refuses the options of {kind}: {error}") from error
 
 
-def _overlap(split: Split) -> float:
+def _overlap(split: SplitConfig) -> float:
     """Validation rows over training rows of a fold, or over time, where training parts grow, of all folds together."""
     folds = split.folds or 2
     return 2 / (folds + 1) if split.time else 1 / (folds - 1)

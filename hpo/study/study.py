@@ -17,13 +17,13 @@ from typing import Any
 from hpo.core import objectives
 from hpo.core.errors import InputError
 from hpo.core.metrics import METRICS
-from hpo.core.trial import Outcome, Released, Score, State, Trial
+from hpo.core.trial import Outcome, Score, State, TrainedTrial, Trial
 from hpo.space.space import Space
 from hpo.study import identity, ranking
-from hpo.study.in_memory import Working
-from hpo.study.ledger import Ledger
-from hpo.study.progress import Flight
-from hpo.study.rounds import Rounds
+from hpo.study.in_memory import InMemoryStudy
+from hpo.study.ledger import StudyStorage
+from hpo.study.progress import RunningTrial
+from hpo.study.rounds import EpochRounds
 
 LAG = 16  # numbers by which a deterministic search looks back (docs/decisions.md)
 
@@ -44,16 +44,16 @@ class Study:
             raise InputError(
                 "budget.seconds: a deterministic search must not depend on speed; leave it out, and give budget.trials."
             )
-        if deterministic and "seconds" in space.goals:
+        if deterministic and "seconds" in space.objective_names:
             raise InputError("objectives: a deterministic search must not depend on speed; leave seconds out.")
         self._space = space
         self._metric = METRICS[space.train.metric]
-        self._ledger = Ledger(path)
+        self._storage = StudyStorage(path)
         self._lag = LAG if deterministic else None
-        self._working = Working(space, self._lag)
+        self._in_memory = InMemoryStudy(space, self._lag)
         self._pending: list[tuple[int, Trial]] = []  # with the rounds in which they are to begin
-        self._flights: dict[str, Flight] = {}
-        self._untold: list[Outcome] = []  # ended, which sampler and pruner are still to be told
+        self._running: dict[str, RunningTrial] = {}
+        self._unreported: list[Outcome] = []  # ended, which sampler and pruner are still to be told
         self.outcomes: dict[str, Outcome] = {}
         self.counts: dict[State, int] = {"complete": 0, "pruned": 0, "failed": 0}  # of what counts against the budget
         self._best: Outcome | None = None
@@ -64,78 +64,78 @@ class Study:
 
     # ---- what the loop asks
 
-    def unfinished(self) -> bool:
+    def is_running(self) -> bool:
         """Whether anything is left to train, or to wait for."""
-        return bool(self._pending or self._flights or self._rounds.haunted()) or self._may_propose()
+        return bool(self._pending or self._running or self._rounds.has_replays()) or self._may_propose()
 
-    def open(self) -> bool:
+    def has_next(self) -> bool:
         """Whether another trial is to begin in this round."""
         if self._pending:
             return self._pending[0][0] <= self._rounds.now
-        return self._may_propose() and not self._rounds.coming() and self._informed()
+        return self._may_propose() and not self._rounds.next_round() and self._knows_enough()
 
-    def ghosts(self) -> int:
+    def n_replayed(self) -> int:
         """How many trials hold a row without being trained: they had ended when the search was cut off."""
-        return len(self._rounds.ghosts())
+        return len(self._rounds.replayed_trials())
 
     def ask(self) -> Trial:
         """The next trial: one that was cut off, a fixed one, or a new proposal."""
         trial = self._pending.pop(0)[1] if self._pending else self._propose()
-        begun = self._begun.setdefault(trial.label, self._rounds.now)
+        begun = self._start_rounds.setdefault(trial.label, self._rounds.now)
         if trial.role != "search":
-            self.remember(f"begun:{trial.label}", begun)
-        self._flights[trial.label] = Flight(trial, begun, time.time())
+            self.set_attr(f"begun:{trial.label}", begun)
+        self._running[trial.label] = RunningTrial(trial, begun, time.time())
         return trial
 
-    def judge(self, scores: Iterable[Score]) -> list[Trial]:
+    def report(self, scores: Iterable[Score]) -> list[Trial]:
         """Takes in one epoch of the trials in training, and ends the round. Returns the trials that end with it.
 
         Nobody learns within a round what else has happened in it but by trial number: the order of the scores means nothing.
         """
-        self._learn()
-        ghosts = self._rounds.ghosts()
+        self._tell_finished()
+        ghosts = self._rounds.replayed_trials()
         heard = {score.trial.label: score for score in scores}
         over = []
         for trial in sorted([o.trial for o in ghosts] + [s.trial for s in heard.values()], key=_place):
             if trial.label not in heard:
                 self._follow(self.outcomes[trial.label], self._rounds.now)
-            elif self._over(heard[trial.label]):
+            elif self._ends_trial(heard[trial.label]):
                 over.append(trial)
-        self._untold += [ghost for ghost in self._rounds.close() if ghost.trial.counted]
+        self._unreported += [ghost for ghost in self._rounds.close() if ghost.trial.in_budget]
         return over
 
-    def finish(self, trial: Trial, released: Released) -> Outcome:
+    def finish(self, trial: Trial, released: TrainedTrial) -> Outcome:
         """Stores how a trial ended. When this returns, the outcome survives whatever happens to this process."""
         outcome = self._outcome(trial, released)
-        del self._flights[trial.label]
-        with self._ledger.batch():
-            if self._asked(trial):
+        del self._running[trial.label]
+        with self._storage.batch():
+            if self._is_proposed(trial):
                 number = int(trial.label)
-                self._ledger.conclude(number, outcome, self._working.noted(number))
+                self._storage.finish_trial(number, outcome, self._in_memory.trial_attrs(number))
             else:
-                self.remember(f"outcome:{trial.label}", outcome.to_json())
-            self.remember("elapsed", self.elapsed())
-            self.remember("seconds", self.seconds())
-        self._take_in(outcome)
-        if trial.counted:
-            self._untold.append(outcome)
+                self.set_attr(f"outcome:{trial.label}", outcome.to_json())
+            self.set_attr("elapsed", self.elapsed())
+            self.set_attr("seconds", self.seconds())
+        self._add_outcome(outcome)
+        if trial.in_budget:
+            self._unreported.append(outcome)
         return outcome
 
     # ---- what a search asks besides
 
-    def fix(self, trial: Trial, *, anew: bool = False) -> None:
+    def enqueue(self, trial: Trial, *, anew: bool = False) -> None:
         """Has `trial` run as it is, unseen by the sampler, unless that was done already and is not wanted `anew`."""
         done = self.outcomes.get(trial.label)
         if done is None or done.trial != trial or anew:
-            self._pending.append((self._begun.get(trial.label, self._rounds.now), trial))
+            self._pending.append((self._start_rounds.get(trial.label, self._rounds.now), trial))
 
-    def give_up(self) -> None:
+    def cancel_pending(self) -> None:
         """Lets go of what has not ended. Of fixed trials nothing is stored; what was proposed begins again with the next session."""
         self._pending.clear()
-        self._flights.clear()
+        self._running.clear()
 
     @property
-    def pending(self) -> bool:
+    def has_pending(self) -> bool:
         """Whether a trial waits that was fixed or cut off."""
         return bool(self._pending)
 
@@ -143,7 +143,7 @@ class Study:
         """Seconds of searching, over all sessions."""
         return self._elapsed_before + (self._rested or time.time()) - self._began
 
-    def rest(self) -> None:
+    def stop_clock(self) -> None:
         """Ends the searching of this session: what is trained from here on costs no time of the budget."""
         self._rested = time.time()
 
@@ -151,26 +151,26 @@ class Study:
         """Seconds in all, over all sessions."""
         return self._seconds_before + time.time() - self._began
 
-    def remember(self, key: str, value: Any) -> None:
+    def set_attr(self, key: str, value: Any) -> None:
         """Stores a value with the study; `recall` gives it back."""
-        self._ledger.remember(key, value)
+        self._storage.set_attr(key, value)
 
-    def recall(self, key: str) -> Any:
-        return self._ledger.recall(key)
+    def get_attr(self, key: str) -> Any:
+        return self._storage.get_attr(key)
 
     def batch(self) -> AbstractContextManager[None]:
         """What is remembered inside is stored whole or not at all."""
-        return self._ledger.batch()
+        return self._storage.batch()
 
     def in_flight(self) -> int:
         """How many trials are in training."""
-        return len(self._flights)
+        return len(self._running)
 
-    def judged(self) -> list[Outcome]:
+    def budget_outcomes(self) -> list[Outcome]:
         """The outcomes that count against the budget: searched trials and baselines."""
-        return [o for o in self.outcomes.values() if o.trial.counted]
+        return [o for o in self.outcomes.values() if o.trial.in_budget]
 
-    def searched(self) -> list[Outcome]:
+    def search_outcomes(self) -> list[Outcome]:
         """The outcomes of what was proposed."""
         return [o for o in self.outcomes.values() if o.trial.role == "search"]
 
@@ -180,15 +180,19 @@ class Study:
 
     def front(self) -> list[Outcome]:
         """The complete trials of the budget that no other one beats in an objective without being beaten in another."""
-        whole = [o for o in self.judged() if o.state == "complete" and len(o.values) == len(self._space.goals)]
-        goals = self._space.goals
-        found = objectives.front(
+        whole = [
+            o
+            for o in self.budget_outcomes()
+            if o.state == "complete" and len(o.values) == len(self._space.objective_names)
+        ]
+        goals = self._space.objective_names
+        found = objectives.pareto_front(
             [[o.values[name] for name in goals] for o in whole], [objectives.sign(name) for name in goals]
         )
         return [whole[index] for index in found]
 
     def close(self) -> None:
-        self._ledger.close()
+        self._storage.close()
 
     # ---- proposing and pruning
 
@@ -200,81 +204,85 @@ class Study:
         total = 10**9 if budget is None else budget - self._baselines
         if self._space.sampler.kind == "grid":
             total = min(total, int(self._space.points))
-        return self._working.proposed < total
+        return self._in_memory.proposed < total
 
-    def _informed(self) -> bool:
+    def _knows_enough(self) -> bool:
         """Whether all have ended that the next proposal must know."""
-        return self._lag is None or self._limit() == self._working.proposed - self._lag
+        return self._lag is None or self._limit() == self._in_memory.proposed - self._lag
 
     def _limit(self) -> float:
         """Sampler and pruner may know the trials whose numbers are below."""
         if self._lag is None:
             return math.inf
-        training = [flight.trial for flight in self._flights.values()] + [trial for _, trial in self._pending]
-        return min([self._working.proposed - self._lag, *map(_place, training)])
+        training = [flight.trial for flight in self._running.values()] + [trial for _, trial in self._pending]
+        return min([self._in_memory.proposed - self._lag, *map(_place, training)])
 
     def _out_of_time(self) -> bool:
         seconds = self._space.budget.seconds
         return seconds is not None and self.elapsed() > seconds
 
     def _propose(self) -> Trial:
-        self._learn()
-        proposed = self._working.propose()
+        self._tell_finished()
+        proposed = self._in_memory.propose()
         trial = self._as_trial(proposed.number, proposed.params)
-        with self._ledger.batch():
-            self._ledger.keep_sampler_attrs(self._working.attrs())
-            self._ledger.propose(proposed, {"seed": trial.seed, "begun": self._rounds.now})
+        with self._storage.batch():
+            self._storage.set_sampler_attrs(self._in_memory.attrs())
+            self._storage.add_trial(proposed, {"seed": trial.seed, "begun": self._rounds.now})
         return trial
 
     def _as_trial(self, number: int, params: Mapping[str, Any]) -> Trial:
         seed = ranking.fit_seed(self._space, str(number))
         return Trial(str(number), "search", self._space.params(params), seed)
 
-    def _asked(self, trial: Trial) -> bool:
+    def _is_proposed(self, trial: Trial) -> bool:
         """Whether the sampler proposed it: a space of one point is a searched trial, too."""
         return trial.role == "search" and not self._space.is_point
 
-    def _over(self, score: Score) -> bool:
+    def _ends_trial(self, score: Score) -> bool:
         """Takes in one epoch of a trial; whether the trial ends with it."""
-        flight, trial = self._flights[score.trial.label], score.trial
-        flight.take(score)
+        flight, trial = self._running[score.trial.label], score.trial
+        flight.record(score)
         if not score.finite:
-            flight.end("failed", f"diverged in epoch {score.epoch}")
-        elif score.last:
-            flight.end("complete", score.last)
-        elif self._asked(trial) and self._working.prune(int(trial.label), score.epoch, score.value, score.followed):
-            flight.end("pruned", f"{self._space.pruner.kind} pruner in epoch {score.epoch}")
+            flight.stop("failed", f"diverged in epoch {score.epoch}")
+        elif score.stop_reason:
+            flight.stop("complete", score.stop_reason)
+        elif self._is_proposed(trial) and self._in_memory.prune(
+            int(trial.label), score.epoch, score.value, score.metric_per_fit
+        ):
+            flight.stop("pruned", f"{self._space.pruner.kind} pruner in epoch {score.epoch}")
         elif trial.role == "search" and self._out_of_time():
-            flight.end("pruned", f"the time was up in epoch {score.epoch}")
+            flight.stop("pruned", f"the time was up in epoch {score.epoch}")
         return bool(flight.reason)
 
-    def _outcome(self, trial: Trial, released: Released) -> Outcome:
-        return self._flights[trial.label].outcome(released, self._metric.name, self._space.goals, self._rounds.now - 1)
+    def _outcome(self, trial: Trial, released: TrainedTrial) -> Outcome:
+        return self._running[trial.label].to_outcome(
+            released, self._metric.name, self._space.objective_names, self._rounds.now - 1
+        )
 
     # ---- telling and loading
 
-    def _learn(self) -> None:
+    def _tell_finished(self) -> None:
         """Tells sampler and pruner what ended in earlier rounds, in the order of rounds and trial numbers; in a deterministic
         search, which knows no rounds, as far as they may know it, in the order of trial numbers."""
         limit = self._limit()
-        due = [o for o in self._untold if _place(o.trial) < limit]
-        self._untold = [o for o in self._untold if _place(o.trial) >= limit]
+        due = [o for o in self._unreported if _place(o.trial) < limit]
+        self._unreported = [o for o in self._unreported if _place(o.trial) >= limit]
         for outcome in sorted(due, key=lambda o: (o.rounds[1] if self._lag is None else 0, _place(o.trial))):
             self._tell(outcome)
 
     def _tell(self, outcome: Outcome) -> None:
         label = outcome.trial.label
-        self._working.tell(outcome, self._noted.pop(label, {}) if self._asked(outcome.trial) else None)
+        self._in_memory.tell(outcome, self._trial_attrs.pop(label, {}) if self._is_proposed(outcome.trial) else None)
 
     def _follow(self, ghost: Outcome, end: int) -> None:
         """Has the pruner see a ghost as it was at the end of a round."""
-        if self._asked(ghost.trial):
-            self._working.follow(ghost, self._rounds.epochs(ghost, end))
+        if self._is_proposed(ghost.trial):
+            self._in_memory.replay(ghost, self._rounds.epochs(ghost, end))
 
-    def _take_in(self, outcome: Outcome) -> None:
+    def _add_outcome(self, outcome: Outcome) -> None:
         """Keeps an outcome, and what is asked of all outcomes together: nobody goes through ten thousand at every epoch."""
         self.outcomes[outcome.trial.label] = outcome
-        if outcome.trial.counted:
+        if outcome.trial.in_budget:
             self.counts[outcome.state] += 1
             self._best = self._better(outcome)
 
@@ -287,35 +295,37 @@ class Study:
         first = {"first_weights": begins} if begins else {}
         name, own = self._space.study, self._space.identity() | {"data_content": fingerprint} | first
         deterministic = self._lag is not None
-        if not self._ledger.begun():
-            self._ledger.begin(name, self._working.directions, {"space": own, "deterministic": deterministic})
+        if not self._storage.exists():
+            self._storage.create(name, self._in_memory.directions, {"space": own, "deterministic": deterministic})
         else:
-            identity.check(name, self.recall("space"), own)
-            identity.check_deterministic(name, self.recall("deterministic"), deterministic)
-        known, trials = self._ledger.remembered(), self._ledger.trials()
+            identity.check(name, self.get_attr("space"), own)
+            identity.check_deterministic(name, self.get_attr("deterministic"), deterministic)
+        known, trials = self._storage.attrs(), self._storage.trials()
         self._elapsed_before, self._seconds_before = known.get("elapsed") or 0.0, known.get("seconds") or 0.0
         for key, data in known.items():
             if key.startswith("outcome:"):
-                self._take_in(Outcome.from_json(data))
+                self._add_outcome(Outcome.from_json(data))
         for trial in trials:
             if "outcome" in trial.user_attrs:
-                self._take_in(Outcome.from_json(trial.user_attrs["outcome"]))
-        self._begun = {key.removeprefix("begun:"): value for key, value in known.items() if key.startswith("begun:")}
-        self._begun |= {str(trial.number): trial.user_attrs["begun"] for trial in trials}
-        self._noted = {str(trial.number): trial.user_attrs.get("noted", {}) for trial in trials}
-        self._working.restore(self._ledger.sampler_attrs(), trials)
+                self._add_outcome(Outcome.from_json(trial.user_attrs["outcome"]))
+        self._start_rounds = {
+            key.removeprefix("begun:"): value for key, value in known.items() if key.startswith("begun:")
+        }
+        self._start_rounds |= {str(trial.number): trial.user_attrs["begun"] for trial in trials}
+        self._trial_attrs = {str(trial.number): trial.user_attrs.get("noted", {}) for trial in trials}
+        self._in_memory.restore(self._storage.sampler_attrs(), trials)
         lost = [t for t in fixed if t.label not in self.outcomes]
         lost += [self._as_trial(t.number, t.params) for t in trials if str(t.number) not in self.outcomes]
-        self._go_back(lost)
+        self._rewind(lost)
 
-    def _go_back(self, lost: list[Trial]) -> None:
+    def _rewind(self, lost: list[Trial]) -> None:
         """Begins in the round in which the first trial began that was cut off. A deterministic search knows no rounds."""
-        begins = {trial.label: 0 if self._lag is not None else self._begun.get(trial.label, 0) for trial in lost}
-        self._rounds = Rounds(self.outcomes.values(), begins.values() if self._lag is None else ())
+        begins = {trial.label: 0 if self._lag is not None else self._start_rounds.get(trial.label, 0) for trial in lost}
+        self._rounds = EpochRounds(self.outcomes.values(), begins.values() if self._lag is None else ())
         self._pending = sorted(((begins[t.label], t) for t in lost), key=lambda one: (one[0], _place(one[1])))
-        self._untold = [o for o in self.outcomes.values() if o.rounds[1] < self._rounds.now and o.trial.counted]
-        self._learn()
-        for ghost in self._rounds.ghosts():
+        self._unreported = [o for o in self.outcomes.values() if o.rounds[1] < self._rounds.now and o.trial.in_budget]
+        self._tell_finished()
+        for ghost in self._rounds.replayed_trials():
             self._follow(ghost, self._rounds.now - 1)
 
 

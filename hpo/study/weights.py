@@ -10,10 +10,10 @@ from safetensors.torch import load_file, save
 from torch import Tensor
 
 from hpo.core.errors import InputError
-from hpo.study.directory import replace
+from hpo.study.directory import write_atomic
 
 
-def of_fit(weights: Mapping[str, Tensor], fit: int) -> dict[str, Tensor]:
+def weights_of_fit(weights: Mapping[str, Tensor], fit: int) -> dict[str, Tensor]:
     """Those of one fit, which keep their fit axis."""
     return {name: tensor[fit : fit + 1] for name, tensor in weights.items()}
 
@@ -23,16 +23,16 @@ def digest(weights: Mapping[str, Tensor]) -> str:
     return hashlib.sha256(save({name: tensor.contiguous() for name, tensor in weights.items()})).hexdigest()[:8]
 
 
-class Vault:
+class WeightStore:
     """The weights of a study's trials, a file a trial; tensors have the fit axis first."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
-    def put(self, label: str, weights: Mapping[str, Tensor]) -> None:
-        replace(self.path(label), save({name: tensor.contiguous() for name, tensor in weights.items()}))
+    def save(self, label: str, weights: Mapping[str, Tensor]) -> None:
+        write_atomic(self.path(label), save({name: tensor.contiguous() for name, tensor in weights.items()}))
 
-    def get(self, label: str) -> dict[str, Tensor]:
+    def load(self, label: str) -> dict[str, Tensor]:
         if not self.path(label).exists():
             raise InputError(f"The weights of trial {label} are missing from {self._folder}; search the study anew.")
         return load_file(self.path(label))
@@ -40,7 +40,7 @@ class Vault:
     def path(self, label: str) -> Path:
         return self._folder / f"{label}.safetensors"
 
-    def keep(self, labels: Collection[str]) -> None:
+    def retain_only(self, labels: Collection[str]) -> None:
         """Removes all others."""
         for path in self._folder.iterdir():
             if path.name.removesuffix(".safetensors") not in labels:

@@ -14,11 +14,11 @@ from mlflow import MlflowClient
 from mlflow.entities import Run, ViewType
 from mlflow.exceptions import MlflowException
 
-from hpo.core.errors import StoreError, cut
+from hpo.core.errors import StoreError, truncate
 from hpo.study.directory import SQLITE
 
 
-def delete(uri: str, experiment_id: str, run_id: str, artifacts: Path) -> None:
+def delete_runs(uri: str, experiment_id: str, run_id: str, artifacts: Path) -> None:
     """Removes a study's runs for good, and its experiment unless that holds what is another's, which stays; a remote server's are only
     marked as deleted. `run_id` is the study's own run, `artifacts` the folder of its experiment's.
 
@@ -44,7 +44,7 @@ def delete(uri: str, experiment_id: str, run_id: str, artifacts: Path) -> None:
             _forget(uri, artifacts.parent, own, experiment_id if alone and stage else None)
     except (MlflowException, OSError) as error:
         raise StoreError(
-            f"MLflow at {uri} was lost: {cut(error, 200)}. The study was not removed; run the command again."
+            f"MLflow at {uri} was lost: {truncate(error, 200)}. The study was not removed; run the command again."
         ) from error
     if local:
         for folder in [artifacts] if alone else [artifacts / run.info.run_id for run in own]:

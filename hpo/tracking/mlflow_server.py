@@ -31,7 +31,7 @@ def link(experiment_id: str, key: str, base: str) -> str:
 
 
 @contextmanager
-def served(tracking_uri: str, port: int, log: Path) -> Iterator[str]:
+def serve_ui(tracking_uri: str, port: int, log: Path) -> Iterator[str]:
     """MLflow's UI on loopback while the context lasts; gives its address. Raises StoreError if it does not come up."""
     base = f"http://{HOST}:{port}"
     command = [

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from hpo.core.metrics import METRICS, Task, shown, watched
+from hpo.core.metrics import METRICS, Task, display_metric, tracked_metrics
 from hpo.space.space import Space
 
 
@@ -15,7 +15,7 @@ def view(space: Space, task: Task) -> dict[str, Any]:
     """The trials of a search, best first: states, scores and strengths as columns; the curves of the best twenty, and a
     parallel chart of strengths and score, one click away."""
     followed = METRICS[space.train.metric]
-    seen, bounded = watched(task, followed.name), shown(task, "loss")
+    seen, bounded = tracked_metrics(task, followed.name), display_metric(task, "loss")
     scores = [f"metrics.`best_valid_{name}`" for name in dict.fromkeys((followed.name, "loss", bounded))]
     params = list(space.params({}))
     columns = ["tags.`hpo.state`", *scores, *(f"params.`{name}`" for name in params)]

@@ -32,8 +32,8 @@ from mlflow.entities import Metric, Param, RunTag, ViewType
 from mlflow.exceptions import MlflowException
 from sqlalchemy.exc import SQLAlchemyError
 
-from hpo.core.errors import InputError, cut
-from hpo.study.directory import NETWORK, SQLITE, replace
+from hpo.core.errors import InputError, truncate
+from hpo.study.directory import NETWORK, SQLITE, write_atomic
 from hpo.tracking import sqlite_writer
 from hpo.tracking.mlflow_cleanup import runs_of
 
@@ -44,7 +44,7 @@ _MOMENT = 1.0  # seconds that a trial may wait for others
 _TOGETHER = 100
 
 
-class Mirror:
+class MlflowWriter:
     """One search's run and its children, in any MLflow store."""
 
     def __init__(self, opening: Mapping[str, Any]) -> None:
@@ -59,17 +59,17 @@ class Mirror:
         own = uri.startswith(SQLITE) and Path(uri.removeprefix(SQLITE)).parent == folder.resolve().parent.parent
         # Of the store's own database the place is not written down, so that a store that was moved is not looked for there.
         where = {"tracking_uri": "" if own else uri, "experiment_id": self.experiment_id, "run_id": self.run_id}
-        replace(folder / "mlflow.json", json.dumps(where).encode())
+        write_atomic(folder / "mlflow.json", json.dumps(where).encode())
         self._written = self._children()
         self._bulk = self._door(uri)
 
-    def _door(self, uri: str) -> sqlite_writer.Bulk | None:
+    def _door(self, uri: str) -> sqlite_writer.SqliteWriter | None:
         """To the rows of a database that is at hand; a server is told through its own door."""
         database = Path(uri.removeprefix(SQLITE))
-        if not uri.startswith(SQLITE) or not sqlite_writer.possible(database):
+        if not uri.startswith(SQLITE) or not sqlite_writer.is_supported(database):
             return None
         location = self._client.get_experiment(self.experiment_id).artifact_location
-        return sqlite_writer.Bulk(database, self.experiment_id, location)
+        return sqlite_writer.SqliteWriter(database, self.experiment_id, location)
 
     def _view(self, view: Mapping[str, Any]) -> None:
         """Stores which columns and charts the page of this search opens with, as MLflow's own UI does."""
@@ -116,7 +116,7 @@ class Mirror:
             if run.info.status == "RUNNING":
                 self._client.delete_run(run.info.run_id)
             else:
-                labels.add(run.data.tags.get("hpo.core.trial", ""))
+                labels.add(run.data.tags.get("hpo.trial", ""))
         return labels
 
     def trials(self, told: Iterable[Mapping[str, Any]]) -> None:
@@ -195,11 +195,11 @@ def create_database(path: Path) -> None:
         unfinished.replace(path)
 
 
-def fetched(uri: str, said: str) -> Path:
+def fetch_artifact(uri: str, said: str) -> Path:
     """Where on this machine an artifact `runs:/RUN_ID/ARTIFACT` lies, without ARTIFACT the network that a search has left. Raises
     InputError."""
     run_id, _, artifact = said.partition(":/")[2].partition("/")
-    missing = f"{cut(said)} is not in the MLflow at {uri}"
+    missing = f"{truncate(said)} is not in the MLflow at {uri}"
     if uri.startswith(SQLITE) and not Path(uri.removeprefix(SQLITE)).exists():
         raise InputError(f"network.init: {missing}, which does not exist; name another with --store or --tracking-uri.")
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
@@ -207,7 +207,7 @@ def fetched(uri: str, said: str) -> Path:
         found = Path(MlflowClient(tracking_uri=uri).download_artifacts(run_id, artifact or NETWORK))
     except (MlflowException, OSError) as error:
         raise InputError(
-            f"network.init: {missing} ({cut(error)}); `hpo ui` shows which runs there are, and what they hold."
+            f"network.init: {missing} ({truncate(error)}); `hpo ui` shows which runs there are, and what they hold."
         ) from error
     if not found.exists():
         raise InputError(f"network.init: {missing}; `hpo ui` shows which runs there are, and what they hold.")
@@ -235,7 +235,7 @@ def _serve(answer: Callable[[Mapping[str, str]], None]) -> None:
                 answer({"done": "yes"})
             else:
                 _wait_for_predecessor(Path(told["folder"]))
-                mirror = Mirror(told)
+                mirror = MlflowWriter(told)
                 answer({"experiment_id": mirror.experiment_id, "run_id": mirror.run_id})
 
 
@@ -281,7 +281,7 @@ def main() -> None:
         os._exit(0)  # everything is committed, and taking MLflow apart object by object takes most of a second
     except (MlflowException, SQLAlchemyError, sqlite3.Error, OSError) as error:
         logging.getLogger(__name__).exception("MLflow was lost")
-        answer({"error": cut(str(error).strip().partition("\n")[0], 200)})
+        answer({"error": truncate(str(error).strip().partition("\n")[0], 200)})
         sys.exit(1)
 
 

@@ -19,7 +19,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from hpo.core.errors import StoreError, cut
+from hpo.core.errors import StoreError, truncate
 from hpo.core.trial import Outcome, State
 from hpo.tracking.mlflow_server import QUIET
 
@@ -151,13 +151,13 @@ def message(outcome: Outcome) -> dict[str, Any]:
         "ended": round(1000 * outcome.ended),
         "tags": {
             "hpo.role": trial.role,
-            "hpo.core.trial": trial.label,
+            "hpo.trial": trial.label,
             "hpo.state": outcome.state,
             "hpo.reason": outcome.reason,
         },
-        "params": {key: cut(value) for key, value in trial.params.items()} | {"seed": str(trial.seed)},
+        "params": {key: truncate(value) for key, value in trial.params.items()} | {"seed": str(trial.seed)},
         "curves": outcome.with_gap(),
-        "times": [round(1000 * t) for t in outcome.times],
+        "times": [round(1000 * t) for t in outcome.epoch_times],
         "best_epoch": outcome.best_epoch,
         "summary": {key: float(f"{value:.5g}") for key, value in summary.items()},
     }

@@ -46,14 +46,14 @@ _PATIENCE = 20.0  # seconds to wait while another process writes; MLflow's own
 Row = tuple[Any, ...]
 
 
-def possible(database: Path) -> bool:
+def is_supported(database: Path) -> bool:
     """Whether MLflow's tables are those that we know; into others, its client writes."""
     with closing(sqlite3.connect(database)) as connection:
         found = {name: {row[1] for row in connection.execute(f"PRAGMA table_info({name})")} for name in _COLUMNS}
     return found == {name: set(columns) for name, columns in _COLUMNS.items()}
 
 
-class Bulk:
+class SqliteWriter:
     """Writes ended runs into one experiment; `artifacts` is the folder of its artifacts, as an URI."""
 
     def __init__(self, database: Path, experiment_id: str, artifacts: str) -> None:

@@ -10,10 +10,10 @@ from typing import Any
 
 from hpo import nets
 from hpo.core.errors import InputError
-from hpo.core.importing import Factory, arguments, find, name_of
+from hpo.core.importing import Factory, import_object, match_arguments, qualified_name
 from hpo.nn.mlp import Mlp
-from hpo.nn.module import Module
-from hpo.nn.network import Network, Tensors
+from hpo.nn.module import VmappedModule
+from hpo.nn.network import BatchedNetwork, Tensors
 from hpo.space.network import OF_AN_MLP
 from hpo.space.space import Space
 
@@ -26,12 +26,12 @@ def factory(space: Space, base: Path) -> Factory | None:
     if kind == "module":
         if name is None:
             raise InputError("network.factory is missing: kind: module needs it, as in my_package.nets:build.")
-        return find(name, base)
+        return import_object(name, base)
     return _SHIPPED.get(kind)
 
 
 @dataclass(frozen=True)
-class Networks:
+class NetworkBuilder:
     """What makes a network of a configuration: a space, the function that it names (None: an mlp), the shape of the data, and what it
     begins with, as plain torch has it."""
 
@@ -41,12 +41,12 @@ class Networks:
     n_outputs: int
     state: Tensors = field(default_factory=dict, repr=False)
 
-    def of(self, params: Mapping[str, Any]) -> Network:
+    def network_for(self, params: Mapping[str, Any]) -> BatchedNetwork:
         """The network of a configuration. Raises InputError if it does not fit the data or its factory."""
         made = self._made(params)
-        return replace(made, start=made.load_state(self.state)) if self.state else made
+        return replace(made, init_weights=made.load_state(self.state)) if self.state else made
 
-    def _made(self, params: Mapping[str, Any]) -> Mlp | Module:
+    def _made(self, params: Mapping[str, Any]) -> Mlp | VmappedModule:
         said = self.space.network
         image = self._image()
         if self.build is None:
@@ -60,8 +60,10 @@ class Networks:
         for key in ("width", "depth"):
             if key in params:
                 offered[key], asked[key] = params[key], f"search.{key}"
-        name = said.factory or name_of(self.build)
-        return Module(self.build, name, arguments(self.build, offered, asked), self.n_inputs, self.n_outputs, image)
+        name = said.factory or qualified_name(self.build)
+        return VmappedModule(
+            self.build, name, match_arguments(self.build, offered, asked), self.n_inputs, self.n_outputs, image
+        )
 
     def _image(self) -> tuple[int, ...]:
         """The shape in which a network wants a row: channels, height and width; () for a plain row, as an mlp and a resnet

@@ -12,27 +12,33 @@ from torch import Tensor
 
 from hpo.core.metrics import losses
 from hpo.core.samples import Samples
-from hpo.nn.adamw import Memory
-from hpo.nn.backends import Kernels
+from hpo.nn.adamw import OptimizerState
+from hpo.nn.backends import Backend
 from hpo.nn.device import generators
 from hpo.nn.layout import Layout
 from hpo.nn.linear import diverging
 from hpo.nn.network import Outputs
-from hpo.nn.rng import Noise, Replay
+from hpo.nn.rng import Noise, ReplayableNoise
 from hpo.regularizers import STRENGTHS, overrides
-from hpo.regularizers.base import Batch, Regularizer, Seen, Step
-from hpo.training.state import Row, Tensors
+from hpo.regularizers.base import Batch, ForwardOutput, Regularizer, Step
+from hpo.training.state import FitState, Tensors
 
 NETWORK = "network"  # who draws, where a network itself does
 TARGET = "target"  # what is drawn for the order of the rows of another domain
-_HOOKS = ("batch", "hidden", "loss", "ascend", "gradient", "after_step", "after_epoch")
+_HOOKS = ("batch", "hidden", "loss", "perturb", "gradient", "after_step", "after_epoch")
 
 
 class Program:
     """Rows, the deepest first, that are computed together; `names` are the regularizers that may act on them."""
 
     def __init__(
-        self, rows: Sequence[Row], tensors: Tensors, layout: Layout, names: Sequence[str], data: Samples, way: Kernels
+        self,
+        rows: Sequence[FitState],
+        tensors: Tensors,
+        layout: Layout,
+        names: Sequence[str],
+        data: Samples,
+        way: Backend,
     ) -> None:
         self._rows, self._tensors, self._layout, self._data, self._kernels = rows, tensors, layout, data, way
         self.network = network = rows[0].network
@@ -58,12 +64,12 @@ class Program:
         }
         having = [sum(depth > site for depth in self._depths) for site in range(max(self._depths))]
         self._strengths_at = [{name: s[:n] for name, s in self._strengths.items()} for n in having]
-        self._mixes = data.task == "classification" and any(member.mixes for member in self._members.values())
+        self._mixes = data.task == "classification" and any(member.soft_targets for member in self._members.values())
         self._optimize()
         self._train_index = torch.stack([row.fit.fold.train for row in rows])
-        self._adapts = any(member.adapts for member in self._members.values())
+        self._adapts = any(member.uses_target_batch for member in self._members.values())
         self._target_index = torch.stack([row.fit.fold.target for row in rows])
-        recalls = any(member.recalls for member in self._members.values())
+        recalls = any(member.needs_previous_weights for member in self._members.values())
         self._before = torch.empty_like(tensors.values[:, : self._own]) if recalls else None
 
     def _optimize(self) -> None:
@@ -71,7 +77,7 @@ class Program:
         decays = [d for name, member in self._members.items() if (d := member.decay(self._strengths[name])) is not None]
         decay = torch.stack(decays).sum(0) if decays else t.values.new_zeros(len(self._rows))
         pieces = [self._layout.trained(depth) for depth in self._depths]
-        memory = Memory(t.values, self._slopes, t.exp_avg, t.exp_avg_sq, t.counts, decay, pieces)
+        memory = OptimizerState(t.values, self._slopes, t.exp_avg, t.exp_avg_sq, t.counts, decay, pieces)
         self._weights, self._optimizer = self._kernels.weights(memory), self._kernels.optimizer(memory)
 
     def views(self, values: Tensor) -> dict[str, Tensor]:
@@ -92,7 +98,7 @@ class Program:
         with diverging():
             for number, (index, target) in enumerate(zip(minibatches, beside, strict=True)):
                 self._step(replace(step, minibatch=number), index, target)
-        values = step.values
+        values = step.flat_params
         with torch.no_grad():
             for name in self._acting["after_epoch"]:
                 values = self._members[name].after_epoch(self._strengths[name], step, values)
@@ -108,21 +114,21 @@ class Program:
     def _opening(self, lr: Sequence[float], minibatches: int) -> Step:
         """The epoch's first step."""
         values = self._tensors.values[:, : self._own]
-        facts = {p.name: p for p in self.network.facts if p.name in self._leaves}
-        epoch, epochs = values.new_tensor([row.coming for row in self._rows]).T
+        facts = {p.name: p for p in self.network.parameter_infos if p.name in self._leaves}
+        epoch, epochs = values.new_tensor([row.next_epoch for row in self._rows]).T
         return Step(
             params={name: self._leaves[name] for name in facts},
             grads={name: self._grads[name] for name in facts},
-            facts=facts,
+            infos=facts,
             weights=self._weights,
-            own={name: leaf for name, leaf in self._leaves.items() if name not in facts},
-            values=values,
-            before=self._before,
+            extra={name: leaf for name, leaf in self._leaves.items() if name not in facts},
+            flat_params=values,
+            previous_params=self._before,
             views=self.views,
             layers=values.new_tensor([row.network.hidden_layers for row in self._rows]),
-            still=self._layout.still,
-            slopes=self._slopes[:, : self._own],
-            kept={name: kept[:, : self._own] for name, kept in self._tensors.kept.items()},
+            buffers=self._layout.buffers,
+            flat_grads=self._slopes[:, : self._own],
+            weight_copies={name: kept[:, : self._own] for name, kept in self._tensors.kept.items()},
             lr=values.new_tensor(lr),
             epoch=epoch,
             epochs=epochs,
@@ -140,7 +146,7 @@ class Program:
             for place in places if name in self._members or name == NETWORK else ():
                 streams = [row.streams[name][place] for row in self._rows if place in row.streams[name]]
                 noise = self._noise(streams)
-                found.setdefault(name, {})[place] = Replay(noise) if self._acting["ascend"] else noise
+                found.setdefault(name, {})[place] = ReplayableNoise(noise) if self._acting["perturb"] else noise
         return found
 
     def _noise(self, streams: Sequence[object]) -> Noise:
@@ -152,7 +158,7 @@ class Program:
 
     def _step(self, step: Step, index: Tensor, target: Tensor | None) -> None:
         batch = self._batch(step, index, target)
-        if ascending := self._acting["ascend"]:
+        if ascending := self._acting["perturb"]:
             self._ascend(step, batch, ascending)
         else:
             self._differentiate(step, batch, self._buffers)
@@ -160,7 +166,7 @@ class Program:
             for name in self._acting["gradient"]:
                 self._members[name].gradient(self._strengths[name], step)
             if self._before is not None:
-                self._before.copy_(step.values)
+                self._before.copy_(step.flat_params)
             self._optimizer.step()
             for name in self._acting["after_step"]:
                 self._members[name].after_step(self._strengths[name], step)
@@ -169,8 +175,8 @@ class Program:
         y, weight = self._data.targets(index)
         if self._mixes:
             y = torch.nn.functional.one_hot(y, self._data.n_outputs).to(self._data.x.dtype)
-        beside, base = (None, None) if target is None else (self._data.inputs(target), self._data.bases(target))
-        batch = Batch(self._data.inputs(index), y, weight, self._data.bases(index), index, beside, base)
+        beside, base = (None, None) if target is None else (self._data.inputs(target), self._data.offsets(target))
+        batch = Batch(self._data.inputs(index), y, weight, self._data.offsets(index), index, beside, base)
         with torch.no_grad():
             for name in self._acting["batch"]:
                 batch = self._members[name].batch(self._strengths[name], step, batch)
@@ -178,19 +184,19 @@ class Program:
 
     def _ascend(self, step: Step, batch: Batch, names: Sequence[str]) -> None:
         """The gradient at the place to which members go. Buffers learn from the first pass alone."""
-        noise = [one for places in step.noise.values() for one in places.values() if isinstance(one, Replay)]
+        noise = [one for places in step.noise.values() for one in places.values() if isinstance(one, ReplayableNoise)]
         for one in noise:
             one.forget()
         with self._own_draws():
             slope = self._differentiate(step, batch, self._buffers, to_inputs=True)
-        values = step.values.clone()
+        values = step.flat_params.clone()
         with torch.no_grad():
             for name in names:
-                batch = self._members[name].ascend(self._strengths[name], step, batch, slope)
+                batch = self._members[name].perturb(self._strengths[name], step, batch, slope)
         for one in noise:
             one.rewind()
         self._differentiate(step, batch, {name: b.clone() for name, b in self._buffers.items()})
-        step.values.copy_(values)
+        step.flat_params.copy_(values)
         for one in noise:  # what was drawn on the way is not for those who draw next
             one.forget()
 
@@ -238,7 +244,7 @@ class Program:
         return h
 
 
-def _seen(outputs: Outputs, batch: Batch) -> Seen:
+def _seen(outputs: Outputs, batch: Batch) -> ForwardOutput:
     """What a network says of labelled rows, and of those of another domain behind them."""
     logits, features = outputs
     beside, beside_features = None, None
@@ -246,12 +252,14 @@ def _seen(outputs: Outputs, batch: Batch) -> Seen:
         parts = [batch.x.shape[1], batch.target.shape[1]]
         logits, beside = torch.split(logits, parts, dim=1)
         features, beside_features = (None, None) if features is None else torch.split(features, parts, dim=1)
-        beside = beside if batch.target_base is None else beside + batch.target_base
-    return Seen(batch, logits if batch.base is None else logits + batch.base, features, beside, beside_features)
+        beside = beside if batch.target_offset is None else beside + batch.target_offset
+    return ForwardOutput(
+        batch, logits if batch.offset is None else logits + batch.offset, features, beside, beside_features
+    )
 
 
-def _needed(member: Regularizer, rows: Sequence[Row]) -> bool:
+def _needed(member: Regularizer, rows: Sequence[FitState]) -> bool:
     """Whether a member must be there: one that is off in all rows changes no bit, but costs its time. Not so one that lets other rows
     pass through the network, or trains tensors of its own, which need their gradients."""
-    acts = any(row.fit.trial.params[member.name] != member.neutral for row in rows)
-    return acts or member.adapts or overrides(member, "own")
+    acts = any(row.fit.trial.params[member.name] != member.default_value for row in rows)
+    return acts or member.uses_target_batch or overrides(member, "extra_parameters")

@@ -10,22 +10,22 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from hpo.core.metrics import METRICS, reported, watched
+from hpo.core.metrics import METRICS, reported_metrics, tracked_metrics
 from hpo.core.samples import Samples
 from hpo.core.trial import Fit
-from hpo.nn.backends import Stream, kernels
+from hpo.nn.backends import Stream, backend_for
 from hpo.nn.device import generators
 from hpo.nn.layout import Layout
-from hpo.nn.network import Network
+from hpo.nn.network import BatchedNetwork
 from hpo.nn.parameter import Parameter
 from hpo.regularizers import STRENGTHS
-from hpo.space.settings import Train
+from hpo.space.settings import TrainConfig
 from hpo.training import evaluation
 from hpo.training.program import NETWORK, TARGET, Program
-from hpo.training.state import Learned, Row, Tensors
+from hpo.training.state import FitResult, FitState, Tensors
 
 
-def _layout(network: Network, own: Sequence[Parameter] = ()) -> Layout:
+def _layout(network: BatchedNetwork, own: Sequence[Parameter] = ()) -> Layout:
     return Layout((*network.parameters, *network.buffers, *own))
 
 
@@ -33,37 +33,38 @@ class Stack:
     """The rows of networks that are alike but for their depth, with one set of named regularizers and one size of minibatches, and
     with as many rows of data to learn from and to choose their best epochs by."""
 
-    def __init__(self, names: Sequence[str], data: Samples, train: Train) -> None:
-        self.rows: list[Row] = []
+    def __init__(self, names: Sequence[str], data: Samples, train: TrainConfig) -> None:
+        self.rows: list[FitState] = []
         self._names = names
-        self._keeping = [name for name in names if STRENGTHS[name].keeps]
+        self._keeping = [name for name in names if STRENGTHS[name].needs_weight_copy]
         self._data = data
         self._batch_size, self._metric = train.batch_size, METRICS[train.metric]
-        self._kernels = kernels(data.x.device)
-        self._watched = watched(data.task, train.metric)
-        self._reported = reported(data.task, train.metric)
+        self._kernels = backend_for(data.x.device)
+        self._watched = tracked_metrics(data.task, train.metric)
+        self._reported = reported_metrics(data.task, train.metric)
         self._layout = Layout(())  # of the deepest network there has been
         self._tensors = Tensors.fresh(data.x.new_empty((0, 0)), self._keeping)
 
     # ---- rows enter and leave, between epochs only
 
-    def admit(self, fits: Sequence[Fit], network: Network, train: Train) -> list[Row]:
+    def admit(self, fits: Sequence[Fit], network: BatchedNetwork, train: TrainConfig) -> list[FitState]:
         """Gives the fits of one trial rows, which begin as the network does."""
         own = self._own(network)
         layout = _layout(network, own)
         rows = [
-            Row(fit, network, train, self._kernels.stream(fit, "order"), self._streams(fit, network)) for fit in fits
+            FitState(fit, network, train, self._kernels.stream(fit, "order"), self._streams(fit, network))
+            for fit in fits
         ]
-        begun = [network.begin(fit.stream("init")) | {p.name: _begun(p, fit) for p in own} for fit in fits]
+        begun = [network.initial_state(fit.stream("init")) | {p.name: _begun(p, fit) for p in own} for fit in fits]
         fresh = torch.cat([layout.pack(tensors, self._data.x.dtype) for tensors in begun])
-        self.take(rows, Tensors.fresh(fresh.to(self._data.x.device), self._keeping))
+        self.attach(rows, Tensors.fresh(fresh.to(self._data.x.device), self._keeping))
         return rows
 
-    def _own(self, network: Network) -> list[Parameter]:
+    def _own(self, network: BatchedNetwork) -> list[Parameter]:
         """What the regularizers train besides a network."""
-        return [p for name in self._names for p in STRENGTHS[name].own(network.width or 0, self._data)]
+        return [p for name in self._names for p in STRENGTHS[name].extra_parameters(network.width or 0, self._data)]
 
-    def _streams(self, fit: Fit, network: Network) -> dict[str, dict[int | str, Stream]]:
+    def _streams(self, fit: Fit, network: BatchedNetwork) -> dict[str, dict[int | str, Stream]]:
         """All that a fit draws from, but for the order of its rows."""
         layers: list[int | str] = list(range(network.depth))
         places: dict[str, list[int | str]] = {
@@ -71,15 +72,15 @@ class Stack:
             "parameter": [p.name for p in network.parameters],
             "step": [0],
         }
-        drawing = {name: places[draws] for name in self._names if (draws := STRENGTHS[name].draws)}
-        drawing |= {NETWORK: layers} if network.draws else {}
-        drawing |= {TARGET: [0]} if any(STRENGTHS[name].adapts for name in self._names) else {}
+        drawing = {name: places[draws] for name in self._names if (draws := STRENGTHS[name].needs_rng)}
+        drawing |= {NETWORK: layers} if network.needs_rng else {}
+        drawing |= {TARGET: [0]} if any(STRENGTHS[name].uses_target_batch for name in self._names) else {}
         return {
             name: {place: self._kernels.stream(fit, f"{name}/{place}") for place in own}
             for name, own in drawing.items()
         }
 
-    def take(self, entering: Sequence[Row], tensors: Tensors) -> None:
+    def attach(self, entering: Sequence[FitState], tensors: Tensors) -> None:
         """Lets in rows of one depth, new or from another stack, with what belongs to them as their own layout has it."""
         layout = _layout(entering[0].network, self._own(entering[0].network))
         if layout.size > self._layout.size:
@@ -88,7 +89,7 @@ class Stack:
         order = sorted(range(len(rows)), key=lambda i: -rows[i].network.depth)
         self._set([rows[i] for i in order], self._tensors.join(tensors).keep(order))
 
-    def give(self, fits: Sequence[Fit]) -> tuple[list[Row], Tensors]:
+    def detach(self, fits: Sequence[Fit]) -> tuple[list[FitState], Tensors]:
         """Frees the rows of `fits`, all of one depth; returns them as they are, and what belongs to them as their own layout has
         it."""
         chosen = [i for i, row in enumerate(self.rows) if row.fit in fits]
@@ -103,7 +104,7 @@ class Stack:
         staying = [i for i, row in enumerate(self.rows) if row.fit not in fits]
         self._set([self.rows[i] for i in staying], self._tensors.keep(staying))
 
-    def learned(self, fits: Sequence[Fit]) -> list[Learned]:
+    def results(self, fits: Sequence[Fit]) -> list[FitResult]:
         """What the rows of `fits`, all of one depth, have learned, in the order of the rows; on the CPU."""
         chosen = [i for i, row in enumerate(self.rows) if row.fit in fits]
         rows = [self.rows[i] for i in chosen]
@@ -113,7 +114,7 @@ class Stack:
         parts = evaluation.rows([row.fit.fold for row in rows])
         wanted = {
             "train": self._reported,
-            "valid": (*self._reported, *evaluation.measurable(self._data, network, rows[0].fit.fold)),
+            "valid": (*self._reported, *evaluation.available_validators(self._data, network, rows[0].fit.fold)),
         }
         scores = evaluation.measure(
             self._data, network, weights, parts, {part: names for part, names in wanted.items() if parts[part].shape[1]}
@@ -122,10 +123,10 @@ class Stack:
         for i, row in enumerate(rows):
             own = {part: {name: float(value[i]) for name, value in said.items()} for part, said in scores.items()}
             mine = {name: tensor[i : i + 1] for name, tensor in weights.items()}
-            found.append(Learned(row, {name: tensor[0].clone().cpu() for name, tensor in mine.items()}, own))
+            found.append(FitResult(row, {name: tensor[0].clone().cpu() for name, tensor in mine.items()}, own))
         return found
 
-    def _set(self, rows: list[Row], tensors: Tensors) -> None:
+    def _set(self, rows: list[FitState], tensors: Tensors) -> None:
         """Takes rows, the deepest first, and derives from them all that depends on which rows there are."""
         self.rows = rows
         self._tensors = tensors
@@ -177,7 +178,7 @@ class Stack:
         last epoch or when patience ends."""
         key, sign = f"valid_{self._metric.name}", self._metric.sign
         going = [(i, row) for i, row in enumerate(self.rows) if not row.stopped]
-        better = [i for i, row in going if row.judge(row.values.get(key, math.nan) * sign)]
+        better = [i for i, row in going if row.update_early_stopping(row.values.get(key, math.nan) * sign)]
         if better:
             best = self._tensors.best[:, : self._layout.network]
             torch._foreach_copy_([best[i] for i in better], [values[i] for i in better])

@@ -12,17 +12,17 @@ from torch import Tensor
 from hpo.core.trial import Fit
 from hpo.nn.backends import Stream
 from hpo.nn.layout import Layout
-from hpo.nn.network import Network
-from hpo.space.settings import Train
+from hpo.nn.network import BatchedNetwork
+from hpo.space.settings import TrainConfig
 
 
 @dataclass
-class Row:
+class FitState:
     """One fit in training: its network, how it trains, its streams of random numbers, and how far it has come."""
 
     fit: Fit
-    network: Network
-    train: Train  # as its trial has it
+    network: BatchedNetwork
+    train: TrainConfig  # as its trial has it
     order: Stream
     streams: Mapping[str, Mapping[int | str, Stream]]  # by who draws, and by what for
     epoch: int = 0
@@ -40,7 +40,7 @@ class Row:
         return self.fit.trial.epochs or self.train.epochs
 
     @property
-    def coming(self) -> tuple[int, int]:
+    def next_epoch(self) -> tuple[int, int]:
         """Its coming epoch, from 1, and of how many, as regularizers count them: each of its trial's cycles is a training of its own."""
         cycle = self.fit.trial.cycle
         return (self.epoch + 1, self.train.epochs) if cycle is None else (self.epoch % cycle + 1, cycle)
@@ -52,10 +52,10 @@ class Row:
         lr = float(self.fit.trial.params["learning_rate"])
         if self.fit.trial.cycle is None and self.train.schedule != "cosine":
             return lr
-        coming, epochs = self.coming
+        coming, epochs = self.next_epoch
         return lr * (1 + math.cos(math.pi * min(1, (coming - 1) / epochs))) / 2
 
-    def judge(self, value: float) -> bool:
+    def update_early_stopping(self, value: float) -> bool:
         """Takes in the followed metric after an epoch, times its sign; stops at the last epoch or when patience ends. Whether this is
         the best epoch so far (or the last, where nothing tells which is best)."""
         better = value < self.best or not len(self.fit.fold.valid)
@@ -107,9 +107,9 @@ class Tensors:
 
 
 @dataclass(frozen=True)
-class Learned:
+class FitResult:
     """What one fit has learned: its row, its best weights by name, and every reported metric by part (train, valid)."""
 
-    row: Row
+    row: FitState
     weights: Mapping[str, Tensor]
     scores: Mapping[str, Mapping[str, float]]

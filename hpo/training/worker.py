@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 MOST_WORKERS = 256  # on one machine
 
 
-class LostError(Exception):
+class WorkerLostError(Exception):
     """The process of a worker is gone."""
 
     def __init__(self, worker: Worker) -> None:
@@ -65,7 +65,7 @@ class Worker:
                 pickle.dumps(message)
             )  # not `send`, for which torch would put tensors into shared memory
         except OSError as error:
-            raise LostError(self) from error
+            raise WorkerLostError(self) from error
 
     def receive(self) -> Any:
         """The next answer; what was raised over there is raised here."""
@@ -74,7 +74,7 @@ class Worker:
             try:
                 task, answer = pickle.loads(self.pipe.recv_bytes())  # noqa: S301 - our own process
             except (EOFError, OSError) as error:
-                raise LostError(self) from error
+                raise WorkerLostError(self) from error
         if isinstance(answer, BaseException):
             raise answer
         return answer
@@ -106,7 +106,7 @@ def cores() -> int:
 
 
 @contextmanager
-def started(count: int) -> Iterator[list[Worker]]:
+def start_workers(count: int) -> Iterator[list[Worker]]:
     """That many worker processes, which end with the context; none for one, since the search can train by itself."""
     if type(count) is not int or not 1 <= count <= MOST_WORKERS:
         raise InputError(f"workers must be a whole number from 1 to {MOST_WORKERS}, got {count!r}.")
@@ -136,7 +136,7 @@ def main() -> None:
                 if what == "begin":
                     task, sys.path[:], named, told = given
                     plugins.load(named, Path())
-                    population = Population.of(*pickle.loads(told))  # noqa: S301
+                    population = Population.from_space(*pickle.loads(told))  # noqa: S301
                 else:
                     assert population is not None, "a task comes first"
                     pipe.send_bytes(pickle.dumps((task, _answer(population, what, given))))
@@ -156,15 +156,15 @@ def _listen(pipe: Connection, messages: SimpleQueue[bytes]) -> None:
 def _answer(population: Population, what: str, given: Any) -> object:
     """What the search asked: an epoch's scores and how many rows there was no memory for so far, what a trial has learned, or trials
     to go elsewhere."""
-    from hpo.training.population import Moving
+    from hpo.training.population import MovedTrial
 
     if what == "release":
         return population.release(given)
     if what == "give":
-        return [population.give(trial) for trial in given]
+        return [population.detach(trial) for trial in given]
     for entering in given:
-        population.take(entering) if isinstance(entering, Moving) else population.admit(entering)
-    return list(population.train_epoch()), population.surrendered
+        population.attach(entering) if isinstance(entering, MovedTrial) else population.admit(entering)
+    return list(population.train_epoch()), population.rows_lost
 
 
 def _told(error: Exception) -> Exception:

@@ -16,22 +16,22 @@ from types import MappingProxyType
 from hpo.core.errors import WorkersError
 from hpo.core.importing import Factory
 from hpo.core.samples import Samples
-from hpo.core.trial import Released, Score, Trial
+from hpo.core.trial import Score, TrainedTrial, Trial
 from hpo.nn.network import Tensors
 from hpo.space.space import Space
-from hpo.training.population import Moving, Population
-from hpo.training.worker import LostError, Worker
+from hpo.training.population import MovedTrial, Population
+from hpo.training.worker import Worker, WorkerLostError
 
 
 @dataclass
 class _Member:
     trial: Trial
     worker: Worker
-    entering: Trial | Moving | None  # what its worker is still to be sent
+    entering: Trial | MovedTrial | None  # what its worker is still to be sent
     epoch: int = 0  # the last that the loop was told of
 
 
-class Crew:
+class WorkerPool:
     """Room for `rows` fits in all workers together; `less` is called with a smaller number when memory runs out in one of them,
     `note` is told in a sentence when one is lost. The same workers may be given to another crew when this one has no trials left."""
 
@@ -43,14 +43,14 @@ class Crew:
         data: Samples,
         rows: int,
         state: Tensors = MappingProxyType({}),
-        less: Callable[[int], None] = lambda _: None,
+        on_row_budget: Callable[[int], None] = lambda _: None,
         note: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._workers = list(workers)
         self._task = (space, factory, data, rows, dict(state))
         self._fits = len(data.folds)
         self._rows = rows
-        self._less = less
+        self._less = on_row_budget
         self._note = note
         self._members: dict[str, _Member] = {}
         self._surrendered: dict[Worker, int] = {}  # rows, for want of memory, so far
@@ -58,7 +58,7 @@ class Crew:
         for worker in workers:
             try:
                 worker.begin(*self._task)
-            except LostError as lost:
+            except WorkerLostError as lost:
                 self._lose(lost.worker)
 
     @property
@@ -66,7 +66,7 @@ class Crew:
         """Those that are alive, as far as is known."""
         return list(self._workers)
 
-    def room(self, besides: int = 0) -> bool:
+    def has_room(self, besides: int = 0) -> bool:
         """Whether one more trial finds room, `besides` so many that are not here (the first trial always does)."""
         held = len(self._members) + besides
         return not held or (held + 1) * self._fits <= self._rows
@@ -80,11 +80,11 @@ class Crew:
         try:
             idle = [worker for worker in self._workers if worker not in self._training]
             for worker in idle:
-                self._share(worker)
+                self._rebalance(worker)
             for worker in idle:
                 self._begin(worker)
             scores = self._finished()
-        except LostError as lost:
+        except WorkerLostError as lost:
             self._lose(lost.worker)
             return
         for score in scores:
@@ -93,26 +93,26 @@ class Crew:
                 member.epoch = score.epoch
                 yield score
 
-    def release(self, trial: Trial) -> Released:
+    def release(self, trial: Trial) -> TrainedTrial:
         """Frees the rows of a trial that was just scored, and returns what it learned."""
         member = self._members.pop(trial.label)
         if member.entering:
-            return self._again(member)
+            return self._retrain(member)
         try:
-            released: Released = member.worker.ask("release", trial)
-        except LostError as lost:
+            released: TrainedTrial = member.worker.ask("release", trial)
+        except WorkerLostError as lost:
             self._lose(lost.worker)
-            return self._again(member)
+            return self._retrain(member)
         return released
 
-    def _share(self, worker: Worker) -> None:
+    def _rebalance(self, worker: Worker) -> None:
         """Takes from an idle worker half of what it has more than the one with the fewest, the youngest trials first."""
         other, mine = self._least(), self._of(worker)
         surplus = (len(mine) - len(self._of(other))) // 2
         if surplus < 1 or any(member.entering for member in mine):
             return
         moving = mine[-surplus:]
-        given: list[Moving | Trial] = worker.ask("give", [member.trial for member in moving])
+        given: list[MovedTrial | Trial] = worker.ask("give", [member.trial for member in moving])
         for member, entering in zip(moving, given, strict=True):
             member.worker, member.entering = other, entering
 
@@ -159,9 +159,9 @@ class Crew:
             member.worker, member.entering = self._least(), member.entering or member.trial
         self._note(f"A worker process ended ({how}); its {len(lost)} trials are trained by the others.")
 
-    def _again(self, member: _Member) -> Released:
+    def _retrain(self, member: _Member) -> TrainedTrial:
         """Trains a trial as far as it had come, here: its worker was lost before it could hand it over."""
-        population = Population.of(*self._task)
+        population = Population.from_space(*self._task)
         population.admit(member.trial)
         for _ in range(member.epoch):
             list(population.train_epoch())

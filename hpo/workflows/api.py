@@ -11,8 +11,8 @@ import torch
 from hpo.nn import device as devices
 from hpo.space import loader
 from hpo.space.plugins import load
-from hpo.study.directory import Place, chosen_uri
-from hpo.training.worker import started
+from hpo.study.directory import StudyDirectory, chosen_uri
+from hpo.training.worker import start_workers
 from hpo.workflows import prepare as jobs
 from hpo.workflows import search as searching
 
@@ -42,12 +42,12 @@ def search(
     """
     if isinstance(space, Mapping) and factory and isinstance(network := space.get("network", {}), Mapping):
         space = {**space, "network": {"kind": "module", **network}}
-    with started(workers) as processes:
-        where, uri = devices.chosen(device, workers), chosen_uri(Path(store), tracking_uri)
+    with start_workers(workers) as processes:
+        where, uri = devices.resolve_device(device, workers), chosen_uri(Path(store), tracking_uri)
         if isinstance(space, Mapping):
             load(plugins, Path())
             job = jobs.prepare(loader.parse(space), Path(), factory, where, uri)
         else:
             job = jobs.load(Path(space), factory, where, named=plugins, tracking_uri=uri)
-        place = Place(Path(store), job.space.study)
+        place = StudyDirectory(Path(store), job.space.study)
         return searching.search(job, place, uri, workers=processes, deterministic=deterministic)

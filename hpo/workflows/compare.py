@@ -12,7 +12,7 @@ import numpy as np
 from hpo.core import statistics
 from hpo.core.errors import InputError
 from hpo.core.metrics import METRICS
-from hpo.workflows.completed import Finished
+from hpo.workflows.completed import CompletedStudy
 
 _LOSSES = ("loss", "source_loss", "iwv", "dev")
 _DOUBT = 0.05  # that a difference is called one although there is none
@@ -32,7 +32,7 @@ class Difference:
     beyond_noise: bool
 
 
-def compare(first: Finished, second: Finished) -> list[Difference]:
+def compare(first: CompletedStudy, second: CompletedStudy) -> list[Difference]:
     """The difference in each metric that both have on fresh splits. Raises InputError if the two cannot be compared."""
     a, b = first.result, second.result
     for search in (first, second):
@@ -59,7 +59,7 @@ def compare(first: Finished, second: Finished) -> list[Difference]:
     return [difference for difference in found if difference]
 
 
-def _judged_by_source(search: Finished) -> bool:
+def _judged_by_source(search: CompletedStudy) -> bool:
     """Whether its fresh scores are of another domain than its test scores."""
     return bool(search.result.get("unpromised"))  # an older hpo did not say
 
@@ -68,18 +68,18 @@ def _difference(metric: str, a: Mapping[str, Any], b: Mapping[str, Any], *, pair
     """None where no fresh fit has a score."""
     sign = METRICS[metric].sign
     one, two = (sign * np.array(result["fresh_scores"][metric], dtype=float) for result in (a, b))
-    one, two = statistics.pairs(one, two) if paired else (one[np.isfinite(one)], two[np.isfinite(two)])
+    one, two = statistics.finite_pairs(one, two) if paired else (one[np.isfinite(one)], two[np.isfinite(two)])
     if not min(len(one), len(two)):
         return None
     overlap = max(a["overlap"], b["overlap"])
     if paired:
-        gain, error = statistics.gain(two, one, overlap)
-        clear = statistics.differ(one, two, overlap, _DOUBT)
+        gain, error = statistics.paired_gain(two, one, overlap)
+        clear = statistics.significantly_different(one, two, overlap, _DOUBT)
     else:
         gain, error = (
             float(one.mean() - two.mean()),
             math.hypot(*(statistics.standard_error(x, overlap) for x in (one, two))),
         )
-        clear = abs(gain) > error * statistics.quantile(min(len(one), len(two)) - 1, 1 - _DOUBT / 2)
+        clear = abs(gain) > error * statistics.t_quantile(min(len(one), len(two)) - 1, 1 - _DOUBT / 2)
     means = (float(sign * one.mean()), float(sign * two.mean()))
     return Difference(metric, means, gain, error, min(len(one), len(two)), paired, clear)

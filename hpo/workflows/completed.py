@@ -14,21 +14,21 @@ from hpo.data import dataset as data_module
 from hpo.data.dataset import Dataset
 from hpo.export import files, pretrained
 from hpo.nn.combination import Combination
-from hpo.nn.network import Network
+from hpo.nn.network import BatchedNetwork
 from hpo.space import loader, plugins
 from hpo.space.space import Space
-from hpo.study.directory import Place, replace
-from hpo.study.ledger import stored
-from hpo.study.weights import Vault
-from hpo.training.builder import Networks, factory
+from hpo.study.directory import StudyDirectory, write_atomic
+from hpo.study.ledger import read_attrs
+from hpo.study.weights import WeightStore
+from hpo.training.builder import NetworkBuilder, factory
 from hpo.workflows.prepare import run_fetcher
 
 
 @dataclass(frozen=True)
-class Finished:
+class CompletedStudy:
     """`base` is where the space's relative paths start."""
 
-    place: Place
+    place: StudyDirectory
     result: Mapping[str, Any]
     space: Space
     base: Path
@@ -59,20 +59,20 @@ class Finished:
                     "test": {},
                     "refit": {"kind": "scaled"},
                 }
-                made, name = self._networks().of(one["params"]), f"trial-{one['trial']}"
+                made, name = self._networks().network_for(one["params"]), f"trial-{one['trial']}"
                 point = files.configuration(own, self.space, made, self.base, folder, name)
                 written.append(f"{name}.yaml")
-                replace(folder / written[-1], files.commented(point, made).encode())
+                write_atomic(folder / written[-1], files.commented(point, made).encode())
         except (OSError, StoreError) as error:
             raise InputError(f"{folder} cannot be written; name another folder with -o.") from error
         return written
 
-    def _networks(self) -> Networks:
+    def _networks(self) -> NetworkBuilder:
         shape = self.result["shape"]
-        return Networks(self.space, factory(self.space, self.base), shape["inputs"], shape["outputs"])
+        return NetworkBuilder(self.space, factory(self.space, self.base), shape["inputs"], shape["outputs"])
 
-    def network(self) -> Network:
-        return self._networks().of(self.result["selected"])
+    def network(self) -> BatchedNetwork:
+        return self._networks().network_for(self.result["selected"])
 
     def _data(self) -> Dataset:
         """Raises InputError if the data are not those of the search."""
@@ -104,7 +104,9 @@ class Finished:
             lost = str(error)
         try:
             report.write(
-                report.Material.of(self.result, self.space, self.outcomes, self._networks(), data, self.place, lost),
+                report.ReportInputs.of(
+                    self.result, self.space, self.outcomes, self._networks(), data, self.place, lost
+                ),
                 path,
             )
         except StoreError as error:
@@ -118,13 +120,13 @@ class Finished:
             raise InputError(
                 f"{self.place.name} has no ensemble of that kind; make it with: hpo ensemble --study {self.place.name} --kind {kind}"
             )
-        kept, networks = Vault(self.place.weights).get(entry["weights"]), self._networks()
+        kept, networks = WeightStore(self.place.weights).load(entry["weights"]), self._networks()
         members = []
         for number, member in enumerate(entry["members"]):
             own = {
                 name.partition(".")[2]: tensor for name, tensor in kept.items() if name.partition(".")[0] == str(number)
             }
-            members.append((networks.of(member["params"]), own, member["params"].get("dropout", 0.0)))
+            members.append((networks.network_for(member["params"]), own, member["params"].get("dropout", 0.0)))
         rule = Combination(entry["rule"], kept["combine.weight"], kept["combine.bias"], entry["each"])
         files.ensemble_files(folder, members, rule, self._data().whole())
 
@@ -136,15 +138,15 @@ class Finished:
             why = "it was searched with refit: none" if made["kind"] == "none" else "its final one diverged"
             other = "scaled" if made["kind"] in ("none", "average") else "average"
             raise InputError(f"{self.space.study} has no network, because {why}; search it again with --refit {other}.")
-        weights = Vault(self.place.weights).get(made["weights"])
+        weights = WeightStore(self.place.weights).load(made["weights"])
         encoded = data if made["kind"] == "keep" else data.whole()
         files.network_files(folder, self.network(), weights, encoded, self.result["selected"].get("dropout", 0.0))
 
 
-def load(place: Place, named: Sequence[str] = ()) -> Finished:
+def load(place: StudyDirectory, named: Sequence[str] = ()) -> CompletedStudy:
     """`named` are the modules of regularizers from outside. Raises InputError if the study has no result yet, needs another of
     these, or is of a time when results said less."""
-    known = stored(place.journal)
+    known = read_attrs(place.journal)
     if not known.get("result"):
         raise InputError(f"The study {place.name} has no result yet; run its search to the end first.")
     if "ensembles" not in known["result"]:
@@ -155,4 +157,4 @@ def load(place: Place, named: Sequence[str] = ()) -> Finished:
     plugins.load(named, Path(source["base"]))
     plugins.require(source["plugins"], place.name)
     outcomes = {o.trial.label: o for o in map(Outcome.from_json, known["outcomes"])}
-    return Finished(place, known["result"], loader.parse(source["space"]), Path(source["base"]), outcomes)
+    return CompletedStudy(place, known["result"], loader.parse(source["space"]), Path(source["base"]), outcomes)

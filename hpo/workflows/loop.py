@@ -5,33 +5,37 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Protocol
 
-from hpo.core.trial import Released, Score, Trial
+from hpo.core.trial import Score, TrainedTrial, Trial
 from hpo.study.study import Study
-from hpo.study.weights import Vault
+from hpo.study.weights import WeightStore
 from hpo.tracking.recorder import Recorder
 
 
-class Trains(Protocol):
+class Trainer(Protocol):
     """What the loop needs of a population; recorded curves can stand in for training."""
 
-    def room(self, besides: int = 0) -> bool: ...
+    def has_room(self, besides: int = 0) -> bool: ...
     def admit(self, trial: Trial) -> None: ...
     def train_epoch(self) -> Iterator[Score]: ...
-    def release(self, trial: Trial) -> Released: ...
+    def release(self, trial: Trial) -> TrainedTrial: ...
 
 
 def run(
-    study: Study, population: Trains, vault: Vault, recorder: Recorder, watch: Callable[[Score], None] = lambda _: None
+    study: Study,
+    population: Trainer,
+    vault: WeightStore,
+    recorder: Recorder,
+    watch: Callable[[Score], None] = lambda _: None,
 ) -> None:
     """Runs the study until nothing is left to start and nothing is in training."""
-    while study.unfinished():
-        while study.open() and population.room(study.ghosts()):
+    while study.is_running():
+        while study.has_next() and population.has_room(study.n_replayed()):
             population.admit(study.ask())
         scores = list(population.train_epoch())
-        for trial in study.judge(scores):
+        for trial in study.report(scores):
             released = population.release(trial)
-            if trial.kept:
-                vault.put(trial.label, released.weights)
+            if trial.keep_weights:
+                vault.save(trial.label, released.weights)
             recorder.record(study.finish(trial, released))
         for score in scores:
             watch(score)

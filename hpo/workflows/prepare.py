@@ -11,23 +11,23 @@ import torch
 from torch import Tensor
 
 from hpo.core.errors import InputError
-from hpo.core.importing import Factory, name_of
-from hpo.core.statistics import FEWEST
+from hpo.core.importing import Factory, qualified_name
+from hpo.core.statistics import MIN_PAIRS
 from hpo.data import dataset as data_module
 from hpo.data import synthetic, text_augmentation
 from hpo.data.dataset import Dataset
 from hpo.export import pretrained
 from hpo.nn import device as devices
-from hpo.nn.network import Network
-from hpo.selection.finals import draws
+from hpo.nn.network import BatchedNetwork
+from hpo.selection.finals import n_draws
 from hpo.space import loader, plugins
-from hpo.space.settings import Refit
+from hpo.space.settings import RefitConfig
 from hpo.space.space import Space, task_mistake
 from hpo.study import samplers
-from hpo.study.directory import Place
+from hpo.study.directory import StudyDirectory
 from hpo.training import builder as networks
-from hpo.training.builder import Networks
-from hpo.training.experiment import Job
+from hpo.training.builder import NetworkBuilder
+from hpo.training.experiment import Experiment
 from hpo.workflows import plugin_check, requirements
 
 
@@ -38,13 +38,13 @@ def load(
     refit: str | None = None,
     named: Sequence[str] = (),
     tracking_uri: str | None = None,
-) -> Job:
+) -> Experiment:
     """The search that a space file describes, with another kind of `refit` if one is named; `named` are the modules of regularizers
     from outside. Raises InputError. See `prepare` for the rest."""
     plugins.load(named, path.parent)
     space = loader.load(path)
     if refit is not None:
-        space = space.model_copy(update={"refit": Refit.model_validate({"kind": refit})})
+        space = space.model_copy(update={"refit": RefitConfig.model_validate({"kind": refit})})
     return prepare(space, path.parent, factory, device, tracking_uri)
 
 
@@ -54,10 +54,12 @@ def prepare(
     factory: Factory | None = None,
     device: torch.device = devices.CPU,
     tracking_uri: str | None = None,
-) -> Job:
+) -> Experiment:
     """Loads the data and checks all that can be checked before anything is written; `factory` takes the place of the one
     that the space names. Runs that the space names are MLflow's at `tracking_uri`. Raises InputError."""
-    begins = pretrained.load_from(space, base, run_fetcher(tracking_uri or Place(Path("mlruns"), "").tracking_uri))
+    begins = pretrained.load_from(
+        space, base, run_fetcher(tracking_uri or StudyDirectory(Path("mlruns"), "").tracking_uri)
+    )
     if begins is not None:
         space = begins.adopted(space)
     if factory is None:
@@ -65,7 +67,7 @@ def prepare(
     elif space.network.kind != "module":
         raise InputError(f"factory: needs network.kind: module, got {space.network.kind}.")
     else:
-        named = space.network.model_copy(update={"factory": name_of(factory)})
+        named = space.network.model_copy(update={"factory": qualified_name(factory)})
         space = space.model_copy(update={"network": named})
     altering = [name for name in space.search if name in (*text_augmentation.MEMBERS, synthetic.MEMBER)]
     encoder = begins.encoder if begins else None
@@ -98,11 +100,11 @@ def prepare(
         (state, note), *_ = [begins.fit(one, data.classes, space) for one in tried]  # all of them must fit
         notes += [f"Every network begins with the weights of {begins.name}.", *([note] if note else [])]
     plugin_check.regularizers(
-        space, data, Networks(space, factory, data.n_inputs, data.n_outputs, state), plugins.members(space.search)
+        space, data, NetworkBuilder(space, factory, data.n_inputs, data.n_outputs, state), plugins.members(space.search)
     )
     size = max(sum(math.prod(p.shape) for p in one.parameters) for one in tried)
     noted = dataclasses.replace(data, notes=(*data.notes, *notes, *requirements.notes(space), *_few_fits(space, data)))
-    return Job(space, base, noted, size, factory, device, state, begins.content if begins else "")
+    return Experiment(space, base, noted, size, factory, device, state, begins.content if begins else "")
 
 
 def run_fetcher(tracking_uri: str) -> Callable[[str], Path]:
@@ -111,30 +113,30 @@ def run_fetcher(tracking_uri: str) -> Callable[[str], Path]:
     def fetch(run: str) -> Path:
         from hpo.tracking import mlflow_writer  # imports MLflow, which takes more than a second
 
-        return mlflow_writer.fetched(tracking_uri, run)
+        return mlflow_writer.fetch_artifact(tracking_uri, run)
 
     return fetch
 
 
 def _few_fits(space: Space, data: Dataset) -> list[str]:
     """What somebody should know whose finals will be over before they can show anything, as over time without folds."""
-    fits = 0 if space.is_point or not space.finalists else draws(data) * len(data.sizes(1))
-    if not 0 < fits < FEWEST:
+    fits = 0 if space.is_point or not space.finalists else n_draws(data) * len(data.sizes(1))
+    if not 0 < fits < MIN_PAIRS:
         return []
     return [
-        f"Finals have {fits} fresh fit{'' if fits == 1 else 's'} here, and fewer than {FEWEST} decide nothing: the usual defaults will be selected; "
-        f"set data.split.folds to {FEWEST} or more, or finalists: 0."
+        f"Finals have {fits} fresh fit{'' if fits == 1 else 's'} here, and fewer than {MIN_PAIRS} decide nothing: the usual defaults will be selected; "
+        f"set data.split.folds to {MIN_PAIRS} or more, or finalists: 0."
     ]
 
 
 def _networks(
     space: Space, data: Dataset, factory: Factory | None, device: torch.device
-) -> tuple[list[Network], list[str]]:
+) -> tuple[list[BatchedNetwork], list[str]]:
     """The networks in the middle and at the ends of the space, and what is to be known of them. Raises InputError."""
-    rows = data.training_sizes(0 if space.is_point or not space.finalists else draws(data))
+    rows = data.training_sizes(0 if space.is_point or not space.finalists else n_draws(data))
     sizes = space.batch_sizes
     smallest = 1 if 1 in {*sizes, *rows, *(n % size for n in rows for size in sizes)} else 2
-    found = list(map(Networks(space, factory, data.n_inputs, data.n_outputs).of, space.architectures()))
+    found = list(map(NetworkBuilder(space, factory, data.n_inputs, data.n_outputs).network_for, space.architectures()))
     for one in found:
         one.check(smallest, device)
     if "dropout" in space.search and not all(one.depth for one in found):

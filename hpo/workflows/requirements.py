@@ -6,9 +6,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from hpo.core.errors import InputError
-from hpo.core.metrics import CRITERIA
+from hpo.core.metrics import VALIDATORS
 from hpo.data.dataset import Dataset
-from hpo.nn.network import Network
+from hpo.nn.network import BatchedNetwork
 from hpo.regularizers import FAMILY
 from hpo.space.space import Space
 from hpo.training import evaluation
@@ -20,7 +20,7 @@ def check(space: Space, data: Dataset) -> None:
         raise InputError("\n".join(lacking))
 
 
-def check_networks(space: Space, networks: Sequence[Network]) -> None:
+def check_networks(space: Space, networks: Sequence[BatchedNetwork]) -> None:
     """Raises InputError with a sentence if a key of `search` needs features, and one of these networks does not tell them."""
     for key in space.search:
         if key in FAMILY and "features" in FAMILY[key].needs and any(network.width is None for network in networks):
@@ -53,11 +53,13 @@ def ratio(space: Space) -> bool:
     )
 
 
-def check_criteria(space: Space, data: Dataset, networks: Sequence[Network]) -> None:
+def check_criteria(space: Space, data: Dataset, networks: Sequence[BatchedNetwork]) -> None:
     """Raises InputError if a criterion that is followed cannot be computed from these data, and what these networks say of them."""
     for key, name in _followed(space).items():
         for network in networks:
-            if text := next((why for fold in data.folds if (why := evaluation.mistake(name, data, network, fold))), ""):
+            if text := next(
+                (why for fold in data.folds if (why := evaluation.unavailable_reason(name, data, network, fold))), ""
+            ):
                 raise InputError(f"{key}: {text}")
 
 
@@ -84,6 +86,6 @@ def notes(space: Space) -> list[str]:
 def _followed(space: Space) -> dict[str, str]:
     """The criteria that a space follows, by the key that names each."""
     named = {"train.metric": space.train.metric} | {
-        f"objectives: {goal}": goal.removeprefix("valid_") for goal in space.goals[1:]
+        f"objectives: {goal}": goal.removeprefix("valid_") for goal in space.objective_names[1:]
     }
-    return {key: name for key, name in named.items() if name in CRITERIA}
+    return {key: name for key, name in named.items() if name in VALIDATORS}

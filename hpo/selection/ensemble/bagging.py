@@ -9,36 +9,36 @@ import torch
 from torch import Tensor
 
 from hpo.core.errors import SearchFailedError
-from hpo.core.metrics import labelled, measure, watched
+from hpo.core.metrics import compute_metrics, labelled_metric, tracked_metrics
 from hpo.core.samples import Fold, Samples, no_rows
 from hpo.data.dataset import Dataset
 from hpo.nn.combination import Combination
-from hpo.selection.ensemble.context import Weights, Workshop
-from hpo.selection.ensemble.fitted import Made, Member
-from hpo.study.weights import of_fit
-from hpo.training.builder import Networks
+from hpo.selection.ensemble.context import EnsembleContext, Weights
+from hpo.selection.ensemble.fitted import FittedEnsemble, Member
+from hpo.study.weights import weights_of_fit
+from hpo.training.builder import NetworkBuilder
 
 
-def bagged(shop: Workshop) -> Made:
-    job, size = shop.job, shop.wish.size
+def bagged(shop: EnsembleContext) -> FittedEnsemble:
+    job, size = shop.job, shop.config.size
     whole = job.data.whole()
     trial = shop.trial("bagging", shop.selected)
     (all_,) = whole.folds
     drawn = (
-        fold.at(lambda own: all_.train[own]) for fold in bootstraps(len(all_.train), size, trial.seed, whole.groups)
+        fold.remap(lambda own: all_.train[own]) for fold in bootstraps(len(all_.train), size, trial.seed, whole.groups)
     )
     data = replace(
         whole, folds=tuple(replace(fold, test=judging(whole, all_, fold), target=all_.target) for fold in drawn)
     )
-    shop.watch.phase("the selected configuration on bootstrap samples", size)
+    shop.watcher.phase("the selected configuration on bootstrap samples", size)
     weights = shop.train(data.to_train(), [trial]).get(trial.label)
     if weights is None:
         raise SearchFailedError("A network of the ensemble diverged. Lower search.learning_rate.")
-    members = [Member(shop.selected.trial.label, trial.params, of_fit(weights, i)) for i in range(size)]
+    members = [Member(shop.selected.trial.label, trial.params, weights_of_fit(weights, i)) for i in range(size)]
     combination = Combination("mean", torch.full((size,), 1 / size), torch.zeros(data.n_outputs))
-    names = watched(data.task, labelled(job.space.train.metric))
+    names = tracked_metrics(data.task, labelled_metric(job.space.train.metric))
     expected = {} if data.over_time else out_of_bag(job.networks, data, members[0], weights, names)
-    return Made(members, combination, data, expected)
+    return FittedEnsemble(members, combination, data, expected)
 
 
 def bootstraps(rows: int, size: int, seed: int, groups: np.ndarray | None) -> tuple[Fold, ...]:
@@ -67,21 +67,23 @@ def judging(data: Dataset, all_: Fold, drawn: Fold) -> Tensor:
 
 
 def out_of_bag(
-    networks: Networks, data: Samples, member: Member, weights: Weights, names: tuple[str, ...]
+    networks: NetworkBuilder, data: Samples, member: Member, weights: Weights, names: tuple[str, ...]
 ) -> dict[str, float]:
     """Every row that judges as those networks predict it together that have not seen it; fewer than all, so this is a little pessimistic."""
-    network = networks.of(member.params)
+    network = networks.network_for(member.params)
     total, count = (
         torch.zeros(len(data.x), data.n_outputs, dtype=torch.float64),
         torch.zeros(len(data.x), 1, dtype=torch.float64),
     )
     for i, fold in enumerate(data.folds):
-        said = network.predict(of_fit(weights, i), data.x[fold.test].unsqueeze(0))[0].double()
+        said = network.predict(weights_of_fit(weights, i), data.x[fold.test].unsqueeze(0))[0].double()
         total[fold.test] += said.softmax(1) if data.task == "classification" else said
         count[fold.test] += 1
     known = count[:, 0] > 0
     mean = total[known] / count[known]
     logits: Tensor = mean.clamp(min=1e-30).log() if data.task == "classification" else mean
     weight = None if data.weight is None else data.weight[known].unsqueeze(0)
-    scores = measure(names, data.task, logits.unsqueeze(0), data.y[known].unsqueeze(0), weight, data.target_scale)
+    scores = compute_metrics(
+        names, data.task, logits.unsqueeze(0), data.y[known].unsqueeze(0), weight, data.target_scale
+    )
     return {name: float(score) for name, score in scores.items()}

@@ -15,35 +15,35 @@ from torch import Tensor
 
 from hpo.core.metrics import METRICS
 from hpo.nn.combination import Combination
-from hpo.selection.ensemble.context import Workshop, judged
-from hpo.selection.ensemble.fitted import Made, Member, assembled
-from hpo.selection.ensemble.held_out import Unseen
+from hpo.selection.ensemble.context import EnsembleContext, judged
+from hpo.selection.ensemble.fitted import FittedEnsemble, Member, assembled
+from hpo.selection.ensemble.held_out import OutOfFoldPredictions
 
 SHRINKAGE = 0.3  # the part of a network's outputs that counts; ten networks come within 3 % of what they converge to
 
 
-def boosted(shop: Workshop) -> Made:
+def boosted(shop: EnsembleContext) -> FittedEnsemble:
     """The selected configuration, one network after another, on folds and on all rows beside them; the folds tell after how many
     it is best to end."""
     job, outcome = shop.job, shop.selected
     whole = job.data.whole()
     data = replace(whole, folds=judged(whole, job.data.fresh(1), whole=True))
-    samples = data.apart()  # what is added to a network's outputs differs from fold to fold
+    samples = data.one_row_per_fold()  # what is added to a network's outputs differs from fold to fold
     base = torch.zeros(len(samples.x), data.n_outputs, dtype=data.x.dtype)
     trained: list[Member] = []
-    for stage in range(shop.wish.size):
-        shop.watch.phase(f"network {stage + 1} of {shop.wish.size} on what those before leave", 1)
+    for stage in range(shop.config.size):
+        shop.watcher.phase(f"network {stage + 1} of {shop.config.size} on what those before leave", 1)
         trial = shop.trial(f"boosting-{stage}", outcome)
-        weights = shop.train(replace(samples, base=base), [trial]).get(trial.label)
+        weights = shop.train(replace(samples, offset=base), [trial]).get(trial.label)
         if weights is None:  # those before are an ensemble as well
             break
-        said = job.networks.of(trial.params).predict(weights, data.x.expand(len(data.folds), -1, -1))
+        said = job.networks.network_for(trial.params).predict(weights, data.x.expand(len(data.folds), -1, -1))
         base = base + SHRINKAGE * said.flatten(0, 1)
         trained.append(Member(outcome.trial.label, trial.params, weights))
     return assembled(job.networks, job.space, data, trained, partial(fit, metric=job.space.train.metric))
 
 
-def fit(unseen: Unseen, metric: str) -> Combination:
+def fit(unseen: OutOfFoldPredictions, metric: str) -> Combination:
     """The sum of a part of the first networks, as many as are best together."""
     stages, _, outputs = unseen.logits.shape
     sums: Tensor = SHRINKAGE * unseen.logits.double().cumsum(0)

@@ -11,12 +11,12 @@ from torch import Tensor
 from hpo.core.errors import InputError
 from hpo.core.samples import Fold, Samples, no_rows
 from hpo.core.trial import Outcome, Score, Trial
-from hpo.selection.finals import Finalist, draws, entering
-from hpo.space.settings import Ensemble
+from hpo.selection.finals import Finalist, n_draws, select_finalists
+from hpo.space.settings import EnsembleConfig
 from hpo.study import ranking
 from hpo.study.study import Study
 from hpo.training.capacity import free_memory, rows_for
-from hpo.training.experiment import Job
+from hpo.training.experiment import Experiment
 from hpo.training.population import Population
 
 Weights = Mapping[str, Tensor]  # by name, fit axis first, in the order of the folds
@@ -30,27 +30,27 @@ class Watches(Protocol):
 
 
 @dataclass(frozen=True)
-class Workshop:
+class EnsembleContext:
     """`result` is the study's, `wish` what kind of ensemble is made of it, how large, and of how many configurations."""
 
-    job: Job
+    job: Experiment
     study: Study
     result: Mapping[str, Any]
-    wish: Ensemble
-    watch: Watches
+    config: EnsembleConfig
+    watcher: Watches
 
     @property
     def selected(self) -> Outcome:
         return self.study.outcomes[self.result["trial"]]
 
-    def library(self) -> list[Outcome]:
+    def pool(self) -> list[Outcome]:
         """The baselines, and the best configurations of the search that differ from each other and from them."""
-        space = self.job.space.model_copy(update={"finalists": self.wish.pool})
-        return [outcome for outcome in entering(self.study, space) if outcome.state != "failed"]
+        space = self.job.space.model_copy(update={"finalists": self.config.pool})
+        return [outcome for outcome in select_finalists(self.study, space) if outcome.state != "failed"]
 
     def epochs(self, of: Outcome) -> int:
         """For how many a configuration of the search is trained: as its fresh fits found best, or, of one without any, its own rows."""
-        fresh = (f"{of.trial.label}-fresh-{draw}" for draw in range(1, draws(self.job.data) + 1))
+        fresh = (f"{of.trial.label}-fresh-{draw}" for draw in range(1, n_draws(self.job.data) + 1))
         return Finalist(
             of, self.job.space, [self.study.outcomes[label] for label in fresh if label in self.study.outcomes]
         ).epochs
@@ -65,28 +65,28 @@ class Workshop:
         learn, or if a minibatch of one row is left that a network does not bear."""
         job, folds = self.job, samples.folds
         memory = free_memory(job.device)
-        if memory is not None and 8 * len(trials) * copies * len(folds) * job.parameters > memory:
+        if memory is not None and 8 * len(trials) * copies * len(folds) * job.max_parameters > memory:
             raise InputError(
                 f"ensemble: {len(trials) * copies} times {len(folds)} networks are too many to keep in memory; take a smaller pool or size."
             )
         for trial in trials:
             batch_size = job.space.train.of(trial.params).batch_size
             if any(len(fold.train) % batch_size == 1 for fold in folds):
-                job.networks.of(trial.params).check(1, job.device)
-        rows = rows_for(None, job.parameters, 1, memory, len(folds), job.device, job.kept)
-        return Population.of(job.space, job.factory, samples.samples().to(job.device), rows, job.networks.state)
+                job.networks.network_for(trial.params).check(1, job.device)
+        rows = rows_for(None, job.max_parameters, 1, memory, len(folds), job.device, job.weight_copies)
+        return Population.from_space(job.space, job.factory, samples.samples().to(job.device), rows, job.networks.state)
 
     def train(self, samples: Samples, trials: Sequence[Trial]) -> dict[str, Weights]:
         """Trains them together to their end; what each has learned that did not diverge, by label."""
         population, waiting, training = self.population(samples, trials), list(trials), 0
         found: dict[str, Weights] = {}
         while waiting or training:
-            while waiting and population.room():
+            while waiting and population.has_room():
                 population.admit(waiting.pop(0))
                 training += 1
             for score in list(population.train_epoch()):
-                self.watch.epoch(score)
-                if score.last or not score.finite:
+                self.watcher.epoch(score)
+                if score.stop_reason or not score.finite:
                     training -= 1
                     released = population.release(score.trial)
                     if score.finite:
@@ -100,7 +100,8 @@ def judged(samples: Samples, fresh: Samples, *, whole: bool) -> tuple[Fold, ...]
     rows = len(samples.x)
     none = no_rows()
     folds = [
-        replace(fold, valid=none, test=fold.valid) for fold in (fold.at(lambda own: own % rows) for fold in fresh.folds)
+        replace(fold, valid=none, test=fold.valid)
+        for fold in (fold.remap(lambda own: own % rows) for fold in fresh.folds)
     ]
     if whole:
         folds.append(replace(samples.folds[0], number=len(folds)))

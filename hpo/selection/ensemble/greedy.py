@@ -8,16 +8,16 @@ from torch import Tensor
 
 from hpo.core.metrics import METRICS
 from hpo.nn.combination import Combination
-from hpo.selection.ensemble.held_out import Unseen
+from hpo.selection.ensemble.held_out import OutOfFoldPredictions
 
 
-def fit(unseen: Unseen, metric: str, size: int) -> Combination:
+def fit(unseen: OutOfFoldPredictions, metric: str, size: int) -> Combination:
     """The mean of those that `choose` takes, as often as it takes them."""
     counts = choose(unseen, metric, size)
     return Combination("mean", counts / size, torch.zeros(unseen.logits.shape[2]))
 
 
-def choose(unseen: Unseen, metric: str, size: int) -> Tensor:
+def choose(unseen: OutOfFoldPredictions, metric: str, size: int) -> Tensor:
     """How often each member is taken, (members,) in `size` all together.
 
     The best ones come first, as many as are best together of the first, the first two and so on, at most half of the size. From there
@@ -35,13 +35,13 @@ def choose(unseen: Unseen, metric: str, size: int) -> Tensor:
     return counts
 
 
-def _averaging(unseen: Unseen) -> Tensor:
+def _averaging(unseen: OutOfFoldPredictions) -> Tensor:
     """What is averaged: probabilities or numbers, (members, rows, outputs)."""
     logits = unseen.logits.double()
     return logits.softmax(2) if unseen.task == "classification" else logits
 
 
-def _ranked(unseen: Unseen, metric: str, means: Tensor) -> list[int]:
+def _ranked(unseen: OutOfFoldPredictions, metric: str, means: Tensor) -> list[int]:
     """The places of `means` (some, rows, outputs), the best first."""
     logits = means.clamp(min=1e-30).log() if unseen.task == "classification" else means
     scores = unseen.scores((metric,) if metric == "loss" else (metric, "loss"), logits)

@@ -9,8 +9,8 @@ from sklearn.model_selection import KFold
 from torch import Tensor
 
 from hpo.core.metrics import METRICS
-from hpo.nn.combination import Combination, shown
-from hpo.selection.ensemble.held_out import Unseen
+from hpo.nn.combination import Combination, display_outputs
+from hpo.selection.ensemble.held_out import OutOfFoldPredictions
 
 _STRENGTHS = (
     1.0,
@@ -22,7 +22,7 @@ _STRENGTHS = (
 _NEVER = -20.0  # the bias of a class that has no row to learn from
 
 
-def fit(unseen: Unseen, metric: str, size: int) -> Combination:
+def fit(unseen: OutOfFoldPredictions, metric: str, size: int) -> Combination:
     """A linear function of the `size` members that are best by `metric`; the weights of all others are zero. Of the strengths of
     its L2 penalty it has the one with the least loss on rows that it was not fitted on."""
     best = _best(unseen, metric, size)
@@ -33,7 +33,7 @@ def fit(unseen: Unseen, metric: str, size: int) -> Combination:
     return _fitted(unseen, best, _STRENGTHS[int(np.argmin(losses))])
 
 
-def _best(unseen: Unseen, metric: str, size: int) -> list[int]:
+def _best(unseen: OutOfFoldPredictions, metric: str, size: int) -> list[int]:
     scores = METRICS[metric].sign * unseen.scores((metric,), unseen.logits)[metric].double().nan_to_num(
         nan=float("inf")
     )
@@ -49,15 +49,15 @@ def _cuts(fold: Tensor) -> list[Tensor]:
     return [torch.isin(rows, torch.from_numpy(valid)) for _, valid in KFold(min(5, len(fold))).split(rows)]
 
 
-def _loss(unseen: Unseen, best: list[int], strength: float, valid: Tensor) -> float:
+def _loss(unseen: OutOfFoldPredictions, best: list[int], strength: float, valid: Tensor) -> float:
     judged = unseen.part(valid)
-    said = _fitted(unseen.part(~valid), best, strength).together(unseen.task, judged.logits)
+    said = _fitted(unseen.part(~valid), best, strength).combine(unseen.task, judged.logits)
     return float(judged.scores(("loss",), said.unsqueeze(0))["loss"])
 
 
-def _fitted(unseen: Unseen, best: list[int], strength: float) -> Combination:
+def _fitted(unseen: OutOfFoldPredictions, best: list[int], strength: float) -> Combination:
     members, rows, outputs = unseen.logits.shape
-    x = shown(unseen.task, unseen.logits[best].double()).numpy()
+    x = display_outputs(unseen.task, unseen.logits[best].double()).numpy()
     weight, bias = torch.zeros(outputs, members, outputs), torch.zeros(outputs)
     sample = None if unseen.weight is None else unseen.weight.numpy() / float(unseen.weight.mean())
     if unseen.task == "regression":
