@@ -34,6 +34,7 @@ from hpo.study.study import Study
 from hpo.study.weights import WeightStore
 from hpo.tracking.mlflow_writer import create_database
 from hpo.tracking.recorder import Recorder
+from hpo.training.experiment import Experiment
 from hpo.training.population import Population
 from hpo.workflows import prepare as jobs
 from hpo.workflows import search
@@ -43,8 +44,8 @@ _HERTZ = os.sysconf("SC_CLK_TCK")
 # The parts of a trial, from the bottom of the picture to its top.
 PARTS = {
     "propose": [(Study, "ask")],
-    "judge": [(Study, "judge")],
-    "store": [(Study, "finish"), (WeightStore, "put"), (WeightStore, "keep")],
+    "judge": [(Study, "report")],
+    "store": [(Study, "finish"), (WeightStore, "save"), (WeightStore, "retain_only")],
     "tell": [(Recorder, "record"), (Progress, "epoch")],
     "rest": [],  # of the process: the loop itself, drawing on the terminal, sending
     "mlflow": [],  # the writer's process
@@ -149,7 +150,7 @@ class Watched(Progress):
         super().__init__(Console(file=io.StringIO(), force_terminal=True, width=120))
         self._clock, self._every, self._ready, self.samples = clock, every, ready, []
 
-    def begin(self, job: jobs.Experiment, study: Study, rows: int, workers: int) -> None:
+    def begin(self, job: Experiment, study: Study, rows: int, workers: int) -> None:
         super().begin(job, study, rows, workers)
         self._writer = _child()
         while not self._ready.exists():  # the writer starts once; that is not a trial's cost

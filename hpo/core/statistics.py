@@ -28,7 +28,7 @@ def best_window_mean(curve: Sequence[float], sign: int) -> float:
     """The best mean of five consecutive epochs of a curve; of all, if there are fewer.
 
     The best single epoch of a jumpy curve is luck that no other split or seed will have. Trials that are ranked by five are
-    ranked more like fresh fits rank them (docs/decisions.md).
+    ranked more like fresh fits rank them (docs/decisions/selection.md).
     """
     values = np.asarray(curve, dtype=float)
     window = min(WINDOW, len(values))

@@ -11,9 +11,10 @@ import numpy as np
 from plotly.graph_objects import Figure
 
 from hpo.core.metrics import METRICS
-from hpo.report.axis import BLUE, INK, MEDIUM, ORANGE, PAPER, SMALL, SOFT, Plot, Scale, axis, logarithmic, plot, star
+from hpo.report.axis import Scale
 from hpo.report.inputs import ReportInputs, gap
 from hpo.report.optuna_study import Past
+from hpo.report.style import BLUE, INK, MEDIUM, ORANGE, PAPER, SMALL, SOFT, Plot, axis, logarithmic, plot, star
 
 _WORST = 0.75  # the quantile of the scores above which a contour has no further line
 

@@ -10,7 +10,9 @@ from plotly.offline import get_plotlyjs
 
 from hpo.report.inputs import ReportInputs
 from hpo.report.optuna_study import Past
-from hpo.report.sections import Panel, Section, opening, sections
+from hpo.report.network_sections import network_sections
+from hpo.report.search_sections import opening, search_sections, stack_section
+from hpo.report.section import section_html
 from hpo.report.sentences import title
 from hpo.study.directory import write_atomic
 
@@ -25,11 +27,15 @@ def write(material: ReportInputs, path: Path) -> None:
 def page(material: ReportInputs) -> str:
     past = Past(material.space, material.scales, material.complete)
     importances = past.importances()
-    found = list(sections(material, past, importances))
+    found = [
+        *search_sections(material, past, importances),
+        *network_sections(material),
+        stack_section(material),
+    ]
     contents = "".join(
         f'<a href="#s{i}">{escape(section.short)}</a>' for i, section in enumerate(found) if section.short
     )
-    body = "\n".join(_section(i, section) for i, section in enumerate(found))
+    body = "\n".join(section_html(i, section) for i, section in enumerate(found))
     plots = [panel.plot for section in found for panel in section.panels if panel.plot]
     data = json.dumps(plots, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
     style, script = ((_ASSETS / name).read_text(encoding="utf-8") for name in ("page.css", "page.js"))
@@ -41,20 +47,6 @@ def page(material: ReportInputs) -> str:
         f"<script>{get_plotlyjs()}</script>\n"
         f'<script type="application/json" id="plots">{data}</script>\n<script>\n{script}</script>\n</body>\n</html>\n'
     )
-
-
-def _section(number: int, section: Section) -> str:
-    text = f"<p>{escape(section.text)}</p>" if section.text else ""
-    panels = "".join(map(_panel, section.panels))
-    grid = f'<div class="grid{" wide" if section.wide else ""}">{panels}</div>' if panels else ""
-    return f'<section id="s{number}"><h2>{escape(section.title)}</h2>{text}{grid}</section>'
-
-
-def _panel(panel: Panel) -> str:
-    title = f"<h3>{escape(panel.title)}</h3>" if panel.title else ""
-    drawn = f'<div class="plot" style="height:{panel.plot["layout"]["height"]}px"></div>' if panel.plot else panel.html
-    caption = f"<figcaption>{escape(panel.aid)}</figcaption>" if panel.aid else ""
-    return f"<figure>{title}{drawn}{caption}</figure>"
 
 
 def _footer(material: ReportInputs) -> str:

@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 
 from hpo.core.trial import Outcome
-from hpo.report.axis import BLUE, FAINT, INK, ORANGE, PAPER, SMALL, SOFT, Plot, Scale, plot, points
+from hpo.report.axis import Scale
 from hpo.report.predictions import Bin, Predicted
+from hpo.report.style import BLUE, FAINT, INK, ORANGE, PAPER, SMALL, SOFT, Plot, plot, points
 from hpo.report.weights import Layer
 from hpo.space.formatting import score, trial_name
 

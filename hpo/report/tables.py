@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import base64
+import io
 import math
-import struct
-import zlib
 from collections.abc import Sequence
 from html import escape
 
 import numpy as np
+from PIL import Image
 
 from hpo.core.metrics import display_metric, labelled_metric
 from hpo.data.dataset import Dataset
@@ -22,7 +22,7 @@ from hpo.space.formatting import score
 _MOST_CLASSES = 16  # of a confusion matrix; of more the pairs that are confused are listed
 _MOST_ROWS = 24
 _MOST_VALUES = 12  # columns of a row
-_COLOURS = {1: 0, 3: 2}  # by channels, what PNG calls grey, and red, green and blue
+_CHANNELS = (1, 3)  # of an image that a browser can show: grey, or red, green and blue
 
 
 def params(material: ReportInputs) -> str:
@@ -132,7 +132,7 @@ def _value(value: str | float) -> str:
 
 def _pictured(data: Dataset) -> bool:
     """Whether a row is an image that can be shown: grey, or red, green and blue."""
-    return bool(data.image) and data.image[0] in _COLOURS
+    return bool(data.image) and data.image[0] in _CHANNELS
 
 
 def _images(data: Dataset, rows: Sequence[int], said: Sequence[tuple[str, str]]) -> str:
@@ -152,14 +152,7 @@ def _images(data: Dataset, rows: Sequence[int], said: Sequence[tuple[str, str]])
 
 
 def png(pixels: np.ndarray) -> bytes:
-    """`pixels` (height, width, 1 or 3), bytes, as a PNG."""
-    height, width, channels = pixels.shape
-    lines = b"".join(b"\0" + line.tobytes() for line in pixels)
-    header = struct.pack(">IIBBBBB", width, height, 8, _COLOURS[channels], 0, 0, 0)
-    return (
-        b"\x89PNG\r\n\x1a\n" + _chunk(b"IHDR", header) + _chunk(b"IDAT", zlib.compress(lines, 9)) + _chunk(b"IEND", b"")
-    )
-
-
-def _chunk(kind: bytes, content: bytes) -> bytes:
-    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+    """Encode `pixels`, bytes of shape (height, width, 1 or 3), as a PNG file."""
+    buffer = io.BytesIO()
+    Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels).save(buffer, format="PNG", optimize=True)
+    return buffer.getvalue()

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import chi2, kstwobign
+from scipy.stats import chi2_contingency, ks_2samp
+from scipy.stats.contingency import expected_freq
 
 from hpo.shift.domains import LEVEL, Column, Terms
-from hpo.shift.multiple_testing import holm
 
 _BINS = 10
 _MOST = 1000  # columns that are tested
@@ -53,7 +53,7 @@ def _number(column: Column) -> Moved:
     (s, gone_s), (t, gone_t) = ((x[~np.isnan(x)], float(np.isnan(x).mean())) for x in (column.source, column.target))
     p, missing = 1.0, 1.0
     if len(s) and len(t):
-        p = kolmogorov_smirnov(s, t)
+        p = float(ks_2samp(s, t, method="asymp").pvalue)
     if gone_s or gone_t:
         missing = chi_square(_counts(np.isnan(column.source), np.isnan(column.target), np.array([False, True])))
         p, missing = min(1.0, 2 * p), min(1.0, 2 * missing)
@@ -116,23 +116,14 @@ def _terms(text: Terms) -> list[Moved]:
 _FEW = 5  # rows that must be expected in a cell of a table
 
 
-def kolmogorov_smirnov(s: np.ndarray, t: np.ndarray) -> float:
-    """The asymptotic p value of the largest distance of the two distribution functions."""
-    every = np.concatenate([s, t])
-    below = [np.searchsorted(np.sort(x), every, side="right") / len(x) for x in (s, t)]
-    return float(kstwobign.sf(np.abs(below[0] - below[1]).max() * np.sqrt(len(s) * len(t) / len(every))))
-
-
 def chi_square(counts: np.ndarray) -> float:
     """Pearson's p value of a table (2, values); values of which a domain is expected to have fewer than 5 are one value together."""
-    expected = counts.sum(1, keepdims=True) * counts.sum(0) / counts.sum()
-    rare = expected.min(0) < _FEW
+    rare = expected_freq(counts).min(0) < _FEW
     joined = np.column_stack([counts[:, ~rare], counts[:, rare].sum(1)]) if rare.any() else counts
     joined = joined[:, joined.sum(0) > 0]
     if joined.shape[1] < 2:
         return 1.0
-    expected = joined.sum(1, keepdims=True) * joined.sum(0) / joined.sum()
-    return float(chi2.sf(((joined - expected) ** 2 / expected).sum(), joined.shape[1] - 1))
+    return float(chi2_contingency(joined, correction=False).pvalue)
 
 
 def divergences(counts: np.ndarray) -> tuple[float, float]:
@@ -144,3 +135,13 @@ def divergences(counts: np.ndarray) -> tuple[float, float]:
 def _counts(source: np.ndarray, target: np.ndarray, values: np.ndarray) -> np.ndarray:
     """How often each of the sorted values occurs: (2, values)."""
     return np.array([np.bincount(np.searchsorted(values, x), minlength=len(values)) for x in (source, target)])
+
+
+def holm(p: Sequence[float] | np.ndarray) -> np.ndarray:
+    """Adjusted p values: the chance of any false alarm among all is at most the level (Holm, Scandinavian Journal of Statistics 1979)."""
+    values = np.asarray(p, dtype=float)
+    order = np.argsort(values)
+    steps = values[order] * (len(values) - np.arange(len(values)))
+    adjusted = np.empty(len(values))
+    adjusted[order] = np.minimum(np.maximum.accumulate(steps), 1.0)
+    return adjusted

@@ -9,7 +9,6 @@ from hpo.shift.column_tests import Moved, moved
 from hpo.shift.domain_classifier import Apart, apart
 from hpo.shift.domains import Column, Matrix, Terms
 from hpo.shift.mmd import Discrepancy, discrepancy
-from hpo.shift.multiple_testing import least
 
 
 @dataclass(frozen=True)
@@ -28,3 +27,8 @@ def marginal(x_s: Matrix, x_t: Matrix, columns: Sequence[Column], terms: Sequenc
     classifiers, mmd, each = apart(x_s, x_t), discrepancy(x_s, x_t), moved(columns, terms)
     clearest = [each[0].p] if each else []
     return Marginal(least([*(one.p for one in classifiers), mmd.p, *clearest]), classifiers, mmd, each)
+
+
+def least(p: Sequence[float]) -> float:
+    """The p value of the least of several tests of one hypothesis (Bonferroni)."""
+    return min(1.0, len(p) * min(p))

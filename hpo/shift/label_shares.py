@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy.optimize import nnls
-from scipy.stats import beta, chi2
+from scipy.stats import binomtest, chi2
 
 from hpo.shift.domains import SEED, Domains
 from hpo.shift.source_model import Predicted
@@ -39,7 +39,8 @@ def shares(domains: Domains, predicted: Predicted) -> Shares:
     if len(domains.y_t) and not domains.chosen:
         counts = np.bincount(domains.y_t, minlength=k)
         counted = (counts / counts.sum()).tolist()
-        between = [exact(int(hits), int(counts.sum())) for hits in counts]
+        exact = (binomtest(int(hits), int(counts.sum())).proportion_ci(0.95, method="exact") for hits in counts)
+        between = [(float(interval.low), float(interval.high)) for interval in exact]
     return Shares(
         p=same_means(predicted.source, predicted.target),
         source=(np.bincount(y, minlength=k) / len(y)).tolist(),
@@ -68,13 +69,6 @@ def same_means(one: np.ndarray, two: np.ndarray) -> float:
     spread = sum(np.atleast_2d(np.cov(x[:, :-1], rowvar=False)) / len(x) for x in (one, two))
     rank = int(np.linalg.matrix_rank(spread))
     return float(chi2.sf(difference @ np.linalg.pinv(spread) @ difference, rank)) if rank else 1.0
-
-
-def exact(hits: int, n: int, level: float = 0.95) -> tuple[float, float]:
-    """Clopper's and Pearson's interval of a share (Biometrika 1934)."""
-    tail = (1 - level) / 2
-    low = float(beta.ppf(tail, hits, n - hits + 1)) if hits else 0.0
-    return low, float(beta.ppf(1 - tail, hits + 1, n - hits)) if hits < n else 1.0
 
 
 def resampled(y: np.ndarray, wanted: Sequence[float]) -> np.ndarray:

@@ -25,7 +25,7 @@ from hpo.study.ledger import StudyStorage
 from hpo.study.progress import RunningTrial
 from hpo.study.rounds import EpochRounds
 
-LAG = 16  # numbers by which a deterministic search looks back (docs/decisions.md)
+LAG = 16  # numbers by which a deterministic search looks back (docs/decisions/reproducibility.md)
 
 
 class Study:

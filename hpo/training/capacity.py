@@ -13,7 +13,7 @@ from hpo.nn.device import CPU
 _LEAST, _MOST = 16, 32  # measured: fewer rows make a step dear, more buy nothing on a CPU
 _ON_GPU = 512  # a launch costs the same for all of them; not measured on one yet
 _LEAST_A_WORKER = (
-    12  # fewer make a step dear; more start without being told of others, and are pruned later (docs/decisions.md)
+    12  # fewer make a step dear; more start without being told of others, and are pruned later (docs/decisions/)
 )
 _ROWS = 32  # where a trial has several: trials that begin together cannot be held against each other, and stop later
 _CACHED = (

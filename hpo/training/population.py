@@ -33,7 +33,7 @@ class MovedTrial:
 
     trial: Trial
     parts: list[tuple[list[FitState], Tensors]]
-    aside: list[FitResult]
+    finished_fits: list[FitResult]
 
 
 @dataclass(eq=False)
@@ -134,7 +134,7 @@ class Population:
     def attach(self, moving: MovedTrial) -> None:
         """Goes on with a trial where another population left it."""
         trial, network = moving.trial, self._build(moving.trial)
-        member = self._members[trial.label] = _TrialRows(trial, network, [], moving.aside)
+        member = self._members[trial.label] = _TrialRows(trial, network, [], moving.finished_fits)
         member.epochs_reported = max(row.epoch for rows, _ in moving.parts for row in rows)
         for rows, tensors in moving.parts:
             for row in rows:

@@ -1,0 +1,204 @@
+"""Two studies side by side: whether what they selected differs, and what cannot be compared."""
+
+import dataclasses
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from scipy import stats
+
+import hpo
+from hpo.cli.result_text import comparison
+from hpo.core.errors import InputError
+from hpo.study.directory import StudyDirectory
+from hpo.workflows import completed
+from hpo.workflows.compare import compare
+from tests.helpers.searches import TINY, here
+from tests.integration.test_domain_page import table
+
+APART = "were searched on different rows or columns, so their scores cannot be compared; search both on the same file, with the same columns read in the same way."
+STUDIES = {
+    "tiny": {},
+    "again": {},
+    "other-split": {"data": {"source": "sklearn:wine", "split": {"seed": 1}}},
+    "accuracy": {"train": TINY["train"] | {"metric": "accuracy"}},
+    "balanced": {"data": {"source": "sklearn:wine", "class_weight": "balanced"}},
+    "iris": {"data": {"source": "sklearn:iris"}},
+    "fewer-columns": {"data": {"source": "sklearn:wine", "drop": ["hue"]}},
+    "point": {"search": {"learning_rate": 0.01}, "budget": {"trials": 1}},
+    "unproved": {"finalists": 0},
+}
+
+
+@pytest.fixture(scope="module")
+def studies(unrecorded, tmp_path_factory):  # noqa: ARG001 - a fixture of a module cannot name it otherwise
+    """A store with a search of each, and what is known of it afterwards."""
+    store = tmp_path_factory.mktemp("compare")
+    for study, changes in STUDIES.items():
+        hpo.search(TINY | {"study": study} | changes, store=store)
+    return SimpleNamespace(
+        store=store, **{name.replace("-", "_"): completed.load(StudyDirectory(store, name)) for name in STUDIES}
+    )
+
+
+def scored(study, **scores):
+    """The same study with other scores on fresh splits."""
+    return dataclasses.replace(study, result={**study.result, "fresh_scores": {k: list(v) for k, v in scores.items()}})
+
+
+def test_the_same_selection_does_not_differ(studies):
+    ran = here("compare", "tiny", "again", "--store", studies.store)
+    assert ran.exit_code == 0, ran.stderr
+    assert "By loss, again is 0.000 better than tiny, ± 0 (standard error, " in ran.stdout
+    assert ran.stdout.count("no difference beyond noise") == 2
+    for found in compare(studies.tiny, studies.again):
+        assert (found.gain, found.standard_error, found.paired, found.beyond_noise) == (0, 0, True, False)
+        assert found.fits == len(studies.tiny.result["fresh_scores"]["loss"])
+        assert found.scores == (studies.tiny.result["fresh"][found.metric],) * 2
+
+
+def test_pairs_are_judged_by_their_differences_with_the_error_that_overlapping_folds_need(studies):
+    r = np.random.default_rng(0)
+    level = r.normal(size=12)  # which both share: split and seed are the same
+    one, two = 1 + level, 0.9 + level + 0.05 * r.normal(size=12)
+    (found,) = compare(scored(studies.tiny, loss=one), scored(studies.again, loss=two))
+    better, overlap = one - two, studies.tiny.result["overlap"]
+    error = np.sqrt((1 / 12 + overlap) * better.var(ddof=1))
+    assert (found.gain, found.standard_error) == pytest.approx((better.mean(), error))
+    assert found.beyond_noise == (2 * stats.t.sf(abs(better.mean()) / error, 11) < 0.05)
+    assert found.beyond_noise
+    assert not compare(scored(studies.tiny, loss=one), scored(studies.other_split, loss=two))[0].beyond_noise
+
+
+def test_which_is_first_does_not_matter_and_higher_accuracy_is_better(studies):
+    one, two = np.linspace(0.6, 0.7, 8), np.linspace(0.8, 0.91, 8)
+    (found,) = compare(scored(studies.tiny, accuracy=one), scored(studies.again, accuracy=two))
+    (back,) = compare(scored(studies.tiny, accuracy=two), scored(studies.again, accuracy=one))
+    assert found.gain == pytest.approx(0.205) == -back.gain
+    assert found.scores == pytest.approx((0.65, 0.855))
+    assert found.beyond_noise
+    assert back.beyond_noise
+    said = comparison(studies.tiny, studies.again, [back])
+    assert said[-1].startswith("By accuracy, again is 0.205 worse than tiny, ± ")
+    assert said[-1].endswith("8 fresh fits in pairs): they differ beyond noise.")
+
+
+def test_scores_on_different_splits_are_not_paired(studies):
+    found = compare(studies.tiny, studies.other_split)
+    assert [d.paired for d in found] == [False, False]
+    one, two = (np.array(s.result["fresh_scores"]["loss"]) for s in (studies.tiny, studies.other_split))
+    overlap = studies.tiny.result["overlap"]
+    each = [np.sqrt((1 / len(x) + overlap) * x.var(ddof=1)) for x in (one, two)]
+    assert found[0].gain == pytest.approx(one.mean() - two.mean())
+    assert found[0].standard_error == pytest.approx(np.hypot(*each), rel=0.02)
+    said = here("compare", "tiny", "other-split", "--store", studies.store).stdout
+    assert "(standard error, fresh fits on different splits)" in said
+
+
+def test_of_metrics_those_that_both_have_are_compared(studies):
+    assert [d.metric for d in compare(studies.tiny, studies.accuracy)] == ["loss", "accuracy"]
+    assert compare(scored(studies.tiny, loss=[1.0, 2.0]), studies.accuracy)[0].metric == "loss"
+
+
+@pytest.mark.parametrize(
+    ("second", "sentence"),
+    [
+        ("iris", f"tiny and iris {APART}"),
+        ("fewer-columns", f"tiny and fewer-columns {APART}"),
+        ("point", "The study point is a single configuration, which was not scored on fresh splits; search a space."),
+        (
+            "unproved",
+            "The study unproved was searched with finalists: 0, so nothing of it was scored on fresh splits; search it with finalists: 1 or more.",
+        ),
+    ],
+)
+def test_what_cannot_be_compared_is_refused_in_a_sentence(studies, second, sentence):
+    for line in (("tiny", second), (second, "tiny")):
+        refused = here("compare", *line, "--store", studies.store)
+        assert (refused.exit_code, refused.stdout) == (2, "")
+        assert refused.stderr in (f"{sentence}\n", f"{sentence.replace(f'tiny and {second}', f'{second} and tiny')}\n")
+    with pytest.raises(InputError):
+        compare(studies.tiny, getattr(studies, second.replace("-", "_")))
+
+
+def test_a_score_that_was_not_finite_is_left_out(studies):
+    """A fresh fold may not define a metric; it is stored as null."""
+    one, two = [1.0, None, 1.1, 1.05], [2.0, 2.1, None, 2.2]
+    (found,) = compare(scored(studies.tiny, loss=one), scored(studies.again, loss=two))
+    assert (found.paired, found.fits, found.gain, found.scores) == (
+        True,
+        2,
+        pytest.approx(-1.075),
+        pytest.approx((1.025, 2.1)),
+    )
+    (found,) = compare(scored(studies.tiny, loss=one), scored(studies.other_split, loss=two))
+    assert (found.paired, found.fits, found.scores) == (False, 3, pytest.approx((1.05, 2.1)))
+    (found,) = compare(scored(studies.tiny, loss=[1.0, None]), scored(studies.again, loss=[2.0, 2.1]))
+    assert (found.fits, found.beyond_noise) == (1, False)
+    for other in (studies.again, studies.other_split):
+        found = compare(
+            scored(studies.tiny, loss=[None, None], accuracy=[0.5, 0.6]),
+            scored(other, loss=[2.0, 2.1], accuracy=[0.5, 0.6]),
+        )
+        assert [d.metric for d in found] == ["accuracy"]
+
+
+def test_of_finals_of_different_length_what_both_have_is_compared(studies):
+    """Who was behind after one draw has had no second."""
+    (found,) = compare(scored(studies.tiny, loss=[1.0, 1.1]), scored(studies.again, loss=[2.0, 2.2, 9.0, 9.0]))
+    assert (found.fits, found.scores) == (2, pytest.approx((1.05, 2.1)))
+
+
+def test_losses_that_weigh_classes_differently_are_not_compared(studies):
+    assert [d.metric for d in compare(studies.tiny, studies.balanced)] == ["accuracy"]
+    assert [d.metric for d in compare(studies.balanced, studies.balanced)] == ["loss", "accuracy"]
+    said = here("compare", "tiny", "balanced", "--store", studies.store).stdout
+    assert "By accuracy, balanced is " in said
+    assert "loss" not in said
+
+
+def test_of_a_single_pair_there_is_no_error(studies):
+    """Over time without folds a search has one fresh fit."""
+    one, two = scored(studies.tiny, loss=[1.5]), scored(studies.again, loss=[1.25])
+    assert (
+        comparison(one, two, compare(one, two))[-1]
+        == "By loss, again is 0.250 better than tiny, over 1 pair of fresh fits: no difference beyond noise."
+    )
+    two = scored(studies.other_split, loss=[1.25, 1.0])
+    said = "By loss, other-split is 0.375 better than tiny, over fresh fits on different splits: no difference beyond noise."
+    assert comparison(one, two, compare(one, two))[-1] == said
+
+
+@pytest.fixture(scope="module")
+def domains(unrecorded, tmp_path_factory):  # noqa: ARG001
+    """Searches between two domains, by how labels of the target are used."""
+    folder = tmp_path_factory.mktemp("domains")
+    for name, rows, moved, seed in (("here", 200, 0.0, 0), ("there", 160, 1.0, 1)):
+        table(rows, moved, seed).to_csv(folder / f"{name}.csv", index=False)
+
+    def search(study, **target):
+        data = {
+            "source": str(folder / "here.csv"),
+            "target": {"column": "y", "source": str(folder / "there.csv"), **target},
+        }
+        hpo.search(TINY | {"study": study, "data": data, "budget": {"trials": 3}, "refit": "none"}, store=folder)
+        return completed.load(StudyDirectory(folder, study))
+
+    return SimpleNamespace(
+        none=search("none"),
+        same=search("same"),
+        few=search("few", labels="few", few=8),
+        more=search("more", labels="few", few=12),
+    )
+
+
+def test_scores_on_rows_of_the_source_and_on_rows_of_the_target_are_not_compared(domains):
+    sentence = "^none is judged by rows of the source and few by rows of the target, so fresh scores have nothing in common; compare their test scores.$"
+    for pair in ((domains.none, domains.few), (domains.few, domains.none)):
+        with pytest.raises(InputError, match=sentence):
+            compare(*pair)
+
+
+def test_scores_on_other_labelled_rows_of_the_target_are_no_pairs(domains):
+    assert {found.paired for found in compare(domains.none, domains.same)} == {True}
+    assert {found.paired for found in compare(domains.few, domains.more)} == {False}

@@ -1,0 +1,767 @@
+"""Another domain beside the labelled rows: which of its rows and labels are used for what, and which never are."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+import yaml
+from sklearn.feature_extraction.text import TfidfVectorizer
+
+from hpo.core.errors import InputError
+from hpo.data import dataset as data_module
+from hpo.data import table
+from hpo.data.config import DataConfig
+from hpo.data.dataset import Dataset
+from hpo.regularizers import FAMILY
+from hpo.selection.ensemble import bagging, context
+from hpo.space import loader
+from hpo.training.population import Population
+from hpo.workflows import requirements
+from tests.helpers.searches import here, outcomes, write_space
+from tests.helpers.tables import domain, reviews
+
+ALL = ("train", "valid", "test", "target", "target_valid")
+TARGET = {"source": "new.csv", "column": "y"}
+
+
+@pytest.fixture
+def folder(tmp_path):
+    domain().to_csv(tmp_path / "old.csv", index=False)
+    domain(80, seed=1, by=2.0).to_csv(tmp_path / "new.csv", index=False)
+    domain(60, seed=2, by=2.0).to_csv(tmp_path / "test.csv", index=False)
+    return tmp_path
+
+
+def prepared(folder, target=(), **data) -> Dataset:
+    said = {"source": "old.csv", "drop": ["row"], "target": {**TARGET, **dict(target)}, **data}
+    return data_module.prepare(DataConfig.model_validate(said), folder, torch.float64)
+
+
+def rows_of(data, index):
+    """Where rows of the tensors stand in the table: the source's first."""
+    return data._raw.rows[index.numpy() % data.development]
+
+
+def foreign(data, samples=None):
+    """Which rows of the tensors are of the other domain."""
+    rows = torch.arange(len((samples or data).x))
+    return torch.from_numpy(data._raw.table.domain[rows_of(data, rows)] != 0)
+
+
+def sizes(fold):
+    return [len(getattr(fold, part)) for part in ALL]
+
+
+# ---- which rows are used for what
+
+HOLD_OUT = [
+    ({}, [80, 20, 0, 32, 8], 40),
+    ({"test": 0.25}, [80, 20, 0, 48, 12], 20),
+    ({"test": "test.csv"}, [80, 20, 0, 64, 16], 60),
+    ({"labels": "few", "few": 5}, [108, 2, 0, 24, 6], 40),
+    ({"labels": "few", "few": 5, "test": "test.csv"}, [108, 2, 0, 56, 14], 60),
+    ({"labels": "validation-only", "few": 5}, [80, 10, 0, 24, 6], 40),
+    ({"labels": "validation-only"}, [100, 40, 0, 0, 0], 40),
+]
+FOLDS = [
+    ({}, [75, 25, 0, 30, 10]),
+    ({"labels": "few", "few": 8}, [112, 4, 0, 18, 6]),
+    ({"labels": "validation-only", "few": 6}, [80, 3, 0, 21, 7]),
+    ({"labels": "validation-only"}, [100, 10, 0, 0, 0]),
+]
+
+
+@pytest.mark.parametrize(("target", "expected", "test"), HOLD_OUT)
+def test_sizes_of_the_parts(folder, target, expected, test):
+    data = prepared(folder, target)
+    assert [sizes(fold) for fold in data.folds] == [expected]
+    assert (len(data.test_x), data.development) == (test, 100 + 80 - (test if test != 60 else 0))
+    assert not [note for note in data.notes if "judge a trial" not in note]
+    (whole,) = data.whole().folds
+    labelled = expected[0] + expected[1] - 100
+    assert sizes(whole) == [100 + (labelled if target.get("labels") == "few" else 0), 0, 0, data.development - 100, 0]
+
+
+@pytest.mark.parametrize(("target", "expected"), FOLDS)
+@pytest.mark.parametrize("repeats", [1, 2])
+def test_sizes_of_folds(folder, target, expected, repeats):
+    data = prepared(folder, target, split={"folds": 4, "repeats": repeats})
+    assert [sizes(fold) for fold in data.folds] == [expected] * 4 * repeats
+    for drawn in (data.fresh(1), data.fresh(2)):
+        assert [sizes(fold) for fold in drawn.folds] == [expected] * 4
+    judged = np.concatenate([rows_of(data, fold.valid) for fold in data.folds[:4]])
+    assert len(np.unique(judged)) == len(judged)
+
+
+@pytest.mark.parametrize("split", [{}, {"folds": 3}])
+@pytest.mark.parametrize(
+    "target", [{}, {"labels": "few", "few": 8}, {"labels": "validation-only", "few": 8}, {"labels": "validation-only"}]
+)
+def test_no_row_has_two_parts_and_fresh_draws_differ(folder, target, split):
+    data = prepared(folder, target, split=split)
+    nested = [] if data.ordered else [data.nested(1, 0)]
+    for samples in (data, data.fresh(1), data.fresh(2), *nested):
+        for fold in samples.folds:
+            rows = np.concatenate([rows_of(data, getattr(fold, part)) for part in ALL])
+            assert len(np.unique(rows)) == len(rows)
+            assert not np.isin(rows, data._raw.test).any()
+            assert set(foreign(data, samples)[fold.target].tolist()) <= {True}
+    first, second = (samples.folds[0] for samples in (data.fresh(1), data.fresh(2)))
+    same = [
+        set(rows_of(data, getattr(first, part))) == set(rows_of(data, getattr(second, part)))
+        for part in ("train", "target")
+    ]
+    assert same == ([True, same[1]] if data.ordered else [False, False])
+    assert data.ordered == (target.get("labels") == "validation-only")
+    if data.ordered:
+        with pytest.raises(InputError, match="so there are no folds within folds"):
+            data.nested(1, 0)
+
+
+def test_folds_within_folds_are_judged_by_the_outer_fold(folder):
+    for target, learned in (({}, 80), ({"labels": "few", "few": 10}, 116)):
+        data = prepared(folder, target)
+        outer, inner = data.fresh(1), data.nested(1, 0)
+        assert len(outer.folds[0].train) == learned
+        for fold in inner.folds:
+            assert set(rows_of(data, fold.test)) == set(rows_of(data, outer.folds[0].valid))
+            inside = set(rows_of(data, torch.cat([fold.train, fold.valid])))
+            assert inside == set(rows_of(data, outer.folds[0].train))
+            assert set(rows_of(data, torch.cat([fold.target, fold.target_valid]))) == set(
+                rows_of(data, outer.folds[0].target)
+            )
+
+
+def test_a_time_of_the_source_orders_the_source_alone(folder):
+    domain().assign(day=np.arange(100)).to_csv(folder / "old.csv", index=False)
+    data = prepared(folder, split={"time": "day"})
+    assert data.ordered
+    assert rows_of(data, data.folds[0].valid).tolist() == [*range(80, 100)]
+    assert [sizes(fold) for fold in data.fresh(1).folds] == [[80, 20, 0, 32, 8]]
+
+
+def test_groups_of_the_target_stay_together_where_it_has_them(folder):
+    frame = domain(80, seed=1, by=2.0).assign(who=[f"new {i // 4}" for i in range(80)])
+    domain().assign(who=[f"old {i // 4}" for i in range(100)]).to_csv(folder / "old.csv", index=False)
+    frame.to_csv(folder / "new.csv", index=False)
+    data = prepared(folder, {"labels": "few", "few": 10}, split={"groups": "who", "valid": 0.4})
+    who = np.array([*(f"old {i // 4}" for i in range(100)), *frame["who"]])
+    (fold,) = data.folds
+    train, valid = (set(who[rows_of(data, index)]) for index in (fold.train, fold.valid))
+    assert valid
+    assert not train & valid
+    assert not set(who[data._raw.test]) & set(who[data._raw.rows])
+    frame.drop(columns="who").to_csv(folder / "new.csv", index=False)
+    assert len(prepared(folder, split={"groups": "who"}).test_x) == 40
+
+
+# ---- labels that nobody may know
+
+REGRESSION = {"column": "x3"}
+
+
+@pytest.mark.parametrize("split", [{}, {"folds": 3}])
+@pytest.mark.parametrize("column", ["y", "x3"])
+@pytest.mark.parametrize(
+    ("target", "allowed"), [({}, 0), ({"labels": "few", "few": 6}, 12), ({"labels": "validation-only"}, 40)]
+)
+def test_no_target_row_has_a_label_unless_it_is_allowed(folder, split, column, target, allowed):
+    allowed = 6 if column == "x3" and target.get("few") else allowed  # so many in all
+    data = prepared(
+        folder, {**target, "column": column}, split=split, class_weight="balanced" if column == "y" else None
+    )
+    for samples in (data, data.fresh(1), data.whole(), *([] if data.ordered else [data.nested(1, 0)])):
+        other, y = foreign(data, samples), samples.y
+        hidden = y.isnan() if column == "x3" else y == -1
+        assert not hidden[~other].any()
+        assert (other & ~hidden).sum() == allowed * (len(samples.x) // data.development)
+        for fold in samples.folds:
+            if len(fold.valid) or not allowed:  # the last training adapts to the labelled rows, too
+                assert hidden[fold.target].all()
+            assert hidden[fold.target_valid].all()
+            assert not hidden[torch.cat([fold.train, fold.valid, fold.test])].any()
+        if samples.weight is not None:
+            assert (samples.weight[hidden] == 0).all()
+    raw = data._raw
+    assert len(raw.table.target) == 0
+    known = raw.y[raw.table.domain == 1]
+    assert (np.isfinite(known).sum() if column == "x3" else (known >= 0).sum()) == allowed
+    assert len(data.test_y) == 40
+
+
+def test_few_are_as_many_of_each_class(folder):
+    frame = domain(80, seed=1).assign(y=["bad"] * 70 + ["good"] * 10)
+    frame.to_csv(folder / "new.csv", index=False)
+    data = prepared(folder, {"labels": "few", "few": 4, "test": 0.3})
+    assert data.y[foreign(data) & (data.y >= 0)].bincount().tolist() == [4, 4]
+    assert data.y[data.folds[0].valid].bincount(minlength=2).tolist() == [1, 1]
+
+
+def test_classes_are_weighed_by_training_rows(folder):
+    domain().assign(y=["bad"] * 75 + ["good"] * 25).to_csv(folder / "old.csv", index=False)
+    data = prepared(folder, class_weight="balanced")
+    y, weight = (tensor[data.folds[0].train] for tensor in (data.y, data.weight))
+    assert [weight[y == label].unique().item() for label in (0, 1)] == pytest.approx([2 / 3, 2])
+
+
+@pytest.mark.parametrize("split", [{}, {"folds": 3, "repeats": 2}])
+@pytest.mark.parametrize("column", ["y", "x3"])
+def test_labels_do_not_say_which_row_goes_where(folder, split, column):
+    """Not even by stratifying the test part, whose share of the rows is drawn here."""
+    found = []
+    for turn in range(2):
+        frame = domain(80, seed=1)
+        shuffled = np.random.default_rng(turn).permutation(frame[column])
+        frame.assign(**{column: shuffled}).to_csv(folder / "new.csv", index=False)
+        data = prepared(folder, {"column": column}, split=split, class_weight="balanced" if column == "y" else None)
+        found.append(
+            [data.test_y, *(one for s in (data, data.fresh(1), data.nested(1, 0), data.whole()) for one in said(s))]
+        )
+    (test, *first), (other, *second) = found
+    assert not test.equal(other)
+    assert len(first) == len(second)
+    assert all(torch.equal(a.nan_to_num(-9.0), b.nan_to_num(-9.0)) for a, b in zip(first, second, strict=True))
+
+
+def said(samples):
+    """All that is known of rows where training begins."""
+    yield from (samples.x, samples.y)
+    yield from () if samples.weight is None else (samples.weight,)
+    yield from (getattr(fold, part) for fold in samples.folds for part in ALL)
+
+
+SEARCH = {
+    "learning_rate": {"low": 1e-3, "high": 1e-1, "log": True},
+    "weight_decay": {"low": 1e-4, "high": 1.0, "log": True, "optional": True},
+    "dropout": {"low": 0.0, "high": 0.5},
+}
+SAYS = {"source": "old.csv", "drop": ["row"], "target": {**TARGET, "test": "test.csv"}}
+
+
+def searched(store, name, **changes):
+    ran = here(
+        "search", "--space", write_space(store, study=name, search=SEARCH, **changes), "--store", store, "--json"
+    )
+    assert ran.exit_code == 0, ran.stderr
+    return json.loads(ran.stdout)
+
+
+def learned(store, name):
+    """All that a search has found, its weights to the last bit."""
+    when = ("started", "epoch_times", "seconds")
+    said = {
+        label: {key: value for key, value in o.items() if key not in when} for label, o in outcomes(store, name).items()
+    }
+    best = store.parent / "best"
+    assert (
+        here("export", "--study", name, "--store", store, "--weights", best, "-o", store.parent / "best.yaml").exit_code
+        == 0
+    )
+    files = [*sorted((store / "studies" / name / "weights").iterdir()), *sorted(best.iterdir())]
+    assert {"preprocess.json", "weights.safetensors"} < {path.name for path in files}
+    return json.dumps(said, sort_keys=True), {path.name: path.read_bytes() for path in files}
+
+
+@pytest.mark.usefixtures("unrecorded")
+@pytest.mark.parametrize("labels", ["none", "few"])
+def test_labels_of_the_target_reach_nothing_but_the_test_score(store, folder, labels):
+    """With few of them allowed the same search notices, so that this test can fail."""
+    own, r = store.parent, np.random.default_rng(0)
+    results = []
+    for turn in range(2):
+        for name in ("old", "new", "test"):
+            frame = pd.read_csv(folder / f"{name}.csv")
+            frame = frame.assign(y=r.permutation(frame["y"])) if turn and name != "old" else frame
+            frame.to_csv(own / f"{name}.csv", index=False)
+        target = {**SAYS["target"], "labels": labels}
+        changes = {
+            "data": {**SAYS, "target": target, "class_weight": "balanced"},
+            "ensemble": {"kind": "greedy", "size": 2, "pool": 2},
+        }
+        # Named alike: what a search draws depends on nothing but its data, but its files should be the same, too.
+        results.append(searched(store, "leak", **changes))
+        results[-1]["learned"] = learned(store, "leak")
+        assert here("delete", "leak", "--yes", "--store", store).exit_code == 0
+    first, second = results
+    assert first["test"] != second["test"]
+    assert first["fingerprint"] != second["fingerprint"]
+    assert (first["learned"] == second["learned"]) == (labels == "none")
+    same = ("trial", "selected", "valid", "fresh", "train", "rules", "refit", "asked", "trials")
+    assert ({key: first[key] for key in same} == {key: second[key] for key in same}) == (labels == "none")
+
+
+# ---- what is learned from unlabelled rows, and what is not
+
+
+def test_numbers_are_standardised_by_labelled_training_rows_alone(folder):
+    data = prepared(folder)
+    train = rows_of(data, data.folds[0].train)
+    (feature,) = [f for f in data.preprocess.features if f["column"] == "x0"]
+    x0 = pd.read_csv(folder / "old.csv")["x0"].to_numpy()
+    assert (feature["mean"], feature["scale"]) == pytest.approx((x0[train].mean(), x0[train].std()))
+
+
+@pytest.mark.parametrize("split", [{}, {"folds": 3}])
+def test_terms_are_weighed_by_training_rows_and_those_adapted_to(tmp_path, split):
+    reviews(80).to_csv(tmp_path / "old.csv", index=False)
+    reviews(60, seed=1).assign(review=lambda f: f["review"].str.replace("the", "onlynew")).to_csv(
+        tmp_path / "new.csv", index=False
+    )
+    target = {"source": "new.csv", "column": "again"}
+    data = data_module.prepare(
+        DataConfig(source="old.csv", target=target, text=["review"], drop=["price", "bought"], split=split), tmp_path
+    )
+    texts = pd.concat([pd.read_csv(tmp_path / name)["review"] for name in ("old.csv", "new.csv")]).fillna("").tolist()
+    terms = data.preprocess.documents[0]["terms"]
+    assert "onlynew" in terms
+    for fold in data.folds:
+        fitted = [texts[i] for index in (fold.train, fold.target) for i in rows_of(data, index)]
+        own = set(TfidfVectorizer().fit(fitted).get_feature_names_out())
+        vectorizer = TfidfVectorizer(vocabulary=[term for term in terms if term in own]).fit(fitted)
+        expected = np.zeros((len(texts), len(terms)))
+        expected[:, [term in own for term in terms]] = vectorizer.transform(texts).toarray()
+        for index in (fold.train, fold.valid, fold.target, fold.target_valid):
+            assert data.x[index].numpy() == pytest.approx(expected[rows_of(data, index)], abs=1e-6)
+
+
+def test_a_category_that_the_target_alone_has_is_an_input(folder):
+    domain(80, seed=1).assign(kind="only new").to_csv(folder / "new.csv", index=False)
+    data = prepared(folder)
+    place = [feature.get("equals") for feature in data.preprocess.features].index("only new")
+    assert data.x[:, place].tolist() == foreign(data).double().tolist()
+
+
+# ---- files
+
+
+def test_several_sources_stand_one_below_the_other(folder):
+    domain(50, seed=3).to_csv(folder / "older.csv", index=False)
+    data = prepared(folder, source=["old.csv", "older.csv"])
+    assert (data.name, data.development, len(data.folds[0].train)) == ("old + older → new", 190, 120)
+    alone = data_module.prepare(DataConfig(source=["old.csv", "older.csv"], target="y"), folder)
+    assert alone.development + len(alone.test_x) == 150
+    domain(50, seed=3).drop(columns="x1").to_csv(folder / "older.csv", index=False)
+    with pytest.raises(InputError) as caught:
+        prepared(folder, source=["old.csv", "older.csv"])
+    assert (
+        str(caught.value) == "data.source: older lacks the column x1, which old has; all sources need the same columns."
+    )
+
+
+def test_a_list_of_one_source_is_that_source(tmp_path):
+    alone, listed = (
+        data_module.prepare(DataConfig(source=source), tmp_path) for source in ("sklearn:digits", ["sklearn:digits"])
+    )
+    assert listed.image == (1, 8, 8)
+    assert listed.x.equal(alone.x)
+
+
+@pytest.mark.parametrize("missing", ["column", "values"])
+def test_a_target_without_labels_leaves_the_test_to_the_source(folder, missing):
+    frame = domain(80, seed=1)
+    (frame.drop(columns="y") if missing == "column" else frame.assign(y=None)).to_csv(folder / "new.csv", index=False)
+    data = prepared(folder)
+    assert sizes(data.folds[0]) == [60, 20, 0, 64, 16]  # valid is 0.2 of all rows of each
+    assert (len(data.test_x), (data.test_y >= 0).all()) == (20, True)
+    assert data.notes == (
+        "No row of the target has a label: the test part is the source's, and nothing tells how right predictions on the target are.",
+    )
+    tested = prepared(folder, {"test": "test.csv"})
+    assert (len(tested.test_x), tested.development) == (60, 180)
+
+
+def test_rows_of_the_target_without_a_label_are_adapted_to_and_never_tested(folder):
+    frame = domain(80, seed=1)
+    frame.loc[:39, "y"] = None
+    frame.to_csv(folder / "new.csv", index=False)
+    data = prepared(folder)
+    assert (len(data.test_x), sizes(data.folds[0])[3:]) == (20, [48, 12])
+    assert data._raw.test.min() >= 140
+    data = prepared(folder, {"labels": "validation-only"})
+    assert sizes(data.folds[0]) == [80, 20, 0, 32, 8]  # a fifth of the source shows what criteria are worth
+
+
+def test_the_targets_further_columns_and_the_tests_share_are_noted(folder):
+    domain(80, seed=1).assign(more=1).to_csv(folder / "new.csv", index=False)
+    assert prepared(folder, split={"test": 0.3}).notes == (
+        "Columns of new that old → new does not have, left out: more.".replace("old → new", "old"),
+        "The test part is the target's, so data.split.test is not used; data.target.test says how large it is.",
+    )
+
+
+WRONG = [
+    (
+        lambda f: f.drop(columns="x1"),
+        {},
+        "data.target.source: new lacks the column x1, which old has; both domains need the same columns.",
+    ),
+    (
+        lambda f: f.assign(y="fair"),
+        {},
+        "data.target: the target domain has the class fair, which the source does not have: bad, good.",
+    ),
+    (
+        lambda f: f.drop(columns="y"),
+        {"labels": "few"},
+        "data.target.labels: few needs labels, and no row of new.csv has one; take none.",
+    ),
+    (lambda f: f, {"test": "gone.csv"}, "does not exist; name a .csv, .parquet or .svmlight file."),
+    (lambda f: f, {"column": "z"}, "data.target: old → new has no column z. It has: row, kind, x0, x1, x2, x3, y."),
+    (
+        lambda f: f.assign(x3="a word"),
+        {"column": "x3"},
+        "data.target: x3 is a number, but another domain has a word; mend it.",
+    ),
+    (
+        lambda f: f.assign(x1=["a word", *f["x1"][1:]]),
+        {},
+        "old → new: the column x1 holds numbers, but row 1 of the target holds a word; mend the row.",
+    ),
+    (lambda f: f.iloc[:1], {}, "the target new.csv: the test part of data.split cannot be drawn from a single row."),
+    (
+        lambda f: f.iloc[:0],
+        {},
+        "data.target.source: new has a header and no rows: there is nothing to adapt to or to test on; leave it out.",
+    ),
+    (
+        lambda f: f.assign(x1=[np.inf, *f["x1"][1:]]),
+        {},
+        "old → new: the column x1 is infinite in row 1 of the target; mend or remove that row.",
+    ),
+]
+
+
+@pytest.mark.parametrize(("change", "target", "sentence"), WRONG)
+def test_what_cannot_be_another_domain(folder, change, target, sentence):
+    change(domain(80, seed=1)).to_csv(folder / "new.csv", index=False)
+    with pytest.raises(InputError) as caught:
+        prepared(folder, target)
+    assert str(caught.value).endswith(sentence)
+
+
+SPACE = "study: s\ndata: {{source: t.csv, target: {}}}\nsearch: {{l1: {{low: 0, high: 1}}}}\n"
+
+
+@pytest.mark.parametrize(
+    ("target", "sentence"),
+    [
+        ("{sauce: new.csv}", "data.target.sauce is not a key of data.target. Did you mean source?"),
+        (
+            "{source: new.txt}",
+            "data.target.source: must be a .csv, .parquet or .svmlight file or sklearn:NAME, got new.txt.",
+        ),
+        (
+            "{source: new.csv, labels: some}",
+            "data.target.labels: some is not known. Known: none, few, validation-only.",
+        ),
+        (
+            "{source: new.csv, few: 5}",
+            "data.target: few needs labels: few or validation-only, got few=5, labels=none; leave few out, or set labels.",
+        ),
+        ("{source: new.csv, labels: few, few: 1}", "data.target.few: must be at least 2, got 1."),
+        ("{source: new.csv, test: 1.5}", "data.target.test: must be a share between 0 and 1, or a file, got 1.5."),
+        (
+            "{source: new.csv, test: new.csv}",
+            "data.target: test must be another file than source, got new.csv for both; give a share of its rows.",
+        ),
+        (
+            "{labels: few}",
+            "data.target: labels is of another domain, and there is none; name its file in source, or leave labels out.",
+        ),
+        ("[y]", 'data.target: must be text, got ["y"].'),
+    ],
+)
+def test_keys_of_a_space(tmp_path, target, sentence):
+    (tmp_path / "s.yaml").write_text(SPACE.format(target))
+    with pytest.raises(InputError) as caught:
+        loader.load(tmp_path / "s.yaml")
+    assert str(caught.value) == f"s.yaml:2: {sentence}"
+
+
+def test_a_domain_is_not_its_own_target():
+    for target in ({"source": "a.csv"}, {"source": "c.csv", "test": "a.csv"}):
+        with pytest.raises(ValueError, match=r"target must be another domain than source, got a\.csv for both"):
+            DataConfig.model_validate({"source": ["a.csv", "b.csv"], "target": target})
+        with pytest.raises(ValueError, match=r"target must be another domain than source, got a\.csv for both"):
+            DataConfig.model_validate({"source": ["./a.csv", "b.csv"], "target": target})
+    with pytest.raises(ValueError, match=r"test must be another file than source, got x/\.\./c\.csv for both"):
+        DataConfig.model_validate({"source": "a.csv", "target": {"source": "c.csv", "test": "x/../c.csv"}})
+    with pytest.raises(
+        ValueError, match=r"must hold each file once, got \./a\.csv twice|must hold each file once, got a\.csv twice"
+    ):
+        DataConfig(source=["a.csv", "./a.csv"])
+
+
+def test_a_column_is_short_for_the_section():
+    said = DataConfig(source="t.csv", target="y")
+    assert (said.target.column, said.target.source) == ("y", None)
+    assert said == DataConfig(source="t.csv", target={"column": "y"})
+    assert said.model_dump(exclude_defaults=True) == {"source": "t.csv", "target": "y"}
+    both = DataConfig(source=["a.csv", "b.csv"], target=TARGET)
+    assert DataConfig.model_validate(both.model_dump(mode="json", exclude_defaults=True)) == both
+    for source, sentence in (
+        ([], "must hold at least one"),
+        (["a.csv", "a.csv"], "each file once"),
+        ([3], "must be text, got 3; put it in quotes"),
+    ):
+        with pytest.raises(ValueError, match=sentence):
+            DataConfig(source=source)
+
+
+def test_what_needs_another_domain_says_so(folder, monkeypatch):
+    monkeypatch.setattr(type(FAMILY["weight_decay"]), "needs", ("target",))
+    space = loader.parse(
+        {"study": "s", "data": {"source": "sklearn:wine"}, "search": {"weight_decay": {"low": 0.0, "high": 1.0}}}
+    )
+    for data, why in (
+        (data_module.prepare(space.data, folder), "there are none; name its file in data.target.source"),
+        (
+            prepared(folder, {"labels": "validation-only"}),
+            "of the target's rows that are not tested none is left without; set data.target.few, or lower it",
+        ),
+    ):
+        with pytest.raises(InputError) as caught:
+            requirements.check(space, data)
+        assert (
+            str(caught.value)
+            == f"search.weight_decay: needs rows of another domain without labels to adapt to, and {why}, or leave the key out."
+        )
+    requirements.check(space, prepared(folder))
+
+
+def described(**target) -> DataConfig:
+    return DataConfig.model_validate({"source": "old.csv", "drop": ["row"], "target": {**TARGET, **target}})
+
+
+def test_a_file_to_test_on_has_labels(folder):
+    domain(60).assign(y=None).to_csv(folder / "test.csv", index=False)
+    with pytest.raises(InputError, match=r"data\.target\.test: no row of test\.csv has a label"):
+        prepared(folder, {"test": "test.csv"})
+
+
+def test_a_category_is_the_same_in_every_file_however_it_is_read(folder):
+    """A file all of whose codes are digits is read as numbers, another as text."""
+    codes = np.array(["7", "12"])
+    for name, known in (("old", ["7", "12b"]), ("more", codes), ("new", codes)):
+        domain(80).assign(code=np.resize(known, 80)).to_csv(folder / f"{name}.csv", index=False)
+    with pytest.raises(
+        InputError,
+        match=r"^data\.source: the column code holds numbers in more\.csv, but row 2 of old\.csv holds 12b; mend the row, or add",
+    ):
+        prepared(folder, source=["old.csv", "more.csv"])
+    assert prepared(folder).preprocess.features[-1]["equals"] == "7"
+    for beside in ({"drop": ["row", "code"]}, {"split": {"groups": "code"}}):  # what is no input may be anything
+        found = table.load(
+            DataConfig.model_validate({"source": ["old.csv", "more.csv"], "target": "y", **beside}), folder
+        )
+        assert "code" not in found.features.columns
+    data = prepared(folder, source=["old.csv", "more.csv"], categorical=["code"])
+    assert [f["equals"] for f in data.preprocess.features if f["column"] == "code"] == ["12", "12b", "7"]
+
+
+def test_a_row_is_named_by_its_file(folder):
+    domain(80).assign(x1=[np.inf, *domain(80)["x1"][1:]]).to_csv(folder / "more.csv", index=False)
+    for target in (TARGET, "y"):
+        with pytest.raises(
+            InputError, match=r"the column x1 is infinite in row 1 of more\.csv; mend or remove that row"
+        ):
+            data_module.prepare(
+                DataConfig.model_validate({"source": ["old.csv", "more.csv"], "target": target}), folder
+            )
+
+
+# ---- a whole search
+
+
+@pytest.mark.usefixtures("unrecorded")
+@pytest.mark.parametrize(
+    ("labels", "more"),
+    [
+        ("none", {"split": {"folds": 3}}),
+        ("few", {}),
+        ("validation-only", {}),
+    ],
+)
+def test_every_way_to_an_end_has_rows_to_adapt_to(store, folder, monkeypatch, labels, more):
+    """In the search, on fresh splits, in folds within folds, in the last training of each kind and in ensembles."""
+    seen = []
+    usual = Population.__init__
+
+    def watched(self, data, *rest):
+        seen.extend((data, fold) for fold in data.folds)
+        usual(self, data, *rest)
+
+    monkeypatch.setattr(Population, "__init__", watched)
+    for name in ("old", "new", "test"):
+        pd.read_csv(folder / f"{name}.csv").to_csv(store.parent / f"{name}.csv", index=False)
+    target = {**SAYS["target"], "labels": labels, "few": 10} if labels != "none" else SAYS["target"]
+    changes = {
+        "data": {**SAYS, "target": target, **more},
+        "train": {"epochs": 2, "batch_size": 32},
+        "budget": {"trials": 3},
+    }
+    assert searched(store, "ends", **changes)["looks"] == 1
+    for kind in ("bagging", "greedy", "stacking", "snapshot", "boosting"):
+        pool = ("--pool", "2") if kind in ("greedy", "stacking") else ()
+        ran = here(
+            "ensemble", "--study", "ends", "--kind", kind, "--size", "2", *pool, "--store", store, "--json", "--quiet"
+        )
+        assert ran.exit_code == 0, ran.output
+        assert json.loads(ran.stdout)["expected"] or kind == "snapshot"
+    assert searched(store, "bag", refit="average", **changes)["refit"]["weights"]
+    assert len(seen) > 10
+    for data, fold in seen:
+        assert len(fold.target)
+        hidden = data.y == -1
+        assert not hidden[torch.cat([fold.train, fold.valid])].any()
+        assert not set(fold.target.tolist()) & set(fold.valid.tolist())
+        assert hidden[fold.target].sum() >= 20  # all but the few, which the last training has seen with their labels
+
+
+@pytest.mark.usefixtures("unrecorded")
+def test_an_exported_point_and_a_moved_file_are_the_same_search(store, folder):
+    own = store.parent / "deep"
+    own.mkdir()
+    for name in ("old", "new", "test"):
+        pd.read_csv(folder / f"{name}.csv").to_csv(own / f"{name}.csv", index=False)
+    data = {
+        **SAYS,
+        "source": ["deep/old.csv"],
+        "target": {**SAYS["target"], "source": "deep/new.csv", "test": "deep/test.csv"},
+    }
+    result = searched(store, "tiny", data=data, finalists=0)
+    point = own / "best.yaml"
+    assert here("export", "--study", "tiny", "--store", store, "-o", point, "--weights", own / "best").exit_code == 0
+    said = yaml.safe_load(point.read_text())["data"]
+    assert (said["source"], said["target"]["source"], said["target"]["test"]) == (["old.csv"], "new.csv", "test.csv")
+    ran = here("search", "--space", point, "--store", store, "--json")
+    assert json.loads(ran.stdout)["valid"] == result["valid"]
+    assert here("predict", own / "test.csv", "--weights", own / "best").exit_code == 0
+    (own / "old.csv").rename(own / "elsewhere.csv")
+    moved = {**data, "source": "deep/elsewhere.csv"}
+    assert searched(store, "tiny", data=moved, finalists=0) == result
+    space = loader.parse({"study": "s", "data": data, "search": SEARCH})
+    assert space.identity()["data"]["target"] == {"column": "y", "labels": "none", "few": None}
+    (own / "new.csv").unlink()
+    changed = domain(80, seed=9)
+    changed.to_csv(own / "new.csv", index=False)
+    ran = here(
+        "search", "--space", write_space(store, study="tiny", search=SEARCH, data=moved, finalists=0), "--store", store
+    )
+    assert ran.exit_code == 2
+    assert "the rows of its data differ" in ran.stderr
+
+
+def test_ensembles_take_the_folds_of_a_fresh_draw(folder):
+    data = prepared(folder, {"labels": "few", "few": 10})
+    whole, fresh = data.whole(), data.fresh(1)
+    folds = context.judged(whole, fresh, whole=True)
+    for mine, theirs in zip(folds, fresh.folds, strict=False):
+        for part, other in (
+            ("train", "train"),
+            ("test", "valid"),
+            ("target", "target"),
+            ("target_valid", "target_valid"),
+        ):
+            assert rows_of(data, getattr(mine, part)).tolist() == rows_of(data, getattr(theirs, other)).tolist()
+        assert len(mine.valid) == 0
+    assert len(folds) == len(fresh.folds) + 1
+    assert sizes(folds[-1]) == sizes(whole.folds[0])
+
+
+@pytest.mark.parametrize("labels", ["few", "validation-only"])
+def test_bagging_is_judged_on_labelled_rows_of_the_target_alone(folder, labels):
+    data = prepared(folder, {"labels": labels, "few": 10})
+    (all_,) = data.whole().folds
+    drawn = [fold.remap(lambda own: all_.train[own]) for fold in bagging.bootstraps(len(all_.train), 20, 0, None)]
+    judges = [bagging.judging(data, all_, fold) for fold in drawn]
+    labelled = 20 if labels == "few" else len(data.folds[0].valid)
+    for fold, own in zip(drawn, judges, strict=True):
+        assert foreign(data)[own].all()
+        assert not (data.y[own] == -1).any()
+        assert not set(own.tolist()) & set(fold.train.tolist())
+    assert all(0 < len(own) <= labelled for own in judges)
+    assert any(len(own) < labelled for own in judges) == (labels == "few")
+
+
+def test_rows_that_only_judge_are_not_in_the_order_of_time(folder):
+    """Nothing is learned from them, so all of them judge, in as many parts as without it."""
+    for name in ("old", "new", "test"):
+        frame = pd.read_csv(folder / f"{name}.csv")
+        frame.assign(when=np.arange(len(frame))).to_csv(folder / f"{name}.csv", index=False)
+    data = prepared(folder, {"labels": "validation-only", "few": 10}, split={"time": "when"})
+    fresh = data.fresh(1)
+    assert len(fresh.folds) >= 4
+    assert sorted(torch.cat([fold.valid for fold in fresh.folds]).remainder(data.development).tolist()) == sorted(
+        data.folds[0].valid.tolist()
+    )
+    assert data.over_time is False
+
+
+def test_groups_with_rows_in_both_domains_are_told(folder):
+    notes = {}
+    for shared in (False, True):
+        for name in ("old", "new"):
+            frame = pd.read_csv(folder / f"{name}.csv")
+            who = [f"{i % 9}" if shared else f"{name} {i % 9}" for i in range(len(frame))]
+            frame.assign(who=who).to_csv(folder / f"{name}.csv", index=False)
+        notes[shared] = [
+            n for n in prepared(folder, {"labels": "few"}, split={"groups": "who"}).notes if "both domains" in n
+        ]
+    assert (len(notes[False]), notes[True][0][:38]) == (0, "Groups with rows in both domains: 9. W")
+
+
+def test_numbers_to_predict_may_be_nullable_in_parquet(folder):
+    y = np.linspace(0, 9, 80)
+    domain(80).assign(y=y).convert_dtypes().to_parquet(folder / "a.parquet")
+    domain(80, by=1.0).assign(y=[*y[:40], *[None] * 40]).convert_dtypes().to_parquet(folder / "b.parquet")
+    for labels in ("none", "few"):
+        data = prepared(folder, {"source": "b.parquet", "labels": labels}, source="a.parquet")
+        assert data.task == "regression"
+        assert data.x.isfinite().all()
+        assert data.y[data.folds[0].train].isfinite().all()
+        assert data.test_y.isfinite().all()
+
+
+def test_the_part_of_the_source_that_is_held_back_is_not_called_the_test_part(folder):
+    lone = pd.read_csv(folder / "old.csv").assign(y=[f"c{i % 30}" for i in range(100)])
+    lone.to_csv(folder / "old.csv", index=False)
+    domain(80, seed=1).assign(y=[f"c{i % 30}" for i in range(80)]).to_csv(folder / "new.csv", index=False)
+    notes = [
+        note
+        for note in prepared(folder, {"labels": "validation-only", "few": 2}).notes
+        if "without stratification" in note
+    ]
+    assert any(note.startswith("The held-back part") for note in notes)
+
+
+def test_labelled_rows_that_only_judge_judge_several_fresh_networks(folder):
+    data = prepared(folder, {"labels": "validation-only", "few": 6})
+    fresh = data.fresh(1)
+    judging = torch.cat([fold.valid for fold in fresh.folds]) % data.development
+    assert len(fresh.folds) >= 4  # else nothing could be better beyond noise
+    assert sorted(judging.tolist()) == sorted(data.folds[0].valid.tolist())
+    assert all(
+        set((fold.train % data.development).tolist()) == set(data.folds[0].train.tolist()) for fold in fresh.folds
+    )
+
+
+def test_few_rows_that_judge_are_told(folder):
+    assert any(
+        "Only 4 of the target's labelled rows judge a trial" in note
+        for note in prepared(folder, {"labels": "few", "few": 8}).notes
+    )
+    assert not any(
+        "judge a trial" in note for note in prepared(folder, {"labels": "few", "few": 8}, split={"folds": 3}).notes
+    )
+
+
+def test_who_keeps_random_weights_is_told():
+    space = loader.parse(
+        {"study": "s", "data": {"source": "sklearn:wine"}, "search": {"freeze": {"low": 0, "high": 1}}}
+    )
+    assert requirements.notes(space) == [
+        "search.freeze keeps the weights that a network begins with, and without network.init these are random."
+    ]

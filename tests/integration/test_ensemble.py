@@ -1,0 +1,502 @@
+"""Ensembles from end to end: made of a search, scored beside its final network, exported, and the same again."""
+
+import io
+import json
+import pathlib
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from rich.console import Console
+from safetensors.torch import load_file
+from sklearn import metrics as sk
+from sklearn.datasets import load_wine
+from torch import nn
+
+import hpo
+from hpo.cli.progress import Counting
+from hpo.cli.result_text import ensemble_lines, result_lines
+from hpo.core.errors import InputError, SearchFailedError
+from hpo.core.samples import Fold
+from hpo.core.trial import Trial
+from hpo.nn.linear import one_thread
+from hpo.selection.ensemble import build
+from hpo.selection.ensemble.boosting import SHRINKAGE
+from hpo.selection.ensemble.context import EnsembleContext
+from hpo.space import loader
+from hpo.space.settings import EnsembleConfig
+from hpo.study.directory import StudyDirectory
+from hpo.study.ledger import read_attrs
+from hpo.study.study import Study
+from hpo.study.weights import WeightStore
+from hpo.training.population import Population
+from hpo.workflows import add_ensemble, completed
+from hpo.workflows import prepare as jobs
+from hpo.workflows import search as searching
+from tests.helpers.searches import TINY, here, outcomes, write_space
+from tests.integration.test_finals import Stopped, Unclosed
+from tests.integration.test_refit import rows, space, table
+
+pytestmark = pytest.mark.usefixtures("unrecorded")
+KINDS = list(build.KINDS)
+SIZE = 3
+ROOT = pathlib.Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def searched(unrecorded, tmp_path_factory):  # noqa: ARG001 - a fixture of a module cannot name it otherwise
+    """A store with a search."""
+    store = tmp_path_factory.mktemp("ensemble") / "mlruns"
+    hpo.search(TINY | {"train": {"epochs": 8, "batch_size": 32}}, store=store)
+    return store
+
+
+def added(store, kind, size=SIZE):
+    return add_ensemble.add(
+        completed.load(StudyDirectory(store, "tiny")),
+        EnsembleConfig(kind=kind, size=size),
+        torch.device("cpu"),
+        searching.Watcher(),
+    )
+
+
+def shop(store, kind):
+    """What an ensemble is made in; its study must be closed."""
+    search = completed.load(StudyDirectory(store, "tiny"))
+    job = jobs.prepare(search.space, search.base)
+    study = Study(job.space, search.place.journal, job.data.fingerprint)
+    return EnsembleContext(job, study, search.result, EnsembleConfig(kind=kind, size=SIZE), searching.Watcher())
+
+
+# ---- made, scored, kept
+
+
+@pytest.mark.parametrize(
+    ("kind", "task", "split"),
+    [
+        ("bagging", "classification", "groups"),
+        ("bagging", "regression", "time"),
+        ("greedy", "classification", "hold-out"),
+        ("greedy", "regression", "time"),
+        ("stacking", "regression", "folds"),
+        ("stacking", "classification", "time, hold-out"),
+        ("snapshot", "regression", "groups"),
+        ("boosting", "classification", "time"),
+        ("boosting", "regression", "hold-out"),
+    ],
+)
+def test_what_is_exported_predicts_what_was_scored(tmp_path, kind, task, split):
+    store = tmp_path / "here" / "mlruns"
+    path = space(store, task, split, ensemble={"kind": kind, "size": SIZE}, finalists=0)
+    ran = here("search", "--space", path, "--store", store, "--json")
+    assert ran.exit_code == 0, ran.stderr
+    result, folder = json.loads(ran.stdout), tmp_path / "weights"
+    (entry,) = result["ensembles"].values()
+    assert (
+        here(
+            "export", "--store", store, "--weights", folder, "--ensemble", kind, "-o", tmp_path / "best.yaml"
+        ).exit_code
+        == 0
+    )
+    raw, data = table(task), jobs.load(path).data
+    test = rows(raw, data)
+    raw.drop(columns="repaid").iloc[test].to_csv(tmp_path / "new.csv", index=False)
+    found = pd.read_csv(io.StringIO(here("predict", tmp_path / "new.csv", "--weights", folder).stdout))
+    true = raw["repaid"].iloc[test].to_numpy()
+    if task == "regression":
+        assert entry["test"]["loss"] == pytest.approx(sk.mean_squared_error(true, found["prediction"]), rel=1e-4)
+    else:
+        assert entry["test"]["accuracy"] == pytest.approx((found["prediction"] == true).mean())
+        assert entry["test"]["loss"] == pytest.approx(sk.log_loss(true == "yes", found["probability_yes"]), abs=1e-5)
+    assert entry["single"] == result["test"]
+    assert result["looks"] == 2
+    # Before a single validation part there is no other; and what a bootstrap leaves out is not behind what it has.
+    unknown = split == "time, hold-out" or ("time" in split and kind == "bagging")
+    assert (entry["expected"] == {}) == unknown
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_it_is_the_same_again_and_leaves_the_trials_as_they_are(searched, kind):
+    before, vault = outcomes(searched), WeightStore(StudyDirectory(searched, "tiny").weights)
+    first = added(searched, kind)
+    weights = vault.load(first["weights"])
+    looks = completed.load(StudyDirectory(searched, "tiny")).result["looks"]
+    assert added(searched, kind) == first
+    again = vault.load(first["weights"])
+    assert all(again[name].equal(weights[name]) for name in weights)
+    result = completed.load(StudyDirectory(searched, "tiny")).result
+    assert (outcomes(searched), result["ensembles"][kind], result["looks"]) == (before, first, looks + 1)
+    assert sum(one["share"] for one in first["members"]) == pytest.approx(1)
+
+
+def test_a_search_that_is_asked_again_answers_with_its_ensembles(searched):
+    added(searched, "bagging")
+    result = hpo.search(TINY | {"train": {"epochs": 8, "batch_size": 32}}, store=searched)
+    assert "bagging" in result["ensembles"]
+
+
+def test_a_wish_for_one_on_a_finished_search_trains_nothing_else(tmp_path):
+    hpo.search(TINY, store=tmp_path)
+    known = outcomes(tmp_path)
+    result = hpo.search(TINY | {"ensemble": {"kind": "snapshot", "size": 2}}, store=tmp_path)
+    assert result["ensembles"].keys() == {"snapshot"}
+    assert outcomes(tmp_path) == known
+    plain = hpo.search(TINY, store=tmp_path)
+    assert plain["ensembles"] == {}
+
+
+def test_what_a_new_result_leaves_behind_is_told(tmp_path, monkeypatch):
+    store = tmp_path / "mlruns"
+    hpo.search(TINY | {"ensemble": {"kind": "snapshot", "size": 2}}, store=store)
+    monkeypatch.setattr(StudyDirectory, "mlflow", lambda *_, **__: {"tracking_uri": "http://elsewhere:5000"})
+    ran = here("search", "--space", write_space(store), "--store", store)
+    assert (
+        "Ensembles of the earlier result, which this one replaces, are gone: snapshot; hpo ensemble makes them again."
+        in ran.stderr
+    )
+    assert "Those at http://elsewhere:5000 stay there, and hpo delete will not remove them." in ran.stderr
+
+
+def test_runs_that_its_space_names_are_looked_for_where_the_search_was_recorded(searched, monkeypatch):
+    asked = []
+
+    def prepare(*_, tracking_uri, **__):
+        asked.append(tracking_uri)
+        raise InputError("no further.")
+
+    monkeypatch.setattr(StudyDirectory, "mlflow", lambda *_, **__: {"tracking_uri": "http://elsewhere:5000"})
+    monkeypatch.setattr(jobs, "prepare", prepare)
+    with pytest.raises(InputError, match="no further"):
+        added(searched, "bagging")
+    assert asked == ["http://elsewhere:5000"]
+
+
+def test_one_of_a_larger_search_that_is_cut_off_leaves_the_earlier_one(tmp_path, monkeypatch):
+    space = TINY | {"ensemble": {"kind": "greedy", "size": SIZE}}
+    vault, label = (
+        WeightStore(StudyDirectory(tmp_path, "tiny").weights),
+        hpo.search(space, store=tmp_path)["ensembles"]["greedy"]["weights"],
+    )
+    before = vault.load(label)
+    monkeypatch.setattr("hpo.workflows.search.Recorder", Unclosed)
+    with pytest.raises(Stopped):
+        hpo.search(space | {"budget": {"trials": 30}}, store=tmp_path)
+    after = vault.load(label)
+    assert before.keys() == after.keys()
+    assert all(after[name].equal(tensor) for name, tensor in before.items())
+
+
+def test_one_that_is_cut_off_leaves_the_study_as_it_was(searched, monkeypatch):
+    before = completed.load(StudyDirectory(searched, "tiny")).result
+    monkeypatch.setattr(Population, "train_epoch", lambda _: (_ for _ in ()).throw(KeyboardInterrupt))
+    with pytest.raises(KeyboardInterrupt):
+        added(searched, "greedy")
+    assert completed.load(StudyDirectory(searched, "tiny")).result == before
+    monkeypatch.undo()
+    assert added(searched, "greedy")["kind"] == "greedy"
+
+
+def test_one_that_is_cut_off_at_the_very_end_leaves_the_one_before_whole(searched, tmp_path, monkeypatch):
+    vault = WeightStore(StudyDirectory(searched, "tiny").weights)
+    entry = added(searched, "bagging")
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            "hpo.workflows.add_ensemble.Recorder.close", lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt)
+        )
+        with pytest.raises(KeyboardInterrupt):
+            added(searched, "bagging", size=2)
+    ran = here(
+        "export",
+        "--store",
+        searched,
+        "--weights",
+        tmp_path / "w",
+        "--ensemble",
+        "bagging",
+        "-o",
+        tmp_path / "best.yaml",
+    )
+    assert ran.exit_code == 0
+    assert len(json.loads((tmp_path / "w" / "network.json").read_text())["networks"]) == SIZE
+    other = added(searched, "bagging", size=2)
+    assert vault.path(other["weights"]).exists()
+    assert not vault.path(entry["weights"]).exists()  # what nobody names any more
+
+
+def test_one_that_was_made_meanwhile_stays(searched):
+    early = completed.load(StudyDirectory(searched, "tiny"))
+    added(searched, "snapshot", size=2)
+    add_ensemble.add(early, EnsembleConfig(kind="bagging", size=2), torch.device("cpu"), searching.Watcher())
+    assert completed.load(StudyDirectory(searched, "tiny")).result["ensembles"]["snapshot"]["size"] == 2
+
+
+def test_an_exported_mean_needs_torch_alone(searched, tmp_path, monkeypatch):
+    """As docs/ensembles.md shows it."""
+    monkeypatch.chdir(tmp_path)
+    added(searched, "greedy")
+    assert (
+        here("export", "--store", searched, "--weights", "best", "--ensemble", "greedy", "-o", "best.yaml").exit_code
+        == 0
+    )
+    frame = load_wine(as_frame=True).data
+    frame.to_csv("new.csv", index=False)
+    features = json.loads(Path("best/preprocess.json").read_text())["features"]
+    x = torch.tensor(
+        np.column_stack([(frame[f["column"]] - f["mean"]) / f["scale"] for f in features]).astype("float32")
+    )
+    (shown,) = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "ensembles.md").read_text(), re.DOTALL)
+    names = {"json": json, "pathlib": pathlib, "torch": torch, "load_file": load_file, "x": x}
+    exec(shown, names)
+    found = pd.read_csv(io.StringIO(here("predict", "new.csv", "--weights", "best").stdout))
+    assert found[[f"probability_{i}" for i in range(3)]].to_numpy() == pytest.approx(
+        names["total"].detach().numpy(), abs=1e-6
+    )
+
+
+# ---- each kind
+
+
+def trained(job, samples, trial):
+    """One trial by itself; its weights."""
+    alone = Population.from_space(job.space, None, samples, rows=len(samples.folds))
+    alone.admit(trial)
+    last = ""
+    while not last:
+        (score,) = alone.train_epoch()
+        last = score.stop_reason
+    return alone.release(trial).weights
+
+
+def test_nothing_of_a_row_reaches_the_network_that_predicts_it(searched, monkeypatch):
+    """Other targets of the rows that a fold is judged on leave its network as it is."""
+    seen = []
+    monkeypatch.setattr(EnsembleContext, "train", lambda _, samples, trials: seen.append((samples, trials[0])) or {})
+    of = shop(searched, "greedy")
+    with pytest.raises(SearchFailedError):
+        build.KINDS["greedy"](of)
+    of.study.close()
+    samples, trial = seen[0]
+    trial = replace(trial, epochs=2)
+    one = trained(of.job, samples.samples(), trial)
+    y = samples.y.clone()
+    y[samples.folds[0].test] = (y[samples.folds[0].test] + 1) % 3
+    other = trained(of.job, replace(samples.samples(), y=y), trial)
+    assert all(one[name][0].equal(other[name][0]) for name in one)
+    assert not one["out.weight"][1].equal(other["out.weight"][1])
+    assert sorted(torch.cat([fold.test for fold in samples.folds]).tolist()) == list(range(len(samples.x)))
+    assert all(not len(fold.valid) and not set(fold.test.tolist()) & set(fold.train.tolist()) for fold in samples.folds)
+
+
+def test_a_snapshot_is_what_plain_training_has_learned_by_the_end_of_its_cycle(searched):
+    of = shop(searched, "snapshot")
+    with one_thread():
+        made = build.KINDS["snapshot"](of)
+    cycle = max(1, round(of.epochs(of.selected) / 2))
+    trial = replace(of.trial("snapshot", of.selected), epochs=SIZE * cycle, cycle=cycle)
+    for number in range(1, SIZE + 1):
+        with one_thread():
+            alone = trained(of.job, made.data.samples(), replace(trial, epochs=number * cycle))
+        assert all(made.members[number - 1].weights[name][0].equal(alone[name][-1]) for name in alone)
+    of.study.close()
+
+
+def test_the_learning_rate_starts_again_with_every_cycle():
+    from hpo.core.trial import Fit
+    from hpo.space.settings import TrainConfig
+    from hpo.training.state import FitState
+
+    nothing = torch.empty(0, dtype=torch.long)
+    row = FitState(
+        Fit(Trial("0", "refit", {"learning_rate": 0.5}, 0, epochs=6, cycle=3), Fold(0, nothing, nothing)),
+        None,
+        TrainConfig(),
+        None,
+        {},
+    )
+    found = []
+    for epoch in range(7):
+        row.epoch = epoch
+        found.append(row.lr)
+    torchs = torch.optim.lr_scheduler.CosineAnnealingWarmRestarts(
+        torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=0.5), 3
+    )
+    expected = []
+    for _ in range(7):
+        expected.append(torchs.get_last_lr()[0])
+        torchs.optimizer.step()
+        torchs.step()
+    assert found == pytest.approx(expected)
+
+
+def test_each_network_of_boosting_is_trained_beside_a_part_of_those_before(searched, monkeypatch):
+    bases, before = [], EnsembleContext.train
+
+    def train(of, samples, trials):
+        bases.append(samples.offset)
+        return before(of, samples, trials)
+
+    monkeypatch.setattr(EnsembleContext, "train", train)
+    of = shop(searched, "boosting")
+    with one_thread():
+        made = build.KINDS["boosting"](of)
+    of.study.close()
+    assert bases[0].abs().max() == 0
+    network, rows_ = of.job.networks.network_for(made.members[0].params), len(made.data.x)
+    first = SHRINKAGE * network.predict(made.members[0].weights, made.data.x.unsqueeze(0))[0]
+    assert bases[1][-rows_:].numpy() == pytest.approx(
+        first.numpy(), abs=1e-6
+    )  # of the network that has learned from all rows
+    assert made.combination.weight.tolist() == pytest.approx([SHRINKAGE] * len(made.members))
+
+
+def test_greedy_and_stacking_choose_from_the_baselines_and_the_best_trials(searched):
+    of = shop(searched, "greedy")
+    labels = [outcome.trial.label for outcome in of.pool()]
+    assert {"none", "defaults"} < set(labels)
+    few = replace(of, config=EnsembleConfig(kind="greedy", pool=1))
+    assert [outcome.trial.label for outcome in few.pool()] == labels[:3]
+    of.study.close()
+
+
+# ---- words
+
+
+def test_the_end_of_a_search_says_what_it_is_beside_the_single_network(searched):
+    entry = {
+        "kind": "greedy",
+        "rule": "mean",
+        "each": 4,
+        "networks": 28,
+        "test": {"accuracy": 0.981},
+        "single": {"accuracy": 0.975},
+        "expected": {"accuracy": 0.978},
+        "diversity": {"disagreement": 0.0312, "error_correlation": 0.614},
+    }
+    result = completed.load(StudyDirectory(searched, "tiny")).result | {"ensembles": {"greedy": entry}}
+    line = (
+        "Greedy ensemble of 7 configurations, each 4 networks on folds: test accuracy 0.981, the single network 0.975; "
+        "expected 0.978 from rows that it had not seen; disagreement 3.1 %, error correlation 0.61."
+    )
+    assert line in result_lines(result, "mlruns")
+    (between,) = ensemble_lines(entry, result | {"unpromised": True})  # the test part is of another domain
+    assert "expected 0.978 from rows of the source that it had not seen" in between
+    bare = entry | {"each": 1, "networks": 1, "expected": {}, "diversity": {}, "kind": "boosting"}
+    assert ensemble_lines(bare, result) == [
+        "Boosting ensemble of 1 network: test accuracy 0.981, the single network 0.975."
+    ]
+
+
+def test_the_cursor_is_hidden_only_while_something_trains():
+    console = Console(file=io.StringIO(), force_terminal=True)
+    watcher = Counting(console)
+    assert console.file.getvalue() == ""  # whatever is refused before the training leaves the terminal as it is
+    watcher.phase("networks", 2)
+    watcher.phase("other networks", 2)
+    watcher.end()
+    assert console.file.getvalue().count("\x1b[?25l") == console.file.getvalue().count("\x1b[?25h") == 1
+
+
+def test_the_command_says_its_members_and_what_to_do_next(searched):
+    ran = here("ensemble", "--store", searched, "--kind", "greedy", "--size", 4, "--pool", 3)
+    assert ran.exit_code == 0, ran.stderr
+    *lines, looks, keep = ran.stdout.splitlines()
+    assert any(line.startswith("Greedy ensemble of ") for line in lines)
+    assert looks.startswith("The test part has now been scored ")
+    assert keep == f"Keep:    hpo export --study tiny --store {searched} --weights best --ensemble greedy"
+    entry = json.loads(
+        here("ensemble", "--store", searched, "--kind", "bagging", "--size", 2, "--json", "--quiet").stdout
+    )
+    assert (entry["kind"], entry["networks"]) == ("bagging", 2)
+    assert "greedy" in here("studies", "--store", searched).stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (
+            ["ensemble", "--kind", "bagging", "--pool", "3"],
+            "--pool is what greedy and stacking choose from; leave it out with --kind bagging.",
+        ),
+        (
+            ["export", "--ensemble", "greedy"],
+            "--ensemble says which weights are written: name a folder for them with --weights.",
+        ),
+    ],
+)
+def test_a_mistake_on_the_command_line(searched, arguments, sentence):
+    ran = here(*arguments, "--store", searched)
+    assert (ran.exit_code, ran.stderr) == (2, sentence + "\n")
+
+
+def test_an_ensemble_that_is_not_there_cannot_be_exported(tmp_path):
+    store = tmp_path / "mlruns"
+    hpo.search(TINY | {"finalists": 0}, store=store)
+    ran = here("export", "--store", store, "--weights", tmp_path / "w", "--ensemble", "snapshot")
+    assert (ran.exit_code, ran.stderr) == (
+        2,
+        "tiny has no ensemble of that kind; make it with: hpo ensemble --study tiny --kind snapshot\n",
+    )
+
+
+def test_a_study_of_an_older_hpo_is_listed_and_refused_in_a_sentence(searched, monkeypatch):
+    known = read_attrs(StudyDirectory(searched, "tiny").journal)
+    older = known | {
+        "result": {key: value for key, value in known["result"].items() if key != "ensembles"},
+        "space_source": {key: value for key, value in known["space_source"].items() if key != "plugins"},
+    }
+    for module in ("workflows.completed", "cli.messages"):
+        monkeypatch.setattr(f"hpo.{module}.read_attrs", lambda _: older)
+    assert "tiny" in here("studies", "--store", searched).stdout
+    for command in ("report", "export", "ensemble"):
+        ran = here(command, "--store", searched)
+        sentence = "The study tiny was searched by an older hpo, whose result says too little; search it anew under another name.\n"
+        assert (ran.exit_code, ran.stderr) == (2, sentence)
+
+
+def test_without_a_final_network_there_is_nothing_to_compare_it_with(tmp_path):
+    store = tmp_path / "mlruns"
+    hpo.search(TINY | {"refit": "none"}, store=store)
+    ran = here("ensemble", "--store", store)
+    assert (ran.exit_code, ran.stderr) == (
+        2,
+        "The study tiny: ensemble needs a final network to be compared with; take another refit than none.\n",
+    )
+
+
+def test_of_a_single_configuration_there_is_nothing_to_choose():
+    point = TINY | {"search": {"learning_rate": 0.01}, "budget": {"trials": 1}}
+    with pytest.raises(
+        InputError,
+        match=r"^ensemble: greedy chooses among the configurations of a search, and there is one; take bagging\.$",
+    ):
+        loader.parse(point | {"ensemble": "greedy"})
+    assert jobs.prepare(loader.parse(point | {"ensemble": "bagging"}), Path()).space.ensemble == EnsembleConfig(
+        kind="bagging"
+    )
+
+
+def test_a_module_and_class_weights(tmp_path):
+    """Of a point of one's own, too."""
+    store = tmp_path / "mlruns"
+    data = {"source": "sklearn:wine", "class_weight": "balanced"}
+    network = {"kind": "module", "factory": "tests.helpers.factories:plain"}
+    search = {"learning_rate": {"low": 1e-3, "high": 1e-1, "log": True}, "weight_decay": 0.1}
+    path = write_space(store, data=data, network=network, search=search, ensemble={"kind": "stacking", "size": 2})
+    result = hpo.search(path, store=store)
+    entry = result["ensembles"]["stacking"]
+    assert (
+        here(
+            "export", "--store", store, "--weights", tmp_path / "w", "--ensemble", "stacking", "-o", tmp_path / "p.yaml"
+        ).exit_code
+        == 0
+    )
+    frame = pd.DataFrame(jobs.load(path).data._raw.table.features.iloc[jobs.load(path).data._raw.test])
+    frame.to_csv(tmp_path / "new.csv", index=False)
+    found = pd.read_csv(io.StringIO(here("predict", tmp_path / "new.csv", "--weights", tmp_path / "w").stdout))
+    assert entry["test"]["accuracy"] == pytest.approx(
+        np.mean(found["prediction"] == jobs.load(path).data.test_y.numpy())
+    )

@@ -1,0 +1,317 @@
+"""The finals: the best trials and the baselines again, on splits and from seeds that the search has not seen, all on the same."""
+
+import math
+from dataclasses import replace
+from itertools import combinations
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+import hpo
+from hpo.cli.result_text import result_lines
+from hpo.core.metrics import METRICS
+from hpo.core.trial import Outcome
+from hpo.selection import finals
+from hpo.selection.finals import Finals
+from hpo.selection.rules import DEFAULT
+from hpo.space import loader
+from hpo.study import ranking
+from hpo.study.directory import StudyDirectory
+from hpo.training.experiment import Experiment
+from hpo.training.population import Population
+from hpo.workflows import completed
+from hpo.workflows import prepare as jobs
+from hpo.workflows import search as searching
+from hpo.workflows.search import Watcher
+from tests.helpers.searches import TINY, Unrecorded, here, outcomes
+
+pytestmark = pytest.mark.usefixtures("unrecorded")
+SPACE = TINY | {"finalists": 2, "budget": {"trials": 12}}
+LATE = ("finalist", "ablation", "nested", "refit")
+
+
+def roles(known, *wanted):
+    return {label: o for label, o in known.items() if o["trial"]["role"] in wanted}
+
+
+def fresh_of(known, label):
+    """The outcomes of one configuration on fresh splits, by draw."""
+    return {name.removeprefix(f"{label}-fresh-"): o for name, o in known.items() if name.startswith(f"{label}-fresh-")}
+
+
+@pytest.fixture(scope="module")
+def searched(unrecorded, tmp_path_factory):  # noqa: ARG001 - a fixture of a module cannot name it otherwise
+    """A search, with what was trained after its trials and on which samples."""
+    store, seen = tmp_path_factory.mktemp("finals"), []
+    before = searching._Search._train_fixed
+
+    def late(search, trials, samples):
+        seen.append((tuple(trials), samples()))
+        before(search, trials, samples)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(searching._Search, "_train_fixed", late)
+        result = hpo.search(SPACE, store=store)
+    draws = [(trials, samples) for trials, samples in seen if trials[0].role == "finalist" and len(trials) > 1]
+    return SimpleNamespace(
+        store=store, result=result, known=outcomes(store), draws=draws, job=jobs.prepare(loader.parse(SPACE), Path())
+    )
+
+
+# ---- who enters
+
+
+def test_the_baselines_and_the_best_of_the_search_enter(searched):
+    trials, _ = searched.draws[0]
+    entered = {trial.label.removesuffix("-fresh-1") for trial in trials}
+    found = [Outcome.from_json(o) for o in roles(searched.known, "search").values()]
+    ranked = [o.trial.label for o in ranking.ranked(found, METRICS["loss"])]
+    assert entered == {"none", "defaults", *ranked[:2]}
+    assert all(
+        dict(trial.params) == searched.known[trial.label.removesuffix("-fresh-1")]["trial"]["params"]
+        for trial in trials
+    )
+
+
+def test_a_configuration_enters_once(searched):
+    """Also where it was proposed twice, or is a baseline's."""
+    found = {label: Outcome.from_json(o) for label, o in searched.known.items()}
+    best, *others = ranking.ranked([o for o in found.values() if o.trial.role == "search"], METRICS["loss"])
+    twins = [
+        replace(best, trial=replace(best.trial, label="77")),
+        replace(best, trial=replace(found["none"].trial, label="78")),
+    ]
+    study = SimpleNamespace(outcomes=found, search_outcomes=lambda: [best, *twins, *others])
+    entered = finals.select_finalists(study, searched.job.space)
+    assert [o.trial.label for o in entered] == ["none", "defaults", best.trial.label, others[0].trial.label]
+
+
+# ---- pairs
+
+
+def test_all_finalists_of_a_draw_have_the_same_splits_and_the_same_seed_and_no_two_draws_do(searched):
+    seeds = [{trial.seed for trial in trials} for trials, _ in searched.draws]
+    assert all(len(of) == 1 for of in seeds)
+    assert (
+        len(set.union(*seeds))
+        == len(seeds)
+        == len(searched.result["fresh_scores"]["loss"]) / len(searched.draws[0][1].folds)
+    )
+    assert not set.union(*seeds) & {o["trial"]["seed"] for o in roles(searched.known, "search", "baseline").values()}
+    rows = [sorted(tuple(sorted((fold.valid % len(of.x)).tolist())) for fold in of.folds) for _, of in searched.draws]
+    own = tuple(sorted(searched.job.data.folds[0].valid.tolist()))
+    assert all(not set(a) & set(b) for a, b in combinations(rows, 2))
+    assert all(own not in of for of in rows)
+
+
+def test_a_finalist_is_its_configuration_trained_on_the_fresh_splits(searched):
+    """By itself, in another process's stead, to the last bit: a draw's fold scores stand beside those of its rivals."""
+    job = searched.job
+    for draw, (trials, samples) in enumerate(searched.draws, 1):
+        fresh = job.data.fresh(draw)
+        assert samples.x.equal(fresh.x)
+        trial = trials[-1]
+        alone = Population.from_space(job.space, None, fresh, rows=len(fresh.folds))
+        alone.admit(trial)
+        curve, last = [], ""
+        while not last:
+            (score,) = alone.train_epoch()
+            curve.append(score.values["valid_loss"].tolist())
+            last = score.stop_reason
+        assert searched.known[trial.label]["fold_curves"]["valid_loss"] == curve
+
+
+def test_the_ablation_has_been_through_the_same_draws_as_what_it_ablates(searched):
+    ablation = searched.result["baselines"]["ablation"]["trial"]
+    assert ablation == f"ablation-{searched.result['trial']}"  # or the search above is a bad example
+    mine, its = (fresh_of(searched.known, label) for label in (ablation, searched.result["trial"]))
+    assert mine.keys() == its.keys() == {str(draw) for draw in range(1, len(searched.draws) + 1)}
+    for draw, own in mine.items():
+        assert own["trial"]["seed"] == its[draw]["trial"]["seed"]
+        assert np.shape(own["fold_curves"]["valid_loss"])[1] == np.shape(its[draw]["fold_curves"]["valid_loss"])[1]
+    assert ablation not in searched.result["finalists"]
+    assert searched.result["baselines"]["ablation"]["fresh"].keys() == {"loss", "accuracy"}
+
+
+# ---- who drops out
+
+
+class Made:
+    """Finals over made curves: `offsets` by label is how much worse than the best each is."""
+
+    def __init__(self, job: Experiment, offsets: dict[str, float], diverges: frozenset[str] = frozenset()):
+        self.offsets, self.diverges, self.trained, self.outcomes = offsets, diverges, [], {}
+        self.searched = [
+            self.outcome(replace(t, label=label)) for label in offsets for t in ranking.baselines(job.space)[:1]
+        ]
+        self.finals = Finals(job.space, job.data, job.networks, self, self.train)
+
+    def outcome(self, trial):
+        label, draw = (trial.label.partition("-fresh-")[0], int(trial.label.partition("-fresh-")[2] or 0))
+        state = "failed" if label in self.diverges else "complete"
+        loss = (
+            1
+            + self.offsets[label]
+            + 1e-3 * np.random.default_rng([draw, *label.encode()]).normal(size=(1, 4))
+            + np.array([[0.01], [0.0]])
+        )
+        curves = {f"valid_{name}": loss.tolist() for name in ("loss", "accuracy")}
+        means = {name: np.mean(curve, axis=1).tolist() for name, curve in curves.items()}
+        return Outcome(
+            trial, state, "", 1.0, 2, 2, {}, {"loss": 1.0}, 1.0, means, curves, 8, 0.0, [1.0, 2.0], [0, 1], {}
+        )
+
+    def train(self, trials, _):
+        self.trained.append([trial.label for trial in trials])
+        self.outcomes |= {trial.label: self.outcome(trial) for trial in trials}
+
+    def run(self):
+        self.finals.run(self.searched)
+        return {label: len(found.fresh) for label, found in self.finals.finalists.items()}
+
+
+def test_who_is_plainly_behind_drops_out_and_the_defaults_never_do(searched):
+    draws = Made(searched.job, {"none": 5.0, DEFAULT: 9.0, "0": 0.0, "1": 1e-9, "2": 3.0}).run()
+    assert draws[DEFAULT] == draws["0"] == draws["1"] == max(draws.values()) > 1
+    assert draws["none"] < draws["0"]
+    assert draws["2"] < draws["0"]
+
+
+def test_who_diverges_drops_out_at_once_and_counts_as_the_worst(searched):
+    made = Made(searched.job, {"none": 0.1, DEFAULT: 0.1, "0": 0.0, "1": -0.5}, frozenset("1"))
+    draws = made.run()
+    assert draws["1"] == 1
+    assert {c.label: c.mean for c in made.finals.candidates()}["1"] == math.inf
+    assert "1" not in made.finals.choices().values()
+
+
+# ---- again
+
+
+class Stopped(BaseException):
+    """As a kill."""
+
+
+class Dying(Unrecorded):
+    """Dies after so many outcomes."""
+
+    left = math.inf
+
+    def record(self, outcome):
+        if outcome.trial.role in LATE:
+            Dying.left -= 1
+            if Dying.left < 0:
+                raise Stopped
+
+
+@pytest.mark.parametrize("after", [0, 1, 2, 5, 9, 13, 15])
+def test_finals_that_are_cut_off_go_on_to_the_same_result(searched, tmp_path, monkeypatch, after):
+    """Wherever it is, what had ended is not trained again."""
+    monkeypatch.setattr("hpo.workflows.search.Recorder", Dying)
+    monkeypatch.setattr(Dying, "left", after)
+    with pytest.raises(Stopped):
+        hpo.search(SPACE, store=tmp_path)
+    before = outcomes(tmp_path)
+    assert len(roles(before, *LATE)) == after + 1
+    monkeypatch.setattr("hpo.workflows.search.Recorder", Unrecorded)
+    again = hpo.search(SPACE, store=tmp_path)
+    known = outcomes(tmp_path)
+    assert {label: known[label] for label in before} == before
+    assert known.keys() == searched.known.keys()
+    meanwhile = {"seconds", "startup_seconds", "report_seconds", "tracking_uri"}
+    assert {k: v for k, v in again.items() if k not in meanwhile} == {
+        k: v for k, v in searched.result.items() if k not in meanwhile
+    }
+
+
+@pytest.mark.parametrize(
+    ("change", "added"),
+    [
+        ({"select": "best"}, {"nested", "refit", "ablation", "finalist"}),
+        ({"finalists": 3}, {"finalist", "nested", "refit", "ablation"}),
+        ({"refit": "average"}, {"refit"}),
+        ({"refit": "keep"}, {"refit"}),
+        ({"refit": "none"}, set()),
+    ],
+)
+def test_another_wish_on_a_finished_study_selects_anew_without_searching_again(tmp_path, change, added):
+    first = hpo.search(SPACE, store=tmp_path)
+    known = outcomes(tmp_path)
+    told = []
+
+    class Tells(Watcher):
+        def epoch(self, score):
+            told.append(score.trial)
+
+    job = jobs.prepare(loader.parse(SPACE | change), Path())
+    second = searching.search(job, StudyDirectory(tmp_path, "tiny"), watcher=Tells())
+    assert {trial.role for trial in told} <= added
+    assert not {trial.label for trial in told} & known.keys()
+    assert outcomes(tmp_path).items() >= known.items()
+    assert (first["asked"] == second["asked"], second["asked"]) == (False, searching._result_options(job))
+    assert second["trials"] == first["trials"]
+    fresh = hpo.search(SPACE | change, store=tmp_path / "anew")
+    for key in ("trial", "fresh", "test", "rules", "finalists", "refit", "score"):
+        assert second[key] == fresh[key], key
+
+
+class Unclosed(Unrecorded):
+    """Is interrupted when all is trained and tested, and MLflow is told the end."""
+
+    def close(self, status, **finish):
+        raise Stopped
+
+
+@pytest.mark.parametrize("recorder", [Dying, Unclosed])
+def test_another_wish_that_is_cut_off_leaves_the_earlier_result_whole(tmp_path, monkeypatch, recorder):
+    first, other = hpo.search(SPACE, store=tmp_path), SPACE | {"refit": "average"}
+    monkeypatch.setattr(Dying, "left", 0)
+    with monkeypatch.context() as patch:
+        patch.setattr("hpo.workflows.search.Recorder", recorder)
+        with pytest.raises(Stopped):
+            hpo.search(other, store=tmp_path)
+    known = completed.load(StudyDirectory(tmp_path, "tiny"))
+    assert (known.result, known.space.refit.kind) == (first, "scaled")
+    known.write_network(tmp_path / "net")
+    with monkeypatch.context() as patch:
+        patch.setattr("hpo.workflows.loop.run", None)
+        assert hpo.search(SPACE, store=tmp_path) == first
+    second = hpo.search(other, store=tmp_path)
+    assert second["refit"]["kind"] == completed.load(StudyDirectory(tmp_path, "tiny")).space.refit.kind == "average"
+    assert {path.stem for path in StudyDirectory(tmp_path, "tiny").weights.iterdir()} == set(
+        second["networks"].values()
+    )
+    assert second["looks"] == 2
+    assert hpo.search(SPACE, store=tmp_path)["looks"] == 2  # the networks of the first result, which were scored then
+
+
+def test_a_larger_budget_that_is_cut_off_leaves_the_earlier_result_which_answers_for_no_other(tmp_path, monkeypatch):
+    first = hpo.search(SPACE, store=tmp_path)
+    assert "finished" in here("studies", "--store", tmp_path).stdout
+    with monkeypatch.context() as patch:
+        patch.setattr("hpo.workflows.search.Recorder", Unclosed)
+        with pytest.raises(Stopped):
+            hpo.search(SPACE | {"budget": {"trials": 14}}, store=tmp_path)
+    assert completed.load(StudyDirectory(tmp_path, "tiny")).result == first
+    assert "stopped" in here("studies", "--store", tmp_path).stdout
+    again = hpo.search(SPACE, store=tmp_path)
+    assert (sum(first["trials"].values()), sum(again["trials"].values())) == (12, 14)
+    assert "finished" in here("studies", "--store", tmp_path).stdout
+
+
+def test_the_same_wish_is_answered_from_the_store(searched, monkeypatch):
+    monkeypatch.setattr("hpo.workflows.loop.run", None)
+    assert hpo.search(SPACE, store=searched.store) == searched.result
+
+
+def test_without_finalists_the_best_of_the_search_is_selected_and_nothing_is_trained_on_fresh_splits(tmp_path):
+    result = hpo.search(SPACE | {"study": "plain", "finalists": 0, "refit": "none"}, store=tmp_path)
+    known = outcomes(tmp_path, "plain")
+    judged = [o for o in known.values() if o["state"] == "complete" and o["trial"]["role"] in ("search", "baseline")]
+    assert known[result["trial"]]["value"] == min(o["value"] for o in judged)
+    assert {o["trial"]["role"] for o in known.values()} <= {"search", "baseline", "ablation"}
+    assert (result["verdict"], result["rules"], result["fresh"], result["test"]) == (None, {}, {}, {})
+    assert result["baselines"].keys() == {"ablation", "defaults", "none"}
+    assert "By its score in the search alone" in "\n".join(result_lines(result, "mlruns"))

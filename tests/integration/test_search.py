@@ -1,0 +1,352 @@
+"""A whole search through the real command line, on real data: what is printed, stored, continued, refused, exported."""
+
+import json
+import time
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from click.testing import CliRunner
+from safetensors.torch import load_file
+from sklearn.datasets import load_diabetes
+from sklearn.linear_model import LinearRegression
+from sklearn.model_selection import train_test_split
+
+from hpo.cli import main
+from hpo.space import loader
+from hpo.space.formatting import score
+from hpo.study.directory import StudyDirectory
+from tests.helpers.searches import PATIENCE, TINY, Unrecorded, here, hpo, launched, outcomes, wait_for, write_space
+from tests.helpers.tables import loans
+
+PROMISED = {"study", "trials", "selected", "valid", "test", "baselines", "run_id"}
+PROMISED |= {"seconds", "startup_seconds", "epochs_trained"}
+
+
+@pytest.fixture(scope="module")
+def finished(new_store):
+    """A search that has ended, run as a user runs it in a pipe."""
+    store = new_store()
+    space = write_space(store)
+    ran = hpo("search", "--space", space, "--store", store, "--json")
+    assert ran.returncode == 0, ran.stderr
+    return SimpleNamespace(store=store, space=space, ran=ran, result=json.loads(ran.stdout))
+
+
+@pytest.fixture(scope="module")
+def diabetes(new_store):
+    """A regression, run by a person who wants to see nothing but its result."""
+    store = new_store()
+    train = {"epochs": 20, "batch_size": 32}
+    space = write_space(store, study="diabetes", data={"source": "sklearn:diabetes"}, train=train)
+    ran = here("search", "--space", space, "--store", store, "--quiet")
+    assert ran.exit_code == 0, ran.stderr
+    result = json.loads(here("search", "--space", space, "--store", store, "--json").stdout)
+    return SimpleNamespace(store=store, ran=ran, result=result)
+
+
+@pytest.fixture(scope="module")
+def diverged(new_store):
+    """A search that cannot succeed."""
+    store = new_store()
+    space = write_space(store, search=TINY["search"] | {"learning_rate": 1e30}, budget={"trials": 3})
+    return SimpleNamespace(store=store, ran=here("search", "--space", space, "--store", store, "--quiet"))
+
+
+@pytest.fixture(scope="module")
+def table(new_store):
+    """A search on a user's own CSV, with gaps and categories of text, numbers and truth values; and its export."""
+    store = new_store()
+    raw = loans(240).assign(branch=lambda t: t.pop("past_due"), member=lambda t: t["debt_ratio"] > 0.3)
+    raw.loc[[3, 77], "repaid"] = None
+    raw.to_csv(store.parent / "loans.csv", index=False)
+    data = {"source": "loans.csv", "target": "repaid", "categorical": ["branch"], "class_weight": "balanced"}
+    search = TINY["search"] | {"l1": {"low": 1e-5, "high": 1e-2, "log": True}}
+    space = write_space(store, study="loans", data=data, network={"width": 8, "batch_norm": True}, search=search)
+    result = json.loads(here("search", "--space", space, "--store", store, "--json").stdout)
+    weights = store.parent / "weights"
+    best = store.parent / "best.yaml"
+    exported = here("export", "--store", store, "--study", "loans", "-o", best, "--weights", weights)
+    assert exported.exit_code == 0, exported.output
+    return SimpleNamespace(store=store, result=result, weights=weights, best=best)
+
+
+def test_the_json_object_holds_what_is_promised(finished):
+    result = finished.result
+    assert result.keys() >= PROMISED
+    assert result["trials"].keys() == {"complete", "pruned", "failed"}
+    assert sum(result["trials"].values()) == TINY["budget"]["trials"]
+    assert result["baselines"].keys() == {"none", "defaults", "ablation"}
+    for scores in (result, *result["baselines"].values()):
+        assert scores["valid"].keys() == {"loss", "accuracy", "balanced_accuracy"}
+        assert scores["test"].keys() == {*scores["valid"], "roc_auc", "f1_macro", "precision", "recall", "ece", "brier"}
+    assert result["selected"].keys() == TINY["search"].keys()
+
+
+def test_the_best_of_the_search_and_the_baselines_are_finalists_and_one_of_them_is_selected(finished):
+    result, known = finished.result, outcomes(finished.store)
+    searched = {
+        label: o["value"] for label, o in known.items() if o["trial"]["role"] == "search" and o["state"] == "complete"
+    }
+    entered = {"none", "defaults", min(searched, key=searched.get)}
+    finalists = result["finalists"]
+    assert finalists.keys() - {f"ablation-{label}" for label in entered} == entered
+    assert result["trial"] in finalists
+    assert result["trial"] == result["rules"][result["rule"]]
+    assert (
+        finalists[result["trial"]]["fresh"]
+        == pytest.approx(result["fresh"]["loss"])
+        == np.mean(result["fresh_scores"]["loss"])
+    )
+    assert result["valid"] == known[result["trial"]]["valid"]
+    assert len(result["fresh_scores"]["loss"]) == finalists[result["trial"]]["fits"] == result["verdict"]["fits"]
+
+
+def test_what_was_trained_is_counted_by_what_it_was_for(finished):
+    result, known = finished.result, outcomes(finished.store).values()
+    counted = [o for o in known if o["trial"]["role"] in ("search", "baseline")]
+    assert result["epochs_trained"] == sum(o["epochs"] for o in counted)
+    assert result["fit_epochs"].keys() <= {"search", "finalist", "ablation", "nested", "refit"}
+    assert result["fit_epochs"]["search"] == result["epochs_trained"]  # a fit a trial
+    assert sum(result["fit_epochs"].values()) == sum(o["fit_epochs"] for o in known)
+    folds = len(next(o for o in known if o["trial"]["role"] == "finalist")["fold_curves"]["valid_loss"][0])
+    assert result["fit_epochs"]["finalist"] > folds * 4
+
+
+def test_progress_goes_to_stderr_and_the_object_alone_to_stdout(finished):
+    assert finished.ran.stdout.count("\n") == 1
+    assert "wine · 178 rows, 13 columns, 3 classes" in finished.ran.stderr
+    assert "searching learning_rate, depth, dropout, weight_decay" in finished.ran.stderr
+    assert '"study"' not in finished.ran.stderr
+
+
+def test_quiet_says_only_the_result(diabetes):
+    assert diabetes.ran.stderr == ""
+    assert " beats the usual defaults beyond noise" in diabetes.ran.stdout.splitlines()[0]
+    assert "6 trials: " in diabetes.ran.stdout
+
+
+def test_the_same_command_again_prints_the_stored_result_and_trains_nothing(finished):
+    files = [finished.store / "studies/tiny/journal.log", finished.store / "mlflow.db"]
+    before = [path.read_bytes() for path in files]
+    began = time.monotonic()
+    again = here("search", "--space", finished.space, "--store", finished.store, "--json")
+    assert time.monotonic() - began < 2
+    assert json.loads(again.stdout) == finished.result
+    assert [path.read_bytes() for path in files] == before
+
+
+def test_regression_is_reported_in_the_targets_own_units(diabetes):
+    """The mean absolute error lies between a linear fit's and that of always saying the mean, in the target's units."""
+    x, y = load_diabetes(return_X_y=True)
+    rest, test = train_test_split(np.arange(len(y)), test_size=0.2, random_state=0)
+    linear = np.abs(LinearRegression().fit(x[rest], y[rest]).predict(x[test]) - y[test]).mean()
+    mean = np.abs(y[rest].mean() - y[test]).mean()
+    found = diabetes.result["test"]
+    assert found.keys() == {"loss", "r2", "mae"}
+    assert 0.8 * linear < found["mae"] < mean
+    assert found["loss"] == pytest.approx((1 - found["r2"]) * y[test].var(), rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("changes", "difference"),
+    [
+        (
+            {"search": TINY["search"] | {"dropout": {"low": 0.0, "high": 0.4}}},
+            "search.dropout.high: 0.5 there, 0.4 here",
+        ),
+        ({"network": {"width": 9}}, "network.width: 8 there, 9 here"),
+        (
+            {"search": {k: v for k, v in TINY["search"].items() if k != "dropout"} | {"l2": {"low": 0.0, "high": 0.1}}},
+            "search.dropout stands only there; search.l2 stands only here",
+        ),
+        ({"data": {"source": "sklearn:iris"}}, "the rows of its data differ"),
+    ],
+)
+def test_another_space_under_the_same_name_is_refused_with_what_differs(finished, tmp_path, changes, difference):
+    before = (finished.store / "studies/tiny/journal.log").read_bytes()
+    refused = here("search", "--space", write_space(tmp_path / "mlruns", **changes), "--store", finished.store)
+    assert refused.exit_code == 2
+    assert f"begun with another space ({difference})" in refused.stderr
+    assert refused.stdout == ""
+    assert (finished.store / "studies/tiny/journal.log").read_bytes() == before
+
+
+def test_a_search_in_which_every_trial_diverges_fails_with_the_cause(diverged):
+    assert diverged.ran.exit_code == 1
+    assert diverged.ran.stderr.startswith("All 3 trials diverged (diverged in epoch 1)")
+    assert diverged.ran.stdout == ""
+
+
+def test_a_study_is_not_removed_without_a_yes(diverged):
+    unanswered = here("delete", "tiny", "--store", diverged.store)
+    assert (unanswered.exit_code, unanswered.stderr.splitlines()[-1]) == (
+        2,
+        "hpo delete asks before it removes, and got no answer; add --yes.",
+    )
+    refused = CliRunner().invoke(main, ["delete", "tiny", "--store", str(diverged.store)], input="n\n")
+    assert (refused.exit_code, refused.stderr.splitlines()[-1]) == (0, "tiny stays.")
+    assert "tiny" in here("studies", "--store", diverged.store).stdout
+
+
+def test_a_deleted_study_leaves_nothing_behind(diverged):
+    assert here("delete", "tiny", "--yes", "--store", diverged.store).exit_code == 0
+    assert here("studies", "--store", diverged.store).stdout == ""
+    assert not list(diverged.store.glob("studies/*")) + list(diverged.store.glob("artifacts/*"))
+    assert experiments(diverged.store) == {"Default"}
+
+
+def test_a_search_ends_with_its_seconds_and_keeps_all_others_out_meanwhile(diverged):
+    """Under the name of the study that was deleted."""
+    store = diverged.store
+    train = {"epochs": 200, "batch_size": 4, "metric": "accuracy", "patience": 6}  # trials end at many moments
+    space = write_space(store, train=train, budget={"seconds": 1}, pruner="none")
+    with launched("search", "--space", space, "--store", store, "--json", "--quiet") as first:
+        wait_for(StudyDirectory(store, "tiny").running)
+        second = here("search", "--space", space, "--store", store)
+        deleting = here("delete", "tiny", "--yes", "--store", store)
+        wait_for(StudyDirectory(store, "tiny").journal.exists)
+        assert "running" in here("studies", "--store", store).stdout
+        out, err = first.communicate(timeout=PATIENCE)
+    for refused in (second, deleting):
+        assert refused.exit_code == 2
+        assert "is being searched by another process" in refused.stderr
+    assert (first.returncode, err) == (0, "")
+    result = json.loads(out)
+    assert result["trials"]["pruned"] > 0
+    assert all(o["reason"].startswith("the time was up") for o in outcomes(store).values() if o["state"] == "pruned")
+    assert 1 < result["seconds"] < PATIENCE
+    assert json.loads(here("search", "--space", space, "--store", store, "--json").stdout) == result
+    assert experiments(store) == {"Default", "tiny"}
+
+
+def experiments(store: Path) -> set[str]:
+    from mlflow import MlflowClient
+    from mlflow.entities import ViewType
+
+    found = MlflowClient(f"sqlite:///{store}/mlflow.db").search_experiments(ViewType.ALL)
+    return {experiment.name for experiment in found}
+
+
+@pytest.mark.parametrize(("name", "shown"), [("finished", "accuracy"), ("diabetes", "r2")])
+def test_studies_lists_each_with_its_scores(name, shown, request):
+    search = request.getfixturevalue(name)
+    head, line = here("studies", "--store", search.store).stdout.splitlines()
+    assert head.split() == ["study", "state", "trials", "best", "valid", "selected", "test", "date"]
+    assert line.split()[:3] == [search.result["study"], "finished", "6"]
+    judged = [
+        o["value"]
+        for o in outcomes(search.store, search.result["study"]).values()
+        if o["trial"]["role"] in ("search", "baseline")
+    ]
+    assert f"loss {score(min(judged))}" in line
+    assert f"{shown} {score(search.result['test'][shown])}" in line
+
+
+@pytest.mark.parametrize("form", ["yaml", "json"])
+def test_the_exported_configuration_is_a_sound_space_of_one_point(table, tmp_path, form):
+    path = tmp_path / f"best.{form}"
+    exported = here("export", "--store", table.store, "--study", "loans", "--format", form, "-o", path)
+    assert exported.exit_code == 0
+    assert here("check", path).exit_code == 0
+    point = loader.load(path)
+    assert point.is_point
+    assert point.study == "loans-best"
+    assert point.params({}) == table.result["selected"]
+    assert point.train.seed == table.result["fit_seed"]
+    assert point.exported["run_id"] == table.result["run_id"]
+    assert point.exported["scores"]["test"] == table.result["test"]
+
+
+def test_searching_the_exported_point_gives_its_score_again(table):
+    again = json.loads(here("search", "--space", table.best, "--store", table.store, "--json").stdout)
+    assert again["trials"] == {"complete": 1, "pruned": 0, "failed": 0}
+    assert again["baselines"] == {}
+    for part in ("valid", "test"):
+        assert again[part] == pytest.approx(table.result[part], abs=1e-6)
+
+
+@pytest.fixture(scope="module")
+def raw(table):
+    """The rows of the test part as the user's file spells them."""
+    rows = pd.read_csv(table.best.parent / "loans.csv", dtype=str, keep_default_na=False)
+    rows = rows[rows["repaid"] != ""].reset_index(drop=True)
+    _, test = train_test_split(np.arange(len(rows)), test_size=0.2, random_state=0, stratify=rows["repaid"])
+    return rows.iloc[test]
+
+
+def predicted(table, rows: pd.DataFrame) -> pd.DataFrame:
+    path, output = table.best.parent / "new.csv", table.best.parent / "predicted.csv"
+    rows.drop(columns="repaid").to_csv(path, index=False)
+    ran = here("predict", path, "--weights", table.weights, "-o", output)
+    assert ran.exit_code == 0, ran.stderr
+    return pd.read_csv(output)
+
+
+def test_predictions_of_raw_test_rows_have_the_accuracy_of_the_result(table, raw):
+    found = predicted(table, raw)
+    assert (found["prediction"].to_numpy() == raw["repaid"]).mean() == pytest.approx(table.result["test"]["accuracy"])
+    chances = found[["probability_no", "probability_yes"]]
+    assert chances.sum(axis=1).to_numpy() == pytest.approx(1)
+    assert (chances.idxmax(axis=1) == "probability_" + found["prediction"]).all()
+
+
+def test_ten_lines_of_plain_torch_predict_the_same(table, raw):
+    layers = json.loads((table.weights / "network.json").read_text())
+    net = torch.nn.Sequential(*[getattr(torch.nn, name)(*arguments) for name, *arguments in layers]).eval()
+    net.load_state_dict(load_file(table.weights / "weights.safetensors"))
+    known = json.loads((table.weights / "preprocess.json").read_text())
+
+    def number(row: dict[str, str], f: dict) -> float:
+        if "equals" in f:
+            return float(row[f["column"]] == f["equals"])
+        return (float(row[f["column"]] or f["median"]) - f["mean"]) / f["scale"]
+
+    x = torch.tensor([[number(row, f) for f in known["features"]] for row in raw.to_dict("records")])
+    with torch.no_grad():
+        chances = net(x).softmax(1)
+    found = predicted(table, raw)
+    assert found["prediction"].tolist() == [known["classes"][i] for i in chances.argmax(1)]
+    assert found["probability_yes"].to_numpy() == pytest.approx(chances[:, 1].numpy(), abs=1e-6)
+
+
+def test_new_rows_may_spell_truth_otherwise_and_hold_unknown_and_missing_values(table, raw):
+    other = raw.assign(member=raw["member"].str.lower(), home="a boat", region="", income="")
+    same = raw.assign(home="a tent", region="", income="")
+    pd.testing.assert_frame_equal(predicted(table, other), predicted(table, same))
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"income": "plenty"}, "the column income must hold numbers"),
+        ({"income": "inf"}, "the column income is infinite in row 1."),
+        ({"income": None}, "lacks the column income; it needs: income, debt_ratio, "),
+    ],
+)
+def test_rows_that_cannot_be_predicted_are_refused_with_the_column(table, raw, tmp_path, change, sentence):
+    rows = raw.assign(**change).dropna(axis=1)
+    rows.to_csv(tmp_path / "new.csv", index=False)
+    refused = here("predict", tmp_path / "new.csv", "--weights", table.weights)
+    assert refused.exit_code == 2
+    assert sentence in refused.stderr
+    assert refused.stdout == ""
+
+
+def test_a_name_in_brackets_is_a_name_not_a_colour(tmp_path, monkeypatch):
+    monkeypatch.setattr("hpo.workflows.search.Recorder", Unrecorded)
+    store = tmp_path / "here" / "mlruns"
+    store.parent.mkdir()
+    loans(120).to_csv(store.parent / "loans[bold].csv", index=False)
+    ran = here(
+        "search",
+        "--space",
+        write_space(store, data={"source": "loans[bold].csv", "target": "repaid"}, finalists=0),
+        "--store",
+        store,
+    )
+    assert ran.exit_code == 0, ran.stderr
+    assert "loans[bold]" in ran.stderr

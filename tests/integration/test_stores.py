@@ -1,0 +1,66 @@
+"""Stores that move, rows that change after they were searched, and rows that cannot be scored."""
+
+import json
+
+import pandas as pd
+import pytest
+import yaml
+from mlflow import MlflowClient
+
+import hpo
+from hpo.study.directory import StudyDirectory
+from tests.helpers.searches import TINY, here, write_space
+
+
+def test_a_store_that_was_moved_is_found_where_it_is(store):
+    """Its own database is not looked for at the old place, where a new and empty one would come into being."""
+    space = write_space(store)
+    assert here("search", "--space", space, "--store", store, "--quiet").exit_code == 0
+    moved = store.rename(store.parent / "moved")
+    place = StudyDirectory(moved, "tiny")
+    assert place.mlflow()["tracking_uri"] == f"sqlite:///{moved / 'mlflow.db'}"
+    assert here("delete", "tiny", "--yes", "--store", moved).exit_code == 0
+    assert MlflowClient(place.tracking_uri).get_experiment_by_name("tiny") is None
+    assert not store.exists()
+
+
+@pytest.mark.usefixtures("unrecorded")
+def test_an_exported_point_says_when_its_rows_have_changed(store):
+    space = write_space(store)
+    assert here("search", "--space", space, "--store", store, "--quiet").exit_code == 0
+    point = store.parent / "point.yaml"
+    assert here("export", "--store", store, "-o", point).exit_code == 0
+    said = "note: The rows are not those that this configuration was exported from: expect another score."
+    assert said not in here("check", point).stdout
+    changed = yaml.safe_load(point.read_text())
+    changed["exported"]["fingerprint"] = "another"
+    point.write_text(yaml.safe_dump(changed))
+    assert said in here("check", point).stdout.splitlines()
+
+
+@pytest.mark.usefixtures("unrecorded")
+def test_a_score_that_the_test_rows_do_not_define_is_null(store):
+    """An area under the curve needs two classes; the two test rows here hold one."""
+    y = [0] * 40 + [1] * 6
+    pd.DataFrame({"a": range(46), "b": [*range(23)] * 2, "y": y}).to_csv(store.parent / "t.csv", index=False)
+    data = {"source": "t.csv", "target": "y", "split": {"test": 0.04, "valid": 0.4, "seed": 0}}
+    space = write_space(store, data=data, train={"epochs": 2, "metric": "roc_auc"})
+    ran = here("search", "--space", space, "--store", store, "--json")
+    assert ran.exit_code == 0
+    assert json.loads(ran.stdout)["test"]["roc_auc"] is None
+
+
+@pytest.mark.usefixtures("unrecorded")
+def test_runs_go_to_the_mlflow_of_the_environment_from_python_and_from_the_command_line(store, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://elsewhere:5000")
+    point = {"search": {"learning_rate": 0.01}, "budget": {"trials": 1}, "refit": "none"}
+    ran = here("search", "--space", write_space(store, study="a", **point), "--store", store, "--json")
+    assert json.loads(ran.stdout)["tracking_uri"] == "http://elsewhere:5000"
+    assert hpo.search(TINY | point | {"study": "b"}, store=store)["tracking_uri"] == "http://elsewhere:5000"
+    named = hpo.search(TINY | point | {"study": "c"}, store=store, tracking_uri="http://nearer:5000")
+    assert named["tracking_uri"] == "http://nearer:5000"
+    monkeypatch.delenv("MLFLOW_TRACKING_URI")
+    assert (
+        hpo.search(TINY | point | {"study": "d"}, store=store)["tracking_uri"]
+        == StudyDirectory(store, "d").tracking_uri
+    )

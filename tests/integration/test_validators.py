@@ -1,0 +1,221 @@
+"""Whole searches that follow what needs no labels of the other domain, and how far that would have led where labels tell."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from scipy.stats import spearmanr
+
+from hpo.core.metrics import METRICS, VALIDATORS
+from hpo.core.trial import Outcome, Trial
+from hpo.selection import validator_ranking
+from hpo.selection.validator_ranking import rank
+from hpo.space.formatting import score
+from tests.helpers.searches import here, outcomes, write_space
+from tests.helpers.training import foreign
+
+SEARCH = {
+    "learning_rate": {"low": 1e-3, "high": 1e-1, "log": True},
+    "importance": {"low": 0.1, "high": 1.0, "optional": True},
+}
+NONE = {"source": "target.csv", "column": "y", "test": 0.3}
+
+
+def domains(folder, kind="classes"):
+    """Two tables, the second of which lies elsewhere: target.csv beside source.csv."""
+    stream = np.random.default_rng(0)
+    for name, rows, moved in (("source", 160, 0.0), ("target", 140, 1.0)):
+        x = stream.normal(size=(rows, 3)) + np.array([moved, 0, 0])
+        score = x[:, 0] + np.sin(2 * x[:, 1]) + 0.5 * stream.normal(size=rows)
+        frame = pd.DataFrame(x.round(4), columns=[*"abc"])
+        frame["y"] = np.where(score > 0.5, "up", "down") if kind == "classes" else score.round(4)
+        frame.to_csv(folder / f"{name}.csv", index=False)
+
+
+def space(store, metric="loss", target=None, kind="classes", **changes):
+    domains(store.parent, kind)
+    train = {"epochs": 3, "batch_size": 32, "metric": metric}
+    data = {"source": "source.csv", "target": {**NONE, **(target or {})}}
+    usual = {"data": data, "search": SEARCH, "budget": {"trials": 5}, "refit": "scaled"}
+    return write_space(store, **{**usual, "train": train, **changes})
+
+
+def searched(store, path):
+    ran = here("search", "--space", path, "--store", store, "--quiet")
+    assert ran.exit_code == 0, ran.stderr
+    return ran.stdout, json.loads(here("search", "--space", path, "--store", store, "--json").stdout)
+
+
+@pytest.mark.parametrize("metric", ["dev", "snd"])
+@pytest.mark.usefixtures("unrecorded")
+def test_a_search_follows_a_criterion_to_its_end(store, metric):
+    said, result = searched(store, space(store, metric))
+    assert result["metric"] == metric
+    found = outcomes(store)
+    complete = {
+        label: o
+        for label, o in found.items()
+        if o["trial"]["role"] in ("search", "baseline") and o["state"] == "complete"
+    }
+    assert all(
+        f"valid_{metric}" in o["curves"] and set(VALIDATORS) - {"iwv"} <= o["valid"].keys() for o in complete.values()
+    )
+    ranked = sorted(complete, key=lambda label: METRICS[metric].sign * complete[label]["value"])
+    finalist = next(label for label in ranked if label.isdigit())
+    assert finalist in result["finalists"]
+    assert result["fresh"][metric] is not None
+    assert result["test"]["accuracy"] is not None
+    assert not set(VALIDATORS) & result["test"].keys()
+    assert result["refit"]["compared"].keys() >= {"scaled", "average"}
+    assert f"fresh {metric.replace('_', ' ')}" in said
+    assert result["criteria"] == []
+    (line,) = (line for line in said.splitlines() if "on the target's test rows" in line.lower())
+    assert score(result["test"]["accuracy"]) in line
+
+
+@pytest.mark.usefixtures("unrecorded")
+def test_no_label_of_the_target_has_a_hand_in_what_is_selected(new_store):
+    found = []
+    for shuffled in (False, True):
+        store = new_store()
+        path = space(store, "iwv")
+        if shuffled:
+            frame = pd.read_csv(store.parent / "target.csv")
+            frame["y"] = np.random.default_rng(1).permutation(frame["y"])
+            frame.to_csv(store.parent / "target.csv", index=False)
+        _, result = searched(store, path)
+        found.append(({label: (o["trial"], o["curves"], o["valid"]) for label, o in outcomes(store).items()}, result))
+    (one, said), (other, again) = found
+    assert one == other
+    assert said["test"] != again["test"]
+    assert [r["selected"] for r in (said, again)] == [said["selected"]] * 2
+
+
+@pytest.mark.usefixtures("unrecorded")
+def test_labels_tell_how_far_each_criterion_would_have_led(store):
+    target = {"labels": "validation-only", "few": 20}
+    said, result = searched(store, space(store, "accuracy", target, budget={"trials": 8}, pruner="none"))
+    whole = [
+        o for o in outcomes(store).values() if o["trial"]["role"] in ("search", "baseline") and o["state"] == "complete"
+    ]
+    assert {one["criterion"] for one in result["criteria"]} == set(VALIDATORS)
+    true = [o["valid"]["accuracy"] for o in whole]
+    for one in result["criteria"]:
+        theirs = [-METRICS[one["criterion"]].sign * o["valid"][one["criterion"]] for o in whole]
+        assert one["spearman"] == pytest.approx(spearmanr(theirs, true).statistic)
+        assert one["regret"] == pytest.approx(max(true) - true[int(np.argmax(theirs))])
+        assert one["criterion"].replace("_", " ") in said
+    assert "rank correlation" in said
+    assert f"Expect accuracy {score(result['score']['accuracy']['fresh'])}" in said
+    loss = [o["valid"]["source_loss"] for o in whole]
+    assert (
+        max(abs(a - o["valid"]["loss"]) for a, o in zip(loss, whole, strict=True)) > 0.01
+    )  # other rows than those with labels
+
+
+@pytest.mark.usefixtures("unrecorded")
+def test_a_regression_can_be_chosen_by_the_weighed_losses(store):
+    _, result = searched(store, space(store, "dev", kind="numbers", finalists=0, refit="none"))
+    assert result["task"] == "regression"
+    assert {"iwv", "dev", "source_loss"} <= result["valid"].keys()
+    assert not {"snd", "infomax", "target_entropy"} & result["valid"].keys()
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        (
+            {"metric": "snd", "data": {"source": "source.csv", "target": "y"}, "search": {"l1": {"low": 0, "high": 1}}},
+            "train.metric: snd is computed on rows of another domain without labels, and there are none; name its file in data.target.source, or take a metric of labelled rows.",
+        ),
+        (
+            {"metric": "snd", "target": {"labels": "validation-only"}, "search": {"l1": {"low": 0, "high": 1}}},
+            "of the target's rows that are not tested none is left without; set data.target.few, or lower it, or take a metric of labelled rows.",
+        ),
+        (
+            {"metric": "iwv", "target": {"labels": "few", "few": 8}},
+            "train.metric: iwv needs rows of the source that are not learned from, and data.target.labels: few leaves none; take infomax, or a metric of labelled rows.",
+        ),
+        (
+            {"target": {"labels": "validation-only"}},
+            "search.importance: needs rows of another domain without labels to adapt to, and of the target's rows that are not tested none is left without; "
+            "set data.target.few, or lower it, or leave the key out.",
+        ),
+        (
+            {"metric": "dev", "data": {"source": "source.csv", "target": NONE, "split": {"valid": 0.012}}},
+            "train.metric: dev is fitted on one half of the source's validation rows for the other, which takes 4 or more; raise data.split.valid, or take iwv.",
+        ),
+        (
+            {"metric": "infomax", "kind": "numbers"},
+            "train.metric: infomax needs classes, and the target is a number; take iwv or dev.",
+        ),
+        (
+            {"objectives": ["valid_loss", "valid_snd"], "kind": "numbers"},
+            "objectives: valid_snd: snd needs classes, and the target is a number; take iwv or dev.",
+        ),
+        (
+            {"metric": "snd", "ensemble": "greedy"},
+            "ensemble: greedy chooses by labels of rows that it has not seen, and train.metric: snd asks for none; take bagging.",
+        ),
+        (
+            {"data": {"source": "source.csv", "target": "y"}},
+            "search.importance: needs rows of another domain without labels to adapt to, and there are none; name its file in data.target.source, or leave the key out.",
+        ),
+    ],
+)
+def test_what_cannot_be_followed_is_said_in_a_sentence(store, changes, sentence):
+    ran = here("check", space(store, **changes))
+    assert ran.exit_code == 2
+    assert sentence in ran.stderr
+
+
+def test_boosting_repeats_whatever_belongs_to_a_row():
+    data = replace(foreign(), auxiliary=foreign().x[:, :2])
+    twice = replace(data, folds=data.folds * 2).once_a_fold()
+    for name in ("x", "y", "ratio", "auxiliary"):
+        assert torch.equal(getattr(twice, name)[twice.folds[1].train], getattr(data, name)[data.folds[0].train])
+
+
+def test_a_criterion_that_is_trained_for_is_noted(store):
+    ran = here("check", space(store, "infomax", search=SEARCH | {"entropy": "auto"}))
+    assert "note: train.metric: infomax is what search.entropy trains for" in ran.stdout
+
+
+# ---- ranking
+
+
+def outcome(label, state="complete", **valid):
+    return Outcome(Trial(label, "search", {}, 0), state, "", 0.0, 1, 1, {}, valid, 1.0, {}, {}, 1, 0.0, [], [0, 0], {})
+
+
+def test_a_criterion_that_ranks_like_the_truth_has_correlation_1_and_loses_nothing():
+    trials = [outcome(str(i), accuracy=i / 10, snd=float(i), iwv=float(i)) for i in range(5)]
+    found = {one.criterion: one for one in rank(trials, "accuracy")}
+    assert (found["snd"].spearman, found["snd"].regret, found["snd"].chosen) == (pytest.approx(1), 0, "4")
+    assert (found["iwv"].spearman, found["iwv"].regret, found["iwv"].chosen) == (
+        pytest.approx(-1),
+        pytest.approx(0.4),
+        "0",
+    )
+    assert [one.criterion for one in rank(trials, "accuracy")] == ["snd", "iwv"]
+
+
+def test_trials_that_were_pruned_or_have_no_score_are_not_ranked():
+    trials = [outcome(str(i), accuracy=i / 10, snd=float(i)) for i in range(4)]
+    others = [
+        outcome("8", "pruned", accuracy=0.99, snd=99.0),
+        outcome("9", accuracy=float("nan"), snd=99.0),
+        outcome("10", accuracy=1.0),
+    ]
+    (found,) = rank([*trials, *others], "accuracy")
+    assert (found.trials, found.chosen) == (4, "3")
+    assert rank(trials[: validator_ranking._FEWEST - 1], "accuracy") == []
+
+
+def test_what_does_not_differ_has_no_rank_correlation():
+    (found,) = rank([outcome(str(i), accuracy=0.5, snd=float(i)) for i in range(4)], "accuracy")
+    assert np.isnan(found.spearman)
+    assert found.regret == 0

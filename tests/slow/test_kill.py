@@ -1,0 +1,227 @@
+"""A search that is killed at any moment goes on with the same command: every trial once, what had ended unchanged."""
+
+import json
+import re
+import signal
+import time
+from dataclasses import replace
+from random import Random
+from types import SimpleNamespace
+
+import pytest
+from mlflow import MlflowClient
+
+from hpo.core.errors import StoreError
+from hpo.core.metrics import METRICS
+from hpo.core.trial import Outcome
+from hpo.data.dataset import prepare
+from hpo.space import loader
+from hpo.study.directory import StudyDirectory
+from hpo.study.ledger import read_attrs
+from hpo.study.ranking import best
+from hpo.study.study import Study
+from tests.helpers.searches import PATIENCE, here, hpo, launched, outcomes, wait_for, write_space
+from tests.integration.test_mlflow import STATUS, children
+
+TRIALS = 30
+# Proposals and pruning depend on what had ended by then, and an interrupted search must find the very same result.
+SPACE = {
+    "data": {"source": "sklearn:wine", "split": {"valid": 0.4}},  # two fresh folds a draw
+    "train": {"epochs": 60, "batch_size": 16, "patience": 6, "metric": "accuracy"},  # which ends trials at many epochs
+    "budget": {"trials": TRIALS},
+    "sampler": {"kind": "tpe", "n_startup_trials": 4},
+    "pruner": {"kind": "median", "n_startup_trials": 3},
+    "seed": 2,  # which selects what has an ablation that is no finalist
+}
+EARLY = 2  # kills within the first second
+LATE = 1  # kills while trials train
+# Then a kill in each of the phases that follow the search, told by what the journal says when the last of them begins.
+PHASES = {
+    "finals": rb'"begun:[a-z0-9]+-fresh-1"',
+    "ablation": rb'"begun:ablation-',
+    "nested": rb"-nested",
+    "refit": rb'"begun:[^"]*-scaled-',
+}
+MEANWHILE = ("started", "epoch_times")  # when it was trained is the only thing about a trial that may differ
+
+
+@pytest.fixture(scope="module")
+def undisturbed(new_store):
+    """The search as it should end."""
+    store = new_store()
+    space = write_space(store, **SPACE)
+    ran = here("search", "--space", space, "--store", store, "--json")
+    return SimpleNamespace(store=store, space=space, result=json.loads(ran.stdout), known=outcomes(store))
+
+
+def written(store) -> bytes:
+    """The journal as it is by now."""
+    journal = StudyDirectory(store, "tiny").journal
+    return journal.read_bytes() if journal.exists() else b""
+
+
+def ended(store) -> int:
+    """How many trials have ended, told at a glance while their study is being written."""
+    return written(store).count(b'"outcome')
+
+
+def interrupt(store, space, how: signal.Signals, moment) -> tuple[int, str]:
+    """Starts the search and sends a signal when `moment()` returns; its exit code and what it said."""
+    with launched("search", "--space", space, "--store", store) as search:
+        moment()
+        search.send_signal(how)
+        _, err = search.communicate(timeout=PATIENCE)
+        return search.returncode, err
+
+
+@pytest.fixture(scope="module")
+def disturbed(new_store):
+    """The search, killed again and again, with all that its kills left behind; then Ctrl-C; then killed in each phase that
+    comes after its trials; then left in peace."""
+    store, random, snapshots = new_store(), Random(0), []
+    (store / "mlflow.db").unlink()
+    (store / "mlflow.new").write_bytes(b"SQLite format 3\0, but killed while it was created")
+    space = write_space(store, **SPACE)
+    for _ in range(EARLY):
+        delay = random.uniform(0.02, 1)
+        assert interrupt(store, space, signal.SIGKILL, lambda delay=delay: time.sleep(delay))[0] == -signal.SIGKILL
+    for _ in range(LATE):
+        target, delay = ended(store) + random.randint(1, 3), random.uniform(0, 0.02)
+
+        def moment(target=target, delay=delay):
+            wait_for(lambda: ended(store) >= target)
+            time.sleep(delay)
+
+        assert interrupt(store, space, signal.SIGKILL, moment)[0] == -signal.SIGKILL
+        snapshots.append(outcomes(store))
+    with StudyDirectory(store, "tiny").journal.open("ab") as journal:
+        journal.write(b'{"op_code":2,"worker_id":"a-1","study_id":0,"user_attr":{"resu')
+    target = ended(store) + 1
+    stopped = interrupt(store, space, signal.SIGINT, lambda: wait_for(lambda: ended(store) >= target))
+    snapshots.append(outcomes(store))
+    parent = StudyDirectory(store, "tiny").mlflow()
+    client = MlflowClient(parent["tracking_uri"])
+    status = client.get_run(parent["run_id"]).info.status
+    phases = {}
+    for phase, begins in PHASES.items():
+        code, _ = interrupt(
+            store, space, signal.SIGKILL, lambda begins=begins: wait_for(lambda: re.search(begins, written(store)))
+        )
+        assert code == -signal.SIGKILL
+        phases[phase] = outcomes(store)
+    snapshots += phases.values()
+    last = hpo("search", "--space", space, "--store", store, "--json")
+    assert last.returncode == 0, last.stderr
+    return SimpleNamespace(
+        store=store,
+        snapshots=snapshots,
+        phases=phases,
+        stopped=stopped,
+        status=status,
+        last=last,
+        known=outcomes(store),
+        result=json.loads(last.stdout),
+        client=client,
+        run_id=parent["run_id"],
+    )
+
+
+def test_the_kills_hit_a_search_at_work(disturbed):
+    sizes = [len(snapshot) for snapshot in disturbed.snapshots[: -len(PHASES)]]
+    assert sizes == sorted(set(sizes))
+    assert 0 < sizes[0] < sizes[-1] < TRIALS
+
+
+def test_the_kills_hit_the_finals_the_ablation_the_comparison_and_the_last_training(disturbed):
+    """Each before what comes next had ended, and none when all was done."""
+    found = [{o["trial"]["role"] for o in known.values()} for known in disturbed.phases.values()]
+    after = {
+        "finals": {"ablation", "nested", "refit"},
+        "ablation": {"nested", "refit"},
+        "nested": {"refit"},
+        "refit": set(),
+    }
+    assert [roles & after[phase] for phase, roles in zip(PHASES, found, strict=True)] == [set()] * 4
+    assert all(len(known) < len(disturbed.known) for known in list(disturbed.phases.values())[:3])
+    assert "refit" in {o["trial"]["role"] for o in disturbed.known.values()}
+
+
+def test_what_had_ended_before_a_kill_is_never_touched_again(disturbed):
+    for snapshot in disturbed.snapshots:
+        assert {label: disturbed.known[label] for label in snapshot} == snapshot
+
+
+def test_every_trial_is_there_exactly_once_in_the_study_and_in_mlflow(disturbed):
+    assert sum(disturbed.result["trials"].values()) == TRIALS
+    numbers = [int(label) for label in disturbed.known if label.isdigit()]
+    assert sorted(numbers) == list(range(TRIALS - 2))
+    runs = children(disturbed.client, disturbed.run_id)
+    assert {label: run.info.status for label, run in runs.items()} == {
+        label: STATUS[o["state"]] for label, o in disturbed.known.items()
+    }
+    assert disturbed.client.get_run(disturbed.run_id).info.status == "FINISHED"
+    searches = [run for run in disturbed.client.search_runs(["1"]) if run.data.tags["hpo.role"] == "study"]
+    assert [run.info.run_id for run in searches] == [disturbed.run_id]
+    assert searches[0].data.params["search.depth.high"] == "2"
+    assert "space.yaml" in {artifact.path for artifact in disturbed.client.list_artifacts(disturbed.run_id)}
+
+
+def test_trials_and_result_are_bit_for_bit_those_of_a_search_in_peace(disturbed, undisturbed):
+    def timeless(known):
+        """What follows the search has no part in its rounds, and begins anew in whatever round it is when it is cut off."""
+        late = {label for label, o in known.items() if o["trial"]["role"] not in ("search", "baseline")}
+        return {
+            label: {k: v for k, v in o.items() if k not in MEANWHILE and not (k == "rounds" and label in late)}
+            for label, o in known.items()
+        }
+
+    assert timeless(disturbed.known) == timeless(undisturbed.known)
+    differing = {"run_id", "seconds", "startup_seconds", "report_seconds", "tracking_uri", "experiment_id"}
+    assert {k: v for k, v in disturbed.result.items() if k not in differing} == {
+        k: v for k, v in undisturbed.result.items() if k not in differing
+    }
+
+
+def test_equals_are_chosen_between_whatever_their_order(undisturbed):
+    """Else the study would choose other finalists when it is opened again."""
+    found = [Outcome.from_json(o) for o in undisturbed.known.values() if o["trial"]["role"] == "search"]
+    first = max(found, key=lambda o: o.value)
+    found.append(replace(first, trial=replace(first.trial, label="77")))
+    shuffled = [Random(seed).sample(found, len(found)) for seed in range(20)]
+    assert len({best(order, METRICS["accuracy"]).trial.label for order in shuffled}) == 1
+
+
+def test_ctrl_c_ends_with_a_sentence_and_a_run_that_says_killed(disturbed):
+    code, err = disturbed.stopped
+    assert code == 130
+    assert err.splitlines()[-1] == "Stopped. What has ended is stored; the same command goes on from here."
+    assert "Traceback" not in err
+    assert disturbed.status == "KILLED"
+
+
+def test_a_journal_torn_anywhere_is_a_shorter_journal(undisturbed, tmp_path):
+    """Whatever a kill leaves of a write, the study opens; a trial has its whole history or none of it."""
+    space = loader.load(undisturbed.space)
+    fingerprint = prepare(space.data, tmp_path).fingerprint
+    whole = StudyDirectory(undisturbed.store, "tiny").journal.read_bytes()
+    torn = tmp_path / "journal.log"
+    begun = set()
+    for length in sorted(Random(0).sample(range(len(whole)), 60)):
+        torn.write_bytes(whole[:length])
+        known = {o["trial"]["label"]: o for o in read_attrs(torn).get("outcomes", [])}
+        assert known.items() <= undisturbed.known.items()
+        study = Study(space, torn, fingerprint)
+        assert study.outcomes.keys() == known.keys()
+        running = [t for t in study._in_memory.trials() if str(t.number) not in known]
+        begun |= {t.number for t in running}
+        assert not any(t.intermediate_values or "outcome" in t.user_attrs for t in running)
+        study.close()
+    assert len(begun) > TRIALS / 2  # or the cuts hit nothing
+
+
+def test_a_journal_damaged_within_is_not_guessed_at(undisturbed, tmp_path):
+    lines = StudyDirectory(undisturbed.store, "tiny").journal.read_bytes().splitlines(keepends=True)
+    lines[4] = b"\0" * 9 + b"\n"
+    (tmp_path / "journal.log").write_bytes(b"".join(lines))
+    with pytest.raises(StoreError, match=r"journal.log is damaged in line 5; bring back a copy, or remove the study\."):
+        read_attrs(tmp_path / "journal.log")

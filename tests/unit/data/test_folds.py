@@ -1,0 +1,333 @@
+"""Folds, groups and time: what is drawn, that each fold is encoded by its own training rows, and that nothing else leaks."""
+
+from collections import Counter
+from functools import partial
+from itertools import pairwise
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from sklearn.impute import SimpleImputer
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from hpo.core.errors import InputError
+from hpo.core.samples import Fold
+from hpo.data import dataset as data_module
+from hpo.data.config import DataConfig
+from hpo.space.settings import TrainConfig
+from hpo.training.program import Program
+from tests.helpers.training import busy, population, trial
+
+N = 240
+KINDS = {
+    "hold-out": {},
+    "folds": {"folds": 4},
+    "repeats": {"folds": 3, "repeats": 2},
+    "groups": {"groups": "who"},
+    "groups, folds": {"groups": "who", "folds": 4},
+    "time": {"time": "when"},
+    "time, folds": {"time": "when", "folds": 4, "repeats": 2},
+}
+
+
+def table(task="regression"):
+    """Rows whose target says which they are; two classes, one of them rare; groups of all sizes; a few rows a day."""
+    r = np.random.default_rng(0)
+    frame = pd.DataFrame(
+        {
+            "a": np.where(r.random(N) < 0.2, np.nan, r.gamma(2, 3, N)),
+            "kind": r.choice(["u", "v", "w"], N),
+            "who": r.choice([f"person {i}" for i in range(40)], N),
+            "when": pd.Timestamp("2026-01-01") + pd.to_timedelta(r.integers(0, 90, N), unit="D"),
+            "id": np.arange(float(N)),
+        }
+    )
+    frame["y"] = frame.index * 1.5 if task == "regression" else np.where(r.random(N) < 0.25, "rare", "usual")
+    return frame
+
+
+def prepared(folder, split, task="regression", frame=None, **data):
+    (table(task) if frame is None else frame).to_csv(folder / "t.csv", index=False)
+    said = DataConfig(source="t.csv", target="y", drop=["who", "when"], split=split, **data)
+    return data_module.prepare(said, folder, torch.float64)
+
+
+def samples(data):
+    """All that one data set is trained on, in a search and after it."""
+    fresh = data.fresh(1)
+    nested = {f"nested {fold.number}": data.nested(1, fold.number) for fold in fresh.folds}
+    return {"search": data, "fresh": fresh, "again": data.fresh(2), "whole": data.whole()} | nested
+
+
+def rows(data, of):
+    """Which row of the file each row of `of.x` is, read from its target; and which are for the test."""
+    test = (data.test_y * data.target_scale + data.target_mean).numpy()
+    left = np.setdiff1d(np.arange(N), np.round(test / 1.5).astype(int))
+    return left[np.unique(of.y.numpy(), return_inverse=True)[1]], np.setdiff1d(np.arange(N), left)
+
+
+def parts(data, of):
+    """(training, validation, test rows) of every fold, as rows of the file."""
+    number, _ = rows(data, of)
+    return [tuple(number[part] for part in (fold.train, fold.valid, fold.test)) for fold in of.folds]
+
+
+# ---- no leak
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_no_row_that_is_held_out_is_ever_in_a_batch(tmp_path, monkeypatch, kind):
+    """Whole trainings; what every batch holds is read from its targets."""
+    data = prepared(tmp_path, KINDS[kind])
+    seen = {}
+    before = Program._step
+
+    def step(program, *given):
+        for row, batch in zip(program._rows, given[1], strict=True):
+            seen.setdefault((row.fit.trial.label, row.fit.fold.number), set()).update(number[batch].tolist())
+        return before(program, *given)
+
+    monkeypatch.setattr(Program, "_step", step)
+    for of in samples(data).values():
+        number, test = rows(data, of)
+        seen.clear()
+        pop = population(of, TrainConfig(epochs=2, batch_size=32, patience=2))
+        for i in range(2):
+            pop.admit(trial(str(i)))
+        while busy(pop):
+            for score in list(pop.train_epoch()):
+                if score.stop_reason:
+                    pop.release(score.trial)
+        assert len(seen) == 2 * len(of.folds)
+        for fold, (train, valid, judged) in zip(of.folds, parts(data, of), strict=True):
+            for label in "01":
+                learned = seen[label, fold.number]
+                assert learned == {*train.tolist()}
+                assert not learned & {*valid.tolist(), *judged.tolist(), *test.tolist()}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_fold_is_encoded_by_its_own_training_rows_alone(tmp_path, kind):
+    data, frame = prepared(tmp_path, KINDS[kind]), table()
+    for of in samples(data).values():
+        number, _ = rows(data, of)
+        for train, valid, test in ([fold.train, fold.valid, fold.test] for fold in of.folds):
+            known, all_of_it = number[train], torch.cat([train, valid, test])
+            scaled = make_pipeline(SimpleImputer(strategy="median"), StandardScaler()).fit(frame[["a"]].iloc[known])
+            expected = scaled.transform(frame[["a"]].iloc[number[all_of_it]])[:, 0]
+            assert of.x[all_of_it, 0].numpy() == pytest.approx(expected, abs=1e-6)
+    assert data.n_inputs == 2 + 3  # numbers and categories, but neither groups nor time
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_values_of_held_out_rows_change_nothing_that_is_learned_from(tmp_path, kind):
+    data, frame = prepared(tmp_path, KINDS[kind]), table()
+    before, (number, test) = samples(data), rows(data, data)
+    fold = data.folds[-1]
+    frame.loc[[*test, *number[fold.valid]], "a"] = 1e6
+    after = samples(prepared(tmp_path, KINDS[kind], frame=frame))
+    assert after["search"].x[fold.train].equal(before["search"].x[fold.train])
+    frame = table()
+    frame.loc[test, "a"] = 1e6
+    after = samples(prepared(tmp_path, KINDS[kind], frame=frame))
+    assert all(after[name].x.equal(before[name].x) for name in before)
+
+
+# ---- what is drawn
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_parts_of_a_fold_share_no_row_group_or_day_and_cover_what_they_should(tmp_path, kind):
+    data, frame = prepared(tmp_path, KINDS[kind]), table()
+    column = {"groups": "who", "time": "when"}.get(kind.partition(",")[0])
+    for name, of in samples(data).items():
+        _, held_out = rows(data, of)
+        assert 0.1 * N < len(held_out) < 0.3 * N
+        for train, valid, test in parts(data, of):
+            known = [{*part.tolist()} for part in (train, valid, test, held_out)]
+            assert len(set.union(*known)) == sum(map(len, known))
+            if column:
+                values = [{*frame[column].iloc[part]} for part in (train, valid, test, held_out)]
+                assert len(set.union(*values)) == sum(map(len, values))
+            if column == "when":
+                days = [frame["when"].iloc[part] for part in (train, valid, test, held_out) if len(part)]
+                assert all(a.max() < b.min() for a, b in pairwise(days))
+        if column != "when" and kind not in ("hold-out", "groups") and name in ("search", "fresh"):
+            times = Counter(np.concatenate([valid for _, valid, _ in parts(data, of)]).tolist())
+            assert times == dict.fromkeys(
+                np.setdiff1d(np.arange(N), held_out).tolist(), 2 if (kind, name) == ("repeats", "search") else 1
+            )
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_fresh_folds_are_others_for_every_draw_except_over_time(tmp_path, kind):
+    data = prepared(tmp_path, KINDS[kind])
+    again = prepared(tmp_path, KINDS[kind])
+
+    def valid(of):
+        return [sorted(valid.tolist()) for _, valid, _ in parts(data, of)]
+
+    one, two = valid(data.fresh(1)), valid(data.fresh(2))
+    assert one == valid(again.fresh(1))
+    if "time" in kind:
+        assert one == two == valid(data)[: len(one)]
+    else:
+        assert not any(part in two or part in valid(data) for part in one)
+
+
+@pytest.mark.parametrize(
+    ("kind", "k"), [("hold-out", 4), ("folds", 4), ("repeats", 3), ("groups", 4), ("time", 1), ("time, folds", 4)]
+)
+def test_nested_folds_lie_within_the_training_rows_of_fresh_ones(tmp_path, kind, k):
+    data = prepared(tmp_path, KINDS[kind])
+    outer = parts(data, data.fresh(3))
+    assert len(outer) == k
+    for number, (known, judged, _) in enumerate(outer):
+        nested = data.nested(3, number)
+        assert [fold.number for fold in nested.folds] == [*range(k)]
+        for train, valid, test in parts(data, nested):
+            assert {*train.tolist(), *valid.tolist()} <= {*known.tolist()}
+            assert sorted(test.tolist()) == sorted(judged.tolist())
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if "time" not in kind])
+def test_classes_are_alike_in_every_part(tmp_path, kind):
+    data = prepared(tmp_path, KINDS[kind], "classification")
+    share = float(np.mean(table("classification")["y"] == "rare"))
+    for of in (data, data.fresh(1), data.nested(1, 0)):
+        for fold in of.folds:
+            for part in (fold.train, fold.valid):
+                assert abs(float((of.y[part] == 0).double().mean()) - share) < (0.15 if "groups" in kind else 0.06)
+    assert data.notes == ()
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_groups_are_dealt_out_evenly(tmp_path, seed):
+    """A random dealing of them makes one fold 1.26 to 1.6 times as large as another."""
+    data = prepared(tmp_path, {"groups": "who", "folds": 4, "seed": seed}, "classification")
+    sizes = [len(fold.valid) for fold in data.folds]
+    assert max(sizes) / min(sizes) < 1.2
+    assert abs(len(data.test_x) / N - 0.2) < 0.01
+
+
+def test_classes_too_small_for_the_folds_are_noted(tmp_path):
+    frame = table("classification")
+    frame["y"] = ["usual"] * (N - 4) + ["rare"] * 4
+    data = prepared(tmp_path, {"folds": 5}, frame=frame)
+    assert data.notes == ("The folds were drawn without stratification: a class has fewer than 5 rows.",)
+    assert sorted(len(fold.valid) for fold in data.folds) == [38, 38, 38, 39, 39]
+
+
+def test_what_is_known_of_the_target_is_counted_on_all_rows_but_the_test_part(tmp_path):
+    data, frame = prepared(tmp_path, {"folds": 4}), table()
+    _, test = rows(data, data)
+    known = frame["y"].drop(test)
+    assert [data.target_mean, data.target_scale] == pytest.approx([known.mean(), known.std(ddof=0)])
+    balanced = prepared(tmp_path, {"folds": 4}, "classification", class_weight="balanced")
+    rare = balanced.y == 0
+    assert float(balanced.weight[rare].sum()) == pytest.approx(float(balanced.weight[~rare].sum()))
+
+
+def test_all_rows_but_the_test_part_are_there_to_train_the_last_network(tmp_path):
+    data = prepared(tmp_path, {})
+    whole = data.whole()
+    (fold,) = whole.folds
+    assert (len(fold.train), len(fold.valid), len(fold.test)) == (data.development, 0, 0)
+    encoded = whole.preprocess.encode(table())
+    number, test = rows(data, whole)
+    assert whole.x.numpy() == pytest.approx(encoded[number], abs=1e-6)
+    again = (whole.test_y * whole.target_scale + whole.target_mean).numpy() / 1.5
+    assert sorted(np.round(again).astype(int)) == test.tolist()
+    assert whole.test_x.numpy() == pytest.approx(encoded[np.round(again).astype(int)], abs=1e-6)
+    assert (whole.fingerprint, whole.notes) == (data.fingerprint, data.notes)
+
+
+# ---- columns and sizes that do not do
+
+
+def changed(column, values):
+    return table().assign(**{column: values})
+
+
+@pytest.mark.parametrize(
+    "values", [np.arange(N) % 50, [f"2026-{1 + i % 9:02d}-03T10:00:00+0{i % 3}:00" for i in range(N)]]
+)
+def test_time_may_be_numbers_or_iso_dates(tmp_path, values):
+    data = prepared(tmp_path, {"time": "when"}, frame=changed("when", values))
+    at = pd.Series(values) if isinstance(values[0], np.integer) else pd.to_datetime(pd.Series(values), utc=True)
+    ((train, valid, _),) = parts(data, data)
+    assert at[train].max() < at[valid].min()
+
+
+GROUPS = "data.split.groups: t: the column who"
+TIME = "data.split.time: t: the column when"
+REFUSED = [
+    (
+        {"groups": "whom"},
+        table,
+        "data.split.groups: t has no column whom besides the target. It has: a, kind, who, when, id.",
+    ),
+    (
+        {"groups": "who"},
+        partial(changed, "who", [None, *"ab" * 119, "c"]),
+        f"{GROUPS} has no value in row 1; fill it in or remove that row.",
+    ),
+    (
+        {"groups": "who"},
+        partial(changed, "who", ["a", "b"] * 120),
+        "data.split.groups: the column who of t has 2 different values where more are needed to cut off a test part; "
+        "take fewer folds or another column.",
+    ),
+    (
+        {"groups": "who", "folds": 20},
+        partial(changed, "who", [*"abcdefgh"] * 30),
+        "data.split.groups: the column who of t has 6 different values where more are needed for 20 folds; "
+        "take fewer folds or another column.",
+    ),
+    (
+        {"time": "when"},
+        partial(changed, "when", ["2026-01-01"] * 239 + ["tomorrow"]),
+        f"{TIME} must hold numbers or ISO dates (2026-01-31), but row 240 holds tomorrow; mend it, or name another column.",
+    ),
+    (
+        {"time": "when"},
+        partial(changed, "when", [1] * N),
+        "data.split.time: the column when of t has 1 different value where more are needed to cut off a test part; "
+        "take fewer folds or another column.",
+    ),
+    (
+        {"time": "when", "folds": 5},
+        partial(changed, "when", np.arange(N) // 50),
+        "data.split.time: the column when of t has 3 different values where more are needed for 5 folds; "
+        "take fewer folds or another column.",
+    ),
+    ({"test": 0.98, "folds": 6}, table, "t: 6 folds of data.split cannot be drawn from 4 rows."),
+]
+
+
+@pytest.mark.parametrize(("split", "frame", "sentence"), REFUSED, ids=[sentence[:70] for *_, sentence in REFUSED])
+def test_what_cannot_be_cut_is_refused_in_a_sentence(tmp_path, split, frame, sentence):
+    with pytest.raises(InputError) as caught:
+        prepared(tmp_path, split, frame=frame())
+    assert str(caught.value) == sentence
+
+
+def test_more_folds_than_memory_holds_are_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr("hpo.data.fold_encoding._MOST_COPIED", 2000)
+    with pytest.raises(
+        InputError, match=r"^t: 192 rows with 5 inputs are too many to keep in memory for each of 4 folds; take fewer"
+    ):
+        prepared(tmp_path, {"folds": 4})
+
+
+def test_other_groups_are_other_data(tmp_path):
+    frame = table()
+    one = prepared(tmp_path, {"groups": "who"}, frame=frame)
+    two = prepared(tmp_path, {"groups": "who"}, frame=frame.assign(who=frame["who"].to_numpy()[::-1]))
+    assert one.fingerprint != two.fingerprint
+
+
+def test_a_fold_has_no_rows_to_test_on_unless_it_is_given_some():
+    assert Fold(0, torch.arange(2), torch.arange(2)).test.tolist() == []
