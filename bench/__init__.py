@@ -1,9 +1,11 @@
-"""What a trial-epoch costs: hpo beside its peers, on one core and on all, and beside what the machine can do."""
+"""Benchmarks of hpo: the cost of a trial-epoch compared with other tools and with the machine's peak, and more."""
 
 import os
 
 
 def free_kernels() -> None:
-    """For the processes that are started from here: `OPENBLAS_CORETYPE` forces kernels for some processor on numpy's library,
-    which else chooses those for this one."""
+    """Let processes that are started from here choose their own numpy kernels.
+
+    `OPENBLAS_CORETYPE` forces the kernels of one processor; without it, numpy's library chooses those of this machine.
+    """
     os.environ.pop("OPENBLAS_CORETYPE", None)

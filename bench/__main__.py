@@ -1,7 +1,7 @@
-"""Times hpo beside its peers, at several widths, on one core and on all; writes bench.json, bench.md and bench.png.
+"""Compare hpo with other tools at several widths, on one core and on all; write bench.json, bench.md and bench.png.
 
-Every contender runs twice, the second time in the opposite order, so that a machine that drifts shows. The faster run
-counts: neighbours can only add. Linux only: elsewhere a process cannot be tied to a core.
+Each contender runs twice, the second time in reverse order, so that a drift of the machine's speed shows. The faster
+run counts, since other processes can only add time. Linux only: elsewhere a process cannot be tied to a core.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from hpo.workflows import prepare
 
 _HERE = Path(__file__).parent
 ONE_CORE, ALL_CORES = ("hpo", "tight", "recipe"), ("workers", "joblib", "ray")
-# How many trials each trains, the others of hpo's: fewer where they take long, enough that no run is all noise.
+# The number of trials per contender: fewer for slow ones, but enough for a stable mean.
 TRIALS = {
     32: {"hpo": 256, "recipe": 12, "tight": 48, "joblib": 48, "ray": 32},
     64: {"hpo": 256, "recipe": 12, "tight": 48, "joblib": 48, "ray": 32},
@@ -45,7 +45,10 @@ def space_of(width: int, epochs: int, trials: int) -> Json:
 
 
 def side_by_side(space: Json, names: Sequence[str], trials: Mapping[str, int], core: int) -> Iterator[Json]:
-    """These contenders in this order, at one width, each as it ends. hpo is first: what it trained is given to the others."""
+    """Run these contenders in this order at one width and yield each result.
+
+    hpo is first: its trials are the work of the others.
+    """
     configurations: list[Json] = []
     best: list[float] = []
     for what in names:
@@ -58,8 +61,8 @@ def side_by_side(space: Json, names: Sequence[str], trials: Mapping[str, int], c
         yield {"what": what, "width": space["network"]["width"], **run}
 
 
-def measured(widths: Sequence[int], epochs: int, quick: bool, core: int) -> Json:
-    """All that docs/bench.json holds."""
+def measure(widths: Sequence[int], epochs: int, quick: bool, core: int) -> Json:
+    """Run all measurements; return the content of docs/bench.json."""
     began = time.perf_counter()
     trials = {width: QUICK_TRIALS if quick else TRIALS[width] for width in widths}
     spaces = [space_of(width, epochs, trials[width]["hpo"]) for width in widths]
@@ -76,7 +79,7 @@ def measured(widths: Sequence[int], epochs: int, quick: bool, core: int) -> Json
         "runs": [],
     }
     told = {"spaces": spaces, "rows": sorted({*search_rows, *(QUICK_ROWS if quick else ROWS)})}
-    result["rows"] = runs.said(["bench.rows"], _HERE.parent, {core}, told)
+    result["rows"] = runs.run_module(["bench.rows"], _HERE.parent, {core}, told)
     for width, space in zip(widths, spaces, strict=True):
         for run in side_by_side(space, names if quick else [*names, *reversed(names)], trials[width], core):
             print(f"{run['what']:<7}  width {width:>3}  {run['ms']:7.2f} ms a trial-epoch", file=sys.stderr)
@@ -85,7 +88,7 @@ def measured(widths: Sequence[int], epochs: int, quick: bool, core: int) -> Json
 
 
 def machine() -> Json:
-    """When and where this is measured, and with what."""
+    """Return the date, the machine and the versions."""
     own = {"python": platform.python_version(), "vectors": torch.backends.cpu.get_cpu_capability()}
     return runs.about("torch", "optuna", "ray", "joblib", "mlflow", "numpy") | own
 
@@ -104,7 +107,7 @@ def main() -> None:
     free_kernels()
     quick = options.quick
     widths = options.widths or ([64] if quick else list(TRIALS))
-    result = measured(widths, options.epochs or (5 if quick else 60), quick, options.core)
+    result = measure(widths, options.epochs or (5 if quick else 60), quick, options.core)
     out = options.out or _HERE.parent / ("build/bench" if quick else "docs")
     out.mkdir(parents=True, exist_ok=True)
     (out / "bench.json").write_text(json.dumps(result, indent=1) + "\n")

@@ -1,4 +1,4 @@
-"""What a long measurement has done so far, so that an interrupted one goes on."""
+"""A record of the finished parts of a long measurement, so that it can be resumed."""
 
 from __future__ import annotations
 
@@ -13,8 +13,10 @@ Json = dict[str, Any]
 
 
 class Book:
-    """Records, a line of JSON each, in a file in `folder` of one state of `sources`: what other code or other data made is not
-    mixed with it. Threads may share it."""
+    """Records in a JSON-lines file in `folder`; the file name depends on the content of `sources`.
+
+    So records of different code or data are never mixed. Threads may share a book.
+    """
 
     def __init__(self, folder: Path, sources: Iterable[Path]) -> None:
         state = hashlib.sha256(b"\0".join(path.read_bytes() for path in sources)).hexdigest()
@@ -29,17 +31,17 @@ class Book:
         return self._path.parent
 
     def get(self, key: Mapping[str, Any]) -> Json | None:
-        """The record that says all that `key` says, if there is one."""
+        """Return the record that contains all items of `key`, or None."""
         return next((r for r in self._records if all(r[name] == value for name, value in key.items())), None)
 
     def once(self, key: Mapping[str, Any], make: Callable[[], Mapping[str, Any]]) -> Json:
-        """The record of `key`; if there is none, what `make` returns, with `key`, is one from now on."""
+        """Return the record of `key`; if there is none, call `make` and store its result with `key`."""
         if (known := self.get(key)) is not None:
             return known
         line = json.dumps({**key, **make()})
         with self._lock:
             self._records.append(json.loads(line))
-            unfinished = self._path.with_suffix(".new")  # a kill leaves no line cut in half
+            unfinished = self._path.with_suffix(".new")  # a killed process leaves no partial line
             unfinished.write_text("".join(json.dumps(r) + "\n" for r in self._records))
             unfinished.replace(self._path)
         return dict(json.loads(line))

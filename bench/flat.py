@@ -1,9 +1,9 @@
-"""What a trial costs besides its training, from the first to the ten thousandth; writes docs/flat.json, docs/flat.png and
-the table in docs/performance.md.
+"""Measure the cost of a trial besides its training, from the first to the ten thousandth.
 
-Real searches: one of many tiny fits, whose cost a trial is drawn against the trial's number, and two of digits at width 64,
-with and without a pruner, for the share of everything that is not training. Each is the whole machinery: population, study, journal, weights,
-progress on a terminal, and MLflow's writer with its database. Processor time is counted, not the clock.
+Writes docs/flat.json, docs/flat.png and the table in docs/performance.md. The searches are real: one with many tiny
+fits, whose cost per trial is plotted against the number of the trial, and two of digits at width 64, with and without a
+pruner, for the share of everything that is not training. Each includes the population, the study, the journal, the
+weights, the progress in the terminal, and MLflow's writer with its database. Processor time is measured, not wall time.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ import yaml
 from rich.console import Console
 
 from bench.page import insert
-from hpo.cli.progress import Progress
+from hpo.cli.progress import SearchProgress
 from hpo.space import loader
 from hpo.study.directory import StudyDirectory
-from hpo.study.ledger import read_attrs
+from hpo.study.storage import read_attrs
 from hpo.study.study import Study
 from hpo.study.weights import WeightStore
 from hpo.tracking.mlflow_writer import create_database
@@ -41,14 +41,14 @@ from hpo.workflows import search
 
 _DOCS = Path(__file__).parent.parent / "docs"
 _HERTZ = os.sysconf("SC_CLK_TCK")
-# The parts of a trial, from the bottom of the picture to its top.
+# The parts of a trial, from the bottom to the top of the picture.
 PARTS = {
     "propose": [(Study, "ask")],
     "judge": [(Study, "report")],
     "store": [(Study, "finish"), (WeightStore, "save"), (WeightStore, "retain_only")],
-    "tell": [(Recorder, "record"), (Progress, "epoch")],
-    "rest": [],  # of the process: the loop itself, drawing on the terminal, sending
-    "mlflow": [],  # the writer's process
+    "tell": [(Recorder, "record"), (SearchProgress, "epoch")],
+    "rest": [],  # of the process: the loop, drawing on the terminal, sending
+    "mlflow": [],  # the process of MLflow's writer
 }
 NAMES = {
     "propose": "propose: TPE",
@@ -63,7 +63,7 @@ Json = dict[str, Any]
 
 
 def tiny(trials: int) -> Json:
-    """A space whose fits take no time, with all that makes proposals dear: seven parameters and a pruner."""
+    """Return a space with negligible fits but expensive proposals: seven hyperparameters and a pruner."""
     magnitude = {"low": 1e-4, "high": 1.0, "log": True, "optional": True}
     return {
         "study": "flat",
@@ -84,13 +84,13 @@ def tiny(trials: int) -> Json:
 
 
 def digits(trials: int, pruner: str) -> Json:
-    """The search of `make bench`."""
+    """Return the search of `make bench`."""
     made = yaml.safe_load((Path(__file__).parent / "digits.yaml").read_text())
     return {**made, "budget": {"trials": trials}, "pruner": pruner}
 
 
 class Clock:
-    """Processor seconds of each part, while the methods of `PARTS` are replaced by timed ones."""
+    """Measure the processor seconds of each part by replacing the methods of `PARTS` with timed ones."""
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = defaultdict(float)
@@ -122,7 +122,7 @@ class Clock:
         return timed
 
     def _each(self, method: Callable[..., Iterator[Any]]) -> Callable[..., Iterator[Any]]:
-        """A generator is timed while it works, not while it is waited for."""
+        """Time a generator only while it works, not while its caller does."""
 
         def timed(population: Population) -> Iterator[Any]:
             scores, nothing = method(population), object()
@@ -138,22 +138,22 @@ def megabytes(process: int) -> float:
 
 
 def processor(process: int) -> float:
-    """Seconds that another process has used."""
+    """Return the processor seconds of another process."""
     fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / _HERTZ
 
 
-class Watched(Progress):
-    """Progress as on a terminal, which also takes the times after every `every` trials."""
+class Watched(SearchProgress):
+    """A terminal progress that also takes a sample after every `every` trials."""
 
     def __init__(self, clock: Clock, every: int, ready: Path) -> None:
         super().__init__(Console(file=io.StringIO(), force_terminal=True, width=120))
         self._clock, self._every, self._ready, self.samples = clock, every, ready, []
 
-    def begin(self, job: Experiment, study: Study, rows: int, workers: int) -> None:
-        super().begin(job, study, rows, workers)
+    def begin(self, experiment: Experiment, study: Study, rows: int, workers: int) -> None:
+        super().begin(experiment, study, rows, workers)
         self._writer = _child()
-        while not self._ready.exists():  # the writer starts once; that is not a trial's cost
+        while not self._ready.exists():  # the writer starts once, which is not a cost of trials
             time.sleep(0.1)
         self.start = processor(self._writer)
         self._sample(0)
@@ -171,12 +171,12 @@ class Watched(Progress):
 
 
 def _child() -> int:
-    """The writer, which is the only child."""
+    """Return the process id of the MLflow writer, the only child."""
     return int(Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()[0])
 
 
 def run(made: Json, every: int, folder: Path) -> Json:
-    """A whole search; its cost a trial in milliseconds by part, for every `every` trials."""
+    """Run a search; return its cost per trial in milliseconds by part, for every `every` trials."""
     place = StudyDirectory(folder / "store", made["study"])
     create_database(folder / "store" / "mlflow.db")
     job = jobs.prepare(loader.parse(made), folder)
@@ -191,9 +191,9 @@ def run(made: Json, every: int, folder: Path) -> Json:
     return {
         "space": made,
         "spans": spans,
-        "epochs": result["epochs_trained"],
-        "seconds": result["seconds"],
-        "states": result["trials"],
+        "epochs": result.epochs_trained,
+        "seconds": result.seconds,
+        "states": dict(result.trials),
         "writer_start_seconds": watched.start,
         "journal_mb": place.journal.stat().st_size / 1e6,
         "mlflow_mb": (folder / "store" / "mlflow.db").stat().st_size / 1e6,
@@ -217,34 +217,34 @@ def _span(a: Json, b: Json) -> Json:
     }
 
 
-def besides(ms: Json) -> float:
-    """All that is not training."""
+def overhead(ms: Json) -> float:
+    """Return the cost of everything except training."""
     return sum(ms[part] for part in PARTS)
 
 
-def over(spans: list[Json]) -> Json:
-    """Milliseconds a trial over several spans."""
+def mean_costs(spans: list[Json]) -> Json:
+    """Return the milliseconds per trial over several spans."""
     trials = sum(s["to"] - s["from"] for s in spans)
     return {part: sum(s["ms"][part] * (s["to"] - s["from"]) for s in spans) / trials for part in (*PARTS, "training")}
 
 
 def table(found: Json) -> str:
-    """The cost of early and late tiny trials, and that of the later trials on digits with its share of the whole."""
+    """Return the cost of early and late tiny trials, and of the later trials on digits with its share of the total."""
     tiny, digits = found["flat"]["spans"], {name: found[f"digits_{name}"]["spans"] for name in ("none", "median")}
     rows = {f"tiny fits, trials {s[0]['from'] + 1:,} to {s[-1]['to']:,}": s for s in (tiny[:1], tiny[-5:])}
     rows["digits, 60 epochs, no pruner"] = digits["none"][len(digits["none"]) // 2 :]
     rows["digits, median pruner"] = digits["median"][len(digits["median"]) // 2 :]
     lines = [["ms of processor a trial", *PARTS, "together", "training", "share"], ["---", *["--:"] * (len(PARTS) + 3)]]
     for name, spans in rows.items():
-        ms = over(spans)
-        share = besides(ms) / (besides(ms) + ms["training"]) if "digits" in name else None
-        numbers = [f"{ms[part]:.2f}" for part in PARTS] + [f"{besides(ms):.1f}", f"{ms['training']:.1f}"]
+        ms = mean_costs(spans)
+        share = overhead(ms) / (overhead(ms) + ms["training"]) if "digits" in name else None
+        numbers = [f"{ms[part]:.2f}" for part in PARTS] + [f"{overhead(ms):.1f}", f"{ms['training']:.1f}"]
         lines.append([name, *numbers, f"{100 * share:.1f} %" if share else ""])
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def draw(found: Json, path: Path) -> None:
-    """Parts stacked, told apart by grey, hatch and name at their right end."""
+    """Draw the stacked parts, distinguished by grey, hatch and name."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -258,11 +258,11 @@ def draw(found: Json, path: Path) -> None:
     looks = zip(areas, ("0.95", "0.8", "0.65", "0.9", "1.0", "0.5"), ("", "//", "", "..", "", "\\\\"), strict=True)
     for area, grey, hatch in looks:
         area.set(facecolor=grey, hatch=hatch)
-    limit = 1.5 * besides(spans[0]["ms"])
+    limit = 1.5 * overhead(spans[0]["ms"])
     bottom, lowest = 0.0, 0.0
     for part, row in zip(PARTS, rows, strict=True):
         last = sum(row[-5:]) / len(row[-5:])
-        lowest = max(bottom + last / 2, lowest + 0.06 * limit)  # of the name, so that names of thin parts are apart
+        lowest = max(bottom + last / 2, lowest + 0.06 * limit)  # keeps the names of thin parts from overlapping
         axes.annotate(
             f"{NAMES[part]}: {last:.2f}",
             (at[-1], bottom + last / 2),
@@ -286,7 +286,7 @@ def draw(found: Json, path: Path) -> None:
         xlabel="trial",
         ylabel="ms of processor a trial, without training",
         xlim=(at[0], at[-1]),
-        ylim=(0, 1.15 * max(limit, *(besides(s["ms"]) for s in spans))),
+        ylim=(0, 1.15 * max(limit, *(overhead(s["ms"]) for s in spans))),
     )
     axes.spines[["top", "right"]].set_visible(False)
     figure.savefig(path, dpi=120)

@@ -1,5 +1,7 @@
-"""Optuna on all cores, as its FAQ teaches it: processes of joblib that optimize one study in a journal file, each with the
-tight loop on one thread."""
+"""Optuna on all cores as in its FAQ: joblib processes optimize one study in a journal file with the tight loop.
+
+Each process has one thread.
+"""
 
 from __future__ import annotations
 
@@ -24,11 +26,11 @@ def _study() -> optuna.Study:
     )
 
 
-_own_study = cache(_study)  # a process reads the journal from its beginning once
+_own_study = cache(_study)  # each process reads the journal once
 
 
-def _optimize_one(task: Task) -> None:
-    """The next trial of the study: processes take them one by one, so that none idles while another has a queue."""
+def _run_next_trial(task: Task) -> None:
+    """Run the next trial of the study; processes take trials one at a time, so none idles while another has a queue."""
     trial = _own_study().ask(distributions(task.space.search))
     _own_study().tell(trial, min(epochs(task, trial.params, trial.number)))
 
@@ -36,7 +38,7 @@ def _optimize_one(task: Task) -> None:
 def _ready(task: Task) -> None:
     task.warm_up()
     _own_study()
-    time.sleep(0.5)  # so that every process gets one of these
+    time.sleep(0.5)  # so that each process gets one
 
 
 def run(task: Task) -> Answer:
@@ -46,6 +48,6 @@ def run(task: Task) -> Answer:
     with Parallel(n_jobs=task.cores) as processes:
         processes(delayed(_ready)(task) for _ in range(task.cores))
         began = time.perf_counter()
-        processes(delayed(_optimize_one)(task) for _ in task.configurations)
+        processes(delayed(_run_next_trial)(task) for _ in task.configurations)
         seconds = time.perf_counter() - began
     return Answer(seconds, [trial.value for trial in study.trials])

@@ -1,4 +1,7 @@
-"""What the measurements say: the faster runs, ratios, shares of the peak, and the goals. Pure functions on docs/bench.json."""
+"""Derive the results of the measurements: faster runs, ratios, shares of the peak, and goals.
+
+Pure functions of docs/bench.json.
+"""
 
 from __future__ import annotations
 
@@ -8,16 +11,16 @@ from typing import Any
 
 Json = dict[str, Any]
 
-# Ratios to hpo, by contender and width; and the share of the peak that training reaches in a search, by width.
+# Goals: ratios to hpo by contender and width, and the share of the peak in a search by width.
 TIMES_AS_LONG = {("recipe", 64): 15.0, ("tight", 64): 5.0, ("tight", 128): 3.0, ("tight", 256): 2.0}
 SHARE_OF_PEAK = {128: 0.60, 256: 0.60}
-SPEEDUP = {128: 1.7, 256: 1.7}  # of two workers on two cores, where computing is all that counts
-MIXED = "1–5"  # the case of rows whose depths are mixed, as a search's are
+SPEEDUP = {128: 1.7, 256: 1.7}  # of two workers on two cores, if the computation dominates
+MIXED = "1–5"  # the rows of mixed depths, as in a search
 
 
 @dataclass(frozen=True)
 class Goal:
-    """One aim beside what was measured."""
+    """A target value and the measured one."""
 
     what: str
     aim: float
@@ -26,14 +29,16 @@ class Goal:
 
     @property
     def verdict(self) -> str:
-        """As shown: what rounds to the aim has met it."""
+        """Compare the rounded value, as it is shown, with the goal."""
         missing = round(self.aim, 1) - round(self.reached, 1)
         return "met" if missing <= 0 else f"missed by {missing:.1f}{self.unit}"
 
 
 def faster(result: Mapping[str, Any]) -> list[Json]:
-    """Of each width and contender the faster run, beside hpo on as many cores: a ratio is how many times as long a trial-epoch takes.
-    `slower` is the other run's time."""
+    """Return the faster run of each width and contender, relative to hpo on the same number of cores.
+
+    A ratio is the time of a trial-epoch divided by hpo's. `slower` is the time of the other run.
+    """
     found = []
     for width in result["widths"]:
         runs = [run for run in result["runs"] if run["width"] == width]
@@ -49,23 +54,23 @@ def faster(result: Mapping[str, Any]) -> list[Json]:
 
 
 def ratio(result: Mapping[str, Any], what: str, width: int) -> float | None:
-    """How many times as long as hpo, if that was measured."""
+    """Return the time relative to hpo, if it was measured."""
     return next((run["ratio_ms"] for run in faster(result) if (run["what"], run["width"]) == (what, width)), None)
 
 
 def speedup(result: Mapping[str, Any], width: int) -> float | None:
-    """How many times as fast hpo's workers on all cores are as hpo on one."""
+    """Return the speed of hpo's workers on all cores relative to hpo on one."""
     ms = {run["what"]: run["ms"] for run in faster(result) if run["width"] == width}
     return ms["hpo"] / ms["workers"] if "workers" in ms else None
 
 
 def peak(result: Mapping[str, Any]) -> float:
-    """GFLOP/s of the faster library."""
+    """Return the GFLOP/s of the faster library."""
     return float(max(result["rows"]["peak"].values()))
 
 
 def share(result: Mapping[str, Any], width: int) -> float | None:
-    """Of the peak, what training reaches with as many rows as the search had, of mixed depths."""
+    """Return the share of the peak that training reaches with the number of rows of the search, of mixed depths."""
     rows = dict(zip(result["widths"], result["search_rows"], strict=True))
     for cell in result["rows"]["cells"]:
         if (cell["width"], cell["depth"], cell["rows"]) == (width, MIXED, rows.get(width)):
@@ -74,7 +79,7 @@ def share(result: Mapping[str, Any], width: int) -> float | None:
 
 
 def goals(result: Mapping[str, Any]) -> list[Goal]:
-    """Every goal whose two sides were measured."""
+    """Return each goal whose two values were measured."""
     ratios = [(f"{what}, width {w}", aim, ratio(result, what, w), " ×") for (what, w), aim in TIMES_AS_LONG.items()]
     ratios += [(f"two workers, width {w}", aim, speedup(result, w), " ×") for w, aim in SPEEDUP.items()]
     shares = [(w, aim, share(result, w)) for w, aim in SHARE_OF_PEAK.items()]

@@ -1,4 +1,4 @@
-"""The tables and the page, made from docs/bench.json; `python -m bench.page` makes them and the picture again."""
+"""Write the tables and the page from docs/bench.json; `python -m bench.page` writes them and the picture again."""
 
 from __future__ import annotations
 
@@ -11,25 +11,25 @@ from bench import picture
 from bench.judge import faster, goals, peak
 
 NAMES = {
-    "hpo": "hpo search, whole: journal, weights, MLflow's writer on the same core",
-    "tight": "the tightest sequential loop: tensors in memory, fused AdamW, nothing recorded",
-    "recipe": "the documented recipe: Optuna on SQLite, DataLoader, MLflow every epoch",
-    "workers": "hpo search with --workers, whole",
-    "joblib": "processes of joblib that share an Optuna study in a journal file, each with the tight loop",
-    "ray": "Ray Tune with OptunaSearch, the tight loop as its trainable, every epoch reported",
+    "hpo": "a whole hpo search: journal, weights, MLflow's writer on the same core",
+    "tight": "the fastest sequential loop: tensors in memory, fused AdamW, no records",
+    "recipe": "the documented recipe: Optuna on SQLite, DataLoader, MLflow each epoch",
+    "workers": "a whole hpo search with --workers",
+    "joblib": "joblib processes with the tight loop that share an Optuna study in a journal file",
+    "ray": "Ray Tune with OptunaSearch and the tight loop as its trainable, each epoch reported",
 }
 
 _PAGE = """\
 # What a trial-epoch costs
 
-One trial trained for one epoch, with everything around it, beside the peers of hpo; and how far its training is from what
-this machine's matrix products can do.
+The time of one epoch of one trial, with everything around it, for hpo and for other tools; and how close its training
+comes to the peak of matrix products on this machine.
 
 ```
 {goals}
 ```
 
-![How many times as long as hpo the peers take, by width; the share of the peak that training reaches, by rows](bench.png)
+![Time of the other tools relative to hpo by width; share of the peak that training reaches by rows](bench.png)
 
 ```
 {names}
@@ -47,46 +47,47 @@ On all {machine[cores]} cores:
 {all_cores}
 ```
 
-Training alone, without study and recorder, on one core; GFLOP/s, and their share of {peak:.0f}, the peak:
+Training without study and recorder, on one core; GFLOP/s, and their share of the peak of {peak:.0f}:
 
 ```
 {rows}
 ```
 
-`make bench` makes this page anew ({minutes:.0f} minutes; `python -m bench --help` for less). It was made on {date} on
-{machine[cores]} cores of {machine[cpu]} ({machine[vectors]}) with Python {machine[python]}, torch {machine[torch]}, Optuna {machine[optuna]},
-Ray {machine[ray]}, joblib {machine[joblib]} and MLflow {machine[mlflow]}; the load when it began was {load:.1f}: near 0, the machine was its own.
+`make bench` measures and writes this page again ({minutes:.0f} minutes; `python -m bench --help` for shorter runs).
+It was written on {date} on {machine[cores]} cores of {machine[cpu]} ({machine[vectors]}) with Python
+{machine[python]}, torch {machine[torch]}, Optuna {machine[optuna]}, Ray {machine[ray]}, joblib {machine[joblib]} and
+MLflow {machine[mlflow]}. The load at the start was {load:.1f}: near 0, no other process was running.
 
-**Method.** The space is `bench/digits.yaml`: scikit-learn's digits, an MLP of depth 1 to 5 and of each width, minibatches
-of 64, {epochs} epochs, no pruner and no early stopping, so that every trial trains all epochs. hpo's *trials* are a whole
-search: two of them are its baselines, one is the ablation. The others are given some of the very same configurations, evenly
-spaced in the order of depth, so that their networks are as deep on average (*depth*): enqueued in Optuna's studies,
-`points_to_evaluate` of Ray's. All score loss and accuracy on the validation rows after every epoch; hpo also scores the
-loss on as many training rows. Every process has one thread, and numpy's library
-chooses its own kernels (`OPENBLAS_CORETYPE` unset). Each contender runs alone, in a process of its own, tied with its
-children to one core or to all; the order at each width is that of the list above, then its reverse. The faster run counts
-(*ms each*), the *slower* is beside it.
+**Method.** The space is `bench/digits.yaml`: scikit-learn's digits, an MLP of depth 1 to 5 and of each width,
+minibatches of 64, {epochs} epochs, no pruner and no early stopping, so every trial trains for all epochs. The
+*trials* of hpo are a whole search: two of them are its baselines, one is the ablation. The other tools get a subset
+of the same configurations, evenly spaced in the order of depth, so that their networks have the same mean *depth*:
+enqueued in Optuna's studies, `points_to_evaluate` of Ray's. All compute loss and accuracy on the validation rows
+after each epoch; hpo also computes the loss on the same number of training rows. Each process has one thread, and
+numpy's library chooses its own kernels (`OPENBLAS_CORETYPE` is not set). Each contender runs alone, in a process of
+its own, tied with its children to one core or to all. The order at each width is that of the list above, then its
+reverse. The faster run counts (*ms each*); the *slower* one is shown next to it.
 
-*Seconds* are from the first ask to the last record written. hpo's include the creation of its journal and the start of its
-writer process; the MLflow databases of all are made before their clocks start, joblib's processes are warm and Ray is
-initialised, but the start of its two actors is a part of its fit. *Startup* is the rest, mostly imports; *with startup* spreads it
-over hpo's number of trial-epochs, for all. *Each* is a trial-epoch. *÷ hpo* on all cores is by hpo's with workers.
-*Core* is the processor seconds of a process and its children by the seconds that the cores were its own: below 1, others were
-using them, or it waited for the disk, as the recipe does; Ray does not wait for its processes, so theirs are not known.
-*Best loss* is the median over configurations of the best validation loss, beside hpo's on the same configurations with other
-seeds: the same thing was computed.
+*Seconds* are from the first proposal to the last record. Those of hpo include the creation of its journal and the
+start of its writer process. The MLflow databases of all tools exist before their clocks start, joblib's processes are
+warm, and Ray is initialised, but the start of its two actors is part of its fit. *Startup* is the rest, mostly
+imports; *with startup* divides it by hpo's number of trial-epochs, for all tools. *Each* is a trial-epoch. *÷ hpo* on
+all cores is relative to hpo with workers. *Core* is the processor time of a process and its children relative to the
+wall time of its cores: below 1, other processes used them, or it waited for the disk, as the recipe does; Ray does
+not wait for its processes, so theirs is unknown. *Best loss* is the median over configurations of the best validation
+loss, next to that of hpo on the same configurations with other seeds: the tools computed the same thing.
 
-*GFLOP/s* count the matrix products alone, from the networks' shapes: of a training row three a layer (but two of the first,
-whose input needs no gradient), of a scored row one. What else an epoch does (optimizer, noise, loss, batches) costs time
-and counts nothing. The *peak* is the faster of torch ({torch:.0f}) and numpy ({numpy:.0f}) at a product of two square float32 matrices
-of {square}, on one thread, in the same process and environment, the best of all tries before and after. The share
-in the goals is that of depth 1–5 and as many rows as hpo's search trains together ({search_rows}). More rows are left out where an
-epoch takes over a second.
+*GFLOP/s* count only the matrix products, from the shapes of the networks: three per layer for a training row (two for
+the first layer, whose input needs no gradient), one for a scored row. The other parts of an epoch (optimizer, noise,
+loss, batches) take time but do not count. The *peak* is the faster of torch ({torch:.0f}) and numpy ({numpy:.0f}) at
+a product of two square float32 matrices of {square}, on one thread, in the same process and environment; the best of
+all tries before and after. The share in the goals is that of depth 1–5 and as many rows as hpo's search trains
+together ({search_rows}). Larger numbers of rows are left out if an epoch takes over a second.
 """
 
 
 def insert(folder: Path, module: str, table: str, page: str = "performance.md") -> None:
-    """Puts a table between the marks that a page, if it is in the folder, has for what a module prints."""
+    """Put a table between the marks of module `name` in a page, if the page is in the folder."""
     if not (path := folder / page).exists():
         return
     before, mark, rest = path.read_text().partition(f"<!-- python -m {module} -->\n")
@@ -96,41 +97,44 @@ def insert(folder: Path, module: str, table: str, page: str = "performance.md") 
 def publish(
     folder: Path, name: str, table: str, records: Sequence[Mapping[str, Any]], about: Mapping[str, Any]
 ) -> None:
-    """Writes records and what they are about to NAME.json, a record a line, so that what a later run changes can be seen, and the
-    table of them into NAME.md, if it is in the folder."""
+    """Write records and their description to NAME.json, one record per line for readable diffs, and the table to
+    NAME.md.
+
+    The table is only written if NAME.md is in the folder.
+    """
     lines = ",\n".join(json.dumps(r) for r in records)
     (folder / f"{name}.json").write_text(f'{{"about": {json.dumps(about)}, "records": [\n{lines}\n]}}\n')
     insert(folder, f"bench.{name}", table, page=f"{name}.md")
 
 
 def aligned(rows: Sequence[Sequence[str]]) -> str:
-    """Rows as columns of text: the first to the left, the others to the right."""
+    """Format rows as columns of text: the first left-aligned, the others right-aligned."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     pad = [str.ljust, *[str.rjust] * (len(widths) - 1)]
     return "\n".join("  ".join(f(c, w) for f, c, w in zip(pad, row, widths, strict=True)) for row in rows)
 
 
 def markdown(rows: Sequence[Sequence[str]]) -> str:
-    """Rows as a table of Markdown, the first column to the left."""
+    """Format rows as a Markdown table whose first column is left-aligned."""
     rule = "| --- |" + " --: |" * (len(rows[0]) - 1)
     lines = ["| " + " | ".join(cells) + " |" for cells in rows]
     return "\n".join([lines[0], rule, *lines[1:]])
 
 
 def names(result: Mapping[str, Any]) -> str:
-    """Who ran, and what it is."""
+    """Return the contenders and what they are."""
     ran = {run["what"] for run in result["runs"]}
     return "\n".join(f"{what:<7}  {text}" for what, text in NAMES.items() if what in ran)
 
 
 def goal_table(result: Mapping[str, Any]) -> str:
-    """The goals, what was measured, and whether that meets them."""
+    """Return the goals, the measured values, and whether these meet them."""
     lines = [[g.what, f"{g.aim:g}{g.unit}", f"{g.reached:.1f}{g.unit}", g.verdict] for g in goals(result)]
     return aligned([["goal", "at least", "measured", ""], *lines])
 
 
 def run_table(result: Mapping[str, Any], *, one_core: bool) -> str:
-    """The faster runs on one core or on all, by width."""
+    """Return the faster runs on one core or on all, by width."""
     heads = {
         "what": "run",
         "width": "width",
@@ -154,7 +158,7 @@ def run_table(result: Mapping[str, Any], *, one_core: bool) -> str:
 
 
 def row_table(result: Mapping[str, Any]) -> str:
-    """Milliseconds a trial-epoch, GFLOP/s and share of the peak, by rows; a group of columns a width, a block a depth."""
+    """Return milliseconds per trial-epoch, GFLOP/s and the share of the peak by rows, in blocks by depth and width."""
     cells = {(c["depth"], c["rows"], c["width"]): c for c in result["rows"]["cells"]}
     blocks = []
     for depth in dict.fromkeys(depth for depth, _, _ in cells):
@@ -173,13 +177,13 @@ def row_table(result: Mapping[str, Any]) -> str:
 
 
 def tables(result: Mapping[str, Any]) -> str:
-    """All of them, for the terminal."""
+    """Return all tables for the terminal."""
     parts = [names(result), run_table(result, one_core=True), run_table(result, one_core=False), row_table(result)]
     return "\n\n".join([*parts, goal_table(result)])
 
 
 def write(folder: Path) -> None:
-    """Makes bench.png and bench.md beside bench.json."""
+    """Write bench.png and bench.md next to bench.json."""
     result = json.loads((folder / "bench.json").read_text())
     picture.draw(result, folder / "bench.png")
     text = _PAGE.format(

@@ -1,4 +1,4 @@
-"""The picture of docs/bench.md: readable small and without colour, told apart by marks and by labels beside the lines."""
+"""Draw the picture of docs/bench.md: readable when small and without colour, with marks and labels at the lines."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from bench.judge import MIXED, SHARE_OF_PEAK, TIMES_AS_LONG, faster, peak
 
 _MARKS = {"recipe": "s", "ray": "D", "joblib": "^", "tight": "o"}
 _WIDTH_MARKS = ("o", "^", "s", "D")
-_APART = 0.07  # of the height: how far two labels must be
+_APART = 0.07  # of the height: the smallest distance of two labels
 
 
 def draw(result: Mapping[str, Any], path: Path) -> None:
-    """Left: the peers' times by hpo's, on as many cores; right: how near to the peak training comes."""
+    """Draw the times of the peers relative to hpo (left), and the share of the peak in training (right)."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -30,7 +30,7 @@ def draw(result: Mapping[str, Any], path: Path) -> None:
 
 
 def _peers(axes: Any, result: Mapping[str, Any]) -> None:
-    """A line a peer, a large hollow mark a goal."""
+    """Draw a line per peer; a large hollow mark is a goal."""
     runs, widths = faster(result), result["widths"]
     lines = {}
     for what in _MARKS:
@@ -48,7 +48,7 @@ def _peers(axes: Any, result: Mapping[str, Any]) -> None:
 
 
 def _shares(axes: Any, result: Mapping[str, Any]) -> None:
-    """A line a width, of mixed depths."""
+    """Draw a line per width, for mixed depths."""
     lines: dict[str, list[tuple[float, float]]] = {}
     for c in result["rows"]["cells"]:
         if c["depth"] == MIXED:
@@ -64,7 +64,7 @@ def _shares(axes: Any, result: Mapping[str, Any]) -> None:
 
 
 def _plot(axes: Any, lines: Mapping[str, list[tuple[float, float]]], marks: tuple[str, ...]) -> None:
-    """Black lines with marks, and their names beside their ends, moved apart where they would meet."""
+    """Draw black lines with marks, and their names at their ends, moved apart if they would overlap."""
     for points, mark in zip(lines.values(), marks, strict=False):
         axes.plot(*zip(*points, strict=True), marker=mark, color="black", lw=1, ms=5)
     axes.minorticks_off()

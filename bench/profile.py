@@ -1,7 +1,7 @@
-"""Where a whole search spends its time; writes docs/profile.json and the table in docs/performance.md.
+"""Measure where a whole search spends its time; write docs/profile.json and the table in docs/performance.md.
 
-Searches of digits, every trial through all epochs, in this process on one thread. Processor time of each part without what
-it calls of the others; MLflow's writer is a process of its own, and stands in a line of its own.
+The searches are of digits, each trial through all epochs, in this process on one thread. The processor time of a part
+does not include that of other parts which it calls. MLflow's writer is a process of its own and has its own line.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from rich.console import Console
 
 from bench import flat, free_kernels, runs
 from bench.page import insert
-from hpo.cli.progress import Progress
+from hpo.cli.progress import SearchProgress
 from hpo.core.samples import Samples
 from hpo.nn import linear
-from hpo.nn.adamw import AdamW
+from hpo.nn.adamw import FusedAdamW
 from hpo.nn.mlp import Mlp
 from hpo.nn.rng import Noise
 from hpo.regularizers import STRENGTHS
@@ -44,12 +44,12 @@ from hpo.workflows import prepare as jobs
 
 _DOCS = Path(__file__).parent.parent / "docs"
 Json = dict[str, Any]
-# Part → what it is spent in: owner and name of functions.
+# The functions of each part: owner and name.
 PARTS: dict[str, list[tuple[Any, str]]] = {
     "matrix products": [(linear, "_product")],
     "elementwise, forward": [(Mlp, "forward")],
     "elementwise, backward": [(torch.autograd, "grad")],
-    "AdamW and weight decay": [(AdamW, "step")],
+    "AdamW and weight decay": [(FusedAdamW, "step")],
     "L1": [(type(STRENGTHS["l1"]), "after_step")],
     "noise": [(Noise, "dropout"), (Noise, "permutation")],
     "gathering rows": [(Samples, "inputs"), (Samples, "targets")],
@@ -60,14 +60,14 @@ PARTS: dict[str, list[tuple[Any, str]]] = {
     "judge": [(Study, "report")],
     "store": [(Study, "finish"), (WeightStore, "save"), (WeightStore, "retain_only")],
     "record": [(Recorder, "record")],
-    "terminal": [(Progress, "epoch")],
+    "terminal": [(SearchProgress, "epoch")],
     "the loop": [(loop, "run")],
 }
 WRITER, AROUND = "MLflow's writer, its start included", "data, test, export, picture"
 
 
 class Profile:
-    """Processor seconds by part, each without the parts that it calls."""
+    """Processor seconds by part, without those of the parts that it calls."""
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = defaultdict(float)
@@ -75,7 +75,7 @@ class Profile:
         self._since = time.thread_time()
 
     def switch(self, part: str | None) -> None:
-        """Time so far belongs to the part that was running; from now on to `part`, or (None) to the one before."""
+        """Assign the time so far to the running part, and continue with `part`, or with the previous part (None)."""
         now = time.thread_time()
         self.seconds[self._running[-1] if self._running else AROUND] += now - self._since
         self._since = now
@@ -85,7 +85,7 @@ class Profile:
             self._running.append(part)
 
     def watch(self) -> None:
-        """Replaces the functions of `PARTS` for good: a process profiles one search."""
+        """Replace the functions of `PARTS` permanently: a process profiles one search."""
         for part, functions in PARTS.items():
             for owner, name in functions:
                 setattr(owner, name, self._timed(part, getattr(owner, name)))
@@ -102,7 +102,7 @@ class Profile:
 
 
 def profiled(width: int, trials: int, epochs: int) -> Json:
-    """Milliseconds a trial-epoch by part."""
+    """Return the milliseconds per trial-epoch by part."""
     made = flat.digits(trials, "none")
     made["network"]["width"] = width
     made["train"] |= {"epochs": epochs, "patience": epochs}
@@ -113,17 +113,17 @@ def profiled(width: int, trials: int, epochs: int) -> Json:
         profile.watch()
         job = jobs.prepare(loader.parse(made), Path(folder))
         result = search.search(
-            job, place, watcher=Progress(Console(file=io.StringIO(), force_terminal=True, width=120))
+            job, place, watcher=SearchProgress(Console(file=io.StringIO(), force_terminal=True, width=120))
         )
         profile.switch("the loop")
         after = getrusage(RUSAGE_CHILDREN)
     spent = dict(profile.seconds) | {WRITER: after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime}
-    total, count = sum(spent.values()), result["epochs_trained"]
+    total, count = sum(spent.values()), result.epochs_trained
     ms = {part: 1000 * spent[part] / count for part in [*PARTS, WRITER, AROUND]}
     return {
         "width": width,
         "trials": trials,
-        "rows": result["rows"],
+        "rows": result.rows,
         "epochs": epochs,
         "ms": ms,
         "all": 1000 * total / count,
@@ -131,7 +131,7 @@ def profiled(width: int, trials: int, epochs: int) -> Json:
 
 
 def table(profiles: Sequence[Json]) -> str:
-    """As Markdown: a row a part, a column a width."""
+    """Return a Markdown table with a row per part and a column per width."""
     head = ["| ms of processor a trial-epoch |" + "".join(f" width {run['width']} | |" for run in profiles)]
     head.append("| --- |" + " --: | --: |" * len(profiles))
     body = [
@@ -156,7 +156,9 @@ def main() -> None:
     free_kernels()
     size = ["--trials", str(options.trials), "--epochs", str(options.epochs)]
     widths, cores = options.width or (64, 128, 256), os.sched_getaffinity(0)
-    profiles = [runs.said(["bench.profile", "--one", "--width", str(width), *size], _DOCS, cores) for width in widths]
+    profiles = [
+        runs.run_module(["bench.profile", "--one", "--width", str(width), *size], _DOCS, cores) for width in widths
+    ]
     (options.out / "profile.json").write_text(json.dumps({"profiles": profiles}, indent=1) + "\n")
     insert(options.out, "bench.profile", table(profiles))
     print(table(profiles))

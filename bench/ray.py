@@ -1,5 +1,8 @@
-"""Ray Tune on all cores of one machine: `OptunaSearch` proposes, the tight loop is the trainable and reports every epoch, a
-trial has one processor. Its own records (CSV, JSON and TensorBoard a trial) are written, as it does unless told otherwise."""
+"""Ray Tune on all cores of one machine: `OptunaSearch` proposes, the tight loop is the trainable.
+
+It reports each epoch; a trial has one processor. Ray's default records (CSV, JSON and TensorBoard per trial) are
+written.
+"""
 
 from __future__ import annotations
 

@@ -1,5 +1,8 @@
-"""The documented recipe, each part as its own tutorial teaches it: Optuna's `optimize` on a SQLite study, a torch loop over
-data loaders, MLflow's fluent interface with a nested run a trial and metrics every epoch."""
+"""The documented recipe, each part as in its tutorial.
+
+Optuna's `optimize` on a SQLite study, a torch loop over data loaders, and MLflow's fluent interface with a nested run
+per trial and metrics for each epoch.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,7 @@ from bench.task import Answer, Task
 
 
 def train(network: nn.Sequential, loader: DataLoader, optimizer: torch.optim.Optimizer, l1: float) -> float:
-    """One epoch; the mean loss of its batches. `l1` is the distance of the soft threshold after each step."""
+    """Train one epoch; return the mean loss of its batches. `l1` is the soft threshold after each step."""
     network.train()
     total = 0.0
     for x, y in loader:
@@ -32,7 +35,7 @@ def train(network: nn.Sequential, loader: DataLoader, optimizer: torch.optim.Opt
 
 
 def evaluate(network: nn.Sequential, loader: DataLoader) -> tuple[float, float]:
-    """Mean loss and accuracy."""
+    """Return the mean loss and the accuracy."""
     network.eval()
     loss, correct, rows = 0.0, 0, len(loader.dataset)
     with torch.no_grad():

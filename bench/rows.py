@@ -1,7 +1,7 @@
-"""Training alone, without study and recorder, by number of rows, beside what this machine's matrix products can do.
+"""Measure training without study and recorder by number of rows, relative to the peak of matrix products.
 
-`python -m bench.rows` reads what to measure from standard input. It runs in hpo's environment: one thread, and MKL as
-`hpo/__init__.py` sets it.
+`python -m bench.rows` reads its task from standard input. It runs in hpo's environment: one thread, and MKL as
+`hpo/__init__.py` configures it.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import torch
 
 from bench.judge import MIXED
 from hpo.core.trial import Trial
+from hpo.core.trial_key import TrialKey
 from hpo.data import dataset as data_module
 from hpo.data.dataset import Dataset
 from hpo.nn.mlp import Mlp
@@ -28,22 +29,26 @@ from hpo.space.space import Space
 from hpo.training.builder import NetworkBuilder
 from hpo.training.population import Population
 
-SQUARE = 2048  # the product whose speed is the peak
-CASES = {MIXED: (3, 1, 5, 2, 4), "3": (3,)}  # depths of the networks in turn
+SQUARE = 2048  # size of the product that defines the peak
+CASES = {MIXED: (3, 1, 5, 2, 4), "3": (3,)}  # depths of the networks, cyclic
 _STRENGTHS = {"learning_rate": 1e-3, "weight_decay": 1e-2, "l1": 1e-4, "dropout": 0.3}
-_ENOUGH, _SLOW = 0.4, 1.0  # seconds: how long a cell is measured; after an epoch that long, more rows are left out
+_ENOUGH = 0.4  # seconds of measurement per cell
+_SLOW = 1.0  # seconds of an epoch, above which larger numbers of rows are skipped
 
 
 def flops(network: Mlp, trained: int, scored: int) -> int:
-    """Operations of the matrix products of one epoch: of a training row, three products a layer (forward, its weights'
-    gradient, its input's gradient) but two of the first, whose input needs none; of a scored row, one a layer."""
+    """Return the operations of the matrix products of one epoch.
+
+    For a training row, three products per layer (forward, gradient of the weights, gradient of the input) but two for
+    the first layer, whose input needs no gradient; for a scored row, one per layer.
+    """
     weights = sum(math.prod(p.shape) for p in network.parameters if p.role == "weight")
     first = network.n_inputs * network.width
     return 2 * (trained * (3 * weights - first) + scored * weights)
 
 
 def fastest(work: Callable[[], object], seconds: float) -> float:
-    """The shortest of at least three times, after one that is not counted; goes on for `seconds`."""
+    """Return the shortest of at least three times after a warm-up; repeat for `seconds`."""
     work()
     times: list[float] = []
     while len(times) < 3 or sum(times) < seconds:
@@ -54,7 +59,7 @@ def fastest(work: Callable[[], object], seconds: float) -> float:
 
 
 def peak() -> dict[str, float]:
-    """GFLOP/s of a large square product in float32, by library."""
+    """Return the GFLOP/s of a large square product in float32, by library."""
     a, b = torch.randn(2, SQUARE, SQUARE)
     x, y = a.numpy(), b.numpy()
     products: dict[str, Callable[[], object]] = {"torch": lambda: torch.mm(a, b), "numpy": lambda: np.matmul(x, y)}
@@ -62,13 +67,13 @@ def peak() -> dict[str, float]:
 
 
 def cell(space: Space, data: Dataset, depths: Sequence[int], rows: int) -> tuple[float, float]:
-    """Seconds and GFLOP of an epoch of that many rows."""
+    """Return the seconds and GFLOP of one epoch with this number of rows."""
 
     def build(trial: Trial) -> BatchedNetwork:
         return NetworkBuilder(space, None, data.n_inputs, data.n_outputs).network_for(trial.params)
 
     population = Population(data, build, space.train, rows)
-    trials = [Trial(str(i), "search", _STRENGTHS | {"depth": depths[i % len(depths)]}, i) for i in range(rows)]
+    trials = [Trial(TrialKey(i), "search", _STRENGTHS | {"depth": depths[i % len(depths)]}, i) for i in range(rows)]
     for trial in trials:
         population.admit(trial)
     fold = data.folds[0]
@@ -78,7 +83,7 @@ def cell(space: Space, data: Dataset, depths: Sequence[int], rows: int) -> tuple
 
 
 def measure(spaces: Sequence[Space], rows: Sequence[int]) -> dict[str, Any]:
-    """The peak, before and after, and every cell that is not too slow."""
+    """Return the peak before and after, and each cell that is not too slow."""
     peaks, cells = [peak()], []
     for space in spaces:
         data = data_module.prepare(space.data, Path())

@@ -1,4 +1,4 @@
-"""Runs a contender in a process of its own, tied to cores, and says what it took."""
+"""Run a contender in its own process, tied to cores, and measure its time."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from typing import Any
 import yaml
 
 from hpo.study.directory import StudyDirectory
-from hpo.study.ledger import read_attrs
+from hpo.study.storage import read_attrs
 
 Json = dict[str, Any]
 _ROOT = Path(__file__).parent.parent
 
 
 def about(*packages: str) -> Json:
-    """When and where something was measured, with which versions of `packages`."""
+    """Return the date and the machine of a measurement, and the versions of `packages`."""
     cpu = next((row for row in Path("/proc/cpuinfo").read_text().splitlines() if row.startswith("model name")), "")
     return {
         "date": time.strftime("%Y-%m-%d"),
@@ -38,7 +38,7 @@ def about(*packages: str) -> Json:
 
 @contextmanager
 def _tied(cores: Collection[int]) -> Iterator[None]:
-    """What is started here runs on these cores: children inherit that, and theirs."""
+    """Tie processes that are started here to these cores; children inherit it."""
     before = os.sched_getaffinity(0)
     os.sched_setaffinity(0, cores)
     try:
@@ -47,8 +47,8 @@ def _tied(cores: Collection[int]) -> Iterator[None]:
         os.sched_setaffinity(0, before)
 
 
-def said(command: Sequence[str], folder: str | Path, cores: Collection[int], told: Json | None = None) -> Any:
-    """The JSON in the last line that `python -m COMMAND` prints, run in `folder` on some cores."""
+def run_module(command: Sequence[str], folder: str | Path, cores: Collection[int], told: Json | None = None) -> Any:
+    """Return the JSON in the last line that `python -m COMMAND` prints, run in `folder` on some cores."""
     with _tied(cores):
         done = subprocess.run(
             [sys.executable, "-m", *command],
@@ -63,10 +63,14 @@ def said(command: Sequence[str], folder: str | Path, cores: Collection[int], tol
 
 
 def _timed(command: Sequence[str], folder: str, cores: Collection[int], told: Json | None = None) -> Json:
-    """`seconds`, its own figure, is from the first ask to the last record; `startup` is the rest of its life; `core` is
-    processor by wall seconds of its cores: below 1, it waited, for others on the core or for the disk."""
+    """Add the times of a process.
+
+    `seconds`, its own figure, is from the first proposal to the last record. `startup` is the rest of its life. `core`
+    is the processor time relative to the wall time of its cores: below 1, it waited for others on the core or for the
+    disk.
+    """
     before, began = getrusage(RUSAGE_CHILDREN), time.perf_counter()
-    found = said(command, folder, cores, told)
+    found = run_module(command, folder, cores, told)
     wall, after = time.perf_counter() - began, getrusage(RUSAGE_CHILDREN)
     processor = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     startup = wall - found["seconds"]
@@ -79,11 +83,14 @@ def _timed(command: Sequence[str], folder: str, cores: Collection[int], told: Js
 
 
 def search(space: Json, cores: Collection[int]) -> tuple[Json, list[Json], list[float]]:
-    """hpo's whole search; also the configurations that it trained, baselines and ablation among them, and how well."""
+    """Run hpo's search; also return its trained configurations (with baselines and ablation) and scores."""
     with tempfile.TemporaryDirectory() as folder:
         Path(folder, "space.yaml").write_text(yaml.safe_dump(space))
-        # The others' databases are there when their clocks start, so is this one's.
-        create = "import pathlib; from hpo.tracking.mlflow_writer import create_database; create_database(pathlib.Path('store/mlflow.db'))"
+        # The databases of the others exist when their clocks start, so this one does too.
+        create = (
+            "from pathlib import Path; from hpo.tracking.mlflow_writer import create_database; "
+            "create_database(Path('store/mlflow.db'))"
+        )
         subprocess.run([sys.executable, "-c", create], cwd=folder, stderr=subprocess.DEVNULL, check=True)
         workers = ["--workers", str(len(cores))] if len(cores) > 1 else []
         command = [
@@ -110,7 +117,7 @@ def search(space: Json, cores: Collection[int]) -> tuple[Json, list[Json], list[
 def loop(
     what: str, space: Json, cores: Collection[int], configurations: list[Json], best: list[float], count: int
 ) -> Json:
-    """Another contender on `count` of hpo's configurations, beside how well hpo did on the same ones."""
+    """Run another contender on `count` of hpo's configurations; also return hpo's scores for these."""
     chosen = thinned(configurations, count)
     given = [configurations[i] for i in chosen]
     with tempfile.TemporaryDirectory() as folder:
@@ -124,13 +131,13 @@ def loop(
 
 
 def _counts(configurations: list[Json], epochs: int, seconds: float) -> Json:
-    """How much a run trained, and what an epoch of a trial took."""
+    """Return how much a run trained, and the time per trial-epoch."""
     depth = mean(c["depth"] for c in configurations)
     return {"trials": len(configurations), "depth": depth, "epochs": epochs, "ms": 1000 * seconds / epochs}
 
 
 def thinned(configurations: list[Json], count: int) -> list[int]:
-    """Which `count` to take: evenly spaced in the order of depth, which decides what an epoch costs."""
+    """Return `count` indices, evenly spaced in the order of depth, which determines the cost of an epoch."""
     order = sorted(range(len(configurations)), key=lambda i: configurations[i]["depth"])
     count = min(count, len(order))
     return [order[int((i + 0.5) * len(order) / count)] for i in range(count)]

@@ -1,6 +1,6 @@
-"""The work that is given to every sequential contender: the same rows, network, configurations and epochs.
+"""The work of each sequential contender: the same rows, network, configurations and epochs.
 
-`python -m bench.task CONTENDER` runs `bench.CONTENDER.run` on what it reads from standard input.
+`python -m bench.task CONTENDER` runs `bench.CONTENDER.run` on a task from standard input.
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ from hpo.space.space import Space
 
 @dataclass(frozen=True)
 class Task:
-    """What a contender is asked to train."""
+    """The work of a contender."""
 
     space: Space
     train: tuple[Tensor, Tensor]  # x (rows, inputs), y (rows,)
     valid: tuple[Tensor, Tensor]
-    configurations: list[dict[str, float]]  # what hpo's search has trained
-    cores: int  # that it may use
+    configurations: list[dict[str, float]]  # the configurations of hpo's search
+    cores: int  # cores that it may use
 
     def network(self, depth: int, dropout: float) -> nn.Sequential:
-        """The network of the space, as torch's tutorials write it."""
+        """Return the network of the space, as torch's tutorials write it."""
         layers: list[nn.Module] = []
         width = self.space.network.width
         for fan_in in (self.train[0].shape[1], *[width] * (depth - 1)):
@@ -40,8 +40,11 @@ class Task:
         return nn.Sequential(*layers, nn.Linear(width, int(self.train[1].max()) + 1))
 
     def warm_up(self) -> None:
-        """One step before the clock starts: torch imports for most of a second when it first makes an optimizer, and a
-        contender that trains fewer trials would bear more of that in each."""
+        """Take one step before the clock starts.
+
+        torch imports for most of a second when it creates its first optimizer. A contender that trains fewer trials
+        would bear more of that per trial.
+        """
         torch.set_num_threads(1)
         network = self.network(1, 0.0)
         optimizer = torch.optim.AdamW(network.parameters())
@@ -51,18 +54,18 @@ class Task:
 
 @dataclass(frozen=True)
 class Answer:
-    """What a contender says of its work."""
+    """The result of a contender."""
 
-    seconds: float  # from the first ask to the last record
+    seconds: float  # from the first proposal to the last record
     best: list[float]  # best validation loss, in the order of `Task.configurations`
 
 
 def read(told: dict[str, Any]) -> Task:
-    """The task in words, with its rows loaded."""
+    """Parse the task and load its rows."""
     space = loader.parse(told["space"])
     rows = dataset.prepare(space.data, Path())
     train, valid = ((rows.x[part], rows.y[part]) for part in (rows.folds[0].train, rows.folds[0].valid))
-    # "Off" lies outside a log range, where Optuna refuses it: it becomes the low end.
+    # Optuna refuses "off", which is outside a log range; it is replaced by the lower end.
     inside = [{key: space.search[key].clip(value) for key, value in c.items()} for c in told["configurations"]]
     return Task(space, train, valid, inside, len(os.sched_getaffinity(0)))
 

@@ -1,5 +1,7 @@
-"""Networks as plain torch has them, and the shortcuts of our own: functions as anyone may write one for `network.factory`. They need
-torch alone."""
+"""Network factories in plain torch, usable as `network.factory`, and the skip connections of the built-in MLP.
+
+The module depends on torch only.
+"""
 
 from __future__ import annotations
 
@@ -9,72 +11,75 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-# What carries the input of a hidden layer past it → how many random numbers that takes for each row of data.
+# The kind of connection around a hidden layer → the number of random numbers per sample that it needs in training.
 SKIPS = {"none": 0, "residual": 0, "shake-shake": 2, "shake-drop": 3}
 
 
-class _Shake(torch.autograd.Function):
-    """`h` times one factor, and its gradient times another."""
+class _Scale(torch.autograd.Function):
+    """Multiplies `h` by one factor, and its gradient by another."""
 
     @staticmethod
-    def forward(ctx: Any, h: Tensor, ahead: Tensor, back: Tensor) -> Tensor:
-        ctx.save_for_backward(back)
-        return h * ahead
+    def forward(ctx: Any, h: Tensor, forward_factor: Tensor, backward_factor: Tensor) -> Tensor:
+        ctx.save_for_backward(backward_factor)
+        return h * forward_factor
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
-        (back,) = ctx.saved_tensors
-        return grad * back, None, None
+        (backward_factor,) = ctx.saved_tensors
+        return grad * backward_factor, None, None
 
 
-def _shake(h: Tensor, ahead: Tensor, back: Tensor) -> Tensor:
-    result: Tensor = _Shake.apply(h, ahead, back)  # type: ignore[no-untyped-call]
+def _scale(h: Tensor, forward_factor: Tensor, backward_factor: Tensor) -> Tensor:
+    result: Tensor = _Scale.apply(h, forward_factor, backward_factor)  # type: ignore[no-untyped-call]
     return result
 
 
-def kept(layer: int, depth: int) -> float:
-    """The probability with which Shake-Drop leaves a layer as it is: it falls evenly from the first layer, which has no shortcut
-    and is always left, to one half in the last. `layer` counts from 0."""
+def keep_probability(layer: int, depth: int) -> float:
+    """Return the probability with which ShakeDrop leaves a layer unchanged.
+
+    It falls linearly from 1 for the first layer, which has no skip connection, to one half for the last.
+    `layer` counts from 0.
+    """
     return 1 - layer / (depth - 1) / 2
 
 
-def joined(skip: str, branches: Sequence[Tensor], stays: float | Tensor, draws: Tensor | None) -> Tensor:
-    """What a layer adds to its input, made of what its branches say, each (…, batch, width).
+def combine_branches(skip: str, branches: Sequence[Tensor], keep: float | Tensor, draws: Tensor | None) -> Tensor:
+    """Combine the outputs of a layer's branches, each (…, batch, width), into the term that is added to its input.
 
-    `draws` (…, numbers of SKIPS, batch, 1) are uniform in [0, 1) while training; None to evaluate, which gives the expectation.
-    Shake-Shake (Gastaldi, 2017) mixes two branches, and divides the gradient between them otherwise than it mixed them.
-    Shake-Drop (Yamada et al., IEEE Access 2019) leaves a branch as it is with the probability `stays`, else multiplies it by a
-    number in ±1, and its gradient by another in 0 to 1. Every row of data has numbers of its own.
+    `draws` (…, SKIPS[skip], batch, 1) are uniform in [0, 1), different for each sample; None in evaluation, which
+    uses the expectation. Shake-Shake (Gastaldi, 2017) mixes two branches and divides the gradient between them in
+    other proportions. ShakeDrop (Yamada et al., IEEE Access 2019) leaves a branch unchanged with probability
+    `keep`; otherwise it multiplies the branch by a number in ±1, and its gradient by another one in 0 to 1.
     """
     if skip == "shake-shake":
-        a, b = branches
+        first, second = branches
         if draws is None:
-            return (a + b) / 2
-        ahead, back = draws.unbind(-3)
-        return _shake(a, ahead, back) + _shake(b, 1 - ahead, 1 - back)
+            return (first + second) / 2
+        forward, backward = draws.unbind(-3)
+        return _scale(first, forward, backward) + _scale(second, 1 - forward, 1 - backward)
     (branch,) = branches
     if skip == "residual":
         return branch
     if draws is None:
-        return branch * stays
-    chance, ahead, back = draws.unbind(-3)
-    left = (chance < stays).to(branch.dtype)
-    return _shake(branch, left + (1 - left) * (2 * ahead - 1), left + (1 - left) * back)
+        return branch * keep
+    chance, forward, backward = draws.unbind(-3)
+    kept = (chance < keep).to(branch.dtype)
+    return _scale(branch, kept + (1 - kept) * (2 * forward - 1), kept + (1 - kept) * backward)
 
 
-class _Skip(nn.Module):
-    """A layer beside a shortcut."""
+class SkipBlock(nn.Module):
+    """A layer with a skip connection around it."""
 
-    def __init__(self, skip: str, stays: float, branches: Sequence[nn.Module]) -> None:
+    def __init__(self, skip: str, keep: float, branches: Sequence[nn.Module]) -> None:
         super().__init__()
-        self.skip, self.stays, self.branches = skip, stays, nn.ModuleList(branches)
+        self.skip, self.keep, self.branches = skip, keep, nn.ModuleList(branches)
 
     def draws(self, h: Tensor) -> Tensor:
         return torch.rand(SKIPS[self.skip], len(h), 1, dtype=h.dtype, device=h.device)
 
     def forward(self, h: Tensor) -> Tensor:
         draws = self.draws(h) if self.training and SKIPS[self.skip] else None
-        return h + joined(self.skip, [branch(h) for branch in self.branches], self.stays, draws)
+        return h + combine_branches(self.skip, [branch(h) for branch in self.branches], self.keep, draws)
 
 
 def residual(
@@ -89,16 +94,20 @@ def residual(
     layer_norm: bool = False,
     dropout: float = 0.0,
 ) -> nn.Module:
-    """A multilayer perceptron with shortcuts around its hidden layers, from the second on (`skip`: residual, shake-shake or
-    shake-drop); `activation` is the name of a class of torch.nn."""
+    """Return a multilayer perceptron with skip connections around its hidden layers, from the second one on.
+
+    `skip` is residual, shake-shake or shake-drop; `activation` is the name of a class of torch.nn.
+    """
 
     def layer(fan_in: int) -> nn.Module:
         norms = ([nn.BatchNorm1d(width)] if batch_norm else []) + ([nn.LayerNorm(width)] if layer_norm else [])
         return nn.Sequential(nn.Linear(fan_in, width), *norms, getattr(nn, activation)(), nn.Dropout(dropout))
 
     branches = 2 if skip == "shake-shake" else 1
-    more = [_Skip(skip, kept(i, depth), [layer(width) for _ in range(branches)]) for i in range(1, depth)]
-    return nn.Sequential(layer(n_inputs), *more, nn.Linear(width, n_outputs))
+    hidden = [
+        SkipBlock(skip, keep_probability(i, depth), [layer(width) for _ in range(branches)]) for i in range(1, depth)
+    ]
+    return nn.Sequential(layer(n_inputs), *hidden, nn.Linear(width, n_outputs))
 
 
 class _Block(nn.Module):
@@ -120,20 +129,25 @@ class _Block(nn.Module):
 
 
 def resnet(n_inputs: int, n_outputs: int, depth: int = 2, width: int = 128) -> nn.Module:
-    """The ResNet for tables (Gorishniy et al., Revisiting Deep Learning Models for Tabular Data, NeurIPS 2021): `depth`
-    blocks of two linear layers beside a shortcut. Both dropouts of a block have the searched rate."""
+    """Return a ResNet for tabular data (Gorishniy et al., NeurIPS 2021).
+
+    It has `depth` blocks of two linear layers with a skip connection. Both dropouts of a block have the searched
+    rate. Paper: Revisiting Deep Learning Models for Tabular Data.
+    """
     head = (nn.BatchNorm1d(width), nn.ReLU(), nn.Linear(width, n_outputs))
     return nn.Sequential(nn.Linear(n_inputs, width), *(_Block(width) for _ in range(depth)), *head)
 
 
 def cnn(image: Sequence[int], n_outputs: int, depth: int = 2, width: int = 16) -> nn.Module:
-    """A small convolutional network: `depth` times convolution, norm, activation and dropout, of `width` channels at first;
-    each further convolution halves the sides and doubles the channels."""
+    """Return a small convolutional network: `depth` times convolution, norm, activation and dropout.
+
+    The first convolution has `width` channels; each further one halves the sides and doubles the channels.
+    """
     channels, height, side = image
     layers: list[nn.Module] = []
     for i in range(depth):
-        here, stride = width * 2**i, 2 if i else 1
-        convolution = nn.Conv2d(channels, here, 3, stride=stride, padding=1)
-        layers += [convolution, nn.GroupNorm(1, here), nn.ReLU(), nn.Dropout()]
-        channels, height, side = here, -(-height // stride), -(-side // stride)
+        out_channels, stride = width * 2**i, 2 if i else 1
+        convolution = nn.Conv2d(channels, out_channels, 3, stride=stride, padding=1)
+        layers += [convolution, nn.GroupNorm(1, out_channels), nn.ReLU(), nn.Dropout()]
+        channels, height, side = out_channels, -(-height // stride), -(-side // stride)
     return nn.Sequential(*layers, nn.Flatten(), nn.Linear(channels * height * side, n_outputs))

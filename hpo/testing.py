@@ -1,14 +1,14 @@
-"""The contract that every regularizer keeps, ours and yours: `hpo.testing.check(MyOwn())` in a test is all eight points of it.
+"""The contract of regularizers: `hpo.testing.check(MyRegularizer())` tests its eight points.
 
-A member is tried on three rows of one batched program, in float64: the first of them off, the others at its two `probe` strengths.
-Each point raises AssertionError with a sentence.
+A regularizer is tested on three networks that train in one batched program, in float64: the first one has the
+default value, the others the two `probe` strengths. Each point raises AssertionError with an explanation.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
@@ -18,6 +18,7 @@ import torch
 from hpo.core.errors import InputError
 from hpo.core.samples import Fold, Samples
 from hpo.core.trial import TrainedTrial, Trial
+from hpo.core.trial_key import TrialKey
 from hpo.data import density_ratio, synthetic
 from hpo.data.config import DataConfig
 from hpo.data.dataset import prepare
@@ -30,200 +31,223 @@ from hpo.space.settings import TrainConfig
 from hpo.training.population import Population
 
 TRAIN = TrainConfig(epochs=5, batch_size=32, patience=5)
-_SOME = (100, 50)  # rows of images to train on and to judge by: enough for a few steps
+_IMAGE_ROWS = (100, 50)  # images for training and validation: enough for a few steps
+_ROUNDING = 1e-9  # the largest difference of weights that rounding causes in a few epochs of float64
+_ROUNDING_HINT = (
+    "So small a difference comes from rounding: the memory layout of a gradient, and with it the order of its sums, "
+    "depends on the number of networks in the stack. In a loss, this happens if a mean or another element-wise factor "
+    "is applied to strided tensors such as the logits. Use a sum, and divide the result: x.sum((1, 2)) / n in place of "
+    "x.mean((1, 2)). Matrix products with a single row or column cause it, too: multiply and sum instead."
+)
+_DEPENDENCE_HINT = (
+    "So large a difference is not rounding. Usual causes: random numbers that do not come from step.noise[self.name], "
+    "a sum or mean over the fit axis, values read from another fit, a branch on the values of s, or state that is "
+    "stored in the object instead of step.weight_copies."
+)
 
 
 @dataclass(frozen=True)
 class Case:
-    """A member of the family, data that it can act on, and the network that a trial gets."""
+    """A regularizer, data that it can act on, and the network of each trial."""
 
     member: Regularizer
     data: Samples
     network: Callable[[Trial], BatchedNetwork]
+    cache: dict[str, dict[str, TrainedTrial]] = field(default_factory=dict, compare=False, repr=False)
 
-    def three(self) -> list[Trial]:
-        """Three rows of different strengths, the first of them off."""
+    def three_trials(self) -> list[Trial]:
+        """Return three trials: with the default value and with the two probe strengths."""
         strengths = (self.member.default_value, *self.member.probe)
         return [self.trial(str(i), s) for i, s in enumerate(strengths)]
 
     def trial(self, label: str, strength: object = None) -> Trial:
-        """One row; without a strength the space does not name the member."""
-        own = {} if strength is None else {self.member.name: strength}
-        return Trial(label, "search", {"learning_rate": 1e-2, "depth": 2, **own}, int(label) + 100)
+        """Return a trial; without a strength, its search does not contain the regularizer."""
+        params = {} if strength is None else {self.member.name: strength}
+        key = TrialKey.parse(label)
+        return Trial(key, "search", {"learning_rate": 1e-2, "depth": 2, **params}, key.number + 100)
 
     def population(self) -> Population:
         return Population(self.data, self.network, TRAIN, 64)
 
-    def trained(self, trials: Sequence[Trial], epochs: int = 3) -> dict[str, TrainedTrial]:
-        """Trials trained together; what each leaves behind."""
-        pop = self.population()
-        for trial in trials:
-            pop.admit(trial)
-        run(pop, epochs)
-        return {trial.label: pop.release(trial) for trial in trials}
+    def train(self, trials: Sequence[Trial], epochs: int = 3) -> dict[str, TrainedTrial]:
+        """Train trials together and return their results by label; a case trains the same trials only once."""
+        key = repr((tuple(trials), epochs))
+        if key not in self.cache:
+            population = self.population()
+            for trial in trials:
+                population.admit(trial)
+            run(population, epochs)
+            self.cache[key] = {trial.label: population.release(trial) for trial in trials}
+        return self.cache[key]
 
 
 def check(member: Regularizer, data: Samples | None = None) -> None:
-    """The whole contract, for a member that need not be in the family yet; `data` in place of a small table, or small images, of
-    ours. Raises AssertionError, InputError if the facts of the member are not sound."""
+    """Test the whole contract for a regularizer, which need not be registered, on `data` or on a small data set.
+
+    Raises AssertionError if a point of the contract is violated, and InputError if a class attribute is invalid.
+    """
     if member.name not in FAMILY and (text := plugins.first_problem(member)):
         raise InputError(f"{type(member).__name__}{text}")
-    samples = data or small(member)
+    samples = data or small_data(member)
     with registered([] if member.name in FAMILY else [member]):
-        case = Case(member, samples, partial(_mlp, samples))
+        case = Case(member, samples, partial(mlp, samples))
         for point in CONTRACT:
             point(case)
 
 
-def small(member: Regularizer) -> Samples:
-    """A small table, or small images, in float64; with all else that the member needs."""
-    return supplied(member, _small(member))
+def small_data(member: Regularizer) -> Samples:
+    """Return a small table, or small images, in float64, with everything that the regularizer `needs`."""
+    if "image" not in member.needs:
+        return add_needs(member, prepare(DataConfig(source="sklearn:wine"), Path(), torch.float64))
+    data = prepare(DataConfig(source="sklearn:digits"), Path(), torch.float64)
+    (fold,), (train, valid) = data.folds, _IMAGE_ROWS
+    fold = Fold(0, fold.train[:train], fold.valid[:valid])
+    return add_needs(member, replace(data.as_samples(), folds=(fold,), image=(1, 8, 8)))
 
 
-def supplied(member: Regularizer, data: Samples) -> Samples:
-    """The same rows with what a member needs besides them."""
+def add_needs(member: Regularizer, data: Samples) -> Samples:
+    """Return the same rows with the additional data that the regularizer `needs`."""
     if "generated" in member.needs:
         x, y, train = (t.numpy() for t in (data.x, data.y, data.folds[0].train))
-        made = synthetic.bank("smote", x, y, len(data.classes), train, 3)
-        data = replace(data.samples(), augmented={**data.augmented, member.name: torch.from_numpy(made)})
+        generated = synthetic.augment("smote", x, y, len(data.classes), train, 3)
+        data = replace(data.as_samples(), augmented={**data.augmented, member.name: torch.from_numpy(generated)})
     if "auxiliary" in member.needs:
-        shares = (data.x[:, :3] * 2).softmax(1)
-        data = replace(data.samples(), auxiliary=torch.where(data.x[:, 3:4] > 1, torch.nan, shares))
-    return between(data) if "target" in member.needs else data
+        probabilities = (data.x[:, :3] * 2).softmax(1)
+        data = replace(data.as_samples(), auxiliary=torch.where(data.x[:, 3:4] > 1, torch.nan, probabilities))
+    return as_two_domains(data) if "target" in member.needs else data
 
 
-def between(data: Samples) -> Samples:
-    """The same rows as two domains: of those to learn from, the last half has no labels, and is stretched and moved; of what is left of
-    these, a quarter is to judge by. With density ratios."""
+def as_two_domains(data: Samples) -> Samples:
+    """Return the same rows as two domains, with density ratios.
+
+    The second half of the training rows becomes the target domain: its labels are removed, its inputs scaled
+    and shifted. A quarter of it serves as target validation rows.
+    """
     (fold,) = data.folds
     labelled, target = fold.train.chunk(2)
-    adapted, judged = target[len(target) // 4 :], target[: len(target) // 4]
+    adapted, valid = target[len(target) // 4 :], target[: len(target) // 4]
     x, y = data.x.clone(), data.y.clone()
     x[target] = 1.5 * x[target] + 0.5
     y[target] = -1 if data.task == "classification" else math.nan
-    ratio = torch.from_numpy(density_ratio.ratios(x.numpy(), labelled.numpy(), adapted.numpy())).to(x.dtype)
+    ratio = torch.from_numpy(density_ratio.estimate(x.numpy(), labelled.numpy(), adapted.numpy())).to(x.dtype)
     ratio[target] = 1
-    folds = (replace(fold, train=labelled, target=adapted, target_valid=judged),)
-    return replace(data.samples(), x=x, y=y, folds=folds, ratio=ratio)
+    folds = (replace(fold, train=labelled, target=adapted, target_valid=valid),)
+    return replace(data.as_samples(), x=x, y=y, folds=folds, density_ratio=ratio)
 
 
-def _small(member: Regularizer) -> Samples:
-    if "image" not in member.needs:
-        return prepare(DataConfig(source="sklearn:wine"), Path(), torch.float64)
-    data = prepare(DataConfig(source="sklearn:digits"), Path(), torch.float64)
-    (fold,), (train, valid) = data.folds, _SOME
-    return replace(data.samples(), folds=(Fold(0, fold.train[:train], fold.valid[:valid]),), image=(1, 8, 8))
+def stacked_fits_equal_single_fits(case: Case) -> None:
+    """Check that a fit does not depend on how many others train with it."""
+    stacked = case.train(case.three_trials())
+    for trial in case.three_trials():
+        single = case.train([trial])[trial.label]
+        _assert_same(stacked[trial.label], single, f"{_network(case, trial)} depends on the other fits of its stack")
 
 
-# ---- the points
+def default_value_equals_absence(case: Case) -> None:
+    """Check that a regularizer at its default value has no effect.
+
+    If it passes a target batch through the network, this holds up to rounding: matrix products over more rows,
+    whose gradients are zero, are summed in another order.
+    """
+    with_key, without_key = case.train([case.trial("0", case.member.default_value)]), case.train([case.trial("0")])
+    claim = f"{case.member.name} has an effect at {case.member.default_value}, its default value"
+    if case.member.uses_target_batch:
+        assert _close(with_key["0"], without_key["0"]), f"{claim}."
+    else:
+        _assert_same(with_key["0"], without_key["0"], claim)
 
 
-def together_equals_alone(case: Case) -> None:
-    """A row does not depend on how many others there are."""
-    together = case.trained(case.three())
-    for trial in case.three():
-        alone = case.trained([trial])[trial.label]
-        assert same(together[trial.label], alone), (
-            f"{_at(case, trial)} alone learns something else than beside other rows."
+def changing_one_fit_leaves_the_others_bit_equal(case: Case) -> None:
+    """Check that another configuration of one fit changes nothing in the other fits."""
+    first, *others = case.three_trials()
+    changed = _changed(first, **{case.member.name: case.member.probe[0], "learning_rate": 0.02})
+    before, after = case.train([first, *others]), case.train([changed, *others])
+    for trial in others:
+        claim = f"{_network(case, trial)} depends on the configuration of another fit"
+        _assert_same(before[trial.label], after[trial.label], claim)
+
+
+def reused_slot_equals_new_slot(case: Case) -> None:
+    """Check that a fit does not depend on the trial that occupied its slot before."""
+    first, second, late = case.three_trials()
+    population = case.population()
+    for trial in (first, second):
+        population.admit(trial)
+    run(population, 2)
+    population.release(first)
+    population.admit(late)
+    run(population, 3)
+    claim = f"{_network(case, late)} depends on the trial that used its slot before"
+    _assert_same(population.release(late), case.train([late])[late.label], claim)
+
+
+def entering_and_leaving_fits_leave_the_default_bit_equal(case: Case) -> None:
+    """Check that a fit at the default value is not affected while another fit with a strength enters and leaves.
+
+    A regularizer that is off in all fits is left out of the program, so this changes the program twice.
+    """
+    off, guest = case.trial("0", case.member.default_value), case.trial("1", case.member.probe[1])
+    population = case.population()
+    population.admit(off)
+    run(population, 1)
+    population.admit(guest)
+    run(population, 1)
+    population.release(guest)
+    run(population, 1)
+    claim = f"{_network(case, off)} depends on a fit with {case.member.probe[1]} that enters and leaves its stack"
+    _assert_same(population.release(off), case.train([off])["0"], claim)
+
+
+def diverging_fit_leaves_the_others_bit_equal(case: Case) -> None:
+    """Check that the other fits stay the same, and finite, if one diverges."""
+    first, *others = case.three_trials()
+    diverging = _changed(first, learning_rate=1e300)
+    expected, actual = case.train(others), case.train([diverging, *others])
+    for trial in others:
+        claim = f"{_network(case, trial)} depends on another fit that diverges"
+        _assert_same(expected[trial.label], actual[trial.label], claim)
+        finite = all(bool(torch.isfinite(w).all()) for w in actual[trial.label].weights.values())
+        assert finite, f"{_network(case, trial)} diverges together with another fit."
+
+
+def probe_strengths_differ(case: Case) -> None:
+    """Check that the strength has an effect."""
+    weak, strong = (case.train([case.trial("0", strength)])["0"] for strength in case.member.probe)
+    assert not same(weak, strong), (
+        f"{case.member.name} has the same effect at both probe strengths, {case.member.probe[0]} and "
+        f"{case.member.probe[1]}. Does it override a hook, and use s?"
+    )
+
+
+def evaluation_is_deterministic(case: Case) -> None:
+    """Check that the same weights get the same score twice: no regularizer acts outside training."""
+    trials, population = case.three_trials(), case.population()
+    for trial in trials:
+        population.admit(trial)
+    curves = run(population, 3)
+    for trial in trials:
+        trained = population.release(trial)
+        first, second = curves[trial.label]["valid_loss"][trained.best_epoch - 1], trained.valid["loss"]
+        assert math.isclose(first, second, rel_tol=1e-9), (
+            f"{_network(case, trial)} has a validation loss of {first}, and {second} for the same weights. A hook must "
+            f"have no effect if step.training is false."
         )
 
 
-def neutral_equals_without(case: Case) -> None:
-    """At its neutral strength a member is as if nobody had named it; to rounding, if it lets rows of another domain pass: products over
-    more rows, whose gradients are zero, add in another order."""
-    named, unnamed = case.trained([case.trial("0", case.member.default_value)]), case.trained([case.trial("0")])
-    alike = _close if case.member.uses_target_batch else same
-    assert alike(named["0"], unnamed["0"]), (
-        f"{case.member.name} at {case.member.default_value}, which is off, is not the same as without it."
-    )
-
-
-def neighbours_do_not_feel_a_change(case: Case) -> None:
-    """What is changed in one row changes nothing in another."""
-    first, *others = case.three()
-    before = case.trained([first, *others])
-    after = case.trained([_changed(first, **{case.member.name: case.member.probe[0], "learning_rate": 0.02}), *others])
-    for trial in others:
-        assert same(before[trial.label], after[trial.label]), f"{_at(case, trial)} feels what its neighbour is set to."
-
-
-def refilled_equals_fresh(case: Case) -> None:
-    """A row that another has left is as good as new."""
-    first, second, late = case.three()
-    pop = case.population()
-    for trial in (first, second):
-        pop.admit(trial)
-    run(pop, 2)
-    pop.release(first)
-    pop.admit(late)
-    run(pop, 3)
-    assert same(pop.release(late), case.trained([late])[late.label]), (
-        f"{_at(case, late)} in a row that was used learns something else."
-    )
-
-
-def what_is_off_does_not_feel_who_comes_and_goes(case: Case) -> None:
-    """Where a member is off in all rows it is left out; that another with it enters in mid-training, and leaves, changes nothing."""
-    off, guest = case.trial("0", case.member.default_value), case.trial("1", case.member.probe[1])
-    pop = case.population()
-    pop.admit(off)
-    run(pop, 1)
-    pop.admit(guest)
-    run(pop, 1)
-    pop.release(guest)
-    run(pop, 1)
-    assert same(pop.release(off), case.trained([off])["0"]), (
-        f"{_at(case, off)} feels that one with {case.member.probe[1]} comes and goes."
-    )
-
-
-def divergence_stays_alone(case: Case) -> None:
-    """A row that diverges leaves the others as they are, and finite."""
-    first, *others = case.three()
-    calm, beside = case.trained(others), case.trained([_changed(first, learning_rate=1e300), *others])
-    for trial in others:
-        assert same(calm[trial.label], beside[trial.label]), f"{_at(case, trial)} feels that its neighbour diverges."
-        finite = all(bool(torch.isfinite(w).all()) for w in beside[trial.label].weights.values())
-        assert finite, f"{_at(case, trial)} diverges with its neighbour."
-
-
-def probes_differ(case: Case) -> None:
-    """A strength has an effect."""
-    weak, strong = (case.trained([case.trial("0", strength)])["0"] for strength in case.member.probe)
-    assert not same(weak, strong), (
-        f"{case.member.name} does the same at {case.member.probe[0]} and at {case.member.probe[1]}."
-    )
-
-
-def evaluation_is_still(case: Case) -> None:
-    """Weights that are scored twice have the same score: nothing is drawn, nothing acts but in training."""
-    trials, pop = case.three(), case.population()
-    for trial in trials:
-        pop.admit(trial)
-    curves = run(pop, 3)
-    for trial in trials:
-        released = pop.release(trial)
-        once, again = curves[trial.label]["valid_loss"][released.best_epoch - 1], released.valid["loss"]
-        assert math.isclose(once, again, rel_tol=1e-9), f"{_at(case, trial)} is scored {once}, and then {again}."
-
-
 CONTRACT: tuple[Callable[[Case], None], ...] = (
-    together_equals_alone,
-    neutral_equals_without,
-    neighbours_do_not_feel_a_change,
-    refilled_equals_fresh,
-    what_is_off_does_not_feel_who_comes_and_goes,
-    divergence_stays_alone,
-    probes_differ,
-    evaluation_is_still,
+    stacked_fits_equal_single_fits,
+    default_value_equals_absence,
+    changing_one_fit_leaves_the_others_bit_equal,
+    reused_slot_equals_new_slot,
+    entering_and_leaving_fits_leave_the_default_bit_equal,
+    diverging_fit_leaves_the_others_bit_equal,
+    probe_strengths_differ,
+    evaluation_is_deterministic,
 )
 
 
-# ---- tools
-
-
 def run(population: Population, epochs: int) -> dict[str, dict[str, list[float]]]:
-    """Trains all rows for some epochs; the curves by trial and name, each the mean over its fits."""
+    """Train a population for some epochs; return the curves by trial and name, averaged over the fits of a trial."""
     curves: dict[str, dict[str, list[float]]] = {}
     for _ in range(epochs):
         for score in population.train_epoch():
@@ -232,18 +256,30 @@ def run(population: Population, epochs: int) -> dict[str, dict[str, list[float]]
     return curves
 
 
-def same(one: TrainedTrial, other: TrainedTrial) -> bool:
-    """Bit for bit, with nan equal to nan."""
-    tensors = all(torch.equal(one.weights[n].nan_to_num(7e77), other.weights[n].nan_to_num(7e77)) for n in one.weights)
-    return tensors and np.array_equal(_scores(one.valid), _scores(other.valid), equal_nan=True)
-
-
-def _close(one: TrainedTrial, other: TrainedTrial) -> bool:
-    """To what rounding may do in a few epochs of float64."""
+def same(first: TrainedTrial, second: TrainedTrial) -> bool:
+    """Return whether two trained trials are equal bit for bit, nan being equal to nan."""
     tensors = all(
-        torch.allclose(one.weights[n], other.weights[n], rtol=0, atol=1e-9, equal_nan=True) for n in one.weights
+        torch.equal(first.weights[n].nan_to_num(7e77), second.weights[n].nan_to_num(7e77)) for n in first.weights
     )
-    return tensors and np.allclose(_scores(one.valid), _scores(other.valid), rtol=1e-9, equal_nan=True)
+    return tensors and np.array_equal(_scores(first.valid), _scores(second.valid), equal_nan=True)
+
+
+def _assert_same(first: TrainedTrial, second: TrainedTrial, claim: str) -> None:
+    """Raise AssertionError with the claim and a hint at its cause if two trained trials differ in any bit."""
+    if same(first, second):
+        return
+    largest = max(float((first.weights[n] - second.weights[n]).abs().max()) for n in first.weights)
+    hint = _ROUNDING_HINT if _close(first, second) else _DEPENDENCE_HINT
+    raise AssertionError(f"{claim}: weights differ by up to {largest:.2g}. {hint}")
+
+
+def _close(first: TrainedTrial, second: TrainedTrial) -> bool:
+    """Return whether two trained trials are equal up to rounding."""
+    tensors = all(
+        torch.allclose(first.weights[n], second.weights[n], rtol=0, atol=_ROUNDING, equal_nan=True)
+        for n in first.weights
+    )
+    return tensors and np.allclose(_scores(first.valid), _scores(second.valid), rtol=_ROUNDING, equal_nan=True)
 
 
 def _scores(scores: Mapping[str, float]) -> np.ndarray:
@@ -254,9 +290,10 @@ def _changed(trial: Trial, **params: object) -> Trial:
     return replace(trial, params={**trial.params, **params})
 
 
-def _at(case: Case, trial: Trial) -> str:
-    return f"A row with {case.member.name} {trial.params[case.member.name]}"
+def _network(case: Case, trial: Trial) -> str:
+    return f"A network with {case.member.name} {trial.params[case.member.name]}"
 
 
-def _mlp(data: Samples, trial: Trial) -> BatchedNetwork:
+def mlp(data: Samples, trial: Trial) -> BatchedNetwork:
+    """Return the network of a trial: an MLP with 8 units per layer."""
     return Mlp(data.n_inputs, data.n_outputs, int(trial.params["depth"]), 8)

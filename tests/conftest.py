@@ -1,4 +1,4 @@
-"""What the end-to-end tests share: tiny spaces, a store whose MLflow database exists, and the real command line."""
+"""Settings of the test run, and fixtures for stores and for searches without MLflow."""
 
 import os
 import shutil
@@ -26,7 +26,7 @@ def pytest_configure(config):
 
 @pytest.fixture(scope="session")
 def migrated(tmp_path_factory) -> Path:
-    """An MLflow database without runs: making one takes seconds."""
+    """An MLflow database without runs, made once per process because it takes seconds."""
     from hpo.tracking.mlflow_writer import create_database
 
     path = tmp_path_factory.mktemp("migrated") / "mlflow.db"
@@ -36,7 +36,7 @@ def migrated(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="session")
 def new_store(migrated, tmp_path_factory) -> Callable[[], Path]:
-    """Makes an empty store, in a folder of its own."""
+    """Return a function that makes an empty store in a new folder."""
 
     def make() -> Path:
         store = tmp_path_factory.mktemp("search") / "mlruns"
@@ -49,7 +49,7 @@ def new_store(migrated, tmp_path_factory) -> Callable[[], Path]:
 
 @pytest.fixture(scope="module")
 def unrecorded() -> Iterator[None]:
-    """Searches of this process write no run and no page, from the first test that asks for it to the end of its file."""
+    """Replace the recorder and the report in searches of this process, until the end of the test file."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("hpo.workflows.search.Recorder", Unrecorded)
         patch.setattr("hpo.report.write", lambda *_: None)

@@ -1,7 +1,7 @@
-"""Searches five public tables on five splits each, in three minutes of two cores, and holds the result beside others' numbers.
+"""Search five public tables on five splits each, in three minutes on two cores, and compare with other methods.
 
-Each search is a process of its own. What is done is kept in `build/cocktail`, a line of JSON each, apart for every state of code and
-tables, so that an interrupted run goes on. The page in docs is written when nothing was left out, else one in build/cocktail.
+Each search is a process of its own. Records are kept in `build/cocktail` in one file per state of code and tables, so
+an interrupted run can be resumed. The page in docs is written if nothing was left out, otherwise one in build/cocktail.
 """
 
 from __future__ import annotations
@@ -25,19 +25,21 @@ Json = dict[str, Any]
 
 
 def sources(data: Path, names: Sequence[str]) -> list[Path]:
-    """What makes a record: the code, the space and the tables."""
+    """Return the files that determine a record: the code, the space and the tables."""
     own = (Path(__file__).parent / f"{name}.py" for name in ("run", "sets", "rivals"))
     return [*sorted((_ROOT / "hpo").rglob("*.py")), sets.SPACE, *own, *(data / f"{name}.csv" for name in sorted(names))]
 
 
 def search(job: Job, book: Book) -> Json:
-    """The record of one search, made if the book has none."""
+    """Return the record of one search; run it if the book has none."""
     told = job._asdict() | {"data": str(job.data)}
-    return book.once(job.key, lambda: runs.said(["bench.cocktail.run"], book.folder, os.sched_getaffinity(0), told))
+    return book.once(
+        job.key, lambda: runs.run_module(["bench.cocktail.run"], book.folder, os.sched_getaffinity(0), told)
+    )
 
 
 def line(done: str, record: Json) -> str:
-    """How a search ended."""
+    """Return the result of a search as one line."""
     scores = "  ".join(f"{who} {100 * score:5.1f}" for who, score in record["test"].items() if score is not None)
     return f"[{done}] {record['set']:<9} split {record['split']:<3} {scores}  {sum(record['seconds'].values()):5.1f} s"
 
@@ -65,7 +67,8 @@ def main() -> None:
     options = parser.parse_args()
     if absent := [name for name in options.sets if not (options.data / f"{name}.csv").is_file()]:
         parser.error(
-            f"--data: {options.data} lacks {', '.join(f'{name}.csv' for name in absent)}; name their folder, or other --sets."
+            f"--data: {options.data} lacks {', '.join(f'{name}.csv' for name in absent)}; name their folder, or other "
+            "--sets."
         )
     os.environ |= {"OMP_NUM_THREADS": "1", "MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true"}
     free_kernels()

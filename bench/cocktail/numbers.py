@@ -1,4 +1,4 @@
-"""What the records say, as numbers: pure functions on lists of records. Scores are balanced accuracies in percent."""
+"""Statistics of the records. Pure functions of lists of records; scores are balanced accuracies in percent."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from bench.cocktail.sets import COCKTAIL, COLUMNS, PUBLISHED_SPLIT
 Records = Sequence[Mapping[str, Any]]
 OURS = ("selected", "ensemble", "defaults", "none")
 RIVALS = ("logistic", "boosting", "forest")
-_ROUNDED = 1  # decimals of the numbers of others, so of what is held against them
+_ROUNDED = 1  # decimals of published scores, and so of the scores compared with them
 
 
 class Mean(NamedTuple):
-    """A mean over splits and its standard error, NaN of a single one."""
+    """A mean over splits and its standard error, NaN for a single split."""
 
     value: float
     error: float
@@ -24,7 +24,7 @@ class Mean(NamedTuple):
 
 
 class Goal(NamedTuple):
-    """What was aimed at: on how many of the sets, and which of them failed."""
+    """A goal: the number of sets that meet it, and those that do not."""
 
     what: str
     aim: int
@@ -38,7 +38,7 @@ class Goal(NamedTuple):
 
 
 def mean(values: Sequence[float]) -> Mean:
-    """Splits count alike. Their test parts overlap, so the error is a little too small."""
+    """Return the mean over splits. Their test parts overlap, so the error is slightly too small."""
     error = stdev(values) / math.sqrt(len(values)) if len(values) > 1 else math.nan
     return Mean(fmean(values) if values else math.nan, error, len(values))
 
@@ -48,7 +48,7 @@ def names(records: Records) -> list[str]:
 
 
 def by_split(records: Records, who: str, name: str) -> dict[int, float]:
-    """The score on every split of a set; `who` is one of OURS or RIVALS. A network that diverged has none."""
+    """Return the score on each split of a set for `who`, one of OURS or RIVALS; a diverged network has none."""
     part = "test" if who in OURS else "rivals"
     return {r["split"]: 100 * r[part][who] for r in records if r["set"] == name and r[part][who] is not None}
 
@@ -58,25 +58,25 @@ def over_splits(records: Records, who: str, name: str) -> Mean:
 
 
 def noise(records: Records, who: str, name: str) -> float:
-    """By how much the score of one split is off the mean, as a standard deviation over splits; NaN of a single one."""
+    """Return the standard deviation of the score over splits; NaN for a single split."""
     scores = list(by_split(records, who, name).values())
     return stdev(scores) if len(scores) > 1 else math.nan
 
 
 def gain(records: Records, who: str, over: str, name: str) -> Mean:
-    """By how many points `who` is above `over`, split by split."""
+    """Return by how many points `who` is better than `over`, split by split."""
     ours, theirs = by_split(records, who, name), by_split(records, over, name)
     return mean([ours[split] - theirs[split] for split in ours if split in theirs])
 
 
 def published(records: Records, who: str, name: str) -> float | None:
-    """The score on the split that others have published theirs for, with as many decimals."""
+    """Return the score on the published split, rounded like published scores."""
     found = by_split(records, who, name).get(PUBLISHED_SPLIT)
     return None if found is None else round(found, _ROUNDED)
 
 
 def reaches(records: Records, who: str, column: str) -> dict[str, bool]:
-    """By set, whether `who` is at or above a column of others on the published split."""
+    """Return for each set whether `who` reaches a column of others on the published split."""
     found = {name: published(records, who, name) for name in names(records)}
     return {name: score >= COLUMNS[column].scores[name] for name, score in found.items() if score is not None}
 
@@ -86,7 +86,7 @@ def best_of_others(name: str) -> float:
 
 
 def goals(records: Records, who: str) -> list[Goal]:
-    """The comparison with others on the published split, and of the ensemble with the single network over all."""
+    """Return the goals: the comparisons on the published split, and of the ensemble with the single network."""
     cocktail = reaches(records, who, COCKTAIL)
     best = {name: all(reaches(records, who, column)[name] for column in COLUMNS) for name in cocktail}
     return [
@@ -96,7 +96,7 @@ def goals(records: Records, who: str) -> list[Goal]:
 
 
 def ensemble_goal(records: Records) -> Goal:
-    """On how many sets the greedy ensemble has the better mean over splits."""
+    """Return on how many sets the greedy ensemble has the better mean over splits."""
     gains = {name: gain(records, "ensemble", "selected", name) for name in names(records)}
     return _goal(
         "the ensemble above the single network, mean over splits",
@@ -110,5 +110,5 @@ def _goal(what: str, aim: int, reached: Mapping[str, bool]) -> Goal:
 
 
 def longest(records: Records) -> float:
-    """Seconds of the longest search with all that follows it, ensemble included."""
+    """Return the seconds of the longest search, including everything after it and the ensemble."""
     return max(sum(r["seconds"].values()) for r in records)

@@ -1,5 +1,7 @@
-"""The tables, the picture and docs/cocktail.json, made from records; `python -m bench.cocktail.page` makes them again from the
-latter."""
+"""Write the tables, the picture and docs/cocktail.json from records.
+
+`python -m bench.cocktail.page` writes the tables and the picture again from docs/cocktail.json.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,8 @@ TITLES = {
 
 
 def write(records: Records, about: Mapping[str, Any], folder: Path) -> str:
-    """Writes cocktail.json and cocktail.png to `folder`, and the tables into its cocktail.md if there is one; returns these."""
+    """Write cocktail.json and cocktail.png to `folder`, and the tables to its cocktail.md if it exists; return the
+    tables."""
     found = tables(records, about)
     picture.draw(records, folder / "cocktail.png")
     publish(folder, "cocktail", found, records, about)
@@ -33,12 +36,14 @@ def write(records: Records, about: Mapping[str, Any], folder: Path) -> str:
 
 
 def tables(records: Records, about: Mapping[str, Any]) -> str:
-    """All of them as Markdown."""
+    """Return all tables as Markdown."""
     splits = sorted({r["split"] for r in records})
     asked = ", ".join(f"{s:g}" for s in sorted({r["asked"] for r in records}))
     head = (
-        f"{len(records)} searches of {len(numbers.names(records))} sets and {len(splits)} splits, {asked} seconds of sampling each, with all that "
-        f"follows and the ensemble at most {numbers.longest(records):.0f} seconds on {about['cores']} core{'s' * (about['cores'] > 1)} of {about['cpu']}; "
+        f"{len(records)} searches of {len(numbers.names(records))} sets and {len(splits)} splits, {asked} seconds of "
+        "sampling each, with all that "
+        f"follows and the ensemble at most {numbers.longest(records):.0f} seconds on {about['cores']} "
+        f"core{'s' * (about['cores'] > 1)} of {about['cpu']}; "
         f"{about['date']}, torch {about['torch']}, Optuna {about['optuna']}, scikit-learn {about['scikit-learn']}."
     )
     parts = [head]
@@ -56,7 +61,7 @@ def tables(records: Records, about: Mapping[str, Any]) -> str:
 
 
 def one_split(records: Records) -> str:
-    """Ours beside all columns of others, on the same test rows; the best of a row in bold."""
+    """Return our scores and all columns of others on the same test rows; the best of a row is bold."""
     names = numbers.names(records)
     rows = [["", *names]]
     ours = {who: {name: numbers.published(records, who, name) for name in names} for who in OURS}
@@ -76,7 +81,7 @@ def _best(score: float | None, name: str, ours: Mapping[str, Mapping[str, float 
 
 
 def goals(records: Records) -> str:
-    """What was aimed at, and what came of it, of the single network and of the ensemble."""
+    """Return the goals and the results for the single network and the ensemble."""
     lines = [_goal(TITLES[who], goal) for who in ("selected", "ensemble") for goal in numbers.goals(records, who)]
     return "\n".join(lines)
 
@@ -88,7 +93,7 @@ def _goal(who: str, goal: Goal) -> str:
 
 
 def losses(records: Records) -> str:
-    """Each set where a column of others is above the single network, by how much, and what a split is off by chance."""
+    """Return each set on which others are better than the single network, by how much, and the noise of a split."""
     lines = []
     for name in numbers.names(records):
         score = numbers.published(records, "selected", name)
@@ -110,7 +115,7 @@ def losses(records: Records) -> str:
 
 
 def all_splits(records: Records) -> str:
-    """Means over splits; the differences are taken split by split."""
+    """Return means over splits; differences are paired by split."""
     names = numbers.names(records)
     rows = [["", *names]]
     rows += [[TITLES[who], *(_mean(numbers.over_splits(records, who, name)) for name in names)] for who in OURS]
@@ -126,14 +131,14 @@ def all_splits(records: Records) -> str:
 
 
 def ensemble(records: Records) -> str:
-    """What the greedy ensemble adds to the single network."""
+    """Return the gain of the greedy ensemble over the single network."""
     names = numbers.names(records)
     row = ["ensemble above hpo", *(_mean(numbers.gain(records, "ensemble", "selected", name), "+") for name in names)]
     return f"{markdown([['', *names], row])}\n\n{_goal(TITLES['ensemble'], numbers.ensemble_goal(records))}"
 
 
 def selected(records: Records) -> str:
-    """A row a search: its best, what that had scored in it, what it scores on the test rows."""
+    """Return a row per search: the best trial, its score in the search, and its score on the test rows."""
     rows = [["set", "split", "selected", "trials", "in the search", "test", "ensemble"]]
     for r in records:
         scores = [r["valid"], r["test"]["selected"], r["test"]["ensemble"]]

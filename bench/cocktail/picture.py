@@ -1,4 +1,4 @@
-"""The picture of docs/cocktail.md: readable without colour. Hollow marks are of others, filled ones of hpo."""
+"""Draw the picture of docs/cocktail.md: readable without colour. Hollow marks are others, filled ones hpo."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _OURS: Mapping[str, Mapping[str, Any]] = {
 
 
 def draw(records: Records, path: Path) -> None:
-    """A band a set: above, everybody on the published split; below, the means of ours over all splits with their errors."""
+    """Draw a band per set: all scores on the published split above, our means over all splits with errors below."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -60,7 +60,7 @@ def draw(records: Records, path: Path) -> None:
 
 
 def _others(axes: Any, name: str, y: float) -> None:
-    """Every column on the published split; the cocktail stands out."""
+    """Draw each column on the published split; the cocktail is emphasized."""
     for key, column in COLUMNS.items():
         mark, label = (_PUBLISHED, "published") if column.published else (_MEASURED, "measured by us, other models")
         if key == COCKTAIL:

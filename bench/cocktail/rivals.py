@@ -1,6 +1,6 @@
-"""What scikit-learn's models reach on the same rows: as they come, with balanced class weights, on everything but the test part.
+"""Train scikit-learn's models with default settings and balanced class weights on everything but the test part.
 
-Their scores stand in docs beside those of every split, where published ones are of a single split.
+In docs, their scores are compared on each split, while published scores are of a single split.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ MODELS = {
 
 
 def scores(name: str, split: int, folder: Path) -> dict[str, float]:
-    """Balanced accuracy on the test rows, by model."""
+    """Return the balanced accuracy on the test rows by model."""
     table = pd.read_csv(folder / f"{name}.csv")
     learn, test = train_test_split(table, test_size=0.2, random_state=split, stratify=table["target"])
     encoder = make_column_transformer(

@@ -1,4 +1,4 @@
-"""One search as a user makes it, by the command line, and what came of it as a record."""
+"""Run one search by the command line, as a user would, and return its record."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Json = dict[str, Any]
 
 
 class Job(NamedTuple):
-    """A search to make: `seconds` of sampling in as many processes as `workers`, on the table of that name in `data`."""
+    """A search: `seconds` of sampling with `workers` processes, on the table of that name in `data`."""
 
     name: str
     split: int
@@ -33,16 +33,19 @@ class Job(NamedTuple):
 
     @property
     def key(self) -> Json:
-        """What tells its record from others."""
+        """The items that identify its record."""
         return {"set": self.name, "split": self.split, "asked": self.seconds, "workers": self.workers}
 
 
 def record(job: Job, space: Mapping[str, Any]) -> Json:
-    """Searches `space`, makes the greedy ensemble of ten, and fits the models of others. Raises CalledProcessError if a command fails."""
+    """Search `space`, build the greedy ensemble of ten, and fit the models of others.
+
+    Raises CalledProcessError if a command fails.
+    """
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         (folder / "space.yaml").write_text(yaml.safe_dump(dict(space), sort_keys=False))
-        # A user has a database after the first search, and it takes seconds to make.
+        # After the first search a user has a database; creating it takes seconds.
         (folder / "store").mkdir()
         create_database(folder / "store" / "mlflow.db")
         search = [
@@ -56,8 +59,8 @@ def record(job: Job, space: Mapping[str, Any]) -> Json:
             "--workers",
             str(job.workers),
         ]
-        found, searched = _said(search, folder)
-        made, joined = _said(
+        found, searched = run_command(search, folder)
+        made, joined = run_command(
             ["ensemble", "--store", "store", "--study", space["study"], "--device", "cpu", *_ENSEMBLE], folder
         )
     measured = rivals.scores(job.name, job.split, job.data)
@@ -70,7 +73,7 @@ def record(job: Job, space: Mapping[str, Any]) -> Json:
 
 
 def digest(found: Mapping[str, Any], made: Mapping[str, Any]) -> Json:
-    """What the page needs of the results of the two commands; scores are balanced accuracies."""
+    """Return the part of both results that the page needs; scores are balanced accuracies."""
     return {
         "trial": found["trial"],
         "params": found["selected"],
@@ -85,8 +88,8 @@ def digest(found: Mapping[str, Any], made: Mapping[str, Any]) -> Json:
     }
 
 
-def _said(command: Sequence[str], folder: Path) -> tuple[Json, float]:
-    """The JSON that `hpo COMMAND` prints, run in `folder`, and how many seconds it took from start to end."""
+def run_command(command: Sequence[str], folder: Path) -> tuple[Json, float]:
+    """Return the JSON that `hpo COMMAND` prints, run in `folder`, and its seconds."""
     began = time.perf_counter()
     done = subprocess.run(
         [sys.executable, "-m", "hpo.cli", *command, "--json", "--quiet"],
@@ -100,7 +103,7 @@ def _said(command: Sequence[str], folder: Path) -> tuple[Json, float]:
 
 
 def main() -> None:
-    """Of one line of JSON with `name`, `split`, `seconds`, `workers` and `data`, prints the record as one."""
+    """Read one line of JSON with `name`, `split`, `seconds`, `workers` and `data`, and print the record as one."""
     told = json.load(sys.stdin)
     job = Job(**{**told, "data": Path(told["data"])})
     print(json.dumps(record(job, sets.space(job.name, job.split, job.seconds, job.data))))

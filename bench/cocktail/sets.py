@@ -1,7 +1,7 @@
-"""The sets, the search of each, and what others got on the same rows.
+"""The data sets, the search of each, and published scores on the same rows.
 
-A pair of set and split is one search. The split is the `random_state` that draws the test part, a fifth of the rows, as
-scikit-learn's `train_test_split` draws it from all of them, stratified by class.
+A set and a split define one search. The split is the `random_state` that draws the test part, a fifth of the rows, as
+scikit-learn's `train_test_split` does, stratified by class.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ SPACE = Path(__file__).parent.parent.parent / "search_spaces" / "cocktail.yaml"
 
 
 class Column(NamedTuple):
-    """Balanced accuracy on the test rows of split 11 in percent, by set."""
+    """Balanced accuracies on the test rows of split 11 in percent, by set."""
 
     title: str
     published: bool
@@ -32,9 +32,9 @@ def _column(title: str, *scores: float, published: bool) -> Column:
     return Column(title, published, dict(zip(NAMES, scores, strict=True)))
 
 
-# Published: Kadra, Lindauer, Hutter & Grabocka, "Well-tuned Simple Nets Excel on Tabular Datasets", NeurIPS 2021, days of
-# search each. Measured: scikit-learn's with balanced class weights, and RealMLP of pytabkit without, on the same test rows with
-# the settings that they come with.
+# Published: Kadra, Lindauer, Hutter & Grabocka, "Well-tuned Simple Nets Excel on Tabular Datasets", NeurIPS 2021, days
+# of search each. Measured: scikit-learn's with balanced class weights, and RealMLP of pytabkit without, on the same
+# test rows with the settings that they come with.
 COLUMNS: Mapping[str, Column] = {
     "mlp": _column("MLP", 69.4, 83.8, 94.8, 87.5, 97.4, published=True),
     "dropout": _column("+ dropout", 68.1, 82.6, 94.6, 88.4, 99.7, published=True),
@@ -48,13 +48,13 @@ COLUMNS: Mapping[str, Column] = {
 }
 
 
-# What is measured is the score on the test rows, so the time goes into the search in place of an honest number before them, and what
-# the search has as its best is taken also where that is within noise of the usual defaults.
+# What is measured is the score on the test rows, so the time goes into the search in place of an honest number before
+# them, and what the search has as its best is taken also where that is within noise of the usual defaults.
 _ENDING = {"finalists": 0, "select": "best", "refit": "average"}
 
 
 def space(name: str, split: int, seconds: float, data: Path) -> Json:
-    """The shipped space with a set in place of its table, the rows of `split` as test part, and an ending for this purpose."""
+    """Return the shipped space with another table, the test part of `split`, and settings for this benchmark."""
     shipped: Json = yaml_document.parse(SPACE.read_text()).value
     own = {key: value for key, value in shipped["data"].items() if key not in ("source", "target")}
     return {

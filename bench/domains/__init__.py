@@ -1,1 +1,1 @@
-"""What searching the strength of adaptation gains: reviews of one thing then of another, digits upright then rotated, and few labels."""
+"""The gain from searching the strength of adaptation: product reviews, rotated digits, and few labels."""

@@ -1,7 +1,7 @@
-"""Searches how strongly to adapt from one domain to another, by several ways, and holds the results beside others' numbers.
+"""Search the strength of adaptation between domains for several methods, and compare the results with other methods.
 
-Each search is a process of its own. What is done is kept in `build/domains`, a line of JSON each, apart for every state of code and
-data, so that an interrupted run goes on. The page in docs is written when nothing was left out, else one in build/domains.
+Each search is a process of its own. Records are kept in `build/domains` in one file per state of code and data, so an
+interrupted run can be resumed. The page in docs is written if nothing was left out, otherwise one in build/domains.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ Json = dict[str, Any]
 
 
 def sources(data: Path) -> list[Path]:
-    """What makes a record: the code, the spaces and the reviews."""
+    """Return the files that determine a record: the code, the spaces and the reviews."""
     own = [
         *(_ROOT / "hpo").rglob("*.py"),
         *Path(__file__).parent.glob("*.py"),
@@ -41,7 +41,7 @@ def sources(data: Path) -> list[Path]:
 
 
 def adapt(book: Book, task: str, seed: int, options: argparse.Namespace) -> Iterator[Json]:
-    """The records of all ways of adapting in one task, from one seed."""
+    """Return the records of all adaptation methods in one task, for one seed."""
     budget = {"seconds": options.seconds} if task in sets.REVIEWS else {"trials": options.trials}
     for way, space in sets.adapting(task, options.data).items():
         yield one(
@@ -52,7 +52,7 @@ def adapt(book: Book, task: str, seed: int, options: argparse.Namespace) -> Iter
 
 
 def rank(book: Book, task: str, seed: int, options: argparse.Namespace) -> Iterator[Json]:
-    """The record of how criteria rank what was not searched, but drawn."""
+    """Return the record of how validators rank randomly drawn trials."""
     key = {
         "part": "ranking",
         "task": task,
@@ -65,7 +65,7 @@ def rank(book: Book, task: str, seed: int, options: argparse.Namespace) -> Itera
 
 
 def one(book: Book, key: Json, space: Mapping[str, Any]) -> Json:
-    """The record of a search that needs nothing of another."""
+    """Return the record of a search that does not depend on another one."""
 
     def searched() -> Json:
         with tempfile.TemporaryDirectory() as folder:
@@ -75,7 +75,7 @@ def one(book: Book, key: Json, space: Mapping[str, Any]) -> Json:
 
 
 def tune(book: Book, task: str, seed: int, options: argparse.Namespace) -> Iterator[Json]:
-    """The records of all ways of learning from few labelled rows in one task, from one seed."""
+    """Return the records of all methods for few labelled rows in one task, for one seed."""
     budget = {"trials": options.trials}
     key = {"part": "tuning", "task": task, "seed": seed, "budget": budget, "workers": options.workers}
     keys = [{**key, "way": way} for way in (sets.SCRATCH, sets.FROZEN, sets.TUNED, sets.SEARCHED)]
@@ -96,7 +96,7 @@ def tune(book: Book, task: str, seed: int, options: argparse.Namespace) -> Itera
 
 
 def rows_of(task: str, data: Path, folder: Path) -> Path:
-    """The file of all rows of the target."""
+    """Return the file of all rows of the target."""
     if task == sets.DIGITS:
         return sets.SPACES / "digits_rotated.csv"
     target = sets.REVIEWS[task][1]
@@ -133,7 +133,7 @@ def _arguments() -> argparse.Namespace:
 
 
 def line(record: Json) -> str:
-    """How a search ended."""
+    """Return the result of a search as one line."""
     scores = "  ".join(f"{who} {100 * score:5.1f}" for who, score in record["test"].items() if score is not None)
     return f"{record['task']:<18} {record['way']:<30} seed {record['seed']}  {scores}  {record['seconds']:5.1f} s"
 

@@ -1,4 +1,7 @@
-"""The tables and docs/domains.json, made from records; `python -m bench.domains.page` makes them again from the latter."""
+"""Write the tables and docs/domains.json from records.
+
+`python -m bench.domains.page` writes the tables again from docs/domains.json.
+"""
 
 from __future__ import annotations
 
@@ -17,14 +20,14 @@ _DOCS = Path(__file__).parent.parent.parent / "docs"
 
 
 def write(records: Records, about: Mapping[str, Any], folder: Path) -> str:
-    """Writes domains.json to `folder`, and the tables into its domains.md if there is one; returns these."""
+    """Write domains.json to `folder`, and the tables to its domains.md if it exists; return the tables."""
     found = tables(records, about)
     publish(folder, "domains", found, records, about)
     return found
 
 
 def tables(records: Records, about: Mapping[str, Any]) -> str:
-    """All of them as Markdown."""
+    """Return all tables as Markdown."""
     seeds = sorted({r["seed"] for r in records})
     longest = max(r["seconds"] for r in records)
     reviews = (
@@ -33,8 +36,10 @@ def tables(records: Records, about: Mapping[str, Any]) -> str:
         else ""
     )
     head = (
-        f"{len(records)} searches from {len(seeds)} seed{'s' * (len(seeds) > 1)}, of {about['trials']} trials{reviews}, in {about['workers']} "
-        f"process{'es' * (about['workers'] > 1)}; the longest took {longest:.0f} seconds from start to end on {about['cores']} core{'s' * (about['cores'] > 1)} of {about['cpu']}; "
+        f"{len(records)} searches from {len(seeds)} seed{'s' * (len(seeds) > 1)}, of {about['trials']} "
+        f"trials{reviews}, in {about['workers']} "
+        f"process{'es' * (about['workers'] > 1)}; the longest took {longest:.0f} seconds from start to end on "
+        f"{about['cores']} core{'s' * (about['cores'] > 1)} of {about['cpu']}; "
         f"{about['date']}, torch {about['torch']}, Optuna {about['optuna']}, scikit-learn {about['scikit-learn']}. "
         "Accuracy on the target's test rows in percent; a ± is a standard error over seeds."
     )
@@ -46,12 +51,12 @@ def tables(records: Records, about: Mapping[str, Any]) -> str:
         if own := [r for r in records if r["part"] == part]:
             parts += [f"### {title}", table(own, others)]
     if own := [r for r in records if r["part"] == "ranking"]:
-        parts += ["### How criteria rank random trials", rankings(own)]
+        parts += ["### How validators rank random trials", rankings(own)]
     return "\n\n".join([*parts, *goals(records)])
 
 
 def table(records: Records, others: bool) -> str:
-    """A row a way, a column a task; `others`: with the numbers of others."""
+    """Return a row per method and a column per task; `others` adds the scores of other methods."""
     tasks = list(dict.fromkeys(r["task"] for r in records))
     rows = [["", *tasks]]
     if others and set(tasks) & set(sets.REVIEWS):
@@ -59,17 +64,20 @@ def table(records: Records, others: bool) -> str:
             [c.title, *(f"{c.scores[task]:.1f}" if task in c.scores else "–" for task in tasks)] for c in sets.OTHERS
         ]
     ways = dict.fromkeys(r["way"] for r in sorted(records, key=lambda r: r["task"] in sets.REVIEWS))
-    return markdown([*rows, *([way, *(said(scores(records, task, way)) for task in tasks)] for way in ways)])
+    return markdown([*rows, *([way, *(mean_text(scores(records, task, way)) for task in tasks)] for way in ways)])
 
 
 def rankings(records: Records) -> str:
-    """A row a criterion, the best first; of each task Spearman's correlation with the accuracy on labelled rows of the target, and by how
-    many points of that the trial that it chooses is behind the best one."""
+    """Return a row per validator, the best first.
+
+    For each task: Spearman's correlation with the accuracy on labelled target rows, and by how many points of that the
+    trial that it would choose is worse than the best one.
+    """
     tasks = list(dict.fromkeys(r["task"] for r in records))
     found = {
-        (one["criterion"], r["task"], r["seed"]): one
+        (one["validator"], r["task"], r["seed"]): one
         for r in records
-        for one in r["criteria"]
+        for one in r["validators"]
         if one["spearman"] is not None
     }
     names = dict.fromkeys(name for name, *_ in found)
@@ -88,33 +96,35 @@ def _mean(ranked: Records, what: str, times: int, digits: int) -> str:
 
 
 def scores(records: Records, task: str, way: str) -> list[float]:
-    """In percent, by seed."""
+    """Return the scores in percent, by seed."""
     own = sorted((r for r in records if r["task"] == task and r["way"] == way), key=lambda r: r["seed"])
     return [100 * r["test"]["selected"] for r in own]
 
 
-def said(values: Sequence[float]) -> str:
-    """Their mean, and its standard error."""
+def mean_text(values: Sequence[float]) -> str:
+    """Format their mean and its standard error."""
     if not values:
         return "–"
     return f"{fmean(values):.1f}" + (f" ± {stdev(values) / math.sqrt(len(values)):.1f}" if len(values) > 1 else "")
 
 
 def goals(records: Records) -> list[str]:
-    """What was aimed at, and what came of it."""
+    """Return the goals and the results."""
     found = []
     for task in (task for task in sets.REVIEWS if scores(records, task, sets.TOGETHER)):
         best = max(column.scores[task] for column in sets.OTHERS)
         ours = fmean(scores(records, task, sets.TOGETHER))
         found.append(
-            f"- {task}: {ours:.1f}, the best of the others {best:.1f} (aim: above all of them; {'met' if ours > best else 'missed'})."
+            f"- {task}: {ours:.1f}, the best of the others {best:.1f} (aim: above all of them; "
+            f"{'met' if ours > best else 'missed'})."
         )
     tuned = [r for r in records if r["part"] == "tuning"]
     for task in dict.fromkeys(r["task"] for r in tuned):
         searched, *extremes = (fmean(scores(tuned, task, way)) for way in (sets.SEARCHED, sets.SCRATCH, sets.FROZEN))
         verdict = "met" if searched > max(extremes) else "missed"
         found.append(
-            f"- {task}, {sets.FEW} labelled rows a class: {searched:.1f}, the better extreme {max(extremes):.1f} (aim: above both; {verdict})."
+            f"- {task}, {sets.FEW} labelled rows a class: {searched:.1f}, the better extreme {max(extremes):.1f} (aim: "
+            f"above both; {verdict})."
         )
     return ["\n".join(found)] if found else []
 

@@ -1,4 +1,4 @@
-"""One search as a user makes it, by the command line, and what came of it as a record."""
+"""Run one search by the command line, as a user would, and return its record."""
 
 from __future__ import annotations
 
@@ -22,8 +22,10 @@ _ROOT = Path(__file__).parent.parent.parent
 def search(
     space: Mapping[str, Any], seed: int, budget: Mapping[str, Any], workers: int, folder: Path
 ) -> tuple[Json, Path]:
-    """The record of a search of `space` with another seed and budget, made in `folder`, and where its final network lies. Raises
-    CalledProcessError if the command fails."""
+    """Return the record of a search of `space` with another seed and budget, and the path of its final network.
+
+    It runs in `folder`. Raises CalledProcessError if the command fails.
+    """
     data = {**space["data"], "split": {**space["data"].get("split", {}), "seed": seed}}
     own = {**space, "study": "s", "data": data, "budget": dict(budget), "seed": seed}
     folder.mkdir(parents=True)
@@ -57,12 +59,12 @@ def search(
 
 
 def digest(result: Mapping[str, Any]) -> Json:
-    """What the page needs of a result; scores are accuracies on the target's test rows."""
+    """Return the part of a result that the page needs; scores are accuracies on the test rows of the target."""
     others = {who: one["test"].get("accuracy") for who, one in result["baselines"].items()}
     return {
         "trial": result["trial"],
         "params": result["selected"],
         "trials": sum(result["trials"].values()),
         "test": {"selected": result["test"]["accuracy"], **others},
-        "criteria": result.get("criteria"),
+        "validators": result["validators"],
     }

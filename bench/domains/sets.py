@@ -1,6 +1,6 @@
-"""The spaces that are searched: the shipped ones, with other data in their place or with less to search.
+"""The spaces that are searched: the shipped ones, with other data or with fewer keys.
 
-A comparison is a table: its columns are tasks, its rows are ways, each a space of its own.
+A comparison is a table whose columns are tasks and whose rows are methods, each with a space of its own.
 """
 
 from __future__ import annotations
@@ -23,25 +23,25 @@ SCRATCH, FROZEN, TUNED, SEARCHED = (
     "plain fine-tuning",
     "freeze × l2_sp × learning rate",
 )
-FEW = 20  # labelled rows of the target a class
+FEW = 20  # labelled target rows per class
 _ORACLES_FEW = {
     DIGITS: 20,
     **dict.fromkeys(REVIEWS, 500),
-}  # whose labels the oracle sees: half of the rows, the others are adapted to
+}  # the half of the rows whose labels the oracle uses; it adapts to the others
 _DVDS = 5586  # reviews of dvds in both files
 _DIGITS = 898
 
 
 class Column(NamedTuple):
-    """What others reach, accuracy in percent, by task."""
+    """Published or measured accuracies of another method in percent, by task."""
 
     title: str
     published: bool
     scores: Mapping[str, float]
 
 
-# Published: Ganin et al., "Domain-Adversarial Training of Neural Networks", JMLR 2016, table 1. Measured: scikit-learn's
-# LinearSVC, whose C was chosen by folds on the source.
+# Published: Ganin et al., "Domain-Adversarial Training of Neural Networks", JMLR 2016, table 1. Measured:
+# scikit-learn's LinearSVC, whose C was chosen by cross-validation on the source.
 OTHERS = (
     Column("DANN", True, {"books → dvd": 78.4, "dvd → books": 72.3}),
     Column("linear SVM, whether a word occurs", False, {"books → dvd": 80.3, "dvd → books": 77.1}),
@@ -50,8 +50,11 @@ OTHERS = (
 
 
 def adapting(task: str, data: Path) -> dict[str, Json]:
-    """Every way of a task: nothing adapts, of the digits each way of adapting alone, all of them together, and the oracle, whose
-    search may see labels of the target: they choose, they do not train."""
+    """Return each method of a task.
+
+    No adaptation, all of its methods together, for digits also each one separately, and the oracle, whose selection
+    (but not its training) uses target labels.
+    """
     space = _reviews(task, data) if task in REVIEWS else _digits()
     keys = [
         key for key in space["search"] if key in FAMILY and ("target" in FAMILY[key].needs or key == "randomization")
@@ -69,7 +72,7 @@ def adapting(task: str, data: Path) -> dict[str, Json]:
 
 
 def ranking(task: str, data: Path) -> Json:
-    """Trials of everything at random, to their end, which labels of the target and criteria without any rank."""
+    """Return a space with random trials, trained to their end, which target labels and validators then rank."""
     return {**adapting(task, data)[ORACLE], "sampler": "random", "pruner": "none", "refit": "keep"}
 
 
@@ -103,15 +106,18 @@ def _digits() -> Json:
 
 
 def first(task: str, data: Path) -> Json:
-    """The search of the network that fine-tuning begins with, on the source alone."""
+    """Return the search of the network that fine-tuning starts from, on the source only."""
     of = adapting(task, data)[SOURCE]
     own = {key: value for key, value in of["data"].items() if key != "target"}
     return {**of, "data": {**own, "split": {"test": 0.1, "valid": 0.2, "seed": 0}}, "finalists": 2}
 
 
 def tuning(task: str, data: Path, rows: Path, network: Path) -> dict[str, Json]:
-    """Every way of learning from few labelled rows of the target; `rows` is the file of all it has, of which all others are tested,
-    `network` the folder of the network to begin with."""
+    """Return each method for few labelled target rows.
+
+    `rows` is the file of all target rows; the unlabelled ones are the test part. `network` is the folder of the network
+    to start from.
+    """
     few = FEW * (2 if task in REVIEWS else 10)
     of = adapting(task, data)[SOURCE]
     own = {key: value for key, value in of["data"].items() if key not in ("source", "target", "split")}

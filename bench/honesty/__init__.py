@@ -1,1 +1,1 @@
-"""Whether the number that hpo reports is the number that one gets, and whether what it selects is better than not searching."""
+"""Whether the reported score of hpo is right, and whether its selection is better than no search."""

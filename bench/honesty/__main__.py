@@ -1,7 +1,8 @@
-"""Searches many data sets many times, each time with other test rows, and holds what hpo reports against what one gets.
+"""Search many data sets many times with different test rows, and compare the reported score with the test score.
 
-Each search is a process with one thread. What is done is kept in `build/honesty`, apart for every state of code and tables, so that
-an interrupted run goes on. The page in docs is written when nothing was left out, else one in build/honesty.
+Each search is a process with one thread. Records are kept in `build/honesty` in one file per state of code and tables,
+so an interrupted run can be resumed. The page in docs is written if nothing was left out, otherwise one in
+build/honesty.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ Json = dict[str, Any]
 
 
 def sources(data: Path, known: Collection[str]) -> list[Path]:
-    """What makes a record: the code and the tables."""
+    """Return the files that determine a record: the code and the tables."""
     own = (Path(__file__).parent / name for name in ("run.py", "sets.py"))
     return [
         *sorted((_ROOT / "hpo").rglob("*.py")),
@@ -39,12 +40,12 @@ def sources(data: Path, known: Collection[str]) -> list[Path]:
 
 
 def searched(jobs: list[Json], data: Path, book: Book, processes: int) -> Iterator[tuple[Json, Json | None]]:
-    """Each job and its record as it ends; None if the search failed."""
+    """Yield each job and its record as it ends; None if the search failed."""
     told = {"data": str(data), "database": str(database(book.folder))}
 
     def search(job: Json) -> Json:
         return book.once(
-            job, lambda: runs.said(["bench.honesty.run"], book.folder, os.sched_getaffinity(0), job | told)
+            job, lambda: runs.run_module(["bench.honesty.run"], book.folder, os.sched_getaffinity(0), job | told)
         )
 
     with ThreadPoolExecutor(processes) as pool:
@@ -54,12 +55,12 @@ def searched(jobs: list[Json], data: Path, book: Book, processes: int) -> Iterat
                 failed = isinstance(done.exception(), subprocess.CalledProcessError)
                 yield running[done], None if failed else done.result()
         except BaseException:
-            pool.shutdown(cancel_futures=True)  # those that wait; what runs ends by itself
+            pool.shutdown(cancel_futures=True)  # only waiting ones; running searches end normally
             raise
 
 
 def line(done: str, job: Json, record: Json | None) -> str:
-    """How a search ended."""
+    """Return the result of a search as one line."""
     name = f"[{done}] {job['set']:<16} seed {job['seed']:<3} {job['mode']:<8}"
     if record is None:
         return f"{name} FAILED"

@@ -1,18 +1,19 @@
-"""What the records of searches say, as numbers: pure functions on lists of records.
+"""Statistics of the records of searches. Pure functions of lists of records.
 
-A record has one search: the set, its seed, what a plain tuner would have reported and got (`argmax`: the best validation
-score and the weights that had it), and the same of hpo (`ours`). Losses of different sets are compared as shares of the test
-loss of the unsearched defaults on the same rows.
+A record has one search: the set, its seed, the reported and the test score of a plain tuner (`argmax`: the best
+validation score and the weights with it), and those of hpo (`ours`). Losses of different sets are compared as shares of
+the test loss of the defaults without search on the same rows.
 
-Searches of one set are alike, so a standard error over several sets is that of the sets' means (clustered by set); over the
-searches of one set it is the ordinary one.
+Searches of one set are alike, so a standard error over several sets is that of the means by set (clustered by set);
+over the searches of one set it is the ordinary one.
 """
 
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from statistics import fmean, median, stdev
+from statistics import fmean, stdev
 from typing import Any, NamedTuple
 
 Json = dict[str, Any]
@@ -20,11 +21,11 @@ Records = Sequence[Mapping[str, Any]]
 Value = Callable[[Mapping[str, Any]], float | None]
 WHO = ("argmax", "ours")
 RULES = ("best", "one_se", "fastest", "sparsest")
-_Z = 1.959964  # of a normal 95 % interval
+_Z = 1.959964  # the 97.5 % quantile of the normal distribution
 
 
 class Mean(NamedTuple):
-    """A mean and its standard error, NaN where a single value or set has none; `n` searches."""
+    """A mean of `n` searches and its standard error, NaN for a single value or set."""
 
     value: float
     error: float
@@ -32,7 +33,7 @@ class Mean(NamedTuple):
 
 
 class Share(NamedTuple):
-    """How many of how many, and Wilson's 95 % interval for the share (JASA 22, 1927)."""
+    """A number of hits of `n`, and Wilson's 95 % interval of the share (JASA 22, 1927)."""
 
     hits: int
     n: int
@@ -51,7 +52,7 @@ class Share(NamedTuple):
 
 
 def per_set(records: Records, value: Value) -> dict[str, list[float]]:
-    """The value of every search by its set; searches of which it is None are left out."""
+    """Return the value of each search by set, without those for which it is None."""
     found: dict[str, list[float]] = {}
     for record in records:
         if (x := value(record)) is not None:
@@ -60,29 +61,34 @@ def per_set(records: Records, value: Value) -> dict[str, list[float]]:
 
 
 def clustered(values: Mapping[str, Sequence[float]]) -> Mean:
-    """The mean over sets of their means, each set counting alike, with a standard error from how these differ; of a single
-    set, from how its searches do."""
+    """Return the mean over the means of the sets, with a standard error from their differences.
+
+    For a single set, the error is that of its searches.
+    """
     means = [fmean(v) for v in values.values()]
     spread = means if len(means) > 1 else [x for v in values.values() for x in v]
     error = stdev(spread) / math.sqrt(len(spread)) if len(spread) > 1 else math.nan
     return Mean(fmean(means) if means else math.nan, error, sum(map(len, values.values())))
 
 
-def middle(values: Mapping[str, Sequence[float]]) -> float:
-    """The median over all searches: a mean of shares is ruled by the few sets whose defaults have hardly any loss."""
-    return median(every) if (every := [x for v in values.values() for x in v]) else math.nan
+def median(values: Mapping[str, Sequence[float]]) -> float:
+    """Return the median over all searches, since the few sets with tiny losses of the defaults dominate a mean of
+    shares."""
+    return statistics.median(every) if (every := [x for v in values.values() for x in v]) else math.nan
 
 
 def of_mode(records: Records, mode: str) -> list[Mapping[str, Any]]:
     return [r for r in records if r["mode"] == mode]
 
 
-# ---- the number that is reported, and the one that one gets
+# ---- the reported score and the test score
 
 
 def surprise(who: str, metric: str) -> Value:
-    """Reported minus test; a loss as a share of the defaults' test loss. Of a loss, below zero is too good to be true; of a
-    metric where more is better, above zero."""
+    """Return the reported minus the test score; a loss as a share of the test loss of the defaults.
+
+    Too optimistic is below zero for a loss, and above zero for a metric that is better if higher.
+    """
 
     def value(record: Mapping[str, Any]) -> float | None:
         if metric not in record["metrics"]:
@@ -94,12 +100,12 @@ def surprise(who: str, metric: str) -> Value:
 
 
 def bias(records: Records, who: str, metric: str) -> Mean:
-    """The mean surprise."""
+    """Return the mean surprise."""
     return clustered(per_set(records, surprise(who, metric)))
 
 
 def rmse(records: Records, who: str, metric: str) -> Mean:
-    """The root of the mean squared surprise; its error is that of the square, by the delta method."""
+    """Return the root mean squared surprise; its error is that of the square, by the delta method."""
     squares = {name: [x**2 for x in values] for name, values in per_set(records, surprise(who, metric)).items()}
     mean = clustered(squares)
     root = math.sqrt(mean.value)
@@ -107,7 +113,7 @@ def rmse(records: Records, who: str, metric: str) -> Mean:
 
 
 def coverage(records: Records, metric: str) -> Share:
-    """How often the interval that hpo gives for a test score contains it."""
+    """Return how often the interval that hpo gives for a test score contains it."""
     inside = [
         low <= r["ours"]["test"][metric] <= high
         for r in records
@@ -117,12 +123,15 @@ def coverage(records: Records, metric: str) -> Share:
     return Share(sum(inside), len(inside))
 
 
-# ---- what is selected
+# ---- the selection
 
 
 def is_worse(record: Mapping[str, Any], who: str, errors: float = 0.0) -> bool:
-    """Whether the selection has a larger test loss than the defaults, by more than so many paired standard errors. The
-    defaults are not worse than themselves."""
+    """Return whether the selection has a larger test loss than the defaults, by more than this many paired standard
+    errors.
+
+    The defaults are not worse than themselves.
+    """
     said = record[who]
     if said["trial"] == "defaults" or said.get("is_default", False):
         return False
@@ -131,7 +140,7 @@ def is_worse(record: Mapping[str, Any], who: str, errors: float = 0.0) -> bool:
 
 
 def worse(records: Records, who: str, errors: float = 0.0) -> Share:
-    """How often that is so; with `errors`, among the searches whose records have standard errors."""
+    """Return how often that is so; with `errors`, among the searches whose records have standard errors."""
     known = [r for r in records if not errors or "error" in r[who]]
     return Share(sum(is_worse(r, who, errors) for r in known), len(known))
 
@@ -141,18 +150,22 @@ def kept_defaults(records: Records) -> Share:
 
 
 def gain(who: str) -> Value:
-    """Test loss of the selection minus that of the defaults, as a share of the latter: below zero, the search paid."""
+    """Return the test loss of the selection minus that of the defaults, relative to the latter: negative is a gain."""
     return lambda r: (r[who]["test"]["loss"] - r[who]["default_test"]["loss"]) / _unit(r, who, "loss")
 
 
 def against_argmax(record: Mapping[str, Any]) -> float:
-    """Test loss of ours minus that of the plain tuner, as a share of the defaults' that ours names."""
+    """Return the test loss of ours minus that of the plain tuner, relative to the defaults that ours names."""
     return (record["ours"]["test"]["loss"] - record["argmax"]["test"]["loss"]) / _unit(record, "ours", "loss")
 
 
 def regret(what: str) -> Value:
-    """Test loss of a rule's choice, of `ours` or of `argmax`, minus the least in the pool, as a share of the defaults'. The
-    pool is what was refitted; the plain tuner's weights are not in it, so its regret can be below zero."""
+    """Return the test loss of the choice of a rule, `ours` or `argmax`, minus the least in the pool, relative to the
+    defaults.
+
+    The pool is the refitted configurations. The weights of the plain tuner are not in it, so its regret can be below
+    zero.
+    """
 
     def value(record: Mapping[str, Any]) -> float | None:
         said = record[what] if what in WHO else record["rules"].get(what)
@@ -164,7 +177,7 @@ def regret(what: str) -> Value:
     return value
 
 
-# ---- what it costs
+# ---- the cost
 
 
 def total(record: Mapping[str, Any], of: str = "epochs") -> float:
@@ -172,12 +185,13 @@ def total(record: Mapping[str, Any], of: str = "epochs") -> float:
 
 
 def extra(of: str) -> Value:
-    """Training after the search (fresh seeds and refits) by that of the search; `of` is epochs or seconds."""
+    """Return the training after the search (re-evaluation and refits) relative to the search; `of` is epochs or
+    seconds."""
     return lambda r: (r[of]["fresh"] + r[of]["refit"]) / r[of]["search"]
 
 
 def pairs(records: Records) -> list[tuple[Mapping[str, Any], Mapping[str, Any]]]:
-    """The searches that were made both ways, same set and seed, so with the same test rows: by hold-out and by folds."""
+    """Return the searches by hold-out and by folds with the same set and seed, and so the same test rows."""
     by = {(r["set"], r["seed"], r["mode"]): r for r in records}
     return [
         (r, by[name, seed, "folds"])
@@ -187,15 +201,18 @@ def pairs(records: Records) -> list[tuple[Mapping[str, Any], Mapping[str, Any]]]
 
 
 def folds_cost(records: Records, of: str = "epochs") -> Mean:
-    """How many times as much folds train as a hold-out part, or as long; the geometric mean, its error of the logarithm."""
+    """Return the cost of folds relative to a hold-out part: the geometric mean, with the error of its logarithm."""
     logs = _paired(records, lambda one, folds: math.log(total(folds, of) / total(one, of)))
     mean = clustered(logs)
     return Mean(math.exp(mean.value), mean.error, mean.n)
 
 
 def folds_gain(records: Records, name: str | None = None) -> Mean:
-    """Test loss of ours by folds minus by hold-out, as a share of the defaults' by hold-out: below zero, folds are better.
-    Of all sets or of one."""
+    """Return the test loss of ours by folds minus that by hold-out, relative to the defaults: below zero, folds are
+    better.
+
+    Of all sets or of one.
+    """
     change = _paired(
         records,
         lambda one, folds: (folds["ours"]["test"]["loss"] - one["ours"]["test"]["loss"]) / _unit(one, "ours", "loss"),
@@ -210,22 +227,22 @@ def _paired(records: Records, value: Callable[[Mapping[str, Any], Mapping[str, A
     return found
 
 
-# ---- where ours is worse
+# ---- sets where ours is worse
 
 
 def lost(values: Mapping[str, Sequence[float]]) -> dict[str, Mean]:
-    """The sets whose mean is above zero (a loss), the largest first."""
+    """Return the sets whose mean is above zero (a loss), the largest first."""
     means = {name: clustered({name: v}) for name, v in values.items()}
     return dict(sorted(((n, m) for n, m in means.items() if m.value > 0), key=lambda item: -item[1].value))
 
 
 def names(records: Records) -> list[str]:
-    """Sets in the order in which they first occur."""
+    """Return the sets in the order of their first record."""
     return list(dict.fromkeys(r["set"] for r in records))
 
 
 def metrics(records: Records) -> list[str]:
-    """Of all tasks, the loss first."""
+    """Return the metrics of all tasks, the loss first."""
     return list(dict.fromkeys(m for r in records for m in r["metrics"]))
 
 
@@ -235,5 +252,5 @@ def modes(records: Iterable[Mapping[str, Any]]) -> list[str]:
 
 
 def _unit(record: Mapping[str, Any], who: str, metric: str) -> float:
-    """What a difference of a metric is divided by."""
+    """Return the divisor of a difference of a metric."""
     return float(record[who]["default_test"]["loss"]) if metric == "loss" else 1.0

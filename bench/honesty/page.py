@@ -1,5 +1,7 @@
-"""The tables, the picture and docs/honesty.json, made from records; `python -m bench.honesty.page` makes them again from the
-latter."""
+"""Write the tables, the picture and docs/honesty.json from records.
+
+`python -m bench.honesty.page` writes the tables and the picture again from docs/honesty.json.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,7 @@ _RULES = {"best": "best", "one_se": "one standard error", "fastest": "fastest", 
 
 
 def write(records: Records, about: Mapping[str, Any], folder: Path) -> str:
-    """Writes honesty.json and honesty.png to `folder`, and the tables into its honesty.md if there is one; returns these."""
+    """Write honesty.json and honesty.png to `folder`, and the tables to its honesty.md if it exists; return these."""
     found = tables(records, about)
     picture.draw(records, folder / "honesty.png")
     publish(folder, "honesty", found, records, about)
@@ -28,9 +30,10 @@ def write(records: Records, about: Mapping[str, Any], folder: Path) -> str:
 
 
 def tables(records: Records, about: Mapping[str, Any]) -> str:
-    """All of them as Markdown."""
+    """Return all tables as Markdown."""
     parts = [
-        f"{len(records)} searches of {len(numbers.names(records))} sets, {about['date']}, {about['cores']} cores of {about['cpu']}, "
+        f"{len(records)} searches of {len(numbers.names(records))} sets, {about['date']}, {about['cores']} cores of "
+        f"{about['cpu']}, "
         f"torch {about['torch']}, Optuna {about['optuna']}."
     ]
     for mode in numbers.modes(records):
@@ -42,7 +45,7 @@ def tables(records: Records, about: Mapping[str, Any]) -> str:
 
 
 def summary(records: Records) -> str:
-    """The plain tuner beside ours."""
+    """Compare the plain tuner with ours."""
     rows = [["", "plain tuner", "hpo"]]
 
     def row(what: str, *cells: str) -> None:
@@ -52,13 +55,13 @@ def summary(records: Records) -> str:
         scale, unit = (100, " %") if metric == "loss" else (100, " points") if metric == "accuracy" else (1, "")
         of = "loss, by the defaults' test loss" if metric == "loss" else metric
         row(f"reported minus test: {of}", *(_mean(numbers.bias(records, w, metric), scale, unit) for w in WHO))
-        row("median", *(_middle(records, numbers.surprise(w, metric), scale, unit) for w in WHO))
+        row("median", *(_median(records, numbers.surprise(w, metric), scale, unit) for w in WHO))
         row("root mean square", *(_mean(numbers.rmse(records, w, metric), scale, unit, sign="") for w in WHO))
         row("the 90 % interval has the test score", "", _share(numbers.coverage(records, metric)))
     row("worse on test than the defaults", *(_share(numbers.worse(records, w)) for w in WHO))
     row("so by two paired standard errors", *(_share(numbers.worse(records, w, 2)) for w in WHO))
     row("test loss against the defaults'", *(_mean(_over(records, numbers.gain(w)), 100, " %") for w in WHO))
-    row("median", *(_middle(records, numbers.gain(w), 100, " %") for w in WHO))
+    row("median", *(_median(records, numbers.gain(w), 100, " %") for w in WHO))
     row(
         "test loss above the least in the pool",
         *(_mean(_over(records, numbers.regret(w)), 100, " %", sign="") for w in WHO),
@@ -74,7 +77,7 @@ def summary(records: Records) -> str:
 
 
 def rules(records: Records) -> str:
-    """Each rule's choice from the same pool."""
+    """Compare the choice of each rule from the same pool."""
     rows = [["rule", "test loss above the least in the pool", "searches"]]
     for rule in RULES:
         mean = _over(records, numbers.regret(rule))
@@ -84,7 +87,8 @@ def rules(records: Records) -> str:
 
 
 def by_set(records: Records) -> str:
-    """A row a set: reported minus test and loss against the defaults' in percent of the latter."""
+    """Return a row per set: reported minus test score, and loss minus that of the defaults, in percent of the latter.
+    """
     rows = [
         [
             "set",
@@ -121,7 +125,7 @@ def by_set(records: Records) -> str:
 
 
 def folds(records: Records) -> str:
-    """What folds cost and what they bring, by set and over all."""
+    """Return the cost and the gain of folds, by set and over all."""
     rows = [["set", "epochs, times", "seconds, times", "test loss by folds, against hold-out"]]
     for name in [*dict.fromkeys(one["set"] for one, _ in numbers.pairs(records)), None]:
         some = records if name is None else [r for r in records if r["set"] == name]
@@ -131,7 +135,7 @@ def folds(records: Records) -> str:
 
 
 def losses(records: Records) -> str:
-    """The sets where ours is the worse, each with by how much and how sure that is."""
+    """Return the sets where ours is worse, with the difference and its standard error."""
     lines = []
     for mode in numbers.modes(records):
         some = numbers.of_mode(records, mode)
@@ -171,8 +175,8 @@ def _over(records: Records, value: numbers.Value) -> Mean:
     return numbers.clustered(numbers.per_set(records, value))
 
 
-def _middle(records: Records, value: numbers.Value, scale: float, unit: str) -> str:
-    return f"{scale * numbers.middle(numbers.per_set(records, value)):+.{_digits(scale)}f}{unit}"
+def _median(records: Records, value: numbers.Value, scale: float, unit: str) -> str:
+    return f"{scale * numbers.median(numbers.per_set(records, value)):+.{_digits(scale)}f}{unit}"
 
 
 def _digits(scale: float) -> int:

@@ -1,4 +1,4 @@
-"""The picture of docs/honesty.md: readable without colour. Hollow squares are the plain tuner, filled circles hpo."""
+"""Draw the picture of docs/honesty.md, readable without colour: hollow squares are the plain tuner, circles hpo."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 from bench.honesty import numbers
 from bench.honesty.numbers import WHO, Records
 
-_LEAST = 0.03  # a share of the defaults' test loss that is smaller is drawn there
+_LEAST = 0.03  # smaller shares of the defaults' test loss are drawn here
 _NAMES = {"argmax": "plain tuner", "ours": "hpo"}
 _MARKS: Mapping[str, Mapping[str, Any]] = {
     "argmax": {"marker": "s", "mfc": "none", "mec": "0.35", "ms": 5},
@@ -18,8 +18,11 @@ _MARKS: Mapping[str, Mapping[str, Any]] = {
 
 
 def draw(records: Records, path: Path) -> None:
-    """Reported against test, the difference by set, how often worse than the defaults, and what folds cost. The first three
-    are of hold-out, if there is that."""
+    """Draw reported against test score, the difference by set, how often ours is worse than the defaults, and the cost
+    of folds.
+
+    The first three are of hold-out searches, if there are any.
+    """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -43,7 +46,7 @@ def draw(records: Records, path: Path) -> None:
 
 
 def _reported(axes: Any, records: Records) -> None:
-    """A mark a search: above the line, the number was too good."""
+    """Draw a mark per search: above the line, the reported score was too optimistic."""
     for who in WHO:
         points = [
             [max(r[who][key]["loss"] / r[who]["default_test"]["loss"], _LEAST) for key in ("reported", "test")]
@@ -63,7 +66,7 @@ def _reported(axes: Any, records: Records) -> None:
 
 
 def _bias(axes: Any, records: Records) -> None:
-    """A line a set, with its standard error."""
+    """Draw a line per set with its standard error."""
     names = numbers.names(records)
     for shift, who in zip((-0.15, 0.15), WHO, strict=True):
         means = [numbers.bias([r for r in records if r["set"] == name], who, "loss") for name in names]
@@ -88,7 +91,7 @@ def _bias(axes: Any, records: Records) -> None:
 
 
 def _worse(axes: Any, records: Records) -> None:
-    """A line a mode and a strictness, with Wilson's interval."""
+    """Draw a line per mode and threshold, with Wilson's interval."""
     labels = []
     for mode in numbers.modes(records):
         some = numbers.of_mode(records, mode)
@@ -116,7 +119,7 @@ def _worse(axes: Any, records: Records) -> None:
 
 
 def _folds(axes: Any, records: Records) -> None:
-    """A mark a search of both kinds."""
+    """Draw a mark per search that was made both ways."""
     pairs = numbers.pairs(records)
     axes.set_title("(d) epochs trained, all in all")
     if not pairs:

@@ -1,4 +1,4 @@
-"""One search and what came of it, as a record: the only part of this benchmark that knows how hpo is made."""
+"""Run one search and return its record: the only part of this benchmark that depends on hpo's internals."""
 
 from __future__ import annotations
 
@@ -20,13 +20,15 @@ from hpo.core.metrics import display_metric, losses
 from hpo.core.samples import Samples
 from hpo.core.trial import Outcome, Trial
 from hpo.data.dataset import Dataset
+from hpo.data.test_part import TestEvaluations
 from hpo.nn.linear import one_thread
-from hpo.selection import result as results
+from hpo.selection import result_builder as results
 from hpo.selection.finals import Finalist, Finals
 from hpo.selection.refit import Refit
+from hpo.selection.result import SearchResult
 from hpo.space import loader
 from hpo.study.directory import StudyDirectory
-from hpo.study.ledger import read_attrs
+from hpo.study.storage import read_attrs
 from hpo.study.study import Study
 from hpo.study.weights import WeightStore
 from hpo.tracking.mlflow_writer import create_database
@@ -34,23 +36,24 @@ from hpo.training.experiment import Experiment
 from hpo.training.population import Population
 from hpo.workflows import loop, search
 from hpo.workflows import prepare as jobs
+from hpo.workflows.callbacks import Watcher
 
 Json = dict[str, Any]
 MODES: dict[str, Json] = {
     "holdout": {},
     "folds": {"folds": 5},
-}  # what each puts in place of `valid` in the split of a space
+}  # the replacement for `valid` in the split of a space
 
 
 def database(folder: Path) -> Path:
-    """An MLflow database without runs, made once: that takes seconds, and each search needs one."""
+    """Create an MLflow database without runs once: each search needs one, and that takes seconds."""
     path = folder / "mlflow.db"
     create_database(path)
     return path
 
 
-class _Witness(search.Watcher):
-    """Looks on as a search selects, and has tested what a search leaves alone."""
+class _Observer(Watcher):
+    """Observe the selection of a search, and test configurations that the search does not test."""
 
     def __init__(self) -> None:
         self.times = {"begin": time.monotonic()}
@@ -65,39 +68,41 @@ class _Witness(search.Watcher):
 
 
 def record(space: Mapping[str, Any], folder: Path, mode: str) -> Json:
-    """Searches the rows of `folder`/data.csv, the store being `folder`/store; the record without its set and seed."""
+    """Search the rows of `folder`/data.csv with the store `folder`/store; return the record without set and seed."""
     split = {**{k: v for k, v in space["data"]["split"].items() if k != "valid" or not MODES[mode]}, **MODES[mode]}
     said = {**space, "data": {**space["data"], "source": str(folder / "data.csv"), "split": split}}
     job, place, seen = (
         jobs.prepare(loader.parse(said), folder),
         StudyDirectory(folder / "store", said["study"]),
-        _Witness(),
+        _Observer(),
     )
-    found = search.search(job, place, watcher=seen)
+    result = search.search(job, place, watcher=seen)
     seen.times["end"] = time.monotonic()
     outcomes = {o.trial.label: o for o in map(Outcome.from_json, read_attrs(place.journal)["outcomes"])}
-    return _Record(job, place, seen, outcomes).of(found, mode)
+    return _Record(job, place, seen, outcomes).of(result, mode)
 
 
 @dataclass(frozen=True)
-class _Said:
-    """Logits (1, rows, outputs) on the test part of `data`, in whose units they are."""
+class _TestLogits:
+    """Logits (1, rows, outputs) for the test part of `data`, in its units."""
 
     logits: Tensor
     data: Dataset
 
 
 class _Record:
-    def __init__(self, job: Experiment, place: StudyDirectory, seen: _Witness, outcomes: Mapping[str, Outcome]) -> None:
+    def __init__(
+        self, job: Experiment, place: StudyDirectory, seen: _Observer, outcomes: Mapping[str, Outcome]
+    ) -> None:
         self._job, self._place, self._seen, self._outcomes = job, place, seen, outcomes
         self._names = ("loss", display_metric(job.data.task, "loss"))
 
-    def of(self, found: Mapping[str, Any], mode: str) -> Json:
+    def of(self, result: SearchResult, mode: str) -> Json:
         seen, job = self._seen, self._job
         pool = seen.finals.finalists
         logits = self._logits("scaled", list(pool.values()))
         tests = {label: self._tested(said) for label, said in logits.items()}
-        # A tuner without a second look: the best validation score, and the weights that had it; of folds, trained again on all.
+        # A tuner without re-evaluation: the best validation score and its weights; for folds, retrained on all rows.
         counted = [o for o in self._outcomes.values() if o.trial.in_budget and o.state == "complete"]
         plain = min(counted, key=lambda o: (o.valid["loss"], o.trial.label))
         way = "keep" if mode == "holdout" else "scaled"
@@ -105,13 +110,13 @@ class _Record:
             way,
             [Finalist(self._outcomes[label], job.space) for label in dict.fromkeys((plain.trial.label, "defaults"))],
         )
-        score = found["score"]
+        score = result.score
         return {
             "mode": mode,
             "task": job.data.task,
             "metrics": list(self._names),
-            "rows": {"dev": job.data.development, "test": len(job.data.test_y)},
-            "epochs": self._epochs(found),
+            "rows": {"dev": job.data.n_development, "test": len(job.data.test)},
+            "epochs": self._epochs(result),
             "seconds": self._seconds(),
             "argmax": {
                 "trial": plain.trial.label,
@@ -121,16 +126,16 @@ class _Record:
                 "error": {"loss": self._error(alone[plain.trial.label], alone["defaults"])},
             },
             "ours": {
-                "trial": found["trial"],
-                "rule": found["rule"],
-                "is_default": found["trial"] == "defaults",
-                "reported": {n: score[n]["fresh"] for n in self._names},
-                "interval": {n: score[n]["interval"] for n in self._names},
-                "test": tests[found["trial"]],
+                "trial": result.trial,
+                "rule": result.rule,
+                "is_default": result.trial == "defaults",
+                "reported": {n: score[n].reevaluated for n in self._names},
+                "interval": {n: score[n].interval for n in self._names},
+                "test": tests[result.trial],
                 "default_test": tests["defaults"],
-                "error": {"loss": self._error(logits[found["trial"]], logits["defaults"])},
+                "error": {"loss": self._error(logits[result.trial], logits["defaults"])},
             },
-            "rules": {rule: {"trial": label, "test": tests[label]} for rule, label in found["rules"].items()},
+            "rules": {rule: {"trial": label, "test": tests[label]} for rule, label in result.rules.items()},
             "pool": {
                 label: {"search": f.searched.value, "fresh": {n: f.mean(n) for n in self._names}, "test": tests[label]}
                 for label, f in pool.items()
@@ -138,8 +143,8 @@ class _Record:
             },
         }
 
-    def _logits(self, way: str, finalists: Sequence[Finalist]) -> dict[str, _Said]:
-        """What each configuration, trained the way named, says of the test part."""
+    def _logits(self, way: str, finalists: Sequence[Finalist]) -> dict[str, _TestLogits]:
+        """Return the logits of each configuration for the test part, refitted as named."""
         job, train = self._job, self._train
         with self._place.locked(), one_thread():
             study = Study(job.space, self._place.journal, job.data.fingerprint)
@@ -155,7 +160,9 @@ class _Record:
                 )
                 finals = refit.final(way, finalists)
                 made = [(f, finals[f.label]) for f in finalists if f.label in finals]
-                return {f.label: _Said(refit.logits(final, f.searched.trial.params), final.data) for f, final in made}
+                return {
+                    f.label: _TestLogits(refit.logits(final, f.searched.trial.params), final.data) for f, final in made
+                }
             finally:
                 study.close()
 
@@ -164,23 +171,23 @@ class _Record:
         for trial in trials:
             study.enqueue(trial, anew=not vault.path(trial.label).exists())
         population = Population.from_space(job.space, job.factory, samples, rows=max(32, len(samples.folds)))
-        loop.run(study, population, vault, _Silent())
+        loop.run(study, population, vault, _NoRecorder())
 
-    def _tested(self, said: _Said) -> Json:
-        scores = results.test_scores(self._job.space, said.data, said.logits)
+    def _tested(self, said: _TestLogits) -> Json:
+        scores = results.test_scores(self._job.space, said.data, said.logits, "", TestEvaluations())
         return {name: scores[name] for name in self._names}
 
-    def _error(self, ours: _Said, theirs: _Said) -> float:
-        """The paired standard error of the difference of two losses over the test rows."""
+    def _error(self, ours: _TestLogits, theirs: _TestLogits) -> float:
+        """Return the paired standard error of the difference of two losses over the test rows."""
         a, b = (
-            losses(s.data.task, s.logits.transpose(0, 1), s.data.test_y.unsqueeze(1), None).double()
+            losses(s.data.task, s.logits.transpose(0, 1), s.data.test.reveal().y.unsqueeze(1), None).double()
             for s in (ours, theirs)
         )
         scale = ours.data.target_scale**2 if ours.data.task == "regression" else 1.0
         return float((a - b).std(correction=0)) * scale / len(a) ** 0.5
 
-    def _epochs(self, found: Mapping[str, Any]) -> dict[str, int]:
-        spent = found["fit_epochs"]
+    def _epochs(self, result: SearchResult) -> dict[str, int]:
+        spent = result.fit_epochs
         of = {"search": ("search",), "fresh": ("finalist", "ablation"), "refit": ("nested", "refit")}
         return {part: sum(spent.get(role, 0) for role in roles) for part, roles in of.items()}
 
@@ -189,15 +196,16 @@ class _Record:
         return dict(zip(("search", "fresh", "refit"), (b - a for a, b in pairwise(marks)), strict=True))
 
 
-class _Silent:
-    """Stands in for MLflow: what is trained for the benchmark alone is not recorded."""
+class _NoRecorder:
+    """A recorder that records nothing: extra training of the benchmark is not logged."""
 
     def record(self, outcome: Outcome) -> None:
         del outcome
 
 
 def main() -> None:
-    """Of JSON with `set`, `seed`, `mode`, `data` (folder of CSVs) and `database`, prints the record as a line of JSON."""
+    """Read JSON with `set`, `seed`, `mode`, `data` (folder of CSVs) and `database`, and print the record as a line of
+    JSON."""
     told = json.load(sys.stdin)
     space, frame = sets(Path(told["data"]))[0][told["set"]](told["seed"])
     with tempfile.TemporaryDirectory() as name:

@@ -1,6 +1,6 @@
-"""The data sets: real tables, and made ones whose truth is known because their test part can be as large as one likes.
+"""The data sets: real tables, and synthetic ones whose test part can be as large as needed.
 
-A pair of set and seed is one search. The seed draws the test part of a real table, and all rows of a made one.
+A set and a seed define one search. The seed draws the test part of a real table, and all rows of a synthetic one.
 """
 
 from __future__ import annotations
@@ -18,14 +18,12 @@ from sklearn import datasets
 Json = dict[str, Any]
 Draw = Callable[
     [int], tuple[Json, pd.DataFrame]
-]  # of a seed: the space of a search without its file, and the file's rows
+]  # for a seed: the space of a search without its file, and the rows of the file
 
 TRIALS, EPOCHS = 50, 60
-_DEVELOP, _SHARE = 600, 0.7  # rows of a real table to search on: at most so many, and so much of a small one
-_VALID = 0.25  # of those, in a hold-out search
-_TEST = (
-    6000  # rows of a made set, enough that the error of a test score can be forgotten beside that of a validation score
-)
+_DEVELOP, _SHARE = 600, 0.7  # development rows of a real table: at most this number, and at most this share
+_VALID = 0.25  # share of these that is validation in a hold-out search
+_TEST = 6000  # test rows of a synthetic set: enough that the error of the test score is negligible
 _SHIPPED = {
     "breast_cancer": "classification",
     "wine": "classification",
@@ -48,7 +46,7 @@ _FILES = {
 
 
 def sets(folder: Path) -> tuple[dict[str, Draw], list[str]]:
-    """All sets by name, and the names of those whose CSV (its target in the column `target`) is not in `folder`."""
+    """Return all sets by name, and the names of those whose CSV (with the column `target`) is not in `folder`."""
     found: dict[str, Draw] = {
         name: partial(_real, name, task, partial(_shipped, name)) for name, task in _SHIPPED.items()
     }
@@ -61,8 +59,8 @@ def sets(folder: Path) -> tuple[dict[str, Draw], list[str]]:
 
 
 def space(name: str, task: str, seed: int, rows: int, develop: int) -> Json:
-    """The search, the same for all: `develop` rows of `rows` are searched on, all others are the test part."""
-    test = (rows - develop - 0.5) / rows  # the half is there because the number of test rows is rounded up
+    """Return the search, the same for all sets: it uses `develop` of `rows` rows, and the others are the test part."""
+    test = (rows - develop - 0.5) / rows  # plus a half, because the number of test rows is rounded up
     return {
         "study": f"{name}-{seed}",
         "seed": seed,
@@ -103,30 +101,30 @@ def _labels(rng: np.random.Generator, log_odds: np.ndarray) -> np.ndarray:
 
 
 def _linear(rng: np.random.Generator, rows: int) -> tuple[np.ndarray, np.ndarray]:
-    """Five of 50 columns have a say, in a sum; the best possible network is wrong in 15 of 100 rows."""
+    """Return a sum of five of 50 columns; the best possible network is wrong on 15 of 100 rows."""
     x = rng.normal(size=(rows, 50))
     return x, _labels(rng, 1.5 * x[:, :5].sum(1))
 
 
 def _interaction(rng: np.random.Generator, rows: int) -> tuple[np.ndarray, np.ndarray]:
-    """The class is whether two of ten columns have the same sign, told wrongly in a tenth of the rows; no column says a thing alone."""
+    """Return whether two of ten columns have the same sign, with a tenth of labels flipped; no single column helps."""
     x = rng.normal(size=(rows, 10))
     return x, ((x[:, 0] * x[:, 1] > 0) ^ (rng.random(rows) < 0.1)).astype(int)
 
 
 def _moons(rng: np.random.Generator, rows: int) -> tuple[np.ndarray, np.ndarray]:
-    """Two moons that overlap a little, turned into 20 dimensions, each with noise."""
+    """Return two slightly overlapping moons, rotated into 20 dimensions, each with noise."""
     plane, y = datasets.make_moons(rows, noise=0.25, random_state=int(rng.integers(2**32)))
     return plane @ rng.normal(size=(2, 20)) / 2 + 0.3 * rng.normal(size=(rows, 20)), y
 
 
 def _nothing(rng: np.random.Generator, rows: int) -> tuple[np.ndarray, np.ndarray]:
-    """A coin: nothing can be learned, so no configuration is really better than another that says one half."""
+    """Return random labels: nothing can be learned, so no configuration is better than predicting one half."""
     return rng.normal(size=(rows, 20)), rng.integers(0, 2, rows)
 
 
 def _wide(rng: np.random.Generator, rows: int) -> tuple[np.ndarray, np.ndarray]:
-    """As many columns as rows to search on, of which five are summed, with noise of half their variance."""
+    """Return as many columns as development rows, of which five are summed, with noise of half their variance."""
     x = rng.normal(size=(rows, 200))
     return x, x[:, :5].sum(1) + np.sqrt(2.5) * rng.normal(size=rows)
 

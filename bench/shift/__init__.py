@@ -1,1 +1,1 @@
-"""Whether `hpo shift` names the shift that is there: made domains with a planted shift, and real rows split at random."""
+"""Whether `hpo shift` names the right shift: synthetic domains with a planted one, random halves of real tables."""

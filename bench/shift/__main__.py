@@ -1,6 +1,7 @@
-"""Plants shifts in made domains, splits real tables at random, and holds what `hpo shift` says against what is there.
+"""Plant shifts in synthetic domains, split real tables at random, and compare the verdict of `hpo shift` with the
+truth.
 
-What is done is kept in `build/shift`, apart for every state of the code, so that an interrupted run goes on.
+Records are kept in `build/shift` in one file per state of the code, so an interrupted run can be resumed.
 """
 
 from __future__ import annotations
@@ -16,17 +17,17 @@ from typing import Any, NamedTuple
 from bench import free_kernels, runs
 from bench.book import Book
 from bench.shift import made, page, real
-from hpo.shift.verdict import look, named
+from hpo.shift.verdict import name_shift, run_unlabelled_tests
 
 _ROOT = Path(__file__).parent.parent.parent
 _BUILD = _ROOT / "build" / "shift"
-_FIRST = 1000  # seed: those below served to choose the levels
+_FIRST = 1000  # first seed: those below were used to choose the levels
 _DRAWS, _HARD_DRAWS, _SIZES = 100, 25, (0.25, 0.5)
 Json = dict[str, Any]
 
 
 class Job(NamedTuple):
-    """One pair of domains."""
+    """A pair of domains."""
 
     part: str  # planted, real, sizes or hard
     name: str
@@ -42,36 +43,26 @@ def jobs(draws: int, fewer: int, names: list[str]) -> list[Job]:
 
 
 def record(job: Job, folder: Path) -> Json:
-    """What is said of a pair of domains, by how much is known of the target's labels."""
+    """Return the verdict on a pair of domains for each amount of target labels."""
     began = time.process_time()
     data = real.load(job.name, folder) if job.part == "real" else None
     seen, said, p = None, {}, {}
     for labels in made.LABELS:
         domains = real.split(data, job.seed, labels) if data else made.domains(job.name, job.seed, job.size, labels)
-        seen = seen or look(domains)
-        verdict = named(domains, seen)
+        seen = seen or run_unlabelled_tests(domains)
+        verdict = name_shift(domains, seen)
         said[labels] = list(verdict.kinds)
         p[labels] = verdict.concept and verdict.concept.p
     assert seen is not None
     residual = seen.residual and seen.residual.p
-    p |= {"marginal": seen.marginal.p, "shares": seen.shares.p, "residual": residual}
+    p |= {"marginal": seen.covariate.p, "shares": seen.shares.p, "residual": residual}
     return {"said": said, "p": p, "seconds": round(time.process_time() - began, 2)}
 
 
 def sources() -> list[Path]:
-    """The code that makes a record."""
-    decisive = (
-        "domains",
-        "corrections",
-        "classifier",
-        "kernel",
-        "columns",
-        "marginal",
-        "source_model",
-        "label_shares",
-        "concept",
-        "verdict",
-    )
+    """Return the code that determines a record."""
+    tests = ("column_tests", "concept_shift", "covariate_tests", "domain_classifier", "label_shares", "mmd")
+    decisive = (*tests, "domains", "source_model", "verdict")
     return [
         *(_ROOT / "hpo" / "shift" / f"{name}.py" for name in decisive),
         *(Path(__file__).parent / f"{name}.py" for name in ("made", "real")),

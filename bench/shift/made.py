@@ -1,4 +1,4 @@
-"""Two domains with a planted shift, another pair for every seed."""
+"""Synthetic pairs of domains with a planted shift, a different pair for each seed."""
 
 from __future__ import annotations
 
@@ -13,18 +13,19 @@ HARD = {
     "covariate and concept": ("covariate", "concept"),
 }
 LABELS = ("none", "20 a class", "200 rows")
-_POOL = 20  # rows to choose from, for each that is kept; some labels are rare
+_POOL = 20  # drawn rows per kept row, since some labels are rare
 
 
 def domains(kind: str, seed: int, size: float = 1.0, labels: str = "none") -> Domains:
-    """500 to 1,000 rows in each domain, 5 to 10 columns, 2 or 3 classes; labels follow from half of the columns, in every second pair by a
-    curve. A shift of `size` 1 is, of a
+    """Return 500 to 1,000 rows in each domain with 5 to 10 columns and 2 or 3 classes.
 
-    covariate: two columns half a standard deviation up, one that labels follow and one that they do not, and a third
-    1.4 times as wide; labels follow the columns as before.
-    prior: the share of the first class 30 points up, or down if it is above a half; rows of a class as before.
-    concept: the column that labels follow most has the opposite effect; the columns as before.
-    lookalike: a covariate shift by half a standard deviation in the one direction that the first class follows.
+    Labels depend on half of the columns, nonlinearly for odd seeds. A shift of `size` 1 is, by kind:
+
+    covariate: two columns half a standard deviation higher, one of them without influence on the labels, and a third
+        1.4 times as wide; p(y|x) is the same.
+    prior: the share of the first class 30 points higher, or lower if it is above one half; p(x|y) is the same.
+    concept: the column with the most influence on the labels has the opposite effect; p(x) is the same.
+    lookalike: a covariate shift of half a standard deviation in the direction that the first class follows.
     """
     rng = np.random.default_rng((seed, 17))
     n, m = (int(rows) for rows in rng.integers(500, 1001, 2))
@@ -32,7 +33,7 @@ def domains(kind: str, seed: int, size: float = 1.0, labels: str = "none") -> Do
     weights = np.zeros((d, k))
     weights[: d // 2] = rng.normal(size=(d // 2, k))
     weights *= 2 / np.linalg.norm(weights - weights.mean(1, keepdims=True)) * np.sqrt(k)
-    mixed = np.eye(d) + 0.3 * rng.normal(size=(d, d)) / np.sqrt(d)  # columns are correlated a little
+    mixed = np.eye(d) + 0.3 * rng.normal(size=(d, d)) / np.sqrt(d)  # slightly correlated columns
     curve = seed % 2 == 1
 
     def drawn(rows: int) -> np.ndarray:
@@ -64,18 +65,18 @@ def domains(kind: str, seed: int, size: float = 1.0, labels: str = "none") -> Do
 
 
 def strongest(weights: np.ndarray) -> int:
-    """The column that labels follow most."""
+    """Return the column with the most influence on the labels."""
     return int(np.linalg.norm(weights - weights.mean(1, keepdims=True), axis=1).argmax())
 
 
 def moved(shares: np.ndarray, size: float) -> np.ndarray:
-    """Label shares with the first up by 30 points, or down if it is above a half; the others in proportion."""
+    """Return shares with the first 30 points higher, or lower if it is above one half; the others in proportion."""
     first = shares[0] + 0.3 * size * (1 if shares[0] <= 0.5 else -1)
     return np.array([first, *(shares[1:] * (1 - first) / (1 - shares[0]))])
 
 
 def with_shares(y: np.ndarray, shares: np.ndarray, m: int, rng: np.random.Generator) -> np.ndarray:
-    """Which m rows of y to take, so that labels come as `shares` have them."""
+    """Return m rows of y with these label shares."""
     wanted = rng.multinomial(m, shares)
     return rng.permutation(np.concatenate([np.flatnonzero(y == c)[:count] for c, count in enumerate(wanted)]))
 

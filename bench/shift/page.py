@@ -1,4 +1,4 @@
-"""The tables and docs/shift.json, made from records; `python -m bench.shift.page` makes them again from the latter."""
+"""Write the tables and docs/shift.json from records; `python -m bench.shift.page` writes the tables again."""
 
 from __future__ import annotations
 
@@ -18,17 +18,18 @@ GOAL = 0.95
 
 
 def write(records: Records, about: Mapping[str, Any], folder: Path) -> str:
-    """Writes shift.json to `folder`, and the tables into its shift.md if there is one; returns these."""
+    """Write shift.json to `folder`, and the tables to its shift.md if it exists; return the tables."""
     found = tables(records, about)
     publish(folder, "shift", found, records, about)
     return found
 
 
 def tables(records: Records, about: Mapping[str, Any]) -> str:
-    """All of them as Markdown."""
+    """Return all tables as Markdown."""
     seconds = [r["seconds"] for r in records]
     head = (
-        f"{len(records)} pairs of domains, {sum(seconds) / max(1, len(seconds)):.1f} seconds of a core each, {about['date']}, "
+        f"{len(records)} pairs of domains, {sum(seconds) / max(1, len(seconds)):.1f} seconds of a core each, "
+        f"{about['date']}, "
         f"{about['cores']} cores of {about['cpu']}, scikit-learn {about['scikit-learn']}, scipy {about['scipy']}."
     )
     parts = [head]
@@ -48,7 +49,7 @@ def of(records: Records, part: str) -> list[Mapping[str, Any]]:
 
 
 def truth(name: str, labels: str) -> tuple[str, ...]:
-    """What ought to be said; a concept shift is nothing that anybody could see without labels."""
+    """Return the right verdict; a concept shift is undetectable without labels."""
     kinds = made.HARD.get(name, (name,) if name in made.KINDS[1:] else ())
     return tuple(kind for kind in kinds if kind != "concept" or labels != "none")
 
@@ -68,7 +69,7 @@ def planted(records: Records) -> str:
             _share(share) if kind == "none" or truth(kind, m) else f"none said: {_share(share)}"
             for m, share in zip(made.LABELS, shares, strict=True)
         ]
-        rows.append([kind, *cells, instead(some)])
+        rows.append([kind, *cells, wrong_verdicts(some)])
     missed = [f"{kind} with labels: {labels}" for kind, labels, held in reached if not held]
     return f"{markdown(rows)}\n\n{_goal('each cell', missed)}"
 
@@ -78,14 +79,17 @@ def real(records: Records) -> str:
     rows = [["table", *(f"labels: {labels}" for labels in made.LABELS), "said instead"]]
     for name in names:
         some = [r for r in records if r["name"] == name]
-        rows.append([name, *(f"{right(some, labels).hits} of {len(some)}" for labels in made.LABELS), instead(some)])
+        rows.append(
+            [name, *(f"{right(some, labels).hits} of {len(some)}" for labels in made.LABELS), wrong_verdicts(some)]
+        )
     shares = [right(records, labels) for labels in made.LABELS]
     rows.append(["**all**", *map(_share, shares), ""])
-    return f"{markdown(rows)}\n\n{_goal('all tables', [m for m, share in zip(made.LABELS, shares, strict=True) if share.value < GOAL])}"
+    missed = [labels for labels, share in zip(made.LABELS, shares, strict=True) if share.value < GOAL]
+    return f"{markdown(rows)}\n\n{_goal('all tables', missed)}"
 
 
 def sizes(records: Records) -> str:
-    """How often a shift is named, by its size; 1 is that of the planted ones."""
+    """Return how often a shift is named by its size; the planted shifts have size 1."""
     every = sorted({r["size"] for r in records})
     rows = [["shift", "labels", *(f"size {size:g}" for size in every)]]
     for kind in made.KINDS[1:]:
@@ -102,12 +106,12 @@ def hard(records: Records) -> str:
     rows = [["shift", *(f"labels: {labels}" for labels in made.LABELS), "said instead"]]
     for kind in made.HARD:
         some = [r for r in records if r["name"] == kind]
-        rows.append([kind, *(_share(right(some, labels)) for labels in made.LABELS), instead(some)])
+        rows.append([kind, *(_share(right(some, labels)) for labels in made.LABELS), wrong_verdicts(some)])
     return markdown(rows)
 
 
-def instead(records: Records) -> str:
-    """What was said where that was wrong, and how often, by how much was known."""
+def wrong_verdicts(records: Records) -> str:
+    """Return the wrong verdicts and their numbers, by amount of labels."""
     found = []
     for labels in made.LABELS:
         wrong = Counter(
@@ -126,7 +130,8 @@ def _share(share: Share) -> str:
 
 
 def _goal(what: str, missed: Sequence[str]) -> str:
-    return f"Aim: right in at least {100 * GOAL:.0f} % of draws, in {what}: {'missed in ' + '; '.join(missed) if missed else 'reached'}."
+    result = f"missed in {'; '.join(missed)}" if missed else "reached"
+    return f"Aim: right in at least {100 * GOAL:.0f} % of draws, in {what}: {result}."
 
 
 if __name__ == "__main__":

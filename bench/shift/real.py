@@ -1,4 +1,4 @@
-"""Rows of one table, split at random into two domains: there is no shift to see."""
+"""Random halves of a real table, between which there is no shift."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from bench.shift.made import labelled
 from hpo.data.config import DataConfig
 from hpo.data.dataset import Dataset, prepare
 from hpo.shift.domains import Domains
-from hpo.shift.inputs import columns, thirds
+from hpo.shift.inputs import build_columns, target_thirds
 
 SETS = {
     "breast_cancer": "sklearn:breast_cancer",
@@ -24,7 +24,7 @@ SETS = {
     "pima": "pima.csv",
     "abalone": "abalone.csv",
 }
-_MOST = 1600  # rows of both domains
+_MOST = 1600  # rows of both halves
 
 
 def load(name: str, folder: Path) -> Dataset:
@@ -32,7 +32,7 @@ def load(name: str, folder: Path) -> Dataset:
 
 
 def split(data: Dataset, seed: int, labels: str) -> Domains:
-    """Two halves of its rows, but at most 800 each."""
+    """Split the rows into two halves of at most 800 each."""
     rng = np.random.default_rng(seed)
     order = rng.permutation(len(data.x))[:_MOST]
     halves = order[: len(order) // 2], order[len(order) // 2 :]
@@ -40,7 +40,7 @@ def split(data: Dataset, seed: int, labels: str) -> Domains:
     x_s, x_t = (data.x.numpy()[rows].astype(float) for rows in halves)
     names = [str(label) for label in data.classes]
     if not names:
-        (y_s, y_t), names = thirds(y_s, y_t)
-    raw = columns(*(data.raw(rows.tolist()) for rows in halves), data.preprocess)
+        (y_s, y_t), names = target_thirds(y_s, y_t)
+    raw = build_columns(*(data.table_rows(rows.tolist()) for rows in halves), data.preprocess)
     known = labelled(labels, y_t, rng)
     return Domains(x_s, y_s, x_t, names, known, y_t[known], labels == "20 a class", raw)

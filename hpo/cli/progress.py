@@ -1,4 +1,4 @@
-"""Progress in the terminal."""
+"""Progress display in the terminal."""
 
 from __future__ import annotations
 
@@ -10,89 +10,92 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from hpo.cli.messages import beside, headline
+from hpo.cli.messages import displayed_score, headline
 from hpo.core.trial import Score
-from hpo.space.formatting import clock, in_a_line, score, trial_name
+from hpo.space.formatting import config_line, format_minutes, format_score, trial_name
 from hpo.study.study import Study
 from hpo.training.experiment import Experiment
-from hpo.workflows.search import Watcher
+from hpo.workflows.callbacks import Watcher
 
-_REDRAW = 0.25  # seconds
-_EVERY = 5.0  # seconds between plain lines, where there is no terminal
+_REFRESH = 0.25  # seconds between updates on a terminal
+_LINE_INTERVAL = 5.0  # seconds between lines without a terminal
 
 
-class Counting(Watcher):
-    """What is being trained, and how far it has come: in one line that stays in place on a terminal, elsewhere in one now and then."""
+class PhaseProgress(Watcher):
+    """The phase in training and its progress: one line that stays in place on a terminal, else a line now and then."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
-        self._said, self._sentence = time.monotonic(), ""
+        self._last_update, self._sentence = time.monotonic(), ""
         self._epochs, self._ended, self._trials = 0, 0, 0
         self._live = Live(console=console, auto_refresh=False, transient=True) if console.is_terminal else None
 
     def phase(self, sentence: str, trials: int) -> None:
         if self._live:
-            self._live.start()  # not before there is something to train: it hides the cursor until the end
-        self._sentence, self._ended, self._trials, self._said = sentence, 0, trials, 0.0
+            self._live.start()  # it hides the cursor, so it starts when training does
+        self._sentence, self._ended, self._trials, self._last_update = sentence, 0, trials, 0.0
 
     def epoch(self, score: Score) -> None:
         self._epochs += 1
         self._ended += bool(score.stop_reason or not score.finite)
-        if time.monotonic() - self._said < (_REDRAW if self._live else _EVERY):
+        if time.monotonic() - self._last_update < (_REFRESH if self._live else _LINE_INTERVAL):
             return
-        self._said = time.monotonic()
+        self._last_update = time.monotonic()
         done = f" ({self._ended} of {self._trials} done)" if self._trials > 1 else ""
-        line = f"training {self._sentence}{done} · {self._epochs:,} trial-epochs"
+        line = f"{self._sentence}{done} · {self._epochs:,} trial-epoch{'' if self._epochs == 1 else 's'}"
         if self._live:
             self._live.update(Text(line, overflow="ellipsis", no_wrap=True), refresh=True)
         else:
-            self._console.print(line, highlight=False, soft_wrap=True)
+            _print(self._console, line)
+
+    def note(self, sentence: str) -> None:
+        _print(self._console, f"note: {sentence}")
 
     def end(self) -> None:
         if self._live:
             self._live.stop()
 
 
-class Progress(Watcher):
-    """Four lines that stay in place on a terminal; elsewhere one plain line every few seconds."""
+class SearchProgress(Watcher):
+    """The progress of a search: four lines that stay in place on a terminal, else one line every few seconds."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
         self._live: Live | None = None
-        self._said = time.monotonic()
+        self._last_update = time.monotonic()
 
-    def begin(self, job: Experiment, study: Study, rows: int, workers: int) -> None:
-        self._job, self._space, self._study = job, job.space, study
-        self._began, self._epochs, self._after = time.monotonic(), 0, ""
-        self._already = self._done()
-        for line in headline(job, rows, workers):
-            self._console.print(line, highlight=False, soft_wrap=True)
-        if self._already:
-            self._console.print(f"going on after {self._already} trials", highlight=False)
+    def begin(self, experiment: Experiment, study: Study, rows: int, workers: int) -> None:
+        self._experiment, self._space, self._study = experiment, experiment.space, study
+        self._started, self._epochs, self._phase = time.monotonic(), 0, ""
+        self._done_before = self._done()
+        for line in headline(experiment, rows, workers):
+            _print(self._console, line)
+        if self._done_before:
+            trials = "trial" if self._done_before == 1 else "trials"
+            _print(self._console, f"resuming after {self._done_before} {trials}")
         if self._console.is_terminal:
-            # Drawn by the loop: a thread that draws takes turns with the training, a hundredth of all time.
+            # Refreshed by the training loop: a refresh thread would compete with training and take 1 % of the time.
             self._live = Live(console=self._console, auto_refresh=False, transient=True)
             self._live.start()
 
     def phase(self, sentence: str, trials: int) -> None:
-        self._after = f"{sentence} ({trials} to train)" if trials > 1 else sentence
-        self._said = 0.0
+        del trials
+        self._phase = sentence
+        self._last_update = 0.0
 
-    def epoch(self, of: Score) -> None:
-        del of
+    def epoch(self, score: Score) -> None:
+        del score
         self._epochs += 1
-        if self._live:
-            if time.monotonic() - self._said > _REDRAW:
-                self._said = time.monotonic()
-                self._live.update(self._table(), refresh=True)
-        elif time.monotonic() - self._said > _EVERY:
-            self._said = time.monotonic()
-            self._console.print(
-                " · ".join(" ".join(line.split()) for line in self._lines()), highlight=False, soft_wrap=True
-            )
+        elapsed = time.monotonic() - self._last_update
+        if self._live and elapsed > _REFRESH:
+            self._last_update = time.monotonic()
+            self._live.update(self._table(), refresh=True)
+        elif not self._live and elapsed > _LINE_INTERVAL:
+            self._last_update = time.monotonic()
+            _print(self._console, " · ".join(" ".join(line.split()) for line in self._lines()))
 
     def note(self, sentence: str) -> None:
-        self._console.print(f"note: {sentence}", highlight=False, soft_wrap=True)
+        _print(self._console, f"note: {sentence}")
 
     def end(self) -> None:
         if self._live:
@@ -103,47 +106,51 @@ class Progress(Watcher):
         return sum(self._study.counts.values())
 
     def _lines(self) -> list[str]:
-        done, states = self._done(), self._study.counts
-        budget = self._space.budget
-        elapsed = time.monotonic() - self._began
-        shown = f"{done}/{budget.trials}" if budget.trials else f"{done}"
+        done, states, budget = self._done(), self._study.counts, self._space.budget
+        elapsed = time.monotonic() - self._started
+        speed = self._epochs / max(elapsed, 1e-9)
+        count = f"{done}/{budget.trials}" if budget.trials else f"{done}"
         left = self._seconds_left(done, elapsed)
-        times = f"{clock(elapsed)} elapsed" + (f" · {clock(left)} left" if left is not None else "")
-        rows = (
-            f"{self._study.in_flight()} in flight · {states['complete']} finished · {states['pruned']} pruned · "
-            f"{states['failed']} diverged · {self._epochs / max(elapsed, 1e-9):,.0f} trial-epochs/s"
-        )
-        best = self._study.best()
-        if self._after:
-            times = f"{clock(elapsed)} elapsed · {self._after}"
-        lines = [f"trials  {shown}  {times}", f"rows    {rows}"]
-        if best:
+        times = f"{format_minutes(elapsed)} elapsed" + (f" · {format_minutes(left)} left" if left is not None else "")
+        if self._phase:
+            times = f"{format_minutes(elapsed)} elapsed · {self._phase}"
+        lines = [
+            f"trials  {count}  {times}",
+            f"state   {self._study.in_flight()} training · {states['complete']} complete · "
+            f"{states['pruned']} pruned · {states['failed']} diverged · {speed:,.0f} trial-epochs/s",
+        ]
+        if best := self._study.best():
             metric = self._space.train.metric
+            displayed = displayed_score(best.valid, self._experiment.data.task, metric)
             lines.append(
-                f"best    valid {metric} {score(best.value)}{beside(best.valid, self._job.data.task, metric)}, "
-                f"{trial_name(best.trial.label)}:  {in_a_line(best.trial.params)}"
+                f"best    valid {metric} {format_score(best.value)}{displayed}, "
+                f"{trial_name(best.trial.label)}:  {config_line(best.trial.params)}"
             )
         return lines
 
     def _seconds_left(self, done: int, elapsed: float) -> float | None:
-        """By the pace so far, or the end of the time budget if that is nearer."""
-        budget = self._space.budget
-        limits = []
-        ended = done - self._already + self._study.in_flight() / 2  # those in training are half done, on average
-        if budget.trials and done > self._already:
-            limits.append(elapsed / ended * (budget.trials - self._already - ended))
+        """Estimate the remaining seconds from the pace so far and from the time budget, whichever is less."""
+        budget, limits = self._space.budget, []
+        ended = done - self._done_before + self._study.in_flight() / 2  # trials in training are half done on average
+        if budget.trials and done > self._done_before:
+            limits.append(elapsed / ended * (budget.trials - self._done_before - ended))
         if budget.seconds:
             limits.append(budget.seconds - self._study.elapsed())
         return max(min(limits), 0.0) if limits else None
 
     def _table(self) -> Table:
-        lines = self._lines()
+        budget, done = self._space.budget, self._done()
+        share = done / budget.trials if budget.trials else 0.0
+        if budget.seconds:
+            share = max(share, self._study.elapsed() / budget.seconds)
         table = Table.grid(padding=(0, 0))
-        share = self._done() / (self._space.budget.trials or 1)
-        if self._space.budget.seconds:
-            share = max(share if self._space.budget.trials else 0, self._study.elapsed() / self._space.budget.seconds)
         table.add_row("")
         table.add_row(ProgressBar(total=1.0, completed=min(share, 1.0), width=40))
-        for line in lines:
+        for line in self._lines():
             table.add_row(Text(" " + line, overflow="ellipsis", no_wrap=True))
         return table
+
+
+def _print(console: Console, line: str) -> None:
+    """Print a line; on a terminal it is wrapped between words, elsewhere it stays one line."""
+    console.print(line, highlight=False, soft_wrap=not console.is_terminal)

@@ -1,4 +1,4 @@
-"""The family in words: what `hpo regularizers` says of it, at 80 columns."""
+"""The text of `hpo regularizers`, at 80 columns."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from hpo.regularizers import FAMILY
 from hpo.regularizers.base import Regularizer
 
 _KINDS = {
-    "strength": "Strengths: a number for each network; what a space does not name is off",
-    "structure": "Structure: changes the shape of a network",
-    "schedule": "Schedule: how long and in which steps a network is trained",
+    "strength": "Strengths: one number per network; a strength that a space does not name is off",
+    "structure": "Structure: changes the architecture of the network",
+    "schedule": "Schedule: for how long and with which steps a network is trained",
 }
 _NEEDS = {
     "classes": "a target of classes",
@@ -25,29 +25,29 @@ _NEEDS = {
     "auxiliary": "another column to predict (data.auxiliary)",
     "generated": "rows that are generated (data.synthetic)",
     "target": "another domain (data.target.source)",
-    "features": "a network that ends in nn.Linear, as all of ours do",
+    "features": "a network that ends in nn.Linear, as all built-in ones do",
 }
-_WIDE = 80
+_WIDTH = 80
 
 
 def facts(member: Regularizer) -> dict[str, Any]:
-    """What a member says of itself, as plain values."""
+    """Return the facts of a regularizer as plain values."""
     low, high = member.allowed
     return {
         "name": member.name,
         "kind": member.kind,
         "summary": member.summary,
-        "more": member.direction,
+        "direction": member.direction,
         "range": dict(member.prior),
-        "neutral": member.default_value,
+        "default": member.default_value,
         "values": list(member.choices) or [low, high if high < float("inf") else None],
         "needs": list(member.needs),
         "source": member.source,
     }
 
 
-def found(name: str) -> Regularizer:
-    """The member of that name. Raises InputError if there is none."""
+def find(name: str) -> Regularizer:
+    """Return the regularizer of that name. Raises InputError if there is none."""
     if name not in FAMILY:
         raise InputError(
             f"{name} is not a regularizer.{did_you_mean(name, list(FAMILY), ' List them with: hpo regularizers')}"
@@ -55,8 +55,8 @@ def found(name: str) -> Regularizer:
     return FAMILY[name]
 
 
-def listed() -> list[str]:
-    """The whole family, by kind and name."""
+def overview() -> list[str]:
+    """List all regularizers by kind and name."""
     lines: list[str] = []
     for kind, title in _KINDS.items():
         members = sorted((member for member in FAMILY.values() if member.kind == kind), key=lambda member: member.name)
@@ -68,15 +68,15 @@ def listed() -> list[str]:
                 *_wrapped(member.source, "      "),
                 "",
             ]
-    return [*lines, *_wrapped("All of one, with a line to paste: hpo regularizers NAME", "")]
+    return [*lines, *_wrapped("Details and a line to paste: hpo regularizers NAME", "")]
 
 
 def page(member: Regularizer) -> list[str]:
-    """All of one member, with a line to paste under `search:`."""
+    """Describe one regularizer, with a line to paste under `search:`."""
     text = inspect.getdoc(type(member)) or member.summary
-    optional = {"optional": True} if member.kind == "strength" and not _reaches(member) else {}
+    optional = {"optional": True} if member.kind == "strength" and not _includes_off(member) else {}
     lines = [f"{member.name} ({member.kind})", "", *_wrapped(text, ""), ""]
-    lines += _wrapped(f"{_direction(member).capitalize()}. {_neutral(member)}", "")
+    lines += _wrapped(f"{_direction(member).capitalize()}. {_default(member)}", "")
     lines += _wrapped(f"Values: {_values(member)}.", "")
     if member.needs:
         lines += _wrapped(f"Needs {' and '.join(_NEEDS[need] for need in member.needs)}.", "")
@@ -85,7 +85,8 @@ def page(member: Regularizer) -> list[str]:
 
 
 def as_yaml(value: Any) -> str:
-    """A value on one line of YAML, numbers as a space says them: 1.0e-4, so that every reader of YAML takes them for numbers."""
+    """Return a value as one line of YAML. Small numbers are written like 1.0e-4, which every YAML parser reads as a
+    number."""
     if isinstance(value, Mapping):
         return f"{{{', '.join(f'{key}: {as_yaml(one)}' for key, one in value.items())}}}"
     if isinstance(value, list | tuple):
@@ -98,35 +99,33 @@ def as_yaml(value: Any) -> str:
 
 def _direction(member: Regularizer) -> str:
     if not member.direction:
-        return "neither is more regularized"
+        return "no direction is more regularized"
     if member.choices:
         most = "more" if len(member.choices) == 2 else "the most"
         return f"{format_value(member.choices[-1 if member.direction > 0 else 0])} is {most} regularized"
     return f"{'larger' if member.direction > 0 else 'smaller'} is more regularized"
 
 
-def _reaches(member: Regularizer) -> bool:
-    """Whether "off" is in the default range already."""
+def _includes_off(member: Regularizer) -> bool:
+    """Whether the default range contains "off"."""
     low = member.prior.get("low", 0.0)
-    return bool(member.prior.get("optional")) or low == member.default_value
+    return bool(member.prior.get("optional")) or member.is_off(low)
 
 
-def _neutral(member: Regularizer) -> str:
-    return (
-        f"{format_value(member.default_value)} is off."
-        if member.kind == "strength"
-        else f"Usual: {format_value(member.default_value)}."
-    )
+def _default(member: Regularizer) -> str:
+    value = format_value(member.default_value)
+    return f"{value} is off." if member.kind == "strength" else f"Default: {value}."
 
 
 def _values(member: Regularizer) -> str:
     if member.choices:
         return ", ".join(map(format_value, member.choices))
     low, high = member.allowed
+    numbers = "integers" if member.integer else "numbers"
     if high == float("inf"):
-        return f"{'whole numbers' if member.integer else 'numbers'} from {low:g}"
-    return f"{'whole numbers' if member.integer else 'numbers'} from {low:g} to {'below ' if member.open_high else ''}{high:g}"
+        return f"{numbers} from {low:g}"
+    return f"{numbers} from {low:g} to {'below ' if member.open_high else ''}{high:g}"
 
 
 def _wrapped(text: str, indent: str) -> list[str]:
-    return textwrap.wrap(text, _WIDE, initial_indent=indent, subsequent_indent=indent)
+    return textwrap.wrap(text, _WIDTH, initial_indent=indent, subsequent_indent=indent)

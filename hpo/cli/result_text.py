@@ -1,270 +1,236 @@
-"""The end of a search, and two searches side by side, as a person reads them: plain lines of text."""
+"""The text that is printed at the end of a search, of an ensemble and of a comparison of two studies."""
 
 from __future__ import annotations
 
 import math
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from hpo.core.metrics import display_metric, labelled_metric
-from hpo.report.summary import adaptation_lines, criteria_table, first_line, regularization_line
-from hpo.space.formatting import score, strengths, table, trial_name
+from hpo.report.summary import adaptation_lines, regularization_line, validator_table, verdict_line
+from hpo.selection.result import EnsembleResult, SearchResult
+from hpo.selection.score_table import selected_lines, table_lines
+from hpo.space.formatting import align_rows, config_lines, format_score, trial_name
 from hpo.study.directory import StudyDirectory
 from hpo.tracking.mlflow_server import HOST, PORT, link
 from hpo.workflows.compare import Difference
 from hpo.workflows.completed import CompletedStudy
 
-_ROWS = {
-    "selected": "selected",
-    "unadapted": "…without adaptation",
-    "ablation": "…without regularization",
-    "defaults": "usual defaults",
-    "none": "no regularization",
-}
 
-
-def result_lines(result: Mapping[str, Any], store: str) -> list[str]:
-    """The end of a search: a verdict, the selected configuration, the table, and where to look."""
-    report = StudyDirectory(Path(store), result["study"]).report
-    lines: list[str] = []
-    if verdict := first_line(result):
-        lines += [verdict, ""]
-    params = [f"  {line}" for line in strengths(result["selected"])]
-    lines += [
-        f"Selected: {trial_name(result['trial'])}",
-        *params,
+def result_lines(result: SearchResult, store: str) -> list[str]:
+    """The end of a search: the verdict, the selected configuration, the final table, and the next commands."""
+    verdict = verdict_line(result)
+    return [
+        *([verdict, ""] if verdict else []),
+        *selected_lines(result.trial, result.selected),
         *_rules(result),
         "",
-        *_scores(result),
+        *table_lines(result),
         "",
         *_front(result),
-    ]
-    lines += [*_expected(result), *_criteria(result), *_refit(result)]
-    lines += [line for entry in result["ensembles"].values() for line in ensemble_lines(entry, result)]
-    if adapted := " ".join(adaptation_lines(result)):
-        lines.append(adapted)
-    if gained := regularization_line(result):
-        lines.append(gained)
-    elsewhere = "" if store == "mlruns" else f" --store {shlex.quote(store)}"
-    counts = result["trials"]
-    total = sum(counts.values())
-    lines += [
-        f"{total} trial{'s' if total != 1 else ''}: {counts['complete']} finished, {counts['pruned']} pruned, "
-        f"{counts['failed']} diverged · {result['epochs_trained']:,} of {result['epochs_possible']:,} possible epochs"
-        f"{_afterwards(result)} · {result['seconds']:.0f} s",
+        *_expected(result),
+        *_validators(result),
+        *_refit(result),
+        *(ensemble_line(ensemble, result) for ensemble in result.ensembles.values()),
+        *filter(None, (" ".join(adaptation_lines(result)), regularization_line(result))),
+        _counts(result),
         "",
-        f"Look:    hpo ui --study {result['study']}{elsewhere}",
-        f"         {link(result['experiment_id'], result['run_id'], _base(result['tracking_uri']))}",
-        *(
-            [f"Read:    {report} ({result['report_seconds']:.1f} s to write)"]
-            if result["report_seconds"] is not None
-            else []
-        ),
-        f"Keep:    hpo export --study {result['study']}{elsewhere} -o best.yaml",
-    ]
-    return lines
-
-
-def _afterwards(result: Mapping[str, Any]) -> str:
-    """What was trained after the search, in epochs of single networks."""
-    later = sum(epochs for role, epochs in result["fit_epochs"].items() if role != "search")
-    return f", {later:,} to select and to train the final network" if later else ""
-
-
-def _base(tracking_uri: str) -> str:
-    return tracking_uri.rstrip("/") if tracking_uri.startswith("http") else f"http://{HOST}:{PORT}"
-
-
-def _scores(result: Mapping[str, Any]) -> list[str]:
-    other = display_metric(result["task"], result["metric"])
-    short = {"accuracy": "acc", "balanced_accuracy": "bal. acc"}.get(other, other)
-    entries = {"selected": result, **result["baselines"]}
-    fresh = bool(result["fresh"])
-    source, target = (", source", ", target") if result.get("unpromised") else ("", "")
-    columns = (
-        ["search loss", "fresh loss", f"fresh {short}{source}"] if fresh else ["valid loss", f"valid {short}{source}"]
-    )
-    followed = (
-        [result["metric"]] if labelled_metric(result["metric"]) != result["metric"] else []
-    )  # what asks for no labels
-    columns += [f"{'fresh' if fresh else 'valid'} {name.replace('_', ' ')}" for name in followed]
-    rows = [["", *columns, "train–valid gap", f"test {short}{target}"]]
-    trials = [entries[key]["trial"] for key in ("none", "defaults", "ablation") if key in entries]
-    alike = [
-        key for key in result["baselines"] if entries[key]["trial"] == result["trial"]
-    ]  # is the selected one itself
-    if "ablation" in entries and trials.count(entries["ablation"]["trial"]) > 1:
-        alike = ["ablation", *alike]  # is a baseline itself, and stands there
-    names = _ROWS | {"selected": "selected: " + _ROWS[alike[-1]] if alike and alike[-1] != "ablation" else "selected"}
-    for key in (key for key in _ROWS if key in entries and key not in alike):
-        valid, seen, test = (entries[key][part] for part in ("valid", "fresh", "test"))
-        gap = valid["loss"] - entries[key]["train"]["loss"] if valid else None
-        scores = (
-            (valid.get("loss"), seen.get("loss"), seen.get(other)) if fresh else (valid.get("loss"), valid.get(other))
-        )
-        scores += tuple((seen if fresh else valid).get(name) for name in followed)
-        rows.append([names[key], *map(score, (*scores, gap, test.get(other)))])
-    return ["  " + line for line in table(rows)]
-
-
-def _rules(result: Mapping[str, Any]) -> list[str]:
-    """What each rule selects, the one that counts first."""
-    rules = result["rules"]
-    if not rules:
-        return (
-            ["By its score in the search alone (finalists: 0), a part of which is luck."] if result["baselines"] else []
-        )
-    own = result["rule"]
-    if len(set(rules.values())) == 1:
-        return [f"All rules ({', '.join(rules)}) select it."]
-    others = [f"{rule} would take {trial_name(label)}" for rule, label in rules.items() if rule != own]
-    return [f"Selected by {own}; {', '.join(others)}."]
-
-
-def _front(result: Mapping[str, Any]) -> list[str]:
-    """The Pareto front, where there are several objectives."""
-    if not result["front"]:
-        return []
-    goals = list(result["front"][0]["values"])
-    head = ["no trial beats these in all objectives", *(goal.replace("_", " ") for goal in goals)]
-    rows = [[trial_name(one["trial"]), *(score(one["values"][goal]) for goal in goals)] for one in result["front"]]
-    return [*("  " + line for line in table([head, *rows])), ""]
-
-
-def _expected(result: Mapping[str, Any]) -> list[str]:
-    """The score on its way from the search to the test, and where the test was expected."""
-    name = display_metric(result["task"], result["metric"])
-    found = result["score"].get(name)
-    if not found:
-        return []
-    low, high = found["interval"]
-    interval = (
-        f"90 % interval {score(low)} to {score(high)}"
-        if low is not None
-        else "a single validation part gives no interval, data.split.folds does"
-    )
-    if result.get("unpromised"):
-        return [
-            f"On the source, {name.replace('_', ' ')} is {score(found['fresh'])} ({interval}): {score(found['search'])} in the search → "
-            f"{score(found['fresh'])} on fresh splits and seeds. Of the target that says nothing."
-        ]
-    test = "" if found["test"] is None else f" → {score(found['test'])} on the test rows"
-    return [
-        f"Expect {name.replace('_', ' ')} {score(found['fresh'])} ({interval}): "
-        f"{score(found['search'])} in the search → {score(found['fresh'])} on fresh splits and seeds{test}."
+        *_next_commands(result, store),
     ]
 
 
-def _criteria(result: Mapping[str, Any]) -> list[str]:
-    aid, rows = criteria_table(result)
-    return [aid, *("  " + line for line in table(rows)), ""] if rows else []
-
-
-def _refit(result: Mapping[str, Any]) -> list[str]:
-    """How the final network was made, and whether another way would be better."""
-    said = result["refit"]
-    if said["kind"] == "none":
-        untouched = "the test part is untouched" if not result["looks"] else "the test part was scored before"
-        return [f"No final network was trained (refit: none): {untouched}."]
-    if said["weights"] is None:
-        return [
-            "The final network diverged, so there is none: the learning rate does not bear all rows. Lower search.learning_rate."
-        ]
-    made = {
-        "scaled": f"trained on {said['rows']:,} rows, validation rows among them, for {said['epochs']} epochs",
-        "keep": "the one of the search",
-        "average": "one a fold, their predictions averaged",
-    }[said["kind"]]
-    metric = labelled_metric(result["metric"])
-    ways = [f"{way} {score(found[metric])}" for way, found in said["compared"].items()]
-    compared = f" (by folds within folds, valid {metric}: {', '.join(ways)})" if ways else ""
-    return [f"Final network: {made}{compared}.", *_again(result)]
-
-
-def _again(result: Mapping[str, Any]) -> list[str]:
-    """A warning of a test part that is no longer untouched."""
+def _counts(result: SearchResult) -> str:
+    """The numbers of trials and of trial-epochs, and the time."""
+    counts = result.trials
+    later = sum(epochs for role, epochs in result.fit_epochs.items() if role != "search")
+    afterwards = f" · {later:,} more epochs for re-evaluation and final training" if later else ""
     return (
-        [f"The test part has now been scored {result['looks']} times: choose by the fresh scores."]
-        if result["looks"] > 1
-        else []
+        f"{_count(sum(counts.values()), 'trial')}: {counts['complete']} complete, {counts['pruned']} pruned, "
+        f"{counts['failed']} diverged · {result.epochs_trained:,} of {result.epochs_possible:,} possible epochs"
+        f"{afterwards} · {result.seconds:.0f} s"
     )
 
 
-def ensemble_lines(entry: Mapping[str, Any], result: Mapping[str, Any]) -> list[str]:
-    """An ensemble beside the single network: on the test part, by how much its members differ, and what was expected."""
-    name = display_metric(result["task"], result["metric"])
-    said, apart, size = name.replace("_", " "), entry["diversity"], entry["networks"] // entry["each"]
-    single = result["refit"]["kind"] != "average"
-    differ = []
-    if "disagreement" in apart:
-        percent = result["task"] == "classification"
-        differ.append(
-            f"disagreement {100 * apart['disagreement']:.1f} %"
-            if percent
-            else f"disagreement {score(apart['disagreement'])}"
-        )
-    if "error_correlation" in apart:
-        differ.append(f"error correlation {apart['error_correlation']:.2f}")
-    expected, rows = entry["expected"].get(name), "rows of the source" if result.get("unpromised") else "rows"
+def _next_commands(result: SearchResult, store: str) -> list[str]:
+    options = f"--study {result.study}{_store_option(store)}"
+    uri = result.tracking_uri
+    base = uri.rstrip("/") if uri.startswith("http") else f"http://{HOST}:{PORT}"
+    lines = [f"Look:    hpo ui {options}", f"         {link(result.experiment_id, result.run_id, base)}"]
+    if result.report_seconds is not None:
+        report = StudyDirectory(Path(store), result.study).report
+        lines.append(f"Read:    {report} ({result.report_seconds:.1f} s to write)")
+    return [*lines, f"Keep:    hpo export {options} -o best.yaml"]
+
+
+def _store_option(store: str) -> str:
+    return "" if store == "mlruns" else f" --store {shlex.quote(store)}"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def _rules(result: SearchResult) -> list[str]:
+    """The configuration that each selection rule selects, the rule of the space first."""
+    if not result.rules:
+        text = "Selected by its score in the search alone (finalists: 0), which is partly luck."
+        return [text] if result.baselines else []
+    if len(set(result.rules.values())) == 1:
+        return [f"All rules ({', '.join(result.rules)}) select it."]
+    others = (f"{rule} would select {trial_name(label)}" for rule, label in result.rules.items() if rule != result.rule)
+    return [f"Selected by {result.rule}; {', '.join(others)}."]
+
+
+def _front(result: SearchResult) -> list[str]:
+    """The Pareto front, if there are several objectives."""
+    if not result.front:
+        return []
+    goals = list(result.front[0].values)
+    head = ["Pareto front", *(goal.replace("_", " ") for goal in goals)]
+    rows = [[trial_name(trial.trial), *(format_score(trial.values[goal]) for goal in goals)] for trial in result.front]
+    return [*_indented([head, *rows]), ""]
+
+
+def _expected(result: SearchResult) -> list[str]:
+    """The displayed metric in the search, in the re-evaluation and on the test rows, with its prediction interval."""
+    metric = display_metric(result.task, result.metric)
+    path = result.score.get(metric)
+    if path is None:
+        return []
+    low, high = path.interval
+    interval = (
+        f"90 % interval {format_score(low)} to {format_score(high)}"
+        if low is not None
+        else "no interval from a single validation part; set data.split.folds"
+    )
+    name, reevaluated = metric.replace("_", " "), format_score(path.reevaluated)
+    scores = f"{format_score(path.search)} in the search → {reevaluated} re-evaluated on new splits and seeds"
+    if result.test_domain_differs:
+        return [
+            f"On the source, {name} is {reevaluated} ({interval}): {scores}. That says nothing about the target domain."
+        ]
+    test = "" if path.test is None else f" → {format_score(path.test)} on the test rows"
+    return [f"Expect {name} {reevaluated} ({interval}): {scores}{test}."]
+
+
+def _validators(result: SearchResult) -> list[str]:
+    caption, rows = validator_table(result)
+    return [caption, *_indented(rows), ""] if rows else []
+
+
+def _refit(result: SearchResult) -> list[str]:
+    """How the final network was trained, and how the other ways compare."""
+    refit = result.refit
+    if refit.kind == "none":
+        untouched = "the test rows were scored before" if result.test_evaluations else "the test rows are untouched"
+        return [f"No final network was trained (refit: none): {untouched}."]
+    if refit.weights is None:
+        return [
+            "The final network diverged, so there is none: the learning rate is too high for all rows. "
+            "Lower search.learning_rate."
+        ]
+    trained = {
+        "scaled": f"retrained on all {refit.rows:,} train + validation rows for {_count(refit.epochs or 0, 'epoch')}",
+        "keep": "the network of the search",
+        "average": "one network per fold, predictions averaged",
+    }[refit.kind]
+    return [f"Final network: {trained}.{_refit_comparison(result)}", *_test_warning(result)]
+
+
+def _refit_comparison(result: SearchResult) -> str:
+    refit, metric = result.refit, labelled_metric(result.metric)
+    kinds = [
+        f"{kind} {format_score(refit.comparison[kind][metric])}{' (used)' if kind == refit.kind else ''}"
+        for kind in sorted(refit.comparison, key=lambda kind: kind != refit.kind)
+    ]
+    return f" Nested-CV {metric.replace('_', ' ')} by refit method: {', '.join(kinds)}." if kinds else ""
+
+
+def _test_warning(result: SearchResult) -> list[str]:
+    """A warning if the test rows have been scored more than once."""
+    if result.test_evaluations <= 1:
+        return []
     return [
-        f"{entry['kind'].capitalize()} ensemble of {_members(entry, size)}: test {said} {score(entry['test'].get(name))}, "
-        f"the {'single network' if single else 'average of folds'} {score(entry['single'].get(name))}"
-        + (f"; expected {score(expected)} from {rows} that it had not seen" if expected is not None else "")
-        + (f"; {', '.join(differ)}." if differ else ".")
+        f"The test rows have now been scored {result.test_evaluations} times: "
+        f"choose by the re-evaluated scores, not by the test scores."
     ]
 
 
-def ensemble_ending(entry: Mapping[str, Any], result: Mapping[str, Any], store: str) -> list[str]:
-    """What `hpo ensemble` says at its end: the shares of the members, the line of a search's ending, and what to do with it."""
-    shares = sorted(((one["share"], one["trial"]) for one in entry["members"]), reverse=True)
+def ensemble_line(ensemble: EnsembleResult, result: SearchResult) -> str:
+    """The test scores of an ensemble and of the single network, its out-of-fold score, and its diversity."""
+    metric = display_metric(result.task, result.metric)
+    expected = ensemble.expected.get(metric)
+    rows = "out-of-fold rows of the source" if result.test_domain_differs else "out-of-fold rows"
+    single = "average of folds" if result.refit.kind == "average" else "single network"
+    parts = [
+        f"test {metric.replace('_', ' ')} {format_score(ensemble.test.get(metric))}, "
+        f"the {single} {format_score(ensemble.single.get(metric))}",
+        *([] if expected is None else [f"expected {format_score(expected)} from {rows}"]),
+        *([text] if (text := _diversity(ensemble, result)) else []),
+    ]
+    return f"{ensemble.kind.capitalize()} ensemble of {_members(ensemble)}: {'; '.join(parts)}."
+
+
+def _members(ensemble: EnsembleResult) -> str:
+    size = ensemble.networks // ensemble.networks_per_member
+    if ensemble.networks_per_member > 1:
+        return f"{_count(size, 'configuration')}, each {ensemble.networks_per_member} networks on folds"
+    return _count(size, "network")
+
+
+def _diversity(ensemble: EnsembleResult, result: SearchResult) -> str:
+    disagreement, correlation = (ensemble.diversity.get(key) for key in ("disagreement", "error_correlation"))
+    parts = []
+    if disagreement is not None:
+        share = f"{100 * disagreement:.1f} %" if result.task == "classification" else format_score(disagreement)
+        parts.append(f"disagreement {share}")
+    if correlation is not None:
+        parts.append(f"error correlation {correlation:.2f}")
+    return ", ".join(parts)
+
+
+def ensemble_lines(ensemble: EnsembleResult, result: SearchResult, store: str) -> list[str]:
+    """The end of `hpo ensemble`: the shares of the members, the line of the ensemble, and the next command."""
+    shares = sorted(((member.share, member.trial) for member in ensemble.members), reverse=True)
     distinct = len({trial for _, trial in shares}) > 1
-    lines = [", ".join(f"{trial_name(trial)} {100 * share:.0f} %" for share, trial in shares)] if distinct else []
-    elsewhere = "" if store == "mlruns" else f" --store {shlex.quote(store)}"
+    members = ", ".join(f"{trial_name(trial)} {100 * share:.0f} %" for share, trial in shares)
+    options = f"--study {result.study}{_store_option(store)}"
     return [
-        *lines,
-        *ensemble_lines(entry, result),
-        *_again(result),
-        f"Keep:    hpo export --study {result['study']}{elsewhere} --weights best --ensemble {entry['kind']}",
+        *([members] if distinct else []),
+        ensemble_line(ensemble, result),
+        *_test_warning(result),
+        f"Keep:    hpo export {options} --weights best --ensemble {ensemble.kind}",
     ]
 
 
-def _members(entry: Mapping[str, Any], size: int) -> str:
-    """What an ensemble consists of."""
-    if entry["each"] > 1:
-        return f"{size} configuration{'s' if size > 1 else ''}, each {entry['each']} networks on folds"
-    return f"{size} network{'s' if size > 1 else ''}"
+def comparison_lines(first: CompletedStudy, second: CompletedStudy, differences: Sequence[Difference]) -> list[str]:
+    """The scores and the selected configurations of two studies, and whether the scores differ significantly."""
+    names = [difference.metric.replace("_", " ") for difference in differences]
+    rows = [["", *(f"re-eval. {name}" for name in names), *(f"test {name}" for name in names)]]
+    lines = [""]
+    for i, study in enumerate((first, second)):
+        test = study.result.test
+        scores = [*(d.scores[i] for d in differences), *(test.get(d.metric) for d in differences)]
+        rows.append([study.place.name, *map(format_score, scores)])
+        line, *more = config_lines(study.result.selected)
+        lines.append(f"{study.place.name} selected {trial_name(study.result.trial)}:  {line}")
+        lines += [f"  {text}" for text in more]
+    verdicts = [_difference_line(difference, first.place.name, second.place.name) for difference in differences]
+    return [*_indented(rows), *lines, "", *verdicts]
 
 
-def comparison(first: CompletedStudy, second: CompletedStudy, differences: Sequence[Difference]) -> list[str]:
-    """What two searches selected, side by side, and whether it differs beyond noise."""
-    rows = [
-        [
-            "",
-            *(f"fresh {d.metric.replace('_', ' ')}" for d in differences),
-            *(f"test {d.metric.replace('_', ' ')}" for d in differences),
-        ]
-    ]
-    for i, search in enumerate((first, second)):
-        fresh = [score(d.scores[i]) for d in differences]
-        rows.append([search.place.name, *fresh, *(score(search.result["test"].get(d.metric)) for d in differences)])
-    lines = [*("  " + line for line in table(rows)), ""]
-    for search in (first, second):
-        line, *more = strengths(search.result["selected"])
-        lines += [
-            f"{search.place.name} selected {trial_name(search.result['trial'])}:  {line}",
-            *(f"  {one}" for one in more),
-        ]
-    lines.append("")
-    for d in differences:
-        pairs = f"{d.fits} fresh fits in pairs" if d.fits != 1 else "1 pair of fresh fits"
-        how = pairs if d.paired else "fresh fits on different splits"
-        by = f"± {d.standard_error:.2g} (standard error, {how})" if math.isfinite(d.standard_error) else f"over {how}"
-        verdict = "they differ beyond noise" if d.beyond_noise else "no difference beyond noise"
-        name = d.metric.replace("_", " ")
-        lines.append(
-            f"By {name}, {second.place.name} is {score(abs(d.gain))} {'better' if d.gain >= 0 else 'worse'} than {first.place.name}, "
-            f"{by}: {verdict}."
-        )
-    return lines
+def _difference_line(difference: Difference, first: str, second: str) -> str:
+    kind = "paired " if difference.paired else ""
+    fits = _count(difference.fits, f"{kind}fit") + ("" if difference.paired else " on different splits")
+    finite = math.isfinite(difference.standard_error)
+    by = f"± {difference.standard_error:.2g} (standard error, {fits})" if finite else f"over {fits}"
+    verdict = "the difference is significant" if difference.significant else "the difference is not significant"
+    return (
+        f"By {difference.metric.replace('_', ' ')}, {second} is {format_score(abs(difference.gain))} "
+        f"{'better' if difference.gain >= 0 else 'worse'} than {first}, {by}: {verdict}."
+    )
+
+
+def _indented(rows: list[list[str]]) -> list[str]:
+    return ["  " + line for line in align_rows(rows)]

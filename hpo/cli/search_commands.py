@@ -1,4 +1,4 @@
-"""The commands that lead to a search, and the search."""
+"""The commands before and for a search: init, check, shift, regularizers and search."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from pathlib import Path
 
 import click
 
-from hpo.cli.options import DEVICE, PLUGIN, STORE, main, write
+from hpo.cli.options import DEVICE, PLUGIN, STORE, WORKERS, main, print_lines, write
 from hpo.core.errors import InputError
 
-_BEGAN = time.time()
+_STARTED = time.time()
 _URI = click.option(
-    "--tracking-uri", help="Another MLflow than STORE/mlflow.db; default: MLFLOW_TRACKING_URI, if that is set."
+    "--tracking-uri", help="MLflow server to write to; default: MLFLOW_TRACKING_URI, else STORE/mlflow.db."
 )
 
 
@@ -23,19 +23,17 @@ _URI = click.option(
 @click.option("--space", "path", required=True, help="The space file (YAML).")
 @STORE
 @_URI
-@click.option(
-    "--workers", type=click.IntRange(1), default=1, show_default=True, help="Processes that train: one a core."
-)
+@WORKERS
 @DEVICE
-@click.option("--deterministic", is_flag=True, help="The same trials at any number of rows and workers; takes longer.")
+@click.option("--deterministic", is_flag=True, help="Same trials for any number of workers; takes longer.")
 @click.option(
     "--refit",
     type=click.Choice(["scaled", "keep", "average", "none"]),
-    help="How the final network is made; default: as the space says.",
+    help="How to train the final network; default: as in the space file.",
 )
 @PLUGIN
 @click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON object.")
-@click.option("--quiet", is_flag=True, help="Say only the result.")
+@click.option("--quiet", is_flag=True, help="Print only the result.")
 def search(
     path: str,
     store: str,
@@ -48,35 +46,36 @@ def search(
     as_json: bool,
     quiet: bool,
 ) -> None:
-    """Search a space; the same command again goes on from where it was."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a cluster's way to say Ctrl-C
+    """Search a space. Run it again to resume or to extend the budget."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # schedulers of clusters send SIGTERM
     from hpo.training.worker import start_workers
 
-    with start_workers(workers) as processes:  # before our own imports, since theirs take as long
+    with start_workers(workers) as processes:  # workers import torch while this process does
         from rich.console import Console
 
         from hpo.cli import progress, result_text
         from hpo.nn import device as devices
         from hpo.study.directory import StudyDirectory, chosen_uri
-        from hpo.workflows import prepare as jobs
-        from hpo.workflows import search as searching
+        from hpo.workflows import prepare
+        from hpo.workflows import search as workflow
+        from hpo.workflows.callbacks import Watcher
 
         uri = chosen_uri(Path(store), tracking_uri)
-        job = jobs.load(
-            Path(path), device=devices.resolve_device(device, workers), refit=refit, named=plugins, tracking_uri=uri
+        torch_device = devices.resolve_device(device, workers)
+        experiment = prepare.load(
+            Path(path), device=torch_device, refit=refit, plugin_modules=plugins, tracking_uri=uri
         )
-        place = StudyDirectory(Path(store), job.space.study)
-        watcher = searching.Watcher() if quiet else progress.Progress(Console(stderr=True, markup=False))
+        place = StudyDirectory(Path(store), experiment.space.study)
+        watcher = Watcher() if quiet else progress.SearchProgress(Console(stderr=True, markup=False))
         try:
-            result = searching.search(job, place, uri, watcher, _BEGAN, processes, deterministic)
+            result = workflow.search(experiment, place, uri, watcher, _STARTED, processes, deterministic)
         except KeyboardInterrupt:
-            click.echo("\nStopped. What has ended is stored; the same command goes on from here.", err=True)
+            click.echo("\nStopped. Finished trials are stored; the same command resumes the search.", err=True)
             sys.exit(130)
     if as_json:
-        click.echo(json.dumps(result))
-        return
-    for line in result_text.result_lines(result, store):
-        click.echo(line)
+        click.echo(json.dumps(result.to_json()))
+    else:
+        print_lines(result_text.result_lines(result, store))
 
 
 @main.command()
@@ -85,17 +84,17 @@ def search(
 @_URI
 @PLUGIN
 def check(path: str, store: str, tracking_uri: str | None, plugins: tuple[str, ...]) -> None:
-    """Say every mistake of a space file and its data; run nothing."""
-    from hpo.cli import messages as words
+    """Validate a space file and its data without training."""
+    from hpo.cli import messages
     from hpo.nn import device as devices
     from hpo.study.directory import chosen_uri
-    from hpo.workflows import prepare as jobs
+    from hpo.workflows import prepare
 
     uri = chosen_uri(Path(store), tracking_uri)
-    job = jobs.load(Path(path), device=devices.resolve_device("auto"), named=plugins, tracking_uri=uri)
-    for line in words.headline(job, job.rows()):
-        click.echo(line)
-    click.echo(f"{path} is sound.")
+    experiment = prepare.load(
+        Path(path), device=devices.resolve_device("auto"), plugin_modules=plugins, tracking_uri=uri
+    )
+    print_lines([*messages.headline(experiment, experiment.rows()), f"{path}: OK"])
 
 
 @main.command()
@@ -103,23 +102,21 @@ def check(path: str, store: str, tracking_uri: str | None, plugins: tuple[str, .
 @PLUGIN
 @click.option("--json", "as_json", is_flag=True, help="Print all numbers as one JSON object.")
 def shift(path: str, plugins: tuple[str, ...], as_json: bool) -> None:
-    """Say what kind of shift lies between source and target; train nothing."""
-    from hpo.data import dataset as data
-    from hpo.shift import inputs, verdict
-    from hpo.shift import text as words
+    """Diagnose the shift between two domains, without training."""
+    from hpo.data import dataset
+    from hpo.shift import inputs, text, verdict
     from hpo.space import loader
     from hpo.space.plugins import load
 
     load(plugins, Path(path).parent)
-    spec = loader.load(Path(path)).data
-    known = data.prepare(spec, Path(path).parent)
-    domains = inputs.domains(spec, known)
-    found = verdict.judge(domains)
+    config = loader.load(Path(path)).data
+    data = dataset.prepare(config, Path(path).parent)
+    domains = inputs.build_domains(config, data)
+    diagnosis = verdict.diagnose(domains)
     if as_json:
-        click.echo(json.dumps(words.report(known.name, domains, found, known.notes)))
-        return
-    for line in words.lines(known.name, domains, found, known.notes):
-        click.echo(line)
+        click.echo(json.dumps(text.to_json(data.name, domains, diagnosis, data.notes)))
+    else:
+        print_lines(text.report_lines(data.name, domains, diagnosis, data.notes))
 
 
 @main.command()
@@ -127,31 +124,30 @@ def shift(path: str, plugins: tuple[str, ...], as_json: bool) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @PLUGIN
 def regularizers(name: str | None, as_json: bool, plugins: tuple[str, ...]) -> None:
-    """List all that can stand under search: or say all of one."""
-    from hpo.cli import regularizer_pages
+    """List everything that can be searched. With NAME, describe one regularizer."""
+    from hpo.cli import regularizer_pages as pages
     from hpo.regularizers import FAMILY
     from hpo.space.plugins import load
 
     load(plugins, Path())
-    one = regularizer_pages.found(name) if name else None
+    member = pages.find(name) if name else None
     if as_json:
-        known = regularizer_pages.facts(one) if one else [regularizer_pages.facts(member) for member in FAMILY.values()]
-        click.echo(json.dumps(known, indent=2))
-        return
-    for line in regularizer_pages.page(one) if one else regularizer_pages.listed():
-        click.echo(line)
+        facts = pages.facts(member) if member else [pages.facts(one) for one in FAMILY.values()]
+        click.echo(json.dumps(facts, indent=2))
+    else:
+        print_lines(pages.page(member) if member else pages.overview())
 
 
 @main.command()
 @click.argument("data")
 @click.option("--target", default="target", show_default=True, help="The column to predict.")
-@click.option("-o", "--output", help="Where to write the space; default: standard output.")
+@click.option("-o", "--output", help="File for the space; default: standard output.")
 def init(data: str, target: str, output: str | None) -> None:
-    """Write a commented space for your own table, with ranges for its size."""
+    """Write a commented space file for a table. Its ranges depend on the number of rows."""
     from hpo.cli import space_template
 
     if output and Path(output).exists():
-        raise InputError(f"{output} is there already; name another file with -o, or remove it first.")
+        raise InputError(f"{output} already exists; name another file with -o, or remove it first.")
     folder = Path(output).parent if output else Path()
     write(space_template.space_text(Path(data), target, folder), output)
     if output:

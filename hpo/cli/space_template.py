@@ -1,4 +1,4 @@
-"""A first space for somebody's own table."""
+"""Write a first space file for a table."""
 
 from __future__ import annotations
 
@@ -15,66 +15,71 @@ from hpo.data.config import DataConfig, TargetConfig
 
 _NO_DROP = "  # drop: [column]                # columns to leave out\n"
 
-_WORDS = """\
-  text:                           # sentences: the weights of their words become inputs
+_TEXT_SECTION = """\
+  text:                           # sentences; the tf–idf weights of their words become inputs
     columns:
-{columns}    # ngrams: [1, 2]              # pairs of words, too
+{columns}    # ngrams: [1, 2]              # also use pairs of words
 """
-_READ = "  # random_deletion: {low: 0.05, high: 0.9, optional: true}  # how often a text is read without a tenth of its words\n"
+_TEXT_AUGMENTATION = (
+    "  # random_deletion: {low: 0.05, high: 0.9, optional: true}  # share of texts that lose a tenth of their words\n"
+)
 
-_TEXT = """\
+_TEMPLATE = """\
 # A search space for {name}: {rows:,} rows, {columns}, {what}.
-# Check it with `hpo check`, run it with `hpo search --space`. Every key that is not here has a default.
+# Validate it with `hpo check`, run it with `hpo search --space`. Every other key has a default.
 study: {study}
 
 data:
   source: {source}
   target: {target}
-  # task: {task:<24}# inferred from the target; write the other one to overrule
-{drop}  # categorical: [column]         # numbers that are names, such as a postal code
-{text}{weight}  split: {{test: 0.2, valid: 0.2, seed: 0}}   # shares of all rows; the test part is touched once, at the end
-  # split: {{test: 0.2, folds: 5}}            # in its place: all other rows take turns at validating
+  # task: {task:<24}# inferred from the target; set it to override
+{drop}  # categorical: [column]         # numbers that stand for categories, like postal codes
+{text}{weight}  split: {{test: 0.2, valid: 0.2, seed: 0}}   # shares of the rows; the test rows are scored once
+  # split: {{test: 0.2, folds: 5}}            # instead: cross-validation on the other rows
 
 network: {{kind: mlp, width: {width}, activation: relu, batch_norm: false}}
 
 search:                          # a number fixes a key; a range samples it; optional: true adds "off"
   learning_rate: {{low: 1.0e-4, high: {lr}, log: true}}
   depth: {{low: 1, high: {depth}}}
-  weight_decay: {{low: 1.0e-4, high: 3.0, log: true, optional: true}}   # multiplied by the learning rate, as in torch
+  weight_decay: {{low: 1.0e-4, high: 3.0, log: true, optional: true}}   # times the learning rate, as in torch
   l1: {{low: 1.0e-5, high: 0.3, log: true, optional: true}}             # makes weights exactly zero
   dropout: {{low: 0.0, high: {dropout}}}
   # more, each with its range: hpo regularizers
 {read}
 train: {{epochs: {epochs}, batch_size: {batch}, patience: 10, metric: {metric}}}
-budget: {{trials: {trials}}}     # or {{seconds: 120}}, or both: what is reached first ends the search
+budget: {{trials: {trials}}}     # or {{seconds: 120}}, or both: the first limit ends the search
 sampler: tpe
 seed: 0
 """
 
 
 def space_text(path: Path, target: str, folder: Path) -> str:
-    """A commented space for the table at `path`, to be written into `folder`. Raises InputError if there is none."""
+    """Return a commented space for the table at `path`, for a file in `folder`.
+
+    Raises InputError if the table cannot be used.
+    """
     readers.check_file(path)
-    found, dropped = _usable(path, target)
-    rows = len(found.target)
+    data, dropped = _usable(path, target)
+    rows = len(data.target)
     small, large = rows < 2_000, rows > 20_000
-    skewed = found.task == "classification" and found.target.value_counts(normalize=True).max() > 0.7
-    kinds = f"{found.target.nunique()} classes" if found.task == "classification" else "regression"
-    weight = "  class_weight: balanced        # one class holds more than 70 % of the rows\n" if skewed else ""
-    lines = "".join(f"    - {_scalar(column)}   # it {why}\n" for column, why in dropped.items())
+    skewed = data.task == "classification" and data.target.value_counts(normalize=True).max() > 0.7
+    kinds = f"{data.target.nunique()} classes" if data.task == "classification" else "regression"
+    weight = "  class_weight: balanced        # one class has more than 70 % of the rows\n" if skewed else ""
+    lines = "".join(f"    - {_scalar(column)}   # it {reason}\n" for column, reason in dropped.items())
     drop = f"  drop:\n{lines}" if dropped else _NO_DROP
-    words = "".join(f"      - {_scalar(column)}\n" for column in found.text)
-    return _TEXT.format(
-        text=_WORDS.format(columns=words) if words else "",
-        read=_READ if words else "",
+    text_columns = "".join(f"      - {_scalar(column)}\n" for column in data.text)
+    return _TEMPLATE.format(
+        text=_TEXT_SECTION.format(columns=text_columns) if text_columns else "",
+        read=_TEXT_AUGMENTATION if text_columns else "",
         name=truncate(path.name),
         rows=rows,
-        columns="1 column" if len(found.features.columns) == 1 else f"{len(found.features.columns)} columns",
+        columns="1 column" if len(data.features.columns) == 1 else f"{len(data.features.columns)} columns",
         what=f"predicting {truncate(target)} ({kinds})",
         study=_scalar(_study(path.stem)),
         source=_scalar(os.path.relpath(path, folder)),
         target=_scalar(target),
-        task=found.task,
+        task=data.task,
         drop=drop,
         weight=weight,
         width=64 if small else 128,
@@ -89,15 +94,14 @@ def space_text(path: Path, target: str, folder: Path) -> str:
 
 
 def _usable(path: Path, target: str) -> tuple[table.Table, dict[str, str]]:
-    """The table without the columns that cannot be used, and why each of these cannot."""
+    """Return the table without its unusable columns, and the reason for each of these."""
     dropped: dict[str, str] = {}
     while True:
         try:
-            return table.load(
-                DataConfig(source=str(path.resolve()), target=TargetConfig(column=target), drop=list(dropped)), Path()
-            ), dropped
+            config = DataConfig(source=str(path.resolve()), target=TargetConfig(column=target), drop=list(dropped))
+            return table.load(config, Path()), dropped
         except ColumnError as error:
-            dropped[error.column] = error.why
+            dropped[error.column] = error.reason
 
 
 def _study(stem: str) -> str:
@@ -106,6 +110,6 @@ def _study(stem: str) -> str:
 
 
 def _scalar(value: str) -> str:
-    """Text on one line of YAML."""
+    """Return text as one line of YAML."""
     written = yaml.dump(value, Dumper=Dumper, allow_unicode=True, width=float("inf"), default_flow_style=True)
     return str(written).removesuffix("...\n").strip()

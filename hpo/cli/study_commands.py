@@ -1,4 +1,4 @@
-"""The commands on what was searched."""
+"""The commands on a study: ui, export, report, ensemble, predict, studies, compare and delete."""
 
 from __future__ import annotations
 
@@ -13,34 +13,39 @@ from pathlib import Path
 
 import click
 
-from hpo.cli.options import DEVICE, PLUGIN, STORE, STUDY, main, write
+from hpo.cli.options import DEVICE, PLUGIN, STORE, STUDY, WORKERS, main, print_lines, write
 from hpo.core.errors import InputError
 
 _ENSEMBLES = ["bagging", "greedy", "stacking", "snapshot", "boosting"]
+_POOLED_ENSEMBLES = ("greedy", "stacking")  # kinds that choose from a pool of trials
 
 
 @main.command()
 @STORE
 @STUDY
-@click.option("--port", type=click.IntRange(1, 65_535), default=5000, show_default=True, help="Or the next free one.")
-@click.option("--browser/--no-browser", default=True, help="Whether to open the page in a browser.")
+@click.option(
+    "--port", type=click.IntRange(1, 65_535), default=5000, show_default=True, help="Port, or the next free one."
+)
+@click.option("--browser/--no-browser", default=True, help="Open the page in a browser.")
 def ui(store: str, study: str | None, port: int, browser: bool) -> None:
-    """Open MLflow's page on a search: its trials best first, with strengths, scores and curves."""
+    """Open MLflow on a study. It lists the trials, best first, with strengths, scores and curves."""
     from hpo.study.directory import find_study
-    from hpo.tracking import mlflow_server as pages
+    from hpo.tracking import mlflow_server as server
 
     place = find_study(Path(store), study)
-    where = place.mlflow()
-    uri, page = where["tracking_uri"], (where["experiment_id"], where["run_id"])
+    run = place.mlflow()
+    uri, page = run["tracking_uri"], (run["experiment_id"], run["run_id"])
     if uri.startswith("http"):
-        _show(pages.link(*page, uri.rstrip("/")), browser)
+        _show(server.link(*page, uri.rstrip("/")), browser)
         return
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that the server ends with us
-    click.echo(f"Starting MLflow's UI for the study {place.name} …", err=True)
-    with pages.serve_ui(uri, pages.free_port(port), place.folder / "ui.log") as base:
-        _show(pages.link(*page, base), browser)
-        click.echo(f"(A browser that does not know {pages.HOST} wants 127.0.0.1 in its place. Ctrl-C ends.)", err=True)
-        with contextlib.suppress(KeyboardInterrupt):  # that is how one leaves
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # SIGTERM must end the server, too
+    click.echo(f"Starting MLflow for the study {place.name} …", err=True)
+    with server.serve_ui(uri, server.free_port(port), place.folder / "ui.log") as base:
+        _show(server.link(*page, base), browser)
+        click.echo(
+            f"If the browser cannot resolve {server.HOST}, use 127.0.0.1 instead. Ctrl-C stops the server.", err=True
+        )
+        with contextlib.suppress(KeyboardInterrupt):
             signal.pause()
 
 
@@ -54,14 +59,16 @@ def _show(address: str, browser: bool) -> None:
 @main.command()
 @STORE
 @STUDY
-@click.option("-o", "--output", help="Where to write the configuration; default: standard output.")
+@click.option("-o", "--output", help="File for the configuration; default: standard output.")
 @click.option("--format", "form", type=click.Choice(["yaml", "json"]), default="yaml", show_default=True)
 @click.option("--weights", help="Also write weights, network and preprocessing into this folder.")
 @click.option(
-    "--ensemble", type=click.Choice(_ENSEMBLES), help="With --weights: those of an ensemble, not of the single network."
+    "--ensemble",
+    type=click.Choice(_ENSEMBLES),
+    help="With --weights: write the networks of an ensemble, not the final network.",
 )
 @click.option(
-    "--pareto", is_flag=True, help="Of several objectives: write each configuration of the front into the folder -o."
+    "--pareto", is_flag=True, help="With several objectives: write each configuration of the front into the folder -o."
 )
 @PLUGIN
 def export(
@@ -74,116 +81,122 @@ def export(
     pareto: bool,
     plugins: tuple[str, ...],
 ) -> None:
-    """Write the selected configuration, itself a space of one point."""
+    """Write the selected configuration as a space file. With --weights, also write the network."""
     from hpo.study.directory import find_study
     from hpo.workflows import completed
 
     search = completed.load(find_study(Path(store), study), plugins)
+    name = search.place.name
     if ensemble and not weights:
-        raise InputError("--ensemble says which weights are written: name a folder for them with --weights.")
+        raise InputError("--ensemble chooses the weights to write: name a folder for them with --weights.")
     if pareto:
         if output is None or weights or form != "yaml":
             raise InputError(
-                "--pareto writes a YAML file a configuration: name a folder with -o, and leave --format and --weights out."
+                "--pareto writes one YAML file per configuration: name a folder with -o, "
+                "and leave --format and --weights out."
             )
-        for name in search.write_front(Path(output)):
-            click.echo(f"Wrote {Path(output) / name}", err=True)
+        for file in search.write_front(Path(output)):
+            click.echo(f"Wrote {Path(output) / file}", err=True)
         return
-    folder = Path(output).parent if output else Path()
     if weights:
         if ensemble:
             search.write_ensemble(Path(weights), ensemble)
         else:
             search.write_network(Path(weights))
-        click.echo(
-            f"Wrote {weights}/weights.safetensors, network.json and preprocess.json of {search.place.name}.", err=True
-        )
+        click.echo(f"Wrote {weights}/weights.safetensors, network.json and preprocess.json of {name}.", err=True)
     if output or not weights:
-        write(search.configuration(folder, form), output)
+        write(search.configuration(Path(output).parent if output else Path(), form), output)
     if output:
-        click.echo(f"Wrote {output}, the selected configuration of {search.place.name}.", err=True)
+        click.echo(f"Wrote {output}, the selected configuration of {name}.", err=True)
 
 
 @main.command()
 @STORE
 @STUDY
-@click.option("-o", "--output", default="report.html", show_default=True, help="Where to write the page.")
+@click.option("-o", "--output", default="report.html", show_default=True, help="File for the report.")
 @PLUGIN
 def report(store: str, study: str | None, output: str, plugins: tuple[str, ...]) -> None:
-    """Write one page on a search: over- or under-regularized, what mattered, what it gets wrong."""
+    """Write one page on a study. It shows the amount of regularization, what mattered, and the largest errors."""
     from hpo.study.directory import find_study
     from hpo.workflows import completed
 
-    search, began = completed.load(find_study(Path(store), study), plugins), time.time()
+    search, started = completed.load(find_study(Path(store), study), plugins), time.time()
     search.write_report(Path(output))
-    click.echo(f"Wrote {output} ({time.time() - began:.1f} s).", err=True)
+    click.echo(f"Wrote {output} ({time.time() - started:.1f} s).", err=True)
 
 
 @main.command()
 @STORE
 @STUDY
-@click.option("--kind", type=click.Choice(_ENSEMBLES), default="greedy", show_default=True, help="How it is made.")
+@click.option(
+    "--kind", type=click.Choice(_ENSEMBLES), default="greedy", show_default=True, help="The kind of ensemble."
+)
 @click.option(
     "--size",
     type=click.IntRange(2, 100),
     default=10,
     show_default=True,
-    help="Members, or how many are taken of the pool.",
+    help="Number of members; greedy and stacking may use fewer.",
 )
 @click.option(
     "--pool",
     type=click.IntRange(1, 1000),
-    help="Of greedy and stacking: how many of the best trials there are to choose from. [default: 30]",
+    help="For greedy and stacking: number of best trials to choose from. [default: 30]",
 )
+@WORKERS
 @DEVICE
 @PLUGIN
-@click.option("--json", "as_json", is_flag=True, help="Print what came out as one JSON object.")
-@click.option("--quiet", is_flag=True, help="Say only what came out.")
+@click.option("--json", "as_json", is_flag=True, help="Print the ensemble as one JSON object.")
+@click.option("--quiet", is_flag=True, help="Print only the result.")
 def ensemble(
     store: str,
     study: str | None,
     kind: str,
     size: int,
     pool: int | None,
+    workers: int,
     device: str,
     plugins: tuple[str, ...],
     as_json: bool,
     quiet: bool,
 ) -> None:
-    """Make an ensemble of a finished search, and score it beside the single network."""
+    """Make an ensemble from a finished study. It is compared with the single network on the test rows."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     from rich.console import Console
 
     from hpo.cli import progress, result_text
     from hpo.nn import device as devices
+    from hpo.selection.result import to_json
     from hpo.space.settings import EnsembleConfig
     from hpo.study.directory import find_study
+    from hpo.training.worker import start_workers
     from hpo.workflows import add_ensemble, completed
-    from hpo.workflows import search as searching
+    from hpo.workflows.callbacks import Watcher
 
-    if pool is not None and kind not in ("greedy", "stacking"):
+    if pool is not None and kind not in _POOLED_ENSEMBLES:
         raise InputError(f"--pool is what greedy and stacking choose from; leave it out with --kind {kind}.")
-    wish = EnsembleConfig.model_validate({"kind": kind, "size": size} | ({} if pool is None else {"pool": pool}))
+    config = EnsembleConfig.model_validate({"kind": kind, "size": size} | ({} if pool is None else {"pool": pool}))
     search = completed.load(find_study(Path(store), study), plugins)
-    watcher = searching.Watcher() if quiet else progress.Counting(Console(stderr=True, markup=False))
-    entry = add_ensemble.add(search, wish, devices.resolve_device(device), watcher)
+    watcher = Watcher() if quiet else progress.PhaseProgress(Console(stderr=True, markup=False))
+    with start_workers(workers) as processes:
+        torch_device = devices.resolve_device(device, workers)
+        result = add_ensemble.add(search, config, torch_device, watcher, workers=processes)
     if as_json:
-        click.echo(json.dumps(entry))
-        return
-    for line in result_text.ensemble_ending(entry, completed.load(search.place, plugins).result, store):
-        click.echo(line)
+        click.echo(json.dumps(to_json(result)))
+    else:
+        print_lines(result_text.ensemble_lines(result, completed.load(search.place, plugins).result, store))
 
 
 @main.command()
 @click.argument("data")
 @click.option("--weights", required=True, help="The folder that `hpo export --weights` wrote.")
-@click.option("-o", "--output", help="Where to write the predictions (CSV); default: standard output.")
+@click.option("-o", "--output", help="File for the predictions (CSV); default: standard output.")
 def predict(data: str, weights: str, output: str | None) -> None:
-    """Predict the rows of a .csv or .parquet with exported weights."""
+    """Predict the rows of a file with exported weights."""
     from hpo.export import predict as predictions
 
     if output and Path(output).resolve() == Path(data).resolve():
-        raise InputError(f"{output} is the table itself; name another file with -o.")
+        raise InputError(f"{output} is the input file; name another file with -o.")
     write(predictions.predict(Path(data), Path(weights)).to_csv(index=False), output)
 
 
@@ -193,15 +206,14 @@ def studies(store: str) -> None:
     """List the studies in the store."""
     from hpo.cli import messages
     from hpo.space import formatting
-    from hpo.study.directory import studies as places
+    from hpo.study import directory
 
-    found = places(Path(store))
-    if not found:
-        click.echo(f"There is no study in {store} yet; begin one with: hpo search --space SPACE.yaml", err=True)
+    places = directory.studies(Path(store))
+    if not places:
+        click.echo(f"There is no study in {store} yet; start one with: hpo search --space SPACE.yaml", err=True)
         return
-    for line in formatting.table(
-        [["study", "state", "trials", "best valid", "selected test", "date"], *map(messages.study_line, found)]
-    ):
+    head = ["study", "state", "trials", "best valid", "selected test", "date"]
+    for line in formatting.align_rows([head, *map(messages.study_line, places)]):
         click.echo(line)
 
 
@@ -211,45 +223,43 @@ def studies(store: str) -> None:
 @STORE
 @PLUGIN
 def compare(first: str, second: str, store: str, plugins: tuple[str, ...]) -> None:
-    """Say whether the selections of two studies differ beyond noise."""
+    """Test whether two selections differ significantly. FIRST and SECOND are studies."""
     from hpo.cli import result_text
     from hpo.study.directory import find_study
     from hpo.workflows import compare as comparison
     from hpo.workflows import completed
 
     a, b = (completed.load(find_study(Path(store), name), plugins) for name in (first, second))
-    for line in result_text.comparison(a, b, comparison.compare(a, b)):
-        click.echo(line)
+    print_lines(result_text.comparison_lines(a, b, comparison.compare(a, b)))
 
 
 @main.command()
 @click.argument("study")
 @STORE
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--yes", is_flag=True, help="Skip the confirmation.")
 def delete(study: str, store: str, yes: bool) -> None:
-    """Remove a study: its trials, weights, runs in MLflow and artifacts."""
+    """Remove a study. That includes its weights, MLflow runs and artifacts."""
     from hpo.study.directory import find_study
     from hpo.tracking import mlflow_cleanup
 
     place = find_study(Path(store), study)
-    if not yes and not _sure(f"Remove the study {study} from {store}, with its runs in MLflow?"):
-        click.echo(f"{study} stays.", err=True)
+    if not yes and not _confirmed(f"Remove the study {study} from {store}, with its MLflow runs?"):
+        click.echo(f"{study} is kept.", err=True)
         return
     with place.locked():
-        where = place.mlflow(required=False)
-        if where:
-            mlflow_cleanup.delete_runs(
-                where["tracking_uri"], where["experiment_id"], where["run_id"], Path(store) / "artifacts" / study
-            )
+        run = place.mlflow(required=False)
+        if run:
+            artifacts = Path(store) / "artifacts" / study
+            mlflow_cleanup.delete_runs(run["tracking_uri"], run["experiment_id"], run["run_id"], artifacts)
         place.remove()
     click.echo(f"Removed {study}.", err=True)
 
 
-def _sure(question: str) -> bool:
-    """Asks. Raises InputError where nobody can answer, KeyboardInterrupt if somebody would rather not."""
+def _confirmed(question: str) -> bool:
+    """Ask the user. Raises InputError if standard input is not a terminal, KeyboardInterrupt after Ctrl-C."""
     try:
         return click.confirm(question, err=True)
     except click.Abort as error:
         if sys.stdin.isatty():
             raise KeyboardInterrupt from error
-        raise InputError("\nhpo delete asks before it removes, and got no answer; add --yes.") from error
+        raise InputError("\nhpo delete needs a confirmation, and got no answer; add --yes.") from error

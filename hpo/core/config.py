@@ -1,4 +1,4 @@
-"""What the sections of a space file have in common: strict models, and mistakes that are told all at once."""
+"""Base of the sections of a space file: strict models, and validators that report several mistakes at once."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from pydantic_core import PydanticCustomError
 
 from hpo.core.yaml_document import Mistake
 
-MAX_COUNT = 1_000_000  # of anything that is counted
+MAX_COUNT = 1_000_000  # upper bound of all counts, such as epochs or trials
 
 
 class Section(BaseModel):
-    """A mapping of known keys: nothing unknown, nothing converted, nothing infinite."""
+    """A mapping with known keys: unknown keys, conversions and infinite numbers are errors."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
 
 
 def config_errors(*mistakes: Mistake) -> PydanticCustomError:
-    """What a validator raises to tell several mistakes, each at its own place in the file."""
+    """Return the exception with which a validator reports several mistakes, each with its own place in the file."""
     return PydanticCustomError("mistakes", "", {"mistakes": mistakes})

@@ -1,11 +1,11 @@
-"""The exceptions of hpo, and the exit code that each becomes on the command line.
+"""Exceptions of hpo, and the exit code of each on the command line.
 
 HpoError                1
- ├── InputError         2   something the user gave must change; nothing was written
- │    └── SpaceError    2   the space file: every mistake at once, in its order
- ├── StoreError         1   the store or the MLflow server was lost while searching
- ├── WorkersError       1   every worker process has ended
- └── SearchFailedError  1   there is no result: every trial diverged
+ ├── InputError         2   the user's input must change; nothing was written
+ │    └── SpaceError    2   the space file is invalid: all mistakes at once, in their order in the file
+ ├── StoreError         1   the store or the MLflow server failed during a search
+ ├── WorkersError       1   all worker processes have ended
+ └── SearchFailedError  1   there is no result, because every trial diverged
 """
 
 from __future__ import annotations
@@ -14,17 +14,19 @@ from collections.abc import Sequence
 
 
 class HpoError(Exception):
-    """The base: its text is one sentence for a person."""
+    """Base class. The message is one complete sentence for the user."""
 
     exit_code = 1
 
 
 class InputError(HpoError):
+    """Input of the user must change; nothing was written."""
+
     exit_code = 2
 
 
 class SpaceError(InputError):
-    """Every mistake of a space file, one sentence each, in the order of the file."""
+    """All mistakes of a space file, one sentence each, in their order in the file."""
 
     def __init__(self, mistakes: Sequence[str]) -> None:
         super().__init__("\n".join(mistakes))
@@ -32,31 +34,34 @@ class SpaceError(InputError):
 
 
 class StoreError(HpoError):
-    pass
+    """The store or the MLflow server failed during a search."""
 
 
 class WorkersError(HpoError):
-    pass
+    """All worker processes have ended."""
 
 
 class SearchFailedError(HpoError):
-    pass
+    """There is no result, because every trial diverged."""
 
 
 def truncate(value: object, limit: int = 80) -> str:
-    """What came, as it is quoted in a sentence: on one line, printable, at most `limit` characters."""
+    """Return a value as quoted in a message: one line, printable, at most `limit` characters."""
     text = value if isinstance(value, str) else str(value).lower() if isinstance(value, bool) else repr(value)
     text = "".join(c if c.isprintable() else repr(c)[1:-1] for c in text[: limit + 1])
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
 def describe_exception(error: Exception) -> str:
-    """Somebody else's exception in a sentence: its kind, and the first line of what it says."""
+    """Return the type of an exception and the first line of its message, for use in a sentence."""
     return f"{type(error).__name__}: {truncate(str(error).strip().partition(chr(10))[0], 120)}"
 
 
 def did_you_mean(name: str, known: Sequence[str], otherwise: str | None = None) -> str:
-    """` Did you mean X?` when one of `known` is close to `name`; else what is known, or `otherwise`."""
+    """Return ` Did you mean X?` if a known name is similar to `name`.
+
+    If none is, return `otherwise`, or the list of known names.
+    """
     from difflib import get_close_matches
 
     lower = {word.lower(): word for word in known}

@@ -1,4 +1,4 @@
-"""Somebody's code, imported by its name; and somebody's function, asked for what its signature names."""
+"""Import user code by `module:function`, and match arguments to its signature."""
 
 from __future__ import annotations
 
@@ -17,56 +17,64 @@ from hpo.core.errors import InputError, describe_exception, did_you_mean, trunca
 Factory = Callable[..., Any]
 
 
-def is_name(name: str) -> bool:
-    """Whether it has the form package.module:function."""
+def is_object_name(name: str) -> bool:
+    """Return whether a name has the form `package.module:function`."""
     module, _, function = name.partition(":")
     return all(part.isidentifier() for text in (module, function) for part in text.split("."))
 
 
 def import_object(name: str, folder: Path, key: str = "network.factory", returns: str = "a torch.nn.Module") -> Factory:
-    """The function `package.module:function`, looked for beside the space file and in the working directory, too. `key` is where the
-    space names it. Raises InputError."""
-    where, _, what = name.partition(":")
-    module = imported(where, folder, key)
+    """Import the function `package.module:function`.
+
+    It may also lie in `folder`, the folder of the space file, or in the working directory. `key` is the key of the
+    space file that names it. Raises InputError.
+    """
+    module_name, _, path = name.partition(":")
+    module = import_module(module_name, folder, key)
     try:
-        found: Any = functools.reduce(getattr, what.split("."), module)
+        function: Any = functools.reduce(getattr, path.split("."), module)
     except AttributeError as error:
         known = [name for name, value in vars(module).items() if callable(value) and not name.startswith("_")]
-        raise InputError(f"{key}: {where} has no {truncate(what)}.{did_you_mean(what, known)}") from error
-    if not callable(found):
-        raise InputError(f"{key}: {truncate(name)} must be a function that returns {returns}, got {truncate(found)}.")
-    return found  # type: ignore[no-any-return]
+        raise InputError(f"{key}: {module_name} has no {truncate(path)}.{did_you_mean(path, known)}") from error
+    if not callable(function):
+        raise InputError(
+            f"{key}: {truncate(name)} must be a function that returns {returns}, got {truncate(function)}."
+        )
+    return function  # type: ignore[no-any-return]
 
 
-def imported(where: str, folder: Path, key: str) -> ModuleType:
-    """The module of that name, looked for beside the space file, in `folder`, and in the working directory, too. Raises InputError
-    about `key`, which named it."""
-    for place in (str(folder.resolve()), str(Path.cwd())):
-        if place not in sys.path:
-            sys.path.append(place)
+def import_module(name: str, folder: Path, key: str) -> ModuleType:
+    """Import a module, which may also lie in `folder`, the folder of the space file, or in the working directory.
+
+    Raises InputError about `key`, the key of the space file that names it.
+    """
+    for directory in (str(folder.resolve()), str(Path.cwd())):
+        if directory not in sys.path:
+            sys.path.append(directory)
     try:
-        return importlib.import_module(where)
+        return importlib.import_module(name)
     except ModuleNotFoundError as error:
-        if error.name is not None and (where == error.name or where.startswith(f"{error.name}.")):
+        if error.name is not None and (name == error.name or name.startswith(f"{error.name}.")):
             raise InputError(
-                f"{key}: there is no {truncate(error.name)} to import; it must be in the space file's folder, in the working "
-                f"directory, or installed."
+                f"{key}: there is no {truncate(error.name)} to import; it must be in the space file's folder, in the "
+                f"working directory, or installed."
             ) from error
-        raise _failed(where, error, key) from error
-    except Exception as error:  # whatever somebody's file does when it is imported
-        raise _failed(where, error, key) from error
+        raise _import_error(name, error, key) from error
+    except Exception as error:  # user code may raise anything on import
+        raise _import_error(name, error, key) from error
 
 
-def _failed(where: str, error: Exception, key: str) -> InputError:
-    return InputError(f"{key}: importing {truncate(where)} failed with {describe_exception(error)}.")
+def _import_error(name: str, error: Exception, key: str) -> InputError:
+    return InputError(f"{key}: importing {truncate(name)} failed with {describe_exception(error)}.")
 
 
 def qualified_name(factory: Factory) -> str:
+    """Return the name of a function as `package.module:function`."""
     return f"{factory.__module__}:{getattr(factory, '__qualname__', type(factory).__qualname__)}"
 
 
 def is_importable(factory: Factory) -> bool:
-    """Whether another process can find it by its name."""
+    """Return whether another process can import the function by its name."""
     try:
         pickle.dumps(factory)
     except (pickle.PicklingError, AttributeError, TypeError):
@@ -75,25 +83,28 @@ def is_importable(factory: Factory) -> bool:
 
 
 def match_arguments(
-    factory: Factory, offered: Mapping[str, Any], asked: Mapping[str, str]
+    factory: Factory, available: Mapping[str, Any], required: Mapping[str, str]
 ) -> tuple[tuple[str, Any], ...]:
-    """Those of `offered` that the factory's signature names. `asked` are the keys of the space that it must name, with
-    where they stand. Raises InputError."""
+    """Return those `available` arguments that the signature of the factory names, as (name, value) pairs.
+
+    `required` maps keys of the space file, which the signature must accept, to their paths in the file. Raises
+    InputError if it does not, or if the factory needs an argument that is not available.
+    """
     parameters = inspect.signature(factory).parameters
-    open_ended = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
-    named = [name for name, p in parameters.items() if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
-    what = getattr(factory, "__name__", type(factory).__name__)
-    for key, path in asked.items():
-        if key not in named and not open_ended:
-            raise InputError(f"{path}: {what} takes no {key}; it takes {', '.join(named) or 'nothing'}.")
-    for key in named:
-        if key not in offered and parameters[key].default is inspect.Parameter.empty:
-            where = (
-                f"search.{key}"
-                if key in ("depth", "width")
-                else f"network.{key}"
-                if key == "image"
-                else f"network.search.{key}"
-            )
-            raise InputError(f"network.factory: {what} needs {key}, which nothing sets; set {where}.")
-    return tuple((key, value) for key, value in offered.items() if key in named or (open_ended and key in asked))
+    takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
+    accepted = [name for name, p in parameters.items() if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
+    name = getattr(factory, "__name__", type(factory).__name__)
+    for key, path in required.items():
+        if key not in accepted and not takes_any:
+            raise InputError(f"{path}: {name} takes no {key}; it takes {', '.join(accepted) or 'nothing'}.")
+    for key in accepted:
+        if key not in available and parameters[key].default is inspect.Parameter.empty:
+            raise InputError(f"network.factory: {name} needs {key}, which nothing sets; set {_path_of(key)}.")
+    return tuple((key, value) for key, value in available.items() if key in accepted or (takes_any and key in required))
+
+
+def _path_of(argument: str) -> str:
+    """Return the key of the space file that sets an argument of the network factory."""
+    if argument in ("depth", "width"):
+        return f"search.{argument}"
+    return "network.image" if argument == "image" else f"network.search.{argument}"

@@ -1,40 +1,44 @@
-"""What a fit is trained on and judged by: vectorised over fits, one value a fit. Tested against scikit-learn's."""
+"""Losses and metrics of stacked networks: vectorised over fits, one value per fit. Tested against scikit-learn."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeVar
 
+import numpy as np
 import torch
 from torch import Tensor
 
 Task = Literal["classification", "regression"]
+_Values = TypeVar("_Values", float, np.ndarray, Tensor)
 
 
 @dataclass(frozen=True)
 class Metric:
+    """A metric that a search can follow."""
+
     name: str
     better: Literal["lower", "higher"]
     tasks: tuple[Task, ...]
     bounds: tuple[float, float]
-    judges: Literal["labels", "target"] = (
-        "labels"  # the validation rows, or how rows of another domain are met, which have no labels
-    )
+    is_validator: bool = False  # computed on unlabelled rows of another domain, see `hpo/core/validators.py`
 
-    @property
-    def sign(self) -> int:
-        """Multiply a value with it, and lower is better."""
-        return 1 if self.better == "lower" else -1
+    def minimised(self, values: _Values) -> _Values:
+        """Return `values` as numbers of which lower is better: negated if higher values of the metric are better.
+
+        Applied twice it returns the values themselves.
+        """
+        return values if self.better == "lower" else -values
 
 
-_BINS = 15  # of confidence, as Guo et al. have them
-_BOTH: tuple[Task, ...] = ("classification", "regression")
+_ECE_BINS = 15  # as in Guo et al.
+_ALL_TASKS: tuple[Task, ...] = ("classification", "regression")
 METRICS = {
     m.name: m
     for m in (
-        Metric("loss", "lower", _BOTH, (0, math.inf)),
+        Metric("loss", "lower", _ALL_TASKS, (0, math.inf)),
         Metric("accuracy", "higher", ("classification",), (0, 1)),
         Metric("balanced_accuracy", "higher", ("classification",), (0, 1)),
         Metric("roc_auc", "higher", ("classification",), (0, 1)),
@@ -45,68 +49,73 @@ METRICS = {
         Metric("brier", "lower", ("classification",), (0, 2)),
         Metric("r2", "higher", ("regression",), (-math.inf, 1)),
         Metric("mae", "lower", ("regression",), (0, math.inf)),
-        Metric("source_loss", "lower", _BOTH, (0, math.inf), "target"),
-        Metric("iwv", "lower", _BOTH, (0, math.inf), "target"),
-        Metric("dev", "lower", _BOTH, (-math.inf, math.inf), "target"),
-        Metric("snd", "higher", ("classification",), (0, math.inf), "target"),
-        Metric("target_entropy", "lower", ("classification",), (0, math.inf), "target"),
-        Metric("infomax", "lower", ("classification",), (-math.inf, 0), "target"),
+        Metric("source_loss", "lower", _ALL_TASKS, (0, math.inf), is_validator=True),
+        Metric("iwv", "lower", _ALL_TASKS, (0, math.inf), is_validator=True),
+        Metric("dev", "lower", _ALL_TASKS, (-math.inf, math.inf), is_validator=True),
+        Metric("snd", "higher", ("classification",), (0, math.inf), is_validator=True),
+        Metric("target_entropy", "lower", ("classification",), (0, math.inf), is_validator=True),
+        Metric("infomax", "lower", ("classification",), (-math.inf, 0), is_validator=True),
     )
 }
-VALIDATORS = tuple(m.name for m in METRICS.values() if m.judges == "target")  # see hpo/criteria.py
+VALIDATORS = tuple(m.name for m in METRICS.values() if m.is_validator)
 
 
 def reported_metrics(task: Task, followed: str) -> tuple[str, ...]:
-    """The metrics of labelled rows that every result of a task names, and the one that the search follows."""
-    usual = ("loss", "accuracy", "balanced_accuracy") if task == "classification" else ("loss", "r2", "mae")
-    return usual if followed in (*usual, *VALIDATORS) else (*usual, followed)
+    """Return the metrics of labelled rows that every result of a task contains, and the followed one."""
+    default = ("loss", "accuracy", "balanced_accuracy") if task == "classification" else ("loss", "r2", "mae")
+    return default if followed in (*default, *VALIDATORS) else (*default, followed)
 
 
 def labelled_metric(followed: str) -> str:
-    """By which metric rows with labels are judged where nothing else can be: the followed one, or the loss if that asks for no
-    labels."""
+    """Return the followed metric, or the loss if it is a validator: the metric for comparisons on labelled rows."""
     return "loss" if followed in VALIDATORS else followed
 
 
 def test_metrics(task: Task, followed: str) -> tuple[str, ...]:
-    """The metrics of a test part, which is measured once: all that results name, and of classes every other view of the same rows."""
-    more = ("roc_auc", "f1_macro", "precision", "recall", "ece", "brier") if task == "classification" else ()
-    return tuple(dict.fromkeys((*reported_metrics(task, followed), *more)))
+    """Return the metrics of a test part: those of all results, and for classification several others.
+
+    The test part is evaluated once, so all metrics of it are computed together.
+    """
+    others = ("roc_auc", "f1_macro", "precision", "recall", "ece", "brier") if task == "classification" else ()
+    return tuple(dict.fromkeys((*reported_metrics(task, followed), *others)))
 
 
 def tracked_metrics(task: Task, followed: str) -> tuple[str, ...]:
-    """The metrics of every epoch: the loss, one that is bounded and can be compared, and the followed one."""
+    """Return the metrics of every epoch: the loss, a bounded one, and the followed one."""
     return tuple(dict.fromkeys(("loss", display_metric(task, "loss"), followed)))
 
 
 def losses(task: Task, logits: Tensor, y: Tensor, weight: Tensor | None) -> Tensor:
-    """Cross entropy or squared error, averaged over the batch (weighted, as torch does it); returns (fit,).
+    """Return the cross entropy or squared error averaged over the batch, (fit,); weighted as in torch.
 
-    `logits` (fit, batch, outputs); `y` (fit, batch), of classes also their shares (fit, batch, classes); `weight` (fit, batch) or None.
+    `logits` is (fit, batch, outputs), `y` (fit, batch) or class probabilities (fit, batch, classes), `weight` (fit,
+    batch) or None.
     """
-    each = row_losses(task, logits, y)
-    return each.mean(1) if weight is None else (each * weight).sum(1) / weight.sum(1)
+    row_loss = row_losses(task, logits, y)
+    return row_loss.mean(1) if weight is None else (row_loss * weight).sum(1) / weight.sum(1)
 
 
 def row_losses(task: Task, logits: Tensor, y: Tensor) -> Tensor:
-    """The same of every row, (fit, batch)."""
+    """Return the loss of each row, (fit, batch); arguments as in `losses`."""
     if task == "regression":
         return (logits.squeeze(-1) - y).square()
-    # Classes before rows: over contiguous rows the kernel is vectorised, over ten classes it is not (54 against 182 µs).
+    # Classes before rows: the kernel is vectorised over contiguous rows, but not over ten classes (54 against 182 µs).
     y = y if y.dim() == 2 else y.transpose(1, 2)
     return torch.nn.functional.cross_entropy(logits.transpose(1, 2), y, reduction="none")
 
 
 def average_predictions(task: Task, logits: Tensor) -> Tensor:
-    """What several networks say together, `logits` (networks, rows, outputs): the mean of numbers, or of probabilities, as logits
-    (rows, outputs)."""
+    """Return the averaged prediction of several networks, (rows, outputs), from `logits` (networks, rows, outputs).
+
+    Numbers are averaged, or probabilities, which are returned as logits.
+    """
     if len(logits) == 1:
         return logits[0]
     return logits.mean(0) if task == "regression" else logits.log_softmax(2).logsumexp(0) - math.log(len(logits))
 
 
 def display_metric(task: Task, followed: str) -> str:
-    """The metric of labelled rows that a person sees beside the loss: the followed one, or one that is bounded and can be compared."""
+    """Return the metric of labelled rows to show next to the loss: the followed one, or a bounded one."""
     if labelled_metric(followed) != "loss":
         return followed
     return "accuracy" if task == "classification" else "r2"
@@ -115,18 +124,18 @@ def display_metric(task: Task, followed: str) -> str:
 def compute_metrics(
     names: Sequence[str], task: Task, logits: Tensor, y: Tensor, weight: Tensor | None, scale: float
 ) -> dict[str, Tensor]:
-    """Each named metric for each fit; shapes as in `losses`.
+    """Return each named metric by name, (fit,); shapes as in `losses`.
 
-    A regression target was divided by `scale` for training; loss and mae are returned in its own units.
+    For training, regression targets were divided by `scale`; loss and mae are returned in the original units.
     """
     values: dict[str, Tensor] = {}
-    counted = task == "classification" and not {"loss", *_OF_CHANCES}.issuperset(names)
-    confusion = _confusion(logits, y) if counted else None
+    needs_counts = task == "classification" and not {"loss", *_PROBABILITY_METRICS}.issuperset(names)
+    confusion = _confusion(logits, y) if needs_counts else None
     for name in names:
         if name == "loss":
             values[name] = losses(task, logits, y, weight).double() * (scale**2 if task == "regression" else 1)
-        elif name in _OF_CHANCES:
-            values[name] = _OF_CHANCES[name](logits, y)
+        elif name in _PROBABILITY_METRICS:
+            values[name] = _PROBABILITY_METRICS[name](logits, y)
         elif confusion is not None:
             values[name] = _from_confusion(name, confusion)
         else:
@@ -140,42 +149,47 @@ def compute_metrics(
 
 
 def _confusion(logits: Tensor, y: Tensor) -> Tensor:
-    """Counts (fit, true class, predicted class)."""
+    """Return counts (fit, true class, predicted class)."""
     fits, _, classes = logits.shape
-    predicted = (
-        logits.transpose(1, 2).max(1).indices
-    )  # over contiguous rows fourteen times as fast as argmax over classes
+    # Over contiguous rows this is fourteen times as fast as argmax over classes.
+    predicted = logits.transpose(1, 2).max(1).indices
     cell = y * classes + predicted
-    # Not by bincount: for its result a GPU would have to be waited for, and on the CPU it takes half as long again.
+    # Not bincount: it would wait for the GPU, and on the CPU it takes half as long again.
     counts = cell.new_zeros((fits, classes**2)).scatter_add_(1, cell, torch.ones_like(cell))
     return counts.view(fits, classes, classes).double()
 
 
 def _from_confusion(name: str, confusion: Tensor) -> Tensor:
-    """accuracy, balanced_accuracy, f1_macro, precision or recall (of each class, and averaged); classes that occur in neither truth
-    nor prediction do not count. Precision of a class that is never predicted is 0, and so is recall of one that never occurs, as
-    scikit-learn has it; it leaves the latter out of balanced accuracy."""
+    """Return accuracy, balanced_accuracy, f1_macro, precision or recall, the last three averaged over classes.
+
+    Classes that occur neither as truth nor as prediction do not count. The precision of a class that is never
+    predicted is 0, and so is the recall of one that never occurs, as in scikit-learn, which excludes the latter
+    from balanced accuracy.
+    """
     hits, true, predicted = confusion.diagonal(dim1=1, dim2=2), confusion.sum(2), confusion.sum(1)
     if name == "accuracy":
         return hits.sum(1) / true.sum(1)
     if name == "balanced_accuracy":
         return (hits / true).nanmean(1)
     if name in ("precision", "recall"):
-        each = (hits / (predicted if name == "precision" else true)).nan_to_num(0)
-        return torch.where(true + predicted > 0, each, torch.nan).nanmean(1)
+        per_class = (hits / (predicted if name == "precision" else true)).nan_to_num(0)
+        return torch.where(true + predicted > 0, per_class, torch.nan).nanmean(1)
     return (2 * hits / (true + predicted)).nanmean(1)
 
 
 def _roc_auc(logits: Tensor, y: Tensor) -> Tensor:
-    """Area under the ROC curve (one against the rest, mean over classes): the share of pairs in the right order."""
+    """Return the area under the ROC curve, for several classes the mean of one against the rest."""
     if logits.shape[2] == 2:
         return _pairs_in_order((logits[..., 1] - logits[..., 0]), y == 1)
-    chance = logits.softmax(2)
-    return torch.stack([_pairs_in_order(chance[..., c], y == c) for c in range(logits.shape[2])]).nanmean(0)
+    probabilities = logits.softmax(2)
+    return torch.stack([_pairs_in_order(probabilities[..., c], y == c) for c in range(logits.shape[2])]).nanmean(0)
 
 
 def _pairs_in_order(score: Tensor, positive: Tensor) -> Tensor:
-    """Mann–Whitney's statistic with ties counted half; `score` and `positive` (fit, n), returns (fit,)."""
+    """Return the share of (positive, negative) pairs in the right order, (fit,): the Mann–Whitney statistic.
+
+    `score` and `positive` are (fit, n); ties count half.
+    """
     ordered = score.sort(1).values.contiguous()
     below = torch.searchsorted(ordered, score.contiguous(), right=False)
     up_to = torch.searchsorted(ordered, score.contiguous(), right=True)
@@ -187,22 +201,31 @@ def _pairs_in_order(score: Tensor, positive: Tensor) -> Tensor:
 
 
 def _ece(logits: Tensor, y: Tensor) -> Tensor:
-    """The expected calibration error (Guo et al., On Calibration of Modern Neural Networks, ICML 2017): by how much confidence and the share
-    that is right differ, in bins of equal width, on average over the rows."""
+    """Return the expected calibration error (Guo et al., On Calibration of Modern Neural Networks, ICML 2017).
+
+    It is the difference between confidence and accuracy within bins of equal width, averaged over the rows.
+    """
     confidence, predicted = logits.double().softmax(2).max(2)
-    off = confidence - (predicted == y).double()
-    place = (confidence * _BINS).ceil().sub(1).clamp(0, _BINS - 1)  # a bin holds its upper end
-    bins = torch.arange(_BINS, device=y.device).view(-1, 1)
-    inside = (place.unsqueeze(1) == bins).double()  # times, so that what is not a number stays it
-    return (inside * off.unsqueeze(1)).sum(2).abs().sum(1) / y.shape[1]
+    difference = confidence - (predicted == y).double()
+    bin_index = (confidence * _ECE_BINS).ceil().sub(1).clamp(0, _ECE_BINS - 1)  # a bin includes its upper end
+    bins = torch.arange(_ECE_BINS, device=y.device).view(-1, 1)
+    inside = (bin_index.unsqueeze(1) == bins).double()  # multiplied instead of selected, so that nan stays nan
+    return (inside * difference.unsqueeze(1)).sum(2).abs().sum(1) / y.shape[1]
 
 
 def _brier(logits: Tensor, y: Tensor) -> Tensor:
-    """The squared distance of probabilities and truth (Brier, Monthly Weather Review 1950), summed over classes, as scikit-learn has it: of
-    two classes half of it, which is that of the second one's probability."""
-    chances = logits.double().softmax(2)
-    missed = (chances - torch.nn.functional.one_hot(y, logits.shape[2])).square().sum(2).mean(1)
-    return missed / 2 if logits.shape[2] == 2 else missed
+    """Return the squared distance of probabilities and truth, summed over classes.
+
+    As in scikit-learn, of two classes it is half of that: the squared error of the second one's probability.
+    (Brier, Monthly Weather Review 1950.)
+    """
+    errors = logits.double().softmax(2) - torch.nn.functional.one_hot(y, logits.shape[2])
+    score = errors.square().sum(2).mean(1)
+    return score / 2 if logits.shape[2] == 2 else score
 
 
-_OF_CHANCES = {"roc_auc": _roc_auc, "ece": _ece, "brier": _brier}  # that take more than what is counted
+_PROBABILITY_METRICS = {
+    "roc_auc": _roc_auc,
+    "ece": _ece,
+    "brier": _brier,
+}  # metrics that need more than the confusion matrix

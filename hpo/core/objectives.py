@@ -1,6 +1,4 @@
-"""What a search can be told to weigh against each other, of a trial that has ended.
-
-Pareto fronts."""
+"""The objectives of a multi-objective search, and Pareto fronts."""
 
 from __future__ import annotations
 
@@ -9,34 +7,45 @@ from collections.abc import Sequence
 import numpy as np
 
 from hpo.core.metrics import METRICS
-from hpo.core.trial import TrainedTrial
+from hpo.core.trial import TrainedTrial, train_valid_gap
 
-# All less the better; `valid_` and the name of a metric are objectives as well.
-_OWN = ("train_loss", "gap", "nonzero_share", "parameters", "seconds", "epochs")
-OBJECTIVES = (*(f"valid_{name}" for name in METRICS), *_OWN)
-
-
-def sign(name: str) -> int:
-    """1 where less is better, -1 where more is."""
-    return 1 if name in _OWN else METRICS[name.removeprefix("valid_")].sign
+# Objectives that are not metrics, all to be minimised.
+_OTHER = ("train_loss", "gap", "nonzero_share", "parameters", "seconds", "epochs")
+OBJECTIVES = (*(f"valid_{name}" for name in METRICS), *_OTHER)
 
 
-def compute_objectives(names: Sequence[str], released: TrainedTrial, epochs: int, seconds: float) -> dict[str, float]:
-    """The objectives of a trial, at its best epoch: `gap` is validation loss minus training loss, `parameters` the numbers in the
-    weights of one of its networks, `seconds` the time it was in training, whoever trained beside it."""
-    known = {f"valid_{name}": value for name, value in released.valid.items()}
-    known["train_loss"] = released.train["loss"]
-    known["gap"] = released.valid["loss"] - released.train["loss"]
-    known["nonzero_share"] = released.nonzero_share
-    known["parameters"] = float(sum(tensor[0].numel() for tensor in released.weights.values()))
-    known |= {"seconds": seconds, "epochs": float(epochs)}
-    return {name: known[name] for name in names}
+def lower_is_better(name: str) -> bool:
+    """Return whether the search minimises the objective `name`."""
+    return name in _OTHER or METRICS[name.removeprefix("valid_")].better == "lower"
 
 
-def pareto_front(values: Sequence[Sequence[float]], signs: Sequence[int]) -> list[int]:
-    """The indices, in order, of the rows of `values` (points, objectives) that no other row dominates: is at least as good in
-    every objective and better in one. `signs` are 1 where less is better, -1 where more is. Equal rows dominate neither."""
-    points = np.asarray(values, dtype=float).reshape(len(values), len(signs)) * np.asarray(signs)
+def minimised(name: str, value: float) -> float:
+    """Return a value of the objective `name` as a number of which lower is better."""
+    return value if lower_is_better(name) else -value
+
+
+def compute_objectives(names: Sequence[str], trained: TrainedTrial, epochs: int, seconds: float) -> dict[str, float]:
+    """Return the named objectives of a trial at its best epoch.
+
+    `gap` is validation loss minus training loss, `parameters` the number of weights of one of its networks,
+    `seconds` the time during which it was in training, together with whatever other trials.
+    """
+    values = {f"valid_{name}": value for name, value in trained.valid.items()}
+    values["train_loss"] = trained.train["loss"]
+    values["gap"] = train_valid_gap(trained.train, trained.valid)
+    values["nonzero_share"] = trained.nonzero_share
+    values["parameters"] = float(sum(tensor[0].numel() for tensor in trained.weights.values()))
+    values |= {"seconds": seconds, "epochs": float(epochs)}
+    return {name: values[name] for name in names}
+
+
+def pareto_front(values: Sequence[Sequence[float]]) -> list[int]:
+    """Return the ascending indices of the Pareto-optimal rows of `values` (points, objectives), all to be minimised.
+
+    A point dominates another one if it is at least as good in every objective and better in one. Equal points do not
+    dominate each other.
+    """
+    points = np.asarray(values, dtype=float)
     return [
         index
         for index, point in enumerate(points)

@@ -1,6 +1,7 @@
-"""Which rows a fit learns from, and which it is judged by.
+"""The rows that networks are trained and evaluated on, as tensors.
 
-What networks are trained on: rows as tensors. Knows torch alone, so that a worker process is quick to start."""
+Imports only torch, so that a worker process starts quickly.
+"""
 
 from __future__ import annotations
 
@@ -14,17 +15,25 @@ from torch import Tensor
 
 from hpo.core.metrics import Task
 
+MAX_VALUE = 1e100  # the largest magnitude of an input that can be squared and summed
+
 
 def no_rows() -> Tensor:
-    """The index of none."""
+    """Return the index of no rows."""
     return torch.empty(0, dtype=torch.long)
 
 
 @dataclass(frozen=True)
 class Fold:
-    """Which rows of `Samples.x` a fit learns from, which choose its best epoch (none: its last is kept), and which it is
-    judged on once, when it has ended. Of another domain, without labels: to which rows it adapts, and by which it is judged. Where
-    `valid` are labelled rows of another domain, `source_valid` are such of the source's that it does not learn from either."""
+    """The rows of `Samples.x` that one fit uses.
+
+    `train`: rows to train on.
+    `valid`: rows that select the best epoch; if empty, the last epoch is kept.
+    `test`: rows to evaluate the final weights on.
+    `target`: unlabelled rows of the target domain to adapt to.
+    `target_valid`: unlabelled rows of the target domain that validators are computed on.
+    `source_valid`: labelled source rows that are not trained on, if `valid` are labelled rows of the target domain.
+    """
 
     number: int
     train: Tensor  # (n_train,)
@@ -34,28 +43,33 @@ class Fold:
     target_valid: Tensor = field(default_factory=no_rows)  # (n_target_valid,)
     source_valid: Tensor = field(default_factory=no_rows)  # (n_source_valid,)
 
-    def remap(self, place: Callable[[Tensor], Tensor]) -> Fold:
-        """The same fold with all of its rows elsewhere."""
-        return Fold(self.number, *(place(getattr(self, f.name)) for f in fields(self) if f.name != "number"))
+    def remap(self, function: Callable[[Tensor], Tensor]) -> Fold:
+        """Return the fold with `function` applied to all row indices."""
+        return Fold(self.number, *(function(getattr(self, f.name)) for f in fields(self) if f.name != "number"))
 
 
-def take_rows(of: Tensor, index: Tensor) -> Tensor:
-    """The rows `index` (fit, batch) of a tensor: (fit, batch, …)."""
-    return of.index_select(0, index.flatten()).view(*index.shape, *of.shape[1:])
+def take_rows(tensor: Tensor, index: Tensor) -> Tensor:
+    """Return the rows `index` (fit, batch) of a tensor, (fit, batch, …)."""
+    return tensor.index_select(0, index.flatten()).view(*index.shape, *tensor.shape[1:])
 
 
 @dataclass(frozen=True)
 class Samples:
-    """Rows to learn from and to select by, once for every fold, as its own training rows have them encoded.
+    """Rows to train and evaluate on, once per fold, each encoded as the training rows of its fold require.
 
-    `x` (rows, inputs); `y` (rows,), class indices or a standardised number, of rows of another domain without a label -1 or not a
-    number, so that nothing can be learned from these by mistake; `weight` (rows,) or None. `columns` (inputs,): to which
-    column of the table each input belongs, as a whole number from 0 without gaps. `image`: (channels, height, width) of a row, () if it
-    is none. `variants`: by regularizer, (variants, rows, inputs), what could stand in place of `x`. `base` (rows, outputs):
-    what is added to a network's outputs, if something is. `auxiliary` (rows, outputs), if there is another target: a standardised number, or
-    the shares of classes, not a number where it is not known. `ratio` (rows,): by how much the density of the other domain is larger
-    than the source's at a row of the source, with mean 1, and 1 at all other rows; None if nobody asks for it.
-    `foreign`: whether validation rows are labelled rows of the other domain.
+    `x`: (rows, inputs).
+    `y`: (rows,), class indices or standardised numbers; -1 or NaN for target rows without a label, so that an
+    accidental use fails.
+    `weight`: (rows,), or None.
+    `classes`: the labels by index, empty for regression.
+    `target_scale`: the standard deviation by which the numbers of a regression were divided.
+    `columns`: (inputs,), the table column of each input, as integers from 0 without gaps.
+    `image`: (channels, height, width) if each row is an image, else ().
+    `augmented`: variants of `x` by regularizer, (variants, rows, inputs).
+    `offset`: (rows, outputs), added to the outputs of a network, or None.
+    `auxiliary`: (rows, outputs), a second target: standardised numbers or one-hot classes, NaN where unknown, or None.
+    `density_ratio`: (rows,), target over source density at source rows, with mean 1, and 1 at all other rows, or None.
+    `valid_is_target`: whether validation rows are labelled rows of the target domain.
     """
 
     task: Task
@@ -63,28 +77,28 @@ class Samples:
     y: Tensor
     weight: Tensor | None
     folds: tuple[Fold, ...]
-    classes: tuple[Any, ...]  # labels by index; empty for regression
+    classes: tuple[Any, ...]
     target_scale: float
     columns: Tensor = field(default_factory=no_rows)
     image: tuple[int, ...] = ()
     augmented: Mapping[str, Tensor] = field(default_factory=dict)
     offset: Tensor | None = None
     auxiliary: Tensor | None = None
-    ratio: Tensor | None = None
+    density_ratio: Tensor | None = None
     valid_is_target: bool = False
 
-    def samples(self) -> Samples:
-        """What training needs, and nothing that a data set has besides: neither the test part nor the table."""
+    def as_samples(self) -> Samples:
+        """Return only the fields of `Samples`: what training needs, without the table and the test part."""
         return Samples(**{f.name: getattr(self, f.name) for f in fields(Samples)})
 
-    def once_a_fold(self) -> Samples:
-        """The rows once a fold, one below the other, so that each fold may have what belongs to it alone."""
-        n, times = len(self.x), len(self.folds)
-        folds = tuple(fold.remap(partial(torch.add, torch.tensor(i * n))) for i, fold in enumerate(self.folds))
-        of_rows = {name: getattr(self, name) for name in ("x", "y", "weight", "auxiliary", "ratio")}
-        told = {name: t.repeat(times, *(1,) * (t.dim() - 1)) for name, t in of_rows.items() if t is not None}
-        variants = {name: tensor.repeat(1, times, 1) for name, tensor in self.augmented.items()}
-        return replace(self.samples(), **told, folds=folds, augmented=variants)
+    def copy_per_fold(self) -> Samples:
+        """Copy all rows once per fold, one copy below the other, so that folds can have different values."""
+        n_rows, n_folds = len(self.x), len(self.folds)
+        folds = tuple(fold.remap(partial(torch.add, torch.tensor(i * n_rows))) for i, fold in enumerate(self.folds))
+        tensors = {name: getattr(self, name) for name in ("x", "y", "weight", "auxiliary", "density_ratio")}
+        copies = {name: t.repeat(n_folds, *(1,) * (t.dim() - 1)) for name, t in tensors.items() if t is not None}
+        augmented = {name: tensor.repeat(1, n_folds, 1) for name, tensor in self.augmented.items()}
+        return replace(self.as_samples(), **copies, folds=folds, augmented=augmented)
 
     @property
     def n_inputs(self) -> int:
@@ -95,29 +109,29 @@ class Samples:
         return len(self.classes) or 1
 
     def to(self, device: torch.device) -> Samples:
-        """The same in a device's memory."""
+        """Move all tensors to a device."""
         folds = tuple(fold.remap(lambda rows: rows.to(device)) for fold in self.folds)
-        given = {
-            name: t.to(device)
-            for name in ("weight", "offset", "auxiliary", "ratio")
-            if (t := getattr(self, name)) is not None
+        optional = {
+            name: tensor.to(device)
+            for name in ("weight", "offset", "auxiliary", "density_ratio")
+            if (tensor := getattr(self, name)) is not None
         }
-        moved = {name: getattr(self, name).to(device) for name in ("x", "y", "columns")}
-        variants = {name: t.to(device) for name, t in self.augmented.items()}
-        return replace(self, **moved, **given, folds=folds, augmented=variants)
+        required = {name: getattr(self, name).to(device) for name in ("x", "y", "columns")}
+        augmented = {name: tensor.to(device) for name, tensor in self.augmented.items()}
+        return replace(self, **required, **optional, folds=folds, augmented=augmented)
 
     def inputs(self, index: Tensor) -> Tensor:
-        """The rows `index` (fit, batch) of x: (fit, batch, inputs)."""
+        """Return the rows `index` (fit, batch) of `x`, (fit, batch, inputs)."""
         return take_rows(self.x, index)
 
     def targets(self, index: Tensor) -> tuple[Tensor, Tensor | None]:
-        """The rows `index` (fit, batch) of y, and of weight if there is one, each (fit, batch)."""
+        """Return the rows `index` (fit, batch) of `y` and of `weight`, or None without weights, each (fit, batch)."""
         return take_rows(self.y, index), None if self.weight is None else take_rows(self.weight, index)
 
-    def ratios(self, index: Tensor) -> Tensor | None:
-        """The rows `index` (fit, batch) of ratio, if there is one: (fit, batch)."""
-        return None if self.ratio is None else take_rows(self.ratio, index)
+    def density_ratios(self, index: Tensor) -> Tensor | None:
+        """Return the rows `index` (fit, batch) of `density_ratio`, or None without ratios, (fit, batch)."""
+        return None if self.density_ratio is None else take_rows(self.density_ratio, index)
 
     def offsets(self, index: Tensor) -> Tensor | None:
-        """The rows `index` (fit, batch) of base, if there is one: (fit, batch, outputs)."""
+        """Return the rows `index` (fit, batch) of `offset`, or None without offsets, (fit, batch, outputs)."""
         return None if self.offset is None else take_rows(self.offset, index)

@@ -1,4 +1,4 @@
-"""What scores on fresh splits say, and how surely: means, standard errors and intervals. Pure functions of arrays."""
+"""Statistics of scores on new splits: means, standard errors, tests and intervals. Pure functions of arrays."""
 
 from __future__ import annotations
 
@@ -9,129 +9,148 @@ import numpy as np
 from scipy.special import stdtrit
 from scipy.stats import binomtest
 
+from hpo.core.metrics import Metric
+
 LEVEL = 0.9  # of the intervals that are reported
 WINDOW = 5  # epochs
-MIN_PAIRS = 4  # pairs, below which a small variance is luck
+MIN_PAIRS = 4  # with fewer pairs, a small variance is likely due to chance
 
 
 @dataclass(frozen=True)
 class PairedCounts:
-    """One network predicts so many rows better than another, so many worse; and the chance of a difference as large if neither were
-    likelier (the sign test, of right and wrong McNemar's)."""
+    """How many rows a network predicts better than another one, how many worse, and the p-value of the difference.
+
+    The p-value is that of the sign test, which for right and wrong answers is McNemar's.
+    """
 
     better: int
     worse: int
-    chance: float
+    p_value: float
 
 
-def best_window_mean(curve: Sequence[float], sign: int) -> float:
-    """The best mean of five consecutive epochs of a curve; of all, if there are fewer.
+def best_window_mean(curve: Sequence[float], metric: Metric) -> float:
+    """Return the best mean of five consecutive epochs of a curve, or of all epochs if there are fewer.
 
-    The best single epoch of a jumpy curve is luck that no other split or seed will have. Trials that are ranked by five are
-    ranked more like fresh fits rank them (docs/decisions/selection.md).
+    The best single epoch of a noisy curve is luck that another split or seed will not repeat. Ranked by five
+    epochs, trials come closer to their ranking in re-evaluation (docs/decisions/selection.md).
     """
     values = np.asarray(curve, dtype=float)
     window = min(WINDOW, len(values))
     means = np.convolve(values, np.full(window, 1 / window), mode="valid")
-    return sign * float((sign * means).min())
+    return metric.minimised(float(metric.minimised(means).min()))
 
 
-def scores_at_common_stop(curves: Mapping[str, np.ndarray], followed: str, sign: int) -> dict[str, np.ndarray]:
-    """What each fold scores about the epoch at which the *others* would stop it: name → (folds,).
+def scores_at_common_stop(curves: Mapping[str, np.ndarray], metric: Metric) -> dict[str, np.ndarray]:
+    """Return the scores of each fold around the epoch at which the *other* folds would stop, name → (folds,).
 
-    `curves` are (epochs, folds); a fold whose rows do not define a metric has no numbers. Scored at its own best epoch, a fold
-    would be judged by the rows that stopped it, and look better than new rows will find it. The other folds stop where the mean
-    of their curves is best; a fold that is alone stops itself. The five epochs around that are averaged: a single one says more
-    of chance than of the configuration.
+    `curves` are (epochs, folds); a metric that is undefined on the rows of a fold is nan. Scored at its own best
+    epoch, a fold would be evaluated on the rows that stopped it, and look better than on new rows. The other folds
+    stop where the mean of their curves of `metric` is best; a single fold stops itself. Scores are averaged over
+    five epochs around the stop, because a single epoch depends more on chance than on the configuration.
     """
     smooth = {name: _smooth(curve) for name, curve in curves.items()}
-    own = np.nan_to_num(sign * smooth[followed], nan=0.0)
-    folds = own.shape[1]
-    together = own.sum(1)
-    epochs = [int((together - own[:, fold] if folds > 1 else together).argmin()) for fold in range(folds)]
+    scores = np.nan_to_num(metric.minimised(smooth[f"valid_{metric.name}"]), nan=0.0)
+    folds = scores.shape[1]
+    total = scores.sum(1)
+    epochs = [int((total - scores[:, fold] if folds > 1 else total).argmin()) for fold in range(folds)]
     return {name: curve[epochs, range(folds)] for name, curve in smooth.items()}
 
 
 def _smooth(curves: np.ndarray) -> np.ndarray:
-    """Each epoch as the mean of the five around it, of fewer at the ends; (epochs, folds)."""
+    """Return the centred mean over five epochs, over fewer at the ends; (epochs, folds)."""
     half = WINDOW // 2
     return np.array([curves[max(0, i - half) : i + half + 1].mean(0) for i in range(len(curves))])
 
 
-def best_epoch(curves: list[np.ndarray], sign: int) -> int:
-    """The epoch, from 1, at which the mean of all folds of all draws is best; `curves` are (epochs, folds) each. A draw
-    that ended earlier stands with its last scores."""
+def best_epoch(curves: list[np.ndarray], metric: Metric) -> int:
+    """Return the epoch, from 1, at which the mean over all folds of all draws is best.
+
+    `curves` are (epochs, folds), one for each draw. A draw that ended earlier is extended by its last scores.
+    """
     longest = max(len(curve) for curve in curves)
     padded = [np.pad(curve, ((0, longest - len(curve)), (0, 0)), mode="edge") for curve in curves]
-    together = np.concatenate(padded, axis=1)
-    defined = ~np.isnan(together).all(0)
-    return int(_smooth((sign * together[:, defined]).mean(1, keepdims=True)).argmin()) + 1 if defined.any() else longest
+    folds = np.concatenate(padded, axis=1)
+    defined = ~np.isnan(folds).all(0)
+    if not defined.any():
+        return longest
+    return int(_smooth(metric.minimised(folds[:, defined]).mean(1, keepdims=True)).argmin()) + 1
 
 
 def standard_error(scores: np.ndarray, test_train_ratio: float) -> float:
-    """Of the mean of `scores` (fits,), whose training parts overlap: √((1/n + overlap) · variance), where `overlap` is
-    validation rows over training rows (Nadeau & Bengio, Machine Learning 2003; for repeated folds Bouckaert & Frank,
-    PAKDD 2004). The naive error, √(variance/n), takes the same rows seen again for new evidence."""
+    """Return the standard error of the mean of `scores` (fits,) on overlapping training sets.
+
+    It is √((1/n + test_train_ratio) · variance), where the ratio is validation rows over training rows (Nadeau &
+    Bengio, Machine Learning 2003; for repeated folds: Bouckaert & Frank, PAKDD 2004). The naive error,
+    √(variance/n), counts repeated rows as new evidence.
+    """
     if len(scores) < 2:
         return float("inf")
     return float(np.sqrt((1 / len(scores) + test_train_ratio) * scores.var(ddof=1)))
 
 
-def paired_gain(ours: np.ndarray, theirs: np.ndarray, test_train_ratio: float) -> tuple[float, float]:
-    """By how much `ours` is lower than `theirs` on the splits on which both have a finite score, and the paired standard error of
-    it; not a number if there is no such split."""
-    ours, theirs = finite_pairs(ours, theirs)
-    better = theirs - ours
+def paired_gain(scores: np.ndarray, reference: np.ndarray, test_train_ratio: float) -> tuple[float, float]:
+    """Return by how much `scores` is lower than `reference` on average, and the paired standard error of that.
+
+    Only splits on which both have a finite score count; without any, both results are undefined (nan, inf).
+    """
+    scores, reference = finite_pairs(scores, reference)
+    better = reference - scores
     return float(better.mean()) if len(better) else float("nan"), standard_error(better, test_train_ratio)
 
 
-def finite_pairs(ours: np.ndarray, theirs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Both on the splits on which both have a finite score."""
-    shared = min(len(ours), len(theirs))
-    known = np.isfinite(ours[:shared]) & np.isfinite(theirs[:shared])
-    return ours[:shared][known], theirs[:shared][known]
+def finite_pairs(scores: np.ndarray, reference: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return both arrays restricted to the splits on which both have a finite score."""
+    pairs = min(len(scores), len(reference))
+    finite = np.isfinite(scores[:pairs]) & np.isfinite(reference[:pairs])
+    return scores[:pairs][finite], reference[:pairs][finite]
 
 
 def significantly_better(
-    ours: np.ndarray, theirs: np.ndarray, test_train_ratio: float, alpha: float, least: int = MIN_PAIRS
+    scores: np.ndarray, reference: np.ndarray, test_train_ratio: float, alpha: float, min_pairs: int = MIN_PAIRS
 ) -> bool:
-    """Whether `ours` is lower than `theirs` by a paired one-sided t test whose chance of a false yes is `doubt`. Of fewer than
-    `least` pairs: never."""
-    mean, error = paired_gain(ours, theirs, test_train_ratio)
-    fits = len(finite_pairs(ours, theirs)[0])
-    if fits < least:
+    """Return whether `scores` is lower than `reference` by a paired one-sided t-test at level `alpha`.
+
+    With fewer than `min_pairs` pairs it never is.
+    """
+    mean, error = paired_gain(scores, reference, test_train_ratio)
+    fits = len(finite_pairs(scores, reference)[0])
+    if fits < min_pairs:
         return False
     return mean > error * t_quantile(fits - 1, 1 - alpha)
 
 
-def significantly_different(one: np.ndarray, two: np.ndarray, test_train_ratio: float, alpha: float) -> bool:
-    """Whether either is lower than the other beyond noise; half of the `doubt` is on each side."""
-    return significantly_better(one, two, test_train_ratio, alpha / 2) or significantly_better(
-        two, one, test_train_ratio, alpha / 2
+def significantly_different(first: np.ndarray, second: np.ndarray, test_train_ratio: float, alpha: float) -> bool:
+    """Return whether either is lower than the other by a paired two-sided t-test at level `alpha`."""
+    return significantly_better(first, second, test_train_ratio, alpha / 2) or significantly_better(
+        second, first, test_train_ratio, alpha / 2
     )
 
 
-def t_quantile(freedom: int, chance: float) -> float:
-    """Of Student's t."""
-    return float(stdtrit(freedom, chance))
+def t_quantile(degrees_of_freedom: int, probability: float) -> float:
+    """Return a quantile of Student's t distribution."""
+    return float(stdtrit(degrees_of_freedom, probability))
 
 
 def prediction_interval(
-    scores: np.ndarray, test_train_ratio: float, share: float, level: float = LEVEL
+    scores: np.ndarray, test_train_ratio: float, valid_test_ratio: float, level: float = LEVEL
 ) -> tuple[float, float]:
-    """Where the score of a new test part is expected, with probability `level`.
+    """Return the interval that contains the score of a new test part with probability `level`.
 
-    `share` is validation rows over rows of that test part, whose own chance is thereby counted; 0 for infinitely many.
+    `valid_test_ratio` is the number of validation rows over that of test rows, whose sampling error is thereby
+    included; 0 for infinitely many test rows.
     """
     if len(scores) < 2:
         return float("-inf"), float("inf")
-    spread = np.sqrt((1 / len(scores) + test_train_ratio + share) * scores.var(ddof=1))
+    spread = np.sqrt((1 / len(scores) + test_train_ratio + valid_test_ratio) * scores.var(ddof=1))
     half = float(spread * t_quantile(len(scores) - 1, (1 + level) / 2))
     mean = float(scores.mean())
     return mean - half, mean + half
 
 
 def paired_counts(before: np.ndarray, after: np.ndarray) -> PairedCounts:
-    """Of what each row lost (rows,), as an error or 0 and 1, by the one network and by the other."""
+    """Count the rows that the second network predicts better, and worse, than the first one.
+
+    `before` and `after` (rows,) are the loss of each row, or 0 for right and 1 for wrong.
+    """
     better, worse = int((after < before).sum()), int((after > before).sum())
     return PairedCounts(better, worse, float(binomtest(better, better + worse).pvalue) if better + worse else 1.0)

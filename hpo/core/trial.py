@@ -1,10 +1,10 @@
-"""The records that flow through a search: a trial is proposed, its fits train, scores come back, an outcome remains."""
+"""The records that flow through a search: a trial, its fits, the scores of an epoch, and the outcome."""
 
 from __future__ import annotations
 
 import math
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal
@@ -13,6 +13,7 @@ import numpy as np
 from torch import Tensor
 
 from hpo.core.samples import Fold
+from hpo.core.trial_key import TrialKey
 
 Role = Literal["search", "baseline", "ablation", "finalist", "nested", "refit"]
 State = Literal["complete", "pruned", "failed"]
@@ -20,16 +21,14 @@ State = Literal["complete", "pruned", "failed"]
 
 @dataclass(frozen=True)
 class Trial:
-    """One configuration to train.
+    """A configuration to train.
 
-    `label` names it within its study: Optuna's number for a searched trial, `none`, `defaults`, or `ablation-` or `unadapted-` and the label of
-    what it ablates. Whatever of these follows the search has a label of its own: of X on a fresh draw N it is X-fresh-N, within
-    a fold F of such a draw X-nested-F, and the final networks are X-scaled-EPOCHS, X-keep and X-average.
-    `params` holds a plain value for every parameter; a strength at its neutral value is off. `epochs` is how many it trains
-    at most, if not as many as all, and `cycle` after how many its learning rate, on a cosine, starts again.
+    `params` has a plain value for every parameter; a strength at its default value is off. `epochs` is the maximum
+    number of epochs (None: that of the space). `cycle` is the number of epochs after which the learning rate, on a
+    cosine, restarts (None: it does not restart).
     """
 
-    label: str
+    key: TrialKey
     role: Role
     params: Mapping[str, Any]
     seed: int
@@ -37,56 +36,77 @@ class Trial:
     cycle: int | None = None
 
     @property
+    def label(self) -> str:
+        """The key as a string."""
+        return str(self.key)
+
+    @property
     def in_budget(self) -> bool:
-        """Whether it is one of the budget's; all others follow the search."""
+        """Whether it counts against the budget; all other trials are trained after the search."""
         return self.role in ("search", "baseline")
 
     @property
     def keep_weights(self) -> bool:
-        """Whether somebody will ask for its weights."""
+        """Whether its weights are needed after the training."""
         return self.role in ("nested", "refit")
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the trial as a mapping for JSON."""
+        fields = dict(vars(self))
+        del fields["key"]
+        return {"label": self.label, **fields}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Trial:
+        """Return the trial of a mapping that `to_json` made. Raises ValueError if its label is not that of a trial."""
+        fields = dict(data)
+        return cls(TrialKey.parse(fields.pop("label")), **fields)
 
 
 @dataclass(frozen=True, eq=False)
 class Fit:
-    """One network being trained: a trial on one fold. Compared by identity: two fits are the same only if they are one."""
+    """One network to train: a trial on one fold. Two fits are equal only if they are the same object."""
 
     trial: Trial
     fold: Fold
 
     def stream(self, use: str) -> np.random.Generator:
-        """The fit's own stream of random numbers for one use (`init`, `order`, or a regularizer's name)."""
+        """Return the random generator of the fit for one use (`init`, `order`, or the name of a regularizer)."""
         key = (self.fold.number, zlib.crc32(use.encode()))
         return np.random.Generator(np.random.SFC64(np.random.SeedSequence(self.trial.seed, spawn_key=key)))
 
 
 @dataclass(frozen=True)
 class Score:
-    """One trial after one epoch; every value is a vector over its fits, shape (fits,), in the order of the folds. A fit that has
-    stopped before the others stands with its last values. Without validation rows there is no value of them.
+    """The tracked metrics of one trial after one epoch.
+
+    `values` are vectors over the fits, (fits,), in the order of the folds. A fit that stopped before the others keeps
+    its last values. Without validation rows there are no validation metrics. `metric` is the key of the followed
+    metric.
     """
 
     trial: Trial
     epoch: int
     values: Mapping[str, np.ndarray]
     metric: str
-    stop_reason: str  # why all its fits have stopped by themselves, or ""
+    stop_reason: str  # why all its fits have stopped, or ""
 
     @cached_property
     def means(self) -> dict[str, float]:
-        """Every value's mean over fits; of so few numbers Python's own sum is five times as fast as numpy's."""
+        """The mean of every metric over fits."""
+        # For so few numbers, Python's sum is five times as fast as numpy's.
         return {name: sum(value.tolist()) / len(value) for name, value in self.values.items()}
 
     @property
     def value(self) -> float:
-        """The mean over fits of the metric that the search follows."""
+        """The mean of the followed metric over fits."""
         return self.means[self.metric]
 
     @property
     def metric_per_fit(self) -> list[float]:
-        """That metric of every fit."""
-        found: list[float] = self.values[self.metric].tolist()
-        return found
+        """The followed metric of every fit."""
+        values: list[float] = self.values[self.metric].tolist()
+        return values
 
     @property
     def finite(self) -> bool:
@@ -96,57 +116,72 @@ class Score:
 
 @dataclass(frozen=True)
 class TrainedTrial:
-    """What a trial leaves behind when its rows are freed: its best epoch, judged without noise.
+    """A trial after its training, at the best epoch of each fit.
 
-    `best_epoch` is the rounded mean of its fits' best epochs, or 0 if one of them has none. `weights` holds the best epochs'
-    tensors by name, fit axis first, in the order of the folds; `train` and `valid` every metric of the task, the mean over fits.
+    `best_epoch` is the rounded mean of the best epochs of its fits, or 0 if a fit has none. `train` and `valid` are the
+    means over fits of every metric of the task, without noise. `weights` are the tensors by name, fit axis first, in
+    the order of the folds; `cycle_weights` those at the end of each cycle of the learning rate, up to a divergence.
     """
 
     best_epoch: int
     train: Mapping[str, float]
     valid: Mapping[str, float]
     nonzero_share: float
-    fit_epochs: int  # that its fits were trained, all together
+    fit_epochs: int  # epochs of all its fits together
     weights: Mapping[str, Tensor] = field(repr=False)
+    cycle_weights: Sequence[Mapping[str, Tensor]] = field(default=(), repr=False)
+
+
+def train_valid_gap(train: Mapping[str, float], valid: Mapping[str, float]) -> float:
+    """Return the generalization gap, validation loss minus training loss, of scores by metric name."""
+    return valid["loss"] - train["loss"]
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """A trial that has ended. Everything here is stored with the study, so that MLflow can be rebuilt from it."""
+    """A trial that has ended. All of it is stored with the study, so that MLflow can be rebuilt from it."""
 
     trial: Trial
     state: State
     reason: str
-    value: float | None  # the followed metric over its best five epochs; None if nothing finite was seen
+    value: float | None  # the followed metric over its best five epochs; None if it was never finite
     best_epoch: int
     epochs: int
     train: Mapping[str, float]
     valid: Mapping[str, float]
     nonzero_share: float
     curves: Mapping[str, list[float]]
-    fold_curves: Mapping[str, list[list[float]]]  # of a trial with several fits: by epoch, then by fold
+    fold_curves: Mapping[str, list[list[float]]]  # by epoch, then by fold; {} for a trial with a single fit
     fit_epochs: int  # epochs of all its fits together
     started: float  # seconds since 1970
     epoch_times: list[float]  # when each epoch ended, seconds since 1970
-    rounds: list[int]  # of the search, in which it began and ended
-    values: Mapping[str, float]  # the objectives, by name; {} if nothing finite was seen, or if it was not proposed
+    rounds: list[int]  # the rounds of the search in which it began and ended
+    values: Mapping[str, float]  # the objectives by name; {} if one was never finite, or the trial was not proposed
+
+    @property
+    def gap(self) -> float:
+        """The train–valid gap at the best epoch."""
+        return train_valid_gap(self.train, self.valid)
 
     @property
     def ended(self) -> float:
+        """When the last epoch ended, in seconds since 1970."""
         return self.epoch_times[-1] if self.epoch_times else self.started
 
     def with_gap(self) -> dict[str, list[float]]:
-        """The curves, and the generalization gap: validation loss minus training loss, both without noise."""
+        """Return the curves, with that of the train–valid gap: validation minus training loss, both without noise."""
         curves = dict(self.curves)
         if "valid_loss" in curves:
             curves["gap"] = [v - t for v, t in zip(curves["valid_loss"], curves["train_loss"], strict=True)]
         return curves
 
     def to_json(self) -> dict[str, Any]:
+        """Return the outcome as a mapping for JSON."""
         data = dict(vars(self))
-        data["trial"] = dict(vars(self.trial))
+        data["trial"] = self.trial.to_json()
         return data
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Outcome:
-        return cls(**{**data, "trial": Trial(**data["trial"])})
+        """Return the outcome of a mapping that `to_json` made."""
+        return cls(**{**data, "trial": Trial.from_json(data["trial"])})

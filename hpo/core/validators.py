@@ -1,10 +1,9 @@
-"""By what networks are chosen for another domain whose rows have no labels: vectorised over fits, one value a fit.
+"""Validators: metrics for another domain that need no target labels; vectorised over fits, one value per fit.
 
-None of these reads a label of the other domain. `source_loss` trusts that what is good for the source is good elsewhere; `iwv` and `dev`
-weigh it by how much more common rows like those of the source are in the other domain; the others look at what a network says
-of the other domain's rows, as sure as it has reason to be by the source's. Which of them to
-believe, and how far: Musgrave, Belongie & Lim, Three New Validators and a Large-Scale Benchmark Ranking for Unsupervised Domain
-Adaptation, 2022.
+`source_loss` assumes that a network that is good on the source is good on the target as well; `iwv` and `dev`
+weight the source loss by the density ratio of the two domains; the others evaluate the predictions for target rows,
+with a confidence that is calibrated on the source. How reliable each is: Musgrave, Belongie & Lim, Three New
+Validators and a Large-Scale Benchmark Ranking for Unsupervised Domain Adaptation, 2022.
 """
 
 from __future__ import annotations
@@ -18,155 +17,178 @@ from torch import Tensor
 
 from hpo.core.metrics import Task, losses, row_losses
 
-NEED_SOURCE_LABELS = ("source_loss", "iwv", "dev")  # what needs labelled rows of the source
-TEMPERATURE = 0.05  # of the neighbourhoods, as its authors have it
-NEIGHBOURS = 500  # rows at most among which neighbours are looked for: their number counts squared
-_SHARPEST, _HALVINGS = 4.0, 12  # the logarithm of the largest sharpness, to two thousandths
-FURTHEST = 100.0  # times: what a row of the source counts at most, and one through it at least
+NEED_SOURCE_LABELS = ("source_loss", "iwv", "dev")
+SND_TEMPERATURE = 0.05  # as in the paper
+MAX_NEIGHBOURS = 500  # rows among which neighbours are searched; the cost is quadratic
+_MAX_LOG_SHARPNESS, _BISECTIONS = 4.0, 12  # of the inverse temperature: determined to two thousandths of its logarithm
+MAX_RATIO = 100.0  # density ratios are clipped to this, and to its inverse
 
 
 @dataclass(frozen=True)
 class LabelledOutputs:
-    """Rows of the source that were not learned from, and what networks say of them."""
+    """Labelled source rows that were not used for training, and the outputs of the networks for them."""
 
     logits: Tensor  # (fit, n, outputs)
     features: Tensor | None  # (fit, n, width)
     y: Tensor  # (fit, n)
     weight: Tensor | None  # (fit, n)
-    ratio: Tensor | None  # (fit, n), by which the other domain is denser there, as the inputs tell
+    density_ratio: Tensor | None  # (fit, n), of target over source, estimated from the inputs
 
 
 def compute_validators(
     names: Sequence[str], task: Task, source: LabelledOutputs, logits: Tensor, features: Tensor | None, scale: float
 ) -> dict[str, Tensor]:
-    """Each named criterion for each fit, (fit,); `logits` (fit, m, outputs) and `features` (fit, m, width) are of rows of the other
-    domain. A regression target was divided by `scale`; the losses are in its own units."""
-    units, found = scale**2 if task == "regression" else 1.0, {}
+    """Return each named validator by name, (fit,).
+
+    `logits` (fit, m, outputs) and `features` (fit, m, width) are those of target rows. Regression targets were
+    divided by `scale`; losses are returned in the original units.
+    """
+    units, values = scale**2 if task == "regression" else 1.0, {}
     entropies = {"target_entropy": target_entropy, "infomax": infomax}
-    calibrated = logits.double() * sharpness(source) if entropies.keys() & set(names) else None
+    calibrated = logits.double() * inverse_temperature(source) if entropies.keys() & set(names) else None
     for name in names:
         if name == "source_loss":
-            found[name] = losses(task, source.logits, source.y, source.weight).double() * units
+            values[name] = losses(task, source.logits, source.y, source.weight).double() * units
         elif name == "iwv":
-            found[name] = iwv(task, source) * units
+            values[name] = iwv(task, source) * units
         elif name == "dev":
             assert features is not None
-            found[name] = dev(task, source, features) * units
+            values[name] = dev(task, source, features) * units
         elif name == "snd":
-            found[name] = snd(logits.double())
+            values[name] = snd(logits.double())
         else:
             assert calibrated is not None
-            found[name] = entropies[name](calibrated)
-    return found
+            values[name] = entropies[name](calibrated)
+    return values
 
 
-def sharpness(source: LabelledOutputs) -> Tensor:
-    """What logits are multiplied by so that the source's rows are least surprising, (fit, 1, 1): temperature scaling (Guo et al., ICML 2017).
+def inverse_temperature(source: LabelledOutputs) -> Tensor:
+    """Return the factor of the logits that minimises the loss on source rows, (fit, 1, 1).
 
-    How sure a network is in general, which learning rate, epochs and noise decide, says nothing of how right it is: without this, an
-    entropy prefers whoever boasts most. One label in as many as there are rows counts as drawn at random, as Platt (1999) has it: else of rows that are all
-    right, nothing would be sure enough.
+    This is temperature scaling (Guo et al., ICML 2017). The general confidence of a network depends on learning
+    rate, epochs and noise, and says nothing about its accuracy: without calibration, an entropy prefers
+    overconfident networks. One label per number of rows counts as random, as in Platt (1999); otherwise, no
+    confidence would be high enough for rows that are all predicted correctly.
     """
     logits, y = source.logits.double(), source.y.unsqueeze(2)
     weight = torch.ones_like(source.y, dtype=logits.dtype) if source.weight is None else source.weight.double()
-    chance = 1 / (1 + logits.shape[1])
-    wanted = (1 - chance) * logits.gather(2, y).squeeze(2) + chance * logits.mean(2)
-    low = logits.new_full((len(logits), 1, 1), -_SHARPEST)
+    smoothing = 1 / (1 + logits.shape[1])
+    target = (1 - smoothing) * logits.gather(2, y).squeeze(2) + smoothing * logits.mean(2)
+    low = logits.new_full((len(logits), 1, 1), -_MAX_LOG_SHARPNESS)
     high = -low
-    for _ in range(_HALVINGS):  # the loss is convex in it, so that its slope tells on which side the best one lies
+    for _ in range(_BISECTIONS):  # the loss is convex, so the sign of its slope tells on which side the minimum lies
         middle = (low + high) / 2
-        said = ((logits * middle.exp()).softmax(2) * logits).sum(2)
-        too_sharp = (((said - wanted) * weight).sum(1) > 0).view(-1, 1, 1)
+        expected = ((logits * middle.exp()).softmax(2) * logits).sum(2)
+        too_sharp = (((expected - target) * weight).sum(1) > 0).view(-1, 1, 1)
         low, high = torch.where(too_sharp, low, middle), torch.where(too_sharp, middle, high)
-    found: Tensor = ((low + high) / 2).exp()
-    return found
+    factor: Tensor = ((low + high) / 2).exp()
+    return factor
 
 
 def iwv(task: Task, source: LabelledOutputs) -> Tensor:
-    """Importance-weighted validation (Sugiyama, Krauledat & Müller, JMLR 2007): the source's loss, weighed by the density ratio."""
-    assert source.ratio is not None
-    weight = source.ratio if source.weight is None else source.ratio * source.weight
+    """Return importance-weighted validation: the source loss weighted by the density ratio, (fit,).
+
+    Sugiyama, Krauledat & Müller, JMLR 2007.
+    """
+    ratio = source.density_ratio
+    assert ratio is not None
+    weight = ratio if source.weight is None else ratio * source.weight
     return losses(task, source.logits, source.y, weight).double()
 
 
 def dev(task: Task, source: LabelledOutputs, features: Tensor) -> Tensor:
-    """Deep embedded validation (You, Wang, Long & Jordan, ICML 2019): the same with the ratio of a network's own features, and with
-    the ratio itself, whose mean should be 1, as a control variate.
+    """Return deep embedded validation (You, Wang, Long & Jordan, ICML 2019), (fit,).
 
-    The ratio is that of two Gaussians with one covariance, in closed form. It is fitted on one half of the source's rows for the
-    other: rows that were learned from look different to a network than new ones, whatever domain they are of.
+    It is the source loss weighted by the density ratio of the network's own features, with the ratio itself, whose
+    mean should be 1, as a control variate.
+
+    The ratio is that of two Gaussians with a common covariance, in closed form. It is fitted on one half of the
+    source rows and applied to the other one, because a network's features of training rows differ from those of new
+    rows of any domain.
     """
     assert source.features is not None
-    each = row_losses(task, source.logits, source.y).double()
+    row_loss = row_losses(task, source.logits, source.y).double()
     if source.weight is not None:
-        each = each * source.weight / source.weight.mean(1, keepdim=True)
-    ratio = torch.empty_like(each)
+        row_loss = row_loss * source.weight / source.weight.mean(1, keepdim=True)
+    ratio = torch.empty_like(row_loss)
     for half in (0, 1):
-        fitted_on, asked = source.features[:, 1 - half :: 2], source.features[:, half::2]
-        ratio[:, half::2] = gaussian_ratio(fitted_on, features, asked)
-    weighed, mean = each * ratio, ratio.mean(1, keepdim=True)
+        fitted_on, evaluated_on = source.features[:, 1 - half :: 2], source.features[:, half::2]
+        ratio[:, half::2] = gaussian_ratio(fitted_on, features, evaluated_on)
+    weighted, mean = row_loss * ratio, ratio.mean(1, keepdim=True)
     variance = (ratio - mean).square().mean(1)
-    covariance = ((weighed - weighed.mean(1, keepdim=True)) * (ratio - mean)).mean(1)
+    covariance = ((weighted - weighted.mean(1, keepdim=True)) * (ratio - mean)).mean(1)
     slope = torch.where(variance > 0, covariance / variance, 0.0)
-    return weighed.mean(1) - slope * (mean.squeeze(1) - 1)
+    return weighted.mean(1) - slope * (mean.squeeze(1) - 1)
 
 
 def gaussian_ratio(source: Tensor, target: Tensor, x: Tensor) -> Tensor:
-    """By how much the target is denser than the source at x (fit, n, width), if both are Gaussian with one covariance, (fit, n): linear
-    discriminant analysis, its covariance shrunk by as much as is best for Gaussians (Chen et al., IEEE TSP 2010)."""
+    """Return the density ratio of target over source at x (fit, n, width), (fit, n), for Gaussian domains.
+
+    Both have a common covariance, as in linear discriminant analysis; it is shrunk by the amount that is optimal
+    for Gaussians (Chen et al., IEEE TSP 2010).
+    """
     mean_s, mean_t = source.mean(1, keepdim=True), target.mean(1, keepdim=True)
     centred = torch.cat([source - mean_s, target - mean_t], dim=1)
-    shrunk = _shrunk((centred.transpose(1, 2) @ centred).double() / centred.shape[1], centred.shape[1])
-    apart = (mean_t - mean_s).transpose(1, 2).double()
-    direction = torch.linalg.solve_ex(shrunk, apart).result  # of a fit that has diverged it is not a number
+    covariance = (centred.transpose(1, 2) @ centred).double() / centred.shape[1]
+    shrunk = _shrink_covariance(covariance, centred.shape[1])
+    difference = (mean_t - mean_s).transpose(1, 2).double()
+    direction = torch.linalg.solve_ex(shrunk, difference).result  # nan for a fit that has diverged
     middle = (mean_s + mean_t).double() / 2
-    # Not a product of matrices: for a lone fit that is another kernel, which rounds otherwise.
+    # Multiply and sum: for a single fit, a matrix product uses another kernel, which rounds differently.
     log_ratio = ((x.double() - middle) * direction.transpose(1, 2)).sum(2)
-    bound = math.log(FURTHEST)
-    found: Tensor = log_ratio.clamp(-bound, bound).exp()
-    return found
+    bound = math.log(MAX_RATIO)
+    ratio: Tensor = log_ratio.clamp(-bound, bound).exp()
+    return ratio
 
 
-def _shrunk(covariance: Tensor, rows: int) -> Tensor:
-    """Pulled towards a multiple of the identity, (fit, width, width)."""
+def _shrink_covariance(covariance: Tensor, rows: int) -> Tensor:
+    """Return covariances (fit, width, width) shrunk towards a multiple of the identity."""
     width = covariance.shape[1]
     mean = covariance.diagonal(dim1=1, dim2=2).mean(1)
     alpha = covariance.square().mean((1, 2))
     denominator = (rows + 1) * (alpha - mean.square() / width)
     share = torch.where(denominator > 0, (alpha + mean.square()) / denominator, 1.0).clamp(max=1.0)
-    tiny = torch.finfo(covariance.dtype).tiny  # features that are all zero, of which the ratio is 1
+    tiny = torch.finfo(covariance.dtype).tiny  # for features that are all zero, whose ratio is 1
     added = (share * mean + tiny).view(-1, 1, 1) * torch.eye(width, dtype=covariance.dtype, device=covariance.device)
     return (1 - share).view(-1, 1, 1) * covariance + added
 
 
 def snd(logits: Tensor) -> Tensor:
-    """Soft neighbourhood density (Saito et al., ICCV 2021): the entropy of who is a row's neighbour, by how alike predictions are. In
-    dense neighbourhoods many are; higher is better. Among `NEIGHBOURS` rows, taken evenly."""
-    step = -(-logits.shape[1] // NEIGHBOURS)
-    said = torch.nn.functional.normalize(logits[:, ::step].softmax(2).float(), dim=2)
-    alike = said @ said.transpose(1, 2) / TEMPERATURE
-    alike.diagonal(dim1=1, dim2=2).fill_(-1e4)  # nobody is a neighbour of its own; exp of this is zero
-    # The entropy of softmax(a) is logsumexp(a) minus the mean of a under it: no logarithm of so many numbers.
-    top = alike.amax(2, keepdim=True)
-    chance = (alike - top).exp_()
-    total = chance.sum(2)
-    mean = (chance * alike).sum(2) / total
-    return (total.log() + top.squeeze(2) - mean).mean(1).double()
+    """Return soft neighbourhood density (Saito et al., ICCV 2021), (fit,); higher is better.
+
+    It is the entropy of the similarities of a row's prediction to those of other rows: in dense neighbourhoods,
+    many are similar. At most `MAX_NEIGHBOURS` evenly spaced rows are used.
+    """
+    step = -(-logits.shape[1] // MAX_NEIGHBOURS)
+    predictions = torch.nn.functional.normalize(logits[:, ::step].softmax(2).float(), dim=2)
+    similarity = predictions @ predictions.transpose(1, 2) / SND_TEMPERATURE
+    similarity.diagonal(dim1=1, dim2=2).fill_(-1e4)  # a row is not its own neighbour; exp of this is zero
+    # The entropy of softmax(a) is logsumexp(a) minus the mean of a under it, which avoids a logarithm of each element.
+    largest = similarity.amax(2, keepdim=True)
+    probability = (similarity - largest).exp_()
+    total = probability.sum(2)
+    mean = (probability * similarity).sum(2) / total
+    return (total.log() + largest.squeeze(2) - mean).mean(1).double()
 
 
 def target_entropy(logits: Tensor) -> Tensor:
-    """The mean entropy of predictions (Morerio, Cavazza & Murino, ICLR 2018): lower is surer. It is lowest of a network that says one
-    class of everything."""
+    """Return the mean entropy of the predictions (Morerio, Cavazza & Murino, ICLR 2018), (fit,).
+
+    Lower is more certain. It is lowest for a network that predicts a single class for all rows.
+    """
     return _entropy(logits.softmax(2)).mean(1)
 
 
 def infomax(logits: Tensor) -> Tensor:
-    """The same minus the entropy of the mean prediction (Musgrave et al., 2022, after Krause, Perona & Gomes, NIPS 2010): sure of
-    each row, and of all classes over all rows."""
-    chance = logits.softmax(2)
-    return _entropy(chance).mean(1) - _entropy(chance.mean(1))
+    """Return the mean entropy of the predictions minus the entropy of their mean, (fit,).
+
+    It is low if each prediction is certain and all classes occur (Musgrave et al., 2022, after Krause, Perona &
+    Gomes, NIPS 2010).
+    """
+    probabilities = logits.softmax(2)
+    return _entropy(probabilities).mean(1) - _entropy(probabilities.mean(1))
 
 
-def _entropy(chance: Tensor) -> Tensor:
-    found: Tensor = torch.special.entr(chance).sum(-1)
-    return found
+def _entropy(probabilities: Tensor) -> Tensor:
+    entropy: Tensor = torch.special.entr(probabilities).sum(-1)
+    return entropy

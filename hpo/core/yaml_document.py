@@ -1,6 +1,6 @@
-"""YAML as YAML 1.2 means it, with the line of each key: `1e-4` is a number, `off` and `yes` are text, keys are unique.
+"""Load YAML by the rules of YAML 1.2, with the line of each key: `1e-4` is a number, `off` and `yes` are text.
 
-Nothing but mappings, lists and plain scalars can come out, so a file can never run code.
+Keys must be unique. Only mappings, lists and plain scalars can result, so a file can never run code.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ import yaml
 from hpo.core.errors import truncate
 
 Path = tuple[str | int, ...]
-_MAX_NODES, _MAX_DEPTH = 10_000, 50  # aliases can blow a small file up to anything
-_MAX_DIGITS = 200  # of a whole number, so that it always fits a float
+_MAX_NODES, _MAX_DEPTH = 10_000, 50  # a small file with aliases can expand to any size
+_MAX_DIGITS = 200  # of an integer, so that it always fits into a float
 _PATTERNS = {
     "null": r"~|null|Null|NULL|",
     "bool": r"true|True|TRUE|false|False|FALSE",
@@ -30,7 +30,12 @@ _VALUES: dict[str, Callable[[str], Any]] = {
     "int": lambda text: int(text, 0 if text[:2] in ("0o", "0x") else 10),
     "float": lambda text: float(re.sub(r"\.(inf|nan)$", r"\1", text.lower())),
 }
-_FIRST = {"null": ["~", "n", "N", ""], "bool": [*"tTfF"], "int": [*"-+0123456789"], "float": [*"-+.0123456789"]}
+_FIRST_CHARACTERS = {
+    "null": ["~", "n", "N", ""],
+    "bool": [*"tTfF"],
+    "int": [*"-+0123456789"],
+    "float": [*"-+.0123456789"],
+}
 
 
 class _TooLargeError(Exception):
@@ -39,7 +44,7 @@ class _TooLargeError(Exception):
 
 @dataclass(frozen=True)
 class Mistake:
-    """One thing that is wrong: where, and a sentence that begins with the key or says the whole."""
+    """A mistake in a file: its place, and a sentence that starts after the key, or stands alone."""
 
     path: Path
     text: str
@@ -48,15 +53,15 @@ class Mistake:
 
 @dataclass(frozen=True)
 class Document:
-    """`value` is None where the form of the whole is wrong; `unread` are the paths of values that could not be read."""
+    """A loaded document; `value` is None if the file as a whole is invalid."""
 
     value: Any
     lines: dict[Path, int]
     mistakes: tuple[Mistake, ...]
-    unread: frozenset[Path] = frozenset()
+    unreadable: frozenset[Path] = frozenset()  # the paths of values that could not be loaded
 
     def line(self, path: Path) -> int:
-        """The line of a key, or of the nearest key above it."""
+        """Return the line of a key, or of the nearest parent key that has one."""
         while path and path not in self.lines:
             path = path[:-1]
         return self.lines.get(path, 1)
@@ -72,55 +77,57 @@ class Dumper(yaml.SafeDumper):
 
 for _kind, _pattern in _PATTERNS.items():
     for _class in (_Loader, Dumper):
-        _class.add_implicit_resolver(f"tag:yaml.org,2002:{_kind}", re.compile(f"^(?:{_pattern})$"), _FIRST[_kind])
+        _class.add_implicit_resolver(
+            f"tag:yaml.org,2002:{_kind}", re.compile(f"^(?:{_pattern})$"), _FIRST_CHARACTERS[_kind]
+        )
 
 
 def parse(text: str) -> Document:
-    """Reads one document; whatever is wrong with its form comes back as mistakes."""
+    """Load one document; invalid syntax is returned as mistakes."""
     try:
         root = yaml.compose(text, Loader=_Loader)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        return _broken(f"this is not YAML: {truncate(_problem(error), 160)}.", mark.line + 1 if mark else 1)
+        return _invalid(f"this is not YAML: {truncate(_problem(error), 160)}.", mark.line + 1 if mark else 1)
     except RecursionError:
-        return _broken(f"a space is at most {_MAX_DEPTH} levels deep.", 1)
+        return _invalid(f"a space is at most {_MAX_DEPTH} levels deep.", 1)
     except yaml.reader.ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
         code = ord(error.character) if isinstance(error.character, str) else error.character
-        return _broken(f"the control character {code:#04x} is not allowed in YAML.", line)
+        return _invalid(f"the control character {code:#04x} is not allowed in YAML.", line)
     if root is None or (isinstance(root, yaml.ScalarNode) and root.tag.endswith(":null")):
-        return _broken("the file is empty; it needs study, data and search.", 1)
+        return _invalid("the file is empty; it needs study, data and search.", 1)
     builder = _Builder()
     try:
         value = builder.build(root, ())
     except _TooLargeError:
-        return _broken(
+        return _invalid(
             f"a space holds at most {_MAX_NODES:,} values, {_MAX_DEPTH} levels deep; write it without aliases.", 1
         )
-    return Document(value, builder.lines, tuple(builder.mistakes), frozenset(builder.unread))
+    return Document(value, builder.lines, tuple(builder.mistakes), frozenset(builder.unreadable))
 
 
-def _broken(text: str, line: int) -> Document:
+def _invalid(text: str, line: int) -> Document:
     return Document(None, {}, (Mistake((), text, line),))
 
 
 def _problem(error: yaml.MarkedYAMLError) -> str:
-    """PyYAML's words, and where that began which is not at its end."""
+    """Return the error message of PyYAML, with the line where the invalid construct began if that differs."""
     problem = str(error.problem or error.context)
     if "'\\t'" in problem:
         return "a tab stands where only spaces may"
-    if problem.startswith("but "):  # the other half of the sentence is in the context
+    if problem.startswith("but "):  # the context is the first half of the sentence
         return f"{error.context}, {problem}"
     start, end = error.context_mark, error.problem_mark
-    began = f" (in what begins in line {start.line + 1})" if start and end and start.line < end.line else ""
-    return problem + began
+    beginning = f" (in what begins in line {start.line + 1})" if start and end and start.line < end.line else ""
+    return problem + beginning
 
 
 class _Builder:
     def __init__(self) -> None:
         self.lines: dict[Path, int] = {}
         self.mistakes: list[Mistake] = []
-        self.unread: set[Path] = set()
+        self.unreadable: set[Path] = set()
         self._nodes = 0
 
     def build(self, node: yaml.Node, path: Path) -> Any:
@@ -141,44 +148,46 @@ class _Builder:
         result: dict[str, Any] = {}
         for key_node, value_node in node.value:
             if not isinstance(key_node, yaml.ScalarNode):
-                self._wrong("a key must be plain text, not a list or a mapping.", key_node, path)
+                self._add_mistake("a key must be plain text, not a list or a mapping.", key_node, path)
                 continue
             key = key_node.value
-            here = (*path, key)
+            key_path = (*path, key)
             if key in result:
-                self._wrong(f"is a duplicate key: it is already set in line {self.lines[here]}.", key_node, here)
+                self._add_mistake(
+                    f"is a duplicate key: it is already set in line {self.lines[key_path]}.", key_node, key_path
+                )
                 continue
-            self.lines[here] = key_node.start_mark.line + 1
-            result[key] = self.build(value_node, here)
+            self.lines[key_path] = key_node.start_mark.line + 1
+            result[key] = self.build(value_node, key_path)
         return result
 
     def _scalar(self, node: yaml.ScalarNode, kind: str, path: Path) -> Any:
         text = node.value
         if kind == "str":
             return text
-        if not re.fullmatch(_PATTERNS[kind], text):  # only an explicit tag can promise what is not there
-            wrong = f"{format_value(text)} is not what its tag !!{kind} says; write it without the tag."
-            return self._unreadable(wrong, node, path)
+        if not re.fullmatch(_PATTERNS[kind], text):  # possible only with an explicit tag
+            mistake = f"{format_value(text)} is not what its tag !!{kind} says; write it without the tag."
+            return self._unreadable(mistake, node, path)
         if kind == "int" and len(text) > _MAX_DIGITS:
             return self._unreadable(f"a number has at most {_MAX_DIGITS} digits, got {truncate(text)}.", node, path)
         return _VALUES[kind](text)
 
     def _unreadable(self, text: str, node: yaml.Node, path: Path) -> None:
-        self.unread.add(path)
-        self._wrong(text, node, path)
+        self.unreadable.add(path)
+        self._add_mistake(text, node, path)
 
-    def _wrong(self, text: str, node: yaml.Node, path: Path) -> None:
+    def _add_mistake(self, text: str, node: yaml.Node, path: Path) -> None:
         self.mistakes.append(Mistake(path, text, node.start_mark.line + 1))
 
 
 def dotted(path: Path) -> str:
-    """`search.depth.choices[0]`"""
+    """Return a path as text, such as `search.depth.choices[0]`."""
     text = "".join(f"[{part}]" if isinstance(part, int) else f".{part or quoted('')}" for part in path)
     return truncate(text.removeprefix("."))
 
 
 def format_value(value: Any) -> str:
-    """A value as the file would say it, cut: text that could be taken for something else gets quotes."""
+    """Return a value as written in a space file, truncated; text that looks like another type gets quotes."""
     if isinstance(value, str):
         plain = value.strip() == value and not any(re.fullmatch(pattern, value) for pattern in _PATTERNS.values())
         return truncate(value if plain else quoted(value))
@@ -188,4 +197,5 @@ def format_value(value: Any) -> str:
 
 
 def quoted(text: str) -> str:
+    """Return text in double quotes, escaped as in JSON."""
     return json.dumps(text, ensure_ascii=False)

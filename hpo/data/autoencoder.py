@@ -1,5 +1,7 @@
-"""A small variational autoencoder that is told to which class a row belongs (Kingma & Welling, Auto-Encoding Variational Bayes, ICLR 2014;
-told: Sohn, Lee & Yan, NeurIPS 2015), with a deviation for each input, which is learned."""
+"""A small conditional variational autoencoder with a learned standard deviation of each input.
+
+Kingma & Welling, Auto-Encoding Variational Bayes, ICLR 2014; conditional: Sohn, Lee & Yan, NeurIPS 2015.
+"""
 
 from __future__ import annotations
 
@@ -9,60 +11,63 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-_STEPS, _BATCH, _LR = 500, 128, 1e-2
-_HIDDEN, _MOST_CODES = 64, 8
-_WIDEST = 10.0  # of a code's log variance, which is about 0: what lies far out shall not make it overflow
+STEPS, _BATCH, _LR = 500, 128, 1e-2
+_HIDDEN, _MAX_CODES = 64, 8
+_MAX_LOG_VARIANCE = 10.0  # of a code, usually about 0; larger values of outliers would overflow
 
 
 class Autoencoder(nn.Module):
-    """Rows of so many `inputs`, of which `told` numbers are told."""
+    """Encodes rows of `inputs` numbers and decodes them, given `conditions` numbers per row such as its class."""
 
-    def __init__(self, inputs: int, told: int) -> None:
+    def __init__(self, inputs: int, conditions: int) -> None:
         super().__init__()
-        self.codes = min(_MOST_CODES, inputs)
-        self.encoder = nn.Sequential(nn.Linear(inputs + told, _HIDDEN), nn.ReLU(), nn.Linear(_HIDDEN, 2 * self.codes))
-        self.decoder = nn.Sequential(nn.Linear(self.codes + told, _HIDDEN), nn.ReLU(), nn.Linear(_HIDDEN, inputs))
+        self.codes = min(_MAX_CODES, inputs)
+        self.encoder = nn.Sequential(
+            nn.Linear(inputs + conditions, _HIDDEN), nn.ReLU(), nn.Linear(_HIDDEN, 2 * self.codes)
+        )
+        self.decoder = nn.Sequential(nn.Linear(self.codes + conditions, _HIDDEN), nn.ReLU(), nn.Linear(_HIDDEN, inputs))
         self.log_deviation = nn.Parameter(torch.zeros(inputs))
 
-    def loss(self, x: Tensor, told: Tensor, draws: Tensor) -> Tensor:
-        """The negative evidence lower bound of a row, on average, by one draw of its code."""
-        mean, log_variance = self.encoder(torch.cat([x, told], 1)).chunk(2, 1)
-        log_variance = log_variance.clamp(max=_WIDEST)
-        said = self.decoder(torch.cat([mean + (log_variance / 2).exp() * draws, told], 1))
-        off = ((x - said) / self.log_deviation.exp()).square() / 2 + self.log_deviation + math.log(2 * math.pi) / 2
+    def loss(self, x: Tensor, condition: Tensor, noise: Tensor) -> Tensor:
+        """Return the mean negative evidence lower bound of the rows, with one sample of each code from `noise`."""
+        mean, log_variance = self.encoder(torch.cat([x, condition], 1)).chunk(2, 1)
+        log_variance = log_variance.clamp(max=_MAX_LOG_VARIANCE)
+        decoded = self.decoder(torch.cat([mean + (log_variance / 2).exp() * noise, condition], 1))
+        scaled_error = (x - decoded) / self.log_deviation.exp()
+        reconstruction = scaled_error.square() / 2 + self.log_deviation + math.log(2 * math.pi) / 2
         divergence = (mean.square() + log_variance.exp() - 1 - log_variance) / 2
-        found: Tensor = off.sum(1).mean() + divergence.sum(1).mean()
-        return found
+        loss: Tensor = reconstruction.sum(1).mean() + divergence.sum(1).mean()
+        return loss
 
 
-def generated(x: np.ndarray, told: np.ndarray, variants: int, seed: int) -> np.ndarray:
-    """For each row that is `told` (rows, …) as many generated ones, (variants, rows, inputs), by an autoencoder of the rows `x`."""
-    random = torch.Generator().manual_seed(seed)
-    rows, beside = (torch.from_numpy(np.asarray(one, dtype=np.float32)) for one in (x, told))
-    model = _trained(rows, beside, random)
+def generate(x: np.ndarray, condition: np.ndarray, variants: int, seed: int) -> np.ndarray:
+    """Train an autoencoder on the rows `x` and generate rows with the same conditions, (variants, rows, inputs)."""
+    rng = torch.Generator().manual_seed(seed)
+    rows, conditions = (torch.from_numpy(np.asarray(values, dtype=np.float32)) for values in (x, condition))
+    model = _train(rows, conditions, rng)
     with torch.no_grad():
-        codes = torch.randn(variants, len(rows), model.codes, generator=random)
-        said = model.decoder(torch.cat([codes, beside.expand(variants, -1, -1)], 2))
-        found: np.ndarray = (said + model.log_deviation.exp() * torch.randn(said.shape, generator=random)).numpy()
-    return found
+        codes = torch.randn(variants, len(rows), model.codes, generator=rng)
+        decoded = model.decoder(torch.cat([codes, conditions.expand(variants, -1, -1)], 2))
+        noise = torch.randn(decoded.shape, generator=rng)
+        generated: np.ndarray = (decoded + model.log_deviation.exp() * noise).numpy()
+    return generated
 
 
-def _trained(x: Tensor, told: Tensor, random: torch.Generator) -> Autoencoder:
-    model = Autoencoder(x.shape[1], told.shape[1])
+def _train(x: Tensor, condition: Tensor, rng: torch.Generator) -> Autoencoder:
+    model = Autoencoder(x.shape[1], condition.shape[1])
     with torch.no_grad():
-        for parameter in model.parameters():  # torch would draw from its own generator, which is not ours
+        for parameter in model.parameters():  # torch initialises them from its global generator
             if parameter.dim() == 2:
-                nn.init.kaiming_uniform_(parameter, nonlinearity="relu", generator=random)
+                nn.init.kaiming_uniform_(parameter, nonlinearity="relu", generator=rng)
             else:
                 parameter.zero_()
     parameters = list(model.parameters())
     optimizer = torch.optim.Adam(parameters, lr=_LR)
-    for _ in range(_STEPS):
-        index = torch.randint(len(x), (min(_BATCH, len(x)),), generator=random)
-        draws = torch.randn(len(index), model.codes, generator=random)
-        for parameter, grad in zip(
-            parameters, torch.autograd.grad(model.loss(x[index], told[index], draws), parameters), strict=True
-        ):
+    for _ in range(STEPS):
+        index = torch.randint(len(x), (min(_BATCH, len(x)),), generator=rng)
+        noise = torch.randn(len(index), model.codes, generator=rng)
+        grads = torch.autograd.grad(model.loss(x[index], condition[index], noise), parameters)
+        for parameter, grad in zip(parameters, grads, strict=True):
             parameter.grad = grad
         optimizer.step()
     return model

@@ -1,4 +1,4 @@
-"""Another column to predict beside the target: numbers, or the shares of classes."""
+"""Encode a second column to predict: numbers, or class memberships."""
 
 from __future__ import annotations
 
@@ -6,40 +6,44 @@ import numpy as np
 import pandas as pd
 
 from hpo.core.errors import InputError, truncate
-from hpo.data.column_types import as_text, check_finite, is_bool, strange
+from hpo.data.column_types import as_text, check_finite, is_bool, unsupported_type
 
-MAX_CLASSES = 20  # a number with more distinct values is predicted as a number, as the target is
+MAX_CLASSES = 20  # a numeric column with more distinct values is predicted as a number, as the target is
 
 
-def encoded(values: pd.Series, name: str) -> np.ndarray:
-    """The values of a column as (rows, 1) numbers, or one of as many as there are classes, (rows, classes); not a number where they are
-    missing. Raises InputError if there is nothing to learn from it."""
-    what, known = f"data.auxiliary: {name}: the column {truncate(values.name)}", values.notna().to_numpy()
+def encode(values: pd.Series, name: str) -> np.ndarray:
+    """Encode a column of the table `name` as numbers (rows, 1) or one-hot classes (rows, classes); NaN where missing.
+
+    Raises InputError if there is nothing to learn from it.
+    """
+    column = f"data.auxiliary: {name}: the column {truncate(values.name)}"
+    is_present = values.notna().to_numpy()
     if values.nunique() < 2:
         raise InputError(
-            f"{what} has fewer than two different values: there is nothing to learn; name another, or leave it out."
+            f"{column} has fewer than two different values: there is nothing to learn; name another, or leave it out."
         )
-    if found := strange(values):
-        raise InputError(f"{what} holds {found}; turn it into numbers or text.")
+    if unsupported := unsupported_type(values):
+        raise InputError(f"{column} holds {unsupported}; turn it into numbers or text.")
     if pd.api.types.is_numeric_dtype(values) and not is_bool(values) and values.nunique() > MAX_CLASSES:
         numbers = values.astype("float64")
-        check_finite(numbers, what)
+        check_finite(numbers, column)
         return np.asarray(numbers)[:, None]
     text = as_text(values)
-    classes = np.unique(text[known].astype(str))
-    if len(classes) > known.sum() / 2:
+    classes = np.unique(text[is_present].astype(str))
+    if len(classes) > is_present.sum() / 2:
         raise InputError(
-            f"{what} holds {len(classes):,} classes in {known.sum():,} rows, so nothing is learned from it; name another, or leave it out."
+            f"{column} holds {len(classes):,} classes in {is_present.sum():,} rows, so networks learn nothing from it; "
+            f"name another, or leave it out."
         )
-    shares = (text.to_numpy(dtype=str)[:, None] == classes).astype(float)
-    shares[~known] = np.nan
-    return np.asarray(shares)
+    one_hot = (text.to_numpy(dtype=str)[:, None] == classes).astype(float)
+    one_hot[~is_present] = np.nan
+    return np.asarray(one_hot)
 
 
-def standardised(values: np.ndarray, train: np.ndarray) -> np.ndarray:
-    """Numbers (rows, 1) with the mean 0 and the deviation 1 among those known at `train`; shares as they are."""
-    own = values[train]
-    own = own[np.isfinite(own)]
-    if values.shape[1] > 1 or not len(own):
+def standardize(values: np.ndarray, train: np.ndarray) -> np.ndarray:
+    """Scale numbers (rows, 1) to mean 0 and standard deviation 1 on the rows `train`; leave classes as they are."""
+    known = values[train]
+    known = known[np.isfinite(known)]
+    if values.shape[1] > 1 or not len(known):
         return values
-    return np.asarray((values - own.mean()) / (own.std() or 1.0))
+    return np.asarray((values - known.mean()) / (known.std() or 1.0))

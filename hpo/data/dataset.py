@@ -1,4 +1,4 @@
-"""A table made ready for training: split, encoded, as tensors. The test part lies apart from everything else."""
+"""The data of an experiment: encoded folds of development rows as tensors, and a test part that stays sealed."""
 
 from __future__ import annotations
 
@@ -16,135 +16,124 @@ from torch import Tensor
 from hpo.core.errors import InputError
 from hpo.core.samples import Samples
 from hpo.data import preprocess as preprocessing
-from hpo.data import split_table, synthetic, text_augmentation
-from hpo.data import text_features as text
-from hpo.data.column_types import listed
+from hpo.data import split_table, synthetic, text_augmentation, text_features
+from hpo.data.column_types import join_names
 from hpo.data.config import DataConfig, TextConfig
-from hpo.data.fold_encoding import FoldEncoder
+from hpo.data.fold_encoding import Fitted, FoldEncoder
 from hpo.data.fold_sampler import FoldIndices
+from hpo.data.origin import Origin
 from hpo.data.preprocess import Preprocessor
-from hpo.data.sources import SOURCE
+from hpo.data.split_table import SplitTable
 from hpo.data.table import Table, load
-from hpo.data.text_features import Counted
+from hpo.data.test_part import TestPart, TestRows
+from hpo.data.text_features import TermCounts
 
-_TELLING = 30  # rows that judge a trial
+_FEW_VALIDATION_ROWS = 30  # with fewer, the score of a trial is noted as unreliable
 
 
 @dataclass(frozen=True, kw_only=True)
 class Dataset(Samples):
-    """Samples, and the rows to test on once, at the very end.
+    """The folds of the search, and the means to draw other folds from the same development rows.
 
-    `preprocess` and `test_x` are those of the training rows where there is one fold, else of all rows but the test part.
+    `preprocess` and `test` are fitted on the training rows if there is one fold, else on all development rows.
     """
 
     name: str
-    test_x: Tensor
-    test_y: Tensor
-    test_weight: Tensor | None
+    test: TestPart
     target_name: str
     target_mean: float
     preprocess: Preprocessor
     n_columns: int
     fingerprint: str
     notes: tuple[str, ...]
-    _raw: FoldEncoder = field(repr=False, compare=False)
+    origin: Origin
+    _encoder: FoldEncoder = field(repr=False, compare=False)
 
     @property
-    def development(self) -> int:
-        """How many rows there are besides the test part; `x` holds them once a fold."""
-        return len(self._raw.rows)
+    def n_development(self) -> int:
+        """The number of rows outside the test part; `x` holds them once per fold."""
+        return len(self._encoder.rows)
 
-    def fresh(self, draw: int) -> Samples:
-        """All rows but the test part in folds of their own for each `draw` (1, 2, …): those of the space in number, or so
-        many that training parts are as large as in the search. Where all draws are `ordered` they are the search's. Raises InputError
-        if such folds cannot be drawn."""
-        return self._raw.encode(self._raw.fold_sampler.fresh(draw))[0]
+    def new_folds(self, draw: int) -> Samples:
+        """Split the development rows anew for each `draw` (1, 2, …), to re-evaluate trials.
 
-    def nested(self, draw: int, fold: int) -> Samples:
-        """The training rows of one fold of `fresh(draw)` in folds of the same kind; what that fold is judged on is their `test`.
-        Raises InputError if such folds cannot be drawn."""
-        return self._raw.encode(self._raw.fold_sampler.nested(draw, fold))[0]
+        The number of folds is the configured one, or one that leaves training parts as large as in the search. With
+        `has_single_draw` the folds are those of the search. Raises InputError if such folds cannot be drawn.
+        """
+        return self._encoder.encode(self._encoder.fold_sampler.new_folds(draw))[0]
 
-    def raw(self, rows: Sequence[int]) -> pd.DataFrame:
-        """Rows of `x` as the table has them, without the target; its index is their place in the table, from 0."""
-        return self._raw.table.features.iloc[self._raw.rows[[row % self.development for row in rows]]]
+    def nested_folds(self, draw: int, fold: int) -> Samples:
+        """Split the training rows of one fold of `new_folds(draw)` into folds of the same kind.
+
+        Their `test` rows are the validation rows of the outer fold. Raises InputError if such folds cannot be drawn.
+        """
+        return self._encoder.encode(self._encoder.fold_sampler.nested_folds(draw, fold))[0]
+
+    def without_validation(self) -> Dataset:
+        """Return the data for a refit: one fold that trains on all rows it may, and has no validation rows."""
+        return _dataset(self._encoder, [self._encoder.fold_sampler.without_validation(self._encoder.rows)], self.notes)
+
+    def new_fold_sizes(self, draw: int) -> list[tuple[int, int]]:
+        """Return the number of training and of validation rows of each fold of `new_folds(draw)`."""
+        return [(len(fold.train), len(fold.valid)) for fold in self._encoder.fold_sampler.new_folds(draw)]
+
+    def training_sizes(self, draws: int) -> set[int]:
+        """Return the numbers of training rows that occur in the search, in `draws` re-evaluations and in a refit.
+
+        Raises InputError if any of these folds cannot be drawn or encoded in memory.
+        """
+        new_sizes = [self.new_fold_sizes(draw) for draw in range(1, draws + 1)]
+        if new_sizes:
+            self._encoder.check_size(len(new_sizes[0]), self.n_inputs)
+        refit = len(self._encoder.fold_sampler.trainable_rows)
+        return {refit, *(len(f.train) for f in self.folds), *(train for sizes in new_sizes for train, _ in sizes)}
+
+    def table_rows(self, rows: Sequence[int]) -> pd.DataFrame:
+        """Return rows of `x` with the columns of the table, without the target; the index is their row in the table."""
+        return self._encoder.table.features.iloc[self._encoder.rows[[row % self.n_development for row in rows]]]
 
     @property
-    def judges(self) -> Tensor:
-        """The rows of `x`, where it holds each once, that take turns at judging, (rows,)."""
-        return torch.from_numpy(np.flatnonzero(np.isin(self._raw.rows, self._raw.fold_sampler.cv_rows)))
+    def cv_rows(self) -> Tensor:
+        """The rows of `x`, if it holds each row once, that serve as validation rows in one of the folds, (rows,)."""
+        return torch.from_numpy(np.flatnonzero(np.isin(self._encoder.rows, self._encoder.fold_sampler.cv_rows)))
 
     @property
-    def domain(self) -> np.ndarray:
-        """Where each of the `development` rows is from, (rows,), as `reading.py` counts domains."""
-        return np.asarray(self._raw.table.domain[self._raw.rows])
-
-    def sizes(self, draw: int) -> list[tuple[int, int]]:
-        """How many rows each fold of `fresh(draw)` trains on, and how many judge it."""
-        return [(len(parts.train), len(parts.valid)) for parts in self._raw.fold_sampler.fresh(draw)]
-
-    @property
-    def ordered(self) -> bool:
-        """Whether all draws learn from the same rows, as over time."""
-        return self._raw.fold_sampler.ordered
+    def has_single_draw(self) -> bool:
+        """Whether all draws of `new_folds` have the same training rows, as they do over time."""
+        return self._encoder.fold_sampler.has_single_draw
 
     @property
     def over_time(self) -> bool:
         """Whether folds follow each other in time."""
-        return self._raw.fold_sampler.splitter.time is not None
+        return self._encoder.fold_sampler.splitter.time is not None
+
+    @property
+    def training_groups(self) -> np.ndarray | None:
+        """The group of each training row of `without_validation()`, (rows,), if the split is by groups."""
+        sampler, rows = self._encoder.fold_sampler, self._encoder.rows
+        groups = sampler.splitter.groups
+        return None if groups is None else groups[sampler.without_validation(rows).train]
 
     @property
     def test_domain_differs(self) -> bool:
-        """Whether the test part is of another domain than the labelled rows that judge before it."""
-        return not self.valid_is_target and self.tests_another
+        """Whether the test part comes from another domain than the labelled validation rows."""
+        return not self.valid_is_target and self.origin.test_is_target
 
-    @property
-    def groups(self) -> np.ndarray | None:
-        """To which group each row of `x` belongs that `whole` trains on, (rows,), if the split names them."""
-        known, rows = self._raw.fold_sampler.splitter.groups, self._raw.fold_sampler.whole(self._raw.rows).train
-        return None if known is None else known[rows]
+    def training_samples(self) -> Samples:
+        """Return the samples for folds that share one encoding; with synthetic rows, `separate_folds()`."""
+        return self.separate_folds() if self._encoder.with_synthetic and len(self.folds) > 1 else self.as_samples()
 
-    def training_sizes(self, draws: int) -> set[int]:
-        """How many rows the search, that many fresh draws and the whole train on. Raises InputError if any of these cannot be
-        drawn, or if fresh folds have no place in memory."""
-        fresh = [self.sizes(draw) for draw in range(1, draws + 1)]
-        if fresh:
-            self._raw.check_size(len(fresh[0]), self.n_inputs)
-        all_ = len(self._raw.fold_sampler.learnable)
-        return {all_, *(len(fold.train) for fold in self.folds), *(train for draw in fresh for train, _ in draw)}
+    def separate_folds(self) -> Samples:
+        """Copy the rows once per fold, with synthetic rows generated from each fold's own training rows.
 
-    @property
-    def tests_another(self) -> bool:
-        """Whether the test part is of another domain."""
-        return bool((self._raw.table.domain[self._raw.test] != SOURCE).any())
-
-    @property
-    def of_source(self) -> np.ndarray:
-        """Rows of `x` that are of the source, in the first fold: those that it does not learn from, if there are any, (rows,)."""
-        fold = self.folds[0]
-        for parts in ((fold.valid, fold.source_valid), (fold.train,)):
-            rows = torch.cat(parts).numpy()
-            if len(own := rows[self._raw.table.domain[self._raw.rows[rows]] == SOURCE]):
-                return np.asarray(own)
-        return np.empty(0, dtype=int)
-
-    def whole(self) -> Dataset:
-        """The same with all rows but the test part to train on, as far as they may be, and none to select by."""
-        return _dataset(self._raw, [self._raw.fold_sampler.whole(self._raw.rows)], self.notes)
-
-    def to_train(self) -> Samples:
-        """What training needs where folds share the rows of one encoding: these rows, or if rows are generated, `apart`."""
-        return self.one_row_per_fold() if self._raw.with_synthetic and len(self.folds) > 1 else self.samples()
-
-    def one_row_per_fold(self) -> Samples:
-        """The rows once a fold, as `once_a_fold` has them, with generated rows that know of each fold's own training rows alone: else they
-        would tell of the labels that it is judged by."""
-        samples, said_of = self.once_a_fold(), self._raw.data.synthetic
-        for fold in samples.folds if self._raw.with_synthetic else ():
-            train = torch.from_numpy(np.unique(fold.train))  # a bootstrap sample has some several times
-            x, y = (t[train].numpy() for t in (samples.x, samples.y))
-            made = synthetic.generate(said_of.kind, x, y, len(self.classes), said_of.variants)
-            samples.augmented[synthetic.MEMBER][:, train] = torch.from_numpy(made)
+        Synthetic rows of other folds would leak the labels of the rows that a fold is evaluated on.
+        """
+        samples, config = self.copy_per_fold(), self._encoder.data.synthetic
+        for fold in samples.folds if self._encoder.with_synthetic else ():
+            train = torch.from_numpy(np.unique(fold.train))  # a bootstrap sample repeats rows
+            x, y = (tensor[train].numpy() for tensor in (samples.x, samples.y))
+            rows = synthetic.generate(config.kind, x, y, len(self.classes), config.variants)
+            samples.augmented[synthetic.REGULARIZER][:, train] = torch.from_numpy(rows)
         return samples
 
 
@@ -152,108 +141,153 @@ def prepare(
     data: DataConfig,
     base: Path,
     dtype: torch.dtype = torch.float32,
-    altering: Sequence[str] = (),
+    augmentations: Sequence[str] = (),
     image: Sequence[int] = (),
     encoder: Preprocessor | None = None,
-    ratio: bool = False,
+    with_density_ratio: bool = False,
 ) -> Dataset:
-    """Loads, splits and encodes what `data` describes. `altering` names the regularizers that want altered texts, or generated rows,
-    `image` the (channels, height, width) of a row, if it is one, `encoder` a preprocessing that was fitted elsewhere; `ratio` is whether
-    somebody wants density ratios. Raises InputError in one sentence."""
-    table = load(data, base)
-    if image and math.prod(image) == len(table.numeric) == len(table.features.columns):
-        table = replace(
-            table, image=True
-        )  # pixels have one scale: those at the border, which hardly vary, are not to be stretched
+    """Load, split and encode the data that `data` describes; relative paths start at `base`. Raises InputError.
+
+    `augmentations` names the regularizers that need augmented texts or synthetic rows, `image` is the (channels,
+    height, width) of rows that are images, and `encoder` a preprocessor that was fitted elsewhere.
+    """
+    table = _mark_image(load(data, base), image)
     notes = list(table.notes)
-    dealt = split_table.split_and_mask(table, data, notes)
-    folds = dealt.fold_sampler.search(notes)
-    if (
-        data.target.labels == "few"
-        and data.target.source is not None
-        and len(folds) == 1
-        and len(folds[0].valid) < _TELLING
-    ):
-        judging = f"{len(folds[0].valid)} of the target's labelled rows"
-        notes.append(
-            f"Only {judging} judge a trial, which is much a matter of luck; data.split.folds lets all of them judge."
-        )
-    if dealt.classes and any(len(np.unique(dealt.y[parts.train])) < 2 for parts in folds):
-        raise InputError(f"{table.name}: the training part holds one class only; more rows or another split seed help.")
-    if data.class_weight and table.task == "regression":
-        raise InputError("data.class_weight: balanced needs classes, but the task is regression; leave it out.")
-    rows = np.concatenate(folds[0].rows) if len(folds) == 1 else dealt.fold_sampler.rows
-    dealt = replace(dealt, fold_sampler=dealt.fold_sampler.ordered_as(rows))
-    written = tuple(name for name in altering if name != synthetic.MEMBER)
-    encoded = None if encoder is None else (encoder, preprocessing.given(encoder, table))
-    documents = dict.fromkeys(table.text) if encoder is None else {d["column"]: d for d in encoder.documents}
-    counted = tuple(
-        _counted(table, column, data.text, rows, base, written, known) for column, known in documents.items()
-    )
-    if encoded and (beyond := preprocessing.far(*encoded)):
-        text = f"Far from all that the weights of network.init were trained on, by more than ten deviations, lie rows of: {listed(beyond)}."
-        notes.append(f"{text} Weights that were trained without these columns may serve better.")
-    if encoder and (strange := [column for column in table.features.columns if column not in encoder.columns]):
-        notes.append(f"Columns that the weights of network.init do not know, left out: {listed(strange)}.")
-    for name in written if not counted or data.text.vectorizer == "svmlight" else ():
-        raise InputError(f"search.{name}: needs a column of text, and {table.name} has none; name one in data.text.")
-    shape = tuple(image) or ((1, 8, 8) if table.image else ())
-    table = replace(table, target=table.target[:0])
-    raw = FoldEncoder(
-        **vars(dealt),
-        table=table,
+    split = split_table.split_and_mask(table, data, notes)
+    folds = split.fold_sampler.search_folds(notes)
+    notes += _few_validation_rows(data, folds)
+    _check_training_rows(table, data, split, folds)
+    rows = np.concatenate(folds[0].rows) if len(folds) == 1 else split.fold_sampler.rows
+    split = replace(split, fold_sampler=split.fold_sampler.reorder(rows))
+    pretrained = None if encoder is None else (encoder, preprocessing.encode_pretrained(encoder, table))
+    text_regularizers = tuple(name for name in augmentations if name != synthetic.REGULARIZER)
+    term_counts = _all_term_counts(table, data, rows, base, text_regularizers, encoder)
+    notes += _pretrained_notes(table, pretrained)
+    fold_encoder = FoldEncoder(
+        **vars(split),
+        table=replace(table, target=table.target[:0]),
         data=data,
         dtype=dtype,
         rows=rows,
-        counted=counted,
-        augmentations=written,
-        with_synthetic=synthetic.MEMBER in altering,
-        image=shape,
-        with_density_ratio=ratio,
-        encoded=encoded,
+        term_counts=term_counts,
+        augmentations=text_regularizers,
+        with_synthetic=synthetic.REGULARIZER in augmentations,
+        image=tuple(image) or ((1, 8, 8) if table.image else ()),
+        with_density_ratio=with_density_ratio,
+        pretrained=pretrained,
     )
-    return _dataset(raw, folds, notes)
+    return _dataset(fold_encoder, folds, notes)
 
 
-def _dataset(raw: FoldEncoder, folds: Sequence[FoldIndices], notes: Sequence[str]) -> Dataset:
-    samples, fitted, labels = raw.encode(folds)
-    preprocess, x = raw.fit(raw.fold_sampler.whole(raw.rows)) if len(folds) > 1 else fitted
+def _dataset(encoder: FoldEncoder, folds: Sequence[FoldIndices], notes: Sequence[str]) -> Dataset:
+    samples, fitted, target = encoder.encode(folds)
+    preprocess, x = encoder.fit(encoder.fold_sampler.without_validation(encoder.rows)) if len(folds) > 1 else fitted
+    test_x = torch.tensor(x[encoder.test_rows], dtype=encoder.dtype)
+    test_rows = TestRows(test_x, target.test_y, target.test_weight)
     return Dataset(
         **vars(samples),
-        name=raw.table.name,
-        test_x=torch.tensor(x[raw.test], dtype=raw.dtype),
-        test_y=labels.test_y,
-        test_weight=labels.test_weight,
-        target_name=raw.table.target_name,
-        target_mean=labels.mean,
+        name=encoder.table.name,
+        test=TestPart(test_rows, encoder.table.task, target.scale),
+        target_name=encoder.table.target_name,
+        target_mean=target.mean,
         preprocess=preprocess,
-        n_columns=len(raw.table.features.columns),
-        fingerprint=raw.table.fingerprint,
+        n_columns=len(encoder.table.features.columns),
+        fingerprint=encoder.table.fingerprint,
         notes=tuple(notes),
-        _raw=raw,
+        origin=Origin(encoder.rows, encoder.test_rows, encoder.table.domain),
+        _encoder=encoder,
     )
 
 
-def _counted(
+def _mark_image(table: Table, image: Sequence[int]) -> Table:
+    """Mark a table of pixels, which share one scale: standardising each would enlarge those that hardly vary."""
+    is_image = bool(image) and math.prod(image) == len(table.numeric) == len(table.features.columns)
+    return replace(table, image=True) if is_image else table
+
+
+def _few_validation_rows(data: DataConfig, folds: Sequence[FoldIndices]) -> list[str]:
+    """Return a note if a trial is scored on only a few labelled target rows."""
+    if data.target.source is None or data.target.labels != "few" or len(folds) > 1:
+        return []
+    n = len(folds[0].valid)
+    if n >= _FEW_VALIDATION_ROWS:
+        return []
+    return [
+        f"Trials are scored on only {n} labelled rows of the target, so their scores are unreliable; with "
+        f"data.split.folds, all labelled rows are used for validation."
+    ]
+
+
+def _check_training_rows(table: Table, data: DataConfig, split: SplitTable, folds: Sequence[FoldIndices]) -> None:
+    if split.classes and any(len(np.unique(split.y[fold.train])) < 2 for fold in folds):
+        raise InputError(f"{table.name}: the training part holds one class only; use more rows or another split seed.")
+    if data.class_weight and table.task == "regression":
+        raise InputError("data.class_weight: balanced needs classes, but the task is regression; leave it out.")
+
+
+def _pretrained_notes(table: Table, pretrained: Fitted | None) -> list[str]:
+    """Return notes on columns that the weights of `network.init` were not trained for."""
+    if pretrained is None:
+        return []
+    (encoder, x), notes = pretrained, []
+    if far := preprocessing.far_columns(encoder, x):
+        notes.append(
+            f"Columns with rows more than ten standard deviations from the data that the weights of network.init were "
+            f"trained on: {join_names(far)}. Weights that were trained without these columns may work better."
+        )
+    if unused := [column for column in table.features.columns if column not in encoder.columns]:
+        notes.append(f"Columns that the weights of network.init do not use, left out: {join_names(unused)}.")
+    return notes
+
+
+def _all_term_counts(
     table: Table,
-    column: str,
-    spec: TextConfig,
+    data: DataConfig,
     rows: np.ndarray,
     base: Path,
-    altering: Sequence[str],
-    document: Mapping[str, Any] | None,
-) -> Counted:
-    """A column of text, and the altered texts of all rows but the test part, in numbers that need no more fitting; with the terms of
-    `document`, if there is one."""
-    texts = table.features[column].tolist()
-    found = (
-        text.count(table.name, column, texts, rows, spec)
-        if document is None
-        else Counted(document, text.counts(document, texts), {})
+    regularizers: Sequence[str],
+    encoder: Preprocessor | None,
+) -> tuple[TermCounts, ...]:
+    """Count the terms of all text columns, or of those that a pretrained encoder needs.
+
+    Raises InputError if `regularizers` need text and there is none.
+    """
+    documents = dict.fromkeys(table.text) if encoder is None else {d["column"]: d for d in encoder.documents}
+    counts = tuple(
+        _term_counts(table, column, data.text, rows, base, regularizers, document)
+        for column, document in documents.items()
     )
-    known = [texts[i] for i in rows]
-    altered = {
-        name: tuple(text.counts(found.document, one) for one in text_augmentation.variants(name, known, spec, base))
-        for name in altering
+    if regularizers and (not counts or data.text.vectorizer == "svmlight"):
+        raise InputError(
+            f"search.{regularizers[0]}: needs a text column, and {table.name} has none; name one in data.text."
+        )
+    return counts
+
+
+def _term_counts(
+    table: Table,
+    column: str,
+    config: TextConfig,
+    rows: np.ndarray,
+    base: Path,
+    regularizers: Sequence[str],
+    document: Mapping[str, Any] | None,
+) -> TermCounts:
+    """Count the terms of a text column, and of its augmented texts in the development `rows`.
+
+    `document` fixes the terms; None selects them from `rows`.
+    """
+    texts = table.features[column].tolist()
+    if document is None:
+        counts = text_features.count_terms(table.name, column, texts, rows, config)
+    else:
+        counts = TermCounts(document, text_features.term_matrix(document, texts), {})
+    development_texts = [texts[i] for i in rows]
+    variants = {
+        name: tuple(
+            text_features.term_matrix(counts.document, variant)
+            for variant in text_augmentation.augment(name, development_texts, config, base)
+        )
+        for name in regularizers
     }
-    return replace(found, variants=altered)
+    return replace(counts, variants=variants)

@@ -1,6 +1,6 @@
-"""How much more common rows are in another domain than in the source: the ratio of both densities, as a domain classifier tells it.
+"""Estimate the ratio of target to source density at each row with a domain classifier.
 
-Bickel, Brückner & Scheffer (ICML 2007) on ratios by classifiers; Sugiyama, Krauledat & Müller (JMLR 2007) on what they are for.
+Ratios by classifiers: Bickel, Brückner & Scheffer (ICML 2007); their use: Sugiyama, Krauledat & Müller (JMLR 2007).
 """
 
 from __future__ import annotations
@@ -13,41 +13,42 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedKFold
 
-QUANTILE = 0.99  # of the source's ratios: a larger one counts as this, or a few rows would be all that counts
-SPREAD = 1e4  # times less than that: what a row counts at least, so that a ratio has a logarithm
-_PARTS = 5
-_SPARSE = 0.2  # share of numbers that are not zero below which it pays to leave the zeros out
+CLIP_QUANTILE = 0.99  # of the ratios of source rows: larger ones are clipped, or a few rows would dominate
+MAX_SPREAD = 1e4  # between the clipped largest ratio and the smallest one, so that every ratio has a logarithm
+SPARSE_SHARE = 0.2  # of nonzero numbers, below which a sparse matrix is faster
+_FOLDS = 5
 
 
-def ratios(x: np.ndarray, source: np.ndarray, target: np.ndarray) -> np.ndarray:
-    """p_target(x) / p_source(x) of all rows x (rows, inputs), (rows,), fitted on the rows `source` and `target` (their indices). The
-    source's have mean 1.
+def estimate(x: np.ndarray, source: np.ndarray, target: np.ndarray) -> np.ndarray:
+    """Estimate p_target(x) / p_source(x) at all rows of x (rows, inputs), (rows,).
 
-    A regularised logistic regression tells the domains apart; the rows that it is fitted on are judged by one that has not seen them.
-    What it says out of sample is calibrated by another of one number (Platt, 1999), so that where the domains cannot be told apart
-    the ratios are 1. The larger domain is the likelier one for its size alone, which is taken off.
+    The classifier is fitted on the rows with the indices `source` and `target`; the mean ratio of source rows is 1.
+
+    A regularised logistic regression separates the domains; its fitting rows get out-of-fold logits. A second logistic
+    regression on these logits calibrates them (Platt, 1999), so that the ratios are 1 if the domains cannot be
+    separated. Normalising the mean removes the influence of the domains' sizes.
     """
     rows, domain = np.concatenate([source, target]), np.repeat([0, 1], [len(source), len(target)])
-    parts = min(_PARTS, len(source), len(target))
-    if parts < 2:
+    n_folds = min(_FOLDS, len(source), len(target))
+    if n_folds < 2:
         return np.ones(len(x))
-    inputs = csr_matrix(x) if np.count_nonzero(x[rows]) < _SPARSE * x[rows].size else x
-    unseen, said = np.empty(len(rows)), np.zeros(len(x))
-    for train, held in StratifiedKFold(parts, shuffle=True, random_state=0).split(rows, domain):
-        decided = _fitted(inputs[rows[train]], domain[train]).decision_function(inputs)
-        unseen[held] = decided[rows[held]]
-        said += decided / parts
-    said[rows] = unseen
-    unit = float(unseen.std()) or 1.0
-    calibration = LogisticRegression().fit(unseen[:, None] / unit, domain)
-    slope = max(0.0, float(calibration.coef_[0, 0])) / unit  # below zero it is noise
-    log_ratio = slope * said
-    most = np.quantile(log_ratio[source], QUANTILE)
-    found = np.exp(np.clip(log_ratio - most, -np.log(SPREAD), 0))
-    return np.asarray(found / found[source].mean())
+    inputs = csr_matrix(x) if np.count_nonzero(x[rows]) < SPARSE_SHARE * x[rows].size else x
+    out_of_fold, logits = np.empty(len(rows)), np.zeros(len(x))
+    for train, held_out in StratifiedKFold(n_folds, shuffle=True, random_state=0).split(rows, domain):
+        fold_logits = _fit_classifier(inputs[rows[train]], domain[train]).decision_function(inputs)
+        out_of_fold[held_out] = fold_logits[rows[held_out]]
+        logits += fold_logits / n_folds
+    logits[rows] = out_of_fold
+    scale = float(out_of_fold.std()) or 1.0
+    calibration = LogisticRegression().fit(out_of_fold[:, None] / scale, domain)
+    slope = max(0.0, float(calibration.coef_[0, 0])) / scale  # a negative slope is noise
+    log_ratio = slope * logits
+    largest = np.quantile(log_ratio[source], CLIP_QUANTILE)
+    ratio = np.exp(np.clip(log_ratio - largest, -np.log(MAX_SPREAD), 0))
+    return np.asarray(ratio / ratio[source].mean())
 
 
-def _fitted(x: np.ndarray | csr_matrix, domain: np.ndarray) -> LogisticRegression:
+def _fit_classifier(x: np.ndarray | csr_matrix, domain: np.ndarray) -> LogisticRegression:
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)  # what is not quite there is calibrated as it is
+        warnings.simplefilter("ignore", ConvergenceWarning)  # calibration corrects an unfinished fit
         return LogisticRegression(max_iter=200).fit(x, domain)

@@ -1,9 +1,9 @@
-"""From the rows of a table to samples, once for every fold, each as its own training rows have them encoded."""
+"""Encode folds of table rows as tensors, each fold with the preprocessing of its own training rows."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,22 +14,25 @@ from hpo.core.errors import InputError
 from hpo.core.samples import Fold, Samples
 from hpo.data import density_ratio, synthetic
 from hpo.data import preprocess as preprocessing
-from hpo.data.auxiliary_target import standardised
+from hpo.data.auxiliary_target import standardize
 from hpo.data.config import DataConfig
 from hpo.data.fold_sampler import FoldIndices
 from hpo.data.preprocess import Preprocessor
 from hpo.data.sources import SOURCE
 from hpo.data.split_table import SplitTable
 from hpo.data.table import Table
-from hpo.data.text_features import Counted
+from hpo.data.text_features import TermCounts
 
-_MOST_COPIED = 1_000_000_000  # numbers in the rows of all folds together: four gigabytes
+MAX_NUMBERS = 1_000_000_000  # in the encoded rows of all folds together: four gigabytes
+Fitted = tuple[Preprocessor, np.ndarray]  # with the matrix (table rows, inputs) that it encodes
 
 
 @dataclass(frozen=True)
-class Labels:
-    """What `y` is in tensors, and its `weight` if classes are balanced, of all rows and of those to test on; `mean` and `scale` of a
-    regression."""
+class EncodedTarget:
+    """Targets of all table rows and of the test rows, with weights if classes are balanced.
+
+    `mean` and `scale` standardise the numbers of a regression.
+    """
 
     y: Tensor
     weight: Tensor | None
@@ -41,125 +44,140 @@ class Labels:
 
 @dataclass(frozen=True, kw_only=True)
 class FoldEncoder(SplitTable):
-    """The table itself, less its target, from which samples are made when they are asked for."""
+    """Encodes folds on demand from the table, whose targets were removed from it.
+
+    `rows`: all development rows, in the order of `Samples.x`.
+    `term_counts`: one entry per text column.
+    `augmentations`: regularizers that need augmented texts.
+    `pretrained`: a preprocessor that was fitted elsewhere and is used as it is.
+    """
 
     table: Table
     data: DataConfig
     dtype: torch.dtype
-    rows: np.ndarray  # all but the test part
-    counted: tuple[Counted, ...]  # its columns of text
-    augmentations: tuple[str, ...]  # the regularizers that want altered texts
-    with_synthetic: bool  # whether one wants generated rows
+    rows: np.ndarray
+    term_counts: tuple[TermCounts, ...]
+    augmentations: tuple[str, ...]
+    with_synthetic: bool
     image: tuple[int, ...]
-    with_density_ratio: bool  # whether somebody wants density ratios
-    encoded: tuple[Preprocessor, np.ndarray] | None = None  # as they were fitted elsewhere, with the matrix of all rows
+    with_density_ratio: bool
+    pretrained: Fitted | None = None
 
-    def encode(self, folds: Sequence[FoldIndices]) -> tuple[Samples, tuple[Preprocessor, np.ndarray], Labels]:
-        """The development rows once a fold, one below the other, each as its own training rows have them encoded; the last
-        fold's preprocessing with the matrix (rows, inputs) of all rows; the target of all rows."""
-        rows, parts = self.rows, []
-        place = np.zeros(len(self.y), dtype=int)
-        place[rows] = np.arange(len(rows))
-        x, variants, auxiliary = torch.empty(0), {}, []
-        ratio = torch.ones(len(folds), len(rows), dtype=self.dtype)
-        for i, part in enumerate(folds):
-            preprocess, encoded = fitted = self.fit(part)
+    def encode(self, folds: Sequence[FoldIndices]) -> tuple[Samples, Fitted, EncodedTarget]:
+        """Encode all development rows once per fold, one fold below the other.
+
+        Also returns the last fold's preprocessor with the matrix of all table rows, and the targets of all table rows.
+        """
+        rows, n_rows = self.rows, len(self.rows)
+        position = np.zeros(len(self.y), dtype=int)
+        position[rows] = np.arange(n_rows)
+        x, augmented, auxiliary = torch.empty(0), dict[str, Tensor](), []
+        ratio = torch.ones(len(folds), n_rows, dtype=self.dtype)
+        for i, fold in enumerate(folds):
+            preprocess, encoded = fitted = self.fit(fold)
             if i == 0:
                 self.check_size(len(folds), encoded.shape[1])
-                x = torch.empty((len(folds), len(rows), encoded.shape[1]), dtype=self.dtype)
-                variants = {name: x.new_empty((n, *x.shape)) for name, n in self._banks().items()}
+                x = torch.empty((len(folds), n_rows, encoded.shape[1]), dtype=self.dtype)
+                augmented = {name: x.new_empty((n, *x.shape)) for name, n in self._variant_counts().items()}
             x[i] = torch.from_numpy(encoded[rows])
-            for name in self.augmentations:
-                for number, own in enumerate(variants[name]):
-                    own[i] = torch.from_numpy(
-                        preprocessing.altered(preprocess, encoded[rows], self.counted, name, number)
-                    )
-            if self.with_synthetic:
-                said_of, train = self.data.synthetic, place[part.train]
-                made = synthetic.bank(
-                    said_of.kind, encoded[rows], self.y[rows], len(self.classes), train, said_of.variants
-                )
-                variants[synthetic.MEMBER][:, i] = torch.from_numpy(made)
+            for name, variant, matrix in self._augmented(preprocess, encoded[rows], position[fold.train]):
+                augmented[name][variant, i] = torch.from_numpy(matrix)
             if self.table.auxiliary is not None:
-                auxiliary.append(torch.tensor(standardised(self.table.auxiliary, part.train)[rows], dtype=self.dtype))
-            if self.with_density_ratio and len(part.target):
-                ratio[i] = torch.from_numpy(self._ratios(encoded, part)[rows])
-            parts.append(Fold(part.number, *(torch.from_numpy(place[own] + i * len(rows)) for own in part.rows)))
-        target = self.labels(folds[0].train if len(folds) == 1 else self.fold_sampler.learnable)
-        y, weight = (None if t is None else t[rows].repeat(len(folds)) for t in (target.y, target.weight))
-        assert y is not None
+                auxiliary.append(torch.tensor(standardize(self.table.auxiliary, fold.train)[rows], dtype=self.dtype))
+            if self.with_density_ratio and len(fold.target):
+                ratio[i] = torch.from_numpy(self._density_ratio(encoded, fold)[rows])
+        target = self.encode_target(folds[0].train if len(folds) == 1 else self.fold_sampler.trainable_rows)
         samples = Samples(
-            self.table.task,
-            x.flatten(0, 1),
-            y,
-            weight,
-            tuple(parts),
-            self.classes,
-            target.scale,
-            _columns(preprocess),
-            self.image if math.prod(self.image) == x.shape[2] else (),
-            {name: bank.flatten(1, 2) for name, bank in variants.items()},
+            task=self.table.task,
+            x=x.flatten(0, 1),
+            y=target.y[rows].repeat(len(folds)),
+            weight=None if target.weight is None else target.weight[rows].repeat(len(folds)),
+            folds=tuple(_fold(fold, position + i * n_rows) for i, fold in enumerate(folds)),
+            classes=self.classes,
+            target_scale=target.scale,
+            columns=_columns(preprocess),
+            image=self.image if math.prod(self.image) == x.shape[2] else (),
+            augmented={name: tensor.flatten(1, 2) for name, tensor in augmented.items()},
             auxiliary=torch.cat(auxiliary) if auxiliary else None,
-            ratio=ratio.flatten() if self.with_density_ratio and all(len(part.target) for part in folds) else None,
+            density_ratio=ratio.flatten() if self.with_density_ratio and all(len(f.target) for f in folds) else None,
             valid_is_target=bool(len(self.fold_sampler.train_only)),
         )
         return samples, fitted, target
 
-    def fit(self, part: FoldIndices) -> tuple[Preprocessor, np.ndarray]:
-        """Preprocessing as a fold has it, and the matrix of all rows. Categories and terms may be listed from all rows but the test
-        part."""
-        if self.encoded is not None:
-            return self.encoded
-        return preprocessing.fit(self.table, part.train, self.rows, self.counted, part.target)
+    def fit(self, fold: FoldIndices) -> Fitted:
+        """Fit the preprocessing on the training rows of a fold.
 
-    def _ratios(self, encoded: np.ndarray, part: FoldIndices) -> np.ndarray:
-        """By how much the target is denser than the source at every row of the source, (rows,); 1 at all others."""
-        own = self.table.domain == SOURCE
-        found = density_ratio.ratios(encoded, part.train[own[part.train]], part.target[~own[part.target]])
-        return np.where(own, found, 1.0)
+        Categories and terms are listed from all development rows.
+        """
+        if self.pretrained is not None:
+            return self.pretrained
+        return preprocessing.fit(self.table, fold.train, self.rows, self.term_counts, fold.target)
 
-    def labels(self, known: np.ndarray) -> Labels:
-        """The target of all rows, with what is to be counted counted on the rows `known`."""
+    def _augmented(
+        self, preprocess: Preprocessor, encoded: np.ndarray, train: np.ndarray
+    ) -> Iterator[tuple[str, int, np.ndarray]]:
+        """Yield each variant of the `encoded` development rows (rows, inputs) with its regularizer and number."""
+        for name in self.augmentations:
+            for variant in range(len(self.term_counts[0].variants[name])):
+                texts = preprocessing.replace_texts(preprocess, encoded, self.term_counts, name, variant)
+                yield name, variant, texts
+        if self.with_synthetic:
+            config, y = self.data.synthetic, self.y[self.rows]
+            bank = synthetic.augment(config.kind, encoded, y, len(self.classes), train, config.variants)
+            for variant, matrix in enumerate(bank):
+                yield synthetic.REGULARIZER, variant, matrix
+
+    def _density_ratio(self, encoded: np.ndarray, fold: FoldIndices) -> np.ndarray:
+        """Estimate target over source density at every source row, (table rows,); 1 at all other rows."""
+        is_source = self.table.domain == SOURCE
+        ratio = density_ratio.estimate(encoded, fold.train[is_source[fold.train]], fold.target[~is_source[fold.target]])
+        return np.where(is_source, ratio, 1.0)
+
+    def encode_target(self, known: np.ndarray) -> EncodedTarget:
+        """Encode the targets of all rows; means, scales and class weights come from the rows `known`."""
         both = (self.y, self.test_y)
         if self.table.task == "regression":
             mean, scale = float(self.y[known].mean()), float(self.y[known].std()) or 1.0
             y, test_y = (torch.tensor((values - mean) / scale, dtype=self.dtype) for values in both)
-            return Labels(y, None, test_y, None, mean, scale)
+            return EncodedTarget(y, None, test_y, None, mean, scale)
         weight, test_weight = None, None
-        if self.data.class_weight:  # as scikit-learn defines it
+        if self.data.class_weight:  # as scikit-learn defines "balanced"
             counts = np.bincount(self.y[known], minlength=len(self.classes))
             by_class = len(known) / (len(self.classes) * np.maximum(counts, 1))
             weight, test_weight = (
                 torch.tensor(np.where(values < 0, 0.0, by_class[values]), dtype=self.dtype) for values in both
             )
-        return Labels(torch.tensor(self.y), weight, torch.tensor(self.test_y), test_weight)
+        return EncodedTarget(torch.tensor(self.y), weight, torch.tensor(self.test_y), test_weight)
 
-    def _banks(self) -> dict[str, int]:
-        """How many rows could stand in place of each, by the regularizer that wants them."""
-        altered = {name: len(self.counted[0].variants[name]) for name in self.augmentations}
-        return altered | ({synthetic.MEMBER: self.data.synthetic.variants} if self.with_synthetic else {})
+    def _variant_counts(self) -> dict[str, int]:
+        """Return the number of augmented copies of each row by regularizer."""
+        counts = {name: len(self.term_counts[0].variants[name]) for name in self.augmentations}
+        return counts | ({synthetic.REGULARIZER: self.data.synthetic.variants} if self.with_synthetic else {})
 
-    def check_size(self, folds: int, inputs: int) -> None:
-        variants = sum(self._banks().values())
-        if (folds > 1 or variants) and folds * (1 + variants) * len(self.rows) * inputs > _MOST_COPIED:
-            each, fewer = f"each of {folds} folds", "take fewer folds, or a larger valid"
-            if variants:
-                each = (
-                    f"each of {folds} folds with {variants} altered ones"
-                    if folds > 1
-                    else f"{variants} altered ones of each"
-                )
-                fewer = (
-                    "lower data.text.features or data.text.variants"
-                    if self.augmentations
-                    else "lower data.synthetic.variants"
-                )
-            raise InputError(
-                f"{self.table.name}: {len(self.rows):,} rows with {inputs:,} inputs are too many to keep in memory for {each}; {fewer}."
-            )
+    def check_size(self, n_folds: int, n_inputs: int) -> None:
+        """Raise InputError if the encoded rows of all folds and their augmented copies would not fit in memory."""
+        variants = sum(self._variant_counts().values())
+        too_many = n_folds * (1 + variants) * len(self.rows) * n_inputs > MAX_NUMBERS
+        if not too_many or not (n_folds > 1 or variants):
+            return
+        copies, remedy = f"each of {n_folds} folds", "use fewer folds, or a larger valid"
+        if variants:
+            copies = f"{variants} augmented copies" if n_folds == 1 else f"{copies} with {variants} augmented copies"
+            remedy = "lower data.synthetic.variants"
+            if self.augmentations:
+                remedy = "lower data.text.features or data.text.variants"
+        raise InputError(
+            f"{self.table.name}: {len(self.rows):,} rows with {n_inputs:,} inputs are too many to keep in memory for "
+            f"{copies}; {remedy}."
+        )
+
+
+def _fold(fold: FoldIndices, position: np.ndarray) -> Fold:
+    """Convert table rows to rows of `Samples.x`; `position` (table rows,) maps one to the other."""
+    return Fold(fold.number, *(torch.from_numpy(position[part]) for part in fold.rows))
 
 
 def _columns(preprocess: Preprocessor) -> Tensor:
-    """To which column of the table, or term of a text, each input belongs: (inputs,), numbered as they come."""
+    """Number the table column, or text term, of each input, (inputs,), in order of appearance."""
     number = {group: i for i, group in enumerate(dict.fromkeys(preprocess.groups))}
     return torch.tensor([number[group] for group in preprocess.groups])

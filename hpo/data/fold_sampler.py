@@ -1,4 +1,4 @@
-"""Folds of rows of the table, of one domain or of two: who is learned from, who judges, and to whom a fold adapts."""
+"""Draw folds of table rows, of one domain or two: training and validation rows, and target rows to adapt to."""
 
 from __future__ import annotations
 
@@ -8,113 +8,126 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from hpo.core.errors import InputError
-from hpo.data.splitter import Cut, Splitter
+from hpo.data.splitter import RowSplit, Splitter
 
-_NONE = np.empty(0, dtype=int)
+_NO_ROWS = np.empty(0, dtype=int)
 
 
 @dataclass(frozen=True)
 class FoldIndices:
-    """A fold as rows of the table (see `fold.Fold`)."""
+    """A fold as row indices of the table (see `samples.Fold`)."""
 
     number: int
     train: np.ndarray
     valid: np.ndarray
-    test: np.ndarray = field(default_factory=lambda: _NONE)
-    target: np.ndarray = field(default_factory=lambda: _NONE)
-    target_valid: np.ndarray = field(default_factory=lambda: _NONE)
-    source_valid: np.ndarray = field(default_factory=lambda: _NONE)
+    test: np.ndarray = field(default_factory=lambda: _NO_ROWS)
+    target: np.ndarray = field(default_factory=lambda: _NO_ROWS)
+    target_valid: np.ndarray = field(default_factory=lambda: _NO_ROWS)
+    source_valid: np.ndarray = field(default_factory=lambda: _NO_ROWS)
 
     @property
     def rows(self) -> tuple[np.ndarray, ...]:
+        """All parts, in the order of `samples.Fold`."""
         return self.train, self.valid, self.test, self.target, self.target_valid, self.source_valid
 
 
 @dataclass(frozen=True)
 class FoldSampler:
-    """Deals out all rows but the test part.
+    """Assigns all development rows to folds. Every method returns row indices of the table.
 
-    `turning` take turns at being learned from and judging, as `splitter` cuts them; with `judging` they only judge. `always` are
-    learned from in every fold. `beside` are rows of another domain without labels, which `other` cuts: to some of them a fold adapts,
-    by the others it is judged. `held` are rows of the source that only criteria judge by, until the search is over. Every method
-    returns rows of the table.
+    `splitter` splits `cv_rows` into training and validation rows; with `eval_only` they only validate.
+    Every fold trains on `train_only`.
+    `target_splitter` splits `unlabelled_target`, rows of the target domain without labels: a fold adapts to the first
+    part and computes validators on the second.
+    `source_holdout` are source rows on which validators are computed; networks train on them only after the search.
     """
 
     splitter: Splitter
     cv_rows: np.ndarray
-    train_only: np.ndarray = field(default_factory=lambda: _NONE)
+    train_only: np.ndarray = field(default_factory=lambda: _NO_ROWS)
     eval_only: bool = False
-    other: Splitter | None = None
-    unlabelled_target: np.ndarray = field(default_factory=lambda: _NONE)
-    source_holdout: np.ndarray = field(default_factory=lambda: _NONE)
+    target_splitter: Splitter | None = None
+    unlabelled_target: np.ndarray = field(default_factory=lambda: _NO_ROWS)
+    source_holdout: np.ndarray = field(default_factory=lambda: _NO_ROWS)
 
     @property
     def rows(self) -> np.ndarray:
+        """All development rows."""
         return np.concatenate([self.train_only, self.source_holdout, self.cv_rows, self.unlabelled_target])
 
-    def ordered_as(self, rows: np.ndarray) -> FoldSampler:
-        """The same, its rows in another order, which draws depend on."""
-        always, turning, beside = (
-            rows[np.isin(rows, own)] for own in (self.train_only, self.cv_rows, self.unlabelled_target)
+    def reorder(self, rows: np.ndarray) -> FoldSampler:
+        """Return a sampler with its rows in the order of `rows`, on which later draws depend."""
+        train_only, cv_rows, unlabelled = (
+            rows[np.isin(rows, part)] for part in (self.train_only, self.cv_rows, self.unlabelled_target)
         )
-        return replace(self, train_only=always, cv_rows=turning, unlabelled_target=beside)
+        return replace(self, train_only=train_only, cv_rows=cv_rows, unlabelled_target=unlabelled)
 
     @property
-    def learnable(self) -> np.ndarray:
-        """All that may ever be learned from with their labels."""
+    def trainable_rows(self) -> np.ndarray:
+        """All rows that a network may train on with their labels."""
         return np.concatenate([self.train_only, self.source_holdout, *([] if self.eval_only else [self.cv_rows])])
 
     @property
-    def ordered(self) -> bool:
-        """Whether all draws have the same rows to learn from: over time, or where labelled rows of another domain only judge. One draw
-        says all then."""
+    def has_single_draw(self) -> bool:
+        """Whether all draws have the same training rows, so that one draw suffices.
+
+        This is the case for splits over time, and if labelled target rows only validate.
+        """
         return self.splitter.time is not None or self.eval_only
 
-    def search(self, notes: list[str]) -> list[FoldIndices]:
-        """The folds of the search."""
-        undivided = self.eval_only and self.splitter.split.folds is None
-        return self._dealt(
-            [(_NONE, self.cv_rows)] if undivided else self.splitter.search(self.cv_rows, notes),
-            0,
-            0,
-            self.unlabelled_target,
-        )
+    def search_folds(self, notes: list[str]) -> list[FoldIndices]:
+        """Draw the folds of the search."""
+        if self.eval_only and self.splitter.split.folds is None:
+            splits = [(_NO_ROWS, self.cv_rows)]
+        else:
+            splits = self.splitter.search_folds(self.cv_rows, notes)
+        return self._add_target_rows(splits, 0, 0, self.unlabelled_target)
 
-    def fresh(self, draw: int) -> list[FoldIndices]:
-        """Folds that the search has not seen, if there are others; where labelled rows only judge, these in parts, each of which judges a
-        network of its own. Raises InputError if they cannot be drawn."""
-        return self._dealt(self.splitter.fresh(self.cv_rows, draw), draw, 0, self.unlabelled_target)
+    def new_folds(self, draw: int) -> list[FoldIndices]:
+        """Draw folds that differ from those of the search where others exist.
 
-    def nested(self, draw: int, fold: int) -> list[FoldIndices]:
-        """The training rows of one of these in folds of the same kind, whose `test` is what that one is judged on. Raises InputError
-        if such folds cannot be drawn."""
+        If labelled rows only validate, each part of them validates one network. Raises InputError if the folds cannot
+        be drawn.
+        """
+        return self._add_target_rows(self.splitter.new_folds(self.cv_rows, draw), draw, 0, self.unlabelled_target)
+
+    def nested_folds(self, draw: int, fold: int) -> list[FoldIndices]:
+        """Split the training rows of one fold of `new_folds(draw)` into folds of the same kind.
+
+        Their `test` rows are the validation rows of that outer fold. Raises InputError if the folds cannot be drawn.
+        """
         if self.eval_only:
             raise InputError(
-                "The labelled rows of the target only judge (labels: validation-only), so there are no folds within folds."
+                "Nested folds need labelled rows to train on, and those of the target only validate "
+                "(labels: validation-only)."
             )
-        outer = self.fresh(draw)[fold]
-        cuts = self.splitter.inner(outer.train[np.isin(outer.train, self.cv_rows)], draw, fold)
-        return [replace(parts, test=outer.valid) for parts in self._dealt(cuts, draw, fold + 1, outer.target)]
+        outer = self.new_folds(draw)[fold]
+        splits = self.splitter.nested_folds(outer.train[np.isin(outer.train, self.cv_rows)], draw, fold)
+        return [
+            replace(inner, test=outer.valid) for inner in self._add_target_rows(splits, draw, fold + 1, outer.target)
+        ]
 
-    def whole(self, rows: np.ndarray) -> FoldIndices:
-        """A single fold, of these `rows` in their order: learns from all that may be learned from, and adapts to all of another domain."""
-        apart = (
-            np.concatenate([self.unlabelled_target, self.cv_rows]) if len(self.train_only) else self.unlabelled_target
-        )
-        return FoldIndices(0, rows[np.isin(rows, self.learnable)], _NONE, target=rows[np.isin(rows, apart)])
+    def without_validation(self, rows: np.ndarray) -> FoldIndices:
+        """Build a single fold from `rows`, in their order: trains on all trainable rows, adapts to all target rows."""
+        target = self.unlabelled_target
+        if len(self.train_only):
+            target = np.concatenate([target, self.cv_rows])
+        return FoldIndices(0, rows[np.isin(rows, self.trainable_rows)], _NO_ROWS, target=rows[np.isin(rows, target)])
 
-    def _dealt(self, cuts: Sequence[Cut], draw: int, part: int, beside: np.ndarray) -> list[FoldIndices]:
-        apart: Sequence[Cut] = [(_NONE, _NONE)] * len(cuts)
-        if self.other is not None and len(beside):
-            apart = self.other.other_rows(beside, len(cuts), draw, part)
-        found = []
-        for number, ((train, valid), (target, target_valid)) in enumerate(zip(cuts, apart, strict=True)):
-            learned = _NONE if self.eval_only else train
+    def _add_target_rows(
+        self, splits: Sequence[RowSplit], draw: int, part: int, unlabelled: np.ndarray
+    ) -> list[FoldIndices]:
+        """Turn splits into folds that also hold their training-only, source holdout and target rows."""
+        target_splits: Sequence[RowSplit] = [(_NO_ROWS, _NO_ROWS)] * len(splits)
+        if self.target_splitter is not None and len(unlabelled):
+            target_splits = self.target_splitter.target_folds(unlabelled, len(splits), draw, part)
+        folds = []
+        for number, ((train, valid), (target, target_valid)) in enumerate(zip(splits, target_splits, strict=True)):
+            trained = _NO_ROWS if self.eval_only else train
             if len(self.train_only):
-                learned = self.splitter.shuffled(np.concatenate([self.train_only, learned]))
-            found.append(
-                FoldIndices(
-                    number, learned, valid, target=target, target_valid=target_valid, source_valid=self.source_holdout
-                )
+                trained = self.splitter.shuffle(np.concatenate([self.train_only, trained]))
+            fold = FoldIndices(
+                number, trained, valid, target=target, target_valid=target_valid, source_valid=self.source_holdout
             )
-        return found
+            folds.append(fold)
+        return folds

@@ -1,4 +1,4 @@
-"""All rows that a space names, of both domains if there are two, one below the other."""
+"""Read all rows that a space names, of both domains if there are two, and stack them."""
 
 from __future__ import annotations
 
@@ -12,18 +12,21 @@ import numpy as np
 import pandas as pd
 
 from hpo.core.errors import InputError, truncate
-from hpo.data.column_types import as_text, listed
+from hpo.data.column_types import as_text, join_names
 from hpo.data.config import DATASETS, DataConfig
 from hpo.data.readers import read_file
 
-SOURCE, TARGET, TEST = 0, 1, 2  # where a row is from; the last is a file of the target's own, to test on
-_WHERE = ("the source", "the target", "data.target.test")  # the same in words
+SOURCE, TARGET, TEST = 0, 1, 2  # the domain of a row; TEST is a file of target rows that is only tested on
+_DOMAIN_NAMES = ("the source", "the target", "data.target.test")  # for messages
+NamedFrame = tuple[str, pd.DataFrame]
 
 
 @dataclass(frozen=True)
 class SourceRows:
-    """`domain` (rows,): where each row is from. A row of another domain may lack its target. The index of `frame` says of each row which
-    one of which file it is, if there are several."""
+    """All rows with their targets, which rows of other domains than the source may lack.
+
+    `domain` (rows,): the domain of each row. With several files, the index of `frame` holds the file and the row in it.
+    """
 
     name: str
     frame: pd.DataFrame
@@ -32,79 +35,100 @@ class SourceRows:
 
 
 def read(data: DataConfig, base: Path) -> SourceRows:
-    """What `data` names; a relative path starts at `base`. Raises InputError in one sentence."""
-    name, frame = _sources(data, base)
+    """Read the files that `data` names; relative paths start at `base`. Raises InputError."""
+    name, frame = _read_source_domain(data, base)
     if data.target.source is None:
         return SourceRows(name, frame, np.full(len(frame), SOURCE))
-    aside = [column for column in (data.split.groups, data.split.time, data.auxiliary) if column is not None]
-    needed = [c for c in frame.columns if c not in (data.target.column, *data.drop, *aside)]
-    parts, names, notes = [frame], dict[str, str](), []
+    frames, names, notes = [frame], dict[str, str](), []
     for key, file in data.target.files.items():
-        names[key], part = _one(file, data, base, f"data.target.{key}")
-        if part.empty:
-            raise InputError(
-                f"data.target.{key}: {names[key]} has a header and no rows: there is nothing to adapt to or to test on; leave it out."
-            )
-        if missing := [c for c in needed if c not in part.columns]:
-            raise InputError(
-                f"data.target.{key}: {names[key]} lacks the column {truncate(missing[0])}, which {name} has; both domains need the same columns."
-            )
-        if key == "test" and data.target.column not in part.columns:
-            raise InputError(
-                f"data.target.test: {names[key]} lacks the column {truncate(data.target.column)}: without labels nothing can be tested; leave it out."
-            )
-        if more := [c for c in part.columns if c not in frame.columns]:
-            notes.append(f"Columns of {names[key]} that {name} does not have, left out: {listed(more)}.")
-        parts.append(_spelled(part[[c for c in frame.columns if c in part.columns]], _strings(frame)))
-    domain = np.repeat(np.arange(len(parts)), list(map(len, parts)))
-    return SourceRows(f"{name} → {names['source']}", _below(parts, _WHERE[: len(parts)]), domain, tuple(notes))
+        names[key], rows = _read_one(file, data, base, f"data.target.{key}")
+        _check_target_file(data, key, (names[key], rows), (name, frame))
+        if extra := [c for c in rows.columns if c not in frame.columns]:
+            notes.append(f"Columns of {names[key]} that {name} does not have, left out: {join_names(extra)}.")
+        shared = [c for c in frame.columns if c in rows.columns]
+        frames.append(_numbers_as_text(rows[shared], _string_columns(frame)))
+    domain = np.repeat(np.arange(len(frames)), list(map(len, frames)))
+    stacked = _stack(frames, _DOMAIN_NAMES[: len(frames)])
+    return SourceRows(f"{name} → {names['source']}", stacked, domain, tuple(notes))
 
 
-def _sources(data: DataConfig, base: Path) -> tuple[str, pd.DataFrame]:
-    (first, *others) = [_one(source, data, base, "data.source") for source in data.sources]
-    for other, frame in others:
-        for (a, mine), (b, theirs) in (((other, frame), first), (first, (other, frame))):
-            if missing := [c for c in theirs.columns if c not in mine.columns]:
-                raise InputError(
-                    f"data.source: {a} lacks the column {truncate(missing[0])}, which {b} has; all sources need the same columns."
-                )
+def _check_target_file(data: DataConfig, key: str, target: NamedFrame, source: NamedFrame) -> None:
+    """Raise InputError if a file of the target domain, `data.target.key`, has no rows or lacks a column."""
+    (name, rows), (source_name, frame) = target, source
+    optional = [data.target.column, *data.drop, data.split.groups, data.split.time, data.auxiliary]
+    if rows.empty:
+        raise InputError(
+            f"data.target.{key}: {name} has a header and no rows: there is nothing to adapt to or to test on; "
+            f"leave it out."
+        )
+    if missing := [c for c in frame.columns if c not in optional and c not in rows.columns]:
+        raise InputError(
+            f"data.target.{key}: {name} lacks the column {truncate(missing[0])}, which {source_name} has; "
+            f"both domains need the same columns."
+        )
+    if key == "test" and data.target.column not in rows.columns:
+        raise InputError(
+            f"data.target.test: {name} lacks the column {truncate(data.target.column)}: without labels nothing can "
+            f"be tested; leave it out."
+        )
+
+
+def _read_source_domain(data: DataConfig, base: Path) -> NamedFrame:
+    """Read `data.source`; several files must have the same columns."""
+    files = [_read_one(source, data, base, "data.source") for source in data.sources]
+    (first_name, first), *others = files
+    for name, frame in others:
+        _check_same_columns((name, frame), (first_name, first))
+        _check_same_columns((first_name, first), (name, frame))
     if not others:
-        return first
-    names, frames = [name for name, _ in (first, *others)], [frame for _, frame in (first, *others)]
-    text = [_strings(frame) for frame in frames]
+        return first_name, first
+    frames = [frame for _, frame in files]
+    string_columns = [_string_columns(frame) for frame in frames]
     for i, j in product(range(len(frames)), repeat=2):
-        for column in (
-            c for c in _numbers(frames[j], text[i]) if c not in (*data.categorical, *data.drop, data.split.groups)
-        ):
-            given = frames[i][column].dropna()
-            words = given[pd.to_numeric(given, errors="coerce").isna()]
-            row = (given if words.empty else words).index[0]
+        categories = (*data.categorical, *data.drop, data.split.groups)
+        for column in (c for c in _numeric_columns(frames[j], string_columns[i]) if c not in categories):
+            present = frames[i][column].dropna()
+            not_numbers = present[pd.to_numeric(present, errors="coerce").isna()]
+            row = (present if not_numbers.empty else not_numbers).index[0]
             raise InputError(
-                f"data.source: the column {truncate(column)} holds numbers in {data.sources[j]}, but row {row + 1} of {data.sources[i]} holds "
-                f"{truncate(given[row])}; mend the row, or add the column to data.categorical."
+                f"data.source: the column {truncate(column)} holds numbers in {data.sources[j]}, but row {row + 1} of "
+                f"{data.sources[i]} holds {truncate(present[row])}; fix the row, or add the column to data.categorical."
             )
-    return " + ".join(names), _below([_spelled(frame, set().union(*text)) for frame in frames], data.sources)
+    all_string_columns = set[str]().union(*string_columns)
+    converted = [_numbers_as_text(frame, all_string_columns) for frame in frames]
+    return " + ".join(name for name, _ in files), _stack(converted, data.sources)
 
 
-def _strings(frame: pd.DataFrame) -> set[str]:
-    """The columns of strings."""
+def _check_same_columns(file: NamedFrame, other: NamedFrame) -> None:
+    """Raise InputError if `file` lacks a column of `other`."""
+    if missing := [c for c in other[1].columns if c not in file[1].columns]:
+        raise InputError(
+            f"data.source: {file[0]} lacks the column {truncate(missing[0])}, which {other[0]} has; "
+            f"all sources need the same columns."
+        )
+
+
+def _string_columns(frame: pd.DataFrame) -> set[str]:
     return {c for c in frame.columns if pd.api.types.infer_dtype(frame[c], skipna=True) == "string"}
 
 
-def _spelled(frame: pd.DataFrame, text: set[str]) -> pd.DataFrame:
-    """With numbers as they are spelled wherever another file has strings in that column."""
-    return frame.assign(**{c: as_text(frame[c]).where(frame[c].notna(), None) for c in _numbers(frame, text)})
-
-
-def _numbers(frame: pd.DataFrame, text: set[str]) -> list[str]:
-    """Which of the columns `text` hold something else here."""
+def _numeric_columns(frame: pd.DataFrame, candidates: set[str]) -> list[str]:
+    """Return the columns of `candidates` that hold numbers in `frame`."""
     return [
-        c for c in frame.columns if c in text and pd.api.types.is_numeric_dtype(frame[c]) and frame[c].notna().any()
+        c
+        for c in frame.columns
+        if c in candidates and pd.api.types.is_numeric_dtype(frame[c]) and frame[c].notna().any()
     ]
 
 
-def _one(source: str, data: DataConfig, base: Path, key: str) -> tuple[str, pd.DataFrame]:
-    """(name, frame with target)."""
+def _numbers_as_text(frame: pd.DataFrame, columns: set[str]) -> pd.DataFrame:
+    """Convert numbers to strings in those `columns`, which hold strings in another file."""
+    converted = {c: as_text(frame[c]).where(frame[c].notna(), None) for c in _numeric_columns(frame, columns)}
+    return frame.assign(**converted)
+
+
+def _read_one(source: str, data: DataConfig, base: Path, key: str) -> NamedFrame:
+    """Read a file or a data set of scikit-learn, with its target; `key` names the source in errors."""
     kind, _, dataset = source.partition(":")
     if kind == "sklearn":
         import sklearn.datasets
@@ -118,13 +142,13 @@ def _one(source: str, data: DataConfig, base: Path, key: str) -> tuple[str, pd.D
         raise InputError(f"{key}: {error}") from error
 
 
-def _below(frames: Sequence[pd.DataFrame], where: Sequence[str]) -> pd.DataFrame:
-    """One below the other, with the columns of the first; the index says `where` each row is from, unless it does already."""
+def _stack(frames: Sequence[pd.DataFrame], names: Sequence[str]) -> pd.DataFrame:
+    """Stack frames, with the columns of the first; the index holds the name of each row's frame and its row there."""
     indexed = [
         frame
         if isinstance(frame.index, pd.MultiIndex)
         else frame.set_index(pd.MultiIndex.from_product([[name], frame.index]))
-        for name, frame in zip(where, frames, strict=True)
+        for name, frame in zip(names, frames, strict=True)
     ]
-    filled = [frame.dropna(axis=1, how="all") for frame in indexed]  # an empty column has no kind of its own
+    filled = [frame.dropna(axis=1, how="all") for frame in indexed]  # an empty column would change the common dtype
     return pd.concat(filled).reindex(columns=frames[0].columns)

@@ -1,4 +1,4 @@
-"""Who may know which label, and which rows are the test part: of one domain, or of two."""
+"""Split off the test rows and mask the labels that training must not see (one or two domains)."""
 
 from __future__ import annotations
 
@@ -9,110 +9,142 @@ import numpy as np
 
 from hpo.core.errors import InputError
 from hpo.core.yaml_document import format_value
-from hpo.data.column_types import listed
+from hpo.data.column_types import join_names
 from hpo.data.config import DataConfig
 from hpo.data.fold_sampler import FoldSampler
 from hpo.data.sources import SOURCE, TARGET, TEST
 from hpo.data.splitter import Splitter
 from hpo.data.table import Table
 
+_DEFAULT_FEW = 20  # labelled target rows per class with `labels: few`
+
 
 @dataclass(frozen=True)
 class SplitTable:
-    """`dealer` deals out all rows but the `test` part. `y` (rows of the table,): class indices or numbers, and -1 or not a number wherever
-    nobody may know them; `test_y` (rows of the test part,) is for the very end."""
+    """Test rows, targets, and a sampler that draws folds from all other rows.
+
+    `y` (table rows,): class indices or numbers; -1 or NaN where the label must stay hidden or is missing.
+    `test_y` (test rows,): the targets of `test_rows`, read only by `TestPart`.
+    """
 
     fold_sampler: FoldSampler
-    test: np.ndarray
+    test_rows: np.ndarray
     y: np.ndarray
     test_y: np.ndarray
     classes: tuple[Any, ...]
 
 
 def split_and_mask(table: Table, data: DataConfig, notes: list[str]) -> SplitTable:
-    """Decides of every row of a table who may know its label. Raises InputError in one sentence."""
-    truth, classes = _encoded(table)
-    dealer, test = _parts(table, data, truth, notes)
-    y, allowed = (
-        np.full_like(truth, -1 if classes else np.nan),
-        np.concatenate([dealer.train_only, dealer.source_holdout, dealer.cv_rows]),
-    )
-    y[allowed] = truth[allowed]
-    dealer = replace(dealer, splitter=replace(dealer.splitter, labels=y if classes else None))
-    return SplitTable(dealer, test, y, truth[test], classes)
+    """Split off the test rows and mask every label that may not be used. Raises InputError."""
+    y, classes = _encode_target(table)
+    sampler, test_rows = _split_rows(table, data, y, notes)
+    visible = np.full_like(y, -1 if classes else np.nan)
+    labelled_rows = np.concatenate([sampler.train_only, sampler.source_holdout, sampler.cv_rows])
+    visible[labelled_rows] = y[labelled_rows]
+    sampler = replace(sampler, splitter=replace(sampler.splitter, labels=visible if classes else None))
+    return SplitTable(sampler, test_rows, visible, y[test_rows], classes)
 
 
-def _encoded(table: Table) -> tuple[np.ndarray, tuple[Any, ...]]:
-    """The target as class indices with their labels, or as it is; -1, or not a number, where it is missing."""
+def _encode_target(table: Table) -> tuple[np.ndarray, tuple[Any, ...]]:
+    """Return class indices and the classes, or numbers and (); missing targets are -1 or NaN."""
     if table.task == "regression":
         return table.target.to_numpy(dtype=np.float64), ()
-    own = table.domain == SOURCE
-    labels, y = np.unique(table.target[own].infer_objects().to_numpy(), return_inverse=True)
+    is_source = table.domain == SOURCE
+    labels, source_y = np.unique(table.target[is_source].infer_objects().to_numpy(), return_inverse=True)
     classes = tuple(label.item() if isinstance(label, np.generic) else label for label in labels)
-    found = np.full(len(table.target), -1)
-    found[own] = y
-    place = {label: i for i, label in enumerate(classes)}
-    for i, label in table.target[~own].dropna().items():
-        if label not in place:
+    y = np.full(len(table.target), -1)
+    y[is_source] = source_y
+    index = {label: i for i, label in enumerate(classes)}
+    for row, label in table.target[~is_source].dropna().items():
+        if label not in index:
             raise InputError(
-                f"data.target: the target domain has the class {format_value(label)}, which the source does not have: {listed(map(str, classes))}."
+                f"data.target: the target domain has the class {format_value(label)}, which the source does not have: "
+                f"{join_names(map(str, classes))}."
             )
-        found[i] = place[label]
-    return found, classes
+        y[row] = index[label]
+    return y, classes
 
 
-def _parts(table: Table, data: DataConfig, y: np.ndarray, notes: list[str]) -> tuple[FoldSampler, np.ndarray]:
-    """All rows but the test part, to be dealt out, and the test part; `y` (rows,) is the target of all, -1 or not a number where it is
-    missing. Of rows whose labels are not allowed it only counts whether they have one."""
-    said_of, labels = data.target, y if table.task == "classification" else None
-    source, other = (np.flatnonzero(table.domain == own) for own in (SOURCE, TARGET))
+def _split_rows(table: Table, data: DataConfig, y: np.ndarray, notes: list[str]) -> tuple[FoldSampler, np.ndarray]:
+    """Return a sampler of all development rows, and the test rows.
+
+    `y` (table rows,) holds all targets. Of rows whose labels may not be used, only whether they have one matters.
+    """
+    labels = y if table.task == "classification" else None
     splitter = Splitter(table.name, data.split, labels, table.groups, table.time)
-    if said_of.source is None:
-        rest, test = splitter.hold_out(source, data.split.test, "test", notes)
-        return FoldSampler(splitter, rest), test
-    known = other[table.target[other].notna()]
-    if said_of.labels != "none" and not len(known):
+    if data.target.source is None:
+        rest, test_rows = splitter.hold_out(np.flatnonzero(table.domain == SOURCE), data.split.test, "test", notes)
+        return FoldSampler(splitter, rest), test_rows
+    has_label = table.target.notna().to_numpy()
+    if data.target.labels != "none" and not has_label[table.domain == TARGET].any():
         raise InputError(
-            f"data.target.labels: {said_of.labels} needs labels, and no row of {said_of.source} has one; take none."
+            f"data.target.labels: {data.target.labels} needs labels, and no row of {data.target.source} has one; "
+            f"use none."
         )
     of_source = replace(splitter, split=data.split.model_copy(update={"test": 0.0}))
-    groups, time = (
-        values if values is not None and len(values) > len(source) else None for values in (table.groups, table.time)
-    )
-    of_target = replace(
-        of_source, name=f"the target {said_of.source}", groups=groups, time=time
-    )  # by what the target's rows have, too
-    if groups is not None and (both := np.intersect1d(groups[source], groups[other])).size:
-        notes.append(
-            f"Groups with rows in both domains: {len(both):,}. What their rows of the source taught is judged and tested by their rows of the target."
-        )
-    blind = replace(of_target, labels=None)  # nothing is stratified by labels that are not allowed
-    if isinstance(said_of.test, str):
-        test = np.flatnonzero(table.domain == TEST)
-    elif len(known):
-        known, test = blind.hold_out(known, said_of.test, "test", notes)
+    of_target = _target_splitter(table, data, of_source, notes)
+    source = np.flatnonzero(table.domain == SOURCE)
+    labelled = np.flatnonzero((table.domain == TARGET) & has_label)
+    if isinstance(data.target.test, str):
+        test_rows = np.flatnonzero(table.domain == TEST)
+    elif len(labelled):  # not stratified: these labels may not be used
+        labelled, test_rows = replace(of_target, labels=None).hold_out(labelled, data.target.test, "test", notes)
     else:
-        source, test = splitter.hold_out(source, data.split.test, "test", notes)
+        source, test_rows = splitter.hold_out(source, data.split.test, "test", notes)
         of_source = splitter
         notes.append(
-            "No row of the target has a label: the test part is the source's, and nothing tells how right predictions on the target are."
+            "No row of the target has a label, so the test part comes from the source: how right predictions on the "
+            "target are remains unknown."
         )
     if of_source is not splitter and "test" in data.split.model_fields_set:
         notes.append(
-            "The test part is the target's, so data.split.test is not used; data.target.test says how large it is."
+            "The test part comes from the target: data.target.test sets its size, and data.split.test is not used."
         )
-    beside = np.setdiff1d(other, test)
-    if said_of.labels == "none":
-        return FoldSampler(of_source, source, other=blind, unlabelled_target=beside), test
-    few = said_of.few or (20 if said_of.labels == "few" else None)
-    labelled = known if few is None else of_target.few(known, few)
-    rest = np.setdiff1d(beside, labelled)
-    if said_of.labels == "few":
-        return FoldSampler(of_target, labelled, source, other=blind, unlabelled_target=rest), test
-    held = source[:0]
-    if len(rest):  # else no criterion can be computed; with it, rows of the source must show what it is worth
-        source, held = of_source.hold_out(source, data.split.valid, "held-back", notes)
-    of_target = replace(of_target, time=None)  # nothing is learned from them, so none is too late
+    target = np.setdiff1d(np.flatnonzero(table.domain == TARGET), test_rows)
+    return _two_domain_sampler(data, of_source, of_target, source, labelled, target, notes), test_rows
+
+
+def _target_splitter(table: Table, data: DataConfig, of_source: Splitter, notes: list[str]) -> Splitter:
+    """Return the splitter of target rows: by groups or time only if the target has that column, too."""
+    source, target = (np.flatnonzero(table.domain == domain) for domain in (SOURCE, TARGET))
+    groups, time = (
+        values if values is not None and len(values) > len(source) else None for values in (table.groups, table.time)
+    )
+    if groups is not None and (shared := np.intersect1d(groups[source], groups[target])).size:
+        notes.append(
+            f"{len(shared):,} groups have rows in both domains: networks train on their source rows, and their target "
+            f"rows are used for validation and test."
+        )
+    return replace(of_source, name=f"the target {data.target.source}", groups=groups, time=time)
+
+
+def _two_domain_sampler(
+    data: DataConfig,
+    of_source: Splitter,
+    of_target: Splitter,
+    source: np.ndarray,
+    labelled: np.ndarray,
+    target: np.ndarray,
+    notes: list[str],
+) -> FoldSampler:
+    """Build the sampler of source rows and of `target` rows, of which `labelled` have labels, as `labels` allows."""
+    unstratified = replace(of_target, labels=None)  # labels that may not be used must not shape the folds either
+    if data.target.labels == "none":
+        return FoldSampler(of_source, source, target_splitter=unstratified, unlabelled_target=target)
+    few = data.target.few or (_DEFAULT_FEW if data.target.labels == "few" else None)
+    cv_rows = labelled if few is None else of_target.sample_per_class(labelled, few)
+    unlabelled = np.setdiff1d(target, cv_rows)
+    if data.target.labels == "few":
+        return FoldSampler(of_target, cv_rows, source, target_splitter=unstratified, unlabelled_target=unlabelled)
+    source_holdout = source[:0]
+    if len(unlabelled):  # validators need unlabelled target rows and source rows that no network was trained on
+        source, source_holdout = of_source.hold_out(source, data.split.valid, "held-back", notes)
     return FoldSampler(
-        of_target, labelled, source, eval_only=True, other=blind, unlabelled_target=rest, source_holdout=held
-    ), test
+        replace(of_target, time=None),  # rows that only validate need no order of time
+        cv_rows,
+        source,
+        eval_only=True,
+        target_splitter=unstratified,
+        unlabelled_target=unlabelled,
+        source_holdout=source_holdout,
+    )

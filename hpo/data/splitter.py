@@ -1,4 +1,4 @@
-"""Which rows train, which select and which test: indices alone, drawn from seeds, so that any of them can be drawn late."""
+"""Draw splits of table rows into training and validation or test rows: row indices only, drawn from seeds."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from sklearn.model_selection import KFold, StratifiedKFold, train_test_split
 from hpo.core.errors import InputError
 from hpo.data.config import SplitConfig
 
-Cut = tuple[np.ndarray, np.ndarray]  # rows to learn from, rows to be judged on
-_TRIES = 100  # ways of dealing out groups, of which the most even is taken
+RowSplit = tuple[np.ndarray, np.ndarray]  # rows to train on, rows to evaluate on
+_GROUP_SPLIT_TRIES = 100  # random assignments of groups to parts, of which the most even one is used
 
 
 @dataclass(frozen=True)
 class Splitter:
-    """Draws parts of a table's rows as `split` wants them.
+    """Splits rows of a table as `split` configures.
 
-    `labels` (rows,) are the classes that each part should hold alike, or None; `groups` (rows,) and `time` (rows,) are there
-    if the split names them. Every method takes and returns indices of the table's rows.
+    `labels` (rows,) are the classes to stratify by, or None. `groups` (rows,) and `time` (rows,) are set if the config
+    names these columns. Every method takes and returns indices of the table's rows.
     """
 
     name: str
@@ -30,179 +30,185 @@ class Splitter:
     groups: np.ndarray | None
     time: np.ndarray | None
 
-    def hold_out(self, rows: np.ndarray, share: float, part: str, notes: list[str]) -> Cut:
-        """`rows` in two, the second a share of them that errors and notes call the `part` part."""
+    def hold_out(self, rows: np.ndarray, share: float, part: str, notes: list[str]) -> RowSplit:
+        """Split `rows` in two; the second part holds `share` of them and is called the `part` part in messages."""
         if self.time is not None:
-            rows, when = self._sorted(rows)
-            at = self._before(when, len(rows) - int(np.ceil(share * len(rows))))
-            if at == 0:
-                raise self._refuse("time", len(np.unique(when)), f"to cut off a {part} part")
-            return self.shuffled(rows[:at]), rows[at:]
+            rows, time = self._sort_by_time(rows)
+            start = self._start_of_time_step(time, len(rows) - int(np.ceil(share * len(rows))))
+            if start == 0:
+                raise self._too_few_values("time", len(np.unique(time)), f"to split off a {part} part")
+            return self.shuffle(rows[:start]), rows[start:]
         if self.groups is not None:
-            left, drawn = self._dealt(rows, (1 - share, share), self.split.seed, f"to cut off a {part} part")
-            return self.shuffled(left), drawn
-        return self._drawn(rows, share, part, notes)
+            shares = (1 - share, share)
+            rest, held_out = self._split_groups(rows, shares, self.split.seed, f"to split off a {part} part")
+            return self.shuffle(rest), held_out
+        return self._random_split(rows, share, part, notes)
 
-    def search(self, rows: np.ndarray, notes: list[str]) -> list[Cut]:
-        """The development `rows` as the search sees them: one cut, or the folds, repeated."""
+    def search_folds(self, rows: np.ndarray, notes: list[str]) -> list[RowSplit]:
+        """Split the development `rows` for the search: one hold-out split, or the folds of all repeats."""
         if self.split.folds is None:
-            return [self.hold_out(rows, self._valid, "validation", notes)]
-        drawn = [
-            cut
-            for i in range(self.split.repeats)
-            for cut in self._folds(rows, self.split.folds, self._seed(0, i), notes)
+            return [self.hold_out(rows, self._valid_share, "validation", notes)]
+        folds = [
+            fold
+            for repeat in range(self.split.repeats)
+            for fold in self._folds(rows, self.split.folds, self._seed(0, repeat), notes)
         ]
         notes[:] = dict.fromkeys(notes)
-        return drawn
+        return folds
 
-    def fresh(self, rows: np.ndarray, draw: int) -> list[Cut]:
-        """Folds of the development `rows` that the search has not seen; over time those of the search, there are no others."""
-        return self._late(rows, self._seed(draw, 0))
+    def new_folds(self, rows: np.ndarray, draw: int) -> list[RowSplit]:
+        """Split the development `rows` into folds that the search did not use; over time, into the same folds."""
+        return self._redraw(rows, self._seed(draw, 0))
 
-    def inner(self, rows: np.ndarray, draw: int, fold: int) -> list[Cut]:
-        """The same kind of folds within the training `rows` of one of these."""
-        return self._late(rows, self._seed(draw, fold + 1))
+    def nested_folds(self, rows: np.ndarray, draw: int, fold: int) -> list[RowSplit]:
+        """Split the training `rows` of one fold of `new_folds(draw)` into folds of the same kind."""
+        return self._redraw(rows, self._seed(draw, fold + 1))
 
-    def other_rows(self, rows: np.ndarray, cuts: int, draw: int, part: int) -> list[Cut]:
-        """Rows of another domain, cut as often as those that are drawn with the same seeds."""
-        if cuts == 1:
-            return [self.hold_out(rows, self._valid, "validation", [])]
+    def target_folds(self, rows: np.ndarray, n_folds: int, draw: int, part: int) -> list[RowSplit]:
+        """Split unlabelled rows of the target domain into `n_folds` splits, with the seeds of the labelled folds."""
+        if n_folds == 1:
+            return [self.hold_out(rows, self._valid_share, "validation", [])]
         repeats = self.split.repeats if (draw, part) == (0, 0) else 1
         return [
-            cut for i in range(repeats) for cut in self._folds(rows, cuts // repeats, self._seed(draw, part + i), [])
+            fold
+            for repeat in range(repeats)
+            for fold in self._folds(rows, n_folds // repeats, self._seed(draw, part + repeat), [])
         ]
 
-    def few(self, rows: np.ndarray, wanted: int) -> np.ndarray:
-        """So many of `rows` of each class, or of all if there are no classes; fewer where there are no more."""
-        drawn = np.random.default_rng([self.split.seed, wanted]).permutation(rows)
+    def sample_per_class(self, rows: np.ndarray, n: int) -> np.ndarray:
+        """Draw `n` of `rows` from each class, or in total without classes; fewer where fewer exist."""
+        shuffled = np.random.default_rng([self.split.seed, n]).permutation(rows)
         if self.labels is None:
-            return drawn[:wanted]
-        return np.concatenate([drawn[self.labels[drawn] == label][:wanted] for label in np.unique(self.labels[rows])])
+            return shuffled[:n]
+        classes = np.unique(self.labels[rows])
+        return np.concatenate([shuffled[self.labels[shuffled] == label][:n] for label in classes])
 
     @property
-    def late(self) -> int:
-        """How many folds a late drawing has: those of the space, or as many as leave training parts as large as its own."""
+    def n_new_folds(self) -> int:
+        """The number of new folds: the configured one, or one that leaves training parts as large as in the search."""
         if self.split.folds is not None:
             return self.split.folds
-        return 1 if self.time is not None else int(np.clip(round(1 / self._valid), 2, 10))
+        return 1 if self.time is not None else int(np.clip(round(1 / self._valid_share), 2, 10))
 
     @property
-    def _valid(self) -> float:
-        """The validation part's share of what is left beside the test part."""
+    def _valid_share(self) -> float:
+        """The share of the validation part in the rows that remain without the test part."""
         return self.split.valid / (1 - self.split.test)
 
     def _seed(self, draw: int, part: int) -> int:
         return int(np.random.SeedSequence((self.split.seed, draw, part)).generate_state(1)[0])
 
-    def _late(self, rows: np.ndarray, seed: int) -> list[Cut]:
-        if self.late == 1:
-            return [self.hold_out(rows, self._valid, "validation", [])]
+    def _redraw(self, rows: np.ndarray, seed: int) -> list[RowSplit]:
+        if self.n_new_folds == 1:
+            return [self.hold_out(rows, self._valid_share, "validation", [])]
         units = len(rows) if self.groups is None else len(np.unique(self.groups[rows]))
-        return self._folds(rows, max(2, min(self.late, units)), seed, [])
+        return self._folds(rows, max(2, min(self.n_new_folds, units)), seed, [])
 
-    # ---- the ways of cutting
-
-    def _folds(self, rows: np.ndarray, k: int, seed: int, notes: list[str]) -> list[Cut]:
+    def _folds(self, rows: np.ndarray, k: int, seed: int, notes: list[str]) -> list[RowSplit]:
         if self.time is not None:
-            return self._windows(rows, k)
+            return self._time_folds(rows, k)
         if self.groups is not None:
-            parts = self._dealt(rows, (1 / k,) * k, seed, f"for {k} folds")
-            return [
-                (self.shuffled(np.concatenate([*parts[:i], *parts[i + 1 :]])), part) for i, part in enumerate(parts)
-            ]
+            parts = self._split_groups(rows, (1 / k,) * k, seed, f"for {k} folds")
+            return [(self.shuffle(np.concatenate([*parts[:i], *parts[i + 1 :]])), part) for i, part in enumerate(parts)]
         if len(rows) < k:
-            raise InputError(f"{self.name}: {k} folds of data.split cannot be drawn from {_said(len(rows))}.")
+            raise InputError(f"{self.name}: {k} folds of data.split cannot be drawn from {_count(len(rows))}.")
         labels = None if self.labels is None else self.labels[rows]
         if labels is not None and (counts := np.bincount(labels))[counts > 0].min() < k:
             notes.append(f"The folds were drawn without stratification: a class has fewer than {k} rows.")
             labels = None
         kind = KFold if labels is None else StratifiedKFold
-        drawn = kind(k, shuffle=True, random_state=seed).split(rows, labels)
-        return [(self.shuffled(rows[train]), rows[valid]) for train, valid in drawn]
+        folds = kind(k, shuffle=True, random_state=seed).split(rows, labels)
+        return [(self.shuffle(rows[train]), rows[valid]) for train, valid in folds]
 
-    def _drawn(self, rows: np.ndarray, share: float, part: str, notes: list[str]) -> Cut:
-        """`rows` in two: what is left, and a `share` of them, stratified by class where every class is large enough."""
+    def _random_split(self, rows: np.ndarray, share: float, part: str, notes: list[str]) -> RowSplit:
+        """Split `rows` in two, the second a `share` of them, stratified by class if every class is large enough."""
         stratify = None
         if self.labels is not None:
             counts = np.bincount(self.labels[rows])
             counts = counts[counts > 0]
-            smaller = min(taken := int(np.ceil(share * len(rows))), len(rows) - taken)
+            n_held_out = int(np.ceil(share * len(rows)))
+            smaller = min(n_held_out, len(rows) - n_held_out)
             if counts.min() >= 2 and smaller >= len(counts):
                 stratify = self.labels[rows]
             else:
-                why = "a class has a single row left" if counts.min() < 2 else f"too small for {len(counts)} classes"
-                notes.append(f"The {part} part was drawn without stratification: {why}.")
+                reason = "a class has one row left" if counts.min() < 2 else f"too small for {len(counts)} classes"
+                notes.append(f"The {part} part was drawn without stratification: {reason}.")
         try:
-            left, drawn = train_test_split(rows, test_size=share, random_state=self.split.seed, stratify=stratify)
+            rest, held_out = train_test_split(rows, test_size=share, random_state=self.split.seed, stratify=stratify)
         except ValueError as error:
             raise InputError(
-                f"{self.name}: the {part} part of data.split cannot be drawn from {_said(len(rows))}."
+                f"{self.name}: the {part} part of data.split cannot be drawn from {_count(len(rows))}."
             ) from error
-        return left, drawn
+        return rest, held_out
 
-    def _windows(self, rows: np.ndarray, k: int) -> list[Cut]:
-        """Each fold learns from all that was before its validation rows, as scikit-learn's TimeSeriesSplit."""
-        rows, when = self._sorted(rows)
+    def _time_folds(self, rows: np.ndarray, k: int) -> list[RowSplit]:
+        """Train each fold on all rows before its validation rows, as scikit-learn's TimeSeriesSplit does."""
+        rows, time = self._sort_by_time(rows)
         size = len(rows) // (k + 1)
-        bounds = [self._before(when, len(rows) - (k - i) * size) for i in range(k)] if size else [0]
+        bounds = [self._start_of_time_step(time, len(rows) - (k - i) * size) for i in range(k)] if size else [0]
         bounds.append(len(rows))
         if bounds[0] == 0 or any(a == b for a, b in pairwise(bounds)):
-            raise self._refuse("time", len(np.unique(when)), f"for {k} folds")
-        return [(self.shuffled(rows[:a]), rows[a:b]) for a, b in pairwise(bounds)]
+            raise self._too_few_values("time", len(np.unique(time)), f"for {k} folds")
+        return [(self.shuffle(rows[:a]), rows[a:b]) for a, b in pairwise(bounds)]
 
-    def _sorted(self, rows: np.ndarray) -> Cut:
-        """`rows` in the order of time, and when they were."""
+    def _sort_by_time(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return `rows` in order of time, and their times."""
         assert self.time is not None
         rows = rows[np.argsort(self.time[rows], kind="stable")]
         return rows, self.time[rows]
 
     @staticmethod
-    def _before(when: np.ndarray, at: int) -> int:
-        """The place nearest before `at` that does not tear apart what was at one and the same time."""
-        return int(np.searchsorted(when, when[at]))
+    def _start_of_time_step(time: np.ndarray, position: int) -> int:
+        """Return the first position with the time at `position`, so that rows of one time stay together."""
+        return int(np.searchsorted(time, time[position]))
 
-    def _dealt(self, rows: np.ndarray, shares: Sequence[float], seed: int, why: str) -> list[np.ndarray]:
-        """`rows` in parts of about those shares, no group in two of them.
+    def _split_groups(self, rows: np.ndarray, shares: Sequence[float], seed: int, purpose: str) -> list[np.ndarray]:
+        """Split `rows` into parts of about those shares without dividing a group.
 
-        Of many random ways the one that is most even in rows of every class. scikit-learn's StratifiedGroupKFold deals the
-        groups out in an order that hardly depends on its seed, or, in some of its versions, without regard to classes.
+        Of many random assignments, return the one with the most even counts of every class. scikit-learn's
+        StratifiedGroupKFold assigns groups in an order that hardly depends on its seed, or, in some of its versions,
+        ignores classes.
         """
         assert self.groups is not None
-        known, of = np.unique(self.groups[rows], return_inverse=True)
-        bounds = np.round(np.cumsum(shares) * len(known)).astype(int)
+        groups, group_of_row = np.unique(self.groups[rows], return_inverse=True)
+        bounds = np.round(np.cumsum(shares) * len(groups)).astype(int)
         sizes = np.diff(bounds, prepend=0)
         if sizes.min() < 1:
-            raise self._refuse("groups", len(known), why)
-        labels = (
-            np.zeros(len(rows), dtype=int)
-            if self.labels is None
-            else np.unique(self.labels[rows], return_inverse=True)[1]
-        )
-        counts = np.zeros((len(known), labels.max() + 1))  # rows of each group in each class
-        np.add.at(counts, (of, labels), 1)
-        wanted = np.outer(shares, counts.sum(0))
-        stream, part = np.random.default_rng(seed), np.repeat(np.arange(len(shares)), sizes)
-        best, least = part, np.inf
-        for _ in range(_TRIES):
-            mine = stream.permutation(part)
-            held = np.zeros_like(wanted)
-            np.add.at(held, mine, counts)
-            uneven = float((np.square(held - wanted) / wanted).sum())
-            if uneven < least:
-                best, least = mine, uneven
-        return [rows[best[of] == i] for i in range(len(shares))]
+            raise self._too_few_values("groups", len(groups), purpose)
+        class_counts = self._class_counts(rows, group_of_row, len(groups))
+        wanted = np.outer(shares, class_counts.sum(0))
+        rng, parts = np.random.default_rng(seed), np.repeat(np.arange(len(shares)), sizes)
+        best_parts, least_uneven = parts, np.inf
+        for _ in range(_GROUP_SPLIT_TRIES):
+            part_of_group = rng.permutation(parts)
+            counts = np.zeros_like(wanted)
+            np.add.at(counts, part_of_group, class_counts)
+            uneven = float((np.square(counts - wanted) / wanted).sum())
+            if uneven < least_uneven:
+                best_parts, least_uneven = part_of_group, uneven
+        return [rows[best_parts[group_of_row] == i] for i in range(len(shares))]
 
-    def shuffled(self, rows: np.ndarray) -> np.ndarray:
-        """Training loss is taken on the first of them, which should stand for all."""
+    def _class_counts(self, rows: np.ndarray, group_of_row: np.ndarray, n_groups: int) -> np.ndarray:
+        """Count the rows of each group in each class, (groups, classes); one class if there are no labels."""
+        labels = np.zeros(len(rows), dtype=int)
+        if self.labels is not None:
+            labels = np.unique(self.labels[rows], return_inverse=True)[1]
+        counts = np.zeros((n_groups, labels.max() + 1))
+        np.add.at(counts, (group_of_row, labels), 1)
+        return counts
+
+    def shuffle(self, rows: np.ndarray) -> np.ndarray:
+        """Shuffle training rows: the training loss is computed on the first ones, which should represent all."""
         return np.random.default_rng(self.split.seed).permutation(rows)
 
-    def _refuse(self, key: str, values: int, why: str) -> InputError:
+    def _too_few_values(self, key: str, n_values: int, purpose: str) -> InputError:
         column = getattr(self.split, key)
+        values = "value" if n_values == 1 else "values"
         return InputError(
-            f"data.split.{key}: the column {column} of {self.name} has {values} different "
-            f"value{'' if values == 1 else 's'} where more are needed {why}; take fewer folds or another column."
+            f"data.split.{key}: the column {column} of {self.name} has only {n_values} different {values}, too few "
+            f"{purpose}; use fewer folds or another column."
         )
 
 
-def _said(rows: int) -> str:
+def _count(rows: int) -> str:
     return "a single row" if rows == 1 else f"{rows:,} rows"

@@ -1,71 +1,91 @@
-"""Files of svmlight, as LIBSVM and scikit-learn have them: of each row its label, then `index:value` of what is not zero.
+"""Read svmlight files, as LIBSVM and scikit-learn write them: per row a label and `index:value` of what is not zero.
 
-What follows the label is read as a text, whose tokens are counted by `text.py`; an index is the name of an input and no more.
+The pairs of a row stay text, in one column; `text_features.py` turns them into inputs. An index is only a name.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from scipy.sparse import csr_matrix
 
 from hpo.core.errors import InputError, truncate
+from hpo.core.samples import MAX_VALUE
 
-COLUMN = "features"  # its only one besides the label
-LARGEST = 1e100  # what can be squared and summed
+SUFFIXES = (".svmlight", ".libsvm")
+COLUMN = "features"  # of the pairs
 _PAIR = r"\d{1,15}:[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d{1,3})?"
-_ROW = re.compile(rf"(?:{_PAIR}(?:\s+|$))*")
+_PAIRS = re.compile(rf"(?:{_PAIR}(?:\s+|$))*")
 
 
-def read(path: Path, label: str) -> pd.DataFrame:
-    """The columns `label`, missing where a row has none, and `features`. Raises InputError in one sentence."""
+def read(path: Path, text_columns: Sequence[str], label: str) -> pd.DataFrame:
+    """Read the columns `label`, NaN in rows without a label, and `features`. Raises InputError."""
+    del text_columns
     labels, rows = [], []
     shown = truncate(str(path), 300)
     for number, line in enumerate(path.read_text(encoding="utf-8").split("\n"), 1):
         if not (content := line.partition("#")[0].strip()):
             continue
         first, *rest = content.split(maxsplit=1)
-        first, tokens = ("nan", content) if ":" in first else (first, "".join(rest))  # no label is a missing one
+        first, pairs = ("nan", content) if ":" in first else (first, "".join(rest))
         try:
             labels.append(float(first))
         except ValueError as error:
             raise InputError(
                 f"{shown}: line {number} must begin with its label, a number, but begins with {truncate(first)}."
             ) from error
-        if wrong := _strange(tokens):
+        if invalid := _first_invalid(pairs):
             raise InputError(
-                f"{shown}: line {number} must hold index:value behind its label, as in 3:1.5, but holds {truncate(wrong)}."
+                f"{shown}: line {number} must hold index:value after its label, as in 3:1.5, but holds "
+                f"{truncate(invalid)}."
             )
-        rows.append(tokens)
+        rows.append(pairs)
     if not rows:
         raise InputError(f"{shown} is empty; it needs rows of a label and index:value.")
-    found = np.array(labels)
-    whole = bool(np.isfinite(found).all()) and bool((found % 1 == 0).all())
-    return pd.DataFrame({label: found.astype(np.int64) if whole else found, COLUMN: pd.Series(rows, dtype=object)})
+    y = np.array(labels)
+    is_whole = bool(np.isfinite(y).all()) and bool((y % 1 == 0).all())
+    return pd.DataFrame({label: y.astype(np.int64) if is_whole else y, COLUMN: pd.Series(rows, dtype=object)})
 
 
-def parse(texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Of all tokens their row, their index and their value, each (tokens,). Raises InputError in one sentence."""
+@dataclass(frozen=True, eq=False)
+class Pairs:
+    """All pairs in a column of `n_texts` texts: the text, index and value of each, (pairs,)."""
+
+    n_texts: int
+    row: np.ndarray
+    index: np.ndarray
+    value: np.ndarray
+
+    def matrix(self, indices: np.ndarray) -> csr_matrix:
+        """Return the values of the sorted `indices`, (texts, indices)."""
+        column = np.searchsorted(indices, self.index).clip(max=len(indices) - 1)
+        kept = (indices[column] == self.index) & (self.value != 0)
+        return csr_matrix((self.value[kept], (self.row[kept], column[kept])), shape=(self.n_texts, len(indices)))
+
+
+def parse(texts: Sequence[str]) -> Pairs:
+    """Parse a column of `index:value` pairs. Raises InputError."""
     for text in texts:
-        if wrong := _strange(text):
-            raise InputError(f"every row must hold index:value, as in 3:1.5, but one holds {truncate(wrong)}.")
-    written = " ".join(texts).replace(":", " ").strip()
-    numbers = (np.fromstring(written, sep=" ") if written else np.empty(0)).reshape(
-        -1, 2
-    )  # of nothing, numpy makes a -1
-    if (large := np.abs(numbers[:, 1]) > LARGEST).any():
+        if invalid := _first_invalid(text):
+            raise InputError(f"every row must hold index:value, as in 3:1.5, but one holds {truncate(invalid)}.")
+    joined = " ".join(texts).replace(":", " ").strip()
+    numbers = np.fromstring(joined, sep=" ") if joined else np.empty(0)  # numpy reads an empty string as -1
+    index, value = numbers.reshape(-1, 2).T
+    if (too_large := np.abs(value) > MAX_VALUE).any():
         raise InputError(
-            f"no value may be beyond {LARGEST:g}, but that of {numbers[large][0, 0]:.0f} is {numbers[large][0, 1]:g}."
+            f"no value may be beyond {MAX_VALUE:g}, but that of {index[too_large][0]:.0f} is {value[too_large][0]:g}."
         )
     counts = [text.count(":") for text in texts]
-    return np.repeat(np.arange(len(texts)), counts), numbers[:, 0].astype(np.int64), numbers[:, 1]
+    return Pairs(len(texts), np.repeat(np.arange(len(texts)), counts), index.astype(np.int64), value)
 
 
-def _strange(text: str) -> str:
-    """The first token that is none, or ""."""
-    if _ROW.fullmatch(text.strip()):
+def _first_invalid(text: str) -> str:
+    """Return the first token that is not `index:value`, or ""."""
+    if _PAIRS.fullmatch(text.strip()):
         return ""
     return next(token for token in text.split() if not re.fullmatch(_PAIR, token))

@@ -1,7 +1,7 @@
-"""Generated rows: the bank from which a training row is replaced by one like it, made once a fold, of its training rows alone.
+"""Generate synthetic rows, from the training rows of one fold, that can replace training rows.
 
-A generated row belongs to the row in whose place it may stand and has its label, or is of a number's own neighbourhood. Inputs of a
-category are numbers here as all others, so that a generated row may have a share of several.
+A synthetic row has the label of the row that it replaces; in a regression, it is generated from rows with similar
+numbers. One-hot inputs are treated as numbers, so a synthetic row may mix several categories.
 """
 
 from __future__ import annotations
@@ -18,112 +18,122 @@ from sklearn.neighbors import NearestNeighbors
 
 from hpo.data import autoencoder
 
-MEMBER = "synthetic"  # the regularizer that wants such rows
+REGULARIZER = "synthetic"  # the regularizer that uses synthetic rows
 Kind = Literal["smote", "gaussian_mixture", "vae"]
-_NEIGHBOURS = 5  # as Chawla et al. have it
-_MOST_COMPONENTS = 5
-_FEWEST = 10  # rows of a component, on average
-_GROUPS = 10  # of a number to predict, each as many rows
+_NEIGHBOURS = 5  # as in Chawla et al.
+_MAX_COMPONENTS = 5
+_MIN_ROWS = 10  # per component, on average
+_REGRESSION_GROUPS = 10  # groups of equal size, by the number to predict
 
 
-def bank(kind: Kind, x: np.ndarray, y: np.ndarray, classes: int, train: np.ndarray, variants: int) -> np.ndarray:
-    """Of the rows `x` (rows, inputs) so many that could stand in place of each, (variants, rows, inputs): generated ones for those at
-    `train`, from these alone; the others stay as they are."""
-    found = np.repeat(x[None], variants, 0)
-    found[:, train] = generate(kind, x[train], y[train], classes, variants)
-    return found
+def augment(kind: Kind, x: np.ndarray, y: np.ndarray, classes: int, train: np.ndarray, variants: int) -> np.ndarray:
+    """Return variants of the rows x (rows, inputs), (variants, rows, inputs).
+
+    Rows with the indices `train` are replaced by synthetic ones, generated from these rows only; the others are copied.
+    """
+    augmented = np.repeat(x[None], variants, 0)
+    augmented[:, train] = generate(kind, x[train], y[train], classes, variants)
+    return augmented
 
 
 def generate(kind: Kind, x: np.ndarray, y: np.ndarray, classes: int, variants: int) -> np.ndarray:
-    """Of the training rows `x` (rows, inputs) with the targets `y` (rows,), indices of so many `classes` or numbers if there are none:
-    as many generated ones for each, (variants, rows, inputs). The same rows give the same."""
-    return _KINDS[kind](x, y, classes, variants, np.random.default_rng(0)).astype(x.dtype)
+    """Generate synthetic rows for the training rows x (rows, inputs), (variants, rows, inputs); deterministic.
+
+    The targets y (rows,) are indices of that many `classes`, or numbers if `classes` is 0.
+    """
+    return _GENERATORS[kind](x, y, classes, variants, np.random.default_rng(0)).astype(x.dtype)
 
 
-def _smote(x: np.ndarray, y: np.ndarray, classes: int, variants: int, random: np.random.Generator) -> np.ndarray:
-    """On the way from a row to one of its nearest of the same class (Chawla et al., SMOTE, JAIR 2002), or of those whose numbers are
-    nearest. A row that is alone in its class stays."""
-    made = np.repeat(x[None].astype(float), variants, 0)
+def _smote(x: np.ndarray, y: np.ndarray, classes: int, variants: int, rng: np.random.Generator) -> np.ndarray:
+    """Interpolate between a row and one of its nearest neighbours (SMOTE; Chawla et al., JAIR 2002).
+
+    Neighbours are of the same class, or have the nearest numbers in a regression. A row without neighbours is copied.
+    """
+    synthetic = np.repeat(x[None].astype(float), variants, 0)
     for rows in _groups(y, classes) if classes else [np.arange(len(y))]:
-        by = x[rows] if classes else y[:, None]
-        others = _nearest(by, min(_NEIGHBOURS, len(rows) - 1))
-        if others.shape[1]:
-            chosen = random.integers(others.shape[1], size=(variants, len(rows)))
-            partner = x[rows[others[np.arange(len(rows)), chosen]]]
-            made[:, rows] += random.random((variants, len(rows), 1)) * (partner - x[rows])
-    return made
+        points = x[rows] if classes else y[:, None]
+        neighbours = _nearest(points, min(_NEIGHBOURS, len(rows) - 1))
+        if neighbours.shape[1]:
+            chosen = rng.integers(neighbours.shape[1], size=(variants, len(rows)))
+            partner = x[rows[neighbours[np.arange(len(rows)), chosen]]]
+            synthetic[:, rows] += rng.random((variants, len(rows), 1)) * (partner - x[rows])
+    return synthetic
 
 
 def _nearest(points: np.ndarray, n: int) -> np.ndarray:
-    """The places of the `n` others that are nearest to each point, (points, n)."""
+    """Return the indices of the `n` nearest other points of each point, (points, n)."""
     if not n:
         return np.empty((len(points), 0), dtype=int)
-    found = (
-        NearestNeighbors(n_neighbors=n).fit(points).kneighbors(return_distance=False)
-    )  # a point is not its own neighbour
-    assert isinstance(found, np.ndarray)
-    return found
+    neighbours = NearestNeighbors(n_neighbors=n).fit(points).kneighbors(return_distance=False)
+    assert isinstance(neighbours, np.ndarray)
+    return neighbours
 
 
-def _mixture(x: np.ndarray, y: np.ndarray, classes: int, variants: int, random: np.random.Generator) -> np.ndarray:
-    """Drawn from a mixture of Gaussians for each class, or for each tenth of the numbers. How many there are is chosen by BIC (Schwarz,
-    Annals of Statistics 1978) among mixtures without correlations; each then has the correlations of its own rows, shrunk by Ledoit &
-    Wolf (J. Multivariate Analysis 2004)."""
-    made = np.empty((variants, *x.shape))
+def _gaussian_mixture(
+    x: np.ndarray, y: np.ndarray, classes: int, variants: int, rng: np.random.Generator
+) -> np.ndarray:
+    """Draw rows from a Gaussian mixture for each class, or for each tenth of the numbers.
+
+    BIC (Schwarz, Annals of Statistics 1978) selects the number of components among mixtures with diagonal covariances;
+    each component then gets the covariance of its own rows, shrunk as by Ledoit & Wolf (J. Multivariate Analysis 2004).
+    """
+    synthetic = np.empty((variants, *x.shape))
     for rows in _groups(y, classes):
-        parts = _parts(x[rows])
-        drawn = parts[random.integers(len(rows), size=(variants, len(rows)))]  # as often as each has rows
-        of_class = np.empty((*drawn.shape, x.shape[1]))
-        for part in np.unique(parts):
-            where = drawn == part
-            of_class[where] = _gaussian(x[rows[parts == part]], int(where.sum()), random)
-        made[:, rows] = of_class
-    return made
+        components = _components(x[rows])
+        drawn = components[rng.integers(len(rows), size=(variants, len(rows)))]  # in proportion to their rows
+        of_group = np.empty((*drawn.shape, x.shape[1]))
+        for component in np.unique(components):
+            is_drawn = drawn == component
+            of_group[is_drawn] = gaussian(x[rows[components == component]], int(is_drawn.sum()), rng)
+        synthetic[:, rows] = of_group
+    return synthetic
 
 
-def _parts(x: np.ndarray) -> np.ndarray:
-    """To which component of a mixture each row belongs, (rows,)."""
-    if len(x) < 2 * _FEWEST:
+def _components(x: np.ndarray) -> np.ndarray:
+    """Assign each row to a component of a mixture, (rows,)."""
+    if len(x) < 2 * _MIN_ROWS:
         return np.zeros(len(x), dtype=int)
-    several = range(1, min(_MOST_COMPONENTS, len(x) // _FEWEST) + 1)
+    sizes = range(1, min(_MAX_COMPONENTS, len(x) // _MIN_ROWS) + 1)
     with warnings.catch_warnings():
-        warnings.simplefilter(
-            "ignore", ConvergenceWarning
-        )  # of rows that are alike there are fewer clusters, which BIC then finds
-        fitted = [GaussianMixture(n, covariance_type="diag", reg_covar=1e-3, random_state=0).fit(x) for n in several]
-    found: np.ndarray = min(fitted, key=lambda mixture: mixture.bic(x)).predict(x)
-    return found
+        # Equal rows form fewer clusters than requested; BIC then selects fewer components.
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        mixtures = [GaussianMixture(n, covariance_type="diag", reg_covar=1e-3, random_state=0).fit(x) for n in sizes]
+    components: np.ndarray = min(mixtures, key=lambda mixture: mixture.bic(x)).predict(x)
+    return components
 
 
-def _gaussian(x: np.ndarray, n: int, random: np.random.Generator) -> np.ndarray:
-    """`n` rows of the Gaussian of `x` with a shrunk covariance, which need not be written out: a random sum of the rows themselves has their
-    covariance, and noise has the part that is shrunk."""
+def gaussian(x: np.ndarray, n: int, rng: np.random.Generator) -> np.ndarray:
+    """Draw `n` rows from the Gaussian of `x` with a shrunk covariance, without computing the covariance matrix.
+
+    A random sum of the centred rows has their covariance; noise adds the part that shrinkage moves to the diagonal.
+    """
     mean = x.mean(0, dtype=float)
-    apart = x - mean
-    # Of few rows scikit-learn's is beyond 0 or 1 by what it rounds.
-    shrinkage = float(np.clip(ledoit_wolf_shrinkage(apart, assume_centered=True), 0, 1)) if len(x) > 1 else 1.0
-    along = random.standard_normal((n, len(x))) @ apart / np.sqrt(len(x))
-    around = random.standard_normal((n, x.shape[1])) * np.sqrt(np.square(apart).mean())
-    found: np.ndarray = mean + np.sqrt(1 - shrinkage) * along + np.sqrt(shrinkage) * around
-    return found
+    centred = x - mean
+    # With few rows, rounding errors put scikit-learn's value outside of 0 to 1.
+    shrinkage = float(np.clip(ledoit_wolf_shrinkage(centred, assume_centered=True), 0, 1)) if len(x) > 1 else 1.0
+    correlated = rng.standard_normal((n, len(x))) @ centred / np.sqrt(len(x))
+    isotropic = rng.standard_normal((n, x.shape[1])) * np.sqrt(np.square(centred).mean())
+    rows: np.ndarray = mean + np.sqrt(1 - shrinkage) * correlated + np.sqrt(shrinkage) * isotropic
+    return rows
 
 
-def _vae(x: np.ndarray, y: np.ndarray, classes: int, variants: int, random: np.random.Generator) -> np.ndarray:
-    """Said by a variational autoencoder that is told the class, or the number."""
-    told = np.eye(classes)[y] if classes else (y - y.mean())[:, None] / (y.std() or 1.0)
-    return autoencoder.generated(x, told, variants, int(random.integers(2**31)))
+def _vae(x: np.ndarray, y: np.ndarray, classes: int, variants: int, rng: np.random.Generator) -> np.ndarray:
+    """Generate rows with a variational autoencoder that is conditioned on the class, or on the standardised number."""
+    condition = np.eye(classes)[y] if classes else (y - y.mean())[:, None] / (y.std() or 1.0)
+    return autoencoder.generate(x, condition, variants, int(rng.integers(2**31)))
 
 
 def _groups(y: np.ndarray, classes: int) -> Iterator[np.ndarray]:
-    """The rows of each class, or with numbers that are near each other, none of them empty."""
+    """Yield the rows of each class that has any, or of each group of similar numbers."""
     if classes:
         yield from (rows for c in range(classes) if len(rows := np.flatnonzero(y == c)))
     else:
-        yield from np.array_split(np.argsort(y, kind="stable"), max(1, min(_GROUPS, len(y) // _FEWEST)))
+        n_groups = max(1, min(_REGRESSION_GROUPS, len(y) // _MIN_ROWS))
+        yield from np.array_split(np.argsort(y, kind="stable"), n_groups)
 
 
-_KINDS: dict[Kind, Callable[[np.ndarray, np.ndarray, int, int, np.random.Generator], np.ndarray]] = {
+_GENERATORS: dict[Kind, Callable[[np.ndarray, np.ndarray, int, int, np.random.Generator], np.ndarray]] = {
     "smote": _smote,
-    "gaussian_mixture": _mixture,
+    "gaussian_mixture": _gaussian_mixture,
     "vae": _vae,
 }

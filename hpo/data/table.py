@@ -1,10 +1,8 @@
-"""A table as it came: from a file or scikit-learn, its target apart, its columns sorted into numbers, categories and text.
-
-Everything that cannot be trained on is refused here, in a sentence.
-"""
+"""Load a table: read its files, separate the target, sort the columns by type, and reject what cannot be trained on."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,22 +13,29 @@ import pandas as pd
 from hpo.core.errors import InputError, truncate
 from hpo.core.metrics import Task
 from hpo.core.yaml_document import format_value
-from hpo.data import auxiliary_target as auxiliary
-from hpo.data import column_types, sources
-from hpo.data.column_types import as_text, check_finite, is_bool, listed, named, place, strange
+from hpo.data import auxiliary_target, column_types, sources
+from hpo.data.column_types import (
+    as_text,
+    check_columns,
+    check_finite,
+    is_bool,
+    join_names,
+    row_name,
+    unsupported_type,
+)
 from hpo.data.config import DataConfig
-from hpo.data.sources import SOURCE, TARGET, TEST
+from hpo.data.sources import SOURCE, TARGET, TEST, SourceRows
 
 
 @dataclass(frozen=True)
 class Table:
-    """Rows with a target. `features` holds columns of floats (`numeric`), of names (`categorical`) and of sentences (`text`); where
-    one of the latter two is missing, it is "".
+    """Rows with a target, of one domain or two.
 
-    `domain` (rows,): where a row is from (see `reading.py`); without another domain all are of the source. A row of another one may
-    lack its target. `groups` (rows,), whole numbers, and `time` (rows,), something that can be sorted, are there if the split names
-    them: of as many of the first rows as have them. `auxiliary` (rows, outputs): another column to predict, if one is named (see
-    `auxiliary.py`).
+    `features` holds float columns (`numeric`) and string columns (`categorical` and `text`); missing strings are "".
+    `domain` (rows,): the domain of each row (see `sources.py`). Rows of the target domain may lack a target.
+    `groups` (rows,), integers, and `time` (rows,), sortable values, are set if the split names these columns; they
+    cover only the first rows if later domains lack the column.
+    `auxiliary` (rows, outputs): a second column to predict (see `auxiliary_target.py`).
     """
 
     name: str
@@ -51,112 +56,126 @@ class Table:
 
 
 def load(data: DataConfig, base: Path) -> Table:
-    """The table that `data` describes; a relative path starts at `base`. Raises InputError in one sentence."""
-    found, wanted = sources.read(data, base), data.target.column
-    name, frame, domain = found.name, found.frame, found.domain
-    if wanted not in frame.columns:
-        raise InputError(f"data.target: {name} has no column {format_value(wanted)}. It has: {listed(frame.columns)}.")
-    if frame.empty:
-        raise InputError(f"{name} has a header and no rows: there is nothing to learn from.")
-    known = frame[wanted].notna().to_numpy()
-    if not known[domain == SOURCE].any():
-        raise InputError(f"{name}: every row lacks its target {truncate(wanted)}: there is nothing to learn from.")
-    if (domain == TEST).any() and not known[domain == TEST].any():
-        raise InputError(
-            f"data.target.test: no row of {data.target.test} has a label, and without labels nothing can be tested; leave it out."
-        )
-    kept = known | (domain == TARGET)
-    frame, domain = frame[kept], domain[kept]  # its index still counts the rows of the files, for sentences
-    target = frame.pop(wanted)
-    aside = {key: column for key in ("groups", "time") if (column := getattr(data.split, key)) is not None}
-    known_by = {key: frame[named([column], f"split.{key}", frame, name)[0]] for key, column in aside.items()}
-    known_by = {key: values[_split(values, domain)] for key, values in known_by.items()}
-    other = (
-        None
-        if data.auxiliary is None
-        else auxiliary.encoded(frame[named([data.auxiliary], "auxiliary", frame, name)[0]], name)
-    )
-    beside = [*aside.values(), *([] if data.auxiliary is None else [data.auxiliary])]
-    frame = frame.drop(columns=[*named(data.drop, "drop", frame, name), *beside])  # no inputs of a network
-    if not len(frame.columns):
-        raise InputError(f"{name} has no column left to learn from besides the target {truncate(wanted)}.")
-    _check_index(data, frame, name)
-    kinds = column_types.sort(data, frame[domain == SOURCE].infer_objects(), name)
+    """Load the table that `data` describes; relative paths start at `base`. Raises InputError."""
+    source = sources.read(data, base)
+    name, target_name = source.name, data.target.column
+    has_target = _check_targets_exist(data, source)
+    kept = has_target | (source.domain == TARGET)
+    frame, domain = source.frame[kept], source.domain[kept]  # the index keeps the row numbers of the files
+    target = frame.pop(target_name)
+    split_columns = _split_columns(data, frame, domain, name)
+    auxiliary = None if data.auxiliary is None else _auxiliary(data.auxiliary, frame, name)
+    frame = _input_columns(data, frame, name)
+    types = column_types.infer_column_types(data, frame[domain == SOURCE].infer_objects(), name)
     if domain.any():
-        frame = _numbers(frame, kinds.numeric, domain, name)
-    features = column_types.clean(frame, kinds, name).reset_index(drop=True)
-    groups = _groups(known_by["groups"], name) if "groups" in aside else None
-    time = _time(known_by["time"], name) if "time" in aside else None
-    own = target[domain == SOURCE].infer_objects()  # whatever another domain has in its place
-    task = data.task or _infer(own)
-    checked = _check_target(own, task)
-    if len(checked) < len(target):
-        both = pd.concat([checked.astype(object), _check_other(target[domain != SOURCE], task).astype(object)])
-        checked = both if task == "classification" else pd.to_numeric(both)
-    checked = checked.reset_index(drop=True)
-    more = (groups, time, domain if domain.any() else None, *(() if other is None else other.T))
+        frame = _target_domain_numbers(frame, types.numeric, domain, name)
+    features = column_types.convert_columns(frame, types, name).reset_index(drop=True)
+    groups = _groups(split_columns["groups"], name) if "groups" in split_columns else None
+    time = _time(split_columns["time"], name) if "time" in split_columns else None
+    target, task = _convert_target(target, domain, data.task)
+    hashed = (groups, time, domain if domain.any() else None, *(() if auxiliary is None else auxiliary.T))
+    left_out = [] if kept.all() else [f"Rows without a target, left out: {(~kept).sum():,}."]
+    is_digits = data.sources == ["sklearn:digits"] and target_name == "target"
     return Table(
         name=name,
         features=features,
-        numeric=kinds.numeric,
-        categorical=kinds.categorical,
-        text=kinds.text,
-        image=data.sources == ["sklearn:digits"] and wanted == "target" and len(kinds.numeric) == len(features.columns),
-        target=checked,
-        target_name=wanted,
+        numeric=types.numeric,
+        categorical=types.categorical,
+        text=types.text,
+        image=is_digits and len(types.numeric) == len(features.columns),
+        target=target,
+        target_name=target_name,
         task=task,
-        fingerprint=_fingerprint(features, checked, *(part for part in more if part is not None)),
-        notes=(
-            *(() if kept.all() else (f"Rows without a target, left out: {(~kept).sum():,}.",)),
-            *found.notes,
-            *kinds.notes,
-        ),
+        fingerprint=_fingerprint(features, target, *(values for values in hashed if values is not None)),
+        notes=(*left_out, *source.notes, *types.notes),
         domain=domain,
         groups=groups,
         time=time,
-        auxiliary=other,
+        auxiliary=auxiliary,
     )
 
 
-def _check_index(data: DataConfig, frame: pd.DataFrame, name: str) -> None:
-    """Refuses the number of a row as an input, unless it is asked for: in a sorted table it tells the label."""
+def _check_targets_exist(data: DataConfig, source: SourceRows) -> np.ndarray:
+    """Return which rows have a target. Raises InputError if the column or all its values are missing."""
+    name, frame, domain, column = source.name, source.frame, source.domain, data.target.column
+    if column not in frame.columns:
+        raise InputError(
+            f"data.target: {name} has no column {format_value(column)}. It has: {join_names(frame.columns)}."
+        )
+    if frame.empty:
+        raise InputError(f"{name} has a header and no rows: there is nothing to learn from.")
+    has_target = frame[column].notna().to_numpy()
+    if not has_target[domain == SOURCE].any():
+        raise InputError(f"{name}: every row lacks its target {truncate(column)}: there is nothing to learn from.")
+    if (domain == TEST).any() and not has_target[domain == TEST].any():
+        raise InputError(
+            f"data.target.test: no row of {data.target.test} has a label, and without labels nothing can be tested; "
+            f"leave it out."
+        )
+    return np.asarray(has_target)
+
+
+def _split_columns(data: DataConfig, frame: pd.DataFrame, domain: np.ndarray, name: str) -> Mapping[str, pd.Series]:
+    """Return the columns `groups` and `time` of the split, without the rows of domains that lack them."""
+    columns = {}
+    for key in ("groups", "time"):
+        column = getattr(data.split, key)
+        if column is not None:
+            check_columns([column], f"split.{key}", frame, name)
+            target_lacks_it = frame[column][domain == TARGET].isna().all()
+            columns[key] = frame[column][domain == SOURCE if target_lacks_it else domain != TEST]
+    return columns
+
+
+def _auxiliary(column: str, frame: pd.DataFrame, name: str) -> np.ndarray:
+    check_columns([column], "auxiliary", frame, name)
+    return auxiliary_target.encode(frame[column], name)
+
+
+def _input_columns(data: DataConfig, frame: pd.DataFrame, name: str) -> pd.DataFrame:
+    """Remove the columns that are no inputs. Raises InputError if none is left or the first one counts the rows."""
+    others = [c for c in (data.split.groups, data.split.time, data.auxiliary) if c is not None]
+    frame = frame.drop(columns=[*check_columns(data.drop, "drop", frame, name), *others])
+    if not len(frame.columns):
+        raise InputError(f"{name} has no input column left, only the target {truncate(data.target.column)}.")
     first = frame.columns[0]
     if first == "Unnamed: 0" and first not in data.numeric and (frame[first] == frame.index.get_level_values(-1)).all():
-        do = 'write the file without it (pandas: index=False), add "Unnamed: 0" to data.drop, or to data.numeric if it is an input'
-        raise InputError(f"{name}: the first column has no name and counts the rows; {do}.")
+        # In a table that is sorted by its target, the row number gives the target away.
+        raise InputError(
+            f"{name}: the first column has no name and counts the rows; write the file without it (pandas: "
+            f'index=False), add "Unnamed: 0" to data.drop, or to data.numeric if it is an input.'
+        )
+    return frame
 
 
-def _numbers(frame: pd.DataFrame, numeric: tuple[str, ...], domain: np.ndarray, name: str) -> pd.DataFrame:
-    """With numbers in another domain, too, wherever the source has them."""
-    found = {}
+def _target_domain_numbers(
+    frame: pd.DataFrame, numeric: tuple[str, ...], domain: np.ndarray, name: str
+) -> pd.DataFrame:
+    """Convert the columns that are numeric in the source to numbers in all rows."""
+    converted = {}
     for column in (c for c in numeric if pd.api.types.is_object_dtype(frame[c])):
         numbers = pd.to_numeric(frame[column], errors="coerce")
-        wrong = (numbers.isna() & frame[column].notna()).to_numpy()
-        for row in frame.index[wrong & (domain != SOURCE)]:
+        is_invalid = (numbers.isna() & frame[column].notna()).to_numpy()
+        for row in frame.index[is_invalid & (domain != SOURCE)]:
             raise InputError(
-                f"{name}: the column {truncate(column)} holds numbers, but {place(row)} holds {truncate(frame[column][row])}; mend the row."
+                f"{name}: the column {truncate(column)} holds numbers, but {row_name(row)} holds "
+                f"{truncate(frame[column][row])}; fix the row."
             )
-        if not wrong.any():  # else the source has something to be told of
-            found[column] = numbers
-    return frame.assign(**found)
-
-
-def _split(values: pd.Series, domain: np.ndarray) -> np.ndarray:
-    """Of which rows something tells how to split them: the source's, and the other domain's if it has that column."""
-    rows: np.ndarray = domain == SOURCE if values[domain == TARGET].isna().all() else domain != TEST
-    return rows
+        if not is_invalid.any():  # invalid values of the source are reported by convert_columns
+            converted[column] = numbers
+    return frame.assign(**converted)
 
 
 def _groups(values: pd.Series, name: str) -> np.ndarray:
-    """To which group each row belongs, as a whole number."""
-    _check_known(values, f"data.split.groups: {name}: the column {truncate(values.name)}")
+    """Number the groups of a column, (rows,)."""
+    _check_present(values, f"data.split.groups: {name}: the column {truncate(values.name)}")
     return np.unique(as_text(values).to_numpy(dtype=str), return_inverse=True)[1]
 
 
 def _time(values: pd.Series, name: str) -> np.ndarray:
-    """When each row was, as numbers or dates."""
+    """Convert a column to numbers or dates, (rows,)."""
     what = f"data.split.time: {name}: the column {truncate(values.name)}"
-    _check_known(values, what)
+    _check_present(values, what)
     if pd.api.types.is_numeric_dtype(values) and not is_bool(values):
         numbers = values.astype("float64")
         check_finite(numbers, what)
@@ -166,25 +185,36 @@ def _time(values: pd.Series, name: str) -> np.ndarray:
     dates = pd.to_datetime(values.map(str), format="ISO8601", errors="coerce", utc=True)
     for row in values.index[dates.isna()]:
         raise InputError(
-            f"{what} must hold numbers or ISO dates (2026-01-31), but {place(row)} holds {truncate(values[row])}; mend it, "
-            f"or name another column."
+            f"{what} must hold numbers or ISO dates (2026-01-31), but {row_name(row)} holds {truncate(values[row])}; "
+            f"fix it, or name another column."
         )
     return dates.to_numpy()
 
 
-def _check_known(values: pd.Series, what: str) -> None:
+def _check_present(values: pd.Series, what: str) -> None:
     for row in values.index[values.isna()]:
-        raise InputError(f"{what} has no value in {place(row)}; fill it in or remove that row.")
+        raise InputError(f"{what} has no value in {row_name(row)}; fill it in or remove that row.")
 
 
-def _infer(target: pd.Series) -> Task:
-    numeric = pd.api.types.is_numeric_dtype(target) and not is_bool(target)
-    return "regression" if numeric and target.nunique() > auxiliary.MAX_CLASSES else "classification"
+def _convert_target(target: pd.Series, domain: np.ndarray, task: Task | None) -> tuple[pd.Series, Task]:
+    """Return the target as float64 or class labels, and the task, inferred from the source if `task` is None."""
+    of_source = target[domain == SOURCE].infer_objects()  # other domains may hold other types
+    if task is None:
+        is_number = pd.api.types.is_numeric_dtype(of_source) and not is_bool(of_source)
+        is_regression = is_number and of_source.nunique() > auxiliary_target.MAX_CLASSES
+        task = "regression" if is_regression else "classification"
+    converted = _convert_source_target(of_source, task)
+    if len(converted) < len(target):
+        of_others = target[domain != SOURCE]
+        _check_target_domain(of_others, task)
+        both = pd.concat([converted.astype(object), of_others.astype(object)])
+        converted = both if task == "classification" else pd.to_numeric(both)
+    return converted.reset_index(drop=True), task
 
 
-def _check_target(target: pd.Series, task: Task) -> pd.Series:
-    """The target as float64, or as plain class labels."""
-    name, first = f"the target {truncate(target.name)}", truncate(_plain(target.iloc[0]))
+def _convert_source_target(target: pd.Series, task: Task) -> pd.Series:
+    """Return the target of the source as float64 or class labels. Raises InputError."""
+    name, first = f"the target {truncate(target.name)}", truncate(_python_value(target.iloc[0]))
     if pd.api.types.is_numeric_dtype(target):
         check_finite(target.astype("float64"), f"data.target: {name}")
     if task == "regression":
@@ -194,47 +224,45 @@ def _check_target(target: pd.Series, task: Task) -> pd.Series:
             raise InputError(f"data.target: {name} is {first} in every row: there is nothing to learn.")
         return target.astype("float64")
     labels = target.astype(object).infer_objects()
-    if found := strange(labels):
-        raise InputError(f"data.target: {name} holds {found}; turn it into numbers or text.")
-    if pd.api.types.is_float_dtype(labels) and (labels % 1 == 0).all():  # whole numbers, some of which were missing
+    if unsupported := unsupported_type(labels):
+        raise InputError(f"data.target: {name} holds {unsupported}; turn it into numbers or text.")
+    if pd.api.types.is_float_dtype(labels) and (labels % 1 == 0).all():  # integers, some of which were missing
         labels = labels.astype("int64")
     counts = labels.value_counts()
     if len(counts) < 2:
         raise InputError(f"data.target: {name} has one class only, {first}: there is nothing to learn.")
     if counts.min() < 2:
-        hint = (
-            "; if it is a number to predict, set data.task to regression" if len(counts) > auxiliary.MAX_CLASSES else ""
-        )
+        is_number = len(counts) > auxiliary_target.MAX_CLASSES
+        hint = "; if it is a number to predict, set data.task to regression" if is_number else ""
         raise InputError(
-            f"data.target: the class {truncate(_plain(counts.idxmin()))} of {name} has a single row, so it cannot be both "
-            f"learned and checked; add rows of it or remove that row{hint}."
+            f"data.target: the class {truncate(_python_value(counts.idxmin()))} of {name} has only one row, too few "
+            f"for training and validation; add rows of it or remove that row{hint}."
         )
     return labels
 
 
-def _check_other(target: pd.Series, task: Task) -> pd.Series:
-    """The target of rows of another domain, as far as they have one."""
-    given = target.dropna()
-    numeric = bool(pd.api.types.is_numeric_dtype(given.infer_objects())) and not is_bool(given)
-    if numeric:
-        check_finite(given.astype("float64"), f"data.target: the target {truncate(target.name)}")
-    elif task == "regression" and len(given):
+def _check_target_domain(target: pd.Series, task: Task) -> None:
+    """Check the targets of other domains than the source, where present. Raises InputError."""
+    present = target.dropna()
+    if bool(pd.api.types.is_numeric_dtype(present.infer_objects())) and not is_bool(present):
+        check_finite(present.astype("float64"), f"data.target: the target {truncate(target.name)}")
+    elif task == "regression" and len(present):
         raise InputError(
-            f"data.target: {truncate(target.name)} is a number, but another domain has {truncate(_plain(given.iloc[0]))}; mend it."
+            f"data.target: {truncate(target.name)} is a number, but the target domain has "
+            f"{truncate(_python_value(present.iloc[0]))}; fix it."
         )
-    return target
 
 
-def _plain(value: Any) -> Any:
-    """A number of numpy's as Python's."""
+def _python_value(value: Any) -> Any:
+    """Convert a numpy scalar to a Python value."""
     return value.item() if isinstance(value, np.generic) else value
 
 
-def _fingerprint(features: pd.DataFrame, target: pd.Series, *more: np.ndarray) -> str:
-    """Sixteen hexadecimal digits of the content: the same rows and columns, and `more` of each row, give the same."""
+def _fingerprint(features: pd.DataFrame, target: pd.Series, *others: np.ndarray) -> str:
+    """Hash all values and column names to sixteen hexadecimal digits; `others` are further arrays (rows,)."""
     import hashlib
 
     digest = hashlib.sha256("\0".join([*features.columns, str(target.name)]).encode())
-    for column in (*(features[c] for c in features.columns), target, *map(pd.Series, more)):
+    for column in (*(features[c] for c in features.columns), target, *map(pd.Series, others)):
         digest.update(pd.util.hash_pandas_object(column, index=False).to_numpy().tobytes())
     return digest.hexdigest()[:16]

@@ -1,11 +1,11 @@
-"""Columns of text as numbers: scikit-learn counts their words, what is fitted is written as plain numbers for export.
+"""Turn text columns into numbers: term counts by scikit-learn, and weights that are exported as plain numbers.
 
-Which terms are counted is chosen without the target, from all rows but the test part, so that all folds have the same inputs. How
-much a term weighs is fitted on training rows, and on those of another domain to which a fold adapts; a term that these do not have
-weighs nothing: a fold sees the very numbers of a vectorizer that knows these rows alone.
+Terms are selected without the target from all development rows, so that all folds have the same inputs. Term weights
+are fitted on training rows, and on the target rows that a fold adapts to. A term that occurs in none of these weighs 0,
+so a fold sees the same numbers as with a vectorizer that was fitted on these rows alone.
 
-The tokens of svmlight are terms with their values in place of counts. Values that no counts can be, negative ones or a table full of
-them, are standardised by training rows instead, as columns of numbers are.
+Indices of `index:value` pairs are terms, with their values in place of counts. Values that cannot be counts (negative
+values, or a table with few zeros) are instead standardised by training rows, as numeric columns are.
 """
 
 from __future__ import annotations
@@ -23,103 +23,97 @@ from hpo.core.errors import InputError, truncate
 from hpo.data import svmlight
 from hpo.data.config import TextConfig
 
-_DENSE = 0.5  # the share of values that are not zero, from which on they are not taken for counts
+_DENSE = 0.5  # the share of nonzero values from which they are not treated as counts
 
 
 @dataclass(frozen=True)
-class Counted:
-    """A column of text, how often each of its terms occurs in each row, and in altered texts.
+class TermCounts:
+    """A text column as term counts, and the same for its augmented texts.
 
-    `document` is what `Preprocess` has of it, less what is fitted. `counts` (rows of the table, terms); `variants`, by regularizer:
-    of each variant (listed rows, terms).
+    `document` is the entry of `Preprocessor.documents` without its fitted weights. `matrix` (table rows, terms);
+    `variants`: by regularizer one matrix (development rows, terms) per variant.
     """
 
     document: Mapping[str, Any]
-    counts: csr_matrix
+    matrix: csr_matrix
     variants: Mapping[str, tuple[csr_matrix, ...]]
 
     @property
-    def width(self) -> int:
-        return int(self.counts.shape[1])
+    def n_terms(self) -> int:
+        return int(self.matrix.shape[1])
 
 
-def count(name: str, column: str, texts: Sequence[str], listed: np.ndarray, spec: TextConfig) -> Counted:
-    """Counts the terms of the rows `listed` in all rows: the most frequent, in the order of the alphabet. Raises InputError if
-    there is none. `name` is the table's."""
-    if spec.vectorizer == "svmlight":
-        return _parsed(name, column, texts, listed, spec)
-    document: dict[str, Any] = {"column": column, "vectorizer": spec.vectorizer, "ngrams": list(spec.ngrams)}
-    if spec.vectorizer == "hashing":
-        document["features"] = spec.most
-        return Counted(document, counts(document, texts), {})
-    chosen = CountVectorizer(ngram_range=(spec.ngrams[0], spec.ngrams[1]), max_features=spec.most)
+def count_terms(name: str, column: str, texts: Sequence[str], rows: np.ndarray, config: TextConfig) -> TermCounts:
+    """Select the most frequent terms of `rows`, sorted, and count them in all rows of the table `name`.
+
+    Raises InputError if there is no term.
+    """
+    if config.vectorizer == "svmlight":
+        return _select_pairs(name, column, texts, rows, config)
+    document: dict[str, Any] = {"column": column, "vectorizer": config.vectorizer, "ngrams": list(config.ngrams)}
+    if config.vectorizer == "hashing":
+        document["features"] = config.max_terms
+        return TermCounts(document, term_matrix(document, texts), {})
+    vectorizer = CountVectorizer(ngram_range=(config.ngrams[0], config.ngrams[1]), max_features=config.max_terms)
     try:
-        chosen.fit([texts[i] for i in listed])
+        vectorizer.fit([texts[i] for i in rows])
     except ValueError as error:  # an empty vocabulary
-        length = "word" if spec.ngrams[0] == 1 else f"run of {spec.ngrams[0]} words"
+        term = "word" if config.ngrams[0] == 1 else f"sequence of {config.ngrams[0]} words"
         raise InputError(
-            f"{name}: the column {truncate(column)} has no {length} of two letters or more in the rows to learn from; "
+            f"{name}: the column {truncate(column)} has no {term} of two letters or more in the rows to learn from; "
             f"add it to data.drop, or name other columns in data.text."
         ) from error
-    document |= _weighing(spec) | {"terms": [str(term) for term in chosen.get_feature_names_out()]}
-    return Counted(document, counts(document, texts), {})
+    document |= _tfidf_options(config) | {"terms": [str(term) for term in vectorizer.get_feature_names_out()]}
+    return TermCounts(document, term_matrix(document, texts), {})
 
 
-def _parsed(name: str, column: str, texts: Sequence[str], listed: np.ndarray, spec: TextConfig) -> Counted:
-    """The same of tokens: the indices that most of the rows `listed` have, in the order of numbers."""
+def _select_pairs(name: str, column: str, texts: Sequence[str], rows: np.ndarray, config: TextConfig) -> TermCounts:
+    """Do the same for `index:value` pairs: select the most frequent indices of `rows`, in numerical order."""
     try:
-        row, index, value = tokens = _tokens(column, texts)
+        pairs = _parse(column, texts)
     except InputError as error:
         raise InputError(f"{name}: {error}") from error
-    known = (value != 0) & np.isin(row, listed)
-    found, having = np.unique(index[known], return_counts=True)
-    if not len(found):
+    used = (pairs.value != 0) & np.isin(pairs.row, rows)
+    indices, frequencies = np.unique(pairs.index[used], return_counts=True)
+    if not len(indices):
         raise InputError(
             f"{name}: the column {truncate(column)} has no value in the rows to learn from; name other rows or columns."
         )
-    chosen = np.sort(found[np.argsort(-having, kind="stable")[: spec.most]])
+    selected = np.sort(indices[np.argsort(-frequencies, kind="stable")[: config.max_terms]])
     document: dict[str, Any] = {
         "column": column,
-        "vectorizer": spec.vectorizer,
-        "terms": [str(i) for i in chosen.tolist()],
+        "vectorizer": config.vectorizer,
+        "terms": [str(i) for i in selected.tolist()],
     }
-    if bool((value[known] < 0).any()) or having.sum() >= _DENSE * len(listed) * len(found):
-        if options := [*_weighing(spec)]:
+    options = _tfidf_options(config)
+    if bool((pairs.value[used] < 0).any()) or frequencies.sum() >= _DENSE * len(rows) * len(indices):
+        if options:
             raise InputError(
-                f"data.text.{options[0]}: weighs counts, and the column {truncate(column)} of {name} holds negative values, or hardly a zero; leave it out."
+                f"data.text.{next(iter(options))}: weights counts, but the column {truncate(column)} of {name} holds "
+                f"negative values or hardly any zeros; leave it out."
             )
-        return Counted({**document, "standardised": True}, _placed(document, len(texts), *tokens), {})
-    return Counted({**document, **_weighing(spec)}, _placed(document, len(texts), *tokens), {})
+        options = {"standardised": True}
+    return TermCounts({**document, **options}, pairs.matrix(selected), {})
 
 
-def _tokens(column: str, texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """As `svmlight.parse` has them. Raises InputError, which names the column."""
+def _parse(column: str, texts: Sequence[str]) -> svmlight.Pairs:
+    """Parse `index:value` pairs. Raises InputError, which names the column."""
     try:
         return svmlight.parse(texts)
     except InputError as error:
         raise InputError(f"the column {truncate(column)}: {error}") from error
 
 
-def _placed(
-    document: Mapping[str, Any], texts: int, row: np.ndarray, index: np.ndarray, value: np.ndarray
-) -> csr_matrix:
-    """The values of the indices that are terms, (texts, terms)."""
-    listed = np.array(document["terms"], dtype=np.int64)
-    place = np.searchsorted(listed, index).clip(max=len(listed) - 1)
-    known = (listed[place] == index) & (value != 0)
-    return csr_matrix((value[known], (row[known], place[known])), shape=(texts, len(listed)))
+def _tfidf_options(config: TextConfig) -> dict[str, bool]:
+    """Return the options that differ from the defaults of scikit-learn's TfidfVectorizer."""
+    defaults = {"binary": False, "use_idf": True, "sublinear_tf": False}
+    return {key: getattr(config, key) for key, default in defaults.items() if getattr(config, key) != default}
 
 
-def _weighing(spec: TextConfig) -> dict[str, bool]:
-    """Which of scikit-learn's options differ from its own defaults."""
-    usual = {"binary": False, "use_idf": True, "sublinear_tf": False}
-    return {key: getattr(spec, key) for key, value in usual.items() if getattr(spec, key) != value}
-
-
-def counts(document: Mapping[str, Any], texts: Sequence[str]) -> csr_matrix:
-    """How often each term, or hash, is in each text, or which value it has there: (texts, terms)."""
+def term_matrix(document: Mapping[str, Any], texts: Sequence[str]) -> csr_matrix:
+    """Return the count of each term or hash in each text, or the value of each index, (texts, terms)."""
     if document["vectorizer"] == "svmlight":
-        return _placed(document, len(texts), *_tokens(document["column"], texts))
+        return _parse(document["column"], texts).matrix(np.array(document["terms"], dtype=np.int64))
     ngrams = (document["ngrams"][0], document["ngrams"][1])
     if "features" in document:
         return HashingVectorizer(n_features=document["features"], ngram_range=ngrams, norm=None).transform(texts)
@@ -127,38 +121,41 @@ def counts(document: Mapping[str, Any], texts: Sequence[str]) -> csr_matrix:
 
 
 def terms(document: Mapping[str, Any]) -> list[str]:
-    """What each input of a column of text counts."""
+    """Return the term, index or numbered hash of each input of a text column."""
     return document["terms"] if "terms" in document else [f"#{i}" for i in range(document["features"])]
 
 
-def fit(counted: Counted, train: np.ndarray, beside: np.ndarray) -> dict[str, Any]:
-    """The document with `idf`, what a term weighs, as the rows `train` and `beside` have it: TfidfVectorizer's, smooth, and 0 where no
-    row has the term. Hashes all weigh the same. Values that are no counts have a `mean` and a `scale`, of the rows `train`, instead."""
-    document = dict(counted.document)
+def fit(counts: TermCounts, train: np.ndarray, target: np.ndarray) -> dict[str, Any]:
+    """Return the document with the term weights `idf` of the rows `train` and `target`.
+
+    They are those of TfidfVectorizer with smoothing, and 0 for terms that occur in none of these rows. Hashes have no
+    weights. Values that are not counts get `mean` and `scale` of the rows `train` instead.
+    """
+    document = dict(counts.document)
     if "features" in document:
         return document
     if document.pop("standardised", False):
-        scaler = StandardScaler().fit(counted.counts[train].toarray())
+        scaler = StandardScaler().fit(counts.matrix[train].toarray())
         return {**document, "mean": scaler.mean_.tolist(), "scale": scaler.scale_.tolist()}
-    rows = np.concatenate([train, beside])
-    having = np.asarray((counted.counts[rows] > 0).sum(axis=0)).ravel()
-    weight = np.log((1 + len(rows)) / (1 + having)) + 1 if document.get("use_idf", True) else 1.0
-    return {**document, "idf": np.where(having > 0, weight, 0.0).tolist()}
+    rows = np.concatenate([train, target])
+    frequency = np.asarray((counts.matrix[rows] > 0).sum(axis=0)).ravel()
+    weight = np.log((1 + len(rows)) / (1 + frequency)) + 1 if document.get("use_idf", True) else 1.0
+    return {**document, "idf": np.where(frequency > 0, weight, 0.0).tolist()}
 
 
-def weigh(document: Mapping[str, Any], counted: csr_matrix) -> np.ndarray:
-    """Counts (texts, terms) as the inputs of a network, float32: each times its term's weight, and each text of length 1."""
-    weighed = csr_matrix(counted, dtype=np.float64, copy=True)
-    made: np.ndarray
+def weight_terms(document: Mapping[str, Any], counts: csr_matrix) -> np.ndarray:
+    """Multiply counts (texts, terms) by the term weights and scale each text to length 1; returns float32."""
+    weighted = csr_matrix(counts, dtype=np.float64, copy=True)
+    inputs: np.ndarray
     if "mean" in document:
-        made = ((weighed.toarray() - document["mean"]) / document["scale"]).astype(np.float32)
-        return made
+        inputs = ((weighted.toarray() - document["mean"]) / document["scale"]).astype(np.float32)
+        return inputs
     if document.get("binary"):
-        weighed.data[:] = 1.0
+        weighted.data[:] = 1.0
     if document.get("sublinear_tf"):
-        weighed.data = np.log(weighed.data) + 1
+        weighted.data = np.log(weighted.data) + 1
     if "idf" in document:
-        weighed = weighed.multiply(np.array(document["idf"])).tocsr()
-    length = np.sqrt(np.asarray(weighed.multiply(weighed).sum(axis=1)))
-    made = weighed.multiply(1 / np.where(length > 0, length, 1.0)).tocsr().astype(np.float32).toarray()
-    return made
+        weighted = weighted.multiply(np.array(document["idf"])).tocsr()
+    length = np.sqrt(np.asarray(weighted.multiply(weighted).sum(axis=1)))
+    inputs = weighted.multiply(1 / np.where(length > 0, length, 1.0)).tocsr().astype(np.float32).toarray()
+    return inputs

@@ -1,4 +1,4 @@
-"""From the `network.json` of an exported directory back to the keys of a space."""
+"""Convert the `network.json` of an exported directory to the section `network` of a space."""
 
 from __future__ import annotations
 
@@ -10,41 +10,38 @@ from hpo.core.importing import qualified_name
 from hpo.nn.mlp import ACTIVATIONS
 
 _KINDS = {qualified_name(nets.resnet): "resnet", qualified_name(nets.cnn): "cnn"}
-_OFFERED = (
-    "n_inputs",
-    "n_outputs",
-    "depth",
-    "width",
-    "image",
-)  # what a factory is called with besides `network.search`
+_FACTORY_ARGUMENTS = ("n_inputs", "n_outputs", "depth", "width", "image")  # all others are keys of network.search
 
 
-def network(said: Any) -> dict[str, Any]:
-    """The section `network` that makes the described network, without its inputs and outputs, and where it has one its `depth`, which
-    stands under `search`. Raises KeyError, IndexError, TypeError or ValueError if this is not what we write."""
-    if not isinstance(said, Mapping):
-        return _layers(said)
-    arguments, factory = dict(said["arguments"]), said["factory"]
+def network_section(description: Any) -> dict[str, Any]:
+    """Return the section that makes the described network, without inputs and outputs.
+
+    It includes `depth`, if the network has one, which a space has under `search`. Raises KeyError, IndexError,
+    TypeError or ValueError if the description is not one that `hpo export` writes.
+    """
+    if not isinstance(description, Mapping):
+        return _mlp_section(description)
+    arguments, factory = dict(description["arguments"]), description["factory"]
     if factory == qualified_name(nets.residual):
         kept = {key: arguments[key] for key in ("depth", "width", "skip", "batch_norm", "layer_norm")}
         return {"kind": "mlp", "activation": _activation(arguments["activation"]), **kept}
-    found = {key: arguments[key] for key in ("depth", "width") if key in arguments} | (
-        {"image": said["image"]} if said["image"] else {}
-    )
+    section = {key: arguments[key] for key in ("depth", "width") if key in arguments}
+    if description["image"]:
+        section["image"] = description["image"]
     if factory in _KINDS:
-        return {"kind": _KINDS[factory], **found}
-    search = {key: value for key, value in arguments.items() if key not in _OFFERED}
-    return {"kind": "module", "factory": factory, **found, **({"search": search} if search else {})}
+        return {"kind": _KINDS[factory], **section}
+    search = {key: value for key, value in arguments.items() if key not in _FACTORY_ARGUMENTS}
+    return {"kind": "module", "factory": factory, **section, **({"search": search} if search else {})}
 
 
-def _layers(said: Sequence[Sequence[Any]]) -> dict[str, Any]:
-    """A plain `torch.nn.Sequential`, as `Mlp.layers` writes it."""
-    names = [name for name, *_ in said]
+def _mlp_section(layers: Sequence[Sequence[Any]]) -> dict[str, Any]:
+    """Return the section of an MLP from the layers of its `torch.nn.Sequential`, as `Mlp.layers` describes them."""
+    names = [name for name, *_ in layers]
     activation = next(name for name in names if name in {plain for _, plain in ACTIVATIONS.values()})
     return {
         "kind": "mlp",
         "depth": names.count("Linear") - 1,
-        "width": said[0][2],
+        "width": layers[0][2],
         "activation": _activation(activation),
         "skip": "none",
         "batch_norm": "BatchNorm1d" in names,
@@ -52,6 +49,6 @@ def _layers(said: Sequence[Sequence[Any]]) -> dict[str, Any]:
     }
 
 
-def _activation(plain: str) -> str:
-    """Our name of a class of torch.nn."""
-    return next(name for name, (_, known) in ACTIVATIONS.items() if known == plain)
+def _activation(class_name: str) -> str:
+    """Return the space's name of an activation class of torch.nn."""
+    return next(name for name, (_, torch_name) in ACTIVATIONS.items() if torch_name == class_name)

@@ -1,4 +1,4 @@
-"""Predictions for raw rows, from what `hpo export --weights` wrote: plain torch, as the README shows it."""
+"""Predict raw rows with the files of `hpo export --weights`, in plain torch as docs/export.md shows it."""
 
 from __future__ import annotations
 
@@ -19,12 +19,16 @@ from hpo.data.preprocess import Preprocessor
 from hpo.data.readers import read_file
 from hpo.nn.combination import Combination
 
-Said = Callable[[torch.Tensor], torch.Tensor]
-_BLOCK = 8192  # rows at a time
+Predictor = Callable[[torch.Tensor], torch.Tensor]
+"""Maps inputs (rows, features) to logits (rows, outputs)."""
+_BLOCK = 8192  # rows per forward pass
 
 
 def predict(data: Path, folder: Path) -> pd.DataFrame:
-    """A row a row of `data`: `prediction`, and for classes the probability of each. Raises InputError."""
+    """Predict every row of a file: the column `prediction` and, for classes, one `probability_CLASS` each.
+
+    Raises InputError if the file lacks a column, or the exported files are incomplete or damaged.
+    """
     preprocess, nets, rule = _load(folder)
     frame = read_file(data, tuple(preprocess["text"]))
     if missing := [c for c in preprocess["columns"] if c not in frame.columns]:
@@ -38,24 +42,23 @@ def predict(data: Path, folder: Path) -> pd.DataFrame:
             ) from error
     encoder = Preprocessor(tuple(preprocess["features"]), tuple(preprocess.get("documents", ())))
 
-    def said(x: torch.Tensor) -> torch.Tensor:
+    def logits_of(x: torch.Tensor) -> torch.Tensor:
         return rule.combine(preprocess["task"], torch.stack([net(x) for net in nets]))
 
-    logits = torch.cat(
-        [_logits(data, frame[i : i + _BLOCK], i, encoder, said) for i in range(0, max(1, len(frame)), _BLOCK)]
-    )
+    starts = range(0, max(1, len(frame)), _BLOCK)
+    logits = torch.cat([_logits(data, frame[i : i + _BLOCK], i, encoder, logits_of) for i in starts])
     if preprocess["task"] == "regression":
         return pd.DataFrame(
             {"prediction": logits[:, 0].numpy() * preprocess["target_scale"] + preprocess["target_mean"]}
         )
     classes = preprocess["classes"]
-    chances = logits.softmax(1).numpy()
-    named = {f"probability_{label}": chances[:, i] for i, label in enumerate(classes)}
-    return pd.DataFrame({"prediction": np.array(classes, dtype=object)[chances.argmax(1)], **named})
+    probabilities = logits.softmax(1).numpy()
+    columns = {f"probability_{label}": probabilities[:, i] for i, label in enumerate(classes)}
+    return pd.DataFrame({"prediction": np.array(classes, dtype=object)[probabilities.argmax(1)], **columns})
 
 
-def _logits(data: Path, rows: pd.DataFrame, first: int, encoder: Preprocessor, said: Said) -> torch.Tensor:
-    """What the networks say of some rows, the first of which has the number `first`: (rows, outputs)."""
+def _logits(data: Path, rows: pd.DataFrame, first: int, encoder: Preprocessor, predictor: Predictor) -> torch.Tensor:
+    """Return logits (rows, outputs) of a block of rows that starts at row number `first` of the file."""
     try:
         x = torch.from_numpy(encoder.encode(rows))
     except InputError as error:
@@ -63,7 +66,7 @@ def _logits(data: Path, rows: pd.DataFrame, first: int, encoder: Preprocessor, s
     for row, feature in (~x.isfinite()).nonzero().tolist():
         raise InputError(f"{data}: the column {encoder.groups[feature][0]} is infinite in row {first + row + 1}.")
     with torch.no_grad():
-        return said(x)
+        return predictor(x)
 
 
 def _load(folder: Path) -> tuple[dict[str, Any], list[torch.nn.Module], Combination]:
@@ -73,40 +76,43 @@ def _load(folder: Path) -> tuple[dict[str, Any], list[torch.nn.Module], Combinat
     try:
         preprocess, network = (json.loads(path.read_text(encoding="utf-8")) for path in paths[:2])
         weights = load_file(paths[2])
-        said, rule = _described(network, weights)
-        several = len(said) > 1 or "combine.weight" in weights
-        nets = [_network(one, _numbered(weights, i) if several else weights, folder) for i, one in enumerate(said)]
+        descriptions, rule = _descriptions(network, weights)
+        several = len(descriptions) > 1 or "combine.weight" in weights
+        states = [_numbered(weights, i) if several else weights for i in range(len(descriptions))]
+        nets = [build_network(text, state, folder) for text, state in zip(descriptions, states, strict=True)]
     except (ValueError, TypeError, AttributeError, KeyError, RuntimeError, SafetensorError) as error:
         raise InputError(
-            f"The files in {folder} do not belong together or are damaged ({truncate(str(error).partition(chr(10))[0])}); "
-            f"write them again with: hpo export --weights {folder}"
+            f"The files in {folder} do not belong together or are damaged "
+            f"({truncate(str(error).partition(chr(10))[0])}); write them again with: hpo export --weights {folder}"
         ) from error
     return preprocess, nets, rule
 
 
-def _described(network: Any, weights: dict[str, torch.Tensor]) -> tuple[list[Any], Combination]:
-    """The description of every network in a folder, and how their outputs are combined."""
+def _descriptions(network: Any, weights: dict[str, torch.Tensor]) -> tuple[list[Any], Combination]:
+    """Return the description of every network in `network.json`, and the rule that combines their outputs."""
     if isinstance(network, dict) and "ensemble" in network:
         rule = Combination(network["ensemble"], weights["combine.weight"], weights["combine.bias"], network["each"])
-        return [one for one in network["networks"] for _ in range(rule.each)], rule
-    said = (
-        [network["network"]] * network["average"] if isinstance(network, dict) and "average" in network else [network]
-    )
-    return said, Combination("sum", torch.ones(1), torch.zeros(1), len(said))
+        descriptions = [text for text in network["networks"] for _ in range(rule.networks_per_member)]
+        return descriptions, rule
+    averaged = isinstance(network, dict) and "average" in network
+    descriptions = [network["network"]] * network["average"] if averaged else [network]
+    return descriptions, Combination("sum", torch.ones(1), torch.zeros(1), len(descriptions))
 
 
 def _numbered(weights: dict[str, torch.Tensor], number: int) -> dict[str, torch.Tensor]:
-    """Those of one network of several."""
+    """Return the weights of network `number`, whose names start with "NUMBER."."""
     return {name.partition(".")[2]: tensor for name, tensor in weights.items() if name.partition(".")[0] == str(number)}
 
 
-def _network(said: Any, weights: dict[str, torch.Tensor], folder: Path) -> torch.nn.Module:
-    """A network as `network.json` describes it, with its weights."""
-    if not isinstance(said, dict):
-        net: torch.nn.Module = torch.nn.Sequential(*[getattr(torch.nn, name)(*arguments) for name, *arguments in said])
+def build_network(description: Any, weights: dict[str, torch.Tensor], folder: Path) -> torch.nn.Module:
+    """Build the network of a description, load its weights and switch it to evaluation."""
+    if not isinstance(description, dict):
+        layers = [getattr(torch.nn, name)(*arguments) for name, *arguments in description]
+        net: torch.nn.Module = torch.nn.Sequential(*layers)
         net.load_state_dict(weights)
         return net.eval()
-    given = {key: tuple(v) if isinstance(v, list) else v for key, v in said["arguments"].items()}
-    net = import_object(said["factory"], folder)(**given)
+    arguments = {key: tuple(v) if isinstance(v, list) else v for key, v in description["arguments"].items()}
+    net = import_object(description["factory"], folder)(**arguments)
     net.load_state_dict(weights)
-    return (torch.nn.Sequential(torch.nn.Unflatten(1, said["image"]), net) if said["image"] else net).eval()
+    image = description["image"]
+    return (torch.nn.Sequential(torch.nn.Unflatten(1, image), net) if image else net).eval()

@@ -1,4 +1,4 @@
-"""What networks begin with, where that is not drawn: the weights of another, which was trained before (`network.init`)."""
+"""Load the initial weights of networks (`network.init`): a network that was trained earlier."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from torch import Tensor
 from hpo.core.errors import InputError, truncate
 from hpo.core.yaml_document import format_value
 from hpo.data.preprocess import Preprocessor
-from hpo.export import files, network_json
+from hpo.export import configuration, network_json
 from hpo.nn.network import BatchedNetwork
 from hpo.space import loader
 from hpo.space.network import WIDTHS
@@ -25,15 +25,18 @@ from hpo.space.space import Space
 
 RUNS = "runs:/"
 _FILES = ("weights.safetensors", "network.json", "preprocess.json")
-_COUNTER = "num_batches_tracked"  # of torch's own batch normalisation, which we have not
+_COUNTER = "num_batches_tracked"  # a buffer of torch's batch normalization that hpo's networks do not have
 
 
 @dataclass(frozen=True)
 class Pretrained:
-    """A network's tensors as plain torch has them. Of an exported directory also the section `network` that makes it, how its inputs
-    are made, and the classes of its outputs. `content` is a hash of all."""
+    """A state dict in the names and shapes of plain torch.
 
-    name: str  # as the space says it
+    One from an exported directory also has the section `network` that makes the network, the encoder of its inputs and
+    the classes of its outputs. `name` is the value of `network.init`, `content` a hash of all files.
+    """
+
+    name: str
     state: Mapping[str, Tensor]
     network: Mapping[str, Any]
     encoder: Preprocessor | None
@@ -41,117 +44,129 @@ class Pretrained:
     content: str
 
     def adopted(self, space: Space) -> Space:
-        """The space with the architecture of this network, as far as it says nothing else. Raises SpaceError if these do not go together."""
-        own, raw = space.network.model_fields_set, files.space_dict(space)
-        same = "kind" not in own or space.network.kind == self.network.get("kind")
-        known = {
-            key: value for key, value in self.network.items() if same and key not in own and key not in space.search
+        """Return the space with this architecture for every key that the space does not set. Raises SpaceError if the
+        combination is invalid."""
+        specified, raw = space.network.model_fields_set, configuration.space_dict(space)
+        same_kind = "kind" not in specified or space.network.kind == self.network.get("kind")
+        section = {
+            key: value
+            for key, value in self.network.items()
+            if same_kind and key not in specified and key not in space.search
         }
-        depth = known.pop("depth", None)
-        kind = known.get("kind", space.network.kind)
-        if kind in WIDTHS and not {"width"} & (own | space.search.keys()):
-            known = {"width": WIDTHS[kind], **known}
-        raw["network"] = known | raw["network"]
+        depth = section.pop("depth", None)
+        kind = section.get("kind", space.network.kind)
+        if kind in WIDTHS and not {"width"} & (specified | space.search.keys()):
+            section = {"width": WIDTHS[kind], **section}
+        raw["network"] = section | raw["network"]
         if depth is not None:
             raw["search"] = raw["search"] | {"depth": depth}
         return loader.parse(raw)
 
     def fit(self, network: BatchedNetwork, classes: Sequence[Any], space: Space) -> tuple[dict[str, Tensor], str]:
-        """What a network of the space begins with, and what is to be known of it: an output layer for other classes is not this one. Raises
-        InputError if anything else does not fit."""
-        wanted = network.state_dict(network.init(np.random.default_rng(0)))
-        state = {name: tensor for name, tensor in self.state.items() if name in wanted or not name.endswith(_COUNTER)}
-        for name in (*wanted, *state):
-            if name not in state and not name.endswith(_COUNTER):
-                raise self._refusal(f"{self.name} lacks {name}, which this network has", space)
-            if name not in wanted:
-                raise self._refusal(f"{self.name} holds {name}, which this network has not", space)
-        other = [name for name in wanted if name in state and wanted[name].shape != state[name].shape]
-        for name in other:
-            if name not in network.output_names:
-                was, wants = (tuple(one[name].shape) for one in (state, wanted))
-                raise self._refusal(f"{name} of {self.name} has the shape {was}, and this network wants {wants}", space)
-        here = json.loads(json.dumps(list(classes)))  # as the exported ones are
-        if not other and (self.classes is None or list(self.classes) == here):
-            return state, self._unlike(space)
+        """Return the initial weights of a network of the space, and a note for the user.
+
+        The output layer is left out if it was trained for other classes. Raises InputError if anything else does not
+        fit.
+        """
+        expected = network.state_dict(network.init(np.random.default_rng(0)))
+        state = {name: tensor for name, tensor in self.state.items() if name in expected or not name.endswith(_COUNTER)}
+        mismatched = self._check(expected, state, network.output_names, space)
+        json_classes = json.loads(json.dumps(list(classes)))  # like the classes of the exported file
+        if not mismatched and (self.classes is None or list(self.classes) == json_classes):
+            return state, self._activation_note(space)
         kept = {name: tensor for name, tensor in state.items() if name not in network.output_names}
-        return kept, " ".join(
-            [f"The output layer begins anew, because that of {self.name} is for another target.", self._unlike(space)]
-        ).rstrip()
+        note = f"The output layer is initialized at random, because that of {self.name} is for another target."
+        return kept, f"{note} {self._activation_note(space)}".rstrip()
 
-    def _unlike(self, space: Space) -> str:
-        """What no shape tells."""
-        was, now = self.network.get("activation"), space.network.activation
-        return (
-            f"The weights of {self.name} were trained with activation: {was}, which is {now} here."
-            if was not in (None, now)
-            else ""
-        )
+    def _check(
+        self, expected: Mapping[str, Tensor], state: Mapping[str, Tensor], outputs: Sequence[str], space: Space
+    ) -> list[str]:
+        """Return the names of output weights with another shape. Raises InputError for any other difference."""
+        for name in (*expected, *state):
+            if name not in state and not name.endswith(_COUNTER):
+                raise self._mismatch(f"{self.name} lacks {name}, which this network has", space)
+            if name not in expected:
+                raise self._mismatch(f"{self.name} holds {name}, which this network does not have", space)
+        mismatched = [name for name in expected if name in state and expected[name].shape != state[name].shape]
+        for name in mismatched:
+            if name not in outputs:
+                stored, needed = tuple(state[name].shape), tuple(expected[name].shape)
+                raise self._mismatch(
+                    f"{name} of {self.name} has the shape {stored}, and this network needs {needed}", space
+                )
+        return mismatched
 
-    def _refusal(self, what: str, space: Space) -> InputError:
-        """A sentence that ends with what the space must say."""
+    def _activation_note(self, space: Space) -> str:
+        """A note if the activation differs, which no shape shows."""
+        trained, current = self.network.get("activation"), space.network.activation
+        if trained in (None, current):
+            return ""
+        return f"The weights of {self.name} were trained with activation: {trained}, which is {current} here."
+
+    def _mismatch(self, what: str, space: Space) -> InputError:
+        """Return an error that ends with the keys that the space must set."""
         if not self.network:
-            do = "give the network the kind, width and depth that the weights have"
             return InputError(
-                f"network.init: {what}; {do}, and if its inputs differ, name the exported directory, which says how they are made."
+                f"network.init: {what}; give the network the kind, width and depth of the weights. If its inputs "
+                f"differ, name the exported directory, which describes how they are encoded."
             )
-        there = {
+        different = {
             key: value
             for key, value in self.network.items()
             if key in space.search or getattr(space.network, key, None) != value
         }
         depth = space.hyperparameters.get("depth")
-        if depth is not None and depth.choices == (there.get("depth"),):
-            del there["depth"]
-        known = ", ".join(
-            f"{'search' if key == 'depth' else 'network'}.{key}: {format_value(value)}" for key, value in there.items()
+        if depth is not None and depth.choices == (different.get("depth"),):
+            del different["depth"]
+        keys = ", ".join(
+            f"{'search' if key == 'depth' else 'network'}.{key}: {format_value(value)}"
+            for key, value in different.items()
         )
-        return InputError(f"network.init: {what}; {f'set {known}, as there' if known else 'export it again'}.")
+        return InputError(f"network.init: {what}; {f'set {keys}, as in {self.name}' if keys else 'export it again'}.")
 
 
 def load_from(space: Space, base: Path, fetch_run: Callable[[str], Path]) -> Pretrained | None:
-    """The initial weights that `network.init` names; None if networks are initialized at random.
+    """Load the initial weights that `network.init` names; None if networks are initialized at random.
 
-    A relative path starts at `base`; `fetch_run` downloads the network of `runs:/RUN_ID` and returns its directory. Raises InputError.
+    A relative path starts at `base`; `fetch_run` downloads the network of `runs:/RUN_ID` and returns its directory.
+    Raises InputError.
     """
     name = space.network.init
     if name is None:
         return None
-    place = fetch_run(name) if name.startswith(RUNS) else base / name
-    if place.is_dir():
-        return _directory(name, place)
-    if not place.is_file() or place.suffix != ".safetensors":
+    path = fetch_run(name) if name.startswith(RUNS) else base / name
+    if path.is_dir():
+        return _from_directory(name, path)
+    if not path.is_file() or path.suffix != ".safetensors":
         raise InputError(
             f"network.init: {truncate(name, 300)} must be an exported directory, a .safetensors file or runs:/RUN_ID; "
-            f"write a directory with: hpo export --weights {truncate(str(place), 300)}"
+            f"write a directory with: hpo export --weights {truncate(str(path), 300)}"
         )
-    content = place.read_bytes()
+    content = path.read_bytes()
     try:
         return Pretrained(name, load(content), {}, None, None, hashlib.sha256(content).hexdigest())
     except SafetensorError as error:
-        raise InputError(
-            f"network.init: {name} is not a file of safetensors, or damaged ({truncate(error)})."
-        ) from error
+        raise InputError(f"network.init: {name} is not a safetensors file, or damaged ({truncate(error)}).") from error
 
 
-def _directory(name: str, folder: Path) -> Pretrained:
+def _from_directory(name: str, folder: Path) -> Pretrained:
     if missing := [file for file in _FILES if not (folder / file).is_file()]:
         raise InputError(f"network.init: {name} lacks {missing[0]}; write it with: hpo export --weights {folder}")
     weights, *texts = ((folder / file).read_bytes() for file in _FILES)
+    content = hashlib.sha256(b"".join((weights, *texts))).hexdigest()
     try:
-        network, preprocess = map(json.loads, texts)
-        if isinstance(network, Mapping) and {"average", "ensemble"} & network.keys():
+        description, preprocess = map(json.loads, texts)
+        if isinstance(description, Mapping) and {"average", "ensemble"} & description.keys():
             raise InputError(
-                f"network.init: {name} holds several networks; export a single one: of a search with --refit scaled, without --ensemble."
+                f"network.init: {name} holds several networks; export a single one: "
+                f"from a search with --refit scaled, without --ensemble."
             )
         encoder = Preprocessor(tuple(preprocess["features"]), tuple(preprocess.get("documents", ())))
-        _ = encoder.groups  # every feature has a column
-        made, classes = network_json.network(network), list(preprocess["classes"])
-        return Pretrained(
-            name, load(weights), made, encoder, classes, hashlib.sha256(b"".join((weights, *texts))).hexdigest()
-        )
+        _ = encoder.groups  # raises KeyError if a feature has no column
+        section, classes = network_json.network_section(description), list(preprocess["classes"])
+        return Pretrained(name, load(weights), section, encoder, classes, content)
     except (ValueError, TypeError, LookupError, StopIteration, SafetensorError) as error:
         raise InputError(
-            f"network.init: the files in {name} do not belong together or are damaged ({truncate(str(error).partition(chr(10))[0])}); "
-            f"write them again with: hpo export --weights {folder}"
+            f"network.init: the files in {name} do not belong together or are damaged "
+            f"({truncate(str(error).partition(chr(10))[0])}); write them again with: hpo export --weights {folder}"
         ) from error

@@ -1,4 +1,4 @@
-"""What is computed in another way on another device, and the one place where that way is chosen."""
+"""Device backends (CPU fit by fit, other devices batched) and their selection."""
 
 from __future__ import annotations
 
@@ -10,14 +10,12 @@ import torch
 from torch import Tensor
 
 from hpo.core.trial import Fit
-from hpo.nn import adamw as optimizer
-from hpo.nn import adamw_batched
-from hpo.nn.adamw import OptimizerState
+from hpo.nn.adamw import BatchedAdamW, BatchedWeights, FitwiseWeights, FusedAdamW, OptimizerState
 from hpo.nn.parameter import WeightMatrices
 from hpo.nn.rng import Noise
 from hpo.nn.rng_hashed import HashedNoise
 
-Stream = Any  # a generator, which knows how far it is, or the key of numbers that can be asked for at any position
+Stream = Any  # a generator with a state, or the integer key of a hashed stream, which can be read at any position
 
 
 class Optimizer(Protocol):
@@ -26,32 +24,32 @@ class Optimizer(Protocol):
 
 
 class Backend(Protocol):
-    """One way to train a stack."""
+    """The operations of training whose implementation depends on the device."""
 
-    block: int  # rows of data that an evaluation takes at a time
+    block: int  # rows of data per batch in evaluation
 
     def product(self, a: Tensor, b: Tensor, out: Tensor) -> Tensor:
-        """a (fit, n, m) times b (fit, m, k), written into `out` (fit, n, k)."""
+        """Write the product of a (fit, n, m) and b (fit, m, k) into `out` (fit, n, k), and return it."""
 
     def stream(self, fit: Fit, use: str) -> Stream:
-        """The fit's own stream of random numbers for one use."""
+        """Return the fit's own stream of random numbers for one use."""
 
     def noise(
         self, streams: Sequence[Stream], epochs: Sequence[int], dtype: torch.dtype, device: torch.device
     ) -> Noise:
-        """What streams of one use give in the coming epoch; `epochs` are those that each row has behind it."""
+        """Return the noise of one epoch from the streams of one use; `epochs` are the completed epochs of each fit."""
 
-    def optimizer(self, memory: OptimizerState) -> Optimizer: ...
-    def weights(self, memory: OptimizerState) -> WeightMatrices: ...
+    def optimizer(self, state: OptimizerState) -> Optimizer: ...
+    def weights(self, state: OptimizerState) -> WeightMatrices: ...
 
 
 class CpuBackend:
-    """For the CPU. A fit's bits cannot depend on its neighbours, since a call computes one fit."""
+    """Computes fit by fit on the CPU, so that the bits of a fit cannot depend on the other fits of its stack."""
 
-    block = 128  # the activations of 16 fits stay in the cache
+    block = 128  # the activations of 16 fits fit into the cache
 
     def product(self, a: Tensor, b: Tensor, out: Tensor) -> Tensor:
-        """numpy's, whose library is called once a fit."""
+        """Write the product into `out` with numpy, which calls BLAS once per fit."""
         np.matmul(a.numpy(), b.numpy(), out=out.numpy())
         return out
 
@@ -64,20 +62,20 @@ class CpuBackend:
         del epochs, device
         return Noise(streams, dtype)
 
-    def optimizer(self, memory: OptimizerState) -> Optimizer:
-        return optimizer.AdamW(memory)
+    def optimizer(self, state: OptimizerState) -> Optimizer:
+        return FusedAdamW(state)
 
-    def weights(self, memory: OptimizerState) -> WeightMatrices:
-        return optimizer.Weights(memory)
+    def weights(self, state: OptimizerState) -> WeightMatrices:
+        return FitwiseWeights(state)
 
 
 class BatchedBackend:
-    """For every other device: one operation for all rows."""
+    """Computes all fits in one operation on a GPU or another device."""
 
     block = 1024
 
     def product(self, a: Tensor, b: Tensor, out: Tensor) -> Tensor:
-        return adamw_batched.product(a, b, out)
+        return torch.bmm(a, b, out=out)
 
     def stream(self, fit: Fit, use: str) -> Stream:
         return int(fit.stream(use).integers(2**63))
@@ -87,17 +85,17 @@ class BatchedBackend:
     ) -> Noise:
         return HashedNoise(streams, epochs, dtype, device)
 
-    def optimizer(self, memory: OptimizerState) -> Optimizer:
-        return adamw_batched.AdamW(memory)
+    def optimizer(self, state: OptimizerState) -> Optimizer:
+        return BatchedAdamW(state)
 
-    def weights(self, memory: OptimizerState) -> WeightMatrices:
-        return adamw_batched.Weights(memory)
+    def weights(self, state: OptimizerState) -> WeightMatrices:
+        return BatchedWeights(state)
 
 
-CPU_BACKEND: dict[str, Backend] = {"cpu": CpuBackend()}  # by type of device
-_OTHERS: Backend = BatchedBackend()
+BACKENDS: dict[str, Backend] = {"cpu": CpuBackend()}  # by device type
+_DEFAULT_BACKEND: Backend = BatchedBackend()
 
 
 def backend_for(device: torch.device) -> Backend:
-    """How a device computes what is computed in another way elsewhere."""
-    return CPU_BACKEND.get(device.type, _OTHERS)
+    """Return the backend of a device."""
+    return BACKENDS.get(device.type, _DEFAULT_BACKEND)

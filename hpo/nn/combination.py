@@ -1,4 +1,4 @@
-"""How the outputs of several networks become one prediction."""
+"""Rules that combine the outputs of several networks into one prediction."""
 
 from __future__ import annotations
 
@@ -11,49 +11,59 @@ from torch import Tensor
 from hpo.core.metrics import Task, average_predictions
 
 Kind = Literal["mean", "sum", "linear"]
-_LEAST = -20.0  # the logarithm of a probability that a linear function is shown
+_MIN_LOG_PROBABILITY = -20.0  # log probabilities are clipped here before a linear rule
 
 
 @dataclass(frozen=True)
 class Combination:
-    """A rule for the outputs of `members`, each of which is `each` networks whose predictions are averaged.
+    """A rule that combines the members of an ensemble.
 
-    `mean`: the mean of probabilities or numbers with the `weight` (members,), which sums to 1. `sum`: the sum of outputs with such
-    a weight. `linear`: weight (outputs, members × outputs), the outputs of a member side by side, times logarithms of
-    probabilities, or numbers. The `bias` (outputs,) is added to a sum or linear function.
+    Each member averages the predictions of `networks_per_member` networks.
+
+    `mean`: the weighted mean of probabilities or numbers; `weight` (members,) sums to 1. `sum`: the weighted sum of
+    the outputs, with `weight` (members,). `linear`: `weight` (outputs, members × outputs), applied to the
+    concatenated outputs of the members, as log probabilities or numbers. `bias` (outputs,) is added to a sum or
+    linear function.
     """
 
     kind: Kind
     weight: Tensor
     bias: Tensor
-    each: int = 1
+    networks_per_member: int = 1
 
-    def combine(self, task: Task, said: Tensor) -> Tensor:
-        """What all say together, logits or numbers (rows, outputs), of `said` (networks, rows, outputs), member by member."""
-        members = torch.stack([average_predictions(task, own) for own in torch.split(said, self.each)])
-        weight, bias = self.weight.to(said.dtype), self.bias.to(said.dtype)
+    def combine(self, task: Task, outputs: Tensor) -> Tensor:
+        """Return the combined logits or numbers (rows, outputs).
+
+        `outputs` (networks, rows, outputs) lists the networks member by member.
+        """
+        groups = torch.split(outputs, self.networks_per_member)
+        members = torch.stack([average_predictions(task, group) for group in groups])
+        weight, bias = self.weight.to(outputs.dtype), self.bias.to(outputs.dtype)
         if self.kind == "linear":
-            return display_outputs(task, members) @ weight.T + bias
+            return stacking_inputs(task, members) @ weight.T + bias
         if self.kind == "mean" and task == "classification":
             return (members.log_softmax(2) + weight.log().view(-1, 1, 1)).logsumexp(0)
         return (weight.view(-1, 1, 1) * members).sum(0) + bias
 
-    def trimmed(self, outputs: int) -> tuple[list[int], Combination]:
-        """Which members have a part in it, and the same rule for these alone; the first, where it is a bias alone."""
-        shares = self.shares(outputs)
-        kept = [i for i, share in enumerate(shares.tolist()) if share] or [0]
-        if self.kind == "linear":
-            return kept, replace(self, weight=self.weight.view(outputs, -1, outputs)[:, kept].flatten(1))
-        return kept, replace(self, weight=self.weight[kept])
+    def without_unused_members(self, outputs: int) -> tuple[list[int], Combination]:
+        """Return the indices of the members with a non-zero weight, and the same rule for these members only.
 
-    def shares(self, outputs: int) -> Tensor:
-        """What part of all weight is each member's, (members,)."""
+        If all weights are zero, the first member is kept.
+        """
+        shares = self.member_shares(outputs)
+        used = [i for i, share in enumerate(shares.tolist()) if share] or [0]
+        if self.kind == "linear":
+            return used, replace(self, weight=self.weight.view(outputs, -1, outputs)[:, used].flatten(1))
+        return used, replace(self, weight=self.weight[used])
+
+    def member_shares(self, outputs: int) -> Tensor:
+        """Return the share of each member in the sum of absolute weights, (members,)."""
         size = self.weight.view(outputs, -1, outputs).abs().sum((0, 2)) if self.kind == "linear" else self.weight.abs()
         return size / size.sum().clamp(min=1e-30)
 
 
-def display_outputs(task: Task, members: Tensor) -> Tensor:
-    """What a linear function sees of `members` (members, rows, outputs): (rows, members × outputs)."""
+def stacking_inputs(task: Task, members: Tensor) -> Tensor:
+    """Return the inputs of a linear rule, (rows, members × outputs), from the outputs (members, rows, outputs)."""
     if task == "classification":
-        members = members.log_softmax(2).clamp(min=_LEAST)
+        members = members.log_softmax(2).clamp(min=_MIN_LOG_PROBABILITY)
     return members.transpose(0, 1).flatten(1)

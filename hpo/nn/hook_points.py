@@ -1,4 +1,4 @@
-"""Ways out of `vmap`, for what must see all rows of a stack: the sites where regularizers act, and the layout of tensors."""
+"""Operations that leave `vmap` to work on the whole stack: hook points of regularizers, and contiguous memory."""
 
 from __future__ import annotations
 
@@ -8,52 +8,54 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from hpo.nn.network import Hidden
+from hpo.nn.network import HiddenHook
 
-# Up to which axis of (fit, batch, channels, …) each place has a draw of its own; after it, one is shared.
+# The leading axes of (fit, batch, channels, …) along which the noise differs, as the end of a slice of the shape;
+# None for all. Along the other axes it is shared.
 _DROPOUTS: dict[type[nn.Module], int | None] = {nn.Dropout: None, nn.Dropout1d: -1, nn.Dropout2d: 3, nn.Dropout3d: 3}
 
 
 def identity(h: Tensor, *_: object) -> Tensor:
-    """What a site does while nothing runs: nothing."""
+    """Return `h`: the hook of a hook point outside training."""
     return h
 
 
 class HookPoint(nn.Module):
-    """Stands where a dropout was. What it does in a pass is set before that pass."""
+    """Replaces a dropout module of a network. Its attributes are set before each forward pass."""
 
-    hidden: Hidden
-    rows: int  # of a stack; more of them are computed only where a lone one is doubled
+    hidden: HiddenHook
+    rows: int  # the number of fits; more are computed only if a single fit is doubled
     batched: bool
 
-    def __init__(self, number: int, own: int | None) -> None:
+    def __init__(self, number: int, noise_axes: int | None) -> None:
         super().__init__()
-        self._number, self._own = number, own
+        self._number, self._noise_axes = number, noise_axes
 
     def forward(self, h: Tensor) -> Tensor:
         if not self.training:
             return h
         if not self.batched:
-            return self.act(h.unsqueeze(0)).squeeze(0)
-        return stacked(h, self.act)
+            return self.apply_hook(h.unsqueeze(0)).squeeze(0)
+        return on_stack(h, self.apply_hook)
 
-    def act(self, h: Tensor) -> Tensor:
-        """h (fit, …) of all rows at once."""
-        mine = h[: self.rows]
-        if self._own:
-            ones = mine.new_ones(mine.shape[: self._own])
-            out = mine * self.hidden(ones, ones, self._number).view(*ones.shape, *[1] * (mine.dim() - ones.dim()))
+    def apply_hook(self, h: Tensor) -> Tensor:
+        """Return the output of the hook for h (fit, …) of all fits."""
+        fits = h[: self.rows]
+        if self._noise_axes:
+            ones = fits.new_ones(fits.shape[: self._noise_axes])
+            factor = self.hidden(ones, ones, self._number)
+            out = fits * factor.view(*ones.shape, *[1] * (fits.dim() - ones.dim()))
         else:
-            out = self.hidden(mine, mine, self._number)
+            out = self.hidden(fits, fits, self._number)
         return out if len(out) == len(h) else torch.cat([out, h[self.rows :]])
 
 
-class _Stacked(torch.autograd.Function):
-    """Leaves `vmap` for one operation, which sees the whole stack, fit axis first, as the regularizers want it."""
+class _OnStack(torch.autograd.Function):
+    """Leaves `vmap` for one operation, which gets the tensors of all fits, fit axis first."""
 
     @staticmethod
     def forward(h: Tensor, operation: Callable[[Tensor], Tensor]) -> Tensor:
-        raise NotImplementedError  # always under vmap
+        raise NotImplementedError  # only called under vmap
 
     @staticmethod
     def setup_context(ctx: Any, inputs: Any, output: Any) -> None: ...
@@ -66,15 +68,13 @@ class _Stacked(torch.autograd.Function):
         return operation(h.expand(info.batch_size, *h.shape) if axis is None else h.movedim(axis, 0)), 0
 
 
-def stacked(h: Tensor, operation: Callable[[Tensor], Tensor]) -> Tensor:
-    out: Tensor = _Stacked.apply(h, operation)  # type: ignore[no-untyped-call]
+def on_stack(h: Tensor, operation: Callable[[Tensor], Tensor]) -> Tensor:
+    """Apply `operation` to the tensor (fit, …) of all fits, from within `vmap`."""
+    out: Tensor = _OnStack.apply(h, operation)  # type: ignore[no-untyped-call]
     return out
 
 
-class _Even(torch.autograd.Function):
-    """Contiguous, and its gradient, too: the sum over an axis of anything else is taken in an order that depends on the
-    number of rows, and convolutions and norms leave the fits between batch and channels."""
-
+class _Contiguous(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, h: Tensor) -> Tensor:
         del ctx
@@ -86,26 +86,37 @@ class _Even(torch.autograd.Function):
         return grad.contiguous()
 
 
-def even(h: Tensor) -> Tensor:
-    out: Tensor = _Even.apply(h)  # type: ignore[no-untyped-call]
+def contiguous(h: Tensor) -> Tensor:
+    """Return `h` in contiguous memory, and make its gradient contiguous, too.
+
+    The sum over an axis of a strided tensor is taken in an order that depends on the number of fits, and
+    convolutions and norms leave the fit axis between batch and channels.
+    """
+    out: Tensor = _Contiguous.apply(h)  # type: ignore[no-untyped-call]
     return out
 
 
-def normed_by(part: nn.Module, some: Tensor, others: Tensor) -> Tensor:
-    """What a batch normalisation (Ioffe & Szegedy, ICML 2015) makes of `others` by the mean and the variance of `some`, both (rows,
-    channels, …)."""
-    axes = [axis for axis in range(some.dim()) if axis != 1]
-    var, mean = torch.var_mean(some, axes, correction=0, keepdim=True)
-    normed = (others - mean) * torch.rsqrt(var + part.eps)  # type: ignore[operator]
-    shape = [-1 if axis == 1 else 1 for axis in range(some.dim())]
-    scale, shift = part.weight, part.bias
+def batch_norm_by(norm: nn.Module, reference: Tensor, h: Tensor) -> Tensor:
+    """Batch-normalise `h` by the mean and variance of `reference`, both (rows, channels, …).
+
+    Method: Ioffe & Szegedy, ICML 2015.
+    """
+    axes = [axis for axis in range(reference.dim()) if axis != 1]
+    var, mean = torch.var_mean(reference, axes, correction=0, keepdim=True)
+    normed = (h - mean) * torch.rsqrt(var + norm.eps)  # type: ignore[operator]
+    shape = [-1 if axis == 1 else 1 for axis in range(reference.dim())]
+    scale, shift = norm.weight, norm.bias
     return normed if scale is None else normed * scale.view(shape) + shift.view(shape)  # type: ignore[operator]
 
 
 def insert_hook_points(module: nn.Module) -> list[HookPoint]:
-    """Replaces every dropout of `module`; one that stands in several places becomes one site there."""
-    sites: dict[nn.Module, HookPoint] = {}
+    """Replace every dropout of `module` in place, and return the hook points.
+
+    A dropout that is used in several places becomes a single hook point in all of them.
+    """
+    hook_points: dict[nn.Module, HookPoint] = {}
     for path, child in list(module.named_modules(remove_duplicate=False)):
         if type(child) in _DROPOUTS:
-            module.set_submodule(path, sites.setdefault(child, HookPoint(len(sites), _DROPOUTS[type(child)])))
-    return list(sites.values())
+            point = hook_points.setdefault(child, HookPoint(len(hook_points), _DROPOUTS[type(child)]))
+            module.set_submodule(path, point)
+    return list(hook_points.values())

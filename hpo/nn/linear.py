@@ -1,8 +1,8 @@
-"""Linear layers of stacked networks: (fit, batch, in) times a weight for each fit, with gradients written where they are wanted.
+"""Linear layers of stacked networks, (fit, batch, in), whose gradients are written directly into given buffers.
 
-On the CPU the products are numpy's. Its library is called once a fit, so a fit's bits cannot depend on its neighbours; it writes
-into the rows of a flat buffer, where torch would make a fresh tensor and copy; and it uses the vector units of every processor,
-where torch's uses half of them on some.
+On the CPU the products are computed by numpy: it calls BLAS once per fit, so that the bits of a fit cannot
+depend on other fits; it writes into the rows of a flat buffer, where torch would allocate a new tensor and copy
+it; and its BLAS uses the full vector units of every processor, while torch's uses half of them on some.
 """
 
 from __future__ import annotations
@@ -21,19 +21,22 @@ from hpo.nn.backends import backend_for
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """One thread for torch and for numpy's products: two that wait for each other beside a busy neighbour are ten times slower,
-    and how a product is divided among them could show in its last bit."""
-    before = torch.get_num_threads()
+    """Context manager: limit torch and numpy's BLAS to one thread.
+
+    Two threads that wait for each other next to another busy process are ten times slower, and the way a product is
+    divided among threads could change its last bit.
+    """
+    threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
         with threadpool_limits(1):
             yield
     finally:
-        torch.set_num_threads(before)
+        torch.set_num_threads(threads)
 
 
-def diverging() -> np.errstate:
-    """Within it, products may overflow in silence: a fit that diverges is seen by its loss."""
+def ignore_overflow() -> np.errstate:
+    """Return a context manager without numpy's overflow warnings; a diverging fit is detected by its loss."""
     return np.errstate(over="ignore", invalid="ignore")
 
 
@@ -41,8 +44,8 @@ def _product(a: Tensor, b: Tensor, out: Tensor) -> Tensor:
     return backend_for(a.device).product(a, b, out)
 
 
-def _place(parameter: Tensor) -> Tensor:
-    """Where a parameter's gradient belongs: in its `grad`, if it was given one."""
+def _grad_buffer(parameter: Tensor) -> Tensor:
+    """Return the tensor to write the gradient of `parameter` into: its `grad`, if that is set."""
     return torch.empty_like(parameter) if parameter.grad is None else parameter.grad
 
 
@@ -55,8 +58,9 @@ class _Linear(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor, Tensor]:
         h, weight, bias = ctx.inputs
-        before = _product(grad, weight.transpose(1, 2), torch.empty_like(h)) if ctx.needs_input_grad[0] else None
-        return before, _product(h.transpose(1, 2), grad, _place(weight)), torch.sum(grad, 1, out=_place(bias))
+        input_grad = _product(grad, weight.transpose(1, 2), torch.empty_like(h)) if ctx.needs_input_grad[0] else None
+        weight_grad = _product(h.transpose(1, 2), grad, _grad_buffer(weight))
+        return input_grad, weight_grad, torch.sum(grad, 1, out=_grad_buffer(bias))
 
 
 class _Output(torch.autograd.Function):
@@ -69,18 +73,20 @@ class _Output(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         h, weight, bias = ctx.inputs
-        before = _product(grad.transpose(1, 2), weight, torch.empty_like(h))
-        return before, _product(grad, h, _place(weight)), torch.sum(grad, 2, out=_place(bias))
+        input_grad = _product(grad.transpose(1, 2), weight, torch.empty_like(h))
+        return input_grad, _product(grad, h, _grad_buffer(weight)), torch.sum(grad, 2, out=_grad_buffer(bias))
 
 
 def linear(h: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    """h (fit, batch, in), weight (fit, in, out), bias (fit, out) → (fit, batch, out)."""
+    """Apply a hidden layer: h (fit, batch, in), weight (fit, in, out), bias (fit, out) → (fit, batch, out)."""
     result: Tensor = _Linear.apply(h, weight, bias)  # type: ignore[no-untyped-call]
     return result
 
 
 def output(h: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    """h (fit, batch, in), weight (fit, out, in), bias (fit, out) → (fit, out, batch): classes before rows, as the loss wants
-    them. Ten columns are slow to multiply, ten rows are not."""
+    """Apply the output layer: h (fit, batch, in), weight (fit, out, in), bias (fit, out) → (fit, out, batch).
+
+    Classes come before rows, as the loss needs them: a product with ten columns is slow, one with ten rows is not.
+    """
     result: Tensor = _Output.apply(h, weight, bias)  # type: ignore[no-untyped-call]
     return result

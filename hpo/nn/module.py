@@ -1,8 +1,9 @@
-"""Anyone's network: an ordinary `torch.nn.Module`, many of which run as one batched program by `torch.func`.
+"""User networks: ordinary `torch.nn.Module`s, of which many run as one batched program by `torch.func`.
 
-A function, the factory, makes the module. Modules of one architecture have tensors of equal shapes, so these are stacked and
-one module is called with all of them under `vmap`. Every `nn.Dropout` is replaced by a site, where the regularizers act: the
-searched rate of each row instead of the module's own, and noise from the row's own stream.
+A factory function builds the module. Modules of one architecture have tensors of equal shapes, so these are
+stacked, and a single module is called with all of them under `vmap`. Every `nn.Dropout` is replaced by a hook
+point, at which regularizers act: with the searched rate of each fit instead of the module's own, and with noise
+from the fit's own stream.
 """
 
 from __future__ import annotations
@@ -22,16 +23,18 @@ from torch import Tensor, nn
 
 from hpo.core.errors import InputError, describe_exception, truncate
 from hpo.core.importing import Factory
-from hpo.nn.device import generators
+from hpo.nn.device import rng_devices
 from hpo.nn.hook_points import identity
-from hpo.nn.network import BatchedNetwork, Hidden, Outputs, Tensors
+from hpo.nn.network import BatchedNetwork, HiddenHook, Outputs, Tensors
 from hpo.nn.parameter import Parameter
 from hpo.nn.rng import Noise
 from hpo.nn.vmap import VmapProgram
 
-# What torch.func says of what it cannot batch → what it means.
+# Phrases in the error messages of torch.func → their meaning.
 _REASONS = {
-    "random operation": "it draws random numbers elsewhere than in nn.Dropout (functional dropout, an attention layer's own rate)",
+    "random operation": (
+        "it draws random numbers outside nn.Dropout (functional dropout, or the dropout argument of an attention layer)"
+    ),
     "control flow": "its control flow depends on the data",
     ".item()": "its control flow depends on the data",
     "dynamic shape": "its shapes depend on the data",
@@ -40,7 +43,7 @@ _REASONS = {
 
 @dataclass(frozen=True)
 class VmappedModule(BatchedNetwork):
-    """The module that `factory(**arguments)` returns; `image` is the shape in which it takes a row, () for a plain one."""
+    """The module that `factory(**arguments)` returns; `image` is its input shape per sample, () for a plain vector."""
 
     factory: Factory
     name: str
@@ -55,12 +58,12 @@ class VmappedModule(BatchedNetwork):
         return self
 
     @property
-    def _plan(self) -> VmapProgram:
-        return _plan(self)  # one for all networks that are equal
+    def program(self) -> VmapProgram:
+        return vmap_program(self)  # shared by all networks that are equal
 
     @property
     def depth(self) -> int:  # type: ignore[override]
-        return len(self._plan.sites)
+        return len(self.program.hook_points)
 
     @property
     def batched(self) -> bool:  # type: ignore[override]
@@ -68,33 +71,33 @@ class VmappedModule(BatchedNetwork):
 
     @property
     def width(self) -> int | None:  # type: ignore[override]
-        """What the last nn.Linear that makes as many numbers as there are outputs is given of a row."""
-        return self._plan.head.width
+        """The input size of the last nn.Linear with as many outputs as the network."""
+        return self.program.feature_tap.width
 
     @property
     def sequential_reason(self) -> str:
-        """Why it is run one row at a time; "" if it need not be."""
-        return self._plan.sequential_reason
+        """Why it is run one fit at a time; "" if it is not."""
+        return self.program.sequential_reason
 
     @cached_property
     def parameters(self) -> tuple[Parameter, ...]:
-        """What is at least a matrix is a weight, as torch users tell them apart, too."""
+        """The trained tensors; those with at least two axes are weights."""
         roles = {
             name: "weight" if p.dim() > 1 else "bias" if name.endswith("bias") else "norm"
-            for name, p in self._plan.trained
+            for name, p in self.program.trained
         }
-        layers = _layers(self._plan.trained)
+        layers = layer_indices(self.program.trained)
         return tuple(
             Parameter(name, tuple(p.shape), 0, roles[name], layer=layers[name])  # type: ignore[arg-type]
-            for name, p in self._plan.trained
+            for name, p in self.program.trained
         )
 
     @cached_property
     def buffers(self) -> tuple[Parameter, ...]:
-        return tuple(Parameter(name, tuple(b.shape), 0, "buffer") for name, b in self._plan.buffer_names)
+        return tuple(Parameter(name, tuple(b.shape), 0, "buffer") for name, b in self.program.buffers)
 
     def build(self, seed: int) -> nn.Module:
-        """A fresh module, its initial weights drawn from `seed`. Raises InputError."""
+        """Return a new module with initial weights drawn from `seed`. Raises InputError."""
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             try:
@@ -115,13 +118,13 @@ class VmappedModule(BatchedNetwork):
         buffers: Tensors,
         x: Tensor,
         *,
-        hidden: Hidden,
+        hidden: HiddenHook,
         noise: Callable[[int], Noise],
         training: bool,
         labelled: int | None = None,
     ) -> Outputs:
         del noise
-        return self._plan.run(params, buffers, x, hidden, training, self.batched, labelled)
+        return self.program.run(params, buffers, x, hidden, training, self.batched, labelled)
 
     def state_dict(self, tensors: Tensors) -> dict[str, Tensor]:
         module = self.build(0)
@@ -140,14 +143,17 @@ class VmappedModule(BatchedNetwork):
         return tuple(p.name for p in self.parameters if p.layer < 0)
 
     def description(self, dropout: float) -> object:
-        del dropout  # nothing is dropped in a prediction
+        del dropout  # there is no dropout in a prediction
         return {"factory": self.name, "arguments": dict(self.arguments), "image": list(self.image)}
 
     def code(self, dropout: float) -> list[str]:
-        where, _, what = self.name.partition(":")
-        takes = f"  # it takes x as (batch, {', '.join(map(str, self.image))})" if self.image else ""
-        lines = [f"from {where} import {what.partition('.')[0]}", f"net = {what}{self._values}{takes}"]
-        if self._plan.sites:
+        module, _, function = self.name.partition(":")
+        comment = f"  # it takes x as (batch, {', '.join(map(str, self.image))})" if self.image else ""
+        lines = [
+            f"from {module} import {function.partition('.')[0]}",
+            f"net = {function}{self._arguments_text}{comment}",
+        ]
+        if self.program.hook_points:
             lines += [
                 "for module in net.modules():",
                 f'    if "Dropout" in type(module).__name__: module.p = {dropout}',
@@ -156,124 +162,131 @@ class VmappedModule(BatchedNetwork):
 
     def check(self, smallest: int, device: torch.device) -> None:
         try:
-            _alone(self._plan, self.init(np.random.default_rng(0)), torch.zeros(smallest, self.n_inputs, device=device))
+            x = torch.zeros(smallest, self.n_inputs, device=device)
+            _train_single(self.program, self.init(np.random.default_rng(0)), x)
+        except InputError:
+            raise
         except Exception as error:
-            if isinstance(error, InputError):
-                raise
-            hint = "; another train.batch_size leaves no such last one" if smallest == 1 else ""
+            hint = "; choose another train.batch_size to avoid a last minibatch of 1" if smallest == 1 else ""
             where = "" if device.type == "cpu" else f" on {device.type}"
-            raise self.refuse(
+            raise self.error(
                 f"cannot learn from a minibatch of {smallest}{where} ({describe_exception(error)}){hint}."
             ) from error
 
     def notes(self, dropout: bool) -> list[str]:
-        alone = (
-            [f"{self.name} is trained one row at a time, which is slower: {self.sequential_reason}."]
-            if self.sequential_reason
-            else []
-        )
-        unused = self.depth > 0 and not dropout
-        return alone + (
-            [f"the dropout of {self.name} is off, as that of any network whose space does not name it."]
-            if unused
-            else []
-        )
+        notes = []
+        if self.sequential_reason:
+            notes.append(f"{self.name} is trained one network at a time, which is slower: {self.sequential_reason}.")
+        if self.depth > 0 and not dropout:
+            notes.append(f"the dropout of {self.name} is off, because the space does not contain the key dropout.")
+        return notes
 
     @property
-    def _values(self) -> str:
+    def _arguments_text(self) -> str:
         return f"({', '.join(f'{name}={value!r}' for name, value in self.arguments)})"
 
     @property
     def _call(self) -> str:
-        return truncate(self.name.rpartition(":")[2] + self._values)
+        return truncate(self.name.rpartition(":")[2] + self._arguments_text)
 
-    def refuse(self, what: str) -> InputError:
-        return InputError(f"network: the module of {self._call} {what}")
+    def error(self, text: str) -> InputError:
+        """Return an InputError about the module; `text` completes the sentence."""
+        return InputError(f"network: the module of {self._call} {text}")
 
 
-def _layers(trained: Sequence[tuple[str, Tensor]]) -> dict[str, int]:
-    """To which layer each parameter belongs. A layer begins with each part of the module that has a matrix of its own, in the order in
-    which these were set; what has none, such as a norm, belongs to the layer before it. The last is the output layer."""
+def layer_indices(trained: Sequence[tuple[str, Tensor]]) -> dict[str, int]:
+    """Return the layer of each parameter.
+
+    Each submodule that directly owns a matrix starts a new layer, in the order of registration; one without a matrix,
+    such as a norm, belongs to the preceding layer. The last layer is the output layer, -1.
+    """
     parts = list(dict.fromkeys(name.rpartition(".")[0] for name, p in trained if p.dim() > 1))
-    found, layer = {}, 0
+    layers, layer = {}, 0
     for name, _ in trained:
         part = name.rpartition(".")[0]
         layer = parts.index(part) if part in parts else layer
-        found[name] = -1 if layer >= len(parts) - 1 else layer
-    return found
+        layers[name] = -1 if layer >= len(parts) - 1 else layer
+    return layers
 
 
 @functools.lru_cache(maxsize=32)
-def _plan(network: VmappedModule) -> VmapProgram:
-    """The plan of an architecture, tried out on a few made rows. Raises InputError."""
-    plan = VmapProgram(
-        copy.deepcopy(network.build(0)), network.image, network.n_outputs
-    )  # its dropouts are replaced; it may be somebody's only one
-    if any(map(torch.nn.parameter.is_lazy, plan.module.parameters())):
-        raise network.refuse("has layers without a size; give them one, with the help of n_inputs.")
-    for name, t in (*plan.trained, *plan.buffer_names):
-        if t.is_complex() or not torch.equal(t.detach().float().to(t.dtype), t.detach()):
-            raise network.refuse(f"holds {name}, of which float32 keeps less than it is ({t.dtype}).")
+def vmap_program(network: VmappedModule) -> VmapProgram:
+    """Return the program of an architecture, after a trial run on random inputs. Raises InputError."""
+    # A copy, because its dropouts are replaced, and the factory may always return the same module.
+    program = VmapProgram(copy.deepcopy(network.build(0)), network.image, network.n_outputs)
+    _check_tensors(network, program)
     x = torch.randn(2, 3, network.n_inputs, generator=torch.Generator().manual_seed(0))
     rows = [network.init(np.random.default_rng(i)) for i in range(2)]
     try:
-        alone = [_alone(plan, row, part) for row, part in zip(rows, x, strict=True)]
-        again = [_alone(plan, rows[0], x[1], seed) for seed in range(1, 5)]
+        singles = [_train_single(program, row, part) for row, part in zip(rows, x, strict=True)]
+        repeats = [_train_single(program, rows[0], x[1], seed) for seed in range(1, 5)]
     except Exception as error:
         shape = (3, *(network.image or (network.n_inputs,)))
-        raise network.refuse(f"failed on a batch of shape {shape} with {describe_exception(error)}.") from error
-    got = alone[0]["the output"]
-    if got.shape != (3, network.n_outputs):
-        raise network.refuse(f"must return (batch, {network.n_outputs}) for a batch of 3, got {tuple(got.shape)}.")
-    if any(other.keys() != alone[0].keys() for other in (*alone, *again)):
-        raise network.refuse("uses some parameters in some steps only, which a fused optimizer cannot follow.")
-    plan.sequential_reason = _why_alone(
-        plan, {name: torch.stack([row[name] for row in rows]) for name in rows[0]}, x, alone
-    )
-    # What has no gradient is left as it is, as torch's optimizers do.
-    plan.keep_buffers([name for name, _ in plan.trained if name not in alone[0]])
-    if not plan.trained:
-        raise network.refuse("has no parameter to train.")
-    return plan
+        raise network.error(f"failed on a batch of shape {shape} with {describe_exception(error)}.") from error
+    shape = tuple(singles[0]["the output"].shape)
+    if shape != (3, network.n_outputs):
+        raise network.error(f"must return (batch, {network.n_outputs}) for a batch of 3, got {shape}.")
+    if any(result.keys() != singles[0].keys() for result in (*singles, *repeats)):
+        raise network.error("uses some parameters in some steps only, which a fused optimizer cannot handle.")
+    stacked = {name: torch.stack([row[name] for row in rows]) for name in rows[0]}
+    program.sequential_reason = _sequential_reason(program, stacked, x, singles)
+    # Like torch's optimizers, leave parameters without a gradient unchanged.
+    program.exclude_from_training([name for name, _ in program.trained if name not in singles[0]])
+    if not program.trained:
+        raise network.error("has no parameter to train.")
+    return program
 
 
-def _alone(plan: VmapProgram, row: Tensors, x: Tensor, seed: int = 0) -> dict[str, Tensor]:
-    """What one row gives by itself in training; it is evaluated, too, which must not fail."""
+def _check_tensors(network: VmappedModule, program: VmapProgram) -> None:
+    """Raise InputError if the module has uninitialised layers, or tensors that float32 cannot represent."""
+    if any(map(torch.nn.parameter.is_lazy, program.module.parameters())):
+        raise network.error("has layers without a size; give them one, using n_inputs.")
+    for name, t in (*program.trained, *program.buffers):
+        if t.is_complex() or not torch.equal(t.detach().float().to(t.dtype), t.detach()):
+            raise network.error(f"has the tensor {name} ({t.dtype}), which float32 cannot represent exactly.")
+
+
+def _train_single(program: VmapProgram, row: Tensors, x: Tensor, seed: int = 0) -> dict[str, Tensor]:
+    """Return the results of `_train_step` for one fit, run on its own; also evaluate it, which must not fail."""
     tensors = {name: t.detach().clone().float().unsqueeze(0).to(x.device) for name, t in row.items()}
-    with torch.random.fork_rng(devices=generators(x.device)), torch.no_grad():
+    with torch.random.fork_rng(devices=rng_devices(x.device)), torch.no_grad():
         torch.manual_seed(seed)
-        plan.run(tensors, tensors, x.unsqueeze(0), identity, training=False, batched=False)
-    return {name: t[0] for name, t in _learn(plan, tensors, x.unsqueeze(0), batched=False, seed=seed).items()}
+        program.run(tensors, tensors, x.unsqueeze(0), identity, training=False, batched=False)
+    return {name: t[0] for name, t in _train_step(program, tensors, x.unsqueeze(0), batched=False, seed=seed).items()}
 
 
-@torch.enable_grad()  # a network may be met first in a prediction
-def _learn(plan: VmapProgram, tensors: dict[str, Tensor], x: Tensor, batched: bool, seed: int = 0) -> dict[str, Tensor]:
-    """The outputs, the gradient of each parameter that has one, and the buffers afterwards."""
-    leaves = {name: tensors[name].requires_grad_() for name, _ in plan.trained}
-    with torch.random.fork_rng(devices=generators(x.device)):
+@torch.enable_grad()  # a network may be built in a prediction
+def _train_step(
+    program: VmapProgram, tensors: dict[str, Tensor], x: Tensor, batched: bool, seed: int = 0
+) -> dict[str, Tensor]:
+    """Return the outputs, the gradient of each parameter that has one, and the buffers afterwards."""
+    leaves = {name: tensors[name].requires_grad_() for name, _ in program.trained}
+    with torch.random.fork_rng(devices=rng_devices(x.device)):
         torch.manual_seed(seed)
-        out = plan.run(leaves, tensors, x, identity, True, batched).logits
+        out = program.run(leaves, tensors, x, identity, True, batched).logits
     learns = leaves and out.requires_grad
     grads = torch.autograd.grad(out.square().sum(), list(leaves.values()), allow_unused=True) if learns else ()
-    found = {name: grad for name, grad in zip(leaves, grads, strict=False) if grad is not None}
-    return {"the output": out.detach(), **found, **{name: tensors[name] for name, _ in plan.buffer_names}}
+    used = {name: grad for name, grad in zip(leaves, grads, strict=False) if grad is not None}
+    return {"the output": out.detach(), **used, **{name: tensors[name] for name, _ in program.buffers}}
 
 
-def _why_alone(plan: VmapProgram, tensors: Tensors, x: Tensor, alone: Sequence[Tensors]) -> str:
+def _sequential_reason(program: VmapProgram, tensors: Tensors, x: Tensor, singles: Sequence[Tensors]) -> str:
+    """Return why the fits cannot be batched; "" if they can, with the same results as `singles`."""
+    copies = {name: t.detach().clone().float() for name, t in tensors.items()}
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("error")  # one is how torch.func says that an operation runs row by row
-            together = _learn(plan, {name: t.detach().clone().float() for name, t in tensors.items()}, x, batched=True)
-    except Exception as error:  # noqa: BLE001 -- whatever torch.func says, one row at a time works
+            warnings.simplefilter("error")  # torch.func warns about operations that it runs in a loop
+            batched = _train_step(program, copies, x, batched=True)
+    except Exception as error:  # noqa: BLE001 -- whatever the error of torch.func, running one fit at a time works
         text = str(error)
         rule = re.search(r"atching rule (?:not implemented )?for (\S+?)\.?\s", f"{text} ")
         known = [reason for words, reason in _REASONS.items() if words in text]
         return known[0] if known else f"torch.func cannot batch {rule.group(1)}" if rule else describe_exception(error)
-    same = all(
+    equal = all(
         torch.allclose(
-            mine, together[name][i], rtol=1e-2, atol=1e-3 * float(mine.abs().max().clamp(min=1)), equal_nan=True
+            single, batched[name][i], rtol=1e-2, atol=1e-3 * float(single.abs().max().clamp(min=1)), equal_nan=True
         )
-        for i, row in enumerate(alone)
-        for name, mine in row.items()
+        for i, row in enumerate(singles)
+        for name, single in row.items()
     )
-    return "" if same else "batched by torch.func it gives other numbers"
+    return "" if equal else "torch.func computes other numbers for a batch of networks"

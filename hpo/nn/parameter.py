@@ -1,4 +1,4 @@
-"""What the tensors of a network are, and how all weights of all rows are acted on."""
+"""Descriptions of a network's tensors, and the interface to the weight matrices of a whole stack."""
 
 from __future__ import annotations
 
@@ -10,25 +10,20 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Parameter:
-    """A tensor of the network: its name, its shape without the fit axis, the depth from which on a network has it, and
-    its role. Of a weight, `units` is the axis of that shape that counts what it computes, and `inputs`, if it meets the data
-    themselves, the axis that counts their columns. What is `own` belongs to a regularizer: it is trained with the network, and left behind.
-
-    `layer` counts the layers that have a matrix, from 0 at the data; -1 is the output layer, where there may be fewer layers before it in
-    one row than in another. What is `fresh` began at random in a network that began with the weights of another."""
+    """The description of one trained tensor or buffer of a network, or of a regularizer."""
 
     name: str
-    shape: tuple[int, ...]
-    depth: int
-    role: Literal["weight", "bias", "norm", "buffer", "own"]
-    units: int = 0
-    inputs: int | None = None
-    layer: int = -1
-    fresh: bool = False
+    shape: tuple[int, ...]  # without the fit axis
+    depth: int  # the smallest depth of a network that has it
+    role: Literal["weight", "bias", "norm", "buffer", "regularizer"]  # "regularizer": trained, but not exported
+    units: int = 0  # of a weight, the axis of `shape` that counts its output units
+    inputs: int | None = None  # of a weight applied to the data itself, the axis of `shape` that counts its inputs
+    layer: int = -1  # the layer, counting those with a matrix, from 0 at the data; -1 for the output layer
+    fresh: bool = False  # whether it began at random while other tensors of the network began with given weights
 
 
 class WeightMatrices(Protocol):
-    """The weight matrices of all rows, no biases, no norms, as one thing to act on."""
+    """The weight matrices of all fits of a stack, without biases and norms."""
 
     def soft_threshold_(self, distance: Tensor) -> None:
-        """Moves every weight towards zero by its row's `distance` (fit,), and leaves it there once it arrives; in place."""
+        """Move every weight towards zero by the `distance` (fit,) of its fit, without crossing zero, in place."""

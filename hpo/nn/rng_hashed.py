@@ -1,4 +1,4 @@
-"""Random numbers by a hash of (stream, epoch, position), for devices where a generator a row would be a launch a row."""
+"""Random numbers by a hash of (stream, epoch, position), for devices on which a generator per fit is too slow."""
 
 from __future__ import annotations
 
@@ -7,32 +7,32 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from hpo.nn.rng import Noise, normals
+from hpo.nn.rng import Noise, normal_pairs
 
-# SplitMix64 (Steele, Lea & Flood, Fast splittable pseudorandom number generators, OOPSLA 2014), in the signed numbers that
-# torch has: products and sums wrap around just the same.
+# SplitMix64 (Steele, Lea & Flood, Fast splittable pseudorandom number generators, OOPSLA 2014), in the signed integers
+# of torch, whose products and sums wrap around in the same way.
 _GAMMA = 0x9E3779B97F4A7C15 - (1 << 64)
 _ROUNDS = ((30, 0xBF58476D1CE4E5B9 - (1 << 64)), (27, 0x94D049BB133111EB - (1 << 64)))
 
 
 def splitmix(key: Tensor, position: Tensor) -> Tensor:
-    """The numbers at `position` (0 for the first) of the generators seeded with `key`; int64, broadcast against each other."""
+    """Return the int64 numbers at `position` (0 for the first) of the generators with seed `key`; both broadcast."""
     z = key + (position + 1) * _GAMMA
     for shift, factor in _ROUNDS:
-        z = z.bitwise_xor_(_right(z, shift)).mul_(factor)
-    return z.bitwise_xor_(_right(z, 31))
+        z = z.bitwise_xor_(_shift_right(z, shift)).mul_(factor)
+    return z.bitwise_xor_(_shift_right(z, 31))
 
 
-def _right(z: Tensor, by: int) -> Tensor:
-    """Shifted to the right as if it had no sign."""
+def _shift_right(z: Tensor, by: int) -> Tensor:
+    """Shift right as an unsigned number."""
     return (z >> by).bitwise_and_((1 << (64 - by)) - 1)
 
 
 class HashedNoise(Noise):
-    """The streams of one use for some rows of a stack in one epoch of each, as numbers that any position can be asked for.
+    """The streams of one use for some fits of a stack, each in one of its epochs.
 
-    `keys` name the streams and `epochs` are the rows' own: what a row draws depends on these two and on how much it has drawn
-    since the epoch began.
+    `keys` identify the streams and `epochs` are the epochs of the fits: the numbers of a fit depend on these
+    two and on how many it has drawn since the epoch began.
     """
 
     def __init__(self, keys: Sequence[int], epochs: Sequence[int], dtype: torch.dtype, device: torch.device) -> None:
@@ -45,8 +45,8 @@ class HashedNoise(Noise):
         return self._words(n).argsort(dim=1)
 
     def _normals(self, n: int) -> Tensor:
-        """By arithmetic: a table would have to be brought to the device."""
-        return torch.cat(normals(self._words(n // 2), self._dtype), dim=1)
+        """Compute normal numbers by arithmetic, because a table would have to be copied to the device."""
+        return torch.cat(normal_pairs(self._words(n // 2), self._dtype), dim=1)
 
     def _words(self, n: int) -> Tensor:
         start, self._position = self._position, self._position + n

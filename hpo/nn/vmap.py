@@ -1,6 +1,4 @@
-"""One module for all rows of an architecture: torch's `vmap` calls it with each row's tensors in place of its own.
-
-The features of anyone's network: what its last linear layer is given, seen from outside."""
+"""Run one module for all fits of an architecture: torch's `vmap` calls it with the tensors of each fit."""
 
 from __future__ import annotations
 
@@ -14,140 +12,153 @@ from torch import Tensor, nn
 from torch.func import functional_call, vmap
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from hpo.nn.hook_points import even, identity, insert_hook_points, normed_by, stacked
-from hpo.nn.network import Hidden, Outputs, Tensors
+from hpo.nn.hook_points import batch_norm_by, contiguous, identity, insert_hook_points, on_stack
+from hpo.nn.network import HiddenHook, Outputs, Tensors
 
-# Layers that torch.func computes with the fits among the channels.
-_MIXING = (nn.modules.conv._ConvNd, nn.modules.batchnorm._NormBase, nn.GroupNorm)  # noqa: SLF001 -- the only names they have
+# Layers for which torch.func folds the fit axis into the channels.
+_CHANNEL_LAYERS = (
+    nn.modules.conv._ConvNd,  # noqa: SLF001 -- these base classes have no public names
+    nn.modules.batchnorm._NormBase,  # noqa: SLF001
+    nn.GroupNorm,
+)
 
 
 class VmapProgram:
-    """One module for all rows of an architecture: its own tensors give way to theirs."""
+    """A module whose own tensors are replaced by those of each fit."""
 
     def __init__(self, module: nn.Module, image: tuple[int, ...], n_outputs: int) -> None:
-        self.module, self.sites, self.head = module, insert_hook_points(module), FeatureTap(module, n_outputs)
+        self.module = module
+        self.hook_points, self.feature_tap = insert_hook_points(module), FeatureTap(module, n_outputs)
         self._image = image
-        self.trained, self.buffer_names = list(module.named_parameters()), list(module.named_buffers())
-        self.keep_buffers([name for name, p in self.trained if not p.requires_grad])
+        self.trained, self.buffers = list(module.named_parameters()), list(module.named_buffers())
+        self.exclude_from_training([name for name, p in self.trained if not p.requires_grad])
         self.sequential_reason = ""
         self._batched = False
-        self._labelled: tuple[int, int] | None = (
-            None  # how many rows, and of how many: batch normalisation goes by these
-        )
+        self._labelled: tuple[int, int] | None = None  # the number of labelled samples, and of all samples
         for part in module.modules():
-            if isinstance(part, _MIXING):
-                part.forward = functools.partial(self._mix, part, part.forward)  # type: ignore[method-assign]
+            if isinstance(part, _CHANNEL_LAYERS):
+                part.forward = functools.partial(self._run_layer, part, part.forward)  # type: ignore[method-assign]
 
-    def _mix(self, part: nn.Module, forward: Callable[..., Tensor], h: Tensor, *more: Any) -> Tensor:
-        """One of those layers."""
-        if self._labelled is None or not part.training or not isinstance(part, nn.modules.batchnorm._BatchNorm):  # noqa: SLF001
-            return self._apart(part, forward, h, *more)
-        rows, every = self._labelled
-        first = len(h) * rows // every  # they may come as several each
-        some = stacked(h[:first], even) if self._batched else h[:first]
-        return torch.cat([self._apart(part, forward, some), normed_by(part, some, h[first:])])
-
-    def _apart(self, part: nn.Module, forward: Callable[..., Tensor], h: Tensor, *more: Any) -> Tensor:
-        """A norm of plain rows gets them as the last axis, where torch's kernel is four times faster."""
-        if not self._batched:
-            return forward(h, *more)
-        h = stacked(h, even)
-        rows_last = isinstance(part, nn.BatchNorm1d) and h.dim() == 2
-        return stacked(forward(h.T.unsqueeze(0)).squeeze(0).T if rows_last else forward(h, *more), even)
+    def exclude_from_training(self, names: Collection[str]) -> None:
+        """Treat these parameters as buffers."""
+        self.buffers += [(name, p) for name, p in self.trained if name in names]
+        self.trained = [(name, p) for name, p in self.trained if name not in names]
 
     def run(
         self,
         params: Tensors,
         buffers: Tensors,
         x: Tensor,
-        hidden: Hidden,
+        hidden: HiddenHook,
         training: bool,
         batched: bool,
         labelled: int | None = None,
     ) -> Outputs:
+        """Compute the outputs as `BatchedNetwork.forward` does; fits that are not `batched` are run without `vmap`."""
         rows, self._batched = len(x), batched
         self._labelled = None if labelled is None else (labelled, x.shape[1])
-        # Buffers lie among floats; a module may want them whole or as truth values. They are copied, because vmap's rule of
-        # batch normalisation loses what it should write into a tensor that is not contiguous.
+        # Buffers are stored among floats, but a module may need them as integers or booleans. They are copied, because
+        # vmap's rule of batch normalisation loses updates of tensors that are not contiguous.
         typed = {
             name: buffers[name].to(b.dtype if not b.is_floating_point() else x.dtype, copy=training).contiguous()
-            for name, b in self.buffer_names
+            for name, b in self.buffers
         }
         tensors = {name: params[name] for name, _ in self.trained} | typed
         x = x.reshape(*x.shape[:2], *self._image) if self._image else x
         self.module.train(training)
-        for site in self.sites:
-            site.hidden, site.rows, site.batched = hidden, rows, batched
+        for point in self.hook_points:
+            point.hidden, point.rows, point.batched = hidden, rows, batched
         try:
             return self._run(tensors, buffers, x, training, batched)
         finally:
-            for site in self.sites:
-                site.hidden = identity  # plans live on, stacks shall not
+            for point in self.hook_points:
+                point.hidden = identity  # programs are cached and must not keep their stacks alive
 
     def _run(self, tensors: dict[str, Tensor], buffers: Tensors, x: Tensor, training: bool, batched: bool) -> Outputs:
         rows = len(x)
         if not batched:
-            assert rows == 1, "a network that is not batched has a stack for itself"
-            said, after = self._one({name: t[0] for name, t in tensors.items()}, x[0])
-            said, after = [t.unsqueeze(0) for t in said], {name: b.unsqueeze(0) for name, b in after.items()}
+            assert rows == 1, "a network that is not batched has a stack of its own"
+            outputs, after = self._run_single({name: t[0] for name, t in tensors.items()}, x[0])
+            outputs, after = [t.unsqueeze(0) for t in outputs], {name: b.unsqueeze(0) for name, b in after.items()}
         else:
-            if rows == 1:  # alone it would take other kernels, which round otherwise: it is computed twice
+            if rows == 1:  # a single fit would use other kernels, which round differently, so it is doubled
                 tensors = {name: torch.cat([t, t.detach()]) for name, t in tensors.items()}
                 x = x.expand(2, *x.shape[1:])
-            with _plain_kernels():
-                said, after = vmap(self._one, randomness="error")(tensors, x)
-            said = [even(t) for t in said]
+            with _plain_attention():
+                outputs, after = vmap(self._run_single, randomness="error")(tensors, x)
+            outputs = [contiguous(t) for t in outputs]
         if training:
             with torch.no_grad():
                 for name, b in after.items():
                     buffers[name].copy_(b[:rows])
-        out, *features = (t[:rows] for t in said)
-        return Outputs(out, features[0] if features else None)
+        logits, *features = (t[:rows] for t in outputs)
+        return Outputs(logits, features[0] if features else None)
 
-    def _one(self, tensors: dict[str, Tensor], x: Tensor) -> tuple[list[Tensor], dict[str, Tensor]]:
-        """One row's outputs, and its features if it tells; and its buffers afterwards, whether they were changed in place or replaced."""
+    def _run_single(self, tensors: dict[str, Tensor], x: Tensor) -> tuple[list[Tensor], dict[str, Tensor]]:
+        """Return the outputs of one fit, with its features if available, and its buffers after the pass.
+
+        The module may have changed its buffers in place or replaced them.
+        """
         tensors = dict(tensors)
         out = functional_call(self.module, tensors, (x,))
         if not isinstance(out, Tensor):
             raise TypeError(f"it must return one tensor, got a {type(out).__name__}")
-        return [out, *self.head.given(len(x))], {name: tensors[name] for name, _ in self.buffer_names}
+        return [out, *self.feature_tap.pop(len(x))], {name: tensors[name] for name, _ in self.buffers}
 
-    def keep_buffers(self, names: Collection[str]) -> None:
-        """Takes parameters from those that are trained."""
-        self.buffer_names += [(name, p) for name, p in self.trained if name in names]
-        self.trained = [(name, p) for name, p in self.trained if name not in names]
+    def _run_layer(self, layer: nn.Module, forward: Callable[..., Tensor], h: Tensor, *more: Any) -> Tensor:
+        """Run a channel layer; batch normalisation uses the statistics of the labelled samples only."""
+        uses_batch = layer.training and isinstance(layer, nn.modules.batchnorm._BatchNorm)  # noqa: SLF001
+        if self._labelled is None or not uses_batch:
+            return self._run_fitwise(layer, forward, h, *more)
+        labelled, total = self._labelled
+        first = len(h) * labelled // total  # the module may have split each sample into several
+        reference = on_stack(h[:first], contiguous) if self._batched else h[:first]
+        return torch.cat([self._run_fitwise(layer, forward, reference), batch_norm_by(layer, reference, h[first:])])
+
+    def _run_fitwise(self, layer: nn.Module, forward: Callable[..., Tensor], h: Tensor, *more: Any) -> Tensor:
+        """Run a channel layer on contiguous tensors.
+
+        A norm of plain rows gets them as the last axis, for which torch's kernel is four times faster.
+        """
+        if not self._batched:
+            return forward(h, *more)
+        h = on_stack(h, contiguous)
+        rows_last = isinstance(layer, nn.BatchNorm1d) and h.dim() == 2
+        return on_stack(forward(h.T.unsqueeze(0)).squeeze(0).T if rows_last else forward(h, *more), contiguous)
 
 
 @contextmanager
-def _plain_kernels() -> Iterator[None]:
-    """Attention without its fused kernels, which vmap would call row by row."""
-    fast = torch.backends.mha.get_fastpath_enabled()
+def _plain_attention() -> Iterator[None]:
+    """Context manager: attention without its fused kernels, which vmap would call fit by fit."""
+    fast_path = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)
     try:
         with sdpa_kernel(SDPBackend.MATH):
             yield
     finally:
-        torch.backends.mha.set_fastpath_enabled(fast)
+        torch.backends.mha.set_fastpath_enabled(fast_path)
 
 
 class FeatureTap:
-    """Of a module, the nn.Linear with `n_outputs` outputs that was called last in a pass, and what it was given; a module may have
-    none, or give it something else than a vector a row."""
+    """Records the input of the last nn.Linear with `n_outputs` outputs that a module calls in a forward pass.
 
-    width: int | None = None  # of a vector; None if nothing was seen yet, or there is nothing
+    A module may have no such layer, or give it something else than one vector per sample.
+    """
+
+    width: int | None = None  # the size of the vectors; None before the first pass, or if there are none
 
     def __init__(self, module: nn.Module, n_outputs: int) -> None:
         self._last: Tensor | None = None
         for part in module.modules():
             if isinstance(part, nn.Linear) and part.out_features == n_outputs:
-                part.register_forward_pre_hook(self._see, with_kwargs=True)
+                part.register_forward_pre_hook(self._record, with_kwargs=True)
 
-    def _see(self, part: nn.Module, args: tuple[Tensor, ...], named: dict[str, Tensor]) -> None:
-        del part
-        self._last = args[0] if args else named["input"]
+    def _record(self, layer: nn.Module, args: tuple[Tensor, ...], kwargs: dict[str, Tensor]) -> None:
+        del layer
+        self._last = args[0] if args else kwargs["input"]
 
-    def given(self, rows: int) -> list[Tensor]:
-        """What it was given in the pass that has just ended, (rows, width), which is forgotten here; [] if it is not that."""
+    def pop(self, rows: int) -> list[Tensor]:
+        """Return and forget the input recorded in the last pass, as [(rows, width)]; [] if it has another shape."""
         last, self._last = self._last, None
         if last is None or last.dim() != 2 or len(last) != rows:
             return []

@@ -1,8 +1,10 @@
-"""The family. Adding a member: one file, and one line here; the contract test finds it by itself."""
+"""All regularizers that hpo can search: `FAMILY` by name, and `STRENGTHS`, those that act through hooks.
 
-from collections.abc import Iterable, Iterator, Mapping
+To add one, write a module and add it to `_MEMBERS`; the contract test includes it automatically.
+"""
+
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any
 
 from hpo.regularizers.adversarial import Adversarial
 from hpo.regularizers.back_translation import BackTranslation
@@ -59,7 +61,7 @@ from hpo.regularizers.weight_decay import WeightDecay
 from hpo.regularizers.width import Width
 from hpo.regularizers.zoom import Zoom
 
-# In this order they act, where several do at one moment.
+# Regularizers that use the same hook act in this order.
 _MEMBERS = (
     Depth(),
     Width(),
@@ -117,38 +119,39 @@ _MEMBERS = (
 )
 FAMILY: dict[str, Regularizer] = {member.name: member for member in _MEMBERS}
 STRENGTHS = {name: member for name, member in FAMILY.items() if member.kind == "strength"}
-_OURS = len(FAMILY)
+_BUILT_IN = len(FAMILY)
 
 
-def active(params: Mapping[str, Any]) -> dict[str, Any]:
-    """What is left of a configuration without the strengths that are off: two that agree in it train alike."""
-    return {
-        key: value for key, value in params.items() if key not in STRENGTHS or value != STRENGTHS[key].default_value
-    }
+def is_off(key: str, value: object) -> bool:
+    """Return whether the search key `key` is a strength, and `value` switches it off."""
+    return key in STRENGTHS and STRENGTHS[key].is_off(value)
 
 
 def overrides(member: Regularizer, hook: str) -> bool:
-    """Whether a member does something there."""
+    """Return whether a regularizer overrides the hook of this name."""
     return getattr(type(member), hook) is not getattr(Regularizer, hook)
 
 
 def register(members: Iterable[Regularizer]) -> None:
-    """Has strengths from outside join the family: behind ours, in the order of their names, whichever came first."""
-    outside = {**dict(list(FAMILY.items())[_OURS:]), **{member.name: member for member in members}}
+    """Add the regularizers of plugins to the family, after the built-in ones.
+
+    They are sorted by name, so that their order does not depend on which was loaded first.
+    """
+    plugins = {**dict(list(FAMILY.items())[_BUILT_IN:]), **{member.name: member for member in members}}
     for family in (FAMILY, STRENGTHS):
-        for name in outside:
+        for name in plugins:
             family.pop(name, None)
-        family.update(sorted(outside.items()))
+        family.update(sorted(plugins.items()))
 
 
 @contextmanager
 def registered(members: Iterable[Regularizer]) -> Iterator[None]:
-    """Within it, these regularizers belong to the family."""
-    before = FAMILY.copy(), STRENGTHS.copy()
+    """Context manager: add regularizers to the family, and restore the family afterwards."""
+    originals = FAMILY.copy(), STRENGTHS.copy()
     register(members)
     try:
         yield
     finally:
-        for family, was in zip((FAMILY, STRENGTHS), before, strict=True):
+        for family, original in zip((FAMILY, STRENGTHS), originals, strict=True):
             family.clear()
-            family.update(was)
+            family.update(original)

@@ -1,4 +1,4 @@
-"""What members that mix two samples into one share."""
+"""Mix each sample of a minibatch with a partner."""
 
 from dataclasses import replace
 
@@ -9,20 +9,25 @@ from hpo.regularizers.base import Batch
 
 
 def partners(t: Tensor) -> Tensor:
-    """Of every sample another one of its minibatch, (fit, batch, …): the one before. Minibatches are shuffled, so that is anyone."""
+    """Return another sample of the minibatch for each sample, (fit, batch, …): the preceding one.
+
+    Minibatches are shuffled, so this is a random partner.
+    """
     return t.roll(1, 1)
 
 
-def mixed(batch: Batch, x: Tensor, share: Tensor) -> Batch:
-    """The minibatch with inputs `x`, of which `share` (fit,) is the partners'; so is the rest of it.
+def mix(batch: Batch, x: Tensor, share: Tensor) -> Batch:
+    """Return a mixed minibatch: the inputs `x`, of which `share` (fit,) is the partners', and all else mixed alike.
 
-    A loss linear in the target comes out as the mean of both samples' own, where each has its weight: the target is mixed by weights.
+    If the loss is linear in the target, the loss of a mixture is the mean of the losses for both targets. If
+    samples have weights, the share of each target is proportional to its weight.
     """
-    part, weight = share.unsqueeze(1), batch.weight
-    base = None if batch.offset is None else torch.lerp(batch.offset, partners(batch.offset), part.unsqueeze(2))
+    part, weight, offset = share.unsqueeze(1), batch.weight, batch.offset
+    if offset is not None:
+        offset = torch.lerp(offset, partners(offset), part.unsqueeze(2))
     if weight is not None:
-        ours, theirs = weight * (1 - part), partners(weight) * part
-        weight = ours + theirs
-        part = theirs / weight.clamp_min(torch.finfo(weight.dtype).tiny)
+        own_weight, partner_weight = weight * (1 - part), partners(weight) * part
+        weight = own_weight + partner_weight
+        part = partner_weight / weight.clamp_min(torch.finfo(weight.dtype).tiny)
     part = part if batch.y.dim() == 2 else part.unsqueeze(2)
-    return replace(batch, x=x, y=torch.lerp(batch.y, partners(batch.y), part), weight=weight, offset=base)
+    return replace(batch, x=x, y=torch.lerp(batch.y, partners(batch.y), part), weight=weight, offset=offset)

@@ -8,12 +8,13 @@ from hpo.regularizers.base import Batch, Regularizer, Step
 
 
 class Variants(Regularizer):
-    """What the regularizers of texts share, and `synthetic`: with probability `s`, one of a row's altered versions takes its place in a
-    minibatch.
+    """Base of the regularizers that replace a row by one of its variants, such as an altered text.
 
-    The versions were made and turned into numbers before training (`data.variants`, (variants, rows, inputs)), for strings cannot be
-    tensors; of each the same number of words is changed, so that the strength is how often a network reads one.
-    Of several regularizers that are drawn for one row, the last in the family counts.
+    The variants were generated and encoded before training (`data.augmented`, (variants, rows, inputs)), since
+    strings cannot be tensors. With probability `s`, one of them, drawn at random, takes the place of its row in a
+    minibatch. All variants of a text differ from it in the same number of words, so that the strength is the
+    probability of a replacement. If several of these regularizers replace the same row, the last one in the family
+    wins.
     """
 
     needs_rng = "step"
@@ -24,8 +25,8 @@ class Variants(Regularizer):
     probe = (0.1, 0.9)
 
     def batch(self, s: Tensor, step: Step, batch: Batch) -> Batch:
-        bank = step.data.augmented[self.name]
+        variants = step.data.augmented[self.name]
         u = step.noise[self.name][0].uniform((2, batch.index.shape[1]))
-        drawn = (u[:, 1] * len(bank)).long() * bank.shape[1] + batch.index
-        altered = bank.flatten(0, 1).index_select(0, drawn.flatten()).view_as(batch.x)
-        return replace(batch, x=torch.where((u[:, 0] < s.unsqueeze(1)).unsqueeze(2), altered, batch.x))
+        drawn = (u[:, 1] * len(variants)).long() * variants.shape[1] + batch.index
+        replacements = variants.flatten(0, 1).index_select(0, drawn.flatten()).view_as(batch.x)
+        return replace(batch, x=torch.where((u[:, 0] < s.unsqueeze(1)).unsqueeze(2), replacements, batch.x))

@@ -3,20 +3,24 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from hpo.regularizers._sampling import beside
+from hpo.regularizers._fitwise import per_fit
 from hpo.regularizers.base import Batch, Regularizer, Step
 
 
 class Adversarial(Regularizer):
-    """The fast gradient sign method: every standardised input moves by `s` in the direction in which the loss rises, and the network learns from
-    such samples alone, as in Wong, Rice & Kolter (ICLR 2020), but from the samples themselves and not from beside them."""
+    """Adversarial training with the fast gradient sign method.
+
+    Each standardised input moves by `s` in the direction in which the loss rises, and the network learns from the
+    moved samples only, as in Wong, Rice & Kolter (ICLR 2020), but without their random start: the perturbation
+    starts at the sample itself.
+    """
 
     name = "adversarial"
-    summary = "learns from inputs moved by this much to where the loss is larger (FGSM)"
+    summary = "trains on inputs moved by this much in the direction that increases the loss (FGSM)"
     prior = {"low": 1e-3, "high": 0.3, "log": True, "optional": True}
     probe = (1e-2, 0.5)
     source = "Goodfellow, Shlens & Szegedy, Explaining and Harnessing Adversarial Examples, ICLR 2015"
 
-    def perturb(self, s: Tensor, step: Step, batch: Batch, slope: Tensor) -> Batch:
+    def perturb(self, s: Tensor, step: Step, batch: Batch, input_grad: Tensor) -> Batch:
         del step
-        return replace(batch, x=torch.addcmul(batch.x, slope.sign(), beside(s, slope)))
+        return replace(batch, x=torch.addcmul(batch.x, input_grad.sign(), per_fit(s, input_grad)))

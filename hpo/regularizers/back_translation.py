@@ -2,8 +2,11 @@ from hpo.regularizers._variants import Variants
 
 
 class BackTranslation(Variants):
-    """A text said in other words, as by translating it and back: by the function that `data.text.back_translation` names."""
+    """Paraphrases of a text, such as translations into another language and back.
+
+    The function that `data.text.back_translation` names writes them.
+    """
 
     name = "back_translation"
-    summary = "reads a text as your function says it in other words, with this probability"
+    summary = "replaces a text by its paraphrase from your function, with this probability"
     source = "Sennrich et al., Improving neural machine translation models with monolingual data, ACL 2016"

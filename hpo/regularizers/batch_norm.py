@@ -2,11 +2,14 @@ from hpo.regularizers.base import Regularizer
 
 
 class BatchNorm(Regularizer):
-    """Batch normalisation after the linear part of each hidden layer: the minibatch that a row of data happens to be in acts as
-    noise. It decides which stack a fit joins; it has no hook."""
+    """Batch normalisation after the linear part of each hidden layer.
+
+    A sample is normalised by the minibatch that it happens to be in, which acts as noise. The setting decides which
+    stack a fit joins; there is no hook.
+    """
 
     name = "batch_norm"
-    summary = "scales every hidden unit by its mean and deviation in the minibatch"
+    summary = "normalises each hidden unit by its mean and deviation in the minibatch"
     kind = "structure"
     needs = ("mlp",)
     choices = (False, True)

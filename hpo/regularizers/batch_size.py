@@ -2,11 +2,14 @@ from hpo.regularizers.base import Regularizer
 
 
 class BatchSize(Regularizer):
-    """The number of rows of data in a minibatch. Rows of a stack step together, so it decides which stack a fit joins. The
-    gradient of fewer rows is noisier, which is the more regularized training."""
+    """The number of samples in a minibatch.
+
+    The gradient of fewer samples is noisier, which regularizes more. The fits of a stack step together, so the
+    batch size decides which stack a fit joins.
+    """
 
     name = "batch_size"
-    summary = "number of rows of data in a minibatch; fewer make a noisier gradient"
+    summary = "number of samples in a minibatch; smaller ones give a noisier gradient"
     kind = "schedule"
     integer = True
     allowed = (1, 65_536)

@@ -6,24 +6,33 @@ from torch import Tensor
 
 from hpo.core.samples import Samples
 from hpo.nn.parameter import Parameter
-from hpo.regularizers._adaptation import adversary, features, log_shares, reversal, rising, told_apart
+from hpo.regularizers._adaptation import (
+    adversary_parameters,
+    domain_classification_loss,
+    domain_features,
+    ganin_schedule,
+    log_probabilities,
+    reverse_gradient,
+)
 from hpo.regularizers.base import ForwardOutput, Regularizer, Step
 
-_MOST = 1024  # inputs of the adversary: where the product has more, it is a random one
-_RANDOM = 256  # inputs then: so many are a half of the work of 1,280, while the paper's 1,024 would be the double
+_MAX_INPUTS = 1024  # of the adversary; larger outer products are randomised
+_RANDOM_INPUTS = 256  # of a randomised product: half the work of 1,280; the paper's 1,024 would double it
 
 
 class Cdan(Regularizer):
-    """Conditional adversarial domain adaptation (Long et al., NeurIPS 2018): as `dann`, but the adversary sees the outer product of
-    features and predicted probabilities, so that a class is aligned with the same class. As in the paper's code no gradient goes
-    through the probabilities; its weighting of rows by their entropy (CDAN+E) is left out.
+    """Conditional adversarial domain adaptation (Long et al., NeurIPS 2018).
 
-    Where the product has more than 1,024 numbers, it is the paper's randomised one: the product of both sides, each times a fixed random
-    matrix.
+    As in `dann`, but the adversary is given the outer product of features and predicted probabilities, so that each
+    class is aligned with the same class of the other domain. As in the authors' code, no gradient flows through the
+    probabilities; the paper's weighting of samples by their entropy (CDAN+E) is left out.
+
+    If the outer product has more than 1,024 elements, it is replaced by the paper's randomised one: the
+    element-wise product of both sides, each multiplied by a fixed random matrix.
     """
 
     name = "cdan"
-    summary = "as dann, but the adversary also knows which class the network predicts"
+    summary = "as dann, but the adversary is also given the predicted class probabilities"
     uses_target_batch = True
     needs = ("target", "features", "classes")
     prior = {"low": 0.01, "high": 10.0, "log": True, "optional": True}
@@ -32,29 +41,33 @@ class Cdan(Regularizer):
 
     def extra_parameters(self, features: int, data: Samples) -> tuple[Parameter, ...]:
         inputs = features * data.n_outputs
-        return adversary(self.name, inputs if inputs <= _MOST else _RANDOM)
+        return adversary_parameters(self.name, inputs if inputs <= _MAX_INPUTS else _RANDOM_INPUTS)
 
-    def loss(self, s: Tensor, step: Step, seen: ForwardOutput) -> Tensor:
-        assert seen.target_logits is not None
-        both = reversal(
-            torch.cat(features(seen), 1), s * rising(step)
-        )  # before the product, which is linear in it, and large
-        shares = log_shares(torch.cat([seen.logits.detach(), seen.target_logits.detach()], 1)).exp()
-        return told_apart(self.name, step, product(both, shares), seen.logits.shape[1])
+    def loss(self, s: Tensor, step: Step, output: ForwardOutput) -> Tensor:
+        assert output.target_logits is not None
+        # Reversed before the product, which is linear in the features, and larger.
+        features = reverse_gradient(torch.cat(domain_features(output), 1), s * ganin_schedule(step))
+        probabilities = log_probabilities(torch.cat([output.logits.detach(), output.target_logits.detach()], 1)).exp()
+        inputs = outer_product(features, probabilities)
+        return domain_classification_loss(self.name, step, inputs, output.logits.shape[1])
 
 
-def product(h: Tensor, shares: Tensor) -> Tensor:
-    """Features h (fit, batch, width) and shares (fit, batch, classes) as one, (fit, batch, width × classes), or a random
-    product of fewer."""
-    width, classes = h.shape[2], shares.shape[2]
-    if width * classes <= _MOST:
-        return (shares.unsqueeze(3) * h.unsqueeze(2)).flatten(2)
-    one, other = (_random(n, side, h.dtype, h.device).expand(len(h), -1, -1) for side, n in enumerate((width, classes)))
-    return torch.bmm(h, one) * torch.bmm(shares, other) / math.sqrt(_RANDOM)
+def outer_product(h: Tensor, probabilities: Tensor) -> Tensor:
+    """Return the outer product of features and class probabilities, (fit, batch, width × classes).
+
+    `h` is (fit, batch, width), `probabilities` (fit, batch, classes). Products of more than `_MAX_INPUTS` elements
+    are randomised to (fit, batch, _RANDOM_INPUTS).
+    """
+    sides = (h, probabilities)
+    if h.shape[2] * probabilities.shape[2] <= _MAX_INPUTS:
+        return (probabilities.unsqueeze(3) * h.unsqueeze(2)).flatten(2)
+    matrices = (_random_projection(side.shape[2], seed, h.dtype, h.device) for seed, side in enumerate(sides))
+    first, second = (torch.bmm(side, m.expand(len(h), -1, -1)) for side, m in zip(sides, matrices, strict=True))
+    return first * second / math.sqrt(_RANDOM_INPUTS)
 
 
 @lru_cache(maxsize=64)
-def _random(inputs: int, side: int, dtype: torch.dtype, device: torch.device) -> Tensor:
-    """A matrix (inputs, outputs) of standard normal numbers, the same for all fits: what is random about it is none of a fit's luck."""
-    numbers = torch.randn(inputs, _RANDOM, generator=torch.Generator().manual_seed(side), dtype=torch.float64)
+def _random_projection(inputs: int, seed: int, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """Return a standard normal matrix (inputs, _RANDOM_INPUTS), the same for all fits."""
+    numbers = torch.randn(inputs, _RANDOM_INPUTS, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
     return numbers.to(dtype).to(device)

@@ -3,13 +3,16 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from hpo.regularizers._images import between
+from hpo.regularizers._images import uniform_within
 from hpo.regularizers.base import Batch, Regularizer, Step
 
 
 class ColorJitter(Regularizer):
-    """Every image's contrast, its distance from its own mean, is multiplied by a factor between 1 - s and 1 + s, and its brightness changes
-    by up to `s` standard deviations of the pixels."""
+    """Random contrast and brightness of images.
+
+    The contrast of each image, its distance from its own mean, is multiplied by a factor between 1 - s and 1 + s,
+    and its brightness changes by up to `s` standard deviations of the pixels.
+    """
 
     name = "color_jitter"
     summary = "changes the contrast and brightness of images by up to ± this"
@@ -23,5 +26,5 @@ class ColorJitter(Regularizer):
 
     def batch(self, s: Tensor, step: Step, batch: Batch) -> Batch:
         noise, x = step.noise[self.name][0], batch.x
-        contrast, brightness = (between(noise, s, x.shape[1]).unsqueeze(2) for _ in range(2))
+        contrast, brightness = (uniform_within(noise, s, x.shape[1]).unsqueeze(2) for _ in range(2))
         return replace(batch, x=torch.addcmul(brightness - x.mean(2, keepdim=True) * contrast, x, 1 + contrast))

@@ -8,8 +8,10 @@ from hpo.regularizers.base import Batch, Regularizer, Step
 
 
 class Crop(Regularizer):
-    """Every image is shifted by whole pixels, up to `s` of its side in each direction, as if it were padded with its border and cropped
-    at a random place."""
+    """Random shifts of images by whole pixels, up to `s` of the side in each direction.
+
+    This equals padding an image with its border and cropping it at a random place.
+    """
 
     name = "crop"
     summary = "shifts images by up to this share of their side (pad and crop)"
@@ -23,16 +25,17 @@ class Crop(Regularizer):
     def batch(self, s: Tensor, step: Step, batch: Batch) -> Batch:
         noise, x = step.noise[self.name][0], batch.x
         channels, height, width = step.data.image
-        row, column = (_places(noise, s, x.shape[1], side) for side in (height, width))
+        row, column = (_source_pixels(noise, s, x.shape[1], side) for side in (height, width))
         pixel = (row.unsqueeze(3) * width + column.unsqueeze(2)).flatten(2)  # (fit, batch, height × width)
-        seen = x.view(*x.shape[:2], channels, -1).gather(3, pixel.unsqueeze(2).expand(-1, -1, channels, -1))
-        return replace(batch, x=seen.flatten(2))
+        shifted = x.view(*x.shape[:2], channels, -1).gather(3, pixel.unsqueeze(2).expand(-1, -1, channels, -1))
+        return replace(batch, x=shifted.flatten(2))
 
 
-def _places(noise: Noise, s: Tensor, rows: int, side: int) -> Tensor:
-    """Where each pixel of a side comes from after a shift, (fit, rows, side).
+def _source_pixels(noise: Noise, s: Tensor, rows: int, side: int) -> Tensor:
+    """Return the source position of each pixel along one side after a random shift, (fit, rows, side).
 
-    Rounded from half a pixel beyond the largest shift on, so that all shifts up to it are equally likely; at 0 none is shifted.
+    Shifts are rounded from a range that reaches half a pixel beyond the largest shift, so that all whole shifts are
+    equally likely; at strength 0 nothing is shifted.
     """
     largest = (s * side).unsqueeze(1)
     shift = noise.uniform((rows,)).mul(2).sub_(1).mul_(largest + 0.5).round_()

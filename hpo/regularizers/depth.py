@@ -2,8 +2,11 @@ from hpo.regularizers.base import Regularizer
 
 
 class Depth(Regularizer):
-    """The number of hidden layers. It changes tensor shapes, so it decides which stack a fit joins; it has no hook.
-    Fewer layers are the more regularized network."""
+    """The number of hidden layers.
+
+    Fewer layers regularize more. The depth changes tensor shapes, so it decides which stack a fit joins; there is
+    no hook.
+    """
 
     name = "depth"
     summary = "number of hidden layers"

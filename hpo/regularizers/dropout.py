@@ -4,11 +4,13 @@ from hpo.regularizers.base import Regularizer, Step
 
 
 class Dropout(Regularizer):
-    """Inverted dropout (Srivastava et al., JMLR 2014) after each hidden layer, in training only: a unit is zeroed with
-    probability `s`, and those that stay are divided by 1 - s."""
+    """Inverted dropout (Srivastava et al., JMLR 2014) after each hidden layer, in training only.
+
+    Each unit is zeroed with probability `s`, and the remaining ones are divided by 1 - s.
+    """
 
     name = "dropout"
-    summary = "zeroes a hidden unit with this probability while training"
+    summary = "zeroes each hidden unit with this probability in training"
     needs_rng = "layer"
     allowed = (0.0, 1.0)
     prior = {"low": 0.0, "high": 0.6}

@@ -2,10 +2,10 @@ from hpo.regularizers.base import Regularizer
 
 
 class Epochs(Regularizer):
-    """The number of epochs after which training ends at the latest, over which a cosine schedule falls, too."""
+    """The maximum number of epochs, over which a cosine schedule also falls."""
 
     name = "epochs"
-    summary = "number of epochs at most; fewer hold the weights nearer to where they began"
+    summary = "maximum number of epochs; fewer keep the weights closer to their initial values"
     kind = "schedule"
     integer = True
     allowed = (1, 1_000_000)

@@ -2,16 +2,19 @@ from dataclasses import replace
 
 from torch import Tensor
 
-from hpo.regularizers._sampling import happens, spread
+from hpo.regularizers._sampling import bernoulli, columns_to_inputs
 from hpo.regularizers.base import Batch, Regularizer, Step
 
 
 class FeatureDropout(Regularizer):
-    """Each column of the table is set to 0 with probability `s`, for each sample, with all inputs of a category together; 0 is the mean of
-    a standardised number, and no category at all. What stays is not rescaled, so that an input means the same as in evaluation."""
+    """Each column of the table is set to 0 with probability `s`, separately for each sample.
+
+    All inputs of a categorical column are set together; 0 is the mean of a standardised number, and no category at
+    all. The remaining inputs are not rescaled, so that an input means the same as in evaluation.
+    """
 
     name = "feature_dropout"
-    summary = "sets a column of the table to 0, its mean, with this probability"
+    summary = "sets each table column to 0, its mean, with this probability"
     needs_rng = "step"
     allowed = (0.0, 1.0)
     prior = {"low": 0.01, "high": 0.5, "optional": True}
@@ -19,5 +22,5 @@ class FeatureDropout(Regularizer):
     source = "Vincent, Larochelle, Lajoie, Bengio & Manzagol, Stacked Denoising Autoencoders, JMLR 2010 (masking noise)"
 
     def batch(self, s: Tensor, step: Step, batch: Batch) -> Batch:
-        staying = happens(step.noise[self.name][0], 1 - s, tuple(batch.x.shape[1:]))
-        return replace(batch, x=batch.x * spread(staying, step.data))
+        kept = bernoulli(step.noise[self.name][0], 1 - s, tuple(batch.x.shape[1:]))
+        return replace(batch, x=batch.x * columns_to_inputs(kept, step.data))

@@ -3,16 +3,18 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from hpo.regularizers._sampling import happens
+from hpo.regularizers._sampling import bernoulli
 from hpo.regularizers.base import Batch, Regularizer, Step
 
 
 class Flip(Regularizer):
-    """Every image is mirrored, left to right, with probability `s`. Never for digits, letters or anything else that is another thing in
-    the mirror."""
+    """Each image is mirrored, left to right, with probability `s`.
+
+    Unsuitable for digits, letters and anything else whose mirror image has another meaning.
+    """
 
     name = "flip"
-    summary = "mirrors images left to right with this probability; never for digits or letters"
+    summary = "mirrors images left to right with this probability; not for digits or letters"
     needs_rng = "step"
     needs = ("image",)
     allowed = (0.0, 1.0)
@@ -26,4 +28,4 @@ class Flip(Regularizer):
     def batch(self, s: Tensor, step: Step, batch: Batch) -> Batch:
         x = batch.x
         mirrored = x.view(*x.shape[:2], *step.data.image).flip(4).flatten(2)
-        return replace(batch, x=torch.lerp(x, mirrored, happens(step.noise[self.name][0], s, (x.shape[1], 1))))
+        return replace(batch, x=torch.lerp(x, mirrored, bernoulli(step.noise[self.name][0], s, (x.shape[1], 1))))

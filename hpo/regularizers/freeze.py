@@ -1,18 +1,22 @@
 import torch
 from torch import Tensor
 
-from hpo.regularizers._rowwise import along
+from hpo.regularizers._fitwise import per_fit
 from hpo.regularizers.base import Regularizer, Step
 
 
 class Freeze(Regularizer):
-    """Frozen layers (Yosinski et al., NeurIPS 2014): the first `s` hidden layers keep the weights that they began with, to the last bit,
-    whatever else acts on them; with as many as there are, only the output layer learns, which is feature extraction. Noise still
-    acts there. The running statistics of batch normalisation go on following the data, as in torch those of a layer do whose parameters
-    want no gradient: what is scored then is normalised as what was learned from (Li et al., AdaBN, 2017)."""
+    """Frozen layers (Yosinski et al., NeurIPS 2014): the first `s` hidden layers keep their initial weights.
+
+    They stay equal bit for bit, whatever other regularizers do; if all hidden layers are frozen, only the output
+    layer learns, which is feature extraction. Noise still acts on frozen layers. The running statistics of batch
+    normalisation keep following the data, as in torch those of a layer do whose parameters have
+    `requires_grad=False`: the network is evaluated with the normalisation that it was trained with (Li et al.,
+    AdaBN, 2017).
+    """
 
     name = "freeze"
-    summary = "keeps the weights of so many first hidden layers as they began; all of them is feature extraction"
+    summary = "keeps this many first hidden layers at their initial weights; all of them: feature extraction"
     needs_previous_weights = True
     integer = True
     allowed = (0, 1000)
@@ -25,7 +29,7 @@ class Freeze(Regularizer):
     def after_step(self, s: Tensor, step: Step) -> None:
         assert step.previous_params is not None
         before = step.views(step.previous_params)
-        for name, fact in step.infos.items():
-            if fact.layer >= 0:
+        for name, info in step.infos.items():
+            if info.layer >= 0:
                 value = step.params[name]
-                value.copy_(torch.where(along(s, value) > fact.layer, before[name], value))
+                value.copy_(torch.where(per_fit(s, value) > info.layer, before[name], value))

@@ -1,15 +1,18 @@
 from torch import Tensor
 
-from hpo.regularizers._adaptation import entropy_of_mean, log_shares, mean_entropy
+from hpo.regularizers._adaptation import entropy_of_mean, log_probabilities, mean_entropy
 from hpo.regularizers.base import ForwardOutput, Regularizer, Step
 
 
 class Infomax(Regularizer):
-    """Information maximisation (Krause, Perona & Gomes, NeurIPS 2010; the loss of SHOT, Liang, Hu & Feng, ICML 2020): strength × the mean
-    entropy of what is predicted on the other domain, less the entropy of its mean: sure of each row, and of all classes."""
+    """Information maximisation (Krause, Perona & Gomes, NeurIPS 2010) on the other domain.
+
+    The loss term is strength × (the mean entropy of the predictions - the entropy of their mean): predictions
+    should be certain for each sample and use all classes. It is the loss of SHOT (Liang, Hu & Feng, ICML 2020).
+    """
 
     name = "infomax"
-    summary = "predictions on the other domain shall be sure of each row and use all classes (information maximisation)"
+    summary = "makes predictions on the other domain certain for each sample, and use all classes"
     uses_target_batch = True
     needs = ("target", "classes")
     prior = {"low": 1e-3, "high": 1.0, "log": True, "optional": True}
@@ -19,8 +22,8 @@ class Infomax(Regularizer):
         "Liang, Hu & Feng, Do We Really Need to Access the Source Data?, ICML 2020"
     )
 
-    def loss(self, s: Tensor, step: Step, seen: ForwardOutput) -> Tensor:
+    def loss(self, s: Tensor, step: Step, output: ForwardOutput) -> Tensor:
         del step
-        assert seen.target_logits is not None
-        said = log_shares(seen.target_logits)
-        return s * (mean_entropy(said) - entropy_of_mean(said))
+        assert output.target_logits is not None
+        predictions = log_probabilities(output.target_logits)
+        return s * (mean_entropy(predictions) - entropy_of_mean(predictions))

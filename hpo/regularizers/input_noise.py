@@ -3,13 +3,15 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from hpo.regularizers._sampling import beside
+from hpo.regularizers._fitwise import per_fit
 from hpo.regularizers.base import Batch, Regularizer, Step
 
 
 class InputNoise(Regularizer):
-    """Gaussian noise of standard deviation `s` on every input; inputs are standardised. To first order it is a penalty on the
-    network's slope (Bishop, Neural Computation 1995)."""
+    """Gaussian noise of standard deviation `s` on every standardised input.
+
+    To first order it is a penalty on the network's slope (Bishop, Neural Computation 1995).
+    """
 
     name = "input_noise"
     summary = "adds Gaussian noise of this standard deviation to the standardised inputs"
@@ -20,4 +22,4 @@ class InputNoise(Regularizer):
 
     def batch(self, s: Tensor, step: Step, batch: Batch) -> Batch:
         noise = step.noise[self.name][0].normal(tuple(batch.x.shape[1:]))
-        return replace(batch, x=torch.addcmul(batch.x, noise, beside(s, noise)))
+        return replace(batch, x=torch.addcmul(batch.x, noise, per_fit(s, noise)))

@@ -1,16 +1,19 @@
 from torch import Tensor
 
-from hpo.regularizers._rowwise import along
+from hpo.regularizers._fitwise import per_fit
 from hpo.regularizers.base import Regularizer, Step
 
 
 class L2Sp(Regularizer):
-    """L2-SP (Li, Grandvalet & Davoine, ICML 2018): the penalty strength / 2 × ‖w - w⁰‖² in the loss pulls every parameter, biases and
-    norms too, towards where it began: the weights of `network.init`, or what was drawn. Its gradient goes through Adam's moments, as
-    that of `l2` does. A fresh output layer is not pulled; the paper's β, which shrinks it, is `l2` or `weight_decay`."""
+    """L2-SP (Li, Grandvalet & Davoine, ICML 2018): the penalty strength / 2 × ‖w - w⁰‖² in the loss.
+
+    It pulls every parameter, biases and norms included, towards its initial value: the weights of `network.init`,
+    or the random ones. Its gradient passes through Adam's moments, as that of `l2` does. A newly initialised output
+    layer is not pulled; the paper's β, which shrinks it, corresponds to `l2` or `weight_decay`.
+    """
 
     name = "l2_sp"
-    summary = "pulls all parameters back to where they began: half the strength × squared distance in the loss"
+    summary = "pulls all parameters towards their initial values: strength / 2 × squared distance in the loss"
     needs_weight_copy = True
     prior = {"low": 1e-4, "high": 1.0, "log": True, "optional": True}
     probe = (1e-3, 1.0)
@@ -22,4 +25,4 @@ class L2Sp(Regularizer):
         start = step.views(step.weight_copies[self.name])
         for name, grad in step.grads.items():
             if not step.infos[name].fresh:
-                grad.add_((step.params[name] - start[name]).mul_(along(s, grad)))
+                grad.add_((step.params[name] - start[name]).mul_(per_fit(s, grad)))

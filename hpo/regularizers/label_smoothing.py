@@ -3,15 +3,18 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from hpo.regularizers._sampling import beside
+from hpo.regularizers._fitwise import per_fit
 from hpo.regularizers.base import Batch, Regularizer, Step
 
 
 class LabelSmoothing(Regularizer):
-    """The target is 1 - s of the true class and s of all classes alike, as in torch's CrossEntropyLoss."""
+    """Label smoothing as in torch's CrossEntropyLoss.
+
+    The target is 1 - s for the true class, plus `s` distributed evenly over all classes.
+    """
 
     name = "label_smoothing"
-    summary = "gives this share of the target to all classes alike"
+    summary = "distributes this share of the target evenly over all classes"
     soft_targets = True
     needs = ("classes",)
     allowed = (0.0, 1.0)
@@ -21,5 +24,5 @@ class LabelSmoothing(Regularizer):
 
     def batch(self, s: Tensor, step: Step, batch: Batch) -> Batch:
         del step
-        share = beside(s, batch.y)
-        return replace(batch, y=torch.addcmul(share / batch.y.shape[2], batch.y, 1 - share))
+        smoothing = per_fit(s, batch.y)
+        return replace(batch, y=torch.addcmul(smoothing / batch.y.shape[2], batch.y, 1 - smoothing))

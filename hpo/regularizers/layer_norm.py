@@ -2,11 +2,13 @@ from hpo.regularizers.base import Regularizer
 
 
 class LayerNorm(Regularizer):
-    """Layer normalisation after the linear part of each hidden layer, and after batch normalisation if there are both. It decides
-    which stack a fit joins; it has no hook."""
+    """Layer normalisation after the linear part of each hidden layer.
+
+    With batch normalisation, it comes second. The setting decides which stack a fit joins; there is no hook.
+    """
 
     name = "layer_norm"
-    summary = "scales the hidden units of a layer by their common mean and deviation"
+    summary = "normalises the hidden units of a layer by their common mean and deviation"
     kind = "structure"
     needs = ("mlp",)
     choices = (False, True)

@@ -7,12 +7,15 @@ from hpo.regularizers.base import ForwardOutput, Regularizer, Step
 
 
 class Multitask(Regularizer):
-    """`s` times the loss of another target, `data.auxiliary`, which a linear layer of its own makes of the network's features: what is
-    learned for the one is there for the other. A number has its squared error, with the deviation 1; classes have their cross entropy.
-    A row whose auxiliary target is not known does not count. Of a row that was mixed or generated it is the first one's."""
+    """Multitask learning: `s` times the loss of an auxiliary target, `data.auxiliary`.
+
+    A linear layer predicts it from the features of the network, so that both targets share them. A number has its
+    squared error, scaled to a standard deviation of 1; classes have their cross entropy. A row whose auxiliary
+    target is unknown does not count. A mixed or generated sample has the auxiliary target of its first row.
+    """
 
     name = "multitask"
-    summary = "adds this many times the loss of another target, which is learned from the same features"
+    summary = "adds this many times the loss of an auxiliary target, predicted from the same features"
     needs = ("auxiliary", "features")
     prior = {"low": 1e-2, "high": 10.0, "log": True, "optional": True}
     probe = (0.1, 5.0)
@@ -21,26 +24,27 @@ class Multitask(Regularizer):
     def extra_parameters(self, features: int, data: Samples) -> tuple[Parameter, ...]:
         outputs = 0 if data.auxiliary is None else data.auxiliary.shape[1]
         return (
-            Parameter("multitask.weight", (features, outputs), 0, "own"),
-            Parameter("multitask.bias", (outputs,), 0, "own"),
+            Parameter("multitask.weight", (features, outputs), 0, "regularizer"),
+            Parameter("multitask.bias", (outputs,), 0, "regularizer"),
         )
 
-    def loss(self, s: Tensor, step: Step, seen: ForwardOutput) -> Tensor:
-        known, index = step.data.auxiliary, seen.batch.index
-        assert known is not None
-        assert seen.features is not None
-        true = take_rows(known, index)
+    def loss(self, s: Tensor, step: Step, output: ForwardOutput) -> Tensor:
+        assert step.data.auxiliary is not None
+        assert output.features is not None
+        true = take_rows(step.data.auxiliary, output.batch.index)
         weight, bias = step.extra["multitask.weight"], step.extra["multitask.bias"].unsqueeze(1)
-        if (
-            weight.shape[2] == 1
-        ):  # not a product of matrices, which takes another way for a lone fit, and rounds otherwise
-            return s * _missed((seen.features * weight.transpose(1, 2)).sum(2, keepdim=True) + bias, true)
-        return s * _missed(torch.baddbmm(bias, seen.features, weight), true)
+        if weight.shape[2] == 1:  # for a single fit, baddbmm would use another kernel, which rounds differently
+            return s * _auxiliary_loss((output.features * weight.transpose(1, 2)).sum(2, keepdim=True) + bias, true)
+        return s * _auxiliary_loss(torch.baddbmm(bias, output.features, weight), true)
 
 
-def _missed(said: Tensor, true: Tensor) -> Tensor:
-    """The mean loss of the rows whose target is known, (fit,); both (fit, batch, outputs), a number or the shares of classes."""
-    there = true[..., 0].isfinite().to(said.dtype)
+def _auxiliary_loss(predicted: Tensor, true: Tensor) -> Tensor:
+    """Return the mean loss (fit,) of the rows whose target is known.
+
+    Both tensors are (fit, batch, outputs): a number, or the probabilities of classes.
+    """
+    known = true[..., 0].isfinite().to(predicted.dtype)
     true = true.nan_to_num(0.0)
-    each = (said - true).square().squeeze(2) if true.shape[2] == 1 else -(true * said.log_softmax(2)).sum(2)
-    return (each * there).sum(1) / there.sum(1).clamp(min=1)
+    is_number = true.shape[2] == 1
+    losses = (predicted - true).square().squeeze(2) if is_number else -(true * predicted.log_softmax(2)).sum(2)
+    return (losses * known).sum(1) / known.sum(1).clamp(min=1)

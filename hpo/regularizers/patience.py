@@ -2,7 +2,7 @@ from hpo.regularizers.base import Regularizer
 
 
 class Patience(Regularizer):
-    """Early stopping: the number of epochs without a better score on the validation rows after which training ends."""
+    """Early stopping: training ends after this many epochs without a better validation score."""
 
     name = "patience"
     summary = "number of epochs without improvement after which training ends"

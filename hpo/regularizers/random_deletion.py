@@ -2,8 +2,8 @@ from hpo.regularizers._variants import Variants
 
 
 class RandomDeletion(Variants):
-    """Each word of a text is left out with probability 0.1."""
+    """Each word of a text is deleted with probability 0.1."""
 
     name = "random_deletion"
-    summary = "reads a text without a tenth of its words, with this probability"
+    summary = "deletes a tenth of the words of a text, with this probability"
     source = "Wei & Zou, EDA, EMNLP 2019"

@@ -2,8 +2,8 @@ from hpo.regularizers._variants import Variants
 
 
 class RandomInsertion(Variants):
-    """A tenth as many words as a text has, at least one, are put anywhere into it: synonyms of its own words."""
+    """Synonyms of words of a text are inserted at random places, a tenth as many as there are words, at least one."""
 
     name = "random_insertion"
-    summary = "reads a text with synonyms of its words put in anywhere, with this probability"
+    summary = "inserts synonyms of the words of a text at random places, with this probability"
     source = "Wei & Zou, EDA, EMNLP 2019"

@@ -2,9 +2,12 @@ from hpo.regularizers._variants import Variants
 
 
 class RandomSwap(Variants):
-    """Two words change places, a tenth as often as there are words, at least once. It needs terms of two words or more
-    (`data.text.ngrams`): single words are counted without their order."""
+    """Pairs of words of a text are swapped, a tenth as often as there are words, at least once.
+
+    It needs terms of two or more words (`data.text.ngrams`), because single words are counted regardless of their
+    order.
+    """
 
     name = "random_swap"
-    summary = "reads a text with words that have changed places, with this probability"
+    summary = "swaps words of a text, with this probability"
     source = "Wei & Zou, EDA, EMNLP 2019"

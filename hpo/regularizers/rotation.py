@@ -3,15 +3,18 @@ from dataclasses import replace
 
 from torch import Tensor
 
-from hpo.regularizers._images import between, turned
+from hpo.regularizers._images import rotate, uniform_within
 from hpo.regularizers.base import Batch, Regularizer, Step
 
 
 class Rotation(Regularizer):
-    """Every image is turned about its centre by an angle between -s and s degrees; beyond the border lie the colours of the border."""
+    """Each image is rotated about its centre by an angle between -s and s degrees.
+
+    Beyond the border, the colours of the border continue.
+    """
 
     name = "rotation"
-    summary = "turns images by up to this many degrees"
+    summary = "rotates images by up to this many degrees"
     needs_rng = "step"
     needs = ("image",)
     allowed = (0.0, 180.0)
@@ -21,5 +24,5 @@ class Rotation(Regularizer):
     source = "Simard, Steinkraus & Platt, Best Practices for Convolutional Neural Networks, ICDAR 2003"
 
     def batch(self, s: Tensor, step: Step, batch: Batch) -> Batch:
-        angle = between(step.noise[self.name][0], s * (math.pi / 180), batch.x.shape[1])
-        return replace(batch, x=turned(batch.x, step.data.image, angle, s > 0))
+        angle = uniform_within(step.noise[self.name][0], s * (math.pi / 180), batch.x.shape[1])
+        return replace(batch, x=rotate(batch.x, step.data.image, angle, s > 0))

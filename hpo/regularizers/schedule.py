@@ -2,11 +2,13 @@ from hpo.regularizers.base import Regularizer
 
 
 class Schedule(Regularizer):
-    """How the learning rate goes on from its first value: it stays, or falls to 0 along half a cosine. Neither is the more
-    regularized one."""
+    """The learning rate schedule: constant, or half a cosine that falls to 0.
+
+    Neither choice regularizes more.
+    """
 
     name = "schedule"
-    summary = "how the learning rate goes on: constant, or falling as half a cosine"
+    summary = "learning rate schedule: constant, or falling as half a cosine"
     kind = "schedule"
     choices = ("constant", "cosine")
     default_value = "constant"

@@ -3,11 +3,14 @@ from hpo.regularizers.base import Regularizer
 
 
 class Skip(Regularizer):
-    """What carries the input of a hidden layer past it, from the second layer on: nothing, a plain shortcut, or one beside which
-    what the layer adds is shaken while training (see `hpo.nets.joined`). It decides which stack a fit joins; it has no hook."""
+    """Connections around each hidden layer, from the second one on.
+
+    There is none, a plain residual connection, or one with noise on the output of the layer in training (see
+    `hpo.nets.combine_branches`). The setting decides which stack a fit joins; there is no hook.
+    """
 
     name = "skip"
-    summary = "adds a hidden layer's input to its output, and shakes what the layer adds while training"
+    summary = "adds the input of a hidden layer to its output, optionally with noise on the layer in training"
     kind = "structure"
     needs = ("mlp",)
     choices = tuple(SKIPS)

@@ -1,16 +1,20 @@
 from torch import Tensor
 
-from hpo.regularizers._rowwise import follow_
+from hpo.regularizers._fitwise import lerp_weights_
 from hpo.regularizers.base import Regularizer, Step
 
 
 class Swa(Regularizer):
-    """Stochastic weight averaging (Izmailov et al., UAI 2018): in the last share `s` of all epochs, what is scored, kept and exported is
-    the mean of the weights at their ends; training goes on with the weights themselves. The learning rate is the schedule's, and
-    running statistics are averaged as weights are. A weight is zero in the mean if L1 held it there at the end of all these epochs."""
+    """Stochastic weight averaging (Izmailov et al., UAI 2018).
+
+    In the last share `s` of all epochs, the mean of the weights at the ends of these epochs is scored, kept and
+    exported; training continues with the weights themselves. The learning rate follows the schedule, and running
+    statistics are averaged like weights. A weight is exactly zero in the mean if L1 held it at zero at the end of
+    each of these epochs.
+    """
 
     name = "swa"
-    summary = "scores and exports the mean of the weights at the ends of the last epochs: of this share of them"
+    summary = "scores and exports the mean of the weights at the ends of this last share of the epochs"
     needs_weight_copy = True
     allowed = (0.0, 1.0)
     open_high = False
@@ -18,10 +22,9 @@ class Swa(Regularizer):
     probe = (0.8, 1.0)
     source = "Izmailov et al., Averaging Weights Leads to Wider Optima and Better Generalization, UAI 2018"
 
-    def after_epoch(self, s: Tensor, step: Step, values: Tensor) -> Tensor:
-        averaged = step.epoch - (
-            step.epochs - (s * step.epochs).round()
-        )  # epochs, with this one; before the first 0 or less
+    def after_epoch(self, s: Tensor, step: Step, flat_params: Tensor) -> Tensor:
+        # The number of averaged epochs, this one included; 0 or less before the first one.
+        averaged = step.epoch - (step.epochs - (s * step.epochs).round())
         mean = step.weight_copies[self.name]
-        follow_(mean, step, values, 1 / averaged.clamp(min=1))
+        lerp_weights_(mean, step, flat_params, 1 / averaged.clamp(min=1))
         return mean

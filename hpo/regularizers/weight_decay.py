@@ -4,8 +4,10 @@ from hpo.regularizers.base import Regularizer
 
 
 class WeightDecay(Regularizer):
-    """Decoupled weight decay (Loshchilov & Hutter, ICLR 2019), which AdamW applies: every parameter shrinks by learning rate ×
-    strength before the update."""
+    """Decoupled weight decay (Loshchilov & Hutter, ICLR 2019), which AdamW applies.
+
+    Every parameter shrinks by learning rate × strength before the update.
+    """
 
     name = "weight_decay"
     summary = "shrinks every parameter by learning rate × strength at each step"

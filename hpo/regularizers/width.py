@@ -2,8 +2,11 @@ from hpo.regularizers.base import Regularizer
 
 
 class Width(Regularizer):
-    """The number of units of a hidden layer, or what a factory makes of its argument `width`. It changes tensor shapes, so it
-    decides which stack a fit joins; it has no hook. Fewer units are the more regularized network."""
+    """The number of units of a hidden layer, or the argument `width` of a network factory.
+
+    Fewer units regularize more. The width changes tensor shapes, so it decides which stack a fit joins; there is no
+    hook.
+    """
 
     name = "width"
     summary = "number of units of a hidden layer"

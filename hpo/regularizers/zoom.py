@@ -2,15 +2,18 @@ from dataclasses import replace
 
 from torch import Tensor
 
-from hpo.regularizers._images import between, centred, sampled
+from hpo.regularizers._images import pixel_offsets, resample, uniform_within
 from hpo.regularizers.base import Batch, Regularizer, Step
 
 
 class Zoom(Regularizer):
-    """Every image is scaled about its centre by a factor between 1 - s and 1 + s; beyond the border lie the colours of the border."""
+    """Each image is scaled about its centre by a factor between 1 - s and 1 + s.
+
+    Beyond the border, the colours of the border continue.
+    """
 
     name = "zoom"
-    summary = "scales images by up to 1 ± this"
+    summary = "scales images by a factor of up to 1 ± this"
     needs_rng = "step"
     needs = ("image",)
     allowed = (0.0, 1.0)
@@ -20,7 +23,7 @@ class Zoom(Regularizer):
 
     def batch(self, s: Tensor, step: Step, batch: Batch) -> Batch:
         image = step.data.image
-        scale = (1 + between(step.noise[self.name][0], s, batch.x.shape[1]))[..., None, None]
-        down, right = (t / scale for t in centred(batch.x, image))
-        nothing = batch.x.new_zeros(image[1:])
-        return replace(batch, x=sampled(batch.x, image, (down, nothing), (right, nothing), s > 0))
+        scale = (1 + uniform_within(step.noise[self.name][0], s, batch.x.shape[1]))[..., None, None]
+        down, right = (t / scale for t in pixel_offsets(batch.x, image))
+        zeros = batch.x.new_zeros(image[1:])
+        return replace(batch, x=resample(batch.x, image, (down, zeros), (right, zeros), s > 0))

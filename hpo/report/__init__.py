@@ -1,4 +1,4 @@
-"""The page on a search: numbers first, then pictures of them."""
+"""The report: one HTML page about a search, with a verdict, tables and plots."""
 
 from hpo.report.inputs import ReportInputs
 from hpo.report.page import write

@@ -1,4 +1,4 @@
-"""What the final network makes of two domains, and what its twin does that took no other domain into account."""
+"""Compare the final network with a reference that does not adapt: their features and predictions in two domains."""
 
 from __future__ import annotations
 
@@ -15,19 +15,18 @@ from hpo.core.metrics import average_predictions
 from hpo.core.statistics import PairedCounts
 from hpo.data.dataset import Dataset
 from hpo.nn.network import BatchedNetwork, Outputs
-from hpo.regularizers import active
+from hpo.regularizers.active import active_adaptation, active_params
 from hpo.report import domain_views
-from hpo.report.domain_views import Divergence, Helped, PredictionChange
-from hpo.report.inputs import ReportInputs, Twin
-from hpo.study.ranking import adapting
+from hpo.report.domain_views import Divergence, GroupComparison, PredictionChange
+from hpo.report.inputs import ReferenceNetwork, ReportInputs
 
-_ROWS = 400  # of each domain that are shown and compared
-_BLOCK = 1024  # rows at a time
+_MAX_ROWS = 400  # of each domain that are shown and compared
+_BLOCK = 1024  # rows per forward pass
 
 
 @dataclass(frozen=True)
-class View:
-    """Rows of the source and of the target, (rows, inputs or features), as `name` sees them, and how far they lie apart."""
+class RepresentationView:
+    """Rows of the source and the target in one representation, (rows, inputs or features), and their distance."""
 
     name: str
     source: np.ndarray
@@ -36,78 +35,92 @@ class View:
 
 
 @dataclass(frozen=True)
-class Help:
-    """Where the final network is better on the target's test rows than its twin `other`, and where worse: by class with `changes`, or
-    by size of a number. They differ by strengths that take another domain into account (`adapts`), by others (`besides`), or both."""
+class TargetEffect:
+    """How the final network differs from the network `reference` on the test rows of the target.
 
-    other: str
-    adapts: bool
-    besides: bool
-    classes: bool
-    parts: Sequence[Helped]
+    `groups` are classes, with the `changes` of confusions, or fifths of a numeric target. The configurations differ in
+    strengths that adapt to the target (`adaptation_differs`), in others (`others_differ`), or in both.
+    """
+
+    reference: str
+    adaptation_differs: bool
+    others_differ: bool
+    is_classification: bool
+    groups: Sequence[GroupComparison]
     changes: Sequence[PredictionChange]
-    balance: PairedCounts
+    counts: PairedCounts
 
 
 @dataclass(frozen=True)
-class Seen:
-    """`views`: the inputs, the features of the twin, if there is one, and those of the final network, if it tells them."""
+class DomainComparison:
+    """The domains in the inputs, in the features of the reference (if any), and in those of the final network.
 
-    views: Sequence[View]
-    help: Help | None
+    A network without a feature layer has no view.
+    """
+
+    views: Sequence[RepresentationView]
+    effect: TargetEffect | None
 
 
-def seen(material: ReportInputs) -> Seen | None:
-    """None where there is no other domain, no final network, or no rows."""
-    if material.data is None or material.network is None or not material.weights or not material.data.tests_another:
+def compare_domains(inputs: ReportInputs) -> DomainComparison | None:
+    """Compare the domains; None without a target domain, a final network, or source rows."""
+    if inputs.data is None or inputs.network is None or not inputs.weights or not inputs.data.origin.test_is_target:
         return None
-    data = material.data if material.result["refit"]["kind"] == "keep" else material.data.whole()
-    rows, target = _some(data.of_source), _some(np.arange(len(data.test_x)))
-    if not len(rows):
+    data = inputs.data if inputs.result.refit.kind == "keep" else inputs.data.without_validation()
+    source_rows, target_rows = _sample(data.origin.source_rows(data.folds[0])), _sample(np.arange(len(data.test)))
+    if not len(source_rows):
         return None
-    source = data.x[rows]
-    views = [_view("Inputs", source, data.test_x[target])]
-    nets: list[tuple[str, BatchedNetwork, Mapping[str, Tensor]]] = [
-        (one.name, one.network, one.weights) for one in (material.twin,) if one
-    ]
-    nets.append(("selected", material.network, material.weights))
-    said = []
-    for name, network, weights in nets:
-        features = _outputs(network, weights, source).features, _outputs(network, weights, data.test_x[target]).features
+    source, test_x = data.x[source_rows], data.test.reveal().x
+    views = [_view("Inputs", source, test_x[target_rows])]
+    networks: list[tuple[str, BatchedNetwork, Mapping[str, Tensor]]] = []
+    if inputs.reference:
+        networks.append((inputs.reference.name, inputs.reference.network, inputs.reference.weights))
+    networks.append(("selected", inputs.network, inputs.weights))
+    predictions = []
+    for name, network, weights in networks:
+        features = _outputs(network, weights, source).features, _outputs(network, weights, test_x[target_rows]).features
         if features[0] is not None and features[1] is not None:
-            views.append(
-                _view(f"Features: {name}", features[0][0], features[1][0])
-            )  # of several networks those of the first
-        said.append(average_predictions(data.task, _outputs(network, weights, data.test_x).logits))
-    params = material.selected.trial.params
-    return Seen(views, _help(data, material.twin, params, *said) if material.twin else None)
-
-
-def _help(data: Dataset, twin: Twin, params: Mapping[str, Any], without: Tensor, selected: Tensor) -> Help:
-    """Of what both said of the test rows, (rows, outputs)."""
-    adapts = adapting(params)
-    ours, theirs = (
-        {key: value for key, value in active(own).items() if key not in adapts} for own in (params, twin.params)
+            # If several networks are averaged, the features are those of the first.
+            views.append(_view(f"Features: {name}", features[0][0], features[1][0]))
+        predictions.append(average_predictions(data.task, _outputs(network, weights, test_x).logits))
+    params = inputs.selected.trial.params
+    return DomainComparison(
+        views, _adaptation_effect(data, inputs.reference, params, *predictions) if inputs.reference else None
     )
-    differ = bool(adapts), ours != theirs
+
+
+def _adaptation_effect(
+    data: Dataset, reference: ReferenceNetwork, params: Mapping[str, Any], unadapted: Tensor, selected: Tensor
+) -> TargetEffect:
+    """Compare the predictions of the reference and the selected network for the test rows, (rows, outputs)."""
+    adaptation = active_adaptation(params)
+    selected_others, reference_others = (
+        {key: value for key, value in active_params(config).items() if key not in adaptation}
+        for config in (params, reference.params)
+    )
+    differs = bool(adaptation), selected_others != reference_others
     if data.task == "regression":
         true, before, after = (
             values.double().numpy() * data.target_scale + data.target_mean
-            for values in (data.test_y, without[:, 0], selected[:, 0])
+            for values in (data.test.reveal().y, unadapted[:, 0], selected[:, 0])
         )
-        balance = statistics.paired_counts(np.abs(before - true), np.abs(after - true))
-        return Help(twin.name, *differ, False, domain_views.helped_by_size(true, before, after), (), balance)
-    true, before, after = (values.numpy() for values in (data.test_y, without.argmax(1), selected.argmax(1)))
-    parts, changes = (
-        domain_views.helped(true, before, after, data.classes),
-        domain_views.changes(true, before, after, data.classes),
+        counts = statistics.paired_counts(np.abs(before - true), np.abs(after - true))
+        return TargetEffect(
+            reference.name, *differs, False, domain_views.compare_by_size(true, before, after), (), counts
+        )
+    true, before, after = (values.numpy() for values in (data.test.reveal().y, unadapted.argmax(1), selected.argmax(1)))
+    groups, changes = (
+        domain_views.compare_classes(true, before, after, data.classes),
+        domain_views.prediction_changes(true, before, after, data.classes),
     )
-    return Help(twin.name, *differ, True, parts, changes, statistics.paired_counts(before != true, after != true))
+    return TargetEffect(
+        reference.name, *differs, True, groups, changes, statistics.paired_counts(before != true, after != true)
+    )
 
 
-def _view(name: str, source: Tensor, target: Tensor) -> View:
+def _view(name: str, source: Tensor, target: Tensor) -> RepresentationView:
     rows = source.numpy(), target.numpy()
-    return View(name, *rows, domain_views.divergence(*rows))
+    return RepresentationView(name, *rows, domain_views.divergence(*rows))
 
 
 def _outputs(network: BatchedNetwork, weights: Mapping[str, Tensor], x: Tensor) -> Outputs:
@@ -116,6 +129,6 @@ def _outputs(network: BatchedNetwork, weights: Mapping[str, Tensor], x: Tensor) 
     return network.predict_parts(weights, blocks, features=True)
 
 
-def _some(rows: np.ndarray) -> np.ndarray:
-    """At most so many, drawn once and for all."""
-    return np.asarray(rows[np.sort(np.random.default_rng(0).permutation(len(rows))[:_ROWS])])
+def _sample(rows: np.ndarray) -> np.ndarray:
+    """Return at most 400 rows, always the same ones."""
+    return np.asarray(rows[np.sort(np.random.default_rng(0).permutation(len(rows))[:_MAX_ROWS])])

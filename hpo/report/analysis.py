@@ -1,10 +1,11 @@
-"""What the trials of a search say about regularization: pure functions of outcomes."""
+"""Statistics of the trials of a search: gap, amount of regularization, trends and stacks. Pure functions of outcomes.
+"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -13,149 +14,168 @@ from scipy.stats import spearmanr
 from hpo.core.metrics import METRICS
 from hpo.core.trial import Outcome
 from hpo.regularizers import FAMILY, STRENGTHS
-from hpo.report.inputs import ReportInputs, gap
+from hpo.report.inputs import ReportInputs
 from hpo.space import regularization
-from hpo.study import ranking
 
-_SURE = 0.05  # the chance of a correlation as strong where there is none
-_STRONG = 0.3
-_FEW = 10  # trials, below which nothing is said
-_EDGE = 0.05  # of a range
-_SMALL = 0.1  # of the validation loss
+_ALPHA = 0.05  # level of the test of a correlation
+_MIN_RHO = 0.3  # of a clear correlation
+_MIN_TRIALS = 10  # below which no correlation is computed
+_BOUND_MARGIN = 0.05  # of a range: values this close to a bound count as being at the bound
+_SMALL_GAP = 0.1  # of the validation loss
 
 Standing = Literal["over", "under", "well", "little"]
 
 
 @dataclass(frozen=True)
 class Trend:
-    """Spearman's rank correlation over so many trials, and the chance of one as strong where there is none."""
+    """Spearman's rank correlation over `trials`, and its p-value."""
 
     rho: float
-    chance: float
+    p_value: float
     trials: int
 
     @property
-    def clear(self) -> bool:
-        return abs(self.rho) >= _STRONG and self.chance < _SURE
+    def is_clear(self) -> bool:
+        return abs(self.rho) >= _MIN_RHO and self.p_value < _ALPHA
 
 
 @dataclass(frozen=True)
 class Balance:
-    """Whether the selected configuration is over- or under-regularized, and by which numbers.
+    """Whether the selected configuration is over- or under-regularized, with the numbers behind it.
 
-    `gap` and `gap_without` regularization are of the search, `share` is the gap's of the validation loss; `trend` is of amount
-    of regularization and score (negative: more is better) among the better half; `amount` is the selected one's, `best` the median
-    of the best tenth; `edges` are strengths at the most regularized end of their ranges.
+    `gap` and `gap_without` (without regularization) are those of the search; `gap_share` is the gap relative to the
+    validation loss. `trend` correlates the amount of regularization with the score among the better half of the trials
+    (negative: more is better). `amount` is that of the selected configuration, `best_amount` the median of the best
+    tenth. `at_bounds` are strengths at the most regularized end of their ranges.
     """
 
     standing: Standing
     gap: float
     gap_without: float | None
-    share: float
+    gap_share: float
     trend: Trend | None
     amount: float
-    best: float | None
-    edges: tuple[str, ...]
+    best_amount: float | None
+    at_bounds: tuple[str, ...]
 
 
 def trend(x: Sequence[float], y: Sequence[float]) -> Trend | None:
-    """None of too few values, or of values that are all the same."""
-    if len(x) < _FEW or len(set(x)) < 2 or len(set(y)) < 2:
+    """Return the rank correlation; None for too few values or if all values are equal."""
+    if len(x) < _MIN_TRIALS or len(set(x)) < 2 or len(set(y)) < 2:
         return None
-    found = spearmanr(x, y)
-    return Trend(float(found.statistic), float(found.pvalue), len(x))
+    correlation = spearmanr(x, y)
+    return Trend(float(correlation.statistic), float(correlation.pvalue), len(x))
 
 
-def gap_trends(material: ReportInputs) -> dict[str, Trend | None]:
-    """Of every sampled parameter, how the gap goes with it; none for choices that have no order."""
-    found: dict[str, Trend | None] = {}
-    for key, scale in material.scales.items():
-        trials = [o for o in material.complete if scale.has(o.trial.params)]
-        ordered = all(isinstance(c, int | float) for c in scale.choices)
-        found[key] = (
-            trend([scale.share(o.trial.params[key]) for o in trials], [gap(o) for o in trials]) if ordered else None
-        )
-    return found
+def gap_trends(inputs: ReportInputs) -> dict[str, Trend | None]:
+    """Return the correlation of the gap with each sampled hyperparameter; None for choices without an order."""
+    trends: dict[str, Trend | None] = {}
+    for key, axis in inputs.axes.items():
+        trials = [o for o in inputs.complete_trials if axis.covers(o.trial.params)]
+        is_ordered = all(isinstance(choice, int | float) for choice in axis.choices)
+        values = [axis.fraction(o.trial.params[key]) for o in trials] if is_ordered else []
+        trends[key] = trend(values, [o.gap for o in trials]) if is_ordered else None
+    return trends
 
 
-def balance(material: ReportInputs) -> Balance:
-    sign, domains = METRICS[material.space.train.metric].sign, material.space.hyperparameters
-    whole = sorted(material.complete, key=lambda o: sign * (o.value or 0.0))
-    amounts = {o.trial.label: regularization.amount(domains, o.trial.params) for o in [*whole, material.selected]}
-    half = whole[: math.ceil(len(whole) / 2)]
-    along = trend([amounts[o.trial.label] for o in half], [sign * (o.value or 0.0) for o in half])
-    tenth = [amounts[o.trial.label] for o in whole[: math.ceil(len(whole) / 10)]]
-    best = float(np.median(tenth)) if tenth else None
-    mine = gap(material.selected)
-    without = material.result["baselines"].get("ablation")
-    gap_without = without["valid"]["loss"] - without["train"]["loss"] if without and without["valid"] else None
-    share = _share(material, mine)
-    amount = amounts[material.selected.trial.label]
-    found = Balance("well", mine, gap_without, share, along, amount, best, _edges(material))
-    return Balance(**{**vars(found), "standing": _standing(material, found)})
+def balance(inputs: ReportInputs) -> Balance:
+    """Compare the selected configuration with the other trials and with its ablation."""
+    metric, hyperparameters = METRICS[inputs.space.train.metric], inputs.space.hyperparameters
+    ranked = sorted(inputs.complete_trials, key=lambda o: metric.minimised(o.value or 0.0))
+    amounts = {
+        o.trial.label: regularization.amount(hyperparameters, o.trial.params) for o in [*ranked, inputs.selected]
+    }
+    half = ranked[: math.ceil(len(ranked) / 2)]
+    amount_trend = trend([amounts[o.trial.label] for o in half], [metric.minimised(o.value or 0.0) for o in half])
+    tenth = [amounts[o.trial.label] for o in ranked[: math.ceil(len(ranked) / 10)]]
+    ablation = inputs.result.baselines.get("ablation")
+    unjudged = Balance(
+        standing="well",
+        gap=inputs.selected.gap,
+        gap_without=ablation.gap if ablation else None,
+        gap_share=_share_of_loss(inputs, inputs.selected.gap),
+        trend=amount_trend,
+        amount=amounts[inputs.selected.trial.label],
+        best_amount=float(np.median(tenth)) if tenth else None,
+        at_bounds=_at_bounds(inputs),
+    )
+    return replace(unjudged, standing=_standing(inputs, unjudged))
 
 
-def _standing(material: ReportInputs, found: Balance) -> Standing:
-    """Over: the same without regularization is better beyond noise, or less of it goes with better scores. Under: more of it goes with
-    better scores, or a strength ends where its range does and there is a gap. Little: there is no gap worth closing."""
-    gained = material.result["regularization"]
-    lost = bool(gained and gained["beyond_noise"] and gained["gain"] is not None and gained["gain"] < 0)
-    pull = found.trend.rho if found.trend and found.trend.clear and found.best is not None else 0.0
-    if lost or (pull > 0 and found.best is not None and found.amount > found.best):
+def _standing(inputs: ReportInputs, balance: Balance) -> Standing:
+    """Judge the amount of regularization.
+
+    Over: the ablation is significantly better, or less regularization goes with better scores. Under: more
+    regularization goes with better scores, or a strength is at the end of its range and there is a gap. Little: the gap
+    is too small to matter.
+    """
+    effect = inputs.result.regularization
+    ablation_is_better = bool(effect and effect.significant and effect.gain is not None and effect.gain < 0)
+    best = balance.best_amount
+    rho = balance.trend.rho if balance.trend and balance.trend.is_clear and best is not None else 0.0
+    if ablation_is_better or (rho > 0 and best is not None and balance.amount > best):
         return "over"
-    if (pull < 0 and found.best is not None and found.amount < found.best) or (found.edges and found.share > _SMALL):
+    has_gap_at_bound = balance.at_bounds and balance.gap_share > _SMALL_GAP
+    if (rho < 0 and best is not None and balance.amount < best) or has_gap_at_bound:
         return "under"
-    if (found.share if found.gap_without is None else _share(material, found.gap_without)) < _SMALL:
+    without = balance.gap_without
+    if (balance.gap_share if without is None else _share_of_loss(inputs, without)) < _SMALL_GAP:
         return "little"
     return "well"
 
 
-def _share(material: ReportInputs, of: float) -> float:
-    """Of the selected configuration's validation loss; none of a loss that is zero."""
-    loss = material.selected.valid["loss"]
-    return of / loss if loss > 0 else 0.0
+def _share_of_loss(inputs: ReportInputs, gap: float) -> float:
+    """Return a gap relative to the validation loss of the selected configuration; 0 if that loss is 0."""
+    loss = inputs.selected.valid["loss"]
+    return gap / loss if loss > 0 else 0.0
 
 
-def _edges(material: ReportInputs) -> tuple[str, ...]:
-    params, found = material.result["selected"], []
-    for key in material.strengths:
-        scale = material.scales[key]
-        if not FAMILY[key].direction or scale.choices or not scale.has(params) or scale.is_off(params[key]):
-            continue  # without a direction no end is the most regularized
-        share = scale.share(params[key])
-        if (share if FAMILY[key].direction > 0 else 1 - share) >= 1 - _EDGE:
-            found.append(key)
-    return tuple(found)
+def _at_bounds(inputs: ReportInputs) -> tuple[str, ...]:
+    params, keys = inputs.result.selected, []
+    for key in inputs.strengths:
+        axis = inputs.axes[key]
+        if not FAMILY[key].direction or axis.choices or not axis.covers(params) or axis.is_off(params[key]):
+            continue  # without a direction, neither end is the most regularized
+        fraction = axis.fraction(params[key])
+        if (fraction if FAMILY[key].direction > 0 else 1 - fraction) >= 1 - _BOUND_MARGIN:
+            keys.append(key)
+    return tuple(keys)
 
 
-def without(material: ReportInputs) -> dict[str, tuple[float, float]]:
-    """Of every strength that was off in some complete trials and on in others: the best scores with it, and without it."""
-    sign, found = METRICS[material.space.train.metric].sign, {}
-    for key in material.strengths:
+def best_on_and_off(inputs: ReportInputs) -> dict[str, tuple[float, float]]:
+    """Return the best scores (with, without) each strength that was on in some complete trials and off in others."""
+    metric, best = METRICS[inputs.space.train.metric], {}
+    for key in inputs.strengths:
         on: list[float] = []
         off: list[float] = []
-        for outcome in material.complete:
+        for outcome in inputs.complete_trials:
             value = outcome.trial.params.get(key, STRENGTHS[key].default_value)
-            (off if value == STRENGTHS[key].default_value else on).append(sign * (outcome.value or 0.0))
+            (off if STRENGTHS[key].is_off(value) else on).append(metric.minimised(outcome.value or 0.0))
         if on and off:
-            found[key] = (sign * min(on), sign * min(off))
-    return found
+            best[key] = (metric.minimised(min(on)), metric.minimised(min(off)))
+    return best
 
 
-def droppable(material: ReportInputs) -> list[str]:
-    """The strengths without which the best score is worse by less than the standard error of the selected one's fresh score; none
-    where that is not known."""
-    known = material.result["finalists"].get(material.result["trial"], {}).get("standard_error")
-    if known is None:
+def droppable(inputs: ReportInputs) -> list[str]:
+    """Return the strengths that can be off at the cost of at most one standard error of the re-evaluated score.
+
+    The cost is that of the best trials; none without a re-evaluation.
+    """
+    finalist = inputs.result.finalists.get(inputs.result.trial)
+    error = finalist.standard_error if finalist else None
+    if error is None:
         return []
-    sign = METRICS[material.space.train.metric].sign
-    return [key for key, (on, off) in without(material).items() if sign * (off - on) <= known]
+    metric = METRICS[inputs.space.train.metric]
+    return [key for key, (on, off) in best_on_and_off(inputs).items() if metric.minimised(off - on) <= error]
 
 
 @dataclass(frozen=True)
 class Ridge:
-    """Learning rate and weight decay among the best quarter of the trials that have both: how they go together, and what their
-    product is, with its quartiles."""
+    """Learning rate and weight decay of the best quarter of the trials that have both.
+
+    `trend` is their correlation; `product` is the median of learning rate × weight decay, `low` and `high` its
+    quartiles.
+    """
 
     trend: Trend | None
     product: float
@@ -164,79 +184,73 @@ class Ridge:
     trials: int
 
     @property
-    def is_one(self) -> bool:
-        """Whether the higher the one, the lower the other."""
-        return self.trend is not None and self.trend.clear and self.trend.rho < 0
+    def is_ridge(self) -> bool:
+        """Whether a higher learning rate clearly goes with a lower weight decay."""
+        return self.trend is not None and self.trend.is_clear and self.trend.rho < 0
 
 
-def ridge(material: ReportInputs) -> Ridge | None:
-    """None where they were not sampled together, or too seldom."""
+def ridge(inputs: ReportInputs) -> Ridge | None:
+    """Return None if the two were not sampled together, or in too few trials."""
     keys = ("learning_rate", "weight_decay")
-    if not all(key in material.scales for key in keys):
+    if not all(key in inputs.axes for key in keys):
         return None
-    sign = METRICS[material.space.train.metric].sign
-    having = [o for o in material.complete if o.trial.params["weight_decay"] > 0]
-    best = sorted(having, key=lambda o: sign * (o.value or 0.0))[: max(_FEW, len(having) // 4)]
-    if len(best) < _FEW:
+    metric = METRICS[inputs.space.train.metric]
+    decayed = [o for o in inputs.complete_trials if o.trial.params["weight_decay"] > 0]
+    best = sorted(decayed, key=lambda o: metric.minimised(o.value or 0.0))[: max(_MIN_TRIALS, len(decayed) // 4)]
+    if len(best) < _MIN_TRIALS:
         return None
     rate, decay = ([float(o.trial.params[key]) for o in best] for key in keys)
-    low, middle, high = np.quantile(np.multiply(rate, decay), (0.25, 0.5, 0.75)).tolist()
-    return Ridge(trend(rate, decay), middle, low, high, len(best))
+    low, median, high = np.quantile(np.multiply(rate, decay), (0.25, 0.5, 0.75)).tolist()
+    return Ridge(trend(rate, decay), median, low, high, len(best))
 
 
 @dataclass(frozen=True)
 class Stack:
-    """Configurations that trained together: the parameters that all of them share, how many trials these were (`only`: the one), and how many
-    networks were in training at once, on average and at most."""
+    """Configurations that trained as one batched program.
+
+    `shape` are the hyperparameters that all of them share, `trials` is their number (`only_trial`: the label if it is
+    one), and `mean` and `peak` are the number of networks in training at the same time.
+    """
 
     shape: Mapping[str, Any]
     trials: int
     mean: float
-    most: int
-    only: str
+    peak: int
+    only_trial: str
 
 
-def stacks(material: ReportInputs) -> list[Stack]:
-    """By the rounds in which the trials of the budget were in training, over all workers; the largest first."""
+def stack_usage(inputs: ReportInputs) -> list[Stack]:
+    """Return the stacks over all workers, the largest first, by the rounds in which their trials were in training.
+
+    Only trials within the budget are counted.
+    """
     groups: dict[object, list[Outcome]] = {}
-    for outcome in material.outcomes.values():
+    for outcome in inputs.outcomes.values():
         if outcome.trial.in_budget:
-            groups.setdefault(material.alike(outcome.trial.params), []).append(outcome)
-    sampled = [key for key in material.scales if key not in STRENGTHS and key != "learning_rate"]
-    found: list[Stack] = []
-    for members in groups.values():
-        first = members[0].trial.params
-        shape = {
-            key: first.get(key) for key in sampled if all(o.trial.params.get(key) == first.get(key) for o in members)
-        }
-        rows: dict[int, int] = {}
-        for outcome in members:
-            fits = len(next(iter(outcome.fold_curves.values()), [[0]])[0]) if outcome.fold_curves else 1
-            for moment in range(outcome.rounds[0], outcome.rounds[1] + 1):
-                rows[moment] = rows.get(moment, 0) + fits
-        found.append(
-            Stack(
-                shape,
-                len(members),
-                float(np.mean(list(rows.values()))),
-                max(rows.values()),
-                members[0].trial.label if len(members) == 1 else "",
-            )
-        )
-    return sorted(found, key=lambda s: (-s.trials, str(s.shape)))
+            groups.setdefault(inputs.stack_key(outcome.trial.params), []).append(outcome)
+    keys = [key for key in inputs.axes if key not in STRENGTHS and key != "learning_rate"]
+    stacks = [_stack(members, keys) for members in groups.values()]
+    return sorted(stacks, key=lambda stack: (-stack.trials, str(stack.shape)))
 
 
-def best_score(outcomes: Sequence[Outcome], metric: str) -> list[tuple[int, float]]:
-    """After which trials the best score so far was a better one: (its number, the score)."""
-    sign = METRICS[metric].sign
-    found: list[tuple[int, float]] = []
+def _stack(members: Sequence[Outcome], keys: Sequence[str]) -> Stack:
+    first = members[0].trial.params
+    shape = {key: first.get(key) for key in keys if all(o.trial.params.get(key) == first.get(key) for o in members)}
+    networks: dict[int, int] = {}  # in training, by round
+    for outcome in members:
+        fits = len(next(iter(outcome.fold_curves.values()), [[0]])[0]) if outcome.fold_curves else 1
+        for moment in range(outcome.rounds[0], outcome.rounds[1] + 1):
+            networks[moment] = networks.get(moment, 0) + fits
+    only_trial = members[0].trial.label if len(members) == 1 else ""
+    return Stack(shape, len(members), float(np.mean(list(networks.values()))), max(networks.values()), only_trial)
+
+
+def best_so_far(outcomes: Sequence[Outcome], metric: str) -> list[tuple[int, float]]:
+    """Return (number, score) of each trial that improved the best score."""
+    minimised = METRICS[metric].minimised
+    steps: list[tuple[int, float]] = []
     for outcome in outcomes:
         value = outcome.value
-        if value is not None and (not found or sign * value < sign * found[-1][1]):
-            found.append((int(outcome.trial.label), value))
-    return found
-
-
-def regularized(material: ReportInputs) -> bool:
-    """Whether any strength of the selected configuration is on."""
-    return ranking.regularized(material.result["selected"])
+        if value is not None and (not steps or minimised(value) < minimised(steps[-1][1])):
+            steps.append((outcome.trial.key.number, value))
+    return steps

@@ -1,4 +1,7 @@
-"""Where the values of a searched parameter stand on an axis. "Off" has a place of its own beside the range, since a log axis has no zero."""
+"""Map the values of a hyperparameter to positions on an axis.
+
+"Off" has a position of its own next to the range, since a logarithmic axis has no zero.
+"""
 
 from __future__ import annotations
 
@@ -10,108 +13,111 @@ from typing import Any
 from hpo.regularizers import FAMILY, STRENGTHS
 from hpo.space.hyperparameter import Hyperparameter
 
-_ASIDE = 0.12  # of the range: how far "off" stands from its end
-_TICKS = 5  # at most, besides "off"
+_OFF_MARGIN = 0.12  # of the range: the distance of "off" from its end
+_MAX_TICKS = 5  # besides "off"
 
 
 @dataclass(frozen=True)
-class Scale:
-    """One sampled parameter. `low` to `high` are the ends of its axis, "off" among them at `off` if that is not in the range;
-    of one with `choices` these stand in their order."""
+class Axis:
+    """The axis of one hyperparameter.
+
+    `low` and `high` are its ends. `off_position` is that of "off" if it is not in the range, and lies within the ends.
+    With `choices`, the position of a value is its index.
+    """
 
     key: str
     low: float
     high: float
     log: bool = False
-    whole: bool = False
+    integer: bool = False
     choices: tuple[Any, ...] = ()
-    off: float | None = None
-    neutral: Any = None  # the value that is "off"
+    off_position: float | None = None
+    default_value: Any = None  # the value that means "off"; None: there is none
 
     @classmethod
-    def of(cls, key: str, domain: Hyperparameter) -> Scale:
-        neutral = STRENGTHS[key].default_value if key in STRENGTHS else None
-        if domain.choices:
-            choices = (
-                domain.choices
-                if not (domain.optional or domain.when) or neutral is None or neutral in domain.choices
-                else (neutral, *domain.choices)
-            )
-            numbers = all(isinstance(c, int | float) and not isinstance(c, bool) for c in choices)
-            return cls(
-                key, 0, len(choices) - 1, choices=tuple(sorted(choices)) if numbers else choices, neutral=neutral
-            )
-        low, high, log = float(domain.low), float(domain.high), domain.log
-        known = isinstance(neutral, int | float) and low <= neutral <= high
-        if known or not (domain.optional or domain.when):
-            return cls(key, low, high, log, domain.integer, neutral=neutral)
+    def of(cls, key: str, hyperparameter: Hyperparameter) -> Axis:
+        """Return the axis of a hyperparameter that the search samples."""
+        default_value = STRENGTHS[key].default_value if key in STRENGTHS else None
+        can_be_off = hyperparameter.optional or bool(hyperparameter.when)
+        if hyperparameter.choices:
+            choices = hyperparameter.choices
+            if can_be_off and default_value is not None and default_value not in choices:
+                choices = (default_value, *choices)
+            if all(isinstance(c, int | float) and not isinstance(c, bool) for c in choices):
+                choices = tuple(sorted(choices))
+            return cls(key, 0, len(choices) - 1, choices=choices, default_value=default_value)
+        low, high, log = float(hyperparameter.low), float(hyperparameter.high), hyperparameter.log
+        in_range = isinstance(default_value, int | float) and low <= default_value <= high
+        if in_range or not can_be_off:
+            return cls(key, low, high, log, hyperparameter.integer, default_value=default_value)
         first, last = (math.log(low), math.log(high)) if log else (low, high)
-        aside = _ASIDE * (last - first)
-        off = first - aside if FAMILY[key].direction > 0 else last + aside
+        margin = _OFF_MARGIN * (last - first)
+        off = first - margin if FAMILY[key].direction > 0 else last + margin
         off = math.exp(off) if log else off
-        return cls(key, min(low, off), max(high, off), log, domain.integer, (), off, neutral)
+        return cls(key, min(low, off), max(high, off), log, hyperparameter.integer, (), off, default_value)
 
     @property
-    def name(self) -> str:
+    def title(self) -> str:
         return self.key.replace("_", " ")
 
-    def has(self, params: Mapping[str, Any]) -> bool:
-        """Whether a trial has this parameter, with a value that the space has."""
+    def covers(self, params: Mapping[str, Any]) -> bool:
+        """Return whether a trial has this hyperparameter with a value that the axis shows."""
         if self.key not in params:
             return False
         value = params[self.key]
         if self.choices:
             return value in self.choices
-        return (self.off is not None and self.is_off(value)) or bool(self.low <= value <= self.high)
+        return (self.off_position is not None and self.is_off(value)) or bool(self.low <= value <= self.high)
 
     def is_off(self, value: Any) -> bool:
-        return self.neutral is not None and bool(value == self.neutral)
+        return self.default_value is not None and bool(value == self.default_value)
 
-    def place(self, value: Any) -> float:
-        """Where a value stands: itself, or the place of "off"; of choices its number from 0."""
+    def position(self, value: Any) -> float:
+        """Return the position of a value: the value, the position of "off", or the index of a choice."""
         if self.choices:
             return float(self.choices.index(value))
-        return self.off if self.off is not None and self.is_off(value) else float(value)
+        return self.off_position if self.off_position is not None and self.is_off(value) else float(value)
 
-    def share(self, value: Any) -> float:
-        """Where it stands between the ends of the axis, 0 to 1."""
-        return self.between(self.place(value))
+    def fraction(self, value: Any) -> float:
+        """Return the position of a value between the ends of the axis, 0 to 1."""
+        return self.to_fraction(self.position(value))
 
-    def between(self, place: float) -> float:
-        """The same of a place."""
+    def to_fraction(self, position: float) -> float:
+        """Return a position relative to the ends of the axis, 0 to 1."""
         if self.high <= self.low:
             return 0.5
         if self.log:
-            return math.log(place / self.low) / math.log(self.high / self.low)
-        return (place - self.low) / (self.high - self.low)
+            return math.log(position / self.low) / math.log(self.high / self.low)
+        return (position - self.low) / (self.high - self.low)
 
     def label(self, value: Any) -> str:
+        """Format a value for a tick, in the notation of a space file."""
         if self.is_off(value):
             return "off"
         if isinstance(value, bool):
-            return str(value).lower()  # as a space file has it
-        return short(value) if isinstance(value, int | float) else str(value)
+            return str(value).lower()
+        return format_tick(value) if isinstance(value, int | float) else str(value)
 
     def ticks(self) -> list[tuple[float, str]]:
-        """Places with their labels, from low to high."""
+        """Return (position, label) of each tick, from low to high."""
         if self.choices:
-            return [(float(i), self.label(c)) for i, c in enumerate(self.choices)]
-        found = [] if self.off is None else [(self.off, "off")]
-        low, high = (self.low, self.high) if self.off is None else self._range()
-        values = _decades(low, high) if self.log else _steps(low, high, self.whole)
-        return sorted([*found, *((v, self.label(v)) for v in values)])
+            return [(float(i), self.label(choice)) for i, choice in enumerate(self.choices)]
+        off = [] if self.off_position is None else [(self.off_position, "off")]
+        low, high = (self.low, self.high) if self.off_position is None else self._range()
+        values = _decades(low, high) if self.log else _round_steps(low, high, self.integer)
+        return sorted([*off, *((value, self.label(value)) for value in values)])
 
     def _range(self) -> tuple[float, float]:
-        """The range without "off"."""
-        assert self.off is not None
+        """Return the ends of the range without "off"."""
+        assert self.off_position is not None
         first, last = (math.log(self.low), math.log(self.high)) if self.log else (self.low, self.high)
-        aside = (last - first) * _ASIDE / (1 + _ASIDE)
-        ends = (first + aside, last) if self.off == self.low else (first, last - aside)
+        margin = (last - first) * _OFF_MARGIN / (1 + _OFF_MARGIN)
+        ends = (first + margin, last) if self.off_position == self.low else (first, last - margin)
         return (math.exp(ends[0]), math.exp(ends[1])) if self.log else ends
 
 
-def short(value: float) -> str:
-    """A number as a tick has it: 0.01, 1e-4, 3e5."""
+def format_tick(value: float) -> str:
+    """Format a number for a tick: 0.01, 1e-4, 3e5."""
     if value == 0 or 1e-3 <= abs(value) < 1e5:
         return f"{value:.4g}"
     digits, _, exponent = f"{value:.3g}".partition("e")
@@ -119,20 +125,20 @@ def short(value: float) -> str:
 
 
 def _decades(low: float, high: float) -> list[float]:
-    """Powers of ten in a range; its ends and its middle if there are fewer than two."""
+    """Return the powers of ten in a range, or its ends and its middle if there are fewer than two."""
     exponents = range(math.ceil(math.log10(low) - 1e-9), math.floor(math.log10(high) + 1e-9) + 1)
     if len(exponents) < 2:
         return list(dict.fromkeys(float(f"{value:.2g}") for value in (low, math.sqrt(low * high), high)))
-    return [float(f"1e{e}") for e in exponents[:: math.ceil(len(exponents) / _TICKS)]]
+    return [float(f"1e{e}") for e in exponents[:: math.ceil(len(exponents) / _MAX_TICKS)]]
 
 
-def _steps(low: float, high: float, whole: bool) -> list[float]:
-    """Round numbers in a range, evenly spaced."""
+def _round_steps(low: float, high: float, integer: bool) -> list[float]:
+    """Return evenly spaced round numbers in a range."""
     step = 10 ** math.floor(math.log10(high - low))
     while (high - low) / step < 2:
         step /= 2
-    while (high - low) / step >= _TICKS:
+    while (high - low) / step >= _MAX_TICKS:
         step *= 2
-    step = max(1, round(step)) if whole else step
+    step = max(1, round(step)) if integer else step
     first = math.ceil(low / step - 1e-9)
     return [float(f"{i * step:.6g}") for i in range(first, math.floor(high / step + 1e-9) + 1)]

@@ -1,99 +1,93 @@
-"""Two domains in words and tables."""
+"""Titles, captions and tables about two domains."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from hpo.report.adaptation_views import Help, View
+from hpo.report.adaptation_views import RepresentationView, TargetEffect
 from hpo.report.tables import table
-from hpo.space.formatting import score
+from hpo.space.formatting import format_score
 
-EMBEDDED = (
-    "Rows in the plane of their largest variance. Circles: labelled rows of the source; triangles: test rows of the target, without their "
-    "labels. Where the two mix, a network cannot tell the domains apart, which is not yet to be right."
+PLANE_TEXT = (
+    "Rows projected on their two principal components. Circles: labelled rows of the source; triangles: test rows of "
+    "the target. If the two mix, a network cannot tell the domains apart, but its predictions can still be wrong."
 )
-DISTANCES = (
-    "The proxy A-distance is 0 where a linear classifier cannot tell the domains apart and 2 where it always can (Ben-David et al., 2010). "
-    "MMD² is 0 in the mean where they are the same; its kernel is as wide as the rows lie apart."
+DISTANCE_TEXT = (
+    "The proxy A-distance is 0 if a linear classifier cannot tell the domains apart and 2 if it always can (Ben-David "
+    "et al., 2010). MMD² is 0 on average if the domains are the same; its kernel is as wide as the median distance of "
+    "two rows."
 )
-TESTED = "On the target's test rows, counted by class and never one by one: nothing that was chosen has seen them."
-CHANGED = "Which class is taken for which more often, or less."
-_SURE = 0.05
-_MOST = 12  # lines of a table
-_LITTLE = 0.1  # of a distance
+TEST_ROWS_TEXT = "Counts over the test rows of the target, which were not used for any decision."
+CHANGES_TEXT = "Confusions that are more or less frequent."
+_ALPHA = 0.05
+_MAX_ROWS = 12  # of a table
+_SMALL_CHANGE = 0.1  # of a distance
 
 
-def apart(before: View, after: View) -> str:
-    """The title: how far apart, before and after."""
-    a, b = before.divergence.a_distance, after.divergence.a_distance
-    if before is after:
-        return f"The domains lie {a:.2f} of 2 apart in their inputs"
-    closer = "closer" if b < a - _LITTLE else "farther apart" if b > a + _LITTLE else "about as far apart"
-    return f"The domains are {closer} in the network's features ({b:.2f} of 2) than in the inputs ({a:.2f})"
+def distance_title(inputs: RepresentationView, features: RepresentationView) -> str:
+    """Return the distance in the inputs and, if the network has features, in these."""
+    title = f"Distance of the domains: {inputs.divergence.a_distance:.2f} of 2 in the inputs"
+    if inputs is features:
+        return title
+    return f"{title}, {features.divergence.a_distance:.2f} in the network's features"
 
 
-def plane(view: View) -> str:
-    return f"{len(view.source):,} rows of the source and {len(view.target):,} of the target: proxy A-distance {view.divergence.a_distance:.2f}."
+def plane_caption(view: RepresentationView) -> str:
+    rows = f"{len(view.source):,} rows of the source and {len(view.target):,} of the target"
+    return f"{rows}; proxy A-distance {view.divergence.a_distance:.2f}."
 
 
-def divergences(views: Sequence[View]) -> str:
-    rows = [[view.name, f"{view.divergence.a_distance:.2f}", score(view.divergence.mmd2)] for view in views]
-    return table(["", "proxy A-distance", "MMD²"], rows)
+def divergence_table(views: Sequence[RepresentationView]) -> str:
+    rows = [[view.name, f"{view.divergence.a_distance:.2f}", format_score(view.divergence.mmd2)] for view in views]
+    return table(["representation", "proxy A-distance", "MMD²"], rows)
 
 
-def closer(views: Sequence[View]) -> str:
-    """What the final network's features gained over its twin's."""
+def distance_change(views: Sequence[RepresentationView]) -> str:
+    """Compare the features of the selected network with those of the reference network; "" without a reference."""
     if len(views) < 3:
         return ""
-    before, after = (view.divergence.a_distance for view in views[1:])
-    told = (
-        "brought them closer"
-        if after < before - _LITTLE
-        else "took them farther apart"
-        if after > before + _LITTLE
-        else "left them as far apart"
-    )
-    return f"Against its twin ({views[1].name.removeprefix('Features: ')}), the selected network {told}."
+    reference, selected = (view.divergence.a_distance for view in views[1:])
+    if selected < reference - _SMALL_CHANGE:
+        result = "closer together than"
+    else:
+        result = "farther apart than" if selected > reference + _SMALL_CHANGE else "about as far apart as"
+    name = views[1].name.removeprefix("Features: ")
+    return f"In the features of the selected network, the domains are {result} in those of the network {name}."
 
 
-def gained(found: Help) -> str:
-    """The title: whether it helped, beyond chance or not."""
-    balance = found.balance
-    what = "Adaptation" if found.adapts else "Regularization, without adaptation,"
-    what = "Regularization, adaptation among it," if found.adapts and found.besides else what
-    if balance.better == balance.worse:
-        return f"{what} helps on as many rows of the target as it hurts on"
-    verb = "helps" if balance.better > balance.worse else "hurts"
-    return f"{what} {verb} on the target" + ("" if balance.chance < _SURE else ", within noise")
+def effect_title(effect: TargetEffect) -> str:
+    """Return whether adaptation makes a significant difference on the target."""
+    cause = "Adaptation" if effect.adaptation_differs else "Regularization without adaptation"
+    cause = "Regularization including adaptation" if effect.adaptation_differs and effect.others_differ else cause
+    better, worse = effect.counts.better, effect.counts.worse
+    if better == worse or effect.counts.p_value >= _ALPHA:
+        return f"{cause} makes no significant difference on the target"
+    return f"{cause} {'helps' if better > worse else 'hurts'} on the target"
 
 
-def balance(found: Help) -> str:
-    better, worse, chance = found.balance.better, found.balance.worse, found.balance.chance
-    how = "only the selected network is right on" if found.classes else "the selected network is nearer to the truth on"
-    other = "and only its twin on" if found.classes else "and its twin on"
-    test = "McNemar's test" if found.classes else "sign test"
-    return (
-        f"Its twin: {found.other}. Of the test rows {how} {better:,}, {other} {worse:,} ({test}, p = {score(chance)})."
-    )
+def effect_caption(effect: TargetEffect) -> str:
+    better, worse, p = effect.counts.better, effect.counts.worse, format_score(effect.counts.p_value)
+    if effect.is_classification:
+        counts = f"only the selected network is right on {better:,}, only the reference on {worse:,} (McNemar's test"
+    else:
+        counts = f"the selected network is closer on {better:,}, the reference on {worse:,} (sign test"
+    return f"Reference: the network {effect.reference}. Of the test rows, {counts}, p = {p})."
 
 
-def helped(found: Help) -> str:
-    """By class or size, without and with: where it helped at the top."""
-    head = (
-        ["class", "rows", f"right, {found.other}", "right, selected"]
-        if found.classes
-        else ["numbers", "rows", f"mean error, {found.other}", "mean error, selected"]
-    )
+def group_table(effect: TargetEffect) -> str:
+    """Return the recall by class, or the error by size of the target, of the reference and the selected network."""
+    kind, measure = ("class", "recall") if effect.is_classification else ("target value", "mean absolute error")
+    head = [kind, "rows", f"{measure}, {effect.reference}", f"{measure}, selected"]
 
-    def said(value: float) -> str:
-        return f"{100 * value:.1f} %" if found.classes else score(value)
+    def cell(value: float) -> str:
+        return f"{100 * value:.1f} %" if effect.is_classification else format_score(value)
 
-    rows = [[one.name, f"{one.rows:,}", said(one.before), said(one.after)] for one in found.parts]
-    if len(rows) > _MOST:  # the ends, where it helped and hurt most
-        rows = [*rows[: _MOST // 2], ["…", "", "", ""], *rows[-_MOST // 2 :]]
+    rows = [[group.name, f"{group.rows:,}", cell(group.before), cell(group.after)] for group in effect.groups]
+    if len(rows) > _MAX_ROWS:  # keep the largest gains and losses, which are at the ends
+        rows = [*rows[: _MAX_ROWS // 2], ["…", "", "", ""], *rows[-_MAX_ROWS // 2 :]]
     return table(head, rows)
 
 
-def changed(found: Help) -> str:
-    rows = [[str(one.true), str(one.said), f"{one.before}", f"{one.after}"] for one in found.changes[:_MOST]]
-    return table(["true", "taken for", found.other, "selected"], rows)
+def change_table(effect: TargetEffect) -> str:
+    rows = [[str(c.true), str(c.predicted), f"{c.before}", f"{c.after}"] for c in effect.changes[:_MAX_ROWS]]
+    return table(["true", "predicted", effect.reference, "selected"], rows)

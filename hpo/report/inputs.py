@@ -1,4 +1,4 @@
-"""What a report is made of."""
+"""Everything that a report shows, loaded from a finished study."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from hpo.core.trial import Outcome
 from hpo.data.dataset import Dataset
 from hpo.nn.network import BatchedNetwork
 from hpo.regularizers import STRENGTHS
-from hpo.report.axis import Scale
+from hpo.report.axis import Axis
+from hpo.selection.result import SearchResult
 from hpo.space.space import Space
 from hpo.study.directory import StudyDirectory
 from hpo.study.weights import WeightStore
@@ -21,8 +22,9 @@ from hpo.training.builder import NetworkBuilder
 
 
 @dataclass(frozen=True)
-class Twin:
-    """A final network that took no other domain into account, `name` in words, its configuration, and its weights, fit axis first."""
+class ReferenceNetwork:
+    """A final network that does not adapt to the target domain: its `name` in words, configuration, and weights (fit,
+    …)."""
 
     name: str
     params: Mapping[str, Any]
@@ -32,110 +34,103 @@ class Twin:
 
 @dataclass(frozen=True)
 class ReportInputs:
-    """A search that has its `result`, and every trial's outcome by label.
+    """The `result` of a search, the outcome of each trial by label, and the final network.
 
-    `weights` are those of the final `network`, fit axis first, {} if there is none. `said` holds `rows` (n,) of `data`, and what
-    networks of the selected configuration `said` of them that had not seen them (see `hpo.selection.refit_comparison`), {} if nobody did; `why` there is
-    none, in words. `alike` tells which stack a configuration trains in. `twin`: with which the final network can be compared, if it
-    takes another domain into account.
+    `weights` are those of the final `network`, (fit, …); {} if there is none. `oof_predictions` holds `rows` (n,) of
+    `data` and the `predictions` for them by networks of the selected configuration that held them out (see
+    `hpo.selection.refit_comparison`); {} if there are none, for the `missing_reason`. `stack_key` maps a configuration
+    to the stack in which it trains. `reference` is compared with the final network if that adapts to another domain.
     """
 
-    result: Mapping[str, Any]
+    result: SearchResult
     space: Space
     outcomes: Mapping[str, Outcome]
-    alike: Callable[[Mapping[str, Any]], object]
+    stack_key: Callable[[Mapping[str, Any]], object]
     network: BatchedNetwork | None = None
     weights: Mapping[str, Tensor] = field(default_factory=dict)
     data: Dataset | None = None
-    said: Mapping[str, Tensor] = field(default_factory=dict)
-    why: str = ""
-    twin: Twin | None = None
+    oof_predictions: Mapping[str, Tensor] = field(default_factory=dict)
+    missing_reason: str = ""
+    reference: ReferenceNetwork | None = None
 
     @classmethod
-    def of(
+    def from_study(
         cls,
-        result: Mapping[str, Any],
+        result: SearchResult,
         space: Space,
         outcomes: Mapping[str, Outcome],
-        networks: NetworkBuilder,
+        builder: NetworkBuilder,
         data: Dataset | None,
-        place: StudyDirectory,
-        lost: str = "",
+        directory: StudyDirectory,
+        data_error: str = "",
     ) -> ReportInputs:
-        """What is stored of a search; `data` are its rows, if they are still to be had, `lost` says why they are not."""
+        """Load what a study has stored; `data_error` says why its `data` cannot be loaded."""
 
-        def alike(params: Mapping[str, Any]) -> object:
-            named = tuple(name for name in STRENGTHS if name in params)
-            return networks.network_for(params).stack_key, named, space.train.of(params).batch_size
+        def stack_key(params: Mapping[str, Any]) -> object:
+            strengths = tuple(name for name in STRENGTHS if name in params)
+            return builder.network_for(params).stack_key, strengths, space.train.of(params).batch_size
 
-        label, unseen = result["refit"]["weights"], WeightStore(place.oof_predictions)
-        said = unseen.load(result["trial"]) if unseen.path(result["trial"]).exists() else {}
-        why = lost or (
-            "There were no folds within folds (refit: none, no finalists, too few rows, or a network diverged): no network has predicted "
-            "rows that it had not seen, but those of the test part, which are not to be looked at one by one."
+        label, oof_store = result.refit.weights, WeightStore(directory.oof_predictions)
+        oof_predictions = oof_store.load(result.trial) if oof_store.path(result.trial).exists() else {}
+        missing_reason = data_error or (
+            "There was no nested cross-validation (refit: none, no finalists, too few rows, or a network diverged). "
+            "The only held-out predictions are those of the test part, which are not shown row by row."
         )
-        weights = WeightStore(place.weights).load(label) if label else {}
-        network, twin = (
-            networks.network_for(result["selected"]),
-            _twin(result, networks, WeightStore(place.weights)) if label else None,
+        weights = WeightStore(directory.weights).load(label) if label else {}
+        network = builder.network_for(result.selected)
+        reference = _reference(result, builder, WeightStore(directory.weights)) if label else None
+        return cls(
+            result, space, outcomes, stack_key, network, weights, data, oof_predictions, missing_reason, reference
         )
-        return cls(result, space, outcomes, alike, network, weights, data, said, why, twin)
 
     @cached_property
-    def searched(self) -> list[Outcome]:
-        """What the search proposed, in that order."""
-        found = [o for o in self.outcomes.values() if o.trial.role == "search"]
-        return sorted(found, key=lambda o: int(o.trial.label))
+    def search_trials(self) -> list[Outcome]:
+        """The trials that the search proposed, in that order."""
+        trials = [o for o in self.outcomes.values() if o.trial.role == "search"]
+        return sorted(trials, key=lambda o: o.trial.key.number)
 
     @cached_property
-    def complete(self) -> list[Outcome]:
-        """Of these the trials that were trained to their end: only their scores can be compared."""
-        return [o for o in self.searched if o.state == "complete" and o.value is not None and o.valid]
+    def complete_trials(self) -> list[Outcome]:
+        """The search trials that were trained to their end; the scores of others cannot be compared with theirs."""
+        return [o for o in self.search_trials if o.state == "complete" and o.value is not None and o.valid]
 
     @cached_property
-    def scales(self) -> dict[str, Scale]:
-        """Of every parameter that was sampled."""
-        return {key: Scale.of(key, domain) for key, domain in self.space.hyperparameters.items() if domain.sampled}
+    def axes(self) -> dict[str, Axis]:
+        """The axis of each hyperparameter that was sampled."""
+        return {key: Axis.of(key, value) for key, value in self.space.hyperparameters.items() if value.sampled}
 
     @cached_property
     def strengths(self) -> list[str]:
-        """The sampled parameters that are strengths of regularizers."""
-        return [key for key in self.scales if key in STRENGTHS]
+        """The sampled hyperparameters that are strengths of regularizers."""
+        return [key for key in self.axes if key in STRENGTHS]
 
     @property
     def selected(self) -> Outcome:
-        return self.outcomes[self.result["trial"]]
+        return self.outcomes[self.result.trial]
 
     @cached_property
     def compared(self) -> dict[str, Outcome]:
-        """The selected configuration and what it is compared with, by the name under which it is shown; each once."""
+        """The selected configuration and its baselines by their names on the page; each trial is listed once."""
         result = self.result
-        entries = {"selected": result, **result["baselines"]}
+        entries = result.configurations
         names = {"selected": "selected", "unadapted": "without adaptation", "ablation": "without regularization"}
         names |= {"defaults": "usual defaults", "none": "no regularization"}
-        found: dict[str, Outcome] = {}
-        twins = [
-            names[key]
-            for key in ("defaults", "none")
-            if key in result["baselines"] and entries[key]["trial"] == result["trial"]
+        compared: dict[str, Outcome] = {}
+        selected_baselines = [
+            names[key] for key in ("defaults", "none") if key in result.baselines and entries[key].trial == result.trial
         ]
-        names["selected"] += f" ({twins[-1]})" if twins else ""
+        names["selected"] += f" ({selected_baselines[-1]})" if selected_baselines else ""
         for key, name in names.items():
-            if key in entries and self.outcomes[entries[key]["trial"]] not in found.values():
-                found[name] = self.outcomes[entries[key]["trial"]]
-        return found
+            if key in entries and self.outcomes[entries[key].trial] not in compared.values():
+                compared[name] = self.outcomes[entries[key].trial]
+        return compared
 
 
-def _twin(result: Mapping[str, Any], networks: NetworkBuilder, vault: WeightStore) -> Twin | None:
-    """Of the networks beside the final one the most like it that does not adapt."""
+def _reference(result: SearchResult, builder: NetworkBuilder, weights: WeightStore) -> ReferenceNetwork | None:
+    """Return the stored network that is most similar to the final one but does not adapt."""
     names = {"unadapted": "without adaptation", "ablation": "without regularization", "none": "no regularization"}
     for key, name in names.items():
-        label, entry = result.get("networks", {}).get(key), result["baselines"].get(key)  # an older hpo did not say
-        if label and entry["trial"] != result["trial"] and vault.path(label).exists():
-            return Twin(name, entry["params"], networks.network_for(entry["params"]), vault.load(label))
+        label, entry = result.networks.get(key), result.baselines.get(key)
+        if label and entry and entry.trial != result.trial and weights.path(label).exists():
+            return ReferenceNetwork(name, entry.params, builder.network_for(entry.params), weights.load(label))
     return None
-
-
-def gap(outcome: Outcome) -> float:
-    """Validation loss minus training loss at the best epoch, both without noise."""
-    return outcome.valid["loss"] - outcome.train["loss"]

@@ -1,125 +1,107 @@
-"""The sections of the page about the final network: its weights, its predictions, and how it treats another domain."""
+"""The sections about the final network: its weights, its predictions, and another domain."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from hpo.report import adaptation_views, domain_views, plots, predictions, sentences, tables, weights
-from hpo.report import domain_text as words
+from hpo.report import adaptation_views, domain_text, domain_views, plots, predictions, sentences, tables, weights
 from hpo.report.inputs import ReportInputs
+from hpo.report.predictions import ClassPredictions, NumberPredictions
 from hpo.report.section import Panel, Section
-from hpo.report.summary import criteria_table
+from hpo.report.summary import validator_table
+
+_OUT_OF_FOLD = (
+    "Each row is predicted by networks of the selected configuration that used it neither for training nor for early "
+    "stopping (nested cross-validation). They were trained on fewer rows than the final network, which is therefore "
+    "slightly better. The test rows are not shown: looking at them one by one would leak them into your next decisions."
+)
 
 
-def network_sections(material: ReportInputs) -> Iterator[Section]:
-    yield from _weights(material)
-    yield from _predictions(material)
-    yield from _domains(material)
-    yield from _criteria(material)
+def network_sections(inputs: ReportInputs) -> Iterator[Section]:
+    yield from _weights(inputs)
+    yield from _predictions(inputs)
+    yield from _domains(inputs)
+    yield from _validators(inputs)
 
 
-def _weights(material: ReportInputs) -> Iterator[Section]:
-    found = weights.layers(material)
-    if not found:
-        yield Section("There is no final network", "", "So its weights are not shown (refit: none, or it diverged).")
+def _weights(inputs: ReportInputs) -> Iterator[Section]:
+    layers = weights.layers(inputs)
+    if not layers:
+        yield Section(
+            "There is no final network", "", "So no weights can be shown (refit: none, or training diverged)."
+        )
         return
-    zeros, total = sum(one.zeros for one in found), sum(one.weights for one in found)
+    zeros, total = sum(layer.zeros for layer in layers), sum(layer.weights for layer in layers)
     title = f"{100 * zeros / total:.0f} % of the weights are exactly zero" if zeros else "No weight is exactly zero"
-    columns = weights.columns(material)
-    text = sentences.unused(weights.unused(material), columns) if columns else ""
-    said = f"Weights of the final network that are not zero, layer by layer. {text}".strip()
+    columns = weights.n_input_columns(inputs)
+    unused = sentences.unused(weights.unused_columns(inputs), columns) if columns else ""
+    panels = []
+    for layer in layers:
+        histogram = plots.histogram(layer) if layer.zeros < layer.weights else None
+        panels.append(Panel(sentences.zeros(layer.name, layer.zeros, layer.weights), histogram, title=layer.name))
+    yield Section(title, "Weights", f"The nonzero weights of the final network by layer. {unused}".strip(), panels)
+
+
+def _predictions(inputs: ReportInputs) -> Iterator[Section]:
+    if inputs.data is None or not inputs.oof_predictions:
+        yield Section("There are no out-of-fold predictions", "", inputs.missing_reason)
+    elif classes := predictions.class_predictions(inputs):
+        yield from _class_predictions(inputs, classes)
+    elif numbers := predictions.number_predictions(inputs):
+        yield from _number_predictions(inputs, numbers)
+
+
+def _class_predictions(inputs: ReportInputs, classes: ClassPredictions) -> Iterator[Section]:
+    assert inputs.data is not None
+    bins = predictions.reliability(classes)
+    confusions = "Confusion matrix" if tables.is_matrix(classes) else "Most frequent confusions"
     panels = [
         Panel(
-            sentences.zeros(one.name, one.zeros, one.weights),
-            plots.histogram(one) if one.zeros < one.weights else None,
-            title=one.name,
-        )
-        for one in found
+            sentences.reliability(bins, classes),
+            plots.reliability(bins),
+            title="Calibration: is it as confident as it is accurate?",
+        ),
+        Panel(sentences.confused(classes), html=tables.confusion(classes), title=confusions),
     ]
-    yield Section(title, "Weights", said, panels)
+    source = " of the source" if inputs.result.test_domain_differs else ""
+    share = 100 * len(classes.errors) / len(classes.true)
+    yield Section(f"{share:.1f} % of held-out rows{source} are misclassified", "Predictions", _OUT_OF_FOLD, panels)
+    if len(classes.errors):
+        panel = Panel("", html=tables.misclassified(inputs.data, classes))
+        yield Section("Most confident mistakes", "Mistakes", "", [panel], wide=True)
 
 
-def _predictions(material: ReportInputs) -> Iterator[Section]:
-    if material.data is None or not material.said:
-        yield Section("No predictions to look at", "", material.why)
+def _number_predictions(inputs: ReportInputs, numbers: NumberPredictions) -> Iterator[Section]:
+    assert inputs.data is not None
+    panel = Panel(sentences.residuals(numbers), plots.residuals(numbers, inputs.data.target_name))
+    yield Section("Prediction errors", "Predictions", _OUT_OF_FOLD, [panel], wide=True)
+    panel = Panel("", html=tables.largest_errors(inputs.data, numbers))
+    yield Section("Largest errors", "Largest errors", "", [panel], wide=True)
+
+
+def _domains(inputs: ReportInputs) -> Iterator[Section]:
+    comparison = adaptation_views.compare_domains(inputs)
+    if comparison is None:
         return
-    text = (
-        "Each row is predicted by networks of the selected configuration that saw it neither to learn nor to stop: the folds within folds. They "
-        "learned from fewer rows than the final network, which is a little better. The test rows are not shown: whoever looks at them row by row "
-        "will tune on them."
-    )
-    if found := predictions.classified(material):
-        bins = predictions.reliability(found)
-        panels = [
-            Panel(sentences.reliability(bins, found), plots.reliability(bins), title="Is it as sure as it is right?")
-        ]
-        panels.append(Panel(sentences.confused(found), html=tables.confusion(found), title="What it takes for what"))
-        whose = " of the source" if material.result.get("unpromised") else ""
-        yield Section(
-            f"{100 * len(found.wrong) / len(found.true):.1f} % of unseen rows{whose} are predicted wrongly",
-            "Predictions",
-            text,
-            panels,
-        )
-        if len(found.wrong):
-            yield Section(
-                "Wrong, and how sure",
-                "Wrong rows",
-                "The most confident first.",
-                [Panel("", html=tables.wrong(material.data, found))],
-                wide=True,
-            )
-    elif numeric := predictions.predicted(material):
-        drawn = plots.residuals(numeric, material.data.target_name)
-        yield Section(
-            "By how much numbers are missed",
-            "Predictions",
-            text,
-            [Panel(sentences.residuals(numeric), drawn)],
-            wide=True,
-        )
-        yield Section(
-            "The rows that are missed most",
-            "Wrong rows",
-            "",
-            [Panel("", html=tables.missed(material.data, numeric))],
-            wide=True,
-        )
+    first, last = comparison.views[0], comparison.views[-1]
+    panels = []
+    for view in (first, last):
+        plane = plots.plane(domain_views.principal_plane(view.source, view.target))
+        panels.append(Panel(domain_text.plane_caption(view), plane, title=view.name))
+    yield Section(domain_text.distance_title(first, last), "Another domain", domain_text.PLANE_TEXT, panels)
+    caption = f"{domain_text.DISTANCE_TEXT} {domain_text.distance_change(comparison.views)}".strip()
+    panel = Panel(caption, html=domain_text.divergence_table(comparison.views))
+    yield Section("Distance of the domains by representation", "Divergence", "", [panel], wide=True)
+    if comparison.effect is not None:
+        effect = comparison.effect
+        panels = [Panel(domain_text.effect_caption(effect), html=domain_text.group_table(effect))]
+        if effect.changes:
+            panels.append(Panel(domain_text.CHANGES_TEXT, html=domain_text.change_table(effect)))
+        yield Section(domain_text.effect_title(effect), "Adaptation", domain_text.TEST_ROWS_TEXT, panels)
 
 
-def _domains(material: ReportInputs) -> Iterator[Section]:
-    found = adaptation_views.seen(material)
-    if found is None:
-        return
-    last = found.views[-1]
-    panels = [
-        Panel(words.plane(view), plots.plane(domain_views.plane(view.source, view.target)), title=view.name)
-        for view in (found.views[0], last)
-    ]
-    yield Section(words.apart(found.views[0], last), "Another domain", words.EMBEDDED, panels)
-    aid = f"{words.DISTANCES} {words.closer(found.views)}".strip()
-    yield Section(
-        "How far apart the domains are, as each network sees them",
-        "Divergence",
-        "",
-        [Panel(aid, html=words.divergences(found.views))],
-        wide=True,
-    )
-    if found.help is not None:
-        panels = [
-            Panel(words.balance(found.help), html=words.helped(found.help)),
-            *([Panel(words.CHANGED, html=words.changed(found.help))] if found.help.changes else []),
-        ]
-        yield Section(words.gained(found.help), "Adaptation", words.TESTED, panels)
-
-
-def _criteria(material: ReportInputs) -> Iterator[Section]:
-    aid, rows = criteria_table(material.result)
+def _validators(inputs: ReportInputs) -> Iterator[Section]:
+    caption, rows = validator_table(inputs.result)
     if rows:
-        yield Section(
-            "What could have been chosen without labels of the target",
-            "Criteria",
-            "",
-            [Panel(aid, html=tables.table(rows[0], rows[1:]))],
-            wide=True,
-        )
+        panel = Panel(caption, html=tables.table(rows[0], rows[1:]))
+        yield Section("Validators: selection without target labels", "Validators", "", [panel], wide=True)

@@ -1,4 +1,4 @@
-"""Optuna's own plots, in the style of the page, with a mark for what was selected."""
+"""Optuna's plots in the style of the page, with a mark for the selected configuration."""
 
 from __future__ import annotations
 
@@ -11,49 +11,64 @@ import numpy as np
 from plotly.graph_objects import Figure
 
 from hpo.core.metrics import METRICS
-from hpo.report.axis import Scale
-from hpo.report.inputs import ReportInputs, gap
-from hpo.report.optuna_study import Past
-from hpo.report.style import BLUE, INK, MEDIUM, ORANGE, PAPER, SMALL, SOFT, Plot, axis, logarithmic, plot, star
+from hpo.report.axis import Axis
+from hpo.report.inputs import ReportInputs
+from hpo.report.optuna_study import OptunaStudy
+from hpo.report.style import (
+    BLUE,
+    INK,
+    MEDIUM,
+    ORANGE,
+    PAPER,
+    SMALL,
+    SOFT,
+    Plot,
+    axis_layout,
+    log_axis_layout,
+    plot,
+    star,
+)
 
-_WORST = 0.75  # the quantile of the scores above which a contour has no further line
+_CONTOUR_QUANTILE = 0.75  # of the scores; worse ones have no contour lines
 
 
 def _data(figure: Figure) -> list[dict[str, Any]]:
-    """The traces as plain JSON; the layout is ours."""
-    found: list[dict[str, Any]] = json.loads(figure.to_json())["data"]
-    return found
+    """Return the traces as JSON, without the layout."""
+    traces: list[dict[str, Any]] = json.loads(figure.to_json())["data"]
+    return traces
 
 
-def history(past: Past, material: ReportInputs) -> Plot:
-    """Every complete trial, the best so far, and the baselines as lines."""
-    metric = material.space.train.metric.replace("_", " ")
-    trials, best = _data(past.history(metric))[:2]
+def history(study: OptunaStudy, inputs: ReportInputs) -> Plot:
+    """Plot each complete trial, the best score so far, and the baselines as lines."""
+    metric = inputs.space.train.metric.replace("_", " ")
+    trials, best = _data(study.history(metric))[:2]
     trials |= {
         "marker": {"color": BLUE, "size": 7, "opacity": 0.65},
         "name": "trial",
-        "y": [o.value for o in past.complete],
+        "y": [o.value for o in study.complete],
     }
     best |= {"line": {"color": INK, "width": 2, "shape": "hv"}, "mode": "lines", "name": "best so far"}
-    trials["x"] = best["x"] = [int(o.trial.label) for o in past.complete]
+    trials["x"] = best["x"] = [o.trial.key.number for o in study.complete]
     lines = []
     for name, dash in (("defaults", "dash"), ("none", "dot")):
-        known = material.outcomes.get(name)
-        if known and known.value is not None and math.isfinite(known.value):
+        baseline = inputs.outcomes.get(name)
+        if baseline and baseline.value is not None and math.isfinite(baseline.value):
             ends = [0, max(trials["x"])]
             lines.append(
                 {
                     "type": "scatter",
                     "mode": "lines",
                     "x": ends,
-                    "y": [known.value] * 2,
+                    "y": [baseline.value] * 2,
                     "hoverinfo": "name",
                     "name": {"defaults": "usual defaults", "none": "no regularization"}[name],
                     "line": {"color": ORANGE, "dash": dash, "width": 2},
                 }
             )
     vertical = (
-        logarithmic(trials["y"]) if METRICS[material.space.train.metric].bounds == (0, math.inf) else {"type": "linear"}
+        log_axis_layout(trials["y"])
+        if METRICS[inputs.space.train.metric].bounds == (0, math.inf)
+        else {"type": "linear"}
     )
     return plot(
         [trials, best, *lines],
@@ -63,9 +78,9 @@ def history(past: Past, material: ReportInputs) -> Plot:
     )
 
 
-def importance(past: Past, found: Mapping[str, Mapping[str, float]]) -> Plot:
-    """Of every parameter, for the score and, hatched, for the gap."""
-    data = _data(past.importance(found))
+def importance(study: OptunaStudy, importances: Mapping[str, Mapping[str, float]]) -> Plot:
+    """Plot the importance of each hyperparameter for the score and, hatched, for the gap."""
+    data = _data(study.importance(importances))
     for bars, (name, colour, pattern) in zip(
         data, (("for the score", BLUE, ""), ("for the gap", ORANGE, "/")), strict=True
     ):
@@ -87,44 +102,42 @@ def importance(past: Past, found: Mapping[str, Mapping[str, float]]) -> Plot:
     )
 
 
-def slice_of_gap(past: Past, material: ReportInputs, scale: Scale) -> Plot:
-    """The train–valid gap of every complete trial against one parameter."""
-    (trials,) = _data(past.slice(scale.key, gap=True))
+def slice_of_gap(study: OptunaStudy, inputs: ReportInputs, axis: Axis) -> Plot:
+    """Plot the train–valid gap of each complete trial against one hyperparameter."""
+    (trials,) = _data(study.slice(axis.key, gap=True))
     trials |= {"marker": {"color": BLUE, "size": 7, "opacity": 0.65}, "name": "trial"}
     data: list[Mapping[str, Any]] = [trials]
-    chosen = material.selected
-    place = (
-        {"type": "category", "categoryorder": "array", "categoryarray": [scale.label(c) for c in scale.choices]}
-        if scale.choices
+    selected = inputs.selected
+    categories = (
+        {"type": "category", "categoryorder": "array", "categoryarray": [axis.label(c) for c in axis.choices]}
+        if axis.choices
         else {}
     )
-    if scale.choices:
-        # Optuna has text in quotes.
-        shown = [
-            o for o in past.complete if scale.key in o.trial.params
-        ]  # its places are grouped by value, so both axes are ours
-        trials |= {"x": [scale.label(o.trial.params[scale.key]) for o in shown], "y": [gap(o) for o in shown]}
-    if scale.has(chosen.trial.params):
-        value = chosen.trial.params[scale.key]
-        data.append(star(scale.label(value) if scale.choices else scale.place(value), gap(chosen)))
-    horizontal = {"title": {"text": scale.name}, **place} if scale.choices else axis(scale)
+    if axis.choices:
+        # Optuna quotes text and groups points by value, so both coordinates are replaced.
+        shown = [o for o in study.complete if axis.key in o.trial.params]
+        trials |= {"x": [axis.label(o.trial.params[axis.key]) for o in shown], "y": [o.gap for o in shown]}
+    if axis.covers(selected.trial.params):
+        value = selected.trial.params[axis.key]
+        data.append(star(axis.label(value) if axis.choices else axis.position(value), selected.gap))
+    horizontal = {"title": {"text": axis.title}, **categories} if axis.choices else axis_layout(axis)
     return plot(data, SMALL, xaxis=horizontal, yaxis={"title": {"text": "gap"}})
 
 
-def contour(past: Past, material: ReportInputs, x: Scale, y: Scale) -> Plot:
-    """The score over two parameters, with its lines written on; worse scores than those of three quarters of the trials are one plain."""
-    metric, sign = material.space.train.metric, METRICS[material.space.train.metric].sign
-    surface, trials, *_ = _data(past.contour(x.key, y.key, metric))
-    values = np.array([o.value for o in past.complete], dtype=float)
-    good, bad = (float(v) for v in np.quantile(sign * values, (0, _WORST)))
-    low, high = sorted((sign * good, sign * bad))
+def contour(study: OptunaStudy, inputs: ReportInputs, x: Axis, y: Axis) -> Plot:
+    """Plot labelled contours of the score over two hyperparameters; scores beyond the third quartile have no lines."""
+    metric = METRICS[inputs.space.train.metric]
+    surface, trials, *_ = _data(study.contour(x.key, y.key, metric.name))
+    values = np.array([o.value for o in study.complete], dtype=float)
+    good, bad = (float(v) for v in np.quantile(metric.minimised(values), (0, _CONTOUR_QUANTILE)))
+    low, high = sorted((metric.minimised(good), metric.minimised(bad)))
     step = (high - low) / 6 or 1.0
     surface |= {
         "zauto": False,
         "zmin": low,
         "zmax": high,
         "showscale": False,
-        "colorscale": [[0, BLUE], [1, PAPER]] if sign > 0 else [[0, PAPER], [1, BLUE]],
+        "colorscale": [[0, BLUE], [1, PAPER]] if metric.better == "lower" else [[0, PAPER], [1, BLUE]],
         "contours": {
             "coloring": "heatmap",
             "start": low + step,
@@ -145,18 +158,21 @@ def contour(past: Past, material: ReportInputs, x: Scale, y: Scale) -> Plot:
         "showlegend": True,
     }
     data: list[Mapping[str, Any]] = [surface, trials]
-    params = material.selected.trial.params
-    if x.has(params) and y.has(params):
-        data.append(star(x.place(params[x.key]), y.place(params[y.key])) | {"showlegend": True})
-    return plot(data, MEDIUM + 60, legend=True, xaxis=axis(x), yaxis=axis(y))
+    params = inputs.selected.trial.params
+    if x.covers(params) and y.covers(params):
+        data.append(star(x.position(params[x.key]), y.position(params[y.key])) | {"showlegend": True})
+    return plot(data, MEDIUM + 60, legend=True, xaxis=axis_layout(x), yaxis=axis_layout(y))
 
 
-def front(past: Past) -> Plot:
-    """The trials that none beats in both of the first two objectives, before all others."""
-    figure = past.front()
+def front(study: OptunaStudy) -> Plot:
+    """Plot the Pareto front of the first two objectives over the other trials."""
+    figure = study.front()
     data = _data(figure)
     others, best = data[0], data[-1]
-    others |= {"marker": {"color": SOFT, "size": 7, "symbol": "circle-open", "opacity": 0.8}, "name": "complete trial"}
-    best |= {"marker": {"color": ORANGE, "size": 10, "symbol": "square"}, "name": "beaten by none"}
-    titles = [{"title": {"text": found.title.text}} for found in (figure.layout.xaxis, figure.layout.yaxis)]
+    others |= {
+        "marker": {"color": SOFT, "size": 7, "symbol": "circle-open", "opacity": 0.8},
+        "name": "other complete trial",
+    }
+    best |= {"marker": {"color": ORANGE, "size": 10, "symbol": "square"}, "name": "Pareto front"}
+    titles = [{"title": {"text": axis.title.text}} for axis in (figure.layout.xaxis, figure.layout.yaxis)]
     return plot([others, best], legend=True, xaxis=titles[0], yaxis=titles[1])

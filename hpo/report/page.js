@@ -1,23 +1,30 @@
-// Draws every plot into its place, in the page's own colours; again when these change, or the paper does.
+// Draws every plot into its element in the colours of the page, and again when the colours or the width change.
 const plots = JSON.parse(document.getElementById("plots").textContent);
-const places = document.querySelectorAll(".plot");
+const elements = document.querySelectorAll(".plot");
 
 function draw() {
   const style = getComputedStyle(document.documentElement);
   const colour = name => style.getPropertyValue("--" + name).trim();
-  const filled = value =>
+  const withColours = value =>
     typeof value === "string" && value.startsWith("var:") ? colour(value.slice(4))
-    : Array.isArray(value) ? value.map(filled)
-    : value && typeof value === "object" ? Object.fromEntries(Object.entries(value).map(([key, own]) => [key, filled(own)]))
+    : Array.isArray(value) ? value.map(withColours)
+    : value && typeof value === "object"
+      ? Object.fromEntries(Object.entries(value).map(([key, item]) => [key, withColours(item)]))
     : value;
-  places.forEach((place, i) => {
-    const { data, layout } = filled(plots[i]);
-    const ink = colour("ink");
+  elements.forEach((element, i) => {
+    const { data, layout } = withColours(plots[i]);
+    const axis = { gridcolor: colour("grid"), linecolor: colour("soft"), ticks: "outside", tickcolor: colour("soft") };
     for (const key of Object.keys(layout).filter(key => /^[xy]axis/.test(key))) {
-      layout[key] = { gridcolor: colour("grid"), linecolor: colour("soft"), ticks: "outside", tickcolor: colour("soft"), ...layout[key] };
+      layout[key] = { ...axis, ...layout[key] };
     }
-    const common = { font: { family: "system-ui, sans-serif", size: 12, color: ink }, paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", autosize: true };
-    Plotly.react(place, data, { ...common, ...layout, width: place.clientWidth }, { displayModeBar: false, responsive: false });
+    const common = {
+      font: { family: "system-ui, sans-serif", size: 12, color: colour("ink") },
+      paper_bgcolor: "rgba(0,0,0,0)",
+      plot_bgcolor: "rgba(0,0,0,0)",
+      autosize: true,
+    };
+    const options = { displayModeBar: false, responsive: false };
+    Plotly.react(element, data, { ...common, ...layout, width: element.clientWidth }, options);
   });
 }
 

@@ -1,25 +1,26 @@
-"""Plots that Optuna does not have: learning curves, parallel coordinates, finalists, weights, reliability, residuals."""
+"""The plots that Optuna lacks: learning curves, parallel coordinates, finalists, weights, reliability, residuals."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from html import escape  # plotly takes text for HTML
+from html import escape  # plotly renders text as HTML
 from typing import Any
 
 import numpy as np
 
 from hpo.core.trial import Outcome
-from hpo.report.axis import Scale
-from hpo.report.predictions import Bin, Predicted
+from hpo.report.axis import Axis
+from hpo.report.predictions import Bin, NumberPredictions
 from hpo.report.style import BLUE, FAINT, INK, ORANGE, PAPER, SMALL, SOFT, Plot, plot, points
 from hpo.report.weights import Layer
-from hpo.space.formatting import score, trial_name
+from hpo.selection.result import FinalistScores
+from hpo.space.formatting import format_score, trial_name
 
 
-def curves(outcome: Outcome, loss: Mapping[str, Any]) -> Plot:
-    """Training and validation loss by epoch, the gap between them filled, on an axis `loss` that several share."""
-    # The last epoch of one that diverged is not a number, which JSON does not have.
+def curves(outcome: Outcome, loss_axis: Mapping[str, Any]) -> Plot:
+    """Plot training and validation loss by epoch, with the gap filled, on an axis that several plots share."""
+    # If training diverged, the last loss is NaN, which JSON does not have.
     train, valid = (
         [v if math.isfinite(v) else None for v in outcome.curves[name]] for name in ("train_loss", "valid_loss")
     )
@@ -44,83 +45,69 @@ def curves(outcome: Outcome, loss: Mapping[str, Any]) -> Plot:
                 [best], [outcome.curves["valid_loss"][best - 1]], [f"best epoch {best}"], name="best epoch", marker=mark
             )
         )
-    return plot(data, SMALL, xaxis={"title": {"text": "epoch"}}, yaxis=loss)
+    return plot(data, SMALL, xaxis={"title": {"text": "epoch"}}, yaxis=loss_axis)
 
 
-def parallel(trials: Sequence[Outcome], scales: Mapping[str, Scale], best: set[str], selected: Outcome) -> Plot:
-    """A line a trial through its values, one parameter below the other: such a picture fits a narrow window whatever is searched."""
-    keys = list(scales)
-
-    def line(outcome: Outcome, **more: Any) -> dict[str, Any]:
-        there = [
-            (scales[key].share(outcome.trial.params[key]), -i, key)
-            for i, key in enumerate(keys)
-            if scales[key].has(outcome.trial.params)
-        ]
-        text = [
-            f"{trial_name(outcome.trial.label)}: {key} {scales[key].label(outcome.trial.params[key])}"
-            for _, _, key in there
-        ]
-        shape = {
-            "type": "scatter",
-            "mode": "lines",
-            "x": [x for x, _, _ in there],
-            "y": [y for _, y, _ in there],
-            "text": text,
-        }
-        return shape | {"hoverinfo": "text", **more}
-
-    groups = [
-        ([o for o in trials if o.trial.label not in best], {"color": SOFT, "width": 1, "dash": "dot"}, "others", 0.45),
-        ([o for o in trials if o.trial.label in best], {"color": BLUE, "width": 2}, "best tenth", 0.9),
-    ]
-    data = [
-        line(o, line=stroke, name=name, legendgroup=name, showlegend=i == 0, opacity=opacity)
-        for members, stroke, name, opacity in groups
-        for i, o in enumerate(members)
-    ]
+def parallel(trials: Sequence[Outcome], axes: Mapping[str, Axis], best: set[str], selected: Outcome) -> Plot:
+    """Draw one line per trial through its values, with the axes below each other, which fits a narrow window."""
+    others = {"line": {"color": SOFT, "width": 1, "dash": "dot"}, "name": "other trials", "opacity": 0.45}
+    emphasized = {"line": {"color": BLUE, "width": 2}, "name": "best trials", "opacity": 0.9}
+    data = []
+    for is_best, style in ((False, others), (True, emphasized)):
+        members = [o for o in trials if (o.trial.label in best) == is_best]
+        for i, outcome in enumerate(members):
+            data.append(_trial_line(outcome, axes) | style | {"legendgroup": style["name"], "showlegend": i == 0})
     marks = {"symbol": "star", "size": 11, "color": ORANGE, "line": {"width": 1, "color": INK}}
-    data.append(line(selected, mode="lines+markers", line={"color": ORANGE, "width": 3}, marker=marks, name="selected"))
-    notes = [_note(0, -i + 0.3, scale.name, "left", 13) for i, scale in enumerate(scales.values())]
-    shapes = []
-    for i, scale in enumerate(scales.values()):
-        shapes.append(
-            {"type": "line", "x0": 0, "x1": 1, "y0": -i, "y1": -i, "line": {"color": INK, "width": 1}, "layer": "below"}
-        )
-        for place, text in _spread(scale):
-            notes.append(_note(place, -i - 0.2, text, "center", 11))
-            shapes.append(
-                {
-                    "type": "line",
-                    "x0": place,
-                    "x1": place,
-                    "y0": -i - 0.05,
-                    "y1": -i + 0.05,
-                    "line": {"color": INK, "width": 1},
-                }
-            )
+    line = {"mode": "lines+markers", "line": {"color": ORANGE, "width": 3}, "marker": marks, "name": "selected"}
+    data.append(_trial_line(selected, axes) | line)
+    drawn_axes = [_drawn_axis(axis, -i) for i, axis in enumerate(axes.values())]
     hidden = {"visible": False, "fixedrange": True}
     return plot(
         data,
-        60 + 84 * len(keys),
+        60 + 84 * len(axes),
         legend=True,
-        annotations=notes,
-        shapes=shapes,
+        annotations=[note for notes, _ in drawn_axes for note in notes],
+        shapes=[shape for _, shapes in drawn_axes for shape in shapes],
         margin={"l": 26, "r": 26, "t": 34, "b": 16},
         xaxis=hidden | {"range": [-0.02, 1.02]},
-        yaxis=hidden | {"range": [-len(keys) + 0.6, 0.55]},
+        yaxis=hidden | {"range": [-len(axes) + 0.6, 0.55]},
     )
 
 
-def _spread(scale: Scale) -> list[tuple[float, str]]:
-    """Ticks of an axis from 0 to 1, none upon another."""
-    found: list[tuple[float, str]] = []
-    ticks = [(scale.between(place), text) for place, text in scale.ticks()]
-    apart = max((len(text) for _, text in ticks), default=0) * 0.022
-    for place, text in ticks:
-        if not found or place - found[-1][0] >= apart:
-            found.append((place, text))
-    return found
+def _trial_line(outcome: Outcome, axes: Mapping[str, Axis]) -> dict[str, Any]:
+    """Return the line of a trial through those axes that cover it."""
+    params = outcome.trial.params
+    rows = [(-i, axis) for i, axis in enumerate(axes.values()) if axis.covers(params)]
+    return {
+        "type": "scatter",
+        "mode": "lines",
+        "x": [axis.fraction(params[axis.key]) for _, axis in rows],
+        "y": [y for y, _ in rows],
+        "text": [f"{trial_name(outcome.trial.label)}: {axis.key} {axis.label(params[axis.key])}" for _, axis in rows],
+        "hoverinfo": "text",
+    }
+
+
+def _drawn_axis(axis: Axis, y: int) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Return the texts and the lines of a horizontal axis at height `y`."""
+    line = {"type": "line", "line": {"color": INK, "width": 1}}
+    notes = [_note(0, y + 0.3, axis.title, "left", 13)]
+    shapes = [line | {"x0": 0, "x1": 1, "y0": y, "y1": y, "layer": "below"}]
+    for x, text in _spread(axis):
+        notes.append(_note(x, y - 0.2, text, "center", 11))
+        shapes.append(line | {"x0": x, "x1": x, "y0": y - 0.05, "y1": y + 0.05})
+    return notes, shapes
+
+
+def _spread(axis: Axis) -> list[tuple[float, str]]:
+    """Return the ticks of an axis from 0 to 1 without those that would overlap."""
+    kept: list[tuple[float, str]] = []
+    ticks = [(axis.to_fraction(position), text) for position, text in axis.ticks()]
+    distance = max((len(text) for _, text in ticks), default=0) * 0.022
+    for position, text in ticks:
+        if not kept or position - kept[-1][0] >= distance:
+            kept.append((position, text))
+    return kept
 
 
 def _note(x: float, y: float, text: str, anchor: str, size: int) -> dict[str, Any]:
@@ -136,32 +123,32 @@ def _note(x: float, y: float, text: str, anchor: str, size: int) -> dict[str, An
     }
 
 
-def finalists(found: Mapping[str, Mapping[str, Any]], selected: str, metric: str) -> Plot:
-    """What each finalist scored in the search, and on fresh splits with its standard error, the best at the top."""
+def finalists(scored: Mapping[str, FinalistScores], selected: str, metric: str) -> Plot:
+    """Plot the score of each finalist in the search, and in the re-evaluation with its standard error, best first."""
     names = {
         label: f"{trial_name(label).removeprefix('the baseline ')}{' ★' if label == selected else ''}"
-        for label in found
+        for label in scored
     }
-    ordered = list(found)[::-1]
-    fresh = [label for label in ordered if found[label]["fresh"] is not None]
-    before = [label for label in ordered if found[label]["search"] is not None]
-    scores = [found[label]["fresh"] for label in fresh]
-    errors = [found[label]["standard_error"] or 0.0 for label in fresh]
-    texts = [f"fresh {score(s)} ± {score(e)}" for s, e in zip(scores, errors, strict=True)]
+    ordered = list(scored)[::-1]
+    reevaluated = {k: v for k in ordered if (v := scored[k].reevaluated) is not None}
+    searched = {k: v for k in ordered if (v := scored[k].search) is not None}
+    scores = list(reevaluated.values())
+    errors = [scored[label].standard_error or 0.0 for label in reevaluated]
+    texts = [f"re-evaluation {format_score(s)} ± {format_score(e)}" for s, e in zip(scores, errors, strict=True)]
     data = [
         points(
             scores,
-            [names[k] for k in fresh],
+            [names[k] for k in reevaluated],
             texts,
-            name="fresh, ± standard error",
+            name="re-evaluation ± standard error",
             marker={"symbol": "square", "size": 9, "opacity": 1},
             error_x={"type": "data", "array": errors, "color": BLUE, "thickness": 1.5, "width": 5},
         ),
         points(
-            [found[k]["search"] for k in before],
-            [names[k] for k in before],
-            [f"search {score(found[k]['search'])}" for k in before],
-            name="in the search",
+            list(searched.values()),
+            [names[k] for k in searched],
+            [f"search {format_score(searched[k])}" for k in searched],
+            name="search",
             marker={"symbol": "circle-open", "size": 10, "color": INK, "opacity": 1, "line": {"width": 1.5}},
         ),
     ]
@@ -169,7 +156,7 @@ def finalists(found: Mapping[str, Mapping[str, Any]], selected: str, metric: str
     vertical = {"type": "category", "categoryorder": "array", "categoryarray": rows, "nticks": 0, "tickvals": rows}
     return plot(
         data,
-        90 + 30 * len(found),
+        90 + 30 * len(scored),
         legend=True,
         xaxis={"title": {"text": f"{metric} on validation rows"}},
         yaxis=vertical,
@@ -177,7 +164,7 @@ def finalists(found: Mapping[str, Mapping[str, Any]], selected: str, metric: str
 
 
 def histogram(layer: Layer) -> Plot:
-    """The weights of a layer that are not zero."""
+    """Plot the nonzero weights of a layer."""
     width = layer.edges[1] - layer.edges[0]
     bars = {
         "type": "bar",
@@ -187,11 +174,13 @@ def histogram(layer: Layer) -> Plot:
         "marker": {"color": BLUE, "line": {"width": 0}},
         "hovertemplate": "%{x:.3g}: %{y}<extra></extra>",
     }
-    return plot([bars], SMALL, bargap=0, xaxis={"title": {"text": "weight"}}, yaxis={"title": {"text": "how many"}})
+    return plot(
+        [bars], SMALL, bargap=0, xaxis={"title": {"text": "weight"}}, yaxis={"title": {"text": "number of weights"}}
+    )
 
 
 def reliability(bins: Sequence[Bin]) -> Plot:
-    """The share that was right against the confidence; on the dashed line both are the same."""
+    """Plot accuracy against confidence; they are equal on the dashed line."""
     line = {
         "type": "scatter",
         "mode": "lines",
@@ -199,54 +188,56 @@ def reliability(bins: Sequence[Bin]) -> Plot:
         "y": [0, 1],
         "line": {"color": SOFT, "dash": "dash"},
         "hoverinfo": "skip",
-        "name": "as confident as right",
+        "name": "perfect calibration",
     }
     most = max(b.count for b in bins)
     sizes = [8 + 20 * (b.count / most) ** 0.5 for b in bins]
-    texts = [f"confidence {b.confidence:.2f}: {100 * b.right:.0f} % of {b.count} right" for b in bins]
+    texts = [f"confidence {b.confidence:.2f}: {100 * b.accuracy:.0f} % of {b.count} correct" for b in bins]
     data = [
         line,
         points(
             [b.confidence for b in bins],
-            [b.right for b in bins],
+            [b.accuracy for b in bins],
             texts,
-            name="predictions (larger: more)",
+            name="predictions (size: number)",
             marker={"size": sizes},
         ),
     ]
     data[1] |= {"mode": "lines+markers", "line": {"color": BLUE, "width": 1}}
     least = min(0.5, *(b.confidence for b in bins)) - 0.05
-    low = min([least, *(b.right - 0.05 for b in bins)])
+    low = min([least, *(b.accuracy - 0.05 for b in bins)])
     return plot(
         data,
         legend=True,
         xaxis={"title": {"text": "confidence"}, "range": [least, 1.04]},
-        yaxis={"title": {"text": "share that was right"}, "range": [max(low, -0.04), 1.06]},
+        yaxis={"title": {"text": "accuracy"}, "range": [max(low, -0.04), 1.06]},
     )
 
 
-def plane(found: tuple[np.ndarray, np.ndarray]) -> Plot:
-    """Rows of two domains, by shape as much as by colour."""
+def plane(projected: tuple[np.ndarray, np.ndarray]) -> Plot:
+    """Plot the rows of two domains, which differ by shape and colour."""
     marks = {
         "source": {"symbol": "circle-open", "size": 8, "color": INK, "opacity": 0.7, "line": {"width": 1.5}},
         "target": {"symbol": "triangle-up", "size": 8, "color": ORANGE, "opacity": 0.7},
     }
     data = [
         points(rows[:, 0].tolist(), rows[:, 1].tolist(), [name] * len(rows), name=name, marker=mark)
-        for (name, mark), rows in zip(marks.items(), found, strict=True)
+        for (name, mark), rows in zip(marks.items(), projected, strict=True)
     ]
     return plot(
-        data, legend=True, xaxis={"title": {"text": "largest variance"}}, yaxis={"title": {"text": "second largest"}}
+        data, legend=True, xaxis={"title": {"text": "first principal component"}}, yaxis={"title": {"text": "second"}}
     )
 
 
-def residuals(found: Predicted, name: str) -> Plot:
-    """Predicted minus true against predicted; over zero it was too much."""
+def residuals(predictions: NumberPredictions, target: str) -> Plot:
+    """Plot predicted minus actual values against predicted ones."""
     texts = [
-        f"row {r}: said {score(p)}, is {score(t)}"
-        for r, p, t in zip(found.rows.tolist(), found.predicted.tolist(), found.true.tolist(), strict=True)
+        f"row {r}: predicted {format_score(p)}, actual {format_score(t)}"
+        for r, p, t in zip(
+            predictions.rows.tolist(), predictions.predicted.tolist(), predictions.true.tolist(), strict=True
+        )
     ]
-    ends = [float(found.predicted.min()), float(found.predicted.max())]
+    ends = [float(predictions.predicted.min()), float(predictions.predicted.max())]
     line = {
         "type": "scatter",
         "mode": "lines",
@@ -255,7 +246,12 @@ def residuals(found: Predicted, name: str) -> Plot:
         "line": {"color": INK, "dash": "dash"},
         "hoverinfo": "skip",
     }
-    data = [points(found.predicted.tolist(), found.residuals.tolist(), texts, marker={"size": 6, "opacity": 0.5}), line]
+    data = [
+        points(
+            predictions.predicted.tolist(), predictions.residuals.tolist(), texts, marker={"size": 6, "opacity": 0.5}
+        ),
+        line,
+    ]
     return plot(
-        data, xaxis={"title": {"text": f"predicted {escape(name)}"}}, yaxis={"title": {"text": "predicted − true"}}
+        data, xaxis={"title": {"text": f"predicted {escape(target)}"}}, yaxis={"title": {"text": "predicted − actual"}}
     )

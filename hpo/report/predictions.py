@@ -1,4 +1,4 @@
-"""What the selected configuration says of rows that its networks had not seen, against the truth."""
+"""Out-of-fold predictions of the selected configuration, compared with the true values."""
 
 from __future__ import annotations
 
@@ -14,53 +14,54 @@ _BINS = 10
 
 
 @dataclass(frozen=True)
-class Classified:
-    """`rows` (n,) of the data; `true` and `predicted` (n,) classes by index; `chances` (n, classes)."""
+class ClassPredictions:
+    """Predicted classes: `rows` (n,) of the data, class indices `true` and `predicted` (n,), probabilities (n,
+    classes)."""
 
     rows: np.ndarray
     true: np.ndarray
     predicted: np.ndarray
-    chances: np.ndarray
+    probabilities: np.ndarray
     classes: Sequence[Any]
 
     @property
     def confidence(self) -> np.ndarray:
-        """Of what was predicted, (n,)."""
-        found: np.ndarray = self.chances.max(1)
-        return found
+        """The probability of the predicted class, (n,)."""
+        confidence: np.ndarray = self.probabilities.max(1)
+        return confidence
 
     @property
-    def wrong(self) -> np.ndarray:
-        """The places of what was predicted wrongly, the most confident first."""
-        places = np.flatnonzero(self.true != self.predicted)
-        ordered: np.ndarray = places[np.argsort(-self.confidence[places], kind="stable")]
+    def errors(self) -> np.ndarray:
+        """The indices of wrong predictions, the most confident first."""
+        wrong = np.flatnonzero(self.true != self.predicted)
+        ordered: np.ndarray = wrong[np.argsort(-self.confidence[wrong], kind="stable")]
         return ordered
 
     def confusion(self) -> np.ndarray:
-        """Counts (true class, predicted class)."""
+        """Return counts (true class, predicted class)."""
         counts = np.zeros((len(self.classes), len(self.classes)), dtype=int)
         np.add.at(counts, (self.true, self.predicted), 1)
         return counts
 
     def confused(self) -> list[tuple[Any, Any, int]]:
-        """Which class was taken for which, and how often, the most frequent first."""
+        """Return (true class, predicted class, count) of the confusions, the most frequent first."""
         counts = self.confusion()
-        found = [(int(counts[i, j]), i, j) for i, j in np.argwhere(counts > 0).tolist() if i != j]
-        return [(self.classes[i], self.classes[j], n) for n, i, j in sorted(found, key=lambda one: (-one[0], one[1:]))]
+        pairs = [(int(counts[i, j]), i, j) for i, j in np.argwhere(counts > 0).tolist() if i != j]
+        return [(self.classes[i], self.classes[j], n) for n, i, j in sorted(pairs, key=lambda p: (-p[0], p[1:]))]
 
 
 @dataclass(frozen=True)
 class Bin:
-    """Predictions of about the same confidence: its mean, the share that was right, and how many these are."""
+    """Predictions of similar confidence: its mean, their accuracy, and their number."""
 
     confidence: float
-    right: float
+    accuracy: float
     count: int
 
 
 @dataclass(frozen=True)
-class Predicted:
-    """Numbers in the target's own units: `rows`, `true` and `predicted`, each (n,)."""
+class NumberPredictions:
+    """Predicted numbers in the units of the target: `rows`, `true` and `predicted`, each (n,)."""
 
     rows: np.ndarray
     true: np.ndarray
@@ -68,43 +69,46 @@ class Predicted:
 
     @property
     def residuals(self) -> np.ndarray:
-        """Predicted minus true, (n,)."""
-        found: np.ndarray = self.predicted - self.true
-        return found
+        """Predicted minus true values, (n,)."""
+        residuals: np.ndarray = self.predicted - self.true
+        return residuals
 
     @property
     def worst(self) -> np.ndarray:
-        """All places, the largest residual first."""
+        """All indices, the largest absolute residual first."""
         ordered: np.ndarray = np.argsort(-np.abs(self.residuals), kind="stable")
         return ordered
 
 
-def classified(material: ReportInputs) -> Classified | None:
-    if material.data is None or not material.said or material.data.task != "classification":
+def class_predictions(inputs: ReportInputs) -> ClassPredictions | None:
+    """Return the out-of-fold predictions of a classification, None if there are none."""
+    if inputs.data is None or not inputs.oof_predictions or inputs.data.task != "classification":
         return None
-    rows, said = (material.said[name].numpy() for name in ("rows", "said"))
-    chances = np.exp(said - said.max(1, keepdims=True).astype(float))
-    chances /= chances.sum(1, keepdims=True)
-    return Classified(rows, material.data.y.numpy()[rows], chances.argmax(1), chances, material.data.classes)
+    rows, log_probabilities = (inputs.oof_predictions[name].numpy() for name in ("rows", "predictions"))
+    probabilities = np.exp(log_probabilities - log_probabilities.max(1, keepdims=True).astype(float))
+    probabilities /= probabilities.sum(1, keepdims=True)
+    true, predicted = inputs.data.y.numpy()[rows], probabilities.argmax(1)
+    return ClassPredictions(rows, true, predicted, probabilities, inputs.data.classes)
 
 
-def predicted(material: ReportInputs) -> Predicted | None:
-    if material.data is None or not material.said or material.data.task != "regression":
+def number_predictions(inputs: ReportInputs) -> NumberPredictions | None:
+    """Return the out-of-fold predictions of a regression, None if there are none."""
+    if inputs.data is None or not inputs.oof_predictions or inputs.data.task != "regression":
         return None
-    rows, missed = (material.said[name].numpy() for name in ("rows", "said"))
-    true = material.data.y.double().numpy()[rows] * material.data.target_scale + material.data.target_mean
-    return Predicted(rows, true, true + missed[:, 0])
+    rows, residuals = (inputs.oof_predictions[name].numpy() for name in ("rows", "predictions"))
+    true = inputs.data.y.double().numpy()[rows] * inputs.data.target_scale + inputs.data.target_mean
+    return NumberPredictions(rows, true, true + residuals[:, 0])
 
 
-def reliability(found: Classified) -> list[Bin]:
-    """Predictions in ten bins of confidence, empty ones left out."""
-    confidence, right = found.confidence, found.true == found.predicted
-    place = np.minimum((confidence * _BINS).astype(int), _BINS - 1)
-    members = (place == i for i in range(_BINS))
-    return [Bin(float(confidence[m].mean()), float(right[m].mean()), int(m.sum())) for m in members if m.any()]
+def reliability(predictions: ClassPredictions) -> list[Bin]:
+    """Group predictions in ten bins of confidence; empty bins are left out."""
+    confidence, is_right = predictions.confidence, predictions.true == predictions.predicted
+    index = np.minimum((confidence * _BINS).astype(int), _BINS - 1)
+    members = (index == i for i in range(_BINS))
+    return [Bin(float(confidence[m].mean()), float(is_right[m].mean()), int(m.sum())) for m in members if m.any()]
 
 
 def calibration_error(bins: Sequence[Bin]) -> float:
-    """The expected calibration error (Guo et al., ICML 2017): the mean distance between confidence and share of right predictions."""
+    """Return the expected calibration error: the mean distance of confidence and accuracy (Guo et al., ICML 2017)."""
     total = sum(b.count for b in bins)
-    return sum(b.count * abs(b.confidence - b.right) for b in bins) / total
+    return sum(b.count * abs(b.confidence - b.accuracy) for b in bins) / total

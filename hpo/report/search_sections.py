@@ -1,4 +1,4 @@
-"""The sections of the page about the search: which trials there were, and what separates the good ones from the others."""
+"""The sections about the search: its trials, and which hyperparameters distinguish the best ones."""
 
 from __future__ import annotations
 
@@ -11,165 +11,150 @@ from hpo.core.metrics import METRICS
 from hpo.core.objectives import pareto_front
 from hpo.report import analysis, optuna_plots, plots, sentences, tables
 from hpo.report.inputs import ReportInputs
-from hpo.report.optuna_study import Past
+from hpo.report.optuna_study import OptunaStudy
 from hpo.report.section import Panel, Section
-from hpo.report.style import logarithmic
+from hpo.report.style import log_axis_layout
 
 Importances = Mapping[str, Mapping[str, float]]
-_FEW = 5  # complete trials, below which there is nothing to draw of them
-_BEST = 3  # that stand out, at least
+_MIN_TRIALS = 5  # complete trials, below which they are not plotted
+_MIN_BEST = 3  # trials that are emphasized
 
 
-def opening(material: ReportInputs, importances: Importances) -> str:
-    """The top of the page: the verdict, what was selected, its scores beside those it is compared with, and what is to be known of the data."""
-    verdict = sentences.verdict(material, analysis.balance(material), importances)
-    lead, *rest = verdict
-    said = "".join(f"<p>{escape(line)}</p>" for line in rest)
-    notes = "".join(f'<p class="note">{escape(note)}</p>' for note in material.result["notes"])
-    return f'<h1>{escape(sentences.title(material))}</h1><p class="lead">{escape(lead)}</p>{said}{tables.params(material)}{tables.scores(material)}{notes}'
+def opening(inputs: ReportInputs, importances: Importances) -> str:
+    """Return the top of the page: the verdict, the selected configuration, the scores, and notes on the data."""
+    lead, *others = sentences.verdict(inputs, analysis.balance(inputs), importances)
+    lines = "".join(f"<p>{escape(line)}</p>" for line in others)
+    notes = "".join(f'<p class="note">{escape(note)}</p>' for note in inputs.result.notes)
+    head = f'<h1>{escape(sentences.title(inputs))}</h1><p class="lead">{escape(lead)}</p>'
+    return f"{head}{lines}{tables.params(inputs)}{tables.scores(inputs)}{notes}"
 
 
-def search_sections(material: ReportInputs, past: Past, importances: Importances) -> Iterator[Section]:
-    yield _curves(material)
-    if len(past.complete) >= _FEW:
-        yield _gaps(material, past)
-        yield from _importance(past, importances)
-        yield from _ridge(material, past)
-        yield _parallel(material, past)
-        yield _history(material, past)
+def search_sections(inputs: ReportInputs, study: OptunaStudy, importances: Importances) -> Iterator[Section]:
+    yield _curves(inputs)
+    n_trials = len(study.complete)
+    if n_trials >= _MIN_TRIALS:
+        yield _gaps(inputs, study)
+        yield from _importance(study, importances)
+        yield from _ridge(inputs, study)
+        yield _parallel(inputs, study)
+        yield _history(inputs, study)
     else:
-        yield Section(
-            "Too few trials for pictures of the search",
-            "Search",
-            f"{len(past.complete)} complete trials; from {_FEW} on there are.",
+        text = (
+            f"Plots need at least {_MIN_TRIALS} complete trials; there {'is' if n_trials == 1 else 'are'} {n_trials}."
         )
-    yield from _front(material, past)
-    yield from _finalists(material)
+        yield Section("Too few trials for plots of the search", "Search", text)
+    yield from _front(inputs, study)
+    yield from _finalists(inputs)
 
 
-def _curves(material: ReportInputs) -> Section:
-    compared = {
-        name: outcome for name, outcome in material.compared.items() if outcome.valid
-    }  # what diverged has no curve
-    loss = logarithmic(v for o in compared.values() for name in ("train_loss", "valid_loss") for v in o.curves[name])
+def _curves(inputs: ReportInputs) -> Section:
+    compared = {name: outcome for name, outcome in inputs.compared.items() if outcome.valid}  # others diverged
+    loss_axis = log_axis_layout(
+        value
+        for outcome in compared.values()
+        for name in ("train_loss", "valid_loss")
+        for value in outcome.curves[name]
+    )
+    text = (
+        "Losses in the search, evaluated without dropout or other noise, on the same scale. Dashed: training; solid: "
+        "validation; diamond: best epoch; shaded: the train–valid gap."
+    )
     panels = [
-        Panel(sentences.curve(outcome), plots.curves(outcome, loss), title=name) for name, outcome in compared.items()
+        Panel(sentences.curve(outcome), plots.curves(outcome, loss_axis), title=name)
+        for name, outcome in compared.items()
     ]
-    text = "Loss by epoch in the search, measured without noise, on one scale for all. Dashed: training, solid: validation, diamond: the best epoch. The shaded gap between them is overfitting."
-    return Section("The train–valid gap opens as training goes on", "Curves", text, panels)
+    return Section("Training and validation loss by epoch", "Curves", text, panels)
 
 
-def _gaps(material: ReportInputs, past: Past) -> Section:
-    trends = analysis.gap_trends(material)
-    order = sorted(material.scales, key=lambda key: -abs(found.rho) if (found := trends[key]) else 0)
-    falls = [key for key in order if (found := trends[key]) and found.clear and found.rho < 0]
-    title = f"The gap falls with {sentences.listed(falls)}" if falls else "The gap falls with nothing that was searched"
-    text = "A point is a complete trial, the star what was selected. Spearman's rank correlation is 1 where the gap always rises and −1 where it always falls."
-    panels = [
-        Panel(
-            sentences.gap_trend(material.scales[key].name, trends[key]),
-            optuna_plots.slice_of_gap(past, material, material.scales[key]),
-            title=material.scales[key].name,
-        )
-        for key in order
-    ]
+def _gaps(inputs: ReportInputs, study: OptunaStudy) -> Section:
+    trends = analysis.gap_trends(inputs)
+    keys = sorted(inputs.axes, key=lambda key: -abs(trend.rho) if (trend := trends[key]) else 0)
+    falls = [key for key in keys if (trend := trends[key]) and trend.is_clear and trend.rho < 0]
+    title = (
+        f"The train–valid gap falls with {sentences.listed(falls)}" if falls else "Train–valid gap by hyperparameter"
+    )
+    text = (
+        "Each point is a complete trial; the star is the selected configuration. Spearman's rank correlation is 1 if "
+        "the gap always rises and −1 if it always falls."
+    )
+    panels = []
+    for key in keys:
+        axis = inputs.axes[key]
+        drawn = optuna_plots.slice_of_gap(study, inputs, axis)
+        panels.append(Panel(sentences.gap_trend(axis.title, trends[key]), drawn, title=axis.title))
     return Section(title, "Gap", text, panels)
 
 
-def _importance(past: Past, found: Importances) -> Iterator[Section]:
-    if not found or len(found["score"]) < 2:
+def _importance(study: OptunaStudy, importances: Importances) -> Iterator[Section]:
+    if not importances or len(importances["score"]) < 2:
         return
-    first = {name: next(iter(shares)) for name, shares in found.items()}
-    title = f"{sentences.listed([first['score']]).capitalize()} decides about the score, {sentences.listed([first['gap']])} about the gap"
-    if first["score"] == first["gap"]:
-        title = f"{sentences.listed([first['score']]).capitalize()} decides about both the score and the gap"
-    aid = (
-        f"By functional ANOVA (Hutter et al., ICML 2014): how much of the order of {len(past.complete)} complete trials a parameter explains. "
-        f"Plain bars: of their order by score; hatched: by gap."
+    caption = (
+        "The share of the ranking of the complete trials that each hyperparameter explains, by functional ANOVA "
+        f"(Hutter et al., ICML 2014) over {len(study.complete)} trials: a rough estimate. Plain bars: ranking by "
+        "score; hatched: by train–valid gap."
     )
-    yield Section(title, "Importance", "", [Panel(aid, optuna_plots.importance(past, found))], wide=True)
+    panel = Panel(caption, optuna_plots.importance(study, importances))
+    yield Section("Hyperparameter importance", "Importance", "", [panel], wide=True)
 
 
-def _ridge(material: ReportInputs, past: Past) -> Iterator[Section]:
-    if not {"learning_rate", "weight_decay"} <= material.scales.keys():
-        yield Section(
-            "Learning rate and weight decay were not searched together",
-            "",
-            "So there is no picture of the ridge that the two often have.",
-        )
+def _ridge(inputs: ReportInputs, study: OptunaStudy) -> Iterator[Section]:
+    title = "Learning rate × weight decay"
+    if not {"learning_rate", "weight_decay"} <= inputs.axes.keys():
+        yield Section(title, "", "The two were not searched together, so their interaction cannot be shown.")
         return
-    x, y = (material.scales[key] for key in ("learning_rate", "weight_decay"))
-    metric = METRICS[material.space.train.metric]
-    aid = f"{sentences.ridge(analysis.ridge(material))} Lines are of equal {metric.name}, {'darker' if metric.sign > 0 else 'deeper'} is better; a dot is a trial."
-    title = (
-        "Learning rate and weight decay are one choice, not two"
-        if (found := analysis.ridge(material)) and found.is_one
-        else "Learning rate and weight decay can be chosen one by one"
+    x, y = (inputs.axes[key] for key in ("learning_rate", "weight_decay"))
+    metric = inputs.space.train.metric.replace("_", " ")
+    caption = (
+        f"{sentences.ridge(analysis.ridge(inputs))} Contours of equal {metric}, interpolated between the trials "
+        "(dots); deeper blue is better."
     )
-    yield Section(title, "Ridge", "", [Panel(aid, optuna_plots.contour(past, material, x, y))], wide=True)
+    panel = Panel(caption, optuna_plots.contour(study, inputs, x, y))
+    yield Section(title, "Ridge", "", [panel], wide=True)
 
 
-def _parallel(material: ReportInputs, past: Past) -> Section:
-    sign = METRICS[material.space.train.metric].sign
-    ranked = sorted(past.complete, key=lambda o: sign * (o.value or 0.0))
-    best = ranked[: max(_BEST, math.ceil(len(ranked) / 10))]
-    drawn = plots.parallel(past.complete, material.scales, {o.trial.label for o in best}, material.selected)
-    return Section(
-        "What the best trials have in common",
-        "Parallel",
-        "",
-        [Panel(sentences.lines_together(material, best), drawn)],
-        wide=True,
-    )
+def _parallel(inputs: ReportInputs, study: OptunaStudy) -> Section:
+    metric = METRICS[inputs.space.train.metric]
+    ranked = sorted(study.complete, key=lambda o: metric.minimised(o.value or 0.0))
+    best = ranked[: max(_MIN_BEST, math.ceil(len(ranked) / 10))]
+    drawn = plots.parallel(study.complete, inputs.axes, {o.trial.label for o in best}, inputs.selected)
+    panel = Panel(sentences.agreement(inputs, best), drawn)
+    return Section("Hyperparameters of the best trials", "Parallel", "", [panel], wide=True)
 
 
-def _history(material: ReportInputs, past: Past) -> Section:
-    return Section(
-        "How the best score was found",
-        "History",
-        "",
-        [Panel(sentences.history(material), optuna_plots.history(past, material))],
-        wide=True,
-    )
+def _history(inputs: ReportInputs, study: OptunaStudy) -> Section:
+    panel = Panel(sentences.history(inputs), optuna_plots.history(study, inputs))
+    return Section("Best score over the search", "History", "", [panel], wide=True)
 
 
-def _front(material: ReportInputs, past: Past) -> Iterator[Section]:
-    keys, goals = material.space.objective_names, [goal.replace("_", " ") for goal in material.space.objective_names]
-    if len(goals) > 1 and len(past.complete) >= _FEW:
-        best = pareto_front(
-            [[o.values[key] for key in keys] for o in past.complete], [objectives.sign(key) for key in keys]
+def _front(inputs: ReportInputs, study: OptunaStudy) -> Iterator[Section]:
+    keys = inputs.space.objective_names
+    if len(keys) > 1 and len(study.complete) >= _MIN_TRIALS:
+        values = [[objectives.minimised(key, o.values[key]) for key in keys] for o in study.complete]
+        names = [key.replace("_", " ") for key in keys]
+        caption = (
+            f"{len(pareto_front(values))} of {len(study.complete)} complete trials (without the baselines) are on the "
+            f"Pareto front: no other trial is better in all of {', '.join(names)}."
         )
-        aid = f"{len(best)} of {len(past.complete)} complete trials, the baselines aside, are beaten by none of the others in all of: {', '.join(goals)}."
-        yield Section(
-            f"What {goals[0]} costs in {goals[1]}", "Front", "", [Panel(aid, optuna_plots.front(past))], wide=True
-        )
+        panel = Panel(caption, optuna_plots.front(study))
+        yield Section(f"Pareto front of {names[0]} and {names[1]}", "Front", "", [panel], wide=True)
 
 
-def _finalists(material: ReportInputs) -> Iterator[Section]:
-    found = material.result["finalists"]
-    if not found:
-        yield Section(
-            "There were no finalists",
-            "",
-            "The selection follows the scores of the search alone, a part of which is luck (finalists: 0, or a single configuration).",
+def _finalists(inputs: ReportInputs) -> Iterator[Section]:
+    finalists = inputs.result.finalists
+    if not finalists:
+        text = (
+            "The selection is based on the scores of the search only, which are partly luck (finalists: 0, or there is "
+            "only one configuration)."
         )
+        yield Section("There was no re-evaluation", "", text)
         return
-    drawn = plots.finalists(found, material.result["trial"], material.space.train.metric.replace("_", " "))
-    yield Section(
-        "How the finalists did on fresh splits",
-        "Finalists",
-        "",
-        [Panel(sentences.finalists(material), drawn)],
-        wide=True,
-    )
+    drawn = plots.finalists(finalists, inputs.result.trial, inputs.space.train.metric.replace("_", " "))
+    panel = Panel(sentences.finalists(inputs), drawn)
+    yield Section("Finalists in the search and in the re-evaluation", "Finalists", "", [panel], wide=True)
 
 
-def stack_section(material: ReportInputs) -> Section:
-    found = analysis.stacks(material)
-    return Section(
-        "How many networks trained together",
-        "Stacks",
-        "",
-        [Panel(sentences.stacks(found), html=tables.stacks(found))],
-        wide=True,
-    )
+def stack_section(inputs: ReportInputs) -> Section:
+    """Return the appendix about the networks that trained as one batched program."""
+    stacks = analysis.stack_usage(inputs)
+    panel = Panel(sentences.stacks(stacks), html=tables.stacks(stacks))
+    return Section("Appendix: networks that trained together", "Stacks", "", [panel], wide=True)

@@ -1,4 +1,4 @@
-"""The numbers of a report in words: a sentence each."""
+"""The numbers of a report in words, one function per sentence."""
 
 from __future__ import annotations
 
@@ -7,245 +7,268 @@ from collections.abc import Mapping, Sequence
 
 from hpo.core.metrics import METRICS
 from hpo.core.trial import Outcome
-from hpo.regularizers import STRENGTHS
-from hpo.report.analysis import Balance, Ridge, Stack, Trend, best_score, droppable, regularized, without
-from hpo.report.inputs import ReportInputs, gap
-from hpo.report.predictions import Bin, Classified, Predicted, calibration_error
-from hpo.report.summary import adaptation_lines, first_line, regularization_line
-from hpo.space.formatting import number, score, trial_name
+from hpo.regularizers import is_off
+from hpo.regularizers.active import is_regularized
+from hpo.report.analysis import Balance, Ridge, Stack, Trend, best_on_and_off, best_so_far, droppable
+from hpo.report.inputs import ReportInputs
+from hpo.report.predictions import Bin, ClassPredictions, NumberPredictions, calibration_error
+from hpo.report.summary import adaptation_lines, regularization_line, verdict_line
+from hpo.space.formatting import format_number, format_score, trial_name
 
-_MATTERS = 1.5  # times the share that each parameter would have if all were alike
-_HARDLY = 0.5
-_FEW_KEYS = 3
+_MATTERS = 1.5  # times the importance that all hyperparameters would have if they were equal
+_HARDLY_MATTERS = 0.5
+_MAX_DETAILED = 3  # strengths that are listed with their scores
+_MIN_AGREEING = 3  # best trials, below which no agreement is described
+_MAX_COLUMNS = 30  # names of unused columns
+_CONFIDENCE_MARGIN = 0.02  # between confidence and accuracy, for "well calibrated"
+_MIN_SLOPE = 0.1  # of residuals over predictions that is described
 
 
-def standing(found: Balance) -> str:
+def standing(balance: Balance) -> str:
     return {
-        "over": "Over-regularized, as it seems: less may do better.",
-        "under": "Under-regularized, as it seems: more may do better.",
-        "well": "Well regularized, as far as the search can tell.",
-        "little": "There is little overfitting to hold back.",
-    }[found.standing]
+        "over": "Probably over-regularized: less regularization may be better.",
+        "under": "Probably under-regularized: more regularization may be better.",
+        "well": "No sign of too much or too little regularization.",
+        "little": "There is little overfitting to reduce.",
+    }[balance.standing]
 
 
-def reasons(material: ReportInputs, found: Balance) -> str:
-    """Why: the gap, what goes with better scores, ranges that were too short."""
-    loss = material.selected.valid["loss"]
-    said = [
-        f"The selected network's validation loss of {score(loss)} is {score(abs(found.gap))} {'above' if found.gap >= 0 else 'below'} its training loss"
-    ]
-    if found.gap_without is not None and regularized(material):
-        said[0] += f"; without regularization the gap is {score(found.gap_without)}"
-    said[0] += "."
-    if found.trend and found.trend.clear:
-        more = "more" if found.trend.rho < 0 else "less"
-        said.append(
-            f"Among the better half of the complete trials, {more} regularization goes with better scores ({_rho(found.trend)})."
-        )
-    elif found.trend:
-        said.append(
-            f"Among the better half of the complete trials, neither more nor less regularization goes with better scores ({_rho(found.trend)})."
-        )
-    if found.edges:
-        verb = "stands" if len(found.edges) == 1 else "stand"
-        said.append(f"{listed(found.edges)} {verb} at the most regularized end of the range: make it longer.")
-    return " ".join(said)
+def reasons(inputs: ReportInputs, balance: Balance) -> str:
+    """Give the reasons for the standing: the gap, the trend, and strengths at the end of their ranges."""
+    loss, direction = inputs.selected.valid["loss"], "above" if balance.gap >= 0 else "below"
+    gap = (
+        f"The validation loss of the selected configuration, {format_score(loss)}, "
+        f"is {format_score(abs(balance.gap))} {direction} its training loss"
+    )
+    if balance.gap_without is not None and is_regularized(inputs.result.selected):
+        gap += f"; without regularization the gap is {format_score(balance.gap_without)}"
+    sentences = [f"{gap}."]
+    if balance.trend:
+        if balance.trend.is_clear:
+            trend = f"{'more' if balance.trend.rho < 0 else 'less'} regularization goes with better scores"
+        else:
+            trend = "the amount of regularization has no clear relation to the score"
+        sentences.append(f"Among the better half of the complete trials, {trend} ({_rho(balance.trend)}).")
+    if balance.at_bounds:
+        are, their = ("is", "its range") if len(balance.at_bounds) == 1 else ("are", "their ranges")
+        names = listed(balance.at_bounds)
+        sentences.append(f"{names[0].upper()}{names[1:]} {are} at the most regularized end of {their}: extend {their}.")
+    return " ".join(sentences)
 
 
-def verdict(material: ReportInputs, found: Balance, importances: Mapping[str, Mapping[str, float]]) -> list[str]:
-    """The top of the page, the conclusion first."""
-    result = material.result
-    lead = [] if result.get("unpromised") else [standing(found)]  # a gap on the source is no verdict on the target
+def verdict(inputs: ReportInputs, balance: Balance, importances: Mapping[str, Mapping[str, float]]) -> list[str]:
+    """Return the sentences at the top of the page, the conclusion first."""
+    result = inputs.result
+    lead = [] if result.test_domain_differs else [standing(balance)]  # the gap on the source does not judge the target
     lead += adaptation_lines(result)
-    lines = [*lead, first_line(result), reasons(material, found), regularization_line(result)]
-    return [line for line in [*lines, mattered(material, importances), dropped(material)] if line]
+    lines = [*lead, verdict_line(result), reasons(inputs, balance), regularization_line(result)]
+    return [line for line in [*lines, importance(inputs, importances), dropped(inputs)] if line]
 
 
-def mattered(material: ReportInputs, importances: Mapping[str, Mapping[str, float]]) -> str:
-    """Which parameters decide about the score, and which strength about the gap."""
+def importance(inputs: ReportInputs, importances: Mapping[str, Mapping[str, float]]) -> str:
+    """Name the hyperparameters that explain most of the scores and of the gaps; "" without importances."""
     if not importances:
         return ""
     by_score, by_gap = importances["score"], importances["gap"]
-    alike = 1 / len(by_score)
-    most = [key for key, share in by_score.items() if share >= _MATTERS * alike] or list(by_score)[:1]
-    least = [key for key, share in by_score.items() if share < _HARDLY * alike and key in material.strengths]
-    said = (
-        f"For the score {listed(most)} mattered most ({100 * sum(by_score[k] for k in most):.0f} % of the importance)"
+    equal = 1 / len(by_score)
+    most = [key for key, share in by_score.items() if share >= _MATTERS * equal] or list(by_score)[:1]
+    least = [key for key, share in by_score.items() if share < _HARDLY_MATTERS * equal and key in inputs.strengths]
+    names, first_by_gap = listed(most), next(iter(by_gap))
+    by_gap_name = " and" if most == [first_by_gap] else f", {_name(first_by_gap)}"
+    sentence = (
+        f"{names[0].upper()}{names[1:]} {'explains' if len(most) == 1 else 'explain'} "
+        f"{100 * sum(by_score[key] for key in most):.0f} % of the differences in score{by_gap_name} "
+        f"{100 * by_gap[first_by_gap]:.0f} % of those in the gap"
     )
-    said += f", {listed(least)} hardly" if least else ""
-    said += f"; for the gap {listed(list(by_gap)[:1])} did ({100 * next(iter(by_gap.values())):.0f} %)."
-    return said
+    if least:
+        sentence += f"; {listed(least)} hardly {'matters' if len(least) == 1 else 'matter'}"
+    return f"{sentence} (fANOVA over {len(inputs.complete_trials)} trials, a rough estimate)."
 
 
-def dropped(material: ReportInputs) -> str:
-    """Which strengths could be left out."""
-    keys, known = droppable(material), without(material)
-    if not known:
+def dropped(inputs: ReportInputs) -> str:
+    """Name the strengths that could be off; "" if each was always on or always off."""
+    keys, best = droppable(inputs), best_on_and_off(inputs)
+    if not best:
         return ""
     if not keys:
-        return "No strength that can be off could be dropped: the best trial without it is worse by more than the standard error of the selected score."
-    metric = _name(material.space.train.metric)
-    pairs = [
-        f"{_name(key)} (best {metric} {score(known[key][1])} without, {score(known[key][0])} with)" for key in keys
+        return (
+            "No regularizer could be left out: for each, the best trial without it is worse by more than the standard "
+            "error of the selected configuration's score."
+        )
+    metric = _name(inputs.space.train.metric)
+    details = [
+        f"{_name(key)} (best {metric} {format_score(best[key][1])} without, {format_score(best[key][0])} with)"
+        for key in keys
     ]
-    said = ", ".join(pairs) if len(keys) <= _FEW_KEYS else listed(keys)
-    return f"Could be dropped, each by itself: {said}. The best trial without it is no worse by more than the standard error of the selected score."
+    names = ", ".join(details) if len(keys) <= _MAX_DETAILED else listed(keys)
+    return (
+        f"Could be left out, one at a time: {names}. The best trial without it is worse by at most the standard error "
+        "of the selected configuration's score."
+    )
 
 
 def curve(outcome: Outcome) -> str:
     return (
-        f"At epoch {outcome.best_epoch}, the best: training {score(outcome.train['loss'])}, validation {score(outcome.valid['loss'])}, "
-        f"gap {score(gap(outcome))}."
+        f"Best epoch {outcome.best_epoch}: training {format_score(outcome.train['loss'])}, "
+        f"validation {format_score(outcome.valid['loss'])}, gap {format_score(outcome.gap)}."
     )
 
 
-def gap_trend(name: str, found: Trend | None) -> str:
-    if found is None:
-        return f"The gap by {name}."
-    if not found.clear:
-        return f"The gap does not go with {name} ({_rho(found)})."
-    return f"The gap {'falls' if found.rho < 0 else 'rises'} with {name} ({_rho(found)})."
+def gap_trend(name: str, trend: Trend | None) -> str:
+    if trend is None:
+        return f"Gap by {name}."
+    if not trend.is_clear:
+        return f"No clear relation between {name} and the gap ({_rho(trend)})."
+    return f"The gap {'falls' if trend.rho < 0 else 'rises'} with {name} ({_rho(trend)})."
 
 
-def ridge(found: Ridge | None) -> str:
-    if found is None:
-        return ""
-    among = f"Among the best {found.trials} trials with weight decay, learning rate × weight decay is {number(found.product)} (half of them between {number(found.low)} and {number(found.high)})"
-    if found.is_one and found.trend:
-        return f"{among}, and the higher the one, the lower the other ({_rho(found.trend)}): a ridge along which their product stays the same."
-    rho = f" ({_rho(found.trend)})" if found.trend else ""
-    return f"{among}; there is no ridge: they do not go against each other{rho}."
+def ridge(ridge: Ridge | None) -> str:
+    if ridge is None:
+        return "Too few trials with weight decay to relate the two."
+    product = (
+        f"Among the best {ridge.trials} trials with weight decay, learning rate × weight decay has the median "
+        f"{format_number(ridge.product)} (quartiles {format_number(ridge.low)} and {format_number(ridge.high)})"
+    )
+    if ridge.is_ridge and ridge.trend:
+        return (
+            f"{product}. A higher learning rate goes with a lower weight decay ({_rho(ridge.trend)}): a ridge, along "
+            "which the product stays the same."
+        )
+    rho = f" ({_rho(ridge.trend)})" if ridge.trend else ""
+    return f"{product}. No clear sign that a higher learning rate goes with a lower weight decay{rho}."
 
 
-def history(material: ReportInputs) -> str:
-    metric = material.space.train.metric
-    steps = best_score(material.complete, metric)
+def history(inputs: ReportInputs) -> str:
+    steps = best_so_far(inputs.complete_trials, inputs.space.train.metric)
     if not steps:
         return ""
     label, value = steps[-1]
-    later = len([o for o in material.searched if int(o.trial.label) > label])
-    return (
-        f"The best score, {score(value)}, came with trial {label}; {later} {'trial' if later == 1 else 'trials'} later it still stood."
-        if later
-        else f"The best score, {score(value)}, came with the last trial: a longer search may find more."
-    )
+    later = len([o for o in inputs.search_trials if o.trial.key.number > label])
+    if not later:
+        return f"Best score {format_score(value)}, by the last trial ({label}): a longer search may find a better one."
+    trials = "the last trial" if later == 1 else f"the last {later} trials"
+    return f"Best score {format_score(value)} (trial {label}); {trials} did not improve it."
 
 
-def lines_together(material: ReportInputs, best: Sequence[Outcome]) -> str:
-    """Where the best trials agree: the parameter of which they fill the smallest part."""
-    if len(best) < 3:
-        return "A line is a trial."
+def agreement(inputs: ReportInputs, best: Sequence[Outcome]) -> str:
+    """Name the hyperparameters in which the best trials agree most and least, by the part of the range that they span.
+    """
+    line = "Each line is a trial."
+    if len(best) < _MIN_AGREEING:
+        return line
     spans = {}
-    for key, scale in material.scales.items():
-        shares = [scale.share(o.trial.params[key]) for o in best if scale.has(o.trial.params)]
-        if len(shares) == len(best):
-            spans[key] = max(shares) - min(shares)
+    for key, axis in inputs.axes.items():
+        fractions = [axis.fraction(o.trial.params[key]) for o in best if axis.covers(o.trial.params)]
+        if len(fractions) == len(best):
+            spans[key] = max(fractions) - min(fractions)
     if not spans:
-        return "A line is a trial."
+        return line
     narrow, wide = min(spans, key=spans.__getitem__), max(spans, key=spans.__getitem__)
     return (
-        f"A line is a trial. The best {len(best)} lie closest together in {_name(narrow)} ({100 * spans[narrow]:.0f} % of its range) "
-        f"and are spread widest in {_name(wide)} ({100 * spans[wide]:.0f} %)."
+        f"{line} The best {len(best)} agree most in {_name(narrow)} (they span {100 * spans[narrow]:.0f} % of its "
+        f"range) and least in {_name(wide)} ({100 * spans[wide]:.0f} %)."
     )
 
 
-def finalists(material: ReportInputs) -> str:
-    found = material.result["finalists"]
-    metric = METRICS[material.space.train.metric]
-    pairs = [(one["search"], one["fresh"]) for one in found.values() if None not in (one["search"], one["fresh"])]
-    flattered = sum(metric.sign * (fresh - search) > 0 for search, fresh in pairs)
-    return f"{flattered} of {len(pairs)} did worse on fresh splits than in the search; only the fresh scores select."
-
-
-def zeros(name: str, count: int, of: int) -> str:
+def finalists(inputs: ReportInputs) -> str:
+    metric = METRICS[inputs.space.train.metric]
+    pairs = [
+        (finalist.search, finalist.reevaluated)
+        for finalist in inputs.result.finalists.values()
+        if finalist.search is not None and finalist.reevaluated is not None
+    ]
+    worse = sum(metric.minimised(reevaluated - search) > 0 for search, reevaluated in pairs)
     return (
-        f"{count:,} of {of:,} weights of {name} are exactly zero ({100 * count / of:.1f} %)."
-        if count
-        else f"None of the {of:,} weights of {name} is exactly zero."
+        f"{worse} of {len(pairs)} scored worse in the re-evaluation on new splits and seeds than in the search. Only "
+        "the re-evaluation decides, by a test on paired fits: configurations whose error bars overlap can differ "
+        "significantly."
     )
+
+
+def zeros(name: str, zeros: int, weights: int) -> str:
+    if not zeros:
+        return f"None of the {weights:,} weights of {name} is exactly zero."
+    return f"{zeros:,} of {weights:,} weights of {name} are exactly zero ({100 * zeros / weights:.1f} %)."
 
 
 def unused(columns: Sequence[str], total: int) -> str:
     if not columns:
         return ""
-    names = ", ".join(columns[:30]) + (" …" if len(columns) > 30 else "")
-    return f"{len(columns)} of {total} columns (or terms) are not used, all weights that they meet being zero: {names}."
+    names = ", ".join(columns[:_MAX_COLUMNS]) + (" …" if len(columns) > _MAX_COLUMNS else "")
+    return f"{len(columns)} of {total} columns (or terms) are not used, because all weights on them are zero: {names}."
 
 
-def reliability(bins: Sequence[Bin], found: Classified) -> str:
-    confident, right = float(found.confidence.mean()), float((found.true == found.predicted).mean())
-    much = (
-        "too sure"
-        if confident > right + 0.02
-        else "not sure enough"
-        if confident < right - 0.02
-        else "about as sure as it is right"
-    )
+def reliability(bins: Sequence[Bin], predictions: ClassPredictions) -> str:
+    confidence = float(predictions.confidence.mean())
+    accuracy = float((predictions.true == predictions.predicted).mean())
+    verdict = "over-confident" if confidence > accuracy else "under-confident"
+    if abs(confidence - accuracy) <= _CONFIDENCE_MARGIN:
+        verdict = "well calibrated on average"
     return (
-        f"On average {100 * confident:.1f} % confident and {100 * right:.1f} % right: {much} (expected calibration error "
-        f"{calibration_error(bins):.3f})."
+        f"Mean confidence {100 * confidence:.1f} %, accuracy {100 * accuracy:.1f} %: {verdict} "
+        f"(expected calibration error {calibration_error(bins):.3f})."
     )
 
 
-def confused(found: Classified) -> str:
-    pairs = found.confused()
+def confused(predictions: ClassPredictions) -> str:
+    pairs = predictions.confused()
     if not pairs:
-        return f"All {len(found.true):,} rows are predicted rightly."
-    most = "; ".join(f"{true} taken for {said} ({count})" for true, said, count in pairs[:3])
-    return f"{len(found.wrong):,} of {len(found.true):,} rows are wrong. Most often: {most}."
+        return f"All {len(predictions.true):,} rows are classified correctly."
+    most = "; ".join(f"{true} predicted as {predicted} ({count})" for true, predicted, count in pairs[:3])
+    return f"{len(predictions.errors):,} of {len(predictions.true):,} rows are misclassified. Most often: {most}."
 
 
-def residuals(found: Predicted) -> str:
-    bias, spread = float(found.residuals.mean()), float(found.residuals.std())
-    pull = float(((found.predicted - found.predicted.mean()) * found.residuals).mean())
-    slope = pull / float(found.predicted.var()) if float(found.predicted.var()) else 0.0
-    sure = math.sqrt(len(found.true)) * abs(bias) > 2 * spread
-    said = f"Predictions miss by {score(spread)} (standard deviation)"
-    said += (
-        f", and are {score(abs(bias))} too {'high' if bias > 0 else 'low'} on average"
-        if sure
-        else ", and are neither too high nor too low on average"
-    )
-    if slope > 0.1:
-        return said + "; high ones are too high and low ones too low, which more regularization would mend."
-    return said + (
-        "; high ones are too low and low ones too high, which less regularization would mend." if slope < -0.1 else "."
-    )
+def residuals(predictions: NumberPredictions) -> str:
+    residuals, predicted = predictions.residuals, predictions.predicted
+    bias, deviation, variance = float(residuals.mean()), float(residuals.std()), float(predicted.var())
+    slope = float(((predicted - predicted.mean()) * residuals).mean()) / variance if variance else 0.0
+    sentence = f"The prediction errors have a standard deviation of {format_score(deviation)}"
+    if math.sqrt(len(residuals)) * abs(bias) > 2 * deviation:
+        sentence += (
+            f" and a mean of {format_score(abs(bias))}: predictions are too {'high' if bias > 0 else 'low'} on average"
+        )
+    else:
+        sentence += " and no significant bias"
+    if slope > _MIN_SLOPE:
+        sentence += "; high predictions are too high and low ones too low, which more regularization would reduce"
+    elif slope < -_MIN_SLOPE:
+        sentence += "; high predictions are too low and low ones too high, which less regularization would reduce"
+    return f"{sentence}."
 
 
-def stacks(found: Sequence[Stack]) -> str:
-    if len(found) == 1:
-        return f"All trials shared one stack, with {found[0].mean:.1f} networks at once on average."
+def stacks(stacks: Sequence[Stack]) -> str:
+    if len(stacks) == 1:
+        return f"All trials shared one stack, with {stacks[0].mean:.1f} networks in training on average."
+    low, high = min(stack.mean for stack in stacks), max(stack.mean for stack in stacks)
     return (
-        f"The configurations made {len(found)} stacks, of {min(s.mean for s in found):.1f} to {max(s.mean for s in found):.1f} networks at once on "
-        f"average: what changes the shape of a network, or of its minibatches, divides the rows."
+        f"The configurations formed {len(stacks)} stacks with {low:.1f} to {high:.1f} networks in training on average. "
+        "Networks of different shape or batch size train in different stacks."
     )
 
 
-def shape(found: Stack) -> str:
-    if found.only:
-        return trial_name(found.only)
-    return ", ".join(f"{_name(key)} {value}" for key, value in found.shape.items()) or "all"
+def shape(stack: Stack) -> str:
+    if stack.only_trial:
+        return trial_name(stack.only_trial)
+    return ", ".join(f"{_name(key)} {value}" for key, value in stack.shape.items()) or "all"
 
 
 def params(outcome: Outcome) -> list[tuple[str, str]]:
-    """The configuration, key by key."""
-    said = []
+    """Return (name, value) of each hyperparameter of a configuration."""
+    pairs = []
     for key, value in outcome.trial.params.items():
-        off = key in STRENGTHS and value == STRENGTHS[key].default_value
-        plain = isinstance(value, str | bool)
-        said.append((_name(key), "off" if off else str(value) if plain else number(value)))
-    return said
+        text = str(value) if isinstance(value, str | bool) else format_number(value)
+        pairs.append((_name(key), "off" if is_off(key, value) else text))
+    return pairs
 
 
-def title(material: ReportInputs) -> str:
-    label = material.result["trial"]
-    usual = {"defaults": "the usual defaults are", "none": "no regularization is"}
-    return f"{material.result['study']}: {usual.get(label, f'{trial_name(label)} is')} selected"
+def title(inputs: ReportInputs) -> str:
+    label = inputs.result.trial
+    baselines = {"defaults": "the usual defaults are", "none": "no regularization is"}
+    return f"{inputs.result.study}: {baselines.get(label, f'{trial_name(label)} is')} selected"
 
 
-def _rho(found: Trend) -> str:
-    return f"Spearman {f'{found.rho:.2f}'.replace('-', '−')}, {found.trials} trials"
+def _rho(trend: Trend) -> str:
+    return f"Spearman {f'{trend.rho:.2f}'.replace('-', '−')}, {trend.trials} trials"
 
 
 def _name(key: str) -> str:
@@ -253,6 +276,6 @@ def _name(key: str) -> str:
 
 
 def listed(keys: Sequence[str]) -> str:
-    """Parameters by name: a, b and c."""
+    """Join the names of hyperparameters: a, b and c."""
     names = [_name(key) for key in keys]
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"

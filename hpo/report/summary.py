@@ -1,135 +1,152 @@
-"""What a search has found, in a sentence each."""
+"""One sentence for each finding of a search, as the terminal and the report show them."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 from hpo.core.metrics import METRICS, display_metric, labelled_metric
 from hpo.core.statistics import MIN_PAIRS
-from hpo.space.formatting import score, trial_name
-from hpo.study import ranking
+from hpo.regularizers.active import is_regularized
+from hpo.selection.result import PairedGain, SearchResult
+from hpo.space.formatting import format_score, trial_name
 
-_SURE = 0.05
+_ALPHA = 0.05  # level of the test on the test rows of the target domain
 
 
-def first_line(result: Mapping[str, Any]) -> str:
-    """Said before anything else: whether anything beats the defaults beyond noise."""
-    said = result["verdict"]
-    if not said:
+def verdict_line(result: SearchResult) -> str:
+    """Say whether a configuration is significantly better than the defaults; "" without a re-evaluation."""
+    verdict = result.verdict
+    if verdict is None:
         return ""
-    if said["gain"] is None and result["trial"] != "defaults":
-        return f"The usual defaults diverged on fresh splits, so {trial_name(result['trial'])} is selected without being compared with them."
-    if said["rival"] == "defaults" or said["gain"] is None:
-        return "The usual defaults are selected: no other configuration came through its fresh fits."
-    rival, better = trial_name(said["rival"]), "better" if said["gain"] >= 0 else "worse"
-    error = "" if said["standard_error"] is None else f", ± {said['standard_error']:.2g} (standard error)"
-    by = f"{abs(said['gain']):.3g} {better}{error}"
-    fits = f"{said['fits']} fresh fit{'s' if said['fits'] != 1 else ''}"
-    if said["beyond_noise"]:
-        return f"{rival[0].upper()}{rival[1:]} beats the usual defaults beyond noise: over {fits} its {result['metric']} is {by}."
-    if said["fits"] < MIN_PAIRS and said["gain"] > 0:
+    if verdict.gain is None and result.trial != "defaults":
         return (
-            f"{fits} {'is' if said['fits'] == 1 else 'are'} too few to show that anything beats the usual defaults, so they are selected; "
-            f"the {result['metric']} of {rival}, the best of the others, is {by}."
+            f"The usual defaults diverged in the re-evaluation, so {trial_name(result.trial)} is selected "
+            f"without a comparison."
+        )
+    if verdict.rival == "defaults" or verdict.gain is None:
+        return "The usual defaults are selected: every other configuration diverged in the re-evaluation."
+    rival, metric = trial_name(verdict.rival), result.metric.replace("_", " ")
+    error = "" if verdict.standard_error is None else f" ± {verdict.standard_error:.2g}"
+    gain = f"{metric} {abs(verdict.gain):.3g}{error} {'better' if verdict.gain >= 0 else 'worse'}"
+    fits = f"{verdict.fits} re-evaluation fit{'' if verdict.fits == 1 else 's'}"
+    if verdict.significant:
+        return (
+            f"{rival[0].upper()}{rival[1:]} is significantly better than the usual defaults "
+            f"({gain} over {fits}, ± standard error)."
+        )
+    if verdict.fits < MIN_PAIRS and verdict.gain > 0:
+        return (
+            f"{fits} {'is' if verdict.fits == 1 else 'are'} too few for a significance test, "
+            f"so the usual defaults are selected (best of the others: {rival}, {gain})."
         )
     return (
-        f"Nothing beats the usual defaults beyond noise, so they are selected: over {fits} the {result['metric']} of {rival}, the best of the "
-        f"others, is {by}."
+        f"No trial is significantly better than the usual defaults "
+        f"(best: {rival}, {gain} over {fits}), so the defaults are selected."
     )
 
 
-def adaptation_lines(result: Mapping[str, Any]) -> list[str]:
-    """What taking the target into account did on its test rows, against the same without it, and what that did to the source."""
-    name = display_metric(result["task"], result["metric"])
-    test, unpromised = result["test"].get(name), result.get("unpromised")  # an older hpo did not say
-    found = result.get("adaptation")
-    if not found:
-        return (
-            [f"On the target's test rows {name.replace('_', ' ')} is {score(test)}."]
-            if unpromised and test is not None
-            else []
-        )
-    twin = result["baselines"][found["twin"]]
-    before, better = twin["test"].get(name), found["better"] > found["worse"]
-    gains = None not in (before, test) and METRICS[name].sign * (test - before) < 0
-    noise = (
-        "beyond noise" if found["chance"] < _SURE and better == gains else "within noise"
-    )  # or rows and metric do not agree
-    how = "McNemar's test" if result["task"] == "classification" else "sign test"
-    counts = f"It is better on {found['better']:,} of them and worse on {found['worse']:,} ({how}, p = {score(found['chance'])})"
-    fresh = twin["fresh"].get(name), result["fresh"].get(name)
-    source = f"; on fresh splits of the source it {_gained(name, *fresh)}" if unpromised and None not in fresh else ""
-    return [f"Adaptation {_gained(name, before, test)} on the target's test rows, {noise}.", f"{counts}{source}."]
+def adaptation_lines(result: SearchResult) -> list[str]:
+    """Compare the final network with its reference, which does not adapt, on the test rows of the target domain and,
+    in the re-evaluation, on the source."""
+    metric, effect = display_metric(result.task, result.metric), result.adaptation
+    after = result.test.get(metric)
+    if effect is None:
+        if not result.test_domain_differs or after is None:
+            return []
+        return [f"On the target's test rows {metric.replace('_', ' ')} is {format_score(after)}."]
+    reference = result.baselines[effect.reference]
+    before, better = reference.test.get(metric), effect.better > effect.worse
+    improved = before is not None and after is not None and METRICS[metric].minimised(after - before) < 0
+    # If the counts of rows and the metric disagree about the direction, no difference is claimed.
+    significant = effect.p_value < _ALPHA and better == improved
+    test = "McNemar's test" if result.task == "classification" else "sign test"
+    p_value = format_score(effect.p_value)
+    counts = f"It is better on {effect.better:,} of them and worse on {effect.worse:,} ({test}, p = {p_value})"
+    means = reference.reevaluated.get(metric), result.reevaluated.get(metric)
+    on_source = result.test_domain_differs and None not in means
+    source = f"; in the re-evaluation on the source it {_change(metric, *means)}" if on_source else ""
+    verdict = "a significant difference" if significant else "not a significant difference"
+    return [f"Adaptation {_change(metric, before, after)} on the target's test rows, {verdict}.", f"{counts}{source}."]
 
 
-def _gained(name: str, before: float | None, after: float | None) -> str:
-    """`gained 3.1 points of accuracy (0.81 → 0.841)`; there is no number of what diverged."""
-    said = name.replace("_", " ")
+def _change(metric: str, before: float | None, after: float | None) -> str:
+    """Describe a change of a metric: `gained 3.1 points of accuracy (0.81 → 0.841)`."""
+    name = metric.replace("_", " ")
     if before is None or after is None:
-        return f"has {said} {score(before)} → {score(after)}"
+        return f"has {name} {format_score(before)} → {format_score(after)}"
     if before == after:
-        return f"left {said} at {score(after)}"
-    verb, by = "gained" if METRICS[name].sign * (after - before) < 0 else "lost", abs(after - before)
-    much = f"{100 * by:.1f} points" if said.endswith("accuracy") else score(by)
-    return f"{verb} {much} of {said} ({score(before)} → {score(after)})"
+        return f"left {name} at {format_score(after)}"
+    verb, difference = "gained" if METRICS[metric].minimised(after - before) < 0 else "lost", abs(after - before)
+    amount = f"{100 * difference:.1f} points" if name.endswith("accuracy") else format_score(difference)
+    return f"{verb} {amount} of {name} ({format_score(before)} → {format_score(after)})"
 
 
-def criteria_table(result: Mapping[str, Any]) -> tuple[str, list[list[str]]]:
-    """How far each criterion that needs no labels of the target would have led, where labels tell: how to read it, and the table, its
-    head first; no rows where nobody knows."""
-    found = result.get("criteria")  # an older hpo had none
-    if not found:
+def validator_table(result: SearchResult) -> tuple[str, list[list[str]]]:
+    """Return a caption and the table of the validators, its head first; "" and no rows if they were not rated."""
+    if not result.validators:
         return "", []
-    metric = labelled_metric(result["metric"]).replace("_", " ")
-    rows = [["without labels of the target", "rank correlation", f"{metric} lost", "would choose"]]
-    for one in found:
-        spearman = "–" if one["spearman"] is None else f"{one['spearman']:.2f}".replace("-", "−")
-        rows.append([one["criterion"].replace("_", " "), spearman, score(one["regret"]), trial_name(one["chosen"])])
+    metric = labelled_metric(result.metric).replace("_", " ")
+    rows = [["validator", "rank correlation", f"{metric} lost", "would choose"]]
+    for rating in result.validators:
+        spearman = "–" if rating.spearman is None else f"{rating.spearman:.2f}".replace("-", "−")
+        name = rating.validator.replace("_", " ")
+        rows.append([name, spearman, format_score(rating.regret), trial_name(rating.chosen)])
     return (
-        f"How criteria that need no labels of the target rank {found[0]['trials']} finished trials, against valid {metric} on its labelled rows; "
-        f"and what following one would have lost against the best of these trials."
+        f"Validators, which need no target labels, compared with valid {metric} on the labelled rows of the target: "
+        f"how they rank {result.validators[0].trials} finished trials, and how much {metric} selection by each would "
+        f"have lost against the best of these trials."
     ), rows
 
 
-def regularization_line(result: Mapping[str, Any]) -> str:
-    """What regularization itself did: against the same learning rate and network without it."""
-    none = result["baselines"].get("ablation")
-    if not none or not none["valid"] or not result["valid"]:
+def regularization_line(result: SearchResult) -> str:
+    """Compare the selected configuration with its ablation; "" if one of the two diverged or there is none."""
+    ablation, gap = result.baselines.get("ablation"), result.configurations["selected"].gap
+    if ablation is None or ablation.gap is None or gap is None:
         return ""
-    if not ranking.regularized(result["selected"]):
+    if not is_regularized(result.selected):
         return "Regularization did not help: the selected configuration has none."
-    gap, gap_none = (found["valid"]["loss"] - found["train"]["loss"] for found in (result, none))
-    if gap_none <= 0:
-        closed = "there was no train–valid gap to close"
-    elif gap >= gap_none:
-        closed = "it did not close the train–valid gap"
-    else:
-        closed = f"it closed {'' if gap <= 0 else f'{100 * (1 - gap / gap_none):.0f} % of '}the train–valid gap of the search"
-    said = result["regularization"]
-    if not said or said["gain"] is None:
-        return f"Regularization: {closed}."
-    verb, name = "gained" if said["gain"] >= 0 else "lost", said["metric"].replace("_", " ")
-    unit = " points" if name.endswith("accuracy") else ""
-
-    def said_so(value: float) -> str:
-        return f"{100 * value:.1f}" if unit else score(value)
-
-    error = "" if said["standard_error"] is None else f" ± {said_so(said['standard_error'])}"
-    noise = "" if said["beyond_noise"] else ", which is within noise"
-    where = "fresh splits of the source" if result.get("unpromised") else "fresh splits"
-    much = f"{verb} {said_so(abs(said['gain']))}{error}{unit} of {name}"
-    if unit and said_so(abs(said["gain"])) == "0.0":  # a digit that is not shown has no sign
-        much = f"changed {name} by 0.0{error}{unit}"
+    gap_line, effect = _gap_line(gap, ablation.gap), result.regularization
+    if effect is None or effect.gain is None:
+        return gap_line
+    effects: list[PairedGain] = [effect, *([effect.followed] if effect.followed else [])]
+    changes = ", ".join(_signed_change(one) for one in effects if one.gain is not None)
+    where = " on the source" if result.test_domain_differs else ""
     return (
-        f"Regularization {much} on {where} against the same without it{noise}{_followed(said['followed'])}; {closed}."
+        f"Regularization {_claim(effects)}: {changes} in the re-evaluation{where}, compared with the same "
+        f"configuration without it. {gap_line}"
     )
 
 
-def _followed(said: Mapping[str, Any] | None) -> str:
-    """What it did to the metric that was followed, where another is shown."""
-    if said is None or said["gain"] is None:
-        return ""
-    error = "" if said["standard_error"] is None else f" ± {score(said['standard_error'])}"
-    noise = "" if said["beyond_noise"] else ", within noise"
-    return f" ({said['metric'].replace('_', ' ')}: {score(abs(said['gain']))} {'better' if said['gain'] >= 0 else 'worse'}{error}{noise})"
+def _gap_line(gap: float, gap_without: float) -> str:
+    if gap_without <= 0:
+        return "There is no train–valid gap without regularization either."
+    if gap >= gap_without:
+        return "Regularization did not reduce the train–valid gap."
+    if gap <= 0:
+        return "Regularization closed the train–valid gap."
+    return f"Regularization reduced the train–valid gap by {100 * (1 - gap / gap_without):.0f} %."
+
+
+def _claim(effects: list[PairedGain]) -> str:
+    """Name the metrics that changed significantly: `significantly improved accuracy and loss`."""
+    verbs: dict[str, list[str]] = {}
+    for effect in effects:
+        if effect.significant and effect.gain is not None:
+            verbs.setdefault("improved" if effect.gain >= 0 else "worsened", []).append(effect.metric.replace("_", " "))
+    if not verbs:
+        return "made no measurable difference"
+    return "significantly " + " and ".join(f"{verb} {' and '.join(names)}" for verb, names in verbs.items())
+
+
+def _signed_change(effect: PairedGain) -> str:
+    """Describe the change of one metric: `accuracy +0.6 ± 0.4 points`, `loss −0.022 ± 0.0083`."""
+    assert effect.gain is not None
+    name = effect.metric.replace("_", " ")
+    points = name.endswith("accuracy")
+
+    def number(value: float) -> str:
+        return f"{100 * value:.1f}" if points else format_score(value)
+
+    change = -METRICS[effect.metric].minimised(effect.gain)  # the gain is positive if the metric is better
+    size = number(abs(change))
+    sign = "" if points and size == "0.0" else "+" if change >= 0 else "−"
+    error = "" if effect.standard_error is None else f" ± {number(effect.standard_error)}"
+    return f"{name} {sign}{size}{error}{' points' if points else ''}"

@@ -1,4 +1,4 @@
-"""The parts of the page that are tables, lists and images: HTML, without a script."""
+"""The tables, lists and images of the page, as HTML without scripts."""
 
 from __future__ import annotations
 
@@ -16,138 +16,145 @@ from hpo.data.dataset import Dataset
 from hpo.report import sentences
 from hpo.report.analysis import Stack
 from hpo.report.inputs import ReportInputs
-from hpo.report.predictions import Classified, Predicted
-from hpo.space.formatting import score
+from hpo.report.predictions import ClassPredictions, NumberPredictions
+from hpo.space.formatting import format_score
 
-_MOST_CLASSES = 16  # of a confusion matrix; of more the pairs that are confused are listed
-_MOST_ROWS = 24
-_MOST_VALUES = 12  # columns of a row
+_MAX_CLASSES = 16  # of a confusion matrix; with more classes, the confusions are listed
+_MAX_IMAGES = 24
+_MAX_ROWS = 12
+_MAX_CONFUSIONS = 24
+_MAX_VALUES = 12  # columns of a row that are shown
 _CHANNELS = (1, 3)  # of an image that a browser can show: grey, or red, green and blue
 
 
-def params(material: ReportInputs) -> str:
-    """The selected configuration."""
+def params(inputs: ReportInputs) -> str:
+    """Return the selected configuration as a list."""
     pairs = "".join(
-        f"<div><dt>{escape(key)}</dt><dd>{escape(value)}</dd></div>"
-        for key, value in sentences.params(material.selected)
+        f"<div><dt>{escape(key)}</dt><dd>{escape(value)}</dd></div>" for key, value in sentences.params(inputs.selected)
     )
     return f"<dl>{pairs}</dl>"
 
 
-def scores(material: ReportInputs) -> str:
-    """The selected configuration beside those it is compared with."""
-    result = material.result
-    other = display_metric(result["task"], result["metric"])
-    name = other.replace("_", " ")
-    fresh = bool(result["fresh"])
-    followed = (
-        [result["metric"]] if labelled_metric(result["metric"]) != result["metric"] else []
-    )  # what asks for no labels
-    seen, source, target = (
-        "fresh" if fresh else "valid",
-        *((", source", ", target") if result.get("unpromised") else ("", "")),
-    )
-    more = [f"{seen} {name}{source}", *(f"{seen} {one.replace('_', ' ')}" for one in followed)]
-    head = ["", "search loss", *(["fresh loss"] if fresh else []), *more, "gap", f"test {name}{target}"]
-    entries = {entry["trial"]: entry for entry in (*result["baselines"].values(), result)}
+def scores(inputs: ReportInputs) -> str:
+    """Return the table of the selected configuration and its baselines."""
+    result = inputs.result
+    displayed = display_metric(result.task, result.metric)
+    validators = [result.metric] if labelled_metric(result.metric) != result.metric else []
+    reevaluated = bool(result.reevaluated)
+    source, target = (" (source)", " (target)") if result.test_domain_differs else ("", "")
+    scored = "re-eval." if reevaluated else "valid"
+    metrics = [f"{scored} {_name(displayed)}{source}", *(f"{scored} {_name(key)}" for key in validators)]
+    losses = ["search loss", "re-eval. loss"] if reevaluated else ["search loss"]
+    head = ["configuration", *losses, *metrics, "gap", f"test {_name(displayed)}{target}"]
+    configs = {config.trial: config for config in result.configurations.values()}
     rows = []
-    for label, outcome in material.compared.items():
-        one = entries[outcome.trial.label]
-        scores = [one[seen].get(key) for key in (*(["loss"] if fresh else []), other, *followed)]
-        gap = one["valid"]["loss"] - one["train"]["loss"] if one["valid"] else None
-        rows.append([label, *map(score, (one["valid"].get("loss"), *scores, gap, one["test"].get(other)))])
+    for name, outcome in inputs.compared.items():
+        config = configs[outcome.trial.label]
+        means = config.reevaluated if reevaluated else config.valid
+        cells = [means.get(key) for key in (*(["loss"] if reevaluated else []), displayed, *validators)]
+        rows.append(
+            [name, *map(format_score, (config.valid.get("loss"), *cells, config.gap, config.test.get(displayed)))]
+        )
     return table(head, rows)
 
 
-def stacks(found: Sequence[Stack]) -> str:
-    rows = [[sentences.shape(one), f"{one.trials}", f"{one.mean:.1f}", f"{one.most}"] for one in found]
-    return table(["stack", "trials", "networks at once, mean", "most"], rows)
+def _name(metric: str) -> str:
+    return metric.replace("_", " ")
+
+
+def stacks(stacks: Sequence[Stack]) -> str:
+    rows = [[sentences.shape(stack), f"{stack.trials}", f"{stack.mean:.1f}", f"{stack.peak}"] for stack in stacks]
+    return table(["stack", "trials", "networks in training, mean", "maximum"], rows)
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Return a table of escaped cells that scrolls sideways in a narrow window."""
     first = "".join(f"<th>{escape(cell)}</th>" for cell in head)
     body = "".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
     return f'<div class="scroll"><table><thead><tr>{first}</tr></thead><tbody>{body}</tbody></table></div>'
 
 
-def confusion(found: Classified) -> str:
-    """True classes down, predicted ones across; of many classes those that are confused."""
-    if len(found.classes) > _MOST_CLASSES:
-        rows = [[str(true), str(said), str(count)] for true, said, count in found.confused()[:_MOST_ROWS]]
-        return table(["true", "taken for", "times"], rows)
-    counts = found.confusion()
-    names = [escape(str(name)) for name in found.classes]
+def is_matrix(predictions: ClassPredictions) -> bool:
+    """Return whether the confusion matrix is small enough to be shown."""
+    return len(predictions.classes) <= _MAX_CLASSES
+
+
+def confusion(predictions: ClassPredictions) -> str:
+    """Return the confusion matrix, true classes in rows; for many classes, a list of the most frequent confusions."""
+    if not is_matrix(predictions):
+        pairs = predictions.confused()[:_MAX_CONFUSIONS]
+        return table(["true", "predicted", "count"], [[str(cell) for cell in pair] for pair in pairs])
+    names = [escape(str(name)) for name in predictions.classes]
     head = "".join(f"<th>{name}</th>" for name in names)
     body = "".join(
         f"<tr><th>{name}</th>{''.join(_cell(n, i == j) for j, n in enumerate(row))}</tr>"
-        for i, (name, row) in enumerate(zip(names, counts.tolist(), strict=True))
+        for i, (name, row) in enumerate(zip(names, predictions.confusion().tolist(), strict=True))
     )
-    return f'<div class="scroll"><table class="matrix"><thead><tr><th>true ↓ said →</th>{head}</tr></thead><tbody>{body}</tbody></table></div>'
-
-
-def _cell(count: int, right: bool) -> str:
-    return f'<td class="{"right" if right else "wrong"}">{count}</td>' if count else "<td></td>"
-
-
-def wrong(data: Dataset, found: Classified) -> str:
-    """The rows that are predicted wrongly, the most confident first."""
-    places = found.wrong[: _MOST_ROWS if _pictured(data) else _MOST_ROWS // 2].tolist()
-    said = [
-        (
-            f"{found.classes[found.true[i]]}, said {found.classes[found.predicted[i]]}",
-            f"{100 * found.confidence[i]:.0f} % sure",
-        )
-        for i in places
-    ]
-    more = len(found.wrong) - len(places)
-    note = f'<p class="note">… and {more:,} more.</p>' if more else ""
-    rows = found.rows[places].tolist()
     return (
-        _images(data, rows, said) if _pictured(data) else _rows(data, rows, [f"{one} ({sure})" for one, sure in said])
-    ) + note
+        f'<div class="scroll"><table class="matrix"><thead><tr><th>true ↓ predicted →</th>{head}</tr></thead>'
+        f"<tbody>{body}</tbody></table></div>"
+    )
 
 
-def missed(data: Dataset, found: Predicted) -> str:
-    """The rows whose numbers are missed most."""
-    places = found.worst[: _MOST_ROWS // 2].tolist()
-    said = [f"{score(found.true[i])}, said {score(found.predicted[i])}" for i in places]
-    return _rows(data, found.rows[places].tolist(), said)
+def _cell(count: int, is_right: bool) -> str:
+    return f'<td class="{"right" if is_right else "wrong"}">{count}</td>' if count else "<td></td>"
 
 
-def _rows(data: Dataset, rows: Sequence[int], said: Sequence[str]) -> str:
-    """Rows of the table as lines of text, with their first columns."""
+def misclassified(data: Dataset, predictions: ClassPredictions) -> str:
+    """Return the misclassified rows, the most confident first, as images if the data are images."""
+    as_images = _are_images(data)
+    shown = predictions.errors[: _MAX_IMAGES if as_images else _MAX_ROWS].tolist()
+    classes, names = predictions.classes, []
+    for i in shown:
+        labels = f"actual {classes[predictions.true[i]]}, predicted {classes[predictions.predicted[i]]}"
+        names.append((labels, f"confidence {100 * predictions.confidence[i]:.0f} %"))
+    more = len(predictions.errors) - len(shown)
+    note = f'<p class="note">… and {more:,} more.</p>' if more else ""
+    rows = predictions.rows[shown].tolist()
+    return (_images(data, rows, names) if as_images else _rows(data, rows, [", ".join(name) for name in names])) + note
+
+
+def largest_errors(data: Dataset, predictions: NumberPredictions) -> str:
+    """Return the rows with the largest prediction errors."""
+    shown = predictions.worst[:_MAX_ROWS].tolist()
+    names = [
+        f"actual {format_score(predictions.true[i])}, predicted {format_score(predictions.predicted[i])}" for i in shown
+    ]
+    return _rows(data, predictions.rows[shown].tolist(), names)
+
+
+def _rows(data: Dataset, rows: Sequence[int], names: Sequence[str]) -> str:
+    """Return rows of the data as a list, each with its name and its first columns."""
     items = []
-    for (row, values), one in zip(data.raw(rows).iterrows(), said, strict=True):
-        shown_values = [f"{name} {_value(value)}" for name, value in list(values.items())[:_MOST_VALUES]]
-        items.append(
-            f'<li><b>{escape(one)}</b> · row {int(str(row)) + 1} <span class="note">{escape(" · ".join(shown_values))}</span></li>'
-        )
+    for (row, values), name in zip(data.table_rows(rows).iterrows(), names, strict=True):
+        cells = " · ".join(f"{column} {_value(value)}" for column, value in list(values.items())[:_MAX_VALUES])
+        number = int(str(row)) + 1
+        items.append(f'<li><b>{escape(name)}</b> · row {number} <span class="note">{escape(cells)}</span></li>')
     return f'<ol class="rows">{"".join(items)}</ol>'
 
 
 def _value(value: str | float) -> str:
-    """A cell of the table; missing numbers are not a number there, missing text is empty."""
+    """Format a cell of the data; a missing value (NaN or an empty text) is a dash."""
     return (value if isinstance(value, str) else "" if math.isnan(value) else f"{value:.6g}") or "–"
 
 
-def _pictured(data: Dataset) -> bool:
-    """Whether a row is an image that can be shown: grey, or red, green and blue."""
+def _are_images(data: Dataset) -> bool:
+    """Return whether rows are images that a browser can show."""
     return bool(data.image) and data.image[0] in _CHANNELS
 
 
-def _images(data: Dataset, rows: Sequence[int], said: Sequence[tuple[str, str]]) -> str:
-    """Rows as what they are, all on one scale of brightness."""
+def _images(data: Dataset, rows: Sequence[int], names: Sequence[tuple[str, str]]) -> str:
+    """Return rows as images on the same scale of brightness, each with two lines of text."""
     channels, height, width = data.image
     pixels = data.x[list(rows)].double().numpy().reshape(-1, channels, height, width)
     low, high = float(pixels.min()), float(pixels.max())
-    bytes_ = np.rint((pixels - low) / ((high - low) or 1.0) * 255).astype(np.uint8).transpose(0, 2, 3, 1)
+    images = np.rint((pixels - low) / ((high - low) or 1.0) * 255).astype(np.uint8).transpose(0, 2, 3, 1)
     cards = []
-    for image, (what, sure) in zip(bytes_, said, strict=True):
+    for image, (classes, confidence) in zip(images, names, strict=True):
         source = base64.b64encode(png(image)).decode()
-        alt = escape(f"{what}, {sure}")
-        cards.append(
-            f'<figure><img alt="{alt}" src="data:image/png;base64,{source}"><figcaption>{escape(what)}<br>{escape(sure)}</figcaption></figure>'
-        )
+        caption = f"<figcaption>{escape(classes)}<br>{escape(confidence)}</figcaption>"
+        alt = escape(f"{classes}, {confidence}")
+        cards.append(f'<figure><img alt="{alt}" src="data:image/png;base64,{source}">{caption}</figure>')
     return f'<div class="cards">{"".join(cards)}</div>'
 
 

@@ -1,4 +1,4 @@
-"""The weights of the selected network: how they are distributed, which are zero, which columns of the table they do not use."""
+"""The weights of the final network: their distribution, how many are zero, and which columns they ignore."""
 
 from __future__ import annotations
 
@@ -10,13 +10,15 @@ import numpy as np
 from hpo.report.inputs import ReportInputs
 
 _BINS = 40
-_OUTER = 0.995  # of the weights lie in the histogram's range; the rest stand in its last bins
+_SHOWN = 0.995  # of the weights lie within the histogram; the others are counted in its outer bins
 
 
 @dataclass(frozen=True)
 class Layer:
-    """A weight matrix of the final network (all of them together, where several are averaged): how many weights it has, how many
-    are exactly zero, and a histogram of the others."""
+    """A weight matrix of the final network: the number of its weights and zeros, and a histogram of the others.
+
+    If several networks are averaged, it covers all of them.
+    """
 
     name: str
     weights: int
@@ -25,43 +27,44 @@ class Layer:
     counts: Sequence[int]  # (bins,)
 
 
-def layers(material: ReportInputs) -> list[Layer]:
-    if material.network is None or not material.weights:
+def layers(inputs: ReportInputs) -> list[Layer]:
+    """Return the weight matrices of the final network, in its order; none without a final network."""
+    if inputs.network is None or not inputs.weights:
         return []
-    found = []
-    for parameter in material.network.parameters:
+    matrices = []
+    for parameter in inputs.network.parameters:
         if parameter.role == "weight":
-            values = material.weights[parameter.name].double().flatten().numpy()
-            rest = values[values != 0]
-            bound = float(np.quantile(np.abs(rest), _OUTER)) if len(rest) else 1.0
-            counts, edges = np.histogram(np.clip(rest, -bound, bound), _BINS, (-bound, bound))
-            found.append(Layer(parameter.name, len(values), len(values) - len(rest), edges.tolist(), counts.tolist()))
-    return found
+            values = inputs.weights[parameter.name].double().flatten().numpy()
+            nonzero = values[values != 0]
+            bound = float(np.quantile(np.abs(nonzero), _SHOWN)) if len(nonzero) else 1.0
+            counts, edges = np.histogram(np.clip(nonzero, -bound, bound), _BINS, (-bound, bound))
+            zeros = len(values) - len(nonzero)
+            matrices.append(Layer(parameter.name, len(values), zeros, edges.tolist(), counts.tolist()))
+    return matrices
 
 
-def columns(material: ReportInputs) -> int:
-    """How many columns of the table, or terms of its texts, the final network could look at; 0 where that is not known."""
-    if (
-        material.network is None
-        or material.data is None
-        or not any(p.inputs is not None for p in material.network.parameters)
-    ):
+def n_input_columns(inputs: ReportInputs) -> int:
+    """Return the number of columns and terms that the network takes; 0 if its parameters do not declare their inputs.
+    """
+    if inputs.network is None or inputs.data is None:
         return 0
-    return len(set(material.data.preprocess.groups))
+    if not any(parameter.inputs is not None for parameter in inputs.network.parameters):
+        return 0
+    return len(set(inputs.data.preprocess.groups))
 
 
-def unused(material: ReportInputs) -> list[str]:
-    """Those of them that the final network does not look at: all weights that they meet are zero."""
-    if material.network is None or material.data is None or not material.weights:
+def unused_columns(inputs: ReportInputs) -> list[str]:
+    """Return the columns and terms that the final network ignores, because all weights on them are zero."""
+    if inputs.network is None or inputs.data is None or not inputs.weights:
         return []
-    meeting = [p for p in material.network.parameters if p.role == "weight" and p.inputs is not None]
-    if not meeting:
+    first_weights = [p for p in inputs.network.parameters if p.role == "weight" and p.inputs is not None]
+    if not first_weights:
         return []
-    used = np.zeros(material.data.n_inputs, dtype=bool)
-    for parameter in meeting:
+    is_used = np.zeros(inputs.data.n_inputs, dtype=bool)
+    for parameter in first_weights:
         assert parameter.inputs is not None
-        nonzero = (material.weights[parameter.name] != 0).numpy()
-        used |= np.moveaxis(nonzero, parameter.inputs + 1, -1).reshape(-1, len(used)).any(0)
-    groups = material.data.preprocess.groups
-    looked_at = {group for group, one in zip(groups, used, strict=True) if one}
-    return [": ".join(filter(None, group)) for group in dict.fromkeys(groups) if group not in looked_at]
+        nonzero = (inputs.weights[parameter.name] != 0).numpy()
+        is_used |= np.moveaxis(nonzero, parameter.inputs + 1, -1).reshape(-1, len(is_used)).any(0)
+    groups = inputs.data.preprocess.groups
+    used = {group for group, used in zip(groups, is_used, strict=True) if used}
+    return [": ".join(filter(None, group)) for group in dict.fromkeys(groups) if group not in used]

@@ -1,4 +1,4 @@
-"""The finals: the best trials and the baselines, trained again on fresh splits from fresh seeds. Selection reads these alone."""
+"""The finals: the best trials and the baselines are re-evaluated on new splits and seeds for the selection."""
 
 from __future__ import annotations
 
@@ -10,91 +10,101 @@ from functools import cached_property
 import numpy as np
 
 from hpo.core import statistics
-from hpo.core.metrics import METRICS
+from hpo.core.metrics import METRICS, Metric
 from hpo.core.samples import Samples
 from hpo.core.trial import Outcome, Trial
 from hpo.data.dataset import Dataset
-from hpo.regularizers import active
+from hpo.regularizers.active import active_params
 from hpo.selection import rules
 from hpo.selection.rules import Candidate
 from hpo.space import regularization
 from hpo.space.settings import SELECTION_RULES
 from hpo.space.space import Space
-from hpo.study import ranking
+from hpo.study import ranking, seeds
 from hpo.study.study import Study
 from hpo.training.builder import NetworkBuilder
 
 TrainFixed = Callable[[Sequence[Trial], Callable[[], Samples]], None]
-_DRAWS = 2  # fresh splits of the rows, each with as many folds as keep the training part as large as it was
+"""Trains trials to their end, except those whose outcome the study has; makes the samples only if needed."""
+
+_DRAWS = 2  # new splits, each with as many folds as leave the training part as large as in the search
 
 
 def n_draws(data: Dataset) -> int:
-    """How many fresh splits there are. Over time all would be one and the same, and seeds alone say nothing of other rows."""
-    return 1 if data.ordered else _DRAWS
+    """Return the number of new splits.
+
+    It is 1 if the splits are not random, as for rows ordered in time: another draw would only change the seeds.
+    """
+    return 1 if data.has_single_draw else _DRAWS
 
 
 @dataclass
 class Finalist:
-    """A configuration of the search and how it did on fresh splits, an outcome a draw."""
+    """A configuration of the search and the outcomes of its re-evaluation, one per draw of new splits."""
 
     searched: Outcome
     space: Space
-    fresh: list[Outcome] = field(default_factory=list)
+    reevaluations: list[Outcome] = field(default_factory=list)
 
     @property
     def label(self) -> str:
+        """The label of the searched trial."""
         return self.searched.trial.label
 
     def scores(self, metric: str) -> np.ndarray:
-        """What it scores on each fresh fold, (fits,), stopped where the other folds of the draw stop; not a number where it diverged,
-        or where the fold's rows do not define the metric."""
-        return np.concatenate([self._scores(outcome)[f"valid_{metric}"] for outcome in self.fresh])
+        """Return the score of each re-evaluation fit, (fits,), at the epoch where the other folds of its draw stop.
+
+        It is NaN where the fit diverged, or where the validation rows of the fold do not define the metric.
+        """
+        return np.concatenate([self._scores(outcome)[f"valid_{metric}"] for outcome in self.reevaluations])
 
     def mean(self, metric: str) -> float:
-        """Over the fresh folds that define the metric; not a number if none does."""
-        known = self.finite_scores(metric)
-        return float(known.mean()) if len(known) else math.nan
+        """Return the mean of the finite scores, NaN if there are none."""
+        scores = self.finite_scores(metric)
+        return float(scores.mean()) if len(scores) else math.nan
 
     def finite_scores(self, metric: str) -> np.ndarray:
-        """Its scores on the fresh folds that define the metric."""
+        """Return the scores of the folds that define the metric and did not diverge."""
         scores = self.scores(metric)
-        defined: np.ndarray = scores[np.isfinite(scores)]
-        return defined
+        finite: np.ndarray = scores[np.isfinite(scores)]
+        return finite
 
     @cached_property
     def epochs(self) -> int:
-        """How many epochs it is best trained for, by the mean of all fresh curves."""
-        curves = [self._curves(o)[self.space.train.metric_key] for o in self.fresh if o.state == "complete"]
-        return statistics.best_epoch(curves, self._sign) if curves else max(1, self.searched.best_epoch)
+        """The best number of epochs by the mean of all re-evaluation curves, else by the search."""
+        curves = [self._curves(o)[self.space.train.metric_key] for o in self.reevaluations if o.state == "complete"]
+        return statistics.best_epoch(curves, self._metric) if curves else max(1, self.searched.best_epoch)
 
     def candidate(self, networks: NetworkBuilder, defined: np.ndarray) -> Candidate:
-        """Itself as the rules see it: lower is better, and infinite where it diverged; on the fresh folds `defined` alone."""
+        """Return the facts that the selection rules use, from the folds of the mask `defined` (fits,)."""
         network = networks.network_for(self.searched.trial.params)
         weights = sum(math.prod(p.shape) for p in network.parameters)
-        followed = self._sign * self.scores(self.space.train.metric)
+        followed = self._metric.minimised(self.scores(self.space.train.metric))
         return Candidate(
             self.label,
             np.where(np.isfinite(followed), followed, np.inf)[defined[: len(followed)]],
             amount=regularization.amount(self.space.hyperparameters, self.searched.trial.params),
-            work=weights * float(np.mean([o.best_epoch for o in self.fresh])),
-            nonzero=weights * float(np.mean([o.nonzero_share for o in self.fresh])),
+            work=weights * float(np.mean([o.best_epoch for o in self.reevaluations])),
+            nonzero=weights * float(np.mean([o.nonzero_share for o in self.reevaluations])),
         )
 
     def undefined(self) -> np.ndarray:
-        """Which fresh folds do not define the followed metric, as far as it did not diverge; (fits,)."""
-        found = [
-            np.isnan(self._curves(o)[self.space.train.metric_key]).all(0) & (o.state == "complete") for o in self.fresh
-        ]
-        return np.concatenate(found)
+        """Return a mask (fits,) of the folds whose rows do not define the followed metric.
+
+        A fold of a diverged trial counts as defined, because divergence hides whether it is.
+        """
+        key = self.space.train.metric_key
+        masks = [np.isnan(self._curves(o)[key]).all(0) & (o.state == "complete") for o in self.reevaluations]
+        return np.concatenate(masks)
 
     @property
-    def _sign(self) -> int:
-        return METRICS[self.space.train.metric].sign
+    def _metric(self) -> Metric:
+        return METRICS[self.space.train.metric]
 
     def _scores(self, outcome: Outcome) -> dict[str, np.ndarray]:
         curves = self._curves(outcome)
         if outcome.state == "complete":
-            return statistics.scores_at_common_stop(curves, self.space.train.metric_key, self._sign)
+            return statistics.scores_at_common_stop(curves, self._metric)
         return {name: np.full(curve.shape[1], np.nan) for name, curve in curves.items()}
 
     def _curves(self, outcome: Outcome) -> dict[str, np.ndarray]:
@@ -102,74 +112,80 @@ class Finalist:
 
 
 class Finals:
-    """Trains finalists until it is plain who is best, or there is no further draw."""
+    """Re-evaluates finalists on one draw of new splits after another, until one is clearly best or no draw is left."""
 
     def __init__(self, space: Space, data: Dataset, networks: NetworkBuilder, study: Study, train: TrainFixed) -> None:
-        """`train` trains trials on samples to their end, as far as the study has not seen them end; the samples are made if it must."""
         self._space, self._data, self._networks, self._study, self._train = space, data, networks, study, train
         self.finalists: dict[str, Finalist] = {}
 
     @cached_property
     def test_train_ratio(self) -> float:
-        """Validation rows over training rows of the fresh splits."""
+        """The number of validation rows of the new splits over that of their training rows."""
         return sum(valid for _, valid in self._sizes) / sum(train for train, _ in self._sizes)
 
     @cached_property
     def valid_rows(self) -> float:
-        """How many rows a fresh fold is judged by, on average."""
+        """The mean number of validation rows per fold of the new splits."""
         return sum(valid for _, valid in self._sizes) / len(self._sizes)
 
     @cached_property
     def _sizes(self) -> list[tuple[int, int]]:
-        return self._data.sizes(1)
+        return self._data.new_fold_sizes(1)
 
-    def run(self, entering: Iterable[Outcome]) -> None:
-        """Trains what enters on one draw after another. Who is plainly behind is left out of the next; the defaults, with
-        which all are compared, are in each."""
-        self.finalists = {o.trial.label: Finalist(o, self._space) for o in entering}
-        staying = list(self.finalists.values())
+    def run(self, outcomes: Iterable[Outcome]) -> None:
+        """Re-evaluate the trials of `outcomes` draw by draw.
+
+        A finalist that is clearly behind the best drops out before the next draw. The defaults never drop out, because
+        all others are compared with them.
+        """
+        self.finalists = {o.trial.label: Finalist(o, self._space) for o in outcomes}
+        remaining = list(self.finalists.values())
         for draw in range(1, n_draws(self._data) + 1):
-            self._again(staying, draw)
-            out = rules.dropped(self.candidates(), self.test_train_ratio) - {rules.DEFAULT}
-            staying = [f for f in staying if f.label not in out]
-            if len(staying) < 2:
+            self._reevaluate(remaining, draw)
+            dropped = rules.dropped(self.candidates(), self.test_train_ratio) - {rules.DEFAULT}
+            remaining = [f for f in remaining if f.label not in dropped]
+            if len(remaining) < 2:
                 return
 
-    def evaluate_like(self, outcome: Outcome, other: Finalist) -> Finalist:
-        """Trains a configuration that is compared with a finalist, but cannot be selected, on the draws that the other had."""
-        found = Finalist(outcome, self._space)
-        for draw in range(1, len(other.fresh) + 1):
-            self._again([found], draw)
-        return found
+    def evaluate_like(self, outcome: Outcome, finalist: Finalist) -> Finalist:
+        """Re-evaluate a configuration that cannot be selected, on the draws of the finalist to compare it with."""
+        reference = Finalist(outcome, self._space)
+        for draw in range(1, len(finalist.reevaluations) + 1):
+            self._reevaluate([reference], draw)
+        return reference
 
     def candidates(self) -> list[Candidate]:
-        everyone = list(self.finalists.values())
-        longest = max(everyone, key=lambda f: len(f.fresh))
+        """Return all finalists for the selection rules, without the folds that do not define the followed metric."""
+        finalists = list(self.finalists.values())
+        longest = max(finalists, key=lambda f: len(f.reevaluations))
         undefined = np.zeros(len(longest.undefined()), dtype=bool)
-        for finalist in everyone:
-            own = finalist.undefined()
-            undefined[: len(own)] |= own
-        return [f.candidate(self._networks, ~undefined) for f in everyone]
+        for finalist in finalists:
+            mask = finalist.undefined()
+            undefined[: len(mask)] |= mask
+        return [f.candidate(self._networks, ~undefined) for f in finalists]
 
     def choices(self) -> dict[str, str]:
-        """What each rule selects."""
+        """Return the label of the finalist that each rule selects."""
         candidates = self.candidates()
         return {rule: rules.choose(rule, candidates, self.test_train_ratio) for rule in SELECTION_RULES}
 
-    def _again(self, finalists: Sequence[Finalist], draw: int) -> None:
-        seed = ranking.fresh_seed(self._space, f"fresh-{draw}")  # the same for all: they are compared in pairs
-        trials = [Trial(f"{f.label}-fresh-{draw}", "finalist", f.searched.trial.params, seed) for f in finalists]
-        self._train(trials, lambda: self._data.fresh(draw))
+    def _reevaluate(self, finalists: Sequence[Finalist], draw: int) -> None:
+        seed = seeds.fresh_seed(self._space, f"fresh-{draw}")  # the same for all, which are compared in pairs
+        trials = [
+            Trial(f.searched.trial.key.reevaluation(draw), "finalist", f.searched.trial.params, seed) for f in finalists
+        ]
+        self._train(trials, lambda: self._data.new_folds(draw))
         for finalist, trial in zip(finalists, trials, strict=True):
-            finalist.fresh.append(self._study.outcomes[trial.label])
+            finalist.reevaluations.append(self._study.outcomes[trial.label])
 
 
 def select_finalists(study: Study, space: Space) -> list[Outcome]:
-    """The baselines, and the best trials of the search that differ from each other and from them."""
-    found = [study.outcomes[label] for label in ("none", "defaults")]
+    """Return the baselines and the best trials of the search, each with a different configuration."""
+    finalists = [study.outcomes[label] for label in ("none", "defaults")]
     for outcome in ranking.ranked(study.search_outcomes(), METRICS[space.train.metric]):
-        if len(found) >= 2 + space.finalists:
+        if len(finalists) >= 2 + space.finalists:
             break
-        if all(active(outcome.trial.params) != active(other.trial.params) for other in found):
-            found.append(outcome)
-    return found
+        params = active_params(outcome.trial.params)
+        if all(params != active_params(finalist.trial.params) for finalist in finalists):
+            finalists.append(outcome)
+    return finalists

@@ -1,4 +1,4 @@
-"""The last training: the selected configuration, and what it is compared with, on training and validation rows together."""
+"""The final networks: the selected configuration and its references, trained once more."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from torch import Tensor
 
 from hpo.core.metrics import average_predictions
 from hpo.core.trial import Trial
+from hpo.core.trial_key import RefitKind
 from hpo.data.dataset import Dataset
 from hpo.selection.finals import Finalist, TrainFixed
 from hpo.space.space import Space
@@ -20,17 +21,24 @@ from hpo.training.builder import NetworkBuilder
 
 @dataclass(frozen=True)
 class FinalNetwork:
-    """A network, or several whose predictions are averaged, as it is tested and exported: where its weights lie, on what it
-    was trained, and for how long (None: until its own validation rows stopped it)."""
+    """A final network, or several whose predictions are averaged.
 
-    label: str  # in the vault
-    data: Dataset  # encoded as the network wants it
+    `label` names its weights in the store, `data` is the data set in the encoding that it was trained on, and `epochs`
+    the fixed number of epochs (None: its own validation rows stopped it).
+    """
+
+    label: str
+    data: Dataset
     epochs: int | None
 
 
 class Refit:
-    """Makes final networks in one of these ways: `scaled`, on all rows but the test part, for as many epochs as the fresh fits
-    found best, so that the updates grow with the rows; `keep`, as the search left it; `average`, one network a fold."""
+    """Trains final networks.
+
+    `scaled` trains one network on all development rows, for as many epochs as was best in the re-evaluation: more rows
+    mean more updates per epoch, so the updates grow with the rows. `keep` takes the network of the search. `average`
+    trains one network per fold of new splits and averages their predictions.
+    """
 
     def __init__(
         self,
@@ -38,41 +46,47 @@ class Refit:
         data: Dataset,
         networks: NetworkBuilder,
         study: Study,
-        vault: WeightStore,
+        weights: WeightStore,
         train: TrainFixed,
     ) -> None:
         self._space, self._data, self._networks = space, data, networks
-        self._study, self._vault, self._train = study, vault, train
+        self._study, self._weights, self._train = study, weights, train
 
-    def final(self, way: str, finalists: Sequence[Finalist]) -> dict[str, FinalNetwork]:
-        """The final networks of some configurations, by label; one that diverged has none. From the seed that a trial had, `keep`
-        comes to the very network that the search has seen."""
-        stop: dict[str, int | None] = {f.label: None for f in finalists}
-        if way == "scaled":
-            stop = {f.label: self._space.refit.epochs or f.epochs for f in finalists}
-        data = {"keep": lambda: self._data, "scaled": self._data.whole, "average": self._bag}[way]()
-        trials = {f.label: self._trial(f, way, stop[f.label]) for f in finalists}
+    def final(self, kind: RefitKind, finalists: Sequence[Finalist]) -> dict[str, FinalNetwork]:
+        """Train the final networks of some configurations; return them by label, without those that diverged.
+
+        With the seed of the searched trial, `keep` arrives at exactly the network of the search.
+        """
+        epochs: dict[str, int | None] = {f.label: None for f in finalists}
+        if kind == "scaled":
+            epochs = {f.label: self._space.refit.epochs or f.epochs for f in finalists}
+        data = {"keep": lambda: self._data, "scaled": self._data.without_validation, "average": self._folds}[kind]()
+        trials = {f.label: _refit_trial(f, kind, epochs[f.label]) for f in finalists}
         self._train(list(trials.values()), lambda: data)
-        done = {label: self._study.outcomes[trial.label] for label, trial in trials.items()}
+        outcomes = {label: self._study.outcomes[trial.label] for label, trial in trials.items()}
         return {
-            label: FinalNetwork(o.trial.label, data, stop[label]) for label, o in done.items() if o.state == "complete"
+            label: FinalNetwork(outcome.trial.label, data, epochs[label])
+            for label, outcome in outcomes.items()
+            if outcome.state == "complete"
         }
 
-    def _trial(self, finalist: Finalist, way: str, epochs: int | None) -> Trial:
-        label = f"{finalist.label}-{way}" if epochs is None else f"{finalist.label}-{way}-{epochs}"
-        return replace(finalist.searched.trial, label=label, role="refit", epochs=epochs)
-
     def logits(self, final: FinalNetwork, params: Mapping[str, Any]) -> Tensor:
-        """What a final network says of the test part, (1, rows, outputs)."""
-        weights = self._vault.load(final.label)
+        """Predict the test part: logits (1, rows, outputs)."""
+        weights = self._weights.load(final.label)
         fits = len(next(iter(weights.values())))
-        said = self._networks.network_for(params).predict(weights, final.data.test_x.expand(fits, -1, -1))
-        return average_predictions(final.data.task, said).unsqueeze(0)
+        network = self._networks.network_for(params)
+        logits = final.data.test.predict(lambda x: network.predict(weights, x.expand(fits, -1, -1)))
+        return average_predictions(final.data.task, logits).unsqueeze(0)
 
-    def _bag(self) -> Dataset:
-        """All development rows under one encoding, in the folds of the first draw."""
-        whole = self._data.whole()
-        rows = len(whole.x)
-        folds = (f.remap(lambda own: own % rows) for f in self._data.fresh(1).folds)
-        data = replace(whole, folds=tuple(folds))
-        return replace(data, **vars(data.to_train()))
+    def _folds(self) -> Dataset:
+        """Return all development rows in one encoding, with the folds of the first draw of new splits."""
+        all_rows = self._data.without_validation()
+        n_rows = len(all_rows.x)
+        folds = (fold.remap(lambda rows: rows % n_rows) for fold in self._data.new_folds(1).folds)
+        data = replace(all_rows, folds=tuple(folds))
+        return replace(data, **vars(data.training_samples()))
+
+
+def _refit_trial(finalist: Finalist, kind: RefitKind, epochs: int | None) -> Trial:
+    trial = finalist.searched.trial
+    return replace(trial, key=trial.key.refitted(kind, epochs), role="refit", epochs=epochs)

@@ -1,6 +1,9 @@
-"""What each way to a final network is worth: by folds within folds, for one configuration."""
+"""Compare the kinds of refit by nested cross-validation."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -13,17 +16,36 @@ from hpo.core.trial import Trial
 from hpo.data.dataset import Dataset
 from hpo.selection.finals import Finalist, TrainFixed
 from hpo.space.space import Space
-from hpo.study import ranking
+from hpo.study import seeds
 from hpo.study.study import Study
 from hpo.study.weights import WeightStore, weights_of_fit
 from hpo.training.builder import NetworkBuilder
 
 
+@dataclass(frozen=True)
+class _FoldResult:
+    """The score of each kind of refit on one outer fold, and the averaged predictions of its rows.
+
+    `rows` is (n,); `predictions` are logits (n, classes), or the errors of a regression, (n, 1), in the unit of the
+    target.
+    """
+
+    scores: Mapping[str, float]
+    rows: Tensor
+    predictions: Tensor
+
+
 class RefitComparison:
-    """Of every fold of the first draw the training rows are split once more, and its validation rows judge: the network of a split
-    (`keep`), all of them together (`average`), and the fold's own, trained on all these rows for as many epochs as the splits
-    found best (`scaled`). What the splits' networks say together of the rows that judge them is kept for the report: they have
-    seen these neither to learn nor to stop."""
+    """Estimates what each kind of refit is worth for one configuration, by nested cross-validation.
+
+    The outer folds are those of the first draw of new splits. The training rows of each are split again into inner
+    folds, and its validation rows score: the network of one inner fold (`keep`), the mean of all inner folds
+    (`average`), and the network of the outer fold itself, which the re-evaluation trained on all these rows, after as
+    many epochs as were best in the inner folds (`scaled`).
+
+    The averaged predictions of the inner networks are saved for the report, since these networks have used the outer
+    validation rows neither for training nor for early stopping.
+    """
 
     def __init__(
         self,
@@ -31,100 +53,97 @@ class RefitComparison:
         data: Dataset,
         networks: NetworkBuilder,
         study: Study,
-        vault: WeightStore,
-        unseen: WeightStore,
+        weights: WeightStore,
+        oof_predictions: WeightStore,
         train: TrainFixed,
         device: torch.device,
     ) -> None:
         self._space, self._data, self._networks = space, data, networks
-        self._study, self._vault, self._unseen, self._train = study, vault, unseen, train
+        self._study, self._weights, self._oof_predictions, self._train = study, weights, oof_predictions, train
         self._device = device
         self._followed = METRICS[space.train.metric]
-        self._metric = METRICS[
-            labelled_metric(space.train.metric)
-        ]  # by which the rows that judge are, which have labels
-        # What was trained on folds has no single network to keep.
-        self._names = ("scaled", "keep", "average") if len(data.folds) == 1 else ("scaled", "average")
+        self._metric = METRICS[labelled_metric(space.train.metric)]  # the outer validation rows have labels
+        # A search on folds has no single network to keep.
+        self._kinds = ("scaled", "keep", "average") if len(data.folds) == 1 else ("scaled", "average")
 
     def compare(self, finalist: Finalist) -> dict[str, dict[str, float]]:
-        """The mean of each way in the followed metric (in the loss, where that needs no labels), its gain over `scaled`, and the paired error of that; nothing where a network
-        diverged. Raises InputError if such splits cannot be drawn, have no place in memory, or leave a minibatch of a
-        single row that the network does not bear.
+        """Return the mean score of each kind of refit, its gain over `scaled`, and the paired error of the gain.
 
-        Remembered with the study, since the networks behind it are not kept."""
-        known: dict[str, dict[str, float]] | None = self._study.get_attr(f"compared:{finalist.label}")
-        if known is None:
-            known = self._compared(finalist)
-            self._study.set_attr(f"compared:{finalist.label}", known)
-        return known
+        The score is the followed metric, or the loss if that needs no labels. Returns {} if a network diverged. Raises
+        InputError if inner folds cannot be drawn, do not fit into memory, or leave a minibatch of one row on which the
+        network cannot be trained.
 
-    def _compared(self, finalist: Finalist) -> dict[str, dict[str, float]]:
+        The result is stored with the study, because the networks are not kept.
+        """
+        key = f"compared:{finalist.label}"
+        comparison: dict[str, dict[str, float]] | None = self._study.get_attr(key)
+        if comparison is None:
+            comparison = self._compare(finalist)
+            self._study.set_attr(key, comparison)
+        return comparison
+
+    def _compare(self, finalist: Finalist) -> dict[str, dict[str, float]]:
         params = finalist.searched.trial.params
         batch_size = self._space.train.of(params).batch_size
-        outer = np.array(finalist.fresh[0].fold_curves[f"valid_{self._metric.name}"])
-        found: dict[str, list[float]] = {name: [] for name in self._names}
-        overlaps, unseen = [], []
-        for fold in range(outer.shape[1]):
-            samples = self._data.nested(1, fold)
-            if any(len(one.train) % batch_size == 1 for one in samples.folds):
+        outer_curves = np.array(finalist.reevaluations[0].fold_curves[f"valid_{self._metric.name}"])  # (epochs, folds)
+        results, test_train_ratios = [], []
+        for fold in range(outer_curves.shape[1]):
+            samples = self._data.nested_folds(1, fold)
+            if any(len(inner.train) % batch_size == 1 for inner in samples.folds):
                 self._networks.network_for(params).check(1, self._device)
-            judged = self._fold(finalist, fold, samples, outer[:, fold])
-            if judged is None:
+            result = self._run_fold(finalist, fold, samples, outer_curves[:, fold])
+            if result is None:
                 return {}
-            scores, said = judged
-            unseen.append(said)
-            for name in self._names:
-                found[name].append(scores[name])
+            results.append(result)
             first = samples.folds[0]
-            overlaps.append(len(first.test) / (len(first.train) + len(first.valid)))
-        self._unseen.save(
-            finalist.label, {name: torch.cat([said[name] for said in unseen]) for name in ("rows", "said")}
-        )
-        lower = {name: self._metric.sign * np.array(scores) for name, scores in found.items()}
-        gains = {
-            name: statistics.paired_gain(scores, lower["scaled"], float(np.mean(overlaps)))
-            for name, scores in lower.items()
-        }
-        return {
-            name: {self._metric.name: float(np.mean(scores)), "gain": gains[name][0], "standard_error": gains[name][1]}
-            for name, scores in found.items()
-        }
+            test_train_ratios.append(len(first.test) / (len(first.train) + len(first.valid)))
+        self._save_predictions(finalist, results)
+        return self._summarise(results, float(np.mean(test_train_ratios)))
 
-    def _fold(
-        self, finalist: Finalist, fold: int, samples: Samples, whole: np.ndarray
-    ) -> tuple[dict[str, float], dict[str, Tensor]] | None:
-        """What each way scores on one fold, whose own network had the curve `whole` (epochs,); and its `rows` (n,), with what was
-        `said` of them: logits (n, classes), or by how much a number was missed, (n, 1), in its own units."""
-        params = finalist.searched.trial.params
-        trial = Trial(
-            f"{finalist.label}-nested-{fold}", "nested", params, ranking.fresh_seed(self._space, f"nested-{fold}")
-        )
+    def _save_predictions(self, finalist: Finalist, results: Sequence[_FoldResult]) -> None:
+        rows, predictions = (torch.cat([getattr(r, name) for r in results]) for name in ("rows", "predictions"))
+        self._oof_predictions.save(finalist.label, {"rows": rows, "predictions": predictions})
+
+    def _summarise(self, results: Sequence[_FoldResult], test_train_ratio: float) -> dict[str, dict[str, float]]:
+        scores = {kind: [result.scores[kind] for result in results] for kind in self._kinds}
+        minimised = {kind: self._metric.minimised(np.array(values)) for kind, values in scores.items()}
+        summary = {}
+        for kind, values in scores.items():
+            gain, error = statistics.paired_gain(minimised[kind], minimised["scaled"], test_train_ratio)
+            summary[kind] = {self._metric.name: float(np.mean(values)), "gain": gain, "standard_error": error}
+        return summary
+
+    def _run_fold(self, finalist: Finalist, fold: int, samples: Samples, outer_curve: np.ndarray) -> _FoldResult | None:
+        """Train the inner folds of one outer fold and score each kind of refit; None if a network diverged.
+
+        `outer_curve` (epochs,) is the curve of the network that the re-evaluation trained on the outer fold.
+        """
+        searched = finalist.searched.trial
+        seed = seeds.fresh_seed(self._space, f"nested-{fold}")
+        trial = Trial(searched.key.nested(fold), "nested", searched.params, seed)
         self._train([trial], lambda: samples)
         inner = self._study.outcomes[trial.label]
         if inner.state != "complete":
             return None
-        epoch = statistics.best_epoch([np.array(inner.fold_curves[self._space.train.metric_key])], self._followed.sign)
-        said = self._logits(trial, samples)
-        together, rows = average_predictions(samples.task, torch.stack(said)), samples.folds[0].test
+        epoch = statistics.best_epoch([np.array(inner.fold_curves[self._space.train.metric_key])], self._followed)
+        logits = self._inner_logits(trial, samples)
+        average, rows = average_predictions(samples.task, torch.stack(logits)), samples.folds[0].test
         scores = {
-            "scaled": float(whole[min(epoch, len(whole)) - 1]),
-            "keep": float(np.mean([self._score(samples, one) for one in said])),
-            "average": self._score(samples, together),
+            "scaled": float(outer_curve[min(epoch, len(outer_curve)) - 1]),
+            "keep": float(np.mean([self._score(samples, one) for one in logits])),
+            "average": self._score(samples, average),
         }
         if samples.task == "regression":
-            together = (together - samples.y[rows].unsqueeze(1)) * samples.target_scale
-        return scores, {"rows": rows, "said": together}
+            average = (average - samples.y[rows].unsqueeze(1)) * samples.target_scale
+        return _FoldResult(scores, rows, average)
 
-    def _logits(self, trial: Trial, samples: Samples) -> list[Tensor]:
-        """Of each fit what it says, (rows, outputs), of the rows that it is judged on."""
-        weights, network = self._vault.load(trial.label), self._networks.network_for(trial.params)
-        x = [samples.inputs(fold.test.unsqueeze(0)) for fold in samples.folds]
-        return [network.predict(weights_of_fit(weights, i), x[i])[0] for i in range(len(x))]
+    def _inner_logits(self, trial: Trial, samples: Samples) -> list[Tensor]:
+        """Predict the outer validation rows with the network of each inner fold, each (rows, outputs)."""
+        weights, network = self._weights.load(trial.label), self._networks.network_for(trial.params)
+        inputs = [samples.inputs(fold.test.unsqueeze(0)) for fold in samples.folds]
+        return [network.predict(weights_of_fit(weights, i), x)[0] for i, x in enumerate(inputs)]
 
     def _score(self, samples: Samples, logits: Tensor) -> float:
-        y, weight = samples.targets(samples.folds[0].test.unsqueeze(0))  # the same rows in every encoding
-        return float(
-            compute_metrics((self._metric.name,), samples.task, logits.unsqueeze(0), y, weight, samples.target_scale)[
-                self._metric.name
-            ]
-        )
+        y, weight = samples.targets(samples.folds[0].test.unsqueeze(0))  # the same rows in every inner encoding
+        name, scale = self._metric.name, samples.target_scale
+        return float(compute_metrics((name,), samples.task, logits.unsqueeze(0), y, weight, scale)[name])

@@ -1,4 +1,4 @@
-"""Which of the finalists is selected: pure functions of their scores on fresh splits."""
+"""The selection rules: pure functions of the finalists' scores in the re-evaluation."""
 
 from __future__ import annotations
 
@@ -10,16 +10,17 @@ import numpy as np
 
 from hpo.core import statistics
 
-DEFAULT = "defaults"  # the candidate that is selected where nothing beats it
-_DOUBT = 0.05  # that a candidate is said to beat the defaults although it does not
+DEFAULT = "defaults"  # the candidate that is selected unless another one is significantly better
+_ALPHA = 0.05  # the level of the test against the defaults
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """A configuration as it did on fresh splits.
+    """A finalist as the rules see it.
 
-    `scores` (fits,): lower is better; the same place is the same split and seed for all candidates, and who dropped out has
-    fewer. `amount`: how regularized it is, 0 to 1. `work`: what training it takes. `nonzero`: weights that are not zero.
+    `scores` (fits,) of the re-evaluation, of which lower is better and infinite means diverged; the same position is
+    the same split and seed for all candidates, and a candidate that dropped out has fewer scores. `amount` is the
+    amount of regularization from 0 to 1, `work` the training effort, `nonzero` the number of weights that are not zero.
     """
 
     label: str
@@ -30,15 +31,16 @@ class Candidate:
 
     @property
     def sound(self) -> bool:
-        """Whether it was scored, and did not diverge on any split."""
+        """Whether it has scores and did not diverge on any split."""
         return len(self.scores) > 0 and bool(np.isfinite(self.scores).all())
 
     @property
     def mean(self) -> float:
+        """The mean score, infinite if it diverged."""
         return float(self.scores.mean()) if self.sound else math.inf
 
 
-# What each rule prefers among those that are within one standard error of the best; smaller comes first.
+# What each rule minimises among the candidates within one standard error of the best.
 _ORDER: dict[str, Callable[[Candidate], float]] = {
     "best": lambda c: c.mean,
     "one_se": lambda c: -c.amount,
@@ -48,43 +50,44 @@ _ORDER: dict[str, Callable[[Candidate], float]] = {
 
 
 def in_contention(candidates: Sequence[Candidate]) -> list[Candidate]:
-    """Those that have been through every split, and did not diverge on any."""
+    """Return the candidates that were evaluated on every split and did not diverge."""
     most = max(len(c.scores) for c in candidates)
     return [c for c in candidates if len(c.scores) == most and c.sound]
 
 
 def dropped(candidates: Sequence[Candidate], test_train_ratio: float) -> set[str]:
-    """The labels of those that need no further split: worse than the best by more than a paired standard error."""
-    left = in_contention(candidates)
-    if not left:
+    """Return the labels of the candidates that are worse than the best by more than one paired standard error."""
+    contenders = in_contention(candidates)
+    if not contenders:
         return {c.label for c in candidates}
-    best = min(left, key=_order)
-    staying = {c.label for c in left if _behind(c, best, test_train_ratio) <= 1}
+    best = min(contenders, key=_order)
+    staying = {c.label for c in contenders if _errors_behind(c, best, test_train_ratio) <= 1}
     return {c.label for c in candidates} - staying
 
 
 def better_than_default(candidates: Sequence[Candidate], test_train_ratio: float) -> list[Candidate]:
-    """Those in contention that beat the defaults beyond noise."""
+    """Return the contenders that are significantly better than the defaults (all of them if the defaults diverged)."""
     default = next((c for c in candidates if c.label == DEFAULT), None)
     rivals = [c for c in in_contention(candidates) if c.label != DEFAULT]
     if default is None or not default.sound:
         return rivals
-    return [c for c in rivals if statistics.significantly_better(c.scores, default.scores, test_train_ratio, _DOUBT)]
+    return [c for c in rivals if statistics.significantly_better(c.scores, default.scores, test_train_ratio, _ALPHA)]
 
 
 def choose(rule: str, candidates: Sequence[Candidate], test_train_ratio: float) -> str:
-    """The label of the selected candidate.
+    """Return the label of the selected candidate.
 
-    Only who beats the defaults beyond noise can be selected in their place. Of those, `best` has the best mean; the other
-    rules take, among all within one standard error of it (Breiman et al., CART, 1984; here the paired error), the most
-    regularized, the fastest to train, or the one with the fewest weights.
+    Only candidates that are significantly better than the defaults can be selected in their place. Of these, `best`
+    selects the best mean. The other rules consider all within one standard error of the best (Breiman et al., CART,
+    1984; here the paired error) and select the most regularized (`one_se`), the fastest to train (`fastest`), or the
+    one with the fewest nonzero weights (`sparsest`).
     """
     pool = better_than_default(candidates, test_train_ratio)
     if not pool:
-        known = {c.label for c in candidates}
-        return DEFAULT if DEFAULT in known else min(candidates, key=_order).label
+        labels = {c.label for c in candidates}
+        return DEFAULT if DEFAULT in labels else min(candidates, key=_order).label
     best = min(pool, key=_order)
-    near = pool if rule == "best" else [c for c in pool if _behind(c, best, test_train_ratio) <= 1]
+    near = pool if rule == "best" else [c for c in pool if _errors_behind(c, best, test_train_ratio) <= 1]
     return min(near, key=lambda c: (_ORDER[rule](c), *_order(c))).label
 
 
@@ -92,9 +95,9 @@ def _order(c: Candidate) -> tuple[float, str]:
     return (c.mean, c.label)
 
 
-def _behind(c: Candidate, best: Candidate, overlap: float) -> float:
-    """By how many paired standard errors a candidate is worse than the best."""
+def _errors_behind(c: Candidate, best: Candidate, test_train_ratio: float) -> float:
+    """Return by how many paired standard errors a candidate is worse than the best."""
     if c is best:
         return 0.0
-    better, error = statistics.paired_gain(best.scores, c.scores, overlap)
-    return 0.0 if better <= 0 else better / error if error else math.inf
+    gain, error = statistics.paired_gain(best.scores, c.scores, test_train_ratio)
+    return 0.0 if gain <= 0 else gain / error if error else math.inf

@@ -1,4 +1,4 @@
-"""How far criteria without labels of the other domain would have led: against what labels of it say of the same networks."""
+"""How well validators, which use no target labels, rank the trials of a search, judged by labelled target rows."""
 
 from __future__ import annotations
 
@@ -11,15 +11,19 @@ from scipy.stats import spearmanr
 from hpo.core.metrics import METRICS, VALIDATORS
 from hpo.core.trial import Outcome
 
-_FEWEST = 3  # trials: of two, a rank correlation is a coin
+MIN_TRIALS = 3  # with two trials, a rank correlation is always 1 or -1
 
 
 @dataclass(frozen=True)
 class ValidatorRanking:
-    """A criterion beside the truth: Spearman's correlation of both over so many `trials`, 1 if they rank alike whatever "better" is
-    for each; the trial that it would choose, and by how much the best trial is truly better (`regret`)."""
+    """A validator compared with a metric of labelled target rows over `trials` trials.
 
-    criterion: str
+    `spearman` is the rank correlation, 1 if both rank the trials alike (whether higher or lower values are better).
+    `chosen` is the trial with the best value of the validator; `regret` is by how much the best trial is better in the
+    metric.
+    """
+
+    validator: str
     trials: int
     spearman: float
     chosen: str
@@ -27,21 +31,24 @@ class ValidatorRanking:
 
 
 def rank(outcomes: Iterable[Outcome], metric: str) -> list[ValidatorRanking]:
-    """Every criterion that was measured, those first that rank most like `metric` does, which must be of labelled rows of the other
-    domain. Trials count that came to their end, each at its best epoch."""
-    whole = [o for o in outcomes if o.state == "complete" and math.isfinite(o.valid.get(metric, math.nan))]
-    found = [
-        _ranked(name, [o for o in whole if math.isfinite(o.valid.get(name, math.nan))], metric) for name in VALIDATORS
+    """Compare every validator that was computed with `metric`, best rank correlation first.
+
+    Only complete trials count, each at its best epoch.
+    """
+    complete = [o for o in outcomes if o.state == "complete" and math.isfinite(o.valid.get(metric, math.nan))]
+    rankings = [
+        _compare(name, [o for o in complete if math.isfinite(o.valid.get(name, math.nan))], metric)
+        for name in VALIDATORS
     ]
-    return sorted((one for one in found if one), key=lambda one: (math.isnan(one.spearman), -one.spearman, one.regret))
+    return sorted((r for r in rankings if r), key=lambda r: (math.isnan(r.spearman), -r.spearman, r.regret))
 
 
-def _ranked(name: str, outcomes: list[Outcome], metric: str) -> ValidatorRanking | None:
-    if len(outcomes) < _FEWEST:
+def _compare(name: str, outcomes: list[Outcome], metric: str) -> ValidatorRanking | None:
+    if len(outcomes) < MIN_TRIALS:
         return None
-    theirs = [METRICS[name].sign * o.valid[name] for o in outcomes]
-    true = [METRICS[metric].sign * o.valid[metric] for o in outcomes]
-    chosen = min(range(len(outcomes)), key=lambda i: (theirs[i], outcomes[i].trial.label))
-    differ = len(set(theirs)) > 1 and len(set(true)) > 1
-    correlation = float(spearmanr(theirs, true).statistic) if differ else math.nan
-    return ValidatorRanking(name, len(outcomes), correlation, outcomes[chosen].trial.label, true[chosen] - min(true))
+    values = [METRICS[name].minimised(o.valid[name]) for o in outcomes]
+    truth = [METRICS[metric].minimised(o.valid[metric]) for o in outcomes]
+    chosen = min(range(len(outcomes)), key=lambda i: (values[i], outcomes[i].trial.label))
+    constant = len(set(values)) == 1 or len(set(truth)) == 1
+    correlation = math.nan if constant else float(spearmanr(values, truth).statistic)
+    return ValidatorRanking(name, len(outcomes), correlation, outcomes[chosen].trial.label, truth[chosen] - min(truth))

@@ -1,1 +1,1 @@
-"""What kind of shift lies between a source and a target domain, seen before anything is trained."""
+"""Name the kind of shift between a source and a target domain before anything is trained."""

@@ -1,4 +1,4 @@
-"""The rows of two domains, as every test of this package takes them."""
+"""The rows of two domains in the form that every test of this package takes."""
 
 from __future__ import annotations
 
@@ -7,21 +7,21 @@ from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
-from scipy.sparse import csr_matrix, issparse
+from scipy.sparse import csr_matrix, issparse, vstack
 from sklearn.decomposition import TruncatedSVD
 
-LEVEL = 0.005  # of each of the three tests that name a shift: without one, about 2 of 100 draws are given a name
+ALPHA = 0.005  # level of each of the three tests that name a shift; without a shift, about 2 of 100 draws get a name
 SEED = 0  # of all folds, permutations, resamples and trees
-_WIDE = 200  # inputs, beyond which trees and kernels look at directions of the largest variance
+_MAX_INPUTS = 200  # above it, trees and kernels use the directions of largest variance
 _DIRECTIONS = 50
-_SPARSE = 0.2  # share of numbers that are not 0, below which a matrix is kept sparse
+_MAX_DENSITY = 0.2  # share of nonzero numbers, up to which a wide matrix is stored sparse
 
 Matrix: TypeAlias = Any  # np.ndarray or csr_matrix, which have no type in common; (rows, inputs)
 
 
 @dataclass(frozen=True)
 class Column:
-    """A column in its own units: numbers with NaN, or names with "", in each domain."""
+    """The values of a column in each domain, in its own units: numbers (missing: NaN) or names (missing: "")."""
 
     name: str
     kind: Literal["number", "category"]
@@ -31,7 +31,7 @@ class Column:
 
 @dataclass(frozen=True)
 class Terms:
-    """A column of text: whether each of its terms is in each row, (rows, terms)."""
+    """A text column: whether each row contains each term, (rows, terms)."""
 
     name: str
     terms: Sequence[str]
@@ -41,8 +41,12 @@ class Terms:
 
 @dataclass(frozen=True)
 class Domains:
-    """`x_s` (n, inputs) with the class indices `y_s` (n,); `x_t` (m, inputs), of which the rows `labelled` have the class indices
-    `y_t`. `chosen`: these were drawn by class, so that their shares say nothing. `columns` and `terms`: the same rows in words."""
+    """Encoded rows and labels of both domains.
+
+    `x_s` (n, inputs) has the class indices `y_s` (n,). The rows `labelled` of `x_t` (m, inputs) have the class indices
+    `y_t`. `labelled_by_class`: a fixed number of labels was drawn per class, so their shares carry no information.
+    `columns` and `terms` hold the same rows in their own units.
+    """
 
     x_s: Matrix
     y_s: np.ndarray
@@ -50,31 +54,30 @@ class Domains:
     classes: Sequence[str]
     labelled: np.ndarray
     y_t: np.ndarray
-    chosen: bool = False
+    labelled_by_class: bool = False
     columns: Sequence[Column] = ()
     terms: Sequence[Terms] = ()
 
 
-def sparse(x: Matrix) -> Matrix:
-    """The same, sparse if most of it is 0 and there is much of it."""
-    if issparse(x) or x.shape[1] <= _WIDE or np.count_nonzero(x) > _SPARSE * x.size:
+def as_sparse(x: Matrix) -> Matrix:
+    """Return `x` as a sparse matrix if it is wide and mostly 0, otherwise unchanged."""
+    if issparse(x) or x.shape[1] <= _MAX_INPUTS or np.count_nonzero(x) > _MAX_DENSITY * x.size:
         return x
     return csr_matrix(x)
 
 
-def narrow(*parts: Matrix) -> list[np.ndarray]:
-    """The same rows with at most 200 inputs: of more, the 50 directions of the largest variance over the rows of all parts, so that no
-    part is favoured. Trees and kernels need no more, and take minutes over thousands."""
-    if parts[0].shape[1] <= _WIDE:
+def reduce_dimensions(*parts: Matrix) -> list[np.ndarray]:
+    """Return the same rows with at most 200 inputs, for trees and kernels, which would take minutes over thousands.
+
+    More inputs are replaced by the 50 directions of largest variance over the rows of all parts, so that no part is
+    favoured.
+    """
+    if parts[0].shape[1] <= _MAX_INPUTS:
         return [np.asarray(part) for part in parts]
-    svd = TruncatedSVD(_DIRECTIONS, random_state=SEED).fit(stacked(*parts))
+    svd = TruncatedSVD(_DIRECTIONS, random_state=SEED).fit(stack_rows(*parts))
     return [svd.transform(part) for part in parts]
 
 
-def stacked(*parts: Matrix) -> Matrix:
-    """One below the other."""
-    if issparse(parts[0]):
-        from scipy.sparse import vstack
-
-        return csr_matrix(vstack(parts))
-    return np.concatenate(parts)
+def stack_rows(*parts: Matrix) -> Matrix:
+    """Concatenate the rows of dense or sparse matrices."""
+    return csr_matrix(vstack(parts)) if issparse(parts[0]) else np.concatenate(parts)

@@ -1,4 +1,4 @@
-"""The rows of a data set, as the tests of this package take them; never those of its test part."""
+"""Convert a data set with two domains to the inputs of the shift tests; rows of the test part are never included."""
 
 from __future__ import annotations
 
@@ -14,72 +14,74 @@ from hpo.data.config import DataConfig
 from hpo.data.dataset import Dataset
 from hpo.data.preprocess import Preprocessor
 from hpo.data.sources import SOURCE, TARGET
-from hpo.shift.domains import Column, Domains, Terms, sparse
+from hpo.shift.domains import Column, Domains, Terms, as_sparse
 
-_PARTS = 3
-_LEAST = 20  # rows of a domain
+_TARGET_BINS = 3
+_MIN_ROWS = 20  # of a domain
 
 
-def domains(spec: DataConfig, data: Dataset) -> Domains:
-    """All rows but the test part, with the labels that the space allows. Raises InputError if there are not two domains."""
+def build_domains(spec: DataConfig, data: Dataset) -> Domains:
+    """Return all development rows, with the labels that the space allows.
+
+    Raises InputError if there are not two domains, or if one of them has too few rows.
+    """
     if spec.target.source is None:
         raise InputError(
-            "hpo shift compares two domains, and the space has one; name another as data.target: {source: FILE}."
+            "hpo shift compares two domains, but the space has one; name the other as data.target: {source: FILE}."
         )
-    x, y = data.x[: data.development].numpy(), data.y[: data.development].numpy()
-    source, target = (np.flatnonzero(data.domain == own) for own in (SOURCE, TARGET))
+    x, y = data.x[: data.n_development].numpy(), data.y[: data.n_development].numpy()
+    source, target = (np.flatnonzero(data.origin.domain == domain) for domain in (SOURCE, TARGET))
     for name, rows in (("source", source), ("target", target)):
-        if len(rows) < _LEAST:
+        if len(rows) < _MIN_ROWS:
             raise InputError(
-                f"hpo shift needs {_LEAST} rows of each domain besides the test part, and the {name} has {len(rows)}; give it more."
+                f"hpo shift needs at least {_MIN_ROWS} development rows of each domain, "
+                f"but the {name} has {len(rows)}; add rows."
             )
     labelled = np.flatnonzero(y[target] >= 0 if data.classes else np.isfinite(y[target]))
-    y_s, y_t, names = y[source], y[target][labelled], [str(label) for label in data.classes]
-    if not names:
-        (y_s, y_t), names = thirds(*(part * data.target_scale + data.target_mean for part in (y_s, y_t)))
-    frames = [data.raw(rows.tolist()) for rows in (source, target)]
-    chosen = bool(data.classes) and (spec.target.labels == "few" or spec.target.few is not None)
-    both = sparse(x)
+    y_s, y_t, classes = y[source], y[target][labelled], [str(label) for label in data.classes]
+    if not classes:
+        (y_s, y_t), classes = target_thirds(*(part * data.target_scale + data.target_mean for part in (y_s, y_t)))
+    source_table, target_table = (data.table_rows(rows.tolist()) for rows in (source, target))
+    inputs = as_sparse(x)
     return Domains(
-        both[source],
+        inputs[source],
         y_s,
-        both[target],
-        names,
+        inputs[target],
+        classes,
         labelled,
         y_t,
-        chosen,
-        columns(frames[0], frames[1], data.preprocess),
-        terms(frames[0], frames[1], data.preprocess),
+        bool(data.classes) and (spec.target.labels == "few" or spec.target.few is not None),
+        build_columns(source_table, target_table, data.preprocess),
+        build_terms(source_table, target_table, data.preprocess),
     )
 
 
-def columns(source: pd.DataFrame, target: pd.DataFrame, preprocess: Preprocessor) -> list[Column]:
-    """Numbers and categories, each in its own units."""
-    kinds = {f["column"]: "equals" in f for f in preprocess.features}
-    found = []
-    for name, category in kinds.items():
+def build_columns(source: pd.DataFrame, target: pd.DataFrame, preprocess: Preprocessor) -> list[Column]:
+    """Return the numeric and categorical columns in their own units."""
+    is_category = {feature["column"]: "equals" in feature for feature in preprocess.features}
+    columns = []
+    for name, category in is_category.items():
         if category:
-            found.append(
-                Column(name, "category", *(as_text(frame[name]).to_numpy(dtype=str) for frame in (source, target)))
-            )
+            names = (as_text(table[name]).to_numpy(dtype=str) for table in (source, target))
+            columns.append(Column(name, "category", *names))
         else:
-            found.append(Column(name, "number", *(frame[name].to_numpy(dtype=float) for frame in (source, target))))
-    return found
+            columns.append(Column(name, "number", *(table[name].to_numpy(dtype=float) for table in (source, target))))
+    return columns
 
 
-def terms(source: pd.DataFrame, target: pd.DataFrame, preprocess: Preprocessor) -> list[Terms]:
-    """Which terms of each column of text are in which rows."""
-    found = []
+def build_terms(source: pd.DataFrame, target: pd.DataFrame, preprocess: Preprocessor) -> list[Terms]:
+    """Return which rows contain which terms of each text column."""
+    columns = []
     for document in preprocess.documents:
         name = document["column"]
-        there = (text_features.counts(document, as_text(frame[name]).tolist()) != 0 for frame in (source, target))
-        found.append(Terms(name, text_features.terms(document), *there))
-    return found
+        occurs = (text_features.term_matrix(document, as_text(table[name]).tolist()) != 0 for table in (source, target))
+        columns.append(Terms(name, text_features.terms(document), *occurs))
+    return columns
 
 
-def thirds(y_s: np.ndarray, *others: np.ndarray) -> tuple[list[np.ndarray], list[str]]:
-    """A number to predict as classes: low, middle and high, each a third of the source's rows, and what these are called."""
-    limits = np.unique(np.quantile(y_s, np.linspace(0, 1, _PARTS + 1)[1:-1]))
+def target_thirds(y_s: np.ndarray, *others: np.ndarray) -> tuple[list[np.ndarray], list[str]]:
+    """Bin a numeric target into three classes, each a third of the source rows; return the classes and their names."""
+    limits = np.unique(np.quantile(y_s, np.linspace(0, 1, _TARGET_BINS + 1)[1:-1]))
     limits = limits[limits > y_s.min()] if (limits > y_s.min()).any() else np.array([y_s.max()])
     names = [f"below {limits[0]:.3g}", *(f"{a:.3g} to {b:.3g}" for a, b in pairwise(limits)), f"from {limits[-1]:.3g}"]
     return [np.searchsorted(limits, y, side="right") for y in (y_s, *others)], names

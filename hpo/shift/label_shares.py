@@ -1,4 +1,4 @@
-"""Whether label shares moved, and to what, from what a source model predicts: the target needs no labels."""
+"""Estimate the label shares of the target from the predictions of a source model; this needs no target labels."""
 
 from __future__ import annotations
 
@@ -10,15 +10,18 @@ from scipy.optimize import nnls
 from scipy.stats import binomtest, chi2
 
 from hpo.shift.domains import SEED, Domains
-from hpo.shift.source_model import Predicted
+from hpo.shift.source_model import SourcePredictions
 
-_DRAWS = 200
+_RESAMPLES = 200
 
 
 @dataclass(frozen=True)
-class Shares:
-    """Label shares of the source, and of the target with 95 % intervals: `estimated` from predictions, right if p(x|y) stayed, and
-    `counted` where labelled rows were drawn at random. `p`: that predictions differ by chance."""
+class LabelShares:
+    """Label shares of the source and of the target, the latter with 95 % intervals.
+
+    `estimated` comes from predictions and is right if p(x|y) is the same in both domains. `counted` comes from labelled
+    rows and is empty unless these were drawn at random. `p` tests whether both domains have the same mean predictions.
+    """
 
     p: float
     source: Sequence[float]
@@ -28,53 +31,59 @@ class Shares:
     counted_intervals: Sequence[tuple[float, float]]
 
 
-def shares(domains: Domains, predicted: Predicted) -> Shares:
-    k, y = len(domains.classes), domains.y_s
+def estimate_label_shares(domains: Domains, predicted: SourcePredictions) -> LabelShares:
+    """Estimate the label shares of the target by black-box shift estimation, with bootstrap intervals.
+
+    The intervals of counted shares are exact (Clopper & Pearson, Biometrika 1934).
+    """
+    n_classes, y = len(domains.classes), domains.y_s
     rng = np.random.default_rng(SEED)
-    drawn = []
-    for _ in range(_DRAWS):
-        rows, others = (rng.integers(0, len(x), len(x)) for x in (predicted.source, predicted.target))
-        drawn.append(black_box(predicted.source[rows], y[rows], predicted.target[others]))
-    counted, between = [], []
-    if len(domains.y_t) and not domains.chosen:
-        counts = np.bincount(domains.y_t, minlength=k)
+    resampled = []
+    for _ in range(_RESAMPLES):
+        rows_s, rows_t = (rng.integers(0, len(x), len(x)) for x in (predicted.source, predicted.target))
+        resampled.append(black_box_shares(predicted.source[rows_s], y[rows_s], predicted.target[rows_t]))
+    counted, counted_intervals = [], []
+    if len(domains.y_t) and not domains.labelled_by_class:
+        counts = np.bincount(domains.y_t, minlength=n_classes)
         counted = (counts / counts.sum()).tolist()
         exact = (binomtest(int(hits), int(counts.sum())).proportion_ci(0.95, method="exact") for hits in counts)
-        between = [(float(interval.low), float(interval.high)) for interval in exact]
-    return Shares(
-        p=same_means(predicted.source, predicted.target),
-        source=(np.bincount(y, minlength=k) / len(y)).tolist(),
-        estimated=black_box(predicted.source, y, predicted.target).tolist(),
-        intervals=[(float(low), float(high)) for low, high in np.quantile(drawn, [0.025, 0.975], axis=0).T],
+        counted_intervals = [(float(interval.low), float(interval.high)) for interval in exact]
+    return LabelShares(
+        p=wald_test(predicted.source, predicted.target),
+        source=(np.bincount(y, minlength=n_classes) / len(y)).tolist(),
+        estimated=black_box_shares(predicted.source, y, predicted.target).tolist(),
+        intervals=[(float(low), float(high)) for low, high in np.quantile(resampled, [0.025, 0.975], axis=0).T],
         counted=counted,
-        counted_intervals=between,
+        counted_intervals=counted_intervals,
     )
 
 
-def black_box(source: np.ndarray, y: np.ndarray, target: np.ndarray) -> np.ndarray:
-    """The target's label shares, (classes,): those with which the source would be predicted as the target is, none below 0.
+def black_box_shares(source: np.ndarray, y: np.ndarray, target: np.ndarray) -> np.ndarray:
+    """Return the label shares (classes,) with which the source would have the target's mean predictions; none is
+    negative.
 
-    Black-box shift estimation with the predicted chances, a soft confusion matrix (Lipton, Wang & Smola, ICML 2018).
+    Black-box shift estimation with predicted probabilities, i.e. a soft confusion matrix (Lipton, Wang & Smola, ICML
+    2018).
     """
     classes = source.shape[1]
     confusion = source.T @ np.eye(classes)[y] / len(y)
     ratio, _ = nnls(confusion, target.mean(0))
-    found = ratio * np.bincount(y, minlength=classes) / len(y)
-    return np.asarray(found / found.sum())
+    shares = ratio * np.bincount(y, minlength=classes) / len(y)
+    return np.asarray(shares / shares.sum())
 
 
-def same_means(one: np.ndarray, two: np.ndarray) -> float:
-    """Wald's p value that the mean chances of the classes differ by chance."""
-    difference = (one.mean(0) - two.mean(0))[:-1]  # the chances of a row sum to 1
-    spread = sum(np.atleast_2d(np.cov(x[:, :-1], rowvar=False)) / len(x) for x in (one, two))
-    rank = int(np.linalg.matrix_rank(spread))
-    return float(chi2.sf(difference @ np.linalg.pinv(spread) @ difference, rank)) if rank else 1.0
+def wald_test(first: np.ndarray, second: np.ndarray) -> float:
+    """Return the p-value of Wald's test that two samples of class probabilities (rows, classes) have the same mean."""
+    difference = (first.mean(0) - second.mean(0))[:-1]  # the probabilities of a row sum to 1
+    covariance = sum(np.atleast_2d(np.cov(x[:, :-1], rowvar=False)) / len(x) for x in (first, second))
+    rank = int(np.linalg.matrix_rank(covariance))
+    return float(chi2.sf(difference @ np.linalg.pinv(covariance) @ difference, rank)) if rank else 1.0
 
 
-def resampled(y: np.ndarray, wanted: Sequence[float]) -> np.ndarray:
-    """As many source rows as can have the `wanted` label shares, none twice: indices."""
-    counts, shares_ = np.bincount(y, minlength=len(wanted)), np.asarray(wanted)
-    total = (counts[shares_ > 0] / shares_[shares_ > 0]).min()
+def resample_to_shares(y: np.ndarray, shares: Sequence[float]) -> np.ndarray:
+    """Draw as many source rows as possible with these label shares, without replacement; return their indices."""
+    counts, wanted = np.bincount(y, minlength=len(shares)), np.asarray(shares)
+    total = (counts[wanted > 0] / wanted[wanted > 0]).min()
     rng = np.random.default_rng(SEED)
-    parts = [rng.permutation(np.flatnonzero(y == c))[: round(total * share)] for c, share in enumerate(shares_)]
+    parts = [rng.permutation(np.flatnonzero(y == c))[: round(total * share)] for c, share in enumerate(wanted)]
     return np.sort(np.concatenate(parts))

@@ -1,81 +1,82 @@
-"""A model of the labels, learned on source rows alone, and what it says of rows of both domains that it has not seen."""
+"""A model of the labels that is trained on source rows, and its predictions for held-out rows of both domains."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 from scipy.optimize import minimize_scalar
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
 
-from hpo.shift.domain_classifier import FOLDS, dealt
-from hpo.shift.domains import SEED, Matrix, narrow, sparse
+from hpo.shift.domain_classifier import FOLDS, stratified_folds
+from hpo.shift.domains import SEED, Matrix, as_sparse, reduce_dimensions
 
 _TREES = 40
-_LEAST = 1e-4  # that a class can have: a certain model would be infinitely wrong once
+_MIN_PROBABILITY = 1e-4  # of a class: a probability of 0 would make the loss of one wrong row infinite
+
+Classifier: TypeAlias = LogisticRegression | RandomForestClassifier
 
 
 @dataclass(frozen=True)
-class Predicted:
-    """Chances of the classes of source rows (n, classes) and of target rows (m, classes); `model` names who says so."""
+class SourcePredictions:
+    """Class probabilities of source rows (n, classes) and target rows (m, classes), and the kind of `model`."""
 
     model: str
     source: np.ndarray
     target: np.ndarray
 
 
-def predicted(x_s: Matrix, y_s: np.ndarray, x_t: Matrix, classes: int) -> Predicted:
-    """A logistic regression or a random forest, whichever has the lower out-of-fold loss on source rows.
+def predict_domains(x_s: Matrix, y_s: np.ndarray, x_t: Matrix, classes: int) -> SourcePredictions:
+    """Train a logistic regression and a random forest, and return the predictions of the one with the lower loss.
 
-    Each source row is predicted by the model that has not seen its fold, and each target row by the model of one fold, in turn: without a
-    shift the two are alike, whatever the model is worth. One model of all source rows would be surer of target rows than any of
-    the five is of source rows, and that would look like a shift.
+    The loss is out-of-fold, on source rows. Each source row is predicted by the model of the fold that holds it out,
+    and each target row by the model of one fold, in turn: without a shift the two are alike, however good the model is.
+    One model of all source rows would be more confident on target rows than any of the five is on source rows, which
+    would look like a shift.
     """
-    narrow_s, narrow_t = narrow(x_s, x_t)
-    ways: list[tuple[str, Callable[[], LogisticRegression | RandomForestClassifier], Matrix, Matrix]] = [
-        ("logistic regression", lambda: LogisticRegression(max_iter=1000), sparse(x_s), sparse(x_t)),
+    reduced_s, reduced_t = reduce_dimensions(x_s, x_t)
+    models: list[tuple[str, Callable[[], Classifier], Matrix, Matrix]] = [
+        ("logistic regression", lambda: LogisticRegression(max_iter=1000), as_sparse(x_s), as_sparse(x_t)),
         (
             "random forest",
             lambda: RandomForestClassifier(_TREES, min_samples_leaf=3, random_state=SEED),
-            narrow_s,
-            narrow_t,
+            reduced_s,
+            reduced_t,
         ),
     ]
-    found = [_crossed(name, make, own_s, y_s, own_t, classes) for name, make, own_s, own_t in ways]
-    return min(found, key=lambda one: float(losses(one.source, y_s).mean()))
+    candidates = [_cross_predict(name, make, source, y_s, target, classes) for name, make, source, target in models]
+    return min(candidates, key=lambda predictions: float(cross_entropy(predictions.source, y_s).mean()))
 
 
-def losses(chances: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Cross-entropy of each row."""
-    return np.asarray(-np.log(chances[np.arange(len(y)), y]))
+def cross_entropy(probabilities: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Return the cross-entropy of each row, (rows,)."""
+    return np.asarray(-np.log(probabilities[np.arange(len(y)), y]))
 
 
-def _crossed(
-    name: str,
-    make: Callable[[], LogisticRegression | RandomForestClassifier],
-    x_s: Matrix,
-    y_s: np.ndarray,
-    x_t: Matrix,
-    classes: int,
-) -> Predicted:
+def _cross_predict(
+    name: str, make: Callable[[], Classifier], x_s: Matrix, y_s: np.ndarray, x_t: Matrix, classes: int
+) -> SourcePredictions:
     source, target = np.zeros((x_s.shape[0], classes)), np.zeros((x_t.shape[0], classes))
-    for fold, (train, held) in enumerate(dealt(y_s)):
+    for fold, (train, held_out) in enumerate(stratified_folds(y_s)):
         model = make().fit(x_s[train], y_s[train])
-        turn = np.arange(fold, x_t.shape[0], FOLDS)
-        source[np.ix_(held, model.classes_)] = model.predict_proba(x_s[held])
-        if len(turn):
-            target[np.ix_(turn, model.classes_)] = model.predict_proba(x_t[turn])
-    return Predicted(name, *_tempered(source, y_s, target))
+        target_rows = np.arange(fold, x_t.shape[0], FOLDS)
+        source[np.ix_(held_out, model.classes_)] = model.predict_proba(x_s[held_out])
+        if len(target_rows):
+            target[np.ix_(target_rows, model.classes_)] = model.predict_proba(x_t[target_rows])
+    return SourcePredictions(name, *_calibrate(source, y_s, target))
 
 
-def _tempered(source: np.ndarray, y: np.ndarray, target: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Both as sure as source rows justify: logits over a temperature (Guo et al., ICML 2017)."""
-    best = minimize_scalar(lambda t: losses(_cooled(source, t), y).mean(), bounds=(-2.0, 2.0), method="bounded")
-    return _cooled(source, best.x), _cooled(target, best.x)
+def _calibrate(source: np.ndarray, y: np.ndarray, target: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Scale the confidence of both by the temperature that fits source rows best (Guo et al., ICML 2017)."""
+    best = minimize_scalar(
+        lambda t: cross_entropy(_with_temperature(source, t), y).mean(), bounds=(-2.0, 2.0), method="bounded"
+    )
+    return _with_temperature(source, best.x), _with_temperature(target, best.x)
 
 
-def _cooled(chances: np.ndarray, log_temperature: float) -> np.ndarray:
-    powers = np.maximum(chances, _LEAST) ** np.exp(-log_temperature)
+def _with_temperature(probabilities: np.ndarray, log_temperature: float) -> np.ndarray:
+    powers = np.maximum(probabilities, _MIN_PROBABILITY) ** np.exp(-log_temperature)
     return np.asarray(powers / powers.sum(1, keepdims=True))

@@ -1,4 +1,4 @@
-"""What was found, as a person reads it, and as JSON."""
+"""The result of the shift tests as text for the terminal and as JSON."""
 
 from __future__ import annotations
 
@@ -7,203 +7,203 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from hpo.shift.column_tests import Moved
+from hpo.shift.column_tests import ColumnShift
 from hpo.shift.concept_shift import Region
-from hpo.shift.covariate_tests import Marginal
+from hpo.shift.covariate_tests import CovariateTest
 from hpo.shift.domains import Domains
-from hpo.shift.verdict import Verdict
-from hpo.space.formatting import number, table
+from hpo.shift.verdict import ShiftReport
+from hpo.space.formatting import align_rows, format_number
 
-_ROWS = 12  # columns that the terminal shows
-_LISTED = 200  # columns that JSON lists although they did not move
-_UNSEEN = (
-    "Whether labels still follow the columns as they did (concept shift) cannot be seen without labelled target rows."
+_MAX_ROWS = 12  # columns that the terminal shows
+_MAX_LISTED = 200  # columns, up to which JSON also lists those without a shift
+_UNDETECTABLE = (
+    "Concept shift (whether labels follow from the columns as in the source) "
+    "cannot be detected without labelled target rows."
 )
 
 
-def lines(name: str, domains: Domains, verdict: Verdict, notes: Sequence[str] = ()) -> list[str]:
-    """The verdict first, then what was tested, then which columns moved."""
-    n, m, known = len(domains.y_s), domains.x_t.shape[0], len(domains.y_t)
-    labels = f"{known:,} of them labelled" if known else "none of them labelled"
+def report_lines(name: str, domains: Domains, report: ShiftReport, notes: Sequence[str] = ()) -> list[str]:
+    """Return the lines for the terminal: the verdict, the tests, and the columns with a shift."""
+    n, m, n_labelled = len(domains.y_s), domains.x_t.shape[0], len(domains.y_t)
+    labelled = f"{n_labelled:,} of them labelled" if n_labelled else "none of them labelled"
     return [
-        f"{name} · source {n:,} rows · target {m:,} rows, {labels} · without the test part",
+        f"{name} · source {n:,} rows · target {m:,} rows, {labelled} · test part not used",
         *(f"note: {note}" for note in notes),
-        *sentences(domains, verdict),
+        *verdict_sentences(domains, report),
         "",
-        *table([["", "found", "p"], *_tests(domains, verdict)]),
+        *align_rows([["test", "result", "p"], *_test_rows(domains, report)]),
         "",
-        *_moved(verdict.seen.marginal.columns),
+        *_column_lines(report.unlabelled.covariate.columns),
     ]
 
 
-def sentences(domains: Domains, verdict: Verdict) -> list[str]:
-    """One for each kind of shift."""
-    found = [_SAID[kind](domains, verdict) for kind in verdict.kinds]
-    if not found:
-        least = min(verdict.seen.marginal.p, verdict.seen.shares.p, verdict.concept.p if verdict.concept else 1.0)
-        alike = (
-            "columns, label shares, and how labels follow the columns"
-            if verdict.concept
-            else "the columns, and what they say of the labels,"
+def verdict_sentences(domains: Domains, report: ShiftReport) -> list[str]:
+    """Return one sentence for each kind of shift, or one that says that none was found."""
+    sentences = [_SENTENCES[kind](domains, report) for kind in report.kinds]
+    if not sentences:
+        tests = report.unlabelled
+        smallest = min(tests.covariate.p, tests.shares.p, report.concept.p if report.concept else 1.0)
+        compared = (
+            "the columns, the label shares, and how labels follow from the columns"
+            if report.concept
+            else "the columns and the predicted labels"
         )
-        found = [f"No shift is seen ({_sure(least)}): {alike} look alike in both domains."]
-    return found if verdict.concept else [*found, _UNSEEN]
+        sentences = [f"No shift found (smallest {p_phrase(smallest)}): {compared} do not differ between the domains."]
+    return sentences if report.concept else [*sentences, _UNDETECTABLE]
 
 
-def report(name: str, domains: Domains, verdict: Verdict, notes: Sequence[str]) -> dict[str, Any]:
-    """All numbers, for programs."""
-    seen = verdict.seen
-    every = seen.marginal.columns
-    listed = every if len(every) <= _LISTED else [one for one in every if one.moved]
-    found = {
+def to_json(name: str, domains: Domains, report: ShiftReport, notes: Sequence[str]) -> dict[str, Any]:
+    """Return all numbers, for programs; NaN and infinity are None."""
+    tests = report.unlabelled
+    columns = tests.covariate.columns
+    listed = columns if len(columns) <= _MAX_LISTED else [column for column in columns if column.moved]
+    document = {
         "name": name,
         "rows": {"source": len(domains.y_s), "target": int(domains.x_t.shape[0]), "labelled": len(domains.y_t)},
-        "kinds": list(verdict.kinds),
-        "verdict": " ".join(sentences(domains, verdict)),
+        "kinds": list(report.kinds),
+        "verdict": " ".join(verdict_sentences(domains, report)),
         "covariate": {
-            "p": seen.marginal.p,
-            "classifiers": [asdict(one) for one in seen.marginal.classifiers],
-            "mmd": asdict(seen.marginal.mmd),
-            "p_with_label_shares_of_the_target": seen.residual and seen.residual.p,
+            "p": tests.covariate.p,
+            "classifiers": [asdict(test) for test in tests.covariate.classifiers],
+            "mmd": asdict(tests.covariate.mmd),
+            "p_with_label_shares_of_the_target": tests.residual and tests.residual.p,
         },
-        "prior": {"classes": list(domains.classes), **asdict(seen.shares)},
-        "concept": verdict.concept and asdict(verdict.concept),
-        "columns_tested": len(every),
-        "columns": [asdict(one) for one in listed],
+        "prior": {"classes": list(domains.classes), **asdict(tests.shares)},
+        "concept": report.concept and asdict(report.concept),
+        "columns_tested": len(columns),
+        "columns": [asdict(column) for column in listed],
         "notes": list(notes),
     }
-    return dict(_finite(found))
+    return dict(_finite(document))
 
 
-def _tests(domains: Domains, verdict: Verdict) -> list[list[str]]:
-    seen = verdict.seen
-    rows = [
-        [
-            f"domains told apart by a {one.model}",
-            f"AUC {one.auc:.3f} ({one.interval[0]:.3f}–{one.interval[1]:.3f})",
-            _p(one.p),
-        ]
-        for one in seen.marginal.classifiers
-    ]
-    looked, all_ = sum(seen.marginal.mmd.rows), len(domains.y_s) + domains.x_t.shape[0]
-    rows.append(
-        [
-            f"MMD²{f' of {looked:,} rows' if looked < all_ else ''}",
-            number(seen.marginal.mmd.mmd2),
-            _p(seen.marginal.mmd.p),
-        ]
-    )
-    rows.append(["label shares (p: of predicted labels)", _shares(domains, verdict), _p(seen.shares.p)])
-    if seen.residual:
+def _test_rows(domains: Domains, report: ShiftReport) -> list[list[str]]:
+    tests = report.unlabelled
+    rows = []
+    for test in tests.covariate.classifiers:
+        low, high = test.interval
+        auc = f"AUC {test.auc:.3f} ({low:.3f}–{high:.3f})"
+        rows.append([f"{test.model} that predicts the domain", auc, _p(test.p)])
+    mmd = tests.covariate.mmd
+    used, total = sum(mmd.rows), len(domains.y_s) + domains.x_t.shape[0]
+    rows.append([f"MMD²{f' of {used:,} rows' if used < total else ''}", format_number(mmd.mmd2), _p(mmd.p)])
+    rows.append(["label shares (p: of the predicted labels)", _shares(domains, report), _p(tests.shares.p)])
+    if tests.residual:
+        auc = f"AUC {max(test.auc for test in tests.residual.classifiers):.3f}"
+        rows.append(["columns, source resampled to these label shares", auc, _p(tests.residual.p)])
+    if report.concept:
+        all_rows = report.concept.regions[0]
+        title = f"Brier score of the source {report.concept.model}, source → target"
         rows.append(
-            [
-                "…what new label shares leave of the move",
-                f"AUC {max(c.auc for c in seen.residual.classifiers):.3f}",
-                _p(seen.residual.p),
-            ]
+            [title, f"{format_number(all_rows.source)} → {format_number(all_rows.target)}", _p(report.concept.p)]
         )
-    if verdict.concept:
-        whole = verdict.concept.regions[0]
-        what = f"Brier score of a {verdict.concept.model}, source → target labels"
-        rows.append([what, f"{number(whole.source)} → {number(whole.target)}", _p(verdict.concept.p)])
     return rows
 
 
-def _covariate(domains: Domains, verdict: Verdict) -> str:
+def _covariate(domains: Domains, report: ShiftReport) -> str:
     del domains
-    seen = verdict.seen
-    best = max(seen.marginal.classifiers, key=lambda one: one.auc)
-    much = _much(seen.marginal)
-    why = ", and new label shares do not explain it" if seen.residual and seen.residual.p < 0.5 else ""
-    return f"Covariate shift ({_sure(min(seen.marginal.p, seen.shares.p))}): the columns moved ({much}; a {best.model} tells the domains apart with AUC {best.auc:.2f}){why}."
+    tests = report.unlabelled
+    best = max(tests.covariate.classifiers, key=lambda test: test.auc)
+    p = p_phrase(min(tests.covariate.p, tests.shares.p))
+    unexplained = ". New label shares do not explain it" if tests.residual and tests.residual.p < 0.5 else ""
+    return (
+        f"Covariate shift ({p}): the columns differ ({_n_moved(tests.covariate)}; a {best.model} tells the domains "
+        f"apart with AUC {best.auc:.2f}){unexplained}."
+    )
 
 
-def _much(found: Marginal) -> str:
-    moved, every = sum(one.moved for one in found.columns), len(found.columns)
-    return f"{moved:,} of {every:,} by themselves" if moved else f"none of {every:,} by itself, but together"
+def _n_moved(test: CovariateTest) -> str:
+    moved, total = sum(column.moved for column in test.columns), len(test.columns)
+    return f"{moved:,} of {total:,} individually" if moved else f"none of {total:,} individually, but jointly"
 
 
-def _prior(domains: Domains, verdict: Verdict) -> str:
-    seen = verdict.seen
-    besides = verdict.concept if "covariate" in verdict.kinds else None  # what labelled rows told
-    said = f"Prior shift ({_sure(besides.p if besides else seen.shares.p)}): label shares moved, {_shares(domains, verdict)}"
-    if besides:
-        return f"{said} by the labelled rows; the columns alone do not explain that."
-    told = "" if seen.shares.counted else "; columns that move along just what labels follow would look the same"
-    return f"{said}, which explains how the columns moved{told}."
+def _prior(domains: Domains, report: ShiftReport) -> str:
+    shares = report.unlabelled.shares
+    in_addition = report.concept if "covariate" in report.kinds else None  # by the labelled rows
+    p = p_phrase(in_addition.p if in_addition else shares.p)
+    change = f"Prior shift ({p}): the label shares differ, {_shares(domains, report)}"
+    if in_addition:
+        return f"{change} in the labelled rows; the columns do not explain that."
+    caveat = "" if shares.counted else "; a covariate shift along the direction that labels follow would look the same"
+    return f"{change}, which explains the difference of the columns{caveat}."
 
 
-def _concept(domains: Domains, verdict: Verdict) -> str:
+def _concept(domains: Domains, report: ShiftReport) -> str:
     del domains
-    assert verdict.concept is not None
-    whole, *parts = verdict.concept.regions
-    much = f"the Brier score of the source's model is {number(whole.source)} on source rows and {number(whole.target)} on labelled target rows"
-    return f"Concept shift ({_sure(verdict.concept.p)}): labels do not follow the columns as they did; {much}{_worst(parts)}."
+    assert report.concept is not None
+    all_rows, *parts = report.concept.regions
+    return (
+        f"Concept shift ({p_phrase(report.concept.p)}): labels do not follow from the columns as in the source; the "
+        f"Brier score of the source model is {format_number(all_rows.source)} on source rows and "
+        f"{format_number(all_rows.target)} on labelled target rows{_worst_region(parts)}."
+    )
 
 
-def _worst(parts: Sequence[Region]) -> str:
-    worse = [one for one in parts if one.excess > 0]
+def _worst_region(regions: Sequence[Region]) -> str:
+    worse = [region for region in regions if region.excess > 0]
     if not worse:
         return ""
-    one = max(worse, key=lambda part: part.excess)
-    return f", worst where {one.where} ({number(one.source)} and {number(one.target)})"
+    worst = max(worse, key=lambda region: region.excess)
+    return f", worst where {worst.where} ({format_number(worst.source)} and {format_number(worst.target)})"
 
 
-_SAID = {"covariate": _covariate, "prior": _prior, "concept": _concept}
+_SENTENCES = {"covariate": _covariate, "prior": _prior, "concept": _concept}
 
 
-def _shares(domains: Domains, verdict: Verdict) -> str:
-    """The label whose share moved most; after a covariate shift only counting tells."""
-    shares = verdict.seen.shares
-    if not shares.counted and "covariate" in verdict.kinds:
-        return "not to be estimated: rows of a class moved"
-    known = shares.counted or shares.estimated
-    between = shares.counted_intervals if shares.counted else shares.intervals
-    i = max(range(len(known)), key=lambda c: abs(known[c] - shares.source[c]))
-    low, high = between[i]
-    about = "counted" if shares.counted else "estimated"
-    return f"{domains.classes[i]}: {100 * shares.source[i]:.0f} % → {100 * known[i]:.0f} % ({about}, {100 * low:.0f}–{100 * high:.0f})"
+def _shares(domains: Domains, report: ShiftReport) -> str:
+    """Return the label whose share changed most; after a covariate shift, only counted shares are valid."""
+    shares = report.unlabelled.shares
+    if not shares.counted and "covariate" in report.kinds:
+        return "cannot be estimated: rows of the same class differ"
+    target = shares.counted or shares.estimated
+    intervals = shares.counted_intervals if shares.counted else shares.intervals
+    most = max(range(len(target)), key=lambda c: abs(target[c] - shares.source[c]))
+    low, high = intervals[most]
+    method = "counted" if shares.counted else "estimated"
+    change = f"{100 * shares.source[most]:.0f} % → {100 * target[most]:.0f} %"
+    return f"{domains.classes[most]}: {change} ({method}, {100 * low:.0f}–{100 * high:.0f})"
 
 
-def _moved(columns: Sequence[Moved]) -> list[str]:
-    moved = [one for one in columns if one.moved]
+def _column_lines(columns: Sequence[ColumnShift]) -> list[str]:
+    moved = [column for column in columns if column.moved]
     if not moved:
-        return [f"None of {len(columns):,} {_kind(columns)} moved by itself."]
-    rows = [[one.name, format_moved(one), _p(one.p), f"{one.psi:.2f}", f"{one.kl:.2f}"] for one in moved[:_ROWS]]
-    more = f"; {len(moved) - _ROWS:,} more with --json" if len(moved) > _ROWS else ""
+        return [f"None of {len(columns):,} {_noun(columns)} differs individually."]
+    rows = [[c.name, format_change(c), _p(c.p), f"{c.psi:.2f}", f"{c.kl:.2f}"] for c in moved[:_MAX_ROWS]]
+    more = f"; {len(moved) - _MAX_ROWS:,} more with --json" if len(moved) > _MAX_ROWS else ""
+    verb = "differs" if len(moved) == 1 else "differ"
     return [
-        *table([["moved", "source → target", "p", "PSI", "KL"], *rows]),
-        f"{len(moved):,} of {len(columns):,} {_kind(columns)} moved{more}.",
+        *align_rows([["column", "source → target", "p", "PSI", "KL"], *rows]),
+        f"{len(moved):,} of {len(columns):,} {_noun(columns)} {verb} individually{more}.",
     ]
 
 
-def _kind(columns: Sequence[Moved]) -> str:
-    kinds = {one.kind == "term" for one in columns}
-    return "terms" if kinds == {True} else "columns" if kinds == {False} else "columns and terms"
+def _noun(columns: Sequence[ColumnShift]) -> str:
+    is_term = {column.kind == "term" for column in columns}
+    return "terms" if is_term == {True} else "columns" if is_term == {False} else "columns and terms"
 
 
-def format_moved(one: Moved) -> str:
-    """How a column moved: `mean 38 → 51`, `rent 45 % → 70 %`; in how many rows a term is."""
-    if one.kind == "term":
-        return f"in {100 * one.before:.0f} % → {100 * one.after:.0f} % of rows"
-    if one.kind == "number" and one.what == "mean":
-        return f"mean {number(one.before)} → {number(one.after)}"
-    return f"{one.what or 'missing'} {100 * one.before:.0f} % → {100 * one.after:.0f} %"
+def format_change(column: ColumnShift) -> str:
+    """Format the change of a column: `mean 38 → 51`, `rent 45 % → 70 %`; of a term, the share of rows with it."""
+    if column.kind == "term":
+        return f"in {100 * column.before:.0f} % → {100 * column.after:.0f} % of rows"
+    if column.kind == "number" and column.what == "mean":
+        return f"mean {format_number(column.before)} → {format_number(column.after)}"
+    return f"{column.what or 'missing'} {100 * column.before:.0f} % → {100 * column.after:.0f} %"
 
 
 def _p(p: float) -> str:
     return "< 0.001" if p < 0.001 else f"{p:.3f}"
 
 
-def _sure(p: float) -> str:
-    """How little chance explains it."""
+def p_phrase(p: float) -> str:
+    """Format a p-value within a sentence: `p = 0.012` or `p < 0.001`."""
     return f"p {_p(p)}" if p < 0.001 else f"p = {_p(p)}"
 
 
 def _finite(value: Any) -> Any:
-    """NaN and infinity as null: JSON has no word for these."""
+    """Replace NaN and infinity, which JSON does not have, by None."""
     if isinstance(value, dict):
-        return {key: _finite(one) for key, one in value.items()}
+        return {key: _finite(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_finite(one) for one in value]
+        return [_finite(item) for item in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value

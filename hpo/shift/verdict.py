@@ -1,4 +1,4 @@
-"""Which kind of shift it is: the tests of this package, and the rule that makes a name of them."""
+"""Name the kind of shift: run all tests and combine their results by a fixed rule."""
 
 from __future__ import annotations
 
@@ -10,99 +10,110 @@ from typing import Literal
 import numpy as np
 
 from hpo.shift.column_tests import chi_square
-from hpo.shift.concept_shift import Concept, concept, evidence
-from hpo.shift.covariate_tests import Marginal, marginal
-from hpo.shift.domains import LEVEL, Column, Domains, Terms
-from hpo.shift.label_shares import Shares, resampled, shares
-from hpo.shift.source_model import Predicted, predicted
+from hpo.shift.concept_shift import ConceptTest, concept_test, log_likelihood_ratio
+from hpo.shift.covariate_tests import CovariateTest, covariate_test
+from hpo.shift.domains import ALPHA, Column, Domains, Terms
+from hpo.shift.label_shares import LabelShares, estimate_label_shares, resample_to_shares
+from hpo.shift.source_model import SourcePredictions, predict_domains
 
 Kind = Literal["covariate", "prior", "concept"]
-_CLEAR = math.log(10)
-_LEAST = 50  # source rows with the target's label shares, below which nothing is said of them
+_DECISIVE = math.log(10)  # a log-likelihood ratio
+_MIN_RESAMPLED = 50  # source rows with the label shares of the target, below which they are not tested
 
 
 @dataclass(frozen=True)
-class Seen:
-    """What needs no labels of the target. `residual`: what is left of the marginal move once source rows have the target's label shares,
-    if these moved, and if enough rows can have them."""
+class UnlabelledTests:
+    """The results that need no target labels.
 
-    kinds: tuple[Kind, ...]
-    predicted: Predicted
-    marginal: Marginal
-    shares: Shares
-    residual: Marginal | None
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """`kinds`: () for none. `concept`: None without labelled target rows."""
-
-    kinds: tuple[Kind, ...]
-    seen: Seen
-    concept: Concept | None
-
-
-def judge(domains: Domains) -> Verdict:
-    """Names the shift, each test at 0.5 %:
-
-    1. Is p(x) the same (`marginal`), and are the source model's predictions (`shares`)? If both are, neither the columns nor the label
-       shares moved.
-    2. A move of label shares also moves p(x) and the predictions, but leaves p(x|y). So if predictions moved, source rows
-       are drawn anew with the label shares that the target seems to have. If p(x) is the same then, it is a *prior* shift;
-       if not, or if predictions did not move, a *covariate* shift. Columns that move along just what labels follow look the same as
-       a prior shift; labelled target rows, drawn at random, tell the two apart: ten times likelier with unmoved shares, it is covariate.
-    3. With labelled target rows: do these follow the source model, given their columns and, if 2. says so, the new label shares? If
-       not, it is a *concept* shift. After a covariate shift there is a last way out: if the labelled rows have other label shares than
-       the source, and labels follow the model once its label shares are free, it is a *prior* shift besides.
+    `residual` tests p(x) again after source rows were resampled to the label shares of the target; None if these are
+    the same or if too few rows can be drawn.
     """
-    return named(domains, look(domains))
+
+    kinds: tuple[Kind, ...]
+    predictions: SourcePredictions
+    covariate: CovariateTest
+    shares: LabelShares
+    residual: CovariateTest | None
 
 
-def look(domains: Domains) -> Seen:
-    """The first two questions."""
-    said = predicted(domains.x_s, domains.y_s, domains.x_t, len(domains.classes))
-    found, labels = marginal(domains.x_s, domains.x_t, domains.columns, domains.terms), shares(domains, said)
-    residual = _residual(domains, labels) if labels.p <= LEVEL else None
+@dataclass(frozen=True)
+class ShiftReport:
+    """The shifts by name (`kinds`, empty for none) and the results of all tests; `concept` is None without target
+    labels."""
+
+    kinds: tuple[Kind, ...]
+    unlabelled: UnlabelledTests
+    concept: ConceptTest | None
+
+
+def diagnose(domains: Domains) -> ShiftReport:
+    """Name the shift between two domains; each test has level 0.5 %.
+
+    1. Compare p(x) (`covariate`) and the mean predictions of a source model (`shares`). If neither differs, neither the
+       columns nor the label shares changed.
+    2. A change of the label shares changes p(x) and the predictions, but not p(x|y). So if predictions differ, source
+       rows are resampled to the estimated label shares of the target. If p(x) is the same afterwards, it is a *prior*
+       shift. If not, or if predictions do not differ, it is a *covariate* shift. A change of columns exactly along the
+       direction that labels follow looks the same as a prior shift. Randomly drawn labelled target rows distinguish the
+       two: it is covariate if unchanged label shares make their labels ten times more likely.
+    3. With labelled target rows: test whether their labels follow the source model, given their columns and, after a
+       prior shift, the new label shares. If not, it is a *concept* shift. One exception after a covariate shift: if the
+       labelled rows have other label shares than the source, and their labels follow the model once it has these label
+       shares, it is a *prior* shift in addition.
+    """
+    return name_shift(domains, run_unlabelled_tests(domains))
+
+
+def run_unlabelled_tests(domains: Domains) -> UnlabelledTests:
+    """Take steps 1 and 2 of `diagnose`, without target labels."""
+    predictions = predict_domains(domains.x_s, domains.y_s, domains.x_t, len(domains.classes))
+    covariate = covariate_test(domains.x_s, domains.x_t, domains.columns, domains.terms)
+    shares = estimate_label_shares(domains, predictions)
+    residual = _residual(domains, shares) if shares.p <= ALPHA else None
     kinds: tuple[Kind, ...] = ()
-    if min(found.p, labels.p) <= LEVEL:
-        kinds = ("prior",) if residual and residual.p > LEVEL else ("covariate",)
-    return Seen(kinds, said, found, labels, residual)
+    if min(covariate.p, shares.p) <= ALPHA:
+        kinds = ("prior",) if residual and residual.p > ALPHA else ("covariate",)
+    return UnlabelledTests(kinds, predictions, covariate, shares, residual)
 
 
-def named(domains: Domains, seen: Seen) -> Verdict:
-    """The third."""
+def name_shift(domains: Domains, unlabelled: UnlabelledTests) -> ShiftReport:
+    """Correct the result of `run_unlabelled_tests` by labelled target rows, and take step 3 of `diagnose`."""
     if not len(domains.y_t):
-        return Verdict(seen.kinds, seen, None)
-    kinds = seen.kinds
-    if "prior" in kinds and not domains.chosen and evidence(domains, seen.predicted, seen.shares.estimated) > _CLEAR:
-        kinds = ("covariate",)
-    free = domains.chosen or "prior" in kinds
-    drifted = concept(domains, seen.predicted, free)
-    if drifted.p <= LEVEL:
-        way_out = (
-            not free
+        return ShiftReport(unlabelled.kinds, unlabelled, None)
+    kinds = unlabelled.kinds
+    if "prior" in kinds and not domains.labelled_by_class:
+        ratio = log_likelihood_ratio(domains, unlabelled.predictions, unlabelled.shares.estimated)
+        kinds = ("covariate",) if ratio > _DECISIVE else kinds
+    adjust_shares = domains.labelled_by_class or "prior" in kinds
+    concept = concept_test(domains, unlabelled.predictions, adjust_shares)
+    if concept.p <= ALPHA:
+        is_prior = (
+            not adjust_shares
             and "covariate" in kinds
-            and _recounted(domains) <= LEVEL
-            and concept(domains, seen.predicted, free=True).p > LEVEL
+            and _same_shares_p(domains) <= ALPHA
+            and concept_test(domains, unlabelled.predictions, adjust_shares=True).p > ALPHA
         )
-        kinds = (*kinds, "prior" if way_out else "concept")
-    return Verdict(kinds, seen, drifted)
+        kinds = (*kinds, "prior" if is_prior else "concept")
+    return ShiftReport(kinds, unlabelled, concept)
 
 
-def _recounted(domains: Domains) -> float:
-    """p that the labelled target rows have the source's label shares."""
+def _same_shares_p(domains: Domains) -> float:
+    """Return the p-value that labelled target rows have the label shares of the source."""
     return chi_square(np.array([np.bincount(y, minlength=len(domains.classes)) for y in (domains.y_s, domains.y_t)]))
 
 
-def _residual(domains: Domains, labels: Shares) -> Marginal | None:
-    rows = resampled(domains.y_s, labels.estimated)
-    if len(rows) < _LEAST:
+def _residual(domains: Domains, shares: LabelShares) -> CovariateTest | None:
+    """Test p(x) on source rows that were resampled to the estimated label shares of the target."""
+    rows = resample_to_shares(domains.y_s, shares.estimated)
+    if len(rows) < _MIN_RESAMPLED:
         return None
-    columns, terms = _of(domains.columns, domains.terms, rows)
-    return marginal(domains.x_s[rows], domains.x_t, columns, terms)
+    columns, terms = _select_source(domains.columns, domains.terms, rows)
+    return covariate_test(domains.x_s[rows], domains.x_t, columns, terms)
 
 
-def _of(columns: Sequence[Column], terms: Sequence[Terms], rows: np.ndarray) -> tuple[list[Column], list[Terms]]:
-    """The same with some source rows only."""
-    fewer = [Column(c.name, c.kind, c.source[rows], c.target) for c in columns]
-    return fewer, [Terms(t.name, t.terms, t.source[rows], t.target) for t in terms]
+def _select_source(
+    columns: Sequence[Column], terms: Sequence[Terms], rows: np.ndarray
+) -> tuple[list[Column], list[Terms]]:
+    """Return columns and terms with only these source rows."""
+    selected = [Column(c.name, c.kind, c.source[rows], c.target) for c in columns]
+    return selected, [Terms(t.name, t.terms, t.source[rows], t.target) for t in terms]

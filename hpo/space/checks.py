@@ -1,4 +1,4 @@
-"""The rules of one key under `search:`, each broken one a sentence."""
+"""The rules for one key under `search:`; each violation is a sentence."""
 
 from __future__ import annotations
 
@@ -12,67 +12,68 @@ from hpo.regularizers import FAMILY, STRENGTHS
 from hpo.space.hyperparameter import Confidence, Hyperparameter, is_number, steps_between
 
 AUTO = "auto"
-_LARGEST = 1e300  # so that ranges and steps can still be added up
-_FINEST = 1e-9  # the smallest step, as a share of the range: what decimal arithmetic, ours and Optuna's, can count
-_MOST_POINTS = 1000
+_LARGEST = 1e300  # leaves room to add ranges and steps
+_FINEST = 1e-9  # the smallest step as a fraction of the range: the limit of decimal arithmetic, ours and Optuna's
+_MAX_POINTS = 1000
 
 
 def is_integer(key: str) -> bool:
     return key in FAMILY and FAMILY[key].integer
 
 
-def _named(key: str) -> tuple[str | bool, ...]:
-    """The values of a member whose values are no numbers."""
+def _named_values(key: str) -> tuple[str | bool, ...]:
+    """The values of a key whose values are not numbers."""
     return FAMILY[key].choices if key in FAMILY else ()
 
 
 def fixed(key: str, value: Any) -> Iterator[str]:
-    """What is wrong with a value that stands for itself."""
-    if is_number(value) or (_named(key) and isinstance(value, str | bool)):
+    """Check a fixed value."""
+    if is_number(value) or (_named_values(key) and isinstance(value, str | bool)):
         yield from _value(key, value)
-    elif names := _named(key):
+    elif names := _named_values(key):
         yield f"must be one of {_listed(names)}, auto or {{choices: […]}}, got {format_value(value)}."
     else:
-        off = " To have it off, leave the key out." if key in STRENGTHS and value in (None, "off", "none") else ""
-        yield f"must be a number, auto, {{low: …, high: …}} or {{choices: […]}}, got {format_value(value)}.{off}"
+        off = key in STRENGTHS and (value is None or value is False or value in ("off", "none"))
+        loader = " (yaml.safe_load reads off as false)" if value is False else ""
+        hint = f" To switch it off, remove the key{loader}." if off else ""
+        yield f"must be a number, auto, {{low: …, high: …}} or {{choices: […]}}, got {format_value(value)}.{hint}"
 
 
 def shape(key: str, raw: Mapping[str, Any], path: Path) -> Iterator[Mistake]:
-    """What is wrong with a range or choices."""
+    """Check a range or choices."""
     if raw.get("optional") is True and key not in STRENGTHS:
-        yield Mistake((*path, "optional"), f"needs something that can be off, and {key} cannot.")
+        yield Mistake((*path, "optional"), f"must be left out: {key} cannot be off.")
     if "choices" in raw:
         yield from _choices(key, raw, path)
-    elif names := _named(key):
-        yield Mistake(path, f"takes no range but choices of {_listed(names)}.")
+    elif names := _named_values(key):
+        yield Mistake(path, f"must be choices of {_listed(names)}, got a range.")
     else:
         yield from _range(key, raw, path)
 
 
-def extras(key: str, raw: Mapping[str, Any], found: Hyperparameter | None, path: Path) -> Iterator[Mistake]:
-    """What is wrong with `when` and `prior`, as far as the key itself tells; `found` are its values, if these are sound."""
+def extras(key: str, raw: Mapping[str, Any], values: Hyperparameter | None, path: Path) -> Iterator[Mistake]:
+    """Check `when` and `prior`, without the keys that `when` names; `values` is None if the key's own values are
+    wrong."""
     if "when" in raw:
         yield from _when(key, raw["when"], (*path, "when"))
     if "prior" in raw:
-        yield from _prior(key, raw, found, (*path, "prior"))
+        yield from _prior(key, raw, values, (*path, "prior"))
 
 
 def _choices(key: str, raw: Mapping[str, Any], path: Path) -> Iterator[Mistake]:
     if others := [name for name in ("low", "high", "log", "step", "points") if name in raw]:
-        yield Mistake(path, f"takes either choices or low and high, got choices and {', '.join(others)}.")
+        yield Mistake(path, f"must have either choices or low and high, got choices and {', '.join(others)}.")
     choices = raw["choices"]
     if not isinstance(choices, list | tuple) or not choices:
-        yield Mistake(
-            (*path, "choices"),
-            f"must be a list with at least one {'value' if _named(key) else 'number'}, got {format_value(choices)}.",
-        )
+        kind = "value" if _named_values(key) else "number"
+        yield Mistake((*path, "choices"), f"must be a list with at least one {kind}, got {format_value(choices)}.")
         return
-    free = key not in FAMILY and key != "learning_rate"  # an architecture's may be text or truth values
-    judged = [(i, c) for i, c in enumerate(choices) if not (free and isinstance(c, str | bool))]
-    wrong = [Mistake((*path, "choices", i), text) for i, c in judged for text in _value(key, c)]
+    free = key not in FAMILY and key != "learning_rate"  # a factory's argument may be text or a truth value
+    checked = [(i, c) for i, c in enumerate(choices) if not (free and isinstance(c, str | bool))]
+    wrong = [Mistake((*path, "choices", i), text) for i, c in checked for text in _value(key, c)]
     yield from wrong
     if not wrong and len(set(choices)) < len(choices):
-        yield Mistake((*path, "choices"), f"must differ from each other, got {format_value(choices)}.")
+        yield Mistake((*path, "choices"), f"must all be different, got {format_value(choices)}.")
 
 
 def _range(key: str, raw: Mapping[str, Any], path: Path) -> Iterator[Mistake]:
@@ -88,22 +89,22 @@ def _range(key: str, raw: Mapping[str, Any], path: Path) -> Iterator[Mistake]:
     elif text := "" if points is None else _points(points):
         yield Mistake((*path, "points"), text)
     elif step is not None and (log or points is not None):
-        yield Mistake(path, f"takes either {'log: true' if log else 'points'} or step, got both.")
+        yield Mistake(path, f"must have either {'log: true' if log else 'points'} or step, got both.")
     elif not missing and not wrong:
         yield from _order(key, raw["low"], raw["high"], step, log, path)
 
 
 def _step(key: str, step: Any) -> str:
-    """What is wrong with a step by itself; "" if nothing is."""
+    """Check a step without its range; "" if it is valid."""
     if not is_number(step) or not 0 < step <= _LARGEST:
         return f"must be a number above 0, got {format_value(step)}."
     return f"must be a whole number, got {format_value(step)}." if is_integer(key) and not isinstance(step, int) else ""
 
 
 def _points(points: Any) -> str:
-    if isinstance(points, int) and not isinstance(points, bool) and 2 <= points <= _MOST_POINTS:
+    if isinstance(points, int) and not isinstance(points, bool) and 2 <= points <= _MAX_POINTS:
         return ""
-    return f"must be a whole number from 2 to {_MOST_POINTS:,}, got {format_value(points)}."
+    return f"must be a whole number from 2 to {_MAX_POINTS:,}, got {format_value(points)}."
 
 
 def _order(key: str, low: float, high: float, step: float | None, log: bool, path: Path) -> Iterator[Mistake]:
@@ -119,13 +120,14 @@ def _order(key: str, low: float, high: float, step: float | None, log: bool, pat
 
 
 def _value(key: str, value: Any) -> Iterator[str]:
-    """What is wrong with one value of a key."""
-    if names := _named(key):
+    """Check one value of a key."""
+    if names := _named_values(key):
         if not Hyperparameter(names).contains(value):
-            yield f"must be one of {_listed(names)}, got {format_value(value)}.{did_you_mean(str(value), [*map(format_value, names)], '')}"
+            hint = did_you_mean(str(value), [*map(format_value, names)], "")
+            yield f"must be one of {_listed(names)}, got {format_value(value)}.{hint}"
     elif not is_number(value):
         yield f"must be a number, got {format_value(value)}."
-    elif not abs(value) <= _LARGEST:  # not a number is not below anything
+    elif not abs(value) <= _LARGEST:  # written so that NaN is refused
         yield f"must be {f'at most {_LARGEST:g}' if abs(value) < math.inf else 'finite'}, got {format_value(value)}."
     elif is_integer(key) and not isinstance(value, int):
         yield f"must be a whole number, got {value}."
@@ -148,19 +150,21 @@ def _listed(names: tuple[str | bool, ...]) -> str:
 
 def _when(key: str, raw: Any, path: Path) -> Iterator[Mistake]:
     if key not in FAMILY:
-        yield Mistake(path, f"needs something that can be off or has a usual value, and {key} has none.")
+        yield Mistake(
+            path, f"must be left out: {key} has no default value for trials in which the condition does not hold."
+        )
     elif not isinstance(raw, Mapping) or not raw:
         yield Mistake(
-            path, f"must be a mapping of other keys to the values with which {key} acts, got {format_value(raw)}."
+            path, f"must be a mapping of other keys to the values with which {key} is active, got {format_value(raw)}."
         )
     else:
         for other, values in raw.items():
-            one = values if isinstance(values, list | tuple) else [values]
-            if not one or not all(isinstance(value, str | bool | int | float) for value in one):
+            listed = values if isinstance(values, list | tuple) else [values]
+            if not listed or not all(isinstance(value, str | bool | int | float) for value in listed):
                 yield Mistake((*path, other), f"must be a value or a list of values, got {format_value(values)}.")
 
 
-def _prior(key: str, raw: Mapping[str, Any], found: Hyperparameter | None, path: Path) -> Iterator[Mistake]:
+def _prior(key: str, raw: Mapping[str, Any], values: Hyperparameter | None, path: Path) -> Iterator[Mistake]:
     prior = raw["prior"]
     if not isinstance(prior, Mapping) or "best" not in prior:
         yield Mistake(path, f"must be {{best: …, confidence: low|medium|high}}, got {format_value(prior)}.")
@@ -172,21 +176,28 @@ def _prior(key: str, raw: Mapping[str, Any], found: Hyperparameter | None, path:
     if confidence not in get_args(Confidence):
         hint = did_you_mean(str(confidence), get_args(Confidence))
         yield Mistake((*path, "confidence"), f"{format_value(confidence)} is not known.{hint}")
-    if found is not None and not found.sampled:
-        yield Mistake(path, f"is of what is searched, and {key} has one value.")
-    elif found is not None and (text := _best(key, prior["best"], found, listed="choices" in raw)):
+    if values is not None and not values.sampled:
+        yield Mistake(path, f"must be left out: {key} has a single value.")
+    elif values is not None and (text := _best(key, prior["best"], values, listed="choices" in raw)):
         yield Mistake((*path, "best"), text)
 
 
-def _best(key: str, best: Any, found: Hyperparameter, *, listed: bool) -> str:
-    """What is wrong with the value that is expected to be the best; "" if nothing is. Of a range it may be any number."""
-    if best == "off" and not found.contains(best):  # an argument of a factory may be that word itself
-        return "" if found.optional else f"is off, which {key} cannot be here; add optional: true."
-    if listed or not found.numeric:
-        return "" if found.contains(best) else f"must be one of {_listed(found.choices)}, got {format_value(best)}."
-    low, high = found.bounds
-    return (
-        ""
-        if is_number(best) and low <= best <= high
-        else f"must be from {format_value(low)} to {format_value(high)}, got {format_value(best)}."
-    )
+def _best(key: str, best: Any, values: Hyperparameter, *, listed: bool) -> str:
+    """Check the expected best value; "" if it is valid. In a range it may be any number, between the steps as well."""
+    if best == "off" and not values.contains(best):  # an argument of a factory may have the value "off" itself
+        return (
+            "" if values.optional else f"must be a value of {key}, got off; add optional: true to search off as well."
+        )
+    if listed or not values.numeric:
+        return "" if values.contains(best) else f"must be one of {_listed(values.choices)}, got {format_value(best)}."
+    low, high = values.bounds
+    if is_number(best) and low <= best <= high:
+        return ""
+    return f"must be from {format_value(low)} to {format_value(high)}, got {format_value(best)}.{yaml_1_1(best)}"
+
+
+def yaml_1_1(value: Any) -> str:
+    """A hint for spaces that were read with PyYAML's own loader; "" unless the value is a truth value."""
+    if not isinstance(value, bool):
+        return ""
+    return f" (yaml.safe_load reads {'on' if value else 'off'} as {format_value(value)}; put it in quotes.)"

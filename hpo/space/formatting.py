@@ -1,48 +1,50 @@
-"""Numbers, configurations and tables as a person reads them."""
+"""Numbers, configurations and tables as text."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
+from hpo.core.trial_key import TrialKey
 from hpo.core.yaml_document import format_value
-from hpo.regularizers import STRENGTHS, active
+from hpo.regularizers import is_off
+from hpo.regularizers.active import active_params
 
-_WIDE = 100
-_FEW = 8  # parameters that a line bears
+_MAX_WIDTH = 100  # characters per line
+_MAX_LISTED = 8  # parameters in one line
 
 
-def number(value: float) -> str:
-    """Four digits at most: 0.031, 2.1e-03, 12.5."""
+def format_number(value: float) -> str:
+    """A short form of a number: 0.031, 2.1e-03, 12.5."""
     if isinstance(value, int) or float(value).is_integer():
         return f"{int(value):,}" if abs(value) < 1e6 else f"{value:.3g}"
     return f"{value:.1e}" if abs(value) < 1e-2 or abs(value) >= 1e4 else f"{value:.3g}"
 
 
-def strength(key: str, value: Any) -> str:
+def format_param(key: str, value: Any) -> str:
     if isinstance(value, str | bool):
         return f"{key} {format_value(value)}"
-    off = key in STRENGTHS and value == STRENGTHS[key].default_value
-    return f"{key} {'off' if off else number(value)}"
+    return f"{key} {'off' if is_off(key, value) else format_number(value)}"
 
 
-def strengths(params: Mapping[str, Any]) -> list[str]:
-    """All of a configuration, in lines of at most 100 characters."""
+def config_lines(params: Mapping[str, Any]) -> list[str]:
+    """A whole configuration, in lines of at most 100 characters."""
     lines = [""]
-    for one in (strength(key, value) for key, value in params.items()):
-        longer = f"{lines[-1]}   {one}" if lines[-1] else one
-        lines[-1:] = [longer] if len(longer) <= _WIDE or not lines[-1] else [lines[-1], one]
+    for text in (format_param(key, value) for key, value in params.items()):
+        longer = f"{lines[-1]}   {text}" if lines[-1] else text
+        lines[-1:] = [longer] if len(longer) <= _MAX_WIDTH or not lines[-1] else [lines[-1], text]
     return lines
 
 
-def in_a_line(params: Mapping[str, Any]) -> str:
-    """A configuration for a line that comes again and again; of a long one only what acts, and how much is off."""
-    shown = params if len(params) <= _FEW else active(params)
-    said = [strength(key, value).replace("learning_rate", "lr") for key, value in shown.items()]
-    return " · ".join([*said, *([f"{len(params) - len(shown)} off"] if len(shown) < len(params) else [])])
+def config_line(params: Mapping[str, Any]) -> str:
+    """A configuration in one line, for progress messages; of a long one only what is on, and the number of keys that
+    are off."""
+    shown = params if len(params) <= _MAX_LISTED else active_params(params)
+    parts = [format_param(key, value).replace("learning_rate", "lr") for key, value in shown.items()]
+    return " · ".join([*parts, *([f"{len(params) - len(shown)} off"] if len(shown) < len(params) else [])])
 
 
-def score(value: float | None) -> str:
+def format_score(value: float | None) -> str:
     if value is None:
         return "–"
     if 0 < abs(value) < 0.01:
@@ -50,12 +52,12 @@ def score(value: float | None) -> str:
     return f"{value:.3f}" if abs(value) < 10 else f"{value:,.4g}" if abs(value) < 1e4 else f"{value:.3g}"
 
 
-def clock(seconds: float) -> str:
+def format_minutes(seconds: float) -> str:
     return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"
 
 
-def table(rows: list[list[str]]) -> list[str]:
-    """Rows of cells as aligned lines: the first column to the left, the others to the right."""
+def align_rows(rows: list[list[str]]) -> list[str]:
+    """Rows of cells as aligned lines; the first column is left-aligned, the others are right-aligned."""
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     return [
         "   ".join(c.rjust(w) if i else c.ljust(w) for i, (c, w) in enumerate(zip(row, widths, strict=True))).rstrip()
@@ -64,10 +66,14 @@ def table(rows: list[list[str]]) -> list[str]:
 
 
 def trial_name(label: str) -> str:
-    if label.isdigit():
-        return f"trial {label}"
-    if label in ("none", "defaults"):
-        return f"the baseline {label}"
-    if label.startswith("unadapted-"):
-        return f"{trial_name(label.removeprefix('unadapted-'))} without adaptation"
-    return f"{trial_name(label.removeprefix('ablation-'))} without regularization"
+    key = TrialKey.parse(label)
+    name = f"trial {key.config}" if isinstance(key.config, int) else f"the baseline {key.config}"
+    return name + {"ablation": " without regularization", "unadapted": " without adaptation"}.get(key.variant, "")
+
+
+def flat(value: Mapping[str, Any], path: str = "") -> dict[str, Any]:
+    """Nested mappings as one mapping with dotted keys."""
+    by_key: dict[str, Any] = {}
+    for key, part in value.items():
+        by_key |= flat(part, f"{path}{key}.") if isinstance(part, Mapping) else {f"{path}{key}": part}
+    return by_key

@@ -13,7 +13,8 @@ DEFAULTS: dict[str, float] = {"learning_rate": 1e-3, "depth": 2}
 
 @dataclass(frozen=True)
 class Prior:
-    """Where somebody expects the best value, "off" included, and how sure that is (see `hpo.space.priors`)."""
+    """The value that the user expects to be the best, which may be "off", and the confidence (see
+    `hpo.space.priors`)."""
 
     best: Any
     confidence: Confidence = "medium"
@@ -21,16 +22,16 @@ class Prior:
 
 @dataclass(frozen=True)
 class Hyperparameter:
-    """The values of one search key. Either `choices` (one of them: fixed), or `low` to `high`."""
+    """The values of one search key: either `choices` (a single one is a fixed value), or `low` to `high`."""
 
-    choices: tuple[Any, ...] = ()  # numbers, text or truth values; those of a member of the family in its own order
+    choices: tuple[Any, ...] = ()  # numbers, text or truth values; of a key of the family in its order
     low: float = 0.0
     high: float = 0.0
     log: bool = False
     step: float | None = None
     integer: bool = False
-    optional: bool = False  # "off" is a value too
-    when: tuple[tuple[str, tuple[Any, ...]], ...] = ()  # other keys, and the values with which this one acts
+    optional: bool = False  # "off" is a value as well
+    when: tuple[tuple[str, tuple[Any, ...]], ...] = ()  # other keys, and the values with which this key is active
     prior: Prior | None = None
 
     @property
@@ -43,40 +44,42 @@ class Hyperparameter:
 
     @property
     def count(self) -> float:
-        """How many values it has; infinite without choices, step or whole numbers."""
+        """The number of values; infinite without choices, step or whole numbers."""
         steps = self.step or (1 if self.integer else None)
         values = len(self.choices) or (math.inf if steps is None else steps_between(self.low, self.high, steps) + 1)
         return values * (2 if self.optional else 1)
 
     @property
     def bounds(self) -> tuple[Any, Any]:
-        """The least and the largest value; of what is no number, the first and the last."""
+        """The smallest and the largest value; of values that are not numbers, the first and the last."""
         if not self.choices:
             return self.low, self.high
         return (min(self.choices), max(self.choices)) if self.numeric else (self.choices[0], self.choices[-1])
 
     def values(self) -> list[Any]:
-        """All of them, where they can be counted; "off" is not among them."""
+        """All values of a countable hyperparameter, without "off"."""
         if self.choices:
             return list(self.choices)
         step = self.step or 1
         return [min(self.low + i * step, self.high) for i in range(steps_between(self.low, self.high, step) + 1)]
 
     def contains(self, value: Any) -> bool:
-        """Whether it is one of the values ("off" is none)."""
+        """Whether `value` is one of the values ("off" is not)."""
         if self.choices:
             return any(value == c and isinstance(value, bool) == isinstance(c, bool) for c in self.choices)
         return is_number(value) and self.low <= value <= self.high and self.clip(value) == value
 
     def rounded(self, value: Any) -> Any:
-        """The number that a sampled value becomes: from a continuous range one of four digits, as a person would write it,
-        so that what is exported, recorded and trained is the same short number."""
+        """A sampled value as it is trained: from a continuous range, rounded to four digits.
+
+        The exported, recorded and trained number is then the same short number.
+        """
         if self.choices or self.step or self.integer:
             return value
         return min(max(float(f"{value:.4g}"), self.low), self.high)
 
     def clip(self, value: Any) -> Any:
-        """The value of the domain that is nearest to `value` (on its own scale); of what is no number, itself or the first."""
+        """The nearest of the values, by difference; of values that are not numbers, `value` itself or the first."""
         if self.choices and not self.numeric:
             return value if self.contains(value) else self.choices[0]
         if self.choices:
@@ -93,7 +96,7 @@ class Hyperparameter:
         return self.clip(math.sqrt(self.low * self.high) if self.log else (self.low + self.high) / 2)
 
     def to_unit(self, value: Any) -> float:
-        """Where a value lies, 0 to 1, on the scale on which it is sampled."""
+        """The position of a value, 0 to 1, on the scale on which it is sampled."""
         if self.choices:
             ordered = sorted(self.choices) if self.numeric else list(self.choices)
             return ordered.index(self.clip(value)) / max(1, len(ordered) - 1)
@@ -102,11 +105,11 @@ class Hyperparameter:
             return math.log(value / self.low) / math.log(self.high / self.low)
         return float((value - self.low) / (self.high - self.low))
 
-    def from_unit(self, place: float) -> float:
-        """The number at a place of a range, 0 to 1: what `place` came from, but for steps."""
+    def from_unit(self, position: float) -> float:
+        """The number at a position of a range, 0 to 1; the inverse of `to_unit`, without steps."""
         if self.log:
-            return float(min(max(self.low * math.exp(place * math.log(self.high / self.low)), self.low), self.high))
-        return self.low + place * (self.high - self.low)
+            return float(min(max(self.low * math.exp(position * math.log(self.high / self.low)), self.low), self.high))
+        return self.low + position * (self.high - self.low)
 
 
 def is_number(value: Any) -> TypeGuard[float]:
@@ -114,11 +117,11 @@ def is_number(value: Any) -> TypeGuard[float]:
 
 
 def steps_between(low: float, high: float, step: float) -> int:
-    """How often `step` fits between `low` and `high`, as they are written: in binary, 0.3 - 0.1 is less than 0.2."""
+    """How many steps fit between `low` and `high`, in decimal arithmetic: in binary, 0.3 - 0.1 is less than 0.2."""
     return int((Decimal(str(high)) - Decimal(str(low))) // Decimal(str(step)))
 
 
 def last_step(low: float, high: float, step: float) -> float:
-    """The last value of a range: where its steps end, at `high` or before."""
+    """The last value of a range with steps, at most `high`."""
     last = Decimal(str(low)) + steps_between(low, high, step) * Decimal(str(step))
     return high if last == Decimal(str(high)) else type(low + step)(last)

@@ -1,4 +1,4 @@
-"""Reading a space: every mistake at once, with file, line and key, in sentences."""
+"""Read a space: all mistakes are reported at once, one sentence each, with file, line and key."""
 
 from __future__ import annotations
 
@@ -13,14 +13,16 @@ from hpo.core.errors import InputError, SpaceError, did_you_mean
 from hpo.core.yaml_document import Mistake, dotted, format_value
 from hpo.space.space import Space
 
-_MOST_BYTES = 1_000_000
+_MAX_BYTES = 1_000_000
 
 
 def load(path: Path) -> Space:
-    """Reads a space file. Raises SpaceError with every mistake at once, InputError if there is no such file."""
+    """Read a space file. Raises SpaceError with all mistakes, InputError if the file cannot be read."""
     try:
-        if path.stat().st_size > _MOST_BYTES:
-            raise InputError(f"{path} is larger than a space may be (1 MB); name a space file, not the data.")
+        if path.stat().st_size > _MAX_BYTES:
+            raise InputError(
+                f"{path} is larger than 1 MB, the limit of a space file; name the space file, not the data."
+            )
         text = path.read_bytes().decode("utf-8-sig")
     except FileNotFoundError as error:
         raise InputError(f"{path} does not exist; name a space file, or write one with: hpo init DATA.csv") from error
@@ -28,23 +30,23 @@ def load(path: Path) -> Space:
         raise InputError(f"{path} is a directory; name the space file in it.") from error
     except UnicodeDecodeError as error:
         line, byte = error.object.count(b"\n", 0, error.start) + 1, error.object[error.start]
-        raise InputError(f"{path} must be text in UTF-8, but line {line} holds the byte {byte:#04x}.") from error
+        raise InputError(f"{path} must be text in UTF-8, but line {line} contains the byte {byte:#04x}.") from error
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror}.") from error
-    found = yaml_document.parse(text)
-    mistakes = list(found.mistakes)
+    document = yaml_document.parse(text)
+    mistakes = list(document.mistakes)
     space = None
-    if found.value is not None:  # the form of the whole is sound, so its content can be judged too
-        space, wrong = _validate(found.value)
-        mistakes += [m for m in wrong if not any(path[: len(m.path)] == m.path for path in found.unread)]
+    if document.value is not None:
+        space, wrong = _validate(document.value)
+        mistakes += [m for m in wrong if not any(path[: len(m.path)] == m.path for path in document.unreadable)]
     if mistakes or space is None:
-        placed = sorted(((m.line or found.line(m.path), m) for m in mistakes), key=lambda pair: pair[0])
+        placed = sorted(((m.line or document.line(m.path), m) for m in mistakes), key=lambda pair: pair[0])
         raise SpaceError([f"{path.name}:{line}: {_sentence(m)}" for line, m in placed])
     return space
 
 
 def parse(raw: Mapping[str, Any]) -> Space:
-    """A space from a mapping, as from Python. Raises SpaceError with every mistake at once."""
+    """A space from a mapping. Raises SpaceError with all mistakes."""
     space, mistakes = _validate(raw)
     if space is None:
         raise SpaceError([_sentence(m) for m in mistakes])
@@ -54,20 +56,20 @@ def parse(raw: Mapping[str, Any]) -> Space:
 def _validate(raw: Any) -> tuple[Space | None, list[Mistake]]:
     if not isinstance(raw, Mapping):
         return None, [Mistake((), f"a space must be a mapping with study, data and search, got {format_value(raw)}.")]
-    space, mistakes = _judge(raw)
+    space, mistakes = _parse(raw)
     wrong = {m.path[:1] for m in mistakes}
-    if wrong and not wrong & {("search",), ("budget",)}:  # what must hold between those is judged all the same
-        sound = {key: value for key, value in raw.items() if key in Space.model_fields and (key,) not in wrong}
-        _, more = _judge({"study": "any", "data": {"source": "sklearn:iris"}, **sound})
+    if wrong and not wrong & {("search",), ("budget",)}:  # check the rules between those two in any case
+        valid = {key: value for key, value in raw.items() if key in Space.model_fields and (key,) not in wrong}
+        _, more = _parse({"study": "any", "data": {"source": "sklearn:iris"}, **valid})
         mistakes += [m for m in more if m not in mistakes]
     return space, mistakes
 
 
-def _judge(raw: Mapping[str, Any]) -> tuple[Space | None, list[Mistake]]:
+def _parse(raw: Mapping[str, Any]) -> tuple[Space | None, list[Mistake]]:
     try:
         return Space.model_validate(raw), []
     except ValidationError as error:
-        return None, [mistake for found in error.errors() for mistake in _translate(found)]
+        return None, [mistake for details in error.errors() for mistake in _translate(details)]
 
 
 def _sentence(mistake: Mistake) -> str:
@@ -77,7 +79,7 @@ def _sentence(mistake: Mistake) -> str:
 
 
 def _translate(error: Any) -> list[Mistake]:
-    """One of pydantic's errors in our words."""
+    """One error of pydantic's as our sentences."""
     kind, context = error["type"], error.get("ctx", {})
     if kind == "mistakes":
         return list(context["mistakes"])
@@ -96,7 +98,7 @@ def _translate(error: Any) -> list[Mistake]:
         "int_type": f"must be a whole number, got {got}.",
         "float_type": f"must be a number, got {got}.",
         "bool_type": f"must be true or false, got {got}.",
-        "too_short": f"must hold at least one, got {got}.",
+        "too_short": f"must contain at least one value, got {got}.",
         "string_type": f"must be text, got {got}{quotes}.",
         "list_type": f"must be a list, got {got}.",
         "dict_type": f"must be a mapping, got {got}.",
@@ -106,19 +108,19 @@ def _translate(error: Any) -> list[Mistake]:
         "greater_than_equal": f"must be at least {_bound(context.get('ge'))}, got {got}.",
         "less_than": f"must be below {_bound(context.get('lt'))}, got {got}.",
         "less_than_equal": f"must be at most {_bound(context.get('le'))}, got {got}.",
-        "string_pattern_mismatch": f"may hold letters, digits and . _ - only, at most 100 of them, got {got}.",
+        "string_pattern_mismatch": f"may contain only letters, digits and . _ -, at most 100 of them, got {got}.",
     }
     return [Mistake(path, texts.get(kind, f"{error['msg']}, got {got}."))]
 
 
 def _bound(value: float | None) -> str:
-    return "" if value is None else f"{int(value):,}"  # every bound of a space is a whole number
+    return "" if value is None else f"{int(value):,}"  # all bounds of a space are whole numbers
 
 
 def _keys(path: yaml_document.Path) -> list[str]:
-    """The keys that a mapping of the space may hold."""
+    """The keys that the section at `path` may contain."""
     model: Any = Space
     for part in path:
         annotation = model.model_fields[part].annotation
-        model = (get_args(annotation) or (annotation,))[0]  # a section, or one that may be left out
+        model = (get_args(annotation) or (annotation,))[0]  # a section, or an optional one
     return list(model.model_fields)

@@ -1,4 +1,4 @@
-"""The section `network` of a space file: what is built for each trial."""
+"""The section `network` of a space file: the network that is built for each trial."""
 
 from __future__ import annotations
 
@@ -8,32 +8,31 @@ from typing import Annotated, Any, Literal
 from pydantic import ConfigDict, Field, PlainValidator, field_validator, model_validator
 
 from hpo.core.config import Section, config_errors
-from hpo.core.importing import is_name
+from hpo.core.importing import is_object_name
 from hpo.core.yaml_document import Mistake, format_value
 from hpo.nets import SKIPS
 from hpo.nn.mlp import ACTIVATIONS
 from hpo.regularizers import FAMILY
 from hpo.space import parser
-from hpo.space.domains import parse_mapping
 from hpo.space.hyperparameter import Hyperparameter
 
-WIDTHS = {"mlp": 128, "resnet": 128, "cnn": 16}  # unless the space says another
-OF_AN_MLP = ("skip", "batch_norm", "layer_norm")  # set here, or searched under `search`
+WIDTHS = {"mlp": 128, "resnet": 128, "cnn": 16}  # default widths
+MLP_KEYS = ("skip", "batch_norm", "layer_norm")  # set here, or searched under `search`
 
 
 def _arguments(raw: Any) -> dict[str, Hyperparameter]:
-    """`network.search`: the arguments of a factory, in the order of their names."""
-    return dict(sorted(parse_mapping(raw, ("network", "search"), parser.parse_architecture).items()))
+    """`network.search`: the arguments of the factory, sorted by name."""
+    return dict(sorted(parser.parse_mapping(raw, ("network", "search"), parser.parse_argument).items()))
 
 
 class NetworkConfig(Section):
-    """What is built for each trial; `search` holds what else its factory is given, fixed or sampled."""
+    """The network of each trial; `search` contains further arguments of its factory, fixed or sampled."""
 
     model_config = ConfigDict(arbitrary_types_allowed=True)
 
     init: str | None = None  # an exported directory, a .safetensors, or runs:/RUN_ID
     kind: Literal["mlp", "resnet", "cnn", "module"] = "mlp"
-    factory: str | None = None  # package.module:function; of kind module
+    factory: str | None = None  # package.module:function, for kind module
     width: Annotated[int, Field(ge=1, le=int(FAMILY["width"].allowed[1]))] | None = None
     activation: Literal[*ACTIVATIONS] = "relu"  # type: ignore[valid-type]
     skip: Literal[*SKIPS] = "none"  # type: ignore[valid-type]
@@ -44,49 +43,50 @@ class NetworkConfig(Section):
 
     @model_validator(mode="before")
     @classmethod
-    def _usual_width(cls, raw: Any) -> Any:
-        """That of its kind, unless it is set, is that of the weights to begin with, or is the business of somebody's factory."""
+    def _default_width(cls, raw: Any) -> Any:
+        """Set the default width of the kind; not with `init`, whose weights determine the width, nor for kind
+        module."""
         if not isinstance(raw, Mapping) or raw.get("init") is not None:
             return raw
-        usual = WIDTHS.get(kind) if isinstance(kind := raw.get("kind", "mlp"), str) else None
-        return raw if usual is None else {"width": usual, **raw}
+        width = WIDTHS.get(kind) if isinstance(kind := raw.get("kind", "mlp"), str) else None
+        return raw if width is None else {"width": width, **raw}
 
     @field_validator("factory")
     @classmethod
-    def _a_name(cls, factory: str | None) -> str | None:
-        if factory is not None and not is_name(factory):
+    def _valid_factory(cls, factory: str | None) -> str | None:
+        if factory is not None and not is_object_name(factory):
             raise ValueError(f"must be package.module:function, got {format_value(factory)}.")
         return factory
 
     @field_validator("image")
     @classmethod
-    def _an_image(cls, image: list[int] | None) -> list[int] | None:
+    def _valid_image(cls, image: list[int] | None) -> list[int] | None:
         if image is not None and (len(image) != 3 or min(image) < 1):
             raise ValueError(f"must be [channels, height, width], got {format_value(image)}.")
         return image
 
     @model_validator(mode="after")
-    def _of_its_kind(self) -> NetworkConfig:
+    def _keys_match_kind(self) -> NetworkConfig:
         if mistakes := list(_network_rules(self)):
             raise config_errors(*mistakes)
         return self
 
 
 def _network_rules(network: NetworkConfig) -> Iterator[Mistake]:
-    """What is wrong between the keys of a network."""
+    """Check the keys of the section against each other."""
     kind, named = network.kind, network.model_fields_set
     if network.factory is not None and kind != "module":
         yield Mistake(("network", "factory"), f"needs kind: module, got kind: {kind}.")
     yield from (
         Mistake(("network", key), f"needs kind: mlp, got kind: {kind}.")
-        for key in ("activation", *OF_AN_MLP)
+        for key in ("activation", *MLP_KEYS)
         if key in named and kind != "mlp"
     )
     if kind == "mlp":
         yield from (
             Mistake(
                 ("network", "search", key),
-                "is not an argument of anything with kind: mlp; what it has to search stands under search.",
+                "is not available with kind: mlp, whose keys are searched under search.",
             )
             for key in network.search
         )

@@ -1,4 +1,4 @@
-"""How regularized a configuration is."""
+"""The amount of regularization of a configuration."""
 
 from __future__ import annotations
 
@@ -7,24 +7,25 @@ from typing import Any
 
 import numpy as np
 
-from hpo.regularizers import FAMILY, STRENGTHS
+from hpo.regularizers import FAMILY, STRENGTHS, is_off
 from hpo.space.hyperparameter import Hyperparameter
 
-_ON = 0.1  # where the least value of a strength stands that can be off
+_ON = 0.1  # the position of the smallest value of a strength that can be off
 
 
-def amount(domains: Mapping[str, Hyperparameter], params: Mapping[str, Any]) -> float:
-    """How regularized a configuration is: the mean of its places in the ranges that are searched, 0 the least, 1 the most.
+def amount(hyperparameters: Mapping[str, Hyperparameter], params: Mapping[str, Any]) -> float:
+    """The amount of regularization of a configuration: the mean of its positions in the searched ranges, from 0
+    (least) to 1.
 
-    "More" has the direction that each member of the family gives itself, so it cannot be sorted the wrong way; off is 0. A key
-    without a direction does not count.
+    Each key of the family defines the direction of more regularization, and off is 0. Keys without a direction do not
+    count.
     """
-    places = []
-    for key, domain in domains.items():
-        if key in FAMILY and FAMILY[key].direction and domain.sampled:
-            can_be_off = domain.optional or (key in STRENGTHS and bool(domain.when))
-            place = domain.to_unit(params[key])
-            place = place if FAMILY[key].direction > 0 else 1 - place
-            off = key in STRENGTHS and params[key] == FAMILY[key].default_value
-            places.append(0.0 if off else _ON + (1 - _ON) * place if can_be_off else place)
-    return float(np.mean(places)) if places else 0.0
+    positions = []
+    for key, values in hyperparameters.items():
+        if key in FAMILY and FAMILY[key].direction and values.sampled:
+            can_be_off = values.optional or (key in STRENGTHS and bool(values.when))
+            position = values.to_unit(params[key])
+            position = position if FAMILY[key].direction > 0 else 1 - position
+            off = is_off(key, params[key])
+            positions.append(0.0 if off else _ON + (1 - _ON) * position if can_be_off else position)
+    return float(np.mean(positions)) if positions else 0.0

@@ -1,4 +1,4 @@
-"""The space file: what to train on, what to search, for how long. Parsed at the border, typed inside."""
+"""The space: the parsed and checked content of a space file."""
 
 from __future__ import annotations
 
@@ -11,28 +11,26 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, ConfigDict, Field, PlainValidator, field_validator, model_validator
 
 from hpo.core.config import Section, config_errors
-from hpo.core.errors import InputError
-from hpo.core.metrics import METRICS, VALIDATORS, Task, reported_metrics
+from hpo.core.metrics import VALIDATORS
 from hpo.core.objectives import OBJECTIVES
 from hpo.core.yaml_document import Mistake, Path, format_value
 from hpo.data.config import DataConfig
 from hpo.regularizers import FAMILY
 from hpo.space import conditions
-from hpo.space.domains import parse_mapping
 from hpo.space.hyperparameter import DEFAULTS, Hyperparameter
 from hpo.space.network import WIDTHS, NetworkConfig
 from hpo.space.optuna_options import Pruner, Sampler, Strategy
-from hpo.space.parser import parse_strength, searchable
+from hpo.space.parser import parse_mapping, parse_search_key, searchable
 from hpo.space.priors import SWITCH
 from hpo.space.settings import CHOOSING, SELECTION_RULES, BudgetConfig, EnsembleConfig, RefitConfig, TrainConfig
 
-_FEW = 32  # architectures, all of which are tried before a search
-_MOST_POINTS = 100_000  # of a grid: Optuna lists them all
+_MAX_ARCHITECTURES = 32  # up to so many are all tried before a search; of more, a part
+_MAX_GRID_POINTS = 100_000  # Optuna lists all points of a grid
 
 
 def _search(raw: Any) -> dict[str, Hyperparameter]:
-    found, order = parse_mapping(raw, ("search",), parse_strength), searchable()
-    return {key: found[key] for key in sorted(found, key=order.index)}
+    by_key, order = parse_mapping(raw, ("search",), parse_search_key), searchable()
+    return {key: by_key[key] for key in sorted(by_key, key=order.index)}
 
 
 class Space(Section):
@@ -56,12 +54,12 @@ class Space(Section):
         EnsembleConfig | None, BeforeValidator(lambda raw: {"kind": raw} if isinstance(raw, str) else raw)
     ] = None
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
-    exported: dict[str, Any] = {}  # where an exported configuration came from; not read
+    exported: dict[str, Any] = {}  # the origin of an exported configuration; not read
 
     @model_validator(mode="before")
     @classmethod
-    def _usual_pruner(cls, raw: Any) -> Any:
-        """Folds are compared in pairs, where there are any and no pruner is named."""
+    def _default_pruner(cls, raw: Any) -> Any:
+        """With folds, the default pruner is `paired`."""
         data = raw.get("data") if isinstance(raw, Mapping) else None
         split = data.get("split") if isinstance(data, Mapping) else None
         if isinstance(split, Mapping) and split.get("folds") is not None and "pruner" not in raw:
@@ -71,7 +69,7 @@ class Space(Section):
     @model_validator(mode="before")
     @classmethod
     def _searched_width(cls, raw: Any) -> Any:
-        """A width that is searched leaves the network without a usual one."""
+        """If the width is searched, the network has no default width."""
         search, network = (raw.get("search"), raw.get("network", {})) if isinstance(raw, Mapping) else (None, None)
         if (
             isinstance(search, Mapping)
@@ -84,98 +82,103 @@ class Space(Section):
 
     @field_validator("study")
     @classmethod
-    def _a_folder_name(cls, study: str) -> str:
+    def _valid_folder_name(cls, study: str) -> str:
         if not study.strip("."):
-            raise ValueError("must hold more than dots.")
+            raise ValueError("must contain more than dots.")
         return study
 
     @model_validator(mode="after")
-    def _together(self) -> Space:
-        if mistakes := list(_together_rules(self)):
+    def _sections_match(self) -> Space:
+        if mistakes := list(_cross_section_rules(self)):
             raise config_errors(*mistakes)
         return self
 
     @property
     def is_point(self) -> bool:
-        """Whether this is one configuration, to be trained as it is, without baselines."""
-        return not any(found.sampled for found in self.hyperparameters.values())
+        """Whether the space is a single configuration, which is trained without baselines."""
+        return not any(values.sampled for values in self.hyperparameters.values())
 
     @property
     def objective_names(self) -> tuple[str, ...]:
-        """The objectives; the first is the followed metric, by which trials are pruned and selected."""
+        """The objectives. The first is the followed metric, by which trials are pruned and selected."""
         return tuple(self.objectives or [self.train.metric_key])
 
     @property
     def points(self) -> float:
-        """How many configurations the search has; infinite if a range cannot be counted."""
-        return math.prod(found.count for found in self.hyperparameters.values())
+        """The number of configurations; infinite if a range is continuous."""
+        return math.prod(values.count for values in self.hyperparameters.values())
 
     @property
     def hyperparameters(self) -> dict[str, Hyperparameter]:
-        """Of every parameter of a trial, in the order in which they are shown: the learning rate, what makes the network,
-        the strengths. Where the space does not name one that has a default, that."""
-        # Somebody's factory may have no depth, or its own default.
+        """Every parameter of a trial, in the order in which they are shown: the learning rate, the structure of the
+        network, the strengths. A parameter with a default that the space does not name has that value."""
+        # A module's factory may have no depth, or its own default.
         defaults = {key: value for key, value in DEFAULTS.items() if key != "depth" or self.network.kind != "module"}
-        usual = {key: Hyperparameter(choices=(value,), integer=key == "depth") for key, value in defaults.items()}
-        first = {key: self.search.get(key, usual.get(key)) for key in DEFAULTS}
-        return {key: found for key, found in (first | self.network.search | self.search).items() if found}
+        fixed = {key: Hyperparameter(choices=(value,), integer=key == "depth") for key, value in defaults.items()}
+        first = {key: self.search.get(key, fixed.get(key)) for key in DEFAULTS}
+        return {key: values for key, values in (first | self.network.search | self.search).items() if values}
 
     @property
-    def most_epochs(self) -> int:
-        """That a trial may train."""
-        found = self.search.get("epochs")
-        return self.train.epochs if found is None else max([int(found.bounds[1]), *self._otherwise("epochs")])
+    def max_epochs(self) -> int:
+        """The largest number of epochs of any trial."""
+        values = self.search.get("epochs")
+        return self.train.epochs if values is None else max([int(values.bounds[1]), *self._inactive_values("epochs")])
 
     @property
     def batch_sizes(self) -> list[int]:
-        """Those that a trial may have."""
-        found = self.search.get("batch_size")
-        return [self.train.batch_size] if found is None else [*found.values(), *self._otherwise("batch_size")]
+        """The batch sizes that a trial may have."""
+        values = self.search.get("batch_size")
+        return [self.train.batch_size] if values is None else [*values.values(), *self._inactive_values("batch_size")]
 
     def default_of(self, key: str) -> Any:
-        """What a key of the family is where its condition does not hold: off, or as a network of this kind has it."""
+        """The value of a key whose condition does not hold: its default value; for the width, that of the network's
+        kind."""
         return WIDTHS.get(self.network.kind, FAMILY[key].default_value) if key == "width" else FAMILY[key].default_value
 
-    def _otherwise(self, key: str) -> list[Any]:
-        """What a key of `search` may be besides its own values."""
+    def _inactive_values(self, key: str) -> list[Any]:
+        """The value that a key of `search` has in trials in which its condition does not hold."""
         return [self.default_of(key)] if self.search[key].when else []
 
     def middle(self, given: Mapping[str, Any] | None = None) -> dict[str, Any]:
-        """Params of the middle of the space, but for those that are `given`."""
-        middle = {key: found.middle() for key, found in self.hyperparameters.items()}
+        """The parameters at the middle of the space, except for the `given` ones."""
+        middle = {key: values.middle() for key, values in self.hyperparameters.items()}
         return conditions.resolved(self.hyperparameters, middle | dict(given or {}), self.default_of)
 
     def architectures(self) -> Iterator[dict[str, Any]]:
-        """Params of the middle of the space, then with every combination of what makes the network, or where these are many
-        one value after another at its ends, by itself and where all others are at their largest."""
+        """The parameters at the middle of the space, then with every combination of the structure. If there are too
+        many combinations: each value of one structural parameter (the bounds of a range), with the others at their
+        middle and at their largest value."""
         yield self.middle()
-        made = {
-            key: found
-            for key, found in self.hyperparameters.items()
-            if found.sampled and (key in self.network.search or _is_structure(key))
+        structure = {
+            key: values
+            for key, values in self.hyperparameters.items()
+            if values.sampled and (key in self.network.search or _is_structure(key))
         }
-        if math.prod(found.count for found in made.values()) <= _FEW:
+        if math.prod(values.count for values in structure.values()) <= _MAX_ARCHITECTURES:
             yield from (
-                self.middle(dict(zip(made, values, strict=True)))
-                for values in product(*(found.values() for found in made.values()))
+                self.middle(dict(zip(structure, combination, strict=True)))
+                for combination in product(*(values.values() for values in structure.values()))
             )
             return
-        largest = {key: found.bounds[1] for key, found in made.items()}
-        for others, (key, found) in product(({}, largest), made.items()):
-            yield from (self.middle(others | {key: value}) for value in found.choices or found.bounds)
+        largest = {key: values.bounds[1] for key, values in structure.items()}
+        for others, (key, values) in product(({}, largest), structure.items()):
+            yield from (self.middle(others | {key: value}) for value in values.choices or values.bounds)
 
     def params(self, sampled: Mapping[str, Any]) -> dict[str, Any]:
-        """The value that each parameter takes in a trial: sampled, fixed or default; neutral where it is switched off, or its
-        condition does not hold."""
-        found: dict[str, Any] = {}
-        for key, own in self.hyperparameters.items():
+        """The value of each parameter in a trial: sampled, fixed or default. Where the parameter is switched off or its
+        condition does not hold, it is the default value."""
+        by_key: dict[str, Any] = {}
+        for key, values in self.hyperparameters.items():
             on = sampled.get(key + SWITCH, True)
-            value = own.rounded(sampled[key]) if key in sampled else own.choices[0] if own.choices else math.nan
-            found[key] = value if on else FAMILY[key].default_value
-        return conditions.resolved(self.hyperparameters, found, self.default_of)
+            value = (
+                values.rounded(sampled[key]) if key in sampled else values.choices[0] if values.choices else math.nan
+            )
+            by_key[key] = value if on else FAMILY[key].default_value
+        return conditions.resolved(self.hyperparameters, by_key, self.default_of)
 
     def identity(self) -> dict[str, Any]:
-        """What makes two searches the same one: all but the budget, and data and first weights by their content, not by their place."""
+        """The settings that identify a study: all but the budget, the selection, and the files of data and initial
+        weights, whose content is compared instead."""
         parts = {
             name: getattr(self, name).model_dump(mode="json", exclude={"search", "init"})
             for name in ("data", "network", "train")
@@ -183,7 +186,7 @@ class Space(Section):
         del parts["data"]["source"]
         for key in self.data.target.files:
             del parts["data"]["target"][key]
-        search = {key: dataclasses.asdict(found) for key, found in (self.network.search | self.search).items()}
+        search = {key: dataclasses.asdict(values) for key, values in (self.network.search | self.search).items()}
         strategies = {name: getattr(self, name).model_dump(mode="json") for name in ("sampler", "pruner")}
         return {
             "study": self.study,
@@ -199,9 +202,9 @@ def _is_structure(key: str) -> bool:
     return key in FAMILY and FAMILY[key].kind == "structure"
 
 
-def _together_rules(space: Space) -> Iterator[Mistake]:
-    """What is wrong between the sections of a space."""
-    sampled = {key: found for key, found in space.hyperparameters.items() if found.sampled}
+def _cross_section_rules(space: Space) -> Iterator[Mistake]:
+    """Check the sections against each other."""
+    sampled = {key: values for key, values in space.hyperparameters.items() if values.sampled}
     trials = space.budget.trials
     if not sampled and trials != 1:
         text = "needs at least one range or choices (or budget.trials: 1, to train this one point)."
@@ -212,96 +215,76 @@ def _together_rules(space: Space) -> Iterator[Mistake]:
     if space.ensemble and (text := ensemble_mistake(space, space.ensemble)):
         yield Mistake(("ensemble",), text)
     if space.pruner.kind == "paired" and space.data.split.folds is None:
-        yield Mistake(("pruner",), "compares folds, and there are none; set data.split.folds, or take median.")
-    yield from (Mistake((*_place(space, key), *m.path), m.text) for key, m in conditions.rules(space.hyperparameters))
+        yield Mistake(("pruner",), "compares folds, so it needs data.split.folds; set it, or choose median.")
+    yield from (Mistake((*_path_of(space, key), *m.path), m.text) for key, m in conditions.check(space.hyperparameters))
     for key in sorted(space.train.model_fields_set & space.search.keys()):
-        yield Mistake(("train", key), "is set twice: it stands under search, too; leave one of them out.")
+        yield Mistake(("train", key), "is set twice, here and under search; remove one of them.")
     yield from _architecture_rules(space)
     if space.sampler.kind != "grid":
         return
-    for key, found in sampled.items():
-        if found.prior is not None:
+    for key, values in sampled.items():
+        if values.prior is not None:
             yield Mistake(
-                (*_place(space, key), "prior"),
-                "means nothing to the sampler grid, which tries everything; leave it out.",
+                (*_path_of(space, key), "prior"),
+                "has no effect with the sampler grid, which tries all values; remove it.",
             )
-    endless = [key for key, found in sampled.items() if found.count == math.inf]
-    yield from (Mistake(_place(space, key), "needs choices, a step or points for the sampler grid.") for key in endless)
-    if not endless and space.points > _MOST_POINTS:
+    continuous = [key for key, values in sampled.items() if values.count == math.inf]
+    yield from (
+        Mistake(_path_of(space, key), "needs choices, a step or points for the sampler grid.") for key in continuous
+    )
+    if not continuous and space.points > _MAX_GRID_POINTS:
         yield Mistake(
-            ("sampler",), f"a grid has at most {_MOST_POINTS:,} points, got {space.points:,}; take longer steps."
+            ("sampler",), f"a grid has at most {_MAX_GRID_POINTS:,} points, got {space.points:,}; use larger steps."
         )
 
 
 def _architecture_rules(space: Space) -> Iterator[Mistake]:
-    """What is wrong between `network` and what `search` says of the structure."""
+    """Check `network` against the structural keys of `search`."""
     network, kind = space.network, space.network.kind
     for key in sorted(network.model_fields_set & space.search.keys()):
-        if getattr(network, key) is not None:  # the width that `_searched_width` took away
-            yield Mistake(("network", key), "is set twice: it stands under search, too; leave one of them out.")
-    ours = [key for key in space.search if key in FAMILY and "mlp" in FAMILY[key].needs]
-    yield from (Mistake(("search", key), f"needs kind: mlp, got kind: {kind}.") for key in ours if kind != "mlp")
-    normed = space.search["batch_norm"].contains(True) if "batch_norm" in space.search else network.batch_norm
-    if normed and min(space.batch_sizes) < 2:
-        where = ("search",) if "batch_size" in space.search else ("train",)
+        if getattr(network, key) is not None:  # `_searched_width` has set the width to None
+            yield Mistake(("network", key), "is set twice, here and under search; remove one of them.")
+    mlp_keys = [key for key in space.search if key in FAMILY and "mlp" in FAMILY[key].needs]
+    yield from (Mistake(("search", key), f"needs kind: mlp, got kind: {kind}.") for key in mlp_keys if kind != "mlp")
+    batch_norm = space.search["batch_norm"].contains(True) if "batch_norm" in space.search else network.batch_norm
+    if batch_norm and min(space.batch_sizes) < 2:
+        section = ("search",) if "batch_size" in space.search else ("train",)
         yield Mistake(
-            (*where, "batch_size"), "must be at least 2 with batch_norm, which has nothing to learn from one row."
+            (*section, "batch_size"), "must be at least 2 with batch_norm, which cannot normalize a single row."
         )
 
 
 def _objective_rules(space: Space) -> Iterator[Mistake]:
-    """What several objectives cannot be combined with: Optuna has samplers and pruners that know only one."""
-    goals = space.objective_names
-    if goals[0] != space.train.metric_key:
+    """Check the objectives, and that sampler and pruner support several of them: not all of Optuna's do."""
+    names = space.objective_names
+    if names[0] != space.train.metric_key:
         yield Mistake(
             ("objectives",),
-            f"must begin with {space.train.metric_key}, the metric that is followed (train.metric), got {goals[0]}.",
+            f"must begin with {space.train.metric_key}, the followed metric (train.metric), got {names[0]}.",
         )
-    if len(set(goals)) < len(goals):
-        yield Mistake(("objectives",), f"must differ from each other, got {format_value(list(goals))}.")
-    if len(goals) > 1 and space.sampler.kind == "cmaes":
-        yield Mistake(("sampler",), "cmaes knows one objective only; take tpe, or leave objectives out.")
-    if len(goals) > 1 and space.pruner.kind in ("hyperband", "successive_halving", "patient"):
+    if len(set(names)) < len(names):
+        yield Mistake(("objectives",), f"must all be different, got {format_value(list(names))}.")
+    if len(names) > 1 and space.sampler.kind == "cmaes":
+        yield Mistake(("sampler",), "cmaes supports a single objective; choose tpe, or remove objectives.")
+    if len(names) > 1 and space.pruner.kind in ("hyperband", "successive_halving", "patient"):
         yield Mistake(
-            ("pruner",), f"{space.pruner.kind} knows one objective only; take median, or leave objectives out."
+            ("pruner",), f"{space.pruner.kind} supports a single objective; choose median, or remove objectives."
         )
 
 
-def _place(space: Space, key: str) -> Path:
+def _path_of(space: Space, key: str) -> Path:
     return ("network", "search", key) if key in space.network.search else ("search", key)
 
 
-def flat(value: Mapping[str, Any], path: str = "") -> dict[str, Any]:
-    """Nested mappings as dotted keys."""
-    found: dict[str, Any] = {}
-    for key, part in value.items():
-        found |= flat(part, f"{path}{key}.") if isinstance(part, Mapping) else {f"{path}{key}": part}
-    return found
-
-
-def ensemble_mistake(space: Space, wish: EnsembleConfig) -> str:
-    """Why such an ensemble cannot be made of a search, as the end of a sentence; "" if it can."""
+def ensemble_mistake(space: Space, config: EnsembleConfig) -> str:
+    """Why a search of this space cannot build the ensemble, as the end of a sentence; "" if it can."""
     if space.refit.kind == "none":
-        return "needs a final network to be compared with; take another refit than none."
-    if space.train.metric in VALIDATORS and wish.kind in (*CHOOSING, "boosting"):
-        return f"{wish.kind} chooses by labels of rows that it has not seen, and train.metric: {space.train.metric} asks for none; take bagging."
-    if space.is_point and wish.kind in CHOOSING:
-        return f"{wish.kind} chooses among the configurations of a search, and there is one; take bagging."
+        return "needs a final network to be compared with; set refit to another value than none."
+    if space.train.metric in VALIDATORS and config.kind in (*CHOOSING, "boosting"):
+        return (
+            f"{config.kind} needs the labels of held-out rows, which train.metric: {space.train.metric} does not use; "
+            "choose bagging."
+        )
+    if space.is_point and config.kind in CHOOSING:
+        return f"{config.kind} combines several configurations, and this space has a single one; choose bagging."
     return ""
-
-
-def task_mistake(space: Space, task: Task) -> InputError | None:
-    """A metric that the data's task does not have, as a sentence."""
-    if task in METRICS[space.train.metric].tasks or space.train.metric in VALIDATORS:  # of these, see hpo/needs.py
-        measured = (*reported_metrics(task, space.train.metric), *VALIDATORS)
-        strange = [
-            name
-            for name in space.objective_names
-            if name.startswith("valid_") and name.removeprefix("valid_") not in measured
-        ]
-        if not strange:
-            return None
-        text = ", ".join(f"valid_{name}" for name in measured if name not in VALIDATORS)
-        return InputError(f"objectives: {strange[0]} is not measured in this search. Known: {text}.")
-    known = [m.name for m in METRICS.values() if task in m.tasks and m.judges == "labels"]
-    return InputError(f"train.metric: {space.train.metric} needs another task than {task}. Known: {', '.join(known)}.")

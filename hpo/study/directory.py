@@ -1,12 +1,12 @@
-"""Where a search lives on disk, and who may write there.
+"""The files of a study in the store, and the lock that keeps a second search out.
 
-STORE/mlflow.db, STORE/artifacts/           MLflow's, a mirror
-STORE/studies/NAME/journal.log              the study: the truth
+STORE/mlflow.db, STORE/artifacts/           MLflow's copy
+STORE/studies/NAME/journal.log              the study, from which all else can be rebuilt
 STORE/studies/NAME/weights/LABEL.safetensors  of the final networks: X-scaled-EPOCHS, X-keep or X-average;
                                              ensemble-KIND-SIZE-POOL-DIGEST
-STORE/studies/NAME/unseen/LABEL.safetensors what a configuration said of rows that its networks had not seen
+STORE/studies/NAME/unseen/LABEL.safetensors out-of-fold predictions of a configuration
 STORE/studies/NAME/network/                 the final network for other programs, as `hpo export --weights` writes it
-STORE/studies/NAME/report.html              the page on the search
+STORE/studies/NAME/report.html              the report
 STORE/studies/NAME/lock                     held while a search runs
 """
 
@@ -25,8 +25,8 @@ from typing import IO
 
 from hpo.core.errors import InputError, StoreError, did_you_mean
 
-SQLITE = "sqlite:///"  # how MLflow names a database that is a file
-NETWORK = "network"  # the folder of a final network, in a study and in its run
+SQLITE = "sqlite:///"  # begins MLflow's URI of a database that is a file
+NETWORK = "network"  # the folder of the final network, in a study and in its MLflow run
 
 
 @dataclass(frozen=True)
@@ -65,17 +65,20 @@ class StudyDirectory:
         return f"{SQLITE}{(self.root / 'mlflow.db').resolve()}"
 
     def mlflow(self, required: bool = True) -> dict[str, str]:
-        """Where MLflow has its search: `tracking_uri`, `experiment_id`, `run_id`. Raises InputError if nothing was recorded."""
+        """Where MLflow has recorded the search: `tracking_uri`, `experiment_id`, `run_id`.
+
+        If nothing is recorded yet, raises InputError, or returns {} if it is not `required`.
+        """
         path = self.folder / "mlflow.json"
         if path.exists():
-            found = dict(json.loads(path.read_text(encoding="utf-8")))
-            return found | {"tracking_uri": found["tracking_uri"] or self.tracking_uri}
+            location = dict(json.loads(path.read_text(encoding="utf-8")))
+            return location | {"tracking_uri": location["tracking_uri"] or self.tracking_uri}
         if required:
-            raise InputError(f"The study {self.name} has no record in MLflow yet; its search has only just begun.")
+            raise InputError(f"The study {self.name} is not recorded in MLflow yet; its search has only just started.")
         return {}
 
     def running(self) -> bool:
-        """Whether a process is searching it now."""
+        """Whether a process is searching this study now."""
         try:
             with (self.folder / "lock").open("rb") as file:
                 fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
@@ -87,19 +90,20 @@ class StudyDirectory:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Holds the study for this process, also against a second search. The kernel frees it, however we end."""
+        """Hold the lock of the study within the context. The kernel releases it however this process ends."""
         try:
             for folder in (self.weights, self.oof_predictions):
                 folder.mkdir(parents=True, exist_ok=True)
             file = (self.folder / "lock").open("a")
         except OSError as error:
             raise InputError(
-                f"--store: {self.root} cannot be written ({error.strerror}); name another folder."
+                f"--store: {self.root} cannot be written ({error.strerror}); choose another folder."
             ) from error
         with file:
-            if not _taken(file):
+            if not _acquired(file):
                 raise InputError(
-                    f"The study {self.name} is being searched by another process; wait for it, or set study to another name."
+                    f"The study {self.name} is being searched by another process; wait for it, "
+                    "or set study to another name."
                 )
             yield
 
@@ -107,8 +111,8 @@ class StudyDirectory:
         shutil.rmtree(self.folder)
 
 
-def _taken(file: IO[str]) -> bool:
-    """Whether the lock could be had; tried for a moment, because `running` has it for an instant."""
+def _acquired(file: IO[str]) -> bool:
+    """Whether the lock was acquired. Tries for 0.1 s, because `running` holds it for a moment."""
     for _ in range(10):
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -121,30 +125,31 @@ def _taken(file: IO[str]) -> bool:
 
 def studies(root: Path) -> list[StudyDirectory]:
     """Every study in the store, the one that was written last at the end."""
-    found = [StudyDirectory(root, path.parent.name) for path in (root / "studies").glob("*/journal.log")]
-    return sorted(found, key=lambda place: place.journal.stat().st_mtime)
+    directories = [StudyDirectory(root, path.parent.name) for path in (root / "studies").glob("*/journal.log")]
+    return sorted(directories, key=lambda directory: directory.journal.stat().st_mtime)
 
 
 def find_study(root: Path, name: str | None) -> StudyDirectory:
-    """The study of that name, or the latest. Raises InputError if there is none."""
-    there = studies(root)
-    if not there:
-        raise InputError(f"There is no study in {root} yet; begin one with: hpo search --space SPACE.yaml")
+    """The study of that name, or the latest one. Raises InputError if there is none."""
+    directories = studies(root)
+    if not directories:
+        raise InputError(f"There is no study in {root} yet; start one with: hpo search --space SPACE.yaml")
     if name is None:
-        return there[-1]
-    for place in there:
-        if place.name == name:
-            return place
-    raise InputError(f"There is no study {name} in {root}.{did_you_mean(name, [place.name for place in there])}")
+        return directories[-1]
+    for directory in directories:
+        if directory.name == name:
+            return directory
+    hint = did_you_mean(name, [directory.name for directory in directories])
+    raise InputError(f"There is no study {name} in {root}.{hint}")
 
 
 def chosen_uri(root: Path, named: str | None) -> str:
-    """Where the runs of a search go: to the MLflow that is named or that MLFLOW_TRACKING_URI names, else to the store's own database."""
+    """The MLflow tracking URI of a search: the `named` one, else MLFLOW_TRACKING_URI, else the store's own database."""
     return named or os.environ.get("MLFLOW_TRACKING_URI") or StudyDirectory(root, "").tracking_uri
 
 
 def write_atomic(path: Path, write: bytes) -> None:
-    """Writes a file whole or not at all. Raises StoreError if that fails."""
+    """Write a file completely or not at all. Raises StoreError if that fails."""
     temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
     try:
         temporary.write_bytes(write)

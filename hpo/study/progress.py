@@ -1,4 +1,4 @@
-"""A trial in training: what it has shown so far, and the outcome that is made of it."""
+"""A trial in training: what it has reported so far, and the outcome that it ends with."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from hpo.core.trial import Outcome, Score, State, TrainedTrial, Trial
 
 @dataclass
 class RunningTrial:
-    """`begun` is the round in which it began, `started` the time."""
+    """`start_round` is the round in which the trial began, `started` the time in seconds since 1970."""
 
     trial: Trial
     start_round: int
@@ -22,18 +22,19 @@ class RunningTrial:
     fold_curves: dict[str, list[list[float]]] = field(default_factory=dict)
     times: list[float] = field(default_factory=list)
     state: State = "complete"
-    reason: str = ""  # why it ends; "" while it goes on
+    reason: str = ""  # why the trial ends; "" while it goes on
 
     def record(self, score: Score) -> None:
-        """Takes in one epoch."""
+        """Record one epoch."""
         for name, value in score.means.items():
             self.curves.setdefault(name, []).append(value)
         for name in self._by_fold(score):
             self.fold_curves.setdefault(name, []).append(score.values[name].tolist())
-        self.times.append(round(time.time(), 3))  # as precise as MLflow's
+        self.times.append(round(time.time(), 3))  # milliseconds, as in MLflow
 
     def _by_fold(self, score: Score) -> list[str]:
-        """What is kept of every fold: of a finalist all that it is judged by, of others what pruning follows."""
+        """The metrics whose values are kept by fold: all validation metrics of a finalist, the pruning metric of
+        others."""
         if self.trial.role in ("finalist", "nested"):
             return [name for name in score.values if name.startswith("valid_")]
         return [score.metric] if len(score.values.get(score.metric, ())) > 1 else []
@@ -42,12 +43,12 @@ class RunningTrial:
         self.state, self.reason = state, reason
 
     def to_outcome(self, released: TrainedTrial, metric: str, names: Sequence[str], ended: int) -> Outcome:
-        """The outcome; `metric` is the one that the search follows, `names` are the objectives, of which that is the first, `ended`
-        is the round."""
-        seen = released.best_epoch > 0
+        """The outcome of the trial. `metric` is the followed one, `names` are the objectives, the first of which is
+        that metric; `ended` is the round in which the trial ended."""
+        has_best = released.best_epoch > 0
         value = (
-            statistics.best_window_mean(self.curves[f"valid_{metric}"], METRICS[metric].sign)
-            if seen and released.valid
+            statistics.best_window_mean(self.curves[f"valid_{metric}"], METRICS[metric])
+            if has_best and released.valid
             else None
         )
         values = {}
@@ -61,8 +62,8 @@ class RunningTrial:
             value=value,
             best_epoch=released.best_epoch,
             epochs=len(self.times),
-            train=released.train if seen else {},
-            valid=released.valid if seen else {},
+            train=released.train if has_best else {},
+            valid=released.valid if has_best else {},
             nonzero_share=released.nonzero_share,
             curves=self.curves,
             fold_curves=self.fold_curves,

@@ -1,9 +1,9 @@
-"""The rounds of a search. In each, rows are filled, every trial in training has one epoch, and all of them are judged.
+"""The rounds of a search: in each, free slots are filled, every trial in training has one epoch, and all are reported.
 
-What a sampler proposes depends on what had ended by then, so a search that was cut off must let its trials begin and end in
-the rounds in which they would have. It goes back to the first round in which a trial began that is lost. Trials that had
-ended by themselves are not trained again: as ghosts they hold their rows, and are heard of, until the round in which they
-ended.
+A proposal depends on the trials that have ended by then, so in an interrupted search, trials must begin and end in
+the rounds in which they would have without the interruption. A resumed search therefore goes back to the first round
+in which a trial began that has not ended. Trials that ended in a later round are not trained again but replayed: they
+occupy their slots, and the pruner sees their epochs, until the round in which they ended.
 """
 
 from __future__ import annotations
@@ -14,36 +14,36 @@ from hpo.core.trial import Outcome
 
 
 class EpochRounds:
-    """The present round, and the ghosts."""
+    """The current round, and the replayed trials."""
 
-    def __init__(self, ended: Iterable[Outcome], lost: Iterable[int]) -> None:
-        """`ended` are the trials that have ended, `lost` the rounds in which trials began that have not."""
-        known = list(ended)
-        self.now = min(lost, default=1 + max((o.rounds[1] for o in known), default=-1))
-        self._ghosts = {o.trial.label: o for o in known if o.rounds[1] >= self.now}
+    def __init__(self, ended: Iterable[Outcome], cut_off: Iterable[int]) -> None:
+        """`ended` are the trials that have ended, `cut_off` the rounds in which the trials began that have not."""
+        outcomes = list(ended)
+        self.now = min(cut_off, default=1 + max((o.rounds[1] for o in outcomes), default=-1))
+        self._replayed = {o.trial.label: o for o in outcomes if o.rounds[1] >= self.now}
 
     def replayed_trials(self) -> list[Outcome]:
-        """Those who hold rows in this round."""
-        return [o for o in self._ghosts.values() if o.rounds[0] <= self.now]
+        """The replayed trials that occupy slots in this round."""
+        return [o for o in self._replayed.values() if o.rounds[0] <= self.now]
 
     def next_round(self) -> bool:
-        """Whether any is still to begin; until then nothing new is proposed."""
-        return any(o.rounds[0] > self.now for o in self._ghosts.values())
+        """Whether a replayed trial begins in a later round; until then, nothing is proposed."""
+        return any(o.rounds[0] > self.now for o in self._replayed.values())
 
     def has_replays(self) -> bool:
-        """Whether any is left."""
-        return bool(self._ghosts)
+        """Whether any trial is left to replay."""
+        return bool(self._replayed)
 
     @staticmethod
-    def epochs(ghost: Outcome, end: int) -> int:
-        """How many epochs a ghost had trained by the end of a round. In one process that is one a round."""
-        begun, ended = ghost.rounds
-        return ghost.epochs * (end - begun + 1) // (ended - begun + 1)
+    def epochs(outcome: Outcome, end: int) -> int:
+        """The number of epochs of a trial by the end of round `end`; without workers, one per round."""
+        begun, ended = outcome.rounds
+        return outcome.epochs * (end - begun + 1) // (ended - begun + 1)
 
     def close(self) -> list[Outcome]:
-        """Ends the round, and with it the ghosts that are returned."""
-        gone = [o for o in self._ghosts.values() if o.rounds[1] <= self.now]
-        for outcome in gone:
-            del self._ghosts[outcome.trial.label]
+        """End the round. Returns the replayed trials that ended in it."""
+        ended = [o for o in self._replayed.values() if o.rounds[1] <= self.now]
+        for outcome in ended:
+            del self._replayed[outcome.trial.label]
         self.now += 1
-        return gone
+        return ended

@@ -14,17 +14,17 @@ from hpo.study.directory import write_atomic
 
 
 def weights_of_fit(weights: Mapping[str, Tensor], fit: int) -> dict[str, Tensor]:
-    """Those of one fit, which keep their fit axis."""
+    """The weights of one fit; the fit axis stays, with length 1."""
     return {name: tensor[fit : fit + 1] for name, tensor in weights.items()}
 
 
 def digest(weights: Mapping[str, Tensor]) -> str:
-    """A short name that other weights do not have."""
+    """A short hash of weights: equal weights, equal digests."""
     return hashlib.sha256(save({name: tensor.contiguous() for name, tensor in weights.items()})).hexdigest()[:8]
 
 
 class WeightStore:
-    """The weights of a study's trials, a file a trial; tensors have the fit axis first."""
+    """The weights of a study's trials, one file per trial; tensors have the fit axis first."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -34,14 +34,17 @@ class WeightStore:
 
     def load(self, label: str) -> dict[str, Tensor]:
         if not self.path(label).exists():
-            raise InputError(f"The weights of trial {label} are missing from {self._folder}; search the study anew.")
+            raise InputError(
+                f"The weights of trial {label} are missing from {self._folder}; "
+                "run the search again under another study name."
+            )
         return load_file(self.path(label))
 
     def path(self, label: str) -> Path:
         return self._folder / f"{label}.safetensors"
 
     def retain_only(self, labels: Collection[str]) -> None:
-        """Removes all others."""
+        """Remove the files of all other labels."""
         for path in self._folder.iterdir():
             if path.name.removesuffix(".safetensors") not in labels:
                 path.unlink()

@@ -1,4 +1,4 @@
-"""MLflow's UI on loopback, and the address of a search's page in it."""
+"""MLflow's UI on the loopback interface, and the address of a search's page in it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pathlib import Path
 
 from hpo.core.errors import StoreError
 
-# MLflow opens an assistant over a third of the page on 127.0.0.1 and localhost, but not on a name under localhost.
+# On 127.0.0.1 and localhost MLflow covers a third of the page with an assistant; on a name under localhost it does not.
 HOST = "hpo.localhost"
 PORT = 5000
 QUIET = {
@@ -26,13 +26,13 @@ QUIET = {
 
 
 def link(experiment_id: str, key: str, base: str) -> str:
-    """The address of the page that shows the view `key`."""
+    """The address of the page with the view `key`."""
     return f"{base}/#/experiments/{experiment_id}/runs?workflowType=machine_learning&viewStateShareKey={key}"
 
 
 @contextmanager
 def serve_ui(tracking_uri: str, port: int, log: Path) -> Iterator[str]:
-    """MLflow's UI on loopback while the context lasts; gives its address. Raises StoreError if it does not come up."""
+    """Run MLflow's UI within the context and yield its address. Raises StoreError if it does not start."""
     base = f"http://{HOST}:{port}"
     command = [
         sys.executable,
@@ -52,10 +52,10 @@ def serve_ui(tracking_uri: str, port: int, log: Path) -> Iterator[str]:
         "--allowed-hosts",
         f"127.0.0.1:*,localhost:*,{HOST}:*",
     ]
-    alone = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}  # a job runner that nobody asked for outlives the server
+    no_jobs = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}  # otherwise a job runner outlives the server
     with log.open("wb") as file:
         server = subprocess.Popen(
-            command, env=os.environ | QUIET | alone, stdout=file, stderr=subprocess.STDOUT, start_new_session=True
+            command, env=os.environ | QUIET | no_jobs, stdout=file, stderr=subprocess.STDOUT, start_new_session=True
         )
     try:
         _wait(server, f"http://127.0.0.1:{port}/health", log)
@@ -72,13 +72,13 @@ def _wait(server: subprocess.Popen[bytes], health: str, log: Path) -> None:
         try:
             with urllib.request.urlopen(health, timeout=5):  # noqa: S310 - our own server
                 return
-        except (urllib.error.URLError, ConnectionError, TimeoutError):  # not up yet
+        except (urllib.error.URLError, ConnectionError, TimeoutError):  # not started yet
             time.sleep(0.2)
     raise StoreError(f"MLflow's UI did not start; see {log}.")
 
 
 def free_port(wanted: int) -> int:
-    """`wanted`, or the next port that nobody listens on."""
+    """`wanted`, or the next free port."""
     for port in range(wanted, min(wanted + 100, 65_536)):
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -87,4 +87,4 @@ def free_port(wanted: int) -> int:
             except OSError:
                 continue
             return port
-    raise StoreError(f"No port from {wanted} on is free; name one with --port.")
+    raise StoreError(f"Ports {wanted} to {wanted + 99} are in use; choose another with --port.")

@@ -1,10 +1,11 @@
-"""What MLflow's page shows of a search: its columns and charts, as a view that MLflow keeps in a tag of the experiment.
+"""The columns and charts of a search in MLflow's UI, as a view that MLflow stores in a tag of the experiment.
 
-Without a view the page opens on "Traces 0", or on a table without a single strength.
+Without a view, the page opens on "Traces 0", or on a table without any strength.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from hpo.core.metrics import METRICS, Task, display_metric, tracked_metrics
@@ -12,31 +13,21 @@ from hpo.space.space import Space
 
 
 def view(space: Space, task: Task) -> dict[str, Any]:
-    """The trials of a search, best first: states, scores and strengths as columns; the curves of the best twenty, and a
-    parallel chart of strengths and score, one click away."""
+    """The view of a search: a table of its trials, best first, with states, scores and strengths as columns; the
+    curves of the best twenty, and one click away a parallel-coordinates chart of strengths and score."""
     followed = METRICS[space.train.metric]
-    seen, bounded = tracked_metrics(task, followed.name), display_metric(task, "loss")
+    tracked, bounded = tracked_metrics(task, followed.name), display_metric(task, "loss")
     scores = [f"metrics.`best_valid_{name}`" for name in dict.fromkeys((followed.name, "loss", bounded))]
     params = list(space.params({}))
     columns = ["tags.`hpo.state`", *scores, *(f"params.`{name}`" for name in params)]
     columns += ["metrics.`best_gap`", "metrics.`nonzero_share`", "metrics.`epochs`", "tags.`hpo.role`"]
     first = {"attributes.`Run Name`": 112, "runDateAndNestInfo": 124, "duration": 70}
-    curves = ["train_loss", *(f"valid_{name}" for name in seen), "gap"]
-    parallel = {
-        "uuid": "hpo-parallel",
-        "type": "PARALLEL",
-        "metricSectionId": "hpo-strengths",
-        "isGenerated": False,
-        "deleted": False,
-        "runsCountToCompare": 10,
-        "showAllRuns": True,
-        "selectedParams": params,
-        "selectedMetrics": [f"best_valid_{bounded}"],
-    }
+    curves = ["train_loss", *(f"valid_{name}" for name in tracked), "gap"]
     sections = [
         _section("hpo-curves", "Curves of the best twenty", True, columns=2, cardHeight=300),
         _section("hpo-strengths", "Strengths and score", True, columns=1, cardHeight=330),
-        _section("hpo-rest", "Model metrics", False, isGenerated=True),  # MLflow's name for the charts it adds itself
+        # MLflow's name for the charts that it generates.
+        _section("hpo-rest", "Model metrics", False, isGenerated=True),
     ]
     return {
         "orderByKey": f"metrics.`best_valid_{followed.name}`",
@@ -49,7 +40,7 @@ def view(space: Space, task: Task) -> dict[str, Any]:
         "columnOrder": [*first, *columns],
         "columnWidths": first | {column: _width(column) for column in columns},
         "runsHiddenMode": "FIRST_20_RUNS",
-        "compareRunCharts": [*map(_line, curves), parallel],
+        "compareRunCharts": [*map(_line, curves), _parallel(params, f"best_valid_{bounded}")],
         "compareRunSections": sections,
         "isAccordionReordered": True,
         "viewMaximized": False,
@@ -63,7 +54,7 @@ def view(space: Space, task: Task) -> dict[str, Any]:
 
 
 def _width(column: str) -> int:
-    """Pixels that the name of a column needs; numbers are logged with so few digits that 86 are enough."""
+    """The width of a column in pixels: enough for its name; 86 are enough for the logged numbers."""
     return max(60 if column == "params.`depth`" else 86, int(len(column.split("`")[1]) * 6.4) + 22)
 
 
@@ -76,6 +67,20 @@ def _section(uuid: str, name: str, shown: bool, **more: Any) -> dict[str, Any]:
         "deleted": False,
         "isGenerated": False,
         **more,
+    }
+
+
+def _parallel(params: Sequence[str], metric: str) -> dict[str, Any]:
+    return {
+        "uuid": "hpo-parallel",
+        "type": "PARALLEL",
+        "metricSectionId": "hpo-strengths",
+        "isGenerated": False,
+        "deleted": False,
+        "runsCountToCompare": 10,
+        "showAllRuns": True,
+        "selectedParams": params,
+        "selectedMetrics": [metric],
     }
 
 

@@ -1,7 +1,8 @@
-"""The process that writes to MLflow: `python -m hpo.tracking.mlflow_writer`, JSON lines in, JSON lines out. See `hpo.tracking.recorder`.
+"""The process that writes to MLflow (`python -m hpo.tracking.mlflow_writer`): JSON lines in, JSON lines out.
 
-It reads `open`, then a `trial` for each trial, then `finish`; it answers `open` and `finish`, or with `error` before it
-dies. When its input ends early, the search was killed, and the next one sends again what is missing.
+`hpo.tracking.recorder` sends `open`, then a `trial` for each trial, then `finish`. The process answers `open` and
+`finish`, or with `error` before it dies. If its input ends early, the search was killed, and the next session sends
+again what is missing.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # MLflow looks at it while it is imported
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # MLflow reads it when it is imported
 
 from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, RunTag, ViewType
@@ -38,14 +39,14 @@ from hpo.tracking import sqlite_writer
 from hpo.tracking.mlflow_cleanup import runs_of
 
 _VIEW_TAG = "mlflow.sharedViewState."
-_POINTS = 1000  # MLflow's own limits for one batch
-_VALUES = 100
-_MOMENT = 1.0  # seconds that a trial may wait for others
-_TOGETHER = 100
+_MAX_POINTS = 1000  # MLflow's limit of metrics per batch
+_MAX_VALUES = 100  # MLflow's limit of parameters, and of tags, per batch
+_MAX_WAIT = 1.0  # seconds that a trial may wait to be written together with others
+_MAX_TRIALS = 100  # written together
 
 
 class MlflowWriter:
-    """One search's run and its children, in any MLflow store."""
+    """Writes a search's run and its child runs, one per trial, to any MLflow store."""
 
     def __init__(self, opening: Mapping[str, Any]) -> None:
         uri, folder = opening["uri"], Path(opening["folder"])
@@ -54,26 +55,26 @@ class MlflowWriter:
             create_database(Path(uri.removeprefix(SQLITE)))
         self._client = MlflowClient(tracking_uri=uri)
         self.experiment_id = self._experiment(opening["study"])
-        self.run_id = self._parent(opening)
-        self._view(opening["view"])
-        own = uri.startswith(SQLITE) and Path(uri.removeprefix(SQLITE)).parent == folder.resolve().parent.parent
-        # Of the store's own database the place is not written down, so that a store that was moved is not looked for there.
-        where = {"tracking_uri": "" if own else uri, "experiment_id": self.experiment_id, "run_id": self.run_id}
-        write_atomic(folder / "mlflow.json", json.dumps(where).encode())
-        self._written = self._children()
-        self._bulk = self._door(uri)
+        self.run_id = self._search_run(opening)
+        self._set_view(opening["view"])
+        in_store = uri.startswith(SQLITE) and Path(uri.removeprefix(SQLITE)).parent == folder.resolve().parent.parent
+        # The URI of the store's own database is not stored, so that the database is found after the store was moved.
+        location = {"tracking_uri": "" if in_store else uri, "experiment_id": self.experiment_id, "run_id": self.run_id}
+        write_atomic(folder / "mlflow.json", json.dumps(location).encode())
+        self._written = self._written_trials()
+        self.bulk = self._sqlite_writer(uri)
 
-    def _door(self, uri: str) -> sqlite_writer.SqliteWriter | None:
-        """To the rows of a database that is at hand; a server is told through its own door."""
+    def _sqlite_writer(self, uri: str) -> sqlite_writer.SqliteWriter | None:
+        """The writer for a local database; None for a server, or a database with unknown tables."""
         database = Path(uri.removeprefix(SQLITE))
         if not uri.startswith(SQLITE) or not sqlite_writer.is_supported(database):
             return None
         location = self._client.get_experiment(self.experiment_id).artifact_location
         return sqlite_writer.SqliteWriter(database, self.experiment_id, location)
 
-    def _view(self, view: Mapping[str, Any]) -> None:
-        """Stores which columns and charts the page of this search opens with, as MLflow's own UI does."""
-        # What follows the search was scored on other rows, and would stand among its trials as if it could be compared with them.
+    def _set_view(self, view: Mapping[str, Any]) -> None:
+        """Store the columns and charts with which the page of this search opens, in the form of MLflow's UI."""
+        # Trials after the search are scored on other rows, so they must not be listed among those of the search.
         roles = " AND ".join(["", *(f"tags.`hpo.role` != '{role}'" for role in ("finalist", "nested", "refit"))])
         state = {**view, "searchFilter": f"tags.`mlflow.parentRunId` = '{self.run_id}'{roles}"}
         packed = base64.b64encode(zlib.compress(json.dumps(state, separators=(",", ":")).encode(), 9)).decode()
@@ -82,105 +83,107 @@ class MlflowWriter:
         self._client.set_experiment_tag(self.experiment_id, _VIEW_TAG + self.run_id, json.dumps(value))
 
     def _experiment(self, name: str) -> str:
-        found = self._client.get_experiment_by_name(name)
-        if found is None:
+        experiment = self._client.get_experiment_by_name(name)
+        if experiment is None:
             location = self._artifacts.resolve().as_uri() if self._artifacts else None
             return str(self._client.create_experiment(name, artifact_location=location))
-        if found.lifecycle_stage == "deleted":
-            self._client.restore_experiment(found.experiment_id)
-        return str(found.experiment_id)
+        if experiment.lifecycle_stage == "deleted":
+            self._client.restore_experiment(experiment.experiment_id)
+        return str(experiment.experiment_id)
 
-    def _parent(self, opening: Mapping[str, Any]) -> str:
-        """The search's own run, found again by its identity and completed: a killed writer may have left it half-told."""
+    def _search_run(self, opening: Mapping[str, Any]) -> str:
+        """The id of the search's own run; a run that exists is completed, as a killed writer may have left it
+        incomplete."""
         query = f"tags.`hpo.search` = '{opening['search']}'"
-        found = self._client.search_runs([self.experiment_id], query, max_results=1)
-        if found:
-            run = found[0]
+        runs = self._client.search_runs([self.experiment_id], query, max_results=1)
+        if runs:
+            run = runs[0]
             self._client.update_run(run.info.run_id, status="RUNNING")
         else:
             tags = {**opening["tags"], "hpo.search": opening["search"], "mlflow.user": _user()}
             run = self._client.create_run(self.experiment_id, run_name=opening["study"], tags=tags)
         params = [Param(key, str(value)) for key, value in opening["params"].items() if key not in run.data.params]
-        for start in range(0, len(params), _VALUES):
-            self._client.log_batch(run.info.run_id, params=params[start : start + _VALUES])
+        for start in range(0, len(params), _MAX_VALUES):
+            self._client.log_batch(run.info.run_id, params=params[start : start + _MAX_VALUES])
         self._client.log_text(run.info.run_id, opening["space"], "space.yaml")
         return str(run.info.run_id)
 
-    def _children(self) -> set[str]:
-        """The labels of the trials that are there; what a killed writer left half-written is removed."""
+    def _written_trials(self) -> set[str]:
+        """The labels of the trials that are written completely. Runs that a killed writer left incomplete are
+        deleted."""
         labels: set[str] = set()
         query = f"tags.`mlflow.parentRunId` = '{self.run_id}'"
-        for run in list(
-            runs_of(self._client, self.experiment_id, query, ViewType.ACTIVE_ONLY)
-        ):  # pages shift when one is removed
+        # As a list, because pages shift when a run is deleted.
+        for run in list(runs_of(self._client, self.experiment_id, query, ViewType.ACTIVE_ONLY)):
             if run.info.status == "RUNNING":
                 self._client.delete_run(run.info.run_id)
             else:
                 labels.add(run.data.tags.get("hpo.trial", ""))
         return labels
 
-    def trials(self, told: Iterable[Mapping[str, Any]]) -> None:
-        """Writes trials that have ended, unless they are there."""
-        new = {trial["label"]: trial for trial in told if trial["label"] not in self._written}
+    def trials(self, messages: Iterable[Mapping[str, Any]]) -> None:
+        """Write trials that have ended, unless they are written already."""
+        new = {trial["label"]: trial for trial in messages if trial["label"] not in self._written}
         common = {"mlflow.parentRunId": self.run_id, "mlflow.user": _user()}
         runs = [{**trial, "tags": {**trial["tags"], **common}, "points": points(trial)} for trial in new.values()]
-        if self._bulk:
-            self._bulk.write(runs)
+        if self.bulk:
+            self.bulk.write(runs)
         else:
             for run in runs:
-                self._run(run)
+                self._write_run(run)
         self._written |= new.keys()
 
-    def _run(self, told: Mapping[str, Any]) -> None:
-        run = self._client.create_run(self.experiment_id, told["started"], told["tags"], told["name"])
+    def _write_run(self, message: Mapping[str, Any]) -> None:
+        run = self._client.create_run(self.experiment_id, message["started"], message["tags"], message["name"])
         run_id = run.info.run_id
-        params = [Param(key, str(value)) for key, value in told["params"].items()]
-        points = [Metric(key, value, at, step) for key, value, at, step in told["points"]]
-        first = _POINTS - _VALUES  # as many as a batch holds beside parameters
-        self._client.log_batch(run_id, points[:first], params[:_VALUES])
-        for start in range(_VALUES, len(params), _VALUES):
-            self._client.log_batch(run_id, params=params[start : start + _VALUES])
-        for start in range(first, len(points), _POINTS):
-            self._client.log_batch(run_id, points[start : start + _POINTS])
-        self._client.set_terminated(run_id, told["status"], told["ended"])
+        params = [Param(key, str(value)) for key, value in message["params"].items()]
+        points = [Metric(key, value, time_ms, step) for key, value, time_ms, step in message["points"]]
+        first = _MAX_POINTS - _MAX_VALUES  # MLflow limits metrics and parameters of a batch together
+        self._client.log_batch(run_id, points[:first], params[:_MAX_VALUES])
+        for start in range(_MAX_VALUES, len(params), _MAX_VALUES):
+            self._client.log_batch(run_id, params=params[start : start + _MAX_VALUES])
+        for start in range(first, len(points), _MAX_POINTS):
+            self._client.log_batch(run_id, points[start : start + _MAX_POINTS])
+        self._client.set_terminated(run_id, message["status"], message["ended"])
 
-    def finish(self, told: Mapping[str, Any]) -> None:
-        tags = [RunTag(key, str(value)) for key, value in told.get("tags", {}).items()]
-        # A search that went on may have selected anew: what can change is a tag or a metric, never a parameter.
-        metrics = [Metric(key, value, told["ended"], 0) for key, value in told.get("metrics", {}).items()]
+    def finish(self, message: Mapping[str, Any]) -> None:
+        """End the search's run, with its last tags, metrics and artifacts."""
+        tags = [RunTag(key, str(value)) for key, value in message.get("tags", {}).items()]
+        # A resumed search may select another trial, so what can change is a tag or a metric, never a parameter.
+        metrics = [Metric(key, value, message["ended"], 0) for key, value in message.get("metrics", {}).items()]
         self._client.log_batch(self.run_id, metrics=metrics)
-        for start in range(0, len(tags), _VALUES):
-            self._client.log_batch(self.run_id, tags=tags[start : start + _VALUES])
-        for path in told.get("artifacts", []):
+        for start in range(0, len(tags), _MAX_VALUES):
+            self._client.log_batch(self.run_id, tags=tags[start : start + _MAX_VALUES])
+        for path in message.get("artifacts", []):
             if Path(path).is_dir():
                 self._client.log_artifacts(self.run_id, path, Path(path).name)
             else:
                 self._client.log_artifact(self.run_id, path)
-        self._client.set_terminated(self.run_id, told["status"])
+        self._client.set_terminated(self.run_id, message["status"])
 
 
 def _user() -> str:
-    """Who searches, as MLflow's own client says it; in a container, a user may have no name."""
+    """The user name, as MLflow's client records it; in a container, a user may have no name."""
     try:
         return getpass.getuser()
-    except (KeyError, OSError):  # of Python 3.12 and 3.13
+    except (KeyError, OSError):  # KeyError up to Python 3.12, OSError from 3.13 on
         return "unknown"
 
 
-def points(told: Mapping[str, Any]) -> list[tuple[str, float, int, int]]:
-    """Key, value, time and step of every point of a trial's curves and of what sums it up."""
+def points(message: Mapping[str, Any]) -> list[tuple[str, float, int, int]]:
+    """Key, value, time and step of every point of a trial's curves and of its summary."""
     curves = [
-        (key, value, told["times"][i], i + 1)
-        for key, curve in told["curves"].items()
+        (key, value, message["times"][i], i + 1)
+        for key, curve in message["curves"].items()
         for i, value in enumerate(curve)
-        if math.isfinite(value)  # MLflow's charts have no place for anything else
+        if math.isfinite(value)  # MLflow's charts cannot show other values
     ]
-    last = (told["ended"], told["best_epoch"])
-    return curves + [(key, value, *last) for key, value in told["summary"].items() if math.isfinite(value)]
+    last = (message["ended"], message["best_epoch"])
+    return curves + [(key, value, *last) for key, value in message["summary"].items() if math.isfinite(value)]
 
 
 def create_database(path: Path) -> None:
-    """Creates MLflow's tables under another name first: a database that was killed while migrating cannot be opened."""
+    """Create MLflow's database under another name first: one whose migration was killed cannot be opened."""
     with _locked(path.with_suffix(".lock")):
         if path.exists():
             return
@@ -195,23 +198,23 @@ def create_database(path: Path) -> None:
         unfinished.replace(path)
 
 
-def fetch_artifact(uri: str, said: str) -> Path:
-    """Where on this machine an artifact `runs:/RUN_ID/ARTIFACT` lies, without ARTIFACT the network that a search has left. Raises
+def fetch_artifact(uri: str, reference: str) -> Path:
+    """The local path of an artifact `runs:/RUN_ID/ARTIFACT`; without ARTIFACT, of the final network of a search. Raises
     InputError."""
-    run_id, _, artifact = said.partition(":/")[2].partition("/")
-    missing = f"{truncate(said)} is not in the MLflow at {uri}"
+    run_id, _, artifact = reference.partition(":/")[2].partition("/")
+    missing = f"{truncate(reference)} is not in the MLflow at {uri}"
     if uri.startswith(SQLITE) and not Path(uri.removeprefix(SQLITE)).exists():
         raise InputError(f"network.init: {missing}, which does not exist; name another with --store or --tracking-uri.")
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     try:
-        found = Path(MlflowClient(tracking_uri=uri).download_artifacts(run_id, artifact or NETWORK))
+        path = Path(MlflowClient(tracking_uri=uri).download_artifacts(run_id, artifact or NETWORK))
     except (MlflowException, OSError) as error:
         raise InputError(
-            f"network.init: {missing} ({truncate(error)}); `hpo ui` shows which runs there are, and what they hold."
+            f"network.init: {missing} ({truncate(error)}); `hpo ui` shows the runs and their artifacts."
         ) from error
-    if not found.exists():
-        raise InputError(f"network.init: {missing}; `hpo ui` shows which runs there are, and what they hold.")
-    return found
+    if not path.exists():
+        raise InputError(f"network.init: {missing}; `hpo ui` shows the runs and their artifacts.")
+    return path
 
 
 @contextmanager
@@ -223,34 +226,35 @@ def _locked(path: Path) -> Iterator[None]:
 
 
 def _serve(answer: Callable[[Mapping[str, str]], None]) -> None:
-    mirror = None
+    writer = None
     for messages in _received():
-        for what, several in groupby(messages, lambda told: told.pop("do")):
-            if mirror and what == "trial":
-                mirror.trials(several)
+        for kind, group in groupby(messages, lambda message: message.pop("do")):
+            if writer and kind == "trial":
+                writer.trials(group)
                 continue
-            (told,) = several
-            if mirror:
-                mirror.finish(told)
+            (message,) = group
+            if writer:
+                writer.finish(message)
                 answer({"done": "yes"})
             else:
-                _wait_for_predecessor(Path(told["folder"]))
-                mirror = MlflowWriter(told)
-                answer({"experiment_id": mirror.experiment_id, "run_id": mirror.run_id})
+                _wait_for_predecessor(Path(message["folder"]))
+                writer = MlflowWriter(message)
+                answer({"experiment_id": writer.experiment_id, "run_id": writer.run_id})
 
 
 def _received() -> Iterator[list[dict[str, Any]]]:
-    """Messages in the order of their arrival; trials are kept for a moment, so that several are written together."""
+    """Messages in the order of their arrival; trials are held back for a moment, so that several are written
+    together."""
     messages: list[dict[str, Any]] = []
-    rest, until = b"", 0.0
+    rest, deadline = b"", 0.0
     while True:
-        waits = max(until - time.monotonic(), 0) if messages else None
-        chunk = os.read(0, 1 << 20) if select.select([0], [], [], waits)[0] else None
+        timeout = max(deadline - time.monotonic(), 0) if messages else None
+        chunk = os.read(0, 1 << 20) if select.select([0], [], [], timeout)[0] else None
         *lines, rest = (rest + (chunk or b"")).split(b"\n")
         if lines and not messages:
-            until = time.monotonic() + _MOMENT
+            deadline = time.monotonic() + _MAX_WAIT
         messages += map(json.loads, lines)
-        if messages and (not chunk or len(messages) >= _TOGETHER or messages[-1]["do"] != "trial"):
+        if messages and (not chunk or len(messages) >= _MAX_TRIALS or messages[-1]["do"] != "trial"):
             yield messages
             messages = []
         if chunk == b"":
@@ -258,18 +262,17 @@ def _received() -> Iterator[list[dict[str, Any]]]:
 
 
 def _wait_for_predecessor(folder: Path) -> None:
-    """The writer of a search that was killed may still be writing; this lock is held until the process ends."""
+    """Wait for the writer of a killed search, which may still be writing. The lock is held until this process ends."""
     descriptor = os.open(folder / "mirror.lock", os.O_CREAT | os.O_RDWR)
     fcntl.flock(descriptor, fcntl.LOCK_EX)
 
 
 def main() -> None:
-    gc.set_threshold(
-        100_000
-    )  # the rows of a run are many objects that live briefly: a fifth of the time was collecting them
+    # The rows of a run are many short-lived objects; a fifth of the time went into garbage collection.
+    gc.set_threshold(100_000)
     logging.getLogger("mlflow").setLevel(logging.WARNING)
     logging.getLogger("alembic").setLevel(logging.WARNING)
-    # MLflow prints a line for each run of a remote server, so the answers get the pipe and all else goes to the log.
+    # MLflow prints a line per run of a remote server: only answers go to the pipe, everything else to the log.
     pipe = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
 
@@ -278,9 +281,9 @@ def main() -> None:
 
     try:
         _serve(answer)
-        os._exit(0)  # everything is committed, and taking MLflow apart object by object takes most of a second
+        os._exit(0)  # everything is committed, and a regular exit of MLflow takes most of a second
     except (MlflowException, SQLAlchemyError, sqlite3.Error, OSError) as error:
-        logging.getLogger(__name__).exception("MLflow was lost")
+        logging.getLogger(__name__).exception("MLflow failed")
         answer({"error": truncate(str(error).strip().partition("\n")[0], 200)})
         sys.exit(1)
 

@@ -1,8 +1,8 @@
-"""What happened, told to MLflow: true states, whole curves, one bulk write a trial, by a process of its own.
+"""Send ended trials to MLflow: true states, whole curves, one bulk write per trial, by a separate process.
 
-MLflow's own work takes a second to begin with, and more for a run on a server, so it is done beside the training: this end turns
-outcomes into messages, `hpo.tracking.mlflow_writer` at the other end of a pipe writes them. MLflow is a mirror. The study is the truth,
-so what was not written when a process died is sent again by the next.
+Starting MLflow takes a second, and a run on a server takes longer, so this runs next to the training: the recorder
+turns outcomes into messages, and `hpo.tracking.mlflow_writer` at the other end of a pipe writes them. MLflow is a
+copy of the study: what was not written when a process died is sent again by the next session.
 """
 
 from __future__ import annotations
@@ -27,13 +27,11 @@ STATUS: dict[State, str] = {"complete": "FINISHED", "pruned": "KILLED", "failed"
 
 
 class Recorder:
-    """The sending end: never waits for MLflow until it is closed."""
+    """Sends messages to the writer process; waits for MLflow only in `ids` and `close`."""
 
     def __init__(self, tracking_uri: str, folder: Path, opening: Mapping[str, Any]) -> None:
-        """Starts the writer; `opening` names the experiment, the search's run and its tags and parameters.
-
-        `folder` is the study's; the writer's own log goes there.
-        """
+        """Start the writer. `opening` contains the experiment, and the search's run with its tags and parameters;
+        `folder` is that of the study, where the writer's log goes."""
         self._uri = tracking_uri
         self._log = folder / "mirror.log"
         try:
@@ -48,7 +46,7 @@ class Recorder:
                 stderr=log,
                 text=True,
                 env=_environment(),
-                start_new_session=True,  # Ctrl-C is for the search; the writer still has to write
+                start_new_session=True,  # Ctrl-C must not end the writer, which has messages left
             )
         self._queue: queue.SimpleQueue[str | None] = queue.SimpleQueue()
         threading.Thread(target=self._feed, daemon=True).start()
@@ -57,22 +55,22 @@ class Recorder:
         self._send({"do": "open", "uri": tracking_uri, "folder": str(folder), **opening})
 
     def record(self, outcome: Outcome) -> None:
-        """Has a trial written that has ended; a trial that MLflow knows already is left as it is."""
+        """Write a trial that has ended, unless MLflow has it already. Raises StoreError if the writer has ended."""
         if self._process.poll() is not None:
-            raise self._lost()
+            raise self._failure()
         self._send({"do": "trial", **message(outcome)})
 
     @property
     def ids(self) -> dict[str, str]:
-        """`experiment_id` and `run_id` of the search; waits for the writer to be ready."""
+        """`experiment_id` and `run_id` of the search; waits until the writer is ready."""
         if self._ids is None:
             self._ids = self._reply()
         return self._ids
 
     def close(self, status: str, **finish: Any) -> None:
-        """Ends the search's run with a status, and waits until everything is written. Raises StoreError if it is not.
+        """End the search's run with a status, and wait until everything is written. Raises StoreError if writing fails.
 
-        `finish` may hold `tags`, `metrics` and `artifacts` (a list of paths).
+        `finish` may contain `tags`, `metrics` and `artifacts` (a list of paths).
         """
         try:
             self._send({"do": "finish", "status": status, "ended": round(1000 * time.time()), **finish})
@@ -82,14 +80,15 @@ class Recorder:
             self._end()
 
     def abandon(self, status: str) -> None:
-        """Ends the search's run with a status after a failure or Ctrl-C; after one of `close` itself, there is nothing left to end."""
+        """End the search's run with a status after a failure or Ctrl-C; after a failure of `close` there is nothing
+        to do."""
         if self._ended:
             return
-        with suppress(StoreError):  # the failure that led here is the one to be told
+        with suppress(StoreError):  # the first failure is the one to report
             self.close(status)
 
     def _end(self) -> None:
-        """Lets the writer finish what it was sent, and go. Whoever comes next waits for it."""
+        """Let the writer process the remaining messages, and wait until it has ended."""
         self._ended = True
         self._queue.put(None)
         self._process.wait()
@@ -100,7 +99,7 @@ class Recorder:
         self._queue.put(json.dumps(message) + "\n")
 
     def _feed(self) -> None:
-        """Carries messages to the pipe, so that a slow writer never stops the training."""
+        """Move messages from the queue to the pipe, in a thread, so that a slow writer does not stop the training."""
         pipe = self._process.stdin
         assert pipe is not None
         try:
@@ -109,7 +108,7 @@ class Recorder:
                 pipe.flush()
             pipe.close()
         except BrokenPipeError:
-            return  # the writer is gone; `record` and `close` see that and say why
+            return  # the writer has ended; `record` and `close` raise the reason
 
     def _reply(self) -> dict[str, str]:
         pipe = self._process.stdout
@@ -121,12 +120,12 @@ class Recorder:
         answer: dict[str, str] = json.loads(line)
         if "error" in answer:
             raise StoreError(
-                f"MLflow at {self._uri} was lost: {answer['error']}. The study is safe; run the command again."
+                f"MLflow at {self._uri} failed: {answer['error']}. The study is safe; run the command again."
             )
         return answer
 
-    def _lost(self) -> StoreError:
-        """Why the writer is gone: what it said last, if it could."""
+    def _failure(self) -> StoreError:
+        """The reason why the writer has ended: its last answer, if there is one."""
         try:
             while True:
                 self._reply()
@@ -135,12 +134,14 @@ class Recorder:
 
 
 def message(outcome: Outcome) -> dict[str, Any]:
-    """A trial as MLflow shall show it."""
+    """A trial as a message to the writer."""
     trial = outcome.trial
-    name = {"search": f"trial {trial.label}", "ablation": trial.label.replace("-", " of ")}.get(trial.role, trial.label)
+    name = {"search": f"trial {trial.label}", "ablation": f"{trial.key.variant} of {trial.key.config}"}.get(
+        trial.role, trial.label
+    )
     summary: dict[str, float] = {f"best_valid_{key}": value for key, value in outcome.valid.items()}
     if outcome.valid:
-        summary["best_gap"] = outcome.valid["loss"] - outcome.train["loss"]
+        summary["best_gap"] = outcome.gap
         summary["best_epoch"] = outcome.best_epoch
     summary |= {"epochs": outcome.epochs, "nonzero_share": outcome.nonzero_share}
     return {
@@ -164,12 +165,12 @@ def message(outcome: Outcome) -> dict[str, Any]:
 
 
 def _environment() -> dict[str, str]:
-    """The writer's: silent, offline and on one thread."""
+    """The environment of the writer: silent, no telemetry, one thread."""
     return (
         os.environ
         | QUIET
         | {
-            "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "4",  # half a minute; its own seven take four
+            "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "4",  # half a minute; the default of seven retries takes four
             "GIT_PYTHON_REFRESH": "quiet",
             "OMP_NUM_THREADS": "1",
         }

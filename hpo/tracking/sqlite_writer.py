@@ -1,8 +1,8 @@
-"""Runs written straight into the tables of MLflow's SQLite database, many in one transaction.
+"""Write runs directly to the tables of MLflow's SQLite database, many in one transaction.
 
-MLflow's client takes 22 ms of a core for a run of 60 epochs: it makes an object of every point, looks the run up before
-every step and commits seven times. The rows themselves take a tenth of that. They are those that the client would have
-written, column by column (a test compares them), and a run is there whole or not at all.
+MLflow's client takes 22 ms of a core for a run of 60 epochs: it creates an object for every point, looks the run up
+before every step, and commits seven times. The rows alone take a tenth of that. They equal the client's, column by
+column (a test compares them), and a run is written completely or not at all.
 """
 
 from __future__ import annotations
@@ -39,40 +39,41 @@ _COLUMNS = {
     "latest_metrics": _POINT,
 }
 _INSERT = {
-    table: f"INSERT INTO {table} ({', '.join(names)}) VALUES ({', '.join('?' * len(names))})"  # noqa: S608 - names of ours
+    table: f"INSERT INTO {table} ({', '.join(names)}) VALUES ({', '.join('?' * len(names))})"  # noqa: S608 - constants
     for table, names in _COLUMNS.items()
 }
-_PATIENCE = 20.0  # seconds to wait while another process writes; MLflow's own
+_TIMEOUT = 20.0  # seconds to wait while another process writes, as MLflow does
 Row = tuple[Any, ...]
 
 
 def is_supported(database: Path) -> bool:
-    """Whether MLflow's tables are those that we know; into others, its client writes."""
+    """Whether MLflow's tables have the known columns; if not, its client writes the runs."""
     with closing(sqlite3.connect(database)) as connection:
-        found = {name: {row[1] for row in connection.execute(f"PRAGMA table_info({name})")} for name in _COLUMNS}
-    return found == {name: set(columns) for name, columns in _COLUMNS.items()}
+        columns = {name: {row[1] for row in connection.execute(f"PRAGMA table_info({name})")} for name in _COLUMNS}
+    return columns == {name: set(known) for name, known in _COLUMNS.items()}
 
 
 class SqliteWriter:
-    """Writes ended runs into one experiment; `artifacts` is the folder of its artifacts, as an URI."""
+    """Writes ended runs to one experiment; `artifacts` is the URI of its artifact folder."""
 
     def __init__(self, database: Path, experiment_id: str, artifacts: str) -> None:
-        self._connection = sqlite3.connect(database, timeout=_PATIENCE)
+        self._connection = sqlite3.connect(database, timeout=_TIMEOUT)
         self._experiment_id, self._artifacts = int(experiment_id), artifacts
 
     def write(self, runs: Iterable[Mapping[str, Any]]) -> None:
-        """`name`, `status`, `started`, `ended`, `tags`, `params` and `points` (key, value, time, step) of each; all or none."""
+        """Write runs, all or none. Each has `name`, `status`, `started`, `ended`, `tags`, `params` and `points` (key,
+        value, time, step)."""
         with self._connection:
             for run in runs:
                 for table, rows in self._rows(run):
                     self._connection.executemany(_INSERT[table], rows)
 
     def _rows(self, run: Mapping[str, Any]) -> Iterator[tuple[str, list[Row]]]:
-        # It begins with the time, so that the rows of a run lie together at the end of every index: with random names each
-        # run touches pages all over the database, four times as slow after 6,000 runs.
+        # The id begins with the time, so that the rows of a run are adjacent at the end of every index. Random ids
+        # touch pages all over the database, which is four times as slow after 6,000 runs.
         run_id = f"{time.time_ns():016x}{secrets.token_hex(8)}"
         tags = {**run["tags"], "mlflow.runName": run["name"]}
-        place = f"{self._artifacts}/{run_id}/artifacts"
+        artifact_uri = f"{self._artifacts}/{run_id}/artifacts"
         yield (
             "runs",
             [
@@ -89,15 +90,18 @@ class SqliteWriter:
                     None,
                     "",
                     "active",
-                    place,
+                    artifact_uri,
                     self._experiment_id,
                 )
             ],
         )
         yield "tags", [(key, value, run_id) for key, value in tags.items()]
         yield "params", [(key, value, run_id) for key, value in run["params"].items()]
-        yield "metrics", [(key, value, at, step, False, run_id) for key, value, at, step in run["points"]]
+        yield "metrics", [(key, value, time_ms, step, False, run_id) for key, value, time_ms, step in run["points"]]
         latest: dict[str, tuple[int, int, float]] = {}
-        for key, value, at, step in run["points"]:
-            latest[key] = max(latest.get(key, (-1, 0, 0.0)), (step, at, value))
-        yield "latest_metrics", [(key, value, at, step, False, run_id) for key, (step, at, value) in latest.items()]
+        for key, value, time_ms, step in run["points"]:
+            latest[key] = max(latest.get(key, (-1, 0, 0.0)), (step, time_ms, value))
+        yield (
+            "latest_metrics",
+            [(key, value, time_ms, step, False, run_id) for key, (step, time_ms, value) in latest.items()],
+        )

@@ -1,4 +1,4 @@
-"""The networks of a space: which function makes them, and one for each configuration."""
+"""Build the networks of a space: find its factory, and make a network for each configuration."""
 
 from __future__ import annotations
 
@@ -14,26 +14,31 @@ from hpo.core.importing import Factory, import_object, match_arguments, qualifie
 from hpo.nn.mlp import Mlp
 from hpo.nn.module import VmappedModule
 from hpo.nn.network import BatchedNetwork, Tensors
-from hpo.space.network import OF_AN_MLP
+from hpo.space.network import MLP_KEYS
 from hpo.space.space import Space
 
-_SHIPPED: dict[str, Factory] = {"resnet": nets.resnet, "cnn": nets.cnn}
+_FACTORIES: dict[str, Factory] = {"resnet": nets.resnet, "cnn": nets.cnn}
 
 
 def factory(space: Space, base: Path) -> Factory | None:
-    """The function that makes the networks of a space, imported if it is somebody's; None for an mlp."""
+    """Return the function that makes the networks of a space, imported if it is the user's; None for an MLP.
+
+    Raises InputError if the space names no function or it cannot be imported.
+    """
     kind, name = space.network.kind, space.network.factory
     if kind == "module":
         if name is None:
             raise InputError("network.factory is missing: kind: module needs it, as in my_package.nets:build.")
         return import_object(name, base)
-    return _SHIPPED.get(kind)
+    return _FACTORIES.get(kind)
 
 
 @dataclass(frozen=True)
 class NetworkBuilder:
-    """What makes a network of a configuration: a space, the function that it names (None: an mlp), the shape of the data, and what it
-    begins with, as plain torch has it."""
+    """Builds the network of any configuration of a space.
+
+    `build` is the factory (None: an MLP). `state` are initial weights, named as in plain torch, or {}.
+    """
 
     space: Space
     build: Factory | None
@@ -42,41 +47,40 @@ class NetworkBuilder:
     state: Tensors = field(default_factory=dict, repr=False)
 
     def network_for(self, params: Mapping[str, Any]) -> BatchedNetwork:
-        """The network of a configuration. Raises InputError if it does not fit the data or its factory."""
-        made = self._made(params)
-        return replace(made, init_weights=made.load_state(self.state)) if self.state else made
+        """Build the network of a configuration. Raises InputError if it does not fit the data or its factory."""
+        network = self._initialised_at_random(params)
+        return replace(network, init_weights=network.load_state(self.state)) if self.state else network
 
-    def _made(self, params: Mapping[str, Any]) -> Mlp | VmappedModule:
-        said = self.space.network
-        image = self._image()
+    def _initialised_at_random(self, params: Mapping[str, Any]) -> Mlp | VmappedModule:
+        config, image = self.space.network, self._image_shape()
         if self.build is None:
-            shape = {key: params.get(key, getattr(said, key)) for key in ("width", *OF_AN_MLP)}
-            return Mlp(self.n_inputs, self.n_outputs, int(params["depth"]), activation=said.activation, **shape)
-        own = {key: params[key] for key in said.search}
-        offered = {"n_inputs": self.n_inputs, "n_outputs": self.n_outputs, **({"image": image} if image else {}), **own}
-        asked = {key: f"network.search.{key}" for key in own}
-        if said.width is not None:
-            offered["width"], asked["width"] = said.width, "network.width"
+            shape = {key: params.get(key, getattr(config, key)) for key in ("width", *MLP_KEYS)}
+            return Mlp(self.n_inputs, self.n_outputs, int(params["depth"]), activation=config.activation, **shape)
+        arguments = {"n_inputs": self.n_inputs, "n_outputs": self.n_outputs} | ({"image": image} if image else {})
+        arguments |= {key: params[key] for key in config.search}
+        required = {key: f"network.search.{key}" for key in config.search}  # the factory must take these
+        if config.width is not None:
+            arguments["width"], required["width"] = config.width, "network.width"
         for key in ("width", "depth"):
             if key in params:
-                offered[key], asked[key] = params[key], f"search.{key}"
-        name = said.factory or qualified_name(self.build)
-        return VmappedModule(
-            self.build, name, match_arguments(self.build, offered, asked), self.n_inputs, self.n_outputs, image
-        )
+                arguments[key], required[key] = params[key], f"search.{key}"
+        name = config.factory or qualified_name(self.build)
+        matched = match_arguments(self.build, arguments, required)
+        return VmappedModule(self.build, name, matched, self.n_inputs, self.n_outputs, image)
 
-    def _image(self) -> tuple[int, ...]:
-        """The shape in which a network wants a row: channels, height and width; () for a plain row, as an mlp and a resnet
-        take it also from an image."""
-        said, side = self.space.network.image, math.isqrt(self.n_inputs)
-        if said is None and self.space.network.kind == "cnn":
+    def _image_shape(self) -> tuple[int, ...]:
+        """Return (channels, height, width) if the network takes images, () if it takes plain rows."""
+        kind, image, side = self.space.network.kind, self.space.network.image, math.isqrt(self.n_inputs)
+        if image is None and kind == "cnn":
             if side**2 != self.n_inputs:
                 raise InputError(
-                    f"network.image is missing: kind: cnn needs [channels, height, width], and {self.n_inputs} inputs are not a square."
+                    f"network.image is missing: kind: cnn needs [channels, height, width], and {self.n_inputs} inputs "
+                    f"are not a square."
                 )
             return (1, side, side)
-        if said is not None and math.prod(said) != self.n_inputs:
+        if image is not None and math.prod(image) != self.n_inputs:
             raise InputError(
-                f"network.image: {said} holds {math.prod(said):,} numbers, but the data have {self.n_inputs:,} inputs."
+                f"network.image: {image} holds {math.prod(image):,} numbers, "
+                f"but the data have {self.n_inputs:,} inputs."
             )
-        return tuple(said or ()) if self.space.network.kind in ("cnn", "module") else ()
+        return tuple(image or ()) if kind in ("cnn", "module") else ()

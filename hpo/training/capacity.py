@@ -1,4 +1,4 @@
-"""How many fits train at once: from the budget, the size of the network, and memory."""
+"""How many fits train at once: from the budget, the size of the network, and the free memory."""
 
 from __future__ import annotations
 
@@ -10,63 +10,72 @@ import torch
 
 from hpo.nn.device import CPU
 
-_LEAST, _MOST = 16, 32  # measured: fewer rows make a step dear, more buy nothing on a CPU
-_ON_GPU = 512  # a launch costs the same for all of them; not measured on one yet
-_LEAST_A_WORKER = (
-    12  # fewer make a step dear; more start without being told of others, and are pruned later (docs/decisions/)
-)
-_ROWS = 32  # where a trial has several: trials that begin together cannot be held against each other, and stop later
-_CACHED = (
-    2**21
-)  # parameters of all rows: of so many, optimizer and products wait for memory, and more rows make no step cheaper
-_FEW = 8
-_STATES = 8  # numbers a parameter needs: value, gradient, two moments, the best; as much again while rows come and go
+# Trials in training, of one fit each. Measured on a CPU: with fewer rows a step is expensive, with more it is no
+# cheaper.
+_MIN_TRIALS, _MAX_TRIALS = 16, 32
+_MAX_GPU_TRIALS = 512  # a kernel launch costs the same for all of them; not measured on a GPU yet
+# With fewer trials per worker a step is expensive; more trials start without the results of others and are pruned later
+# (docs/decisions/).
+_MIN_TRIALS_PER_WORKER = 12
+# Of trials with several fits: trials that begin together cannot be compared with each other, and are pruned later.
+_MAX_ROWS_OF_FOLDS = 32
+# Parameters of all rows: with more, optimizer and matrix products wait for memory, and more rows make no step cheaper.
+_CACHED_PARAMETERS = 2**21
+_MIN_LARGE_TRIALS = 8  # in spite of the cache
+# Numbers per parameter: value, gradient, two moments, best value; the same again while rows enter and leave.
+_NUMBERS_PER_PARAMETER = 8
 
 
-def rows_for(
+def row_budget(
     trials: int | None,
     parameters: int,
     workers: int = 1,
     memory: float | None = None,
     fits: int = 1,
     device: torch.device = CPU,
-    kept: int = 0,
+    weight_copies: int = 0,
 ) -> int:
-    """How many rows train at once, in all workers together, for a budget of that many trials (None: limited by time alone), each
-    of so many fits, of networks of that many parameters, of which regularizers have `kept` copies, in `memory` bytes. Whole trials, and at least one.
+    """Return how many fits train at once in all workers together; always whole trials, and at least one.
 
-    Trials in flight are proposed without knowing each other's results, so they are a small part of the budget: an eighth,
-    within what makes a step cheap, and never more than a third. Their rows take no more than half of the memory.
+    `trials` is the budget (None: limited by time only), `fits` the number of fits per trial, `parameters` the size of
+    the largest network, `weight_copies` how many copies of the weights regularizers keep, `memory` the free bytes
+    (None: unknown), of which at most half are used.
 
-    On a GPU a step costs almost the same with many more rows, and there is no cache that they would have to share: there
-    an eighth of the budget counts up to hundreds, however large the networks, and without a budget of trials 64.
+    Trials in training were proposed without each other's results, so they are a small part of the budget: an eighth,
+    within the range in which a step is cheap, and never more than a third.
+
+    On a GPU a step costs almost the same with many more rows, and rows do not share a cache. There an eighth of the
+    budget means up to hundreds of trials, however large the networks; 64 if no number of trials is given.
     """
     on_cpu = device.type == "cpu"
-    unknown, most = (_LEAST, _MOST) if on_cpu else (_ON_GPU // 8, _ON_GPU)
-    at_once = unknown if trials is None else max(_LEAST, min(most, trials // 8))
+    without_budget, most = (_MIN_TRIALS, _MAX_TRIALS) if on_cpu else (_MAX_GPU_TRIALS // 8, _MAX_GPU_TRIALS)
+    at_once = without_budget if trials is None else max(_MIN_TRIALS, min(most, trials // 8))
     if on_cpu:
-        at_once = min(at_once, max(_FEW, _CACHED // max(1, parameters)))
-    at_once = max(at_once, _LEAST_A_WORKER * workers if workers > 1 else 0)
+        at_once = min(at_once, max(_MIN_LARGE_TRIALS, _CACHED_PARAMETERS // max(1, parameters)))
+    at_once = max(at_once, _MIN_TRIALS_PER_WORKER * workers if workers > 1 else 0)
     if fits > 1:
-        at_once = min(at_once, max(4, (_ROWS if on_cpu else _ON_GPU) // fits))
+        at_once = min(at_once, max(4, (_MAX_ROWS_OF_FOLDS if on_cpu else _MAX_GPU_TRIALS) // fits))
     if memory is not None:
-        at_once = min(at_once, int(memory / 2 / (4 * (_STATES + 2 * kept) * max(1, parameters) * fits)))
+        trial_bytes = 4 * (_NUMBERS_PER_PARAMETER + 2 * weight_copies) * max(1, parameters) * fits
+        at_once = min(at_once, int(memory / 2 / trial_bytes))
     return fits * max(1, at_once if trials is None else min(at_once, trials // 3))
 
 
 def free_memory(device: torch.device = CPU) -> float | None:
-    """Bytes that this process may still take: on a GPU what is free of its own, else what the machine has available, or less if
-    its control group is limited; None where no such thing is known."""
+    """Return the bytes that this process may still allocate on `device`, or None if they are unknown.
+
+    On a CPU these are the available bytes of the machine, or fewer if the control group of the process is limited.
+    """
     if device.type == "cuda":
         return float(torch.cuda.mem_get_info(device)[0])
     with suppress(OSError, ValueError, StopIteration):
         lines = Path("/proc/meminfo").read_text(encoding="utf-8").splitlines()
         free = 1024 * float(next(line for line in lines if line.startswith("MemAvailable")).split()[1])
-        with suppress(OSError, ValueError, KeyError):  # "max" is no number
+        with suppress(OSError, ValueError, KeyError):  # an unlimited group has "max", which is no number
             group = Path("/sys/fs/cgroup")
-            most, used = (float((group / f"memory.{name}").read_text(encoding="utf-8")) for name in ("max", "current"))
-            told = dict(line.split() for line in (group / "memory.stat").read_text(encoding="utf-8").splitlines())
-            free = min(free, most - used + float(told["inactive_file"]))  # files that can be read again
+            limit, used = (float((group / f"memory.{name}").read_text(encoding="utf-8")) for name in ("max", "current"))
+            stat = dict(line.split() for line in (group / "memory.stat").read_text(encoding="utf-8").splitlines())
+            free = min(free, limit - used + float(stat["inactive_file"]))  # cached files can be dropped
         return free
     with suppress(OSError, ValueError, AttributeError):
         return float(os.sysconf("SC_PHYS_PAGES")) * os.sysconf("SC_PAGE_SIZE")
@@ -74,6 +83,6 @@ def free_memory(device: torch.device = CPU) -> float | None:
 
 
 def out_of_memory(error: Exception) -> bool:
-    """Whether an exception of torch or numpy says that memory has run out."""
-    said = ("can't allocate memory", "CUBLAS_STATUS_ALLOC_FAILED")
-    return isinstance(error, MemoryError | torch.OutOfMemoryError) or any(text in str(error) for text in said)
+    """Return whether an exception of torch or numpy means that memory has run out."""
+    phrases = ("can't allocate memory", "CUBLAS_STATUS_ALLOC_FAILED")
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or any(phrase in str(error) for phrase in phrases)

@@ -1,4 +1,4 @@
-"""A search that can begin."""
+"""A prepared search."""
 
 from __future__ import annotations
 
@@ -16,14 +16,17 @@ from hpo.nn import device as devices
 from hpo.regularizers import STRENGTHS
 from hpo.space.space import Space
 from hpo.training.builder import NetworkBuilder
-from hpo.training.capacity import free_memory, rows_for
+from hpo.training.capacity import free_memory, row_budget
 
 
 @dataclass(frozen=True)
 class Experiment:
-    """A search that can begin: its space is sound and its data are loaded. `base` is where relative paths start, `parameters`
-    the size of the largest network; `factory` makes the networks (None: an mlp); `device` is where they train. `state` is what they
-    begin with, as plain torch has it, and `begins` a hash of that; "" where they begin at random."""
+    """A prepared search: its space is checked and its data are loaded.
+
+    Relative paths start at `base_dir`. `max_parameters` is the size of the largest network. `factory` builds the
+    networks (None: MLPs), which train on `device`. `state` are their initial weights, named as in plain torch, and
+    `init_digest` is the hash of these; both are empty if the networks are initialised at random.
+    """
 
     space: Space
     base_dir: Path
@@ -36,16 +39,18 @@ class Experiment:
 
     @cached_property
     def networks(self) -> NetworkBuilder:
+        """The builder of the networks of the space."""
         return NetworkBuilder(self.space, self.factory, self.data.n_inputs, self.data.n_outputs, self.state)
 
     @property
     def weight_copies(self) -> int:
-        """How many copies of its weights a network has besides, for the regularizers that keep one."""
+        """The number of copies of the weights that regularizers keep per network."""
         return sum(key in STRENGTHS and STRENGTHS[key].needs_weight_copy for key in self.space.search)
 
     def rows(self, workers: int = 1) -> int:
-        """How many fits train at once: all those of a trial, of so many trials."""
+        """Return how many fits train at once, always whole trials; see `row_budget`."""
+
         memory, fits = free_memory(self.device), len(self.data.folds)
-        return rows_for(
+        return row_budget(
             self.space.budget.trials, self.max_parameters, workers, memory, fits, self.device, self.weight_copies
         )

@@ -1,4 +1,4 @@
-"""The rows of a stack: one fit in training each, with what belongs to it in tensors, and what it has learned in the end."""
+"""The state of a fit in training, the tensors of a stack's rows, and the result of a fit."""
 
 from __future__ import annotations
 
@@ -18,46 +18,53 @@ from hpo.space.settings import TrainConfig
 
 @dataclass
 class FitState:
-    """One fit in training: its network, how it trains, its streams of random numbers, and how far it has come."""
+    """The state of one fit in training, except its tensors."""
 
     fit: Fit
     network: BatchedNetwork
-    train: TrainConfig  # as its trial has it
-    order: Stream
-    streams: Mapping[str, Mapping[int | str, Stream]]  # by who draws, and by what for
+    train: TrainConfig  # with the values that its trial sets
+    order: Stream  # shuffles the training rows
+    streams: Mapping[str, Mapping[int | str, Stream]]  # by user (regularizer or network) and by hook point
     epoch: int = 0
     best_epoch: int = 0
-    best: float = math.inf  # the followed metric times its sign: lower is better
-    stopped: str = ""  # why it stopped by itself, or ""
-    values: Mapping[str, float] = field(default_factory=dict)  # what is watched, after its last epoch
+    best: float = math.inf  # best followed metric so far, as a number of which lower is better
+    stopped: str = ""  # why it stopped, or ""
+    values: Mapping[str, float] = field(default_factory=dict)  # the tracked metrics after its last epoch
 
     def __getstate__(self) -> dict[str, object]:
-        return vars(self) | {"network": None}  # `Population.take` builds it anew: a user's network may not be picklable
+        # Without the network, which may not be picklable: `Population.attach` builds it again.
+        return vars(self) | {"network": None}
 
     @property
     def epochs(self) -> int:
-        """How many it trains at most."""
+        """The maximum number of epochs."""
         return self.fit.trial.epochs or self.train.epochs
 
     @property
     def next_epoch(self) -> tuple[int, int]:
-        """Its coming epoch, from 1, and of how many, as regularizers count them: each of its trial's cycles is a training of its own."""
+        """The next epoch, counted from 1, and the number of epochs, both within the current cycle."""
         cycle = self.fit.trial.cycle
         return (self.epoch + 1, self.train.epochs) if cycle is None else (self.epoch % cycle + 1, cycle)
 
     @property
     def lr(self) -> float:
-        """The learning rate of its coming epoch: constant, or cosine as torch's CosineAnnealingLR over all epochs, or over each of its
-        trial's cycles."""
+        """The learning rate of the next epoch.
+
+        It is constant, or follows a cosine as torch's CosineAnnealingLR, over all epochs or over each cycle of the
+        trial.
+        """
         lr = float(self.fit.trial.params["learning_rate"])
         if self.fit.trial.cycle is None and self.train.schedule != "cosine":
             return lr
-        coming, epochs = self.next_epoch
-        return lr * (1 + math.cos(math.pi * min(1, (coming - 1) / epochs))) / 2
+        epoch, epochs = self.next_epoch
+        return lr * (1 + math.cos(math.pi * min(1, (epoch - 1) / epochs))) / 2
 
     def update_early_stopping(self, value: float) -> bool:
-        """Takes in the followed metric after an epoch, times its sign; stops at the last epoch or when patience ends. Whether this is
-        the best epoch so far (or the last, where nothing tells which is best)."""
+        """Take in the followed metric, of which lower is better, after an epoch; return whether it is the best.
+
+        Without validation rows every epoch counts as the best, so that the last one is kept. The fit stops at its last
+        epoch, or after `patience` epochs without improvement.
+        """
         better = value < self.best or not len(self.fit.fold.valid)
         if better:
             self.best, self.best_epoch = value, self.epoch
@@ -70,45 +77,46 @@ class FitState:
 
 @dataclass
 class Tensors:
-    """All that belongs to rows in tensors, fit axis first, so that rows enter and leave in one place."""
+    """All tensors of the rows of a stack, fit axis first; `size` is that of the stack's layout."""
 
-    values: Tensor  # (fit, size), parameters and buffers as the stack's layout has them
-    exp_avg: Tensor
-    exp_avg_sq: Tensor
+    values: Tensor  # (fit, size), parameters and buffers
+    exp_avg: Tensor  # (fit, size), AdamW's first moment
+    exp_avg_sq: Tensor  # (fit, size), AdamW's second moment
     best: Tensor  # (fit, size), the values at the best epoch
     counts: Tensor  # (fit, 1), optimizer steps
-    kept: Mapping[str, Tensor]  # (fit, size), copies of the values that regularizers have of their own
+    weight_copies: Mapping[str, Tensor]  # (fit, size), by regularizer that needs a copy of the values
 
     @classmethod
-    def fresh(cls, values: Tensor, keeping: Sequence[str]) -> Tensors:
-        """Of rows that begin with `values`."""
+    def initial(cls, values: Tensor, copying: Sequence[str]) -> Tensors:
+        """Make the tensors of new rows with `values`; the regularizers `copying` get a copy of these."""
         zeros = torch.zeros_like(values)
         counts = values.new_zeros((len(values), 1), dtype=torch.float32)
-        return cls(values, zeros, zeros, values, counts, dict.fromkeys(keeping, values))
+        return cls(values, zeros, zeros, values, counts, dict.fromkeys(copying, values))
 
     def join(self, other: Tensors) -> Tensors:
-        """Both, one below the other."""
-        return self._each(lambda one, two: torch.cat([one, two]), other)
+        """Append the rows of `other`."""
+        return self._map(lambda tensor, second: torch.cat([tensor, second]), other)
 
-    def keep(self, rows: Sequence[int]) -> Tensors:
-        """The given rows, in that order."""
+    def take(self, rows: Sequence[int]) -> Tensors:
+        """Return the given rows in that order."""
         index = torch.tensor(rows, dtype=torch.long, device=self.values.device)
-        return self._each(lambda one, _: one[index], self)
+        return self._map(lambda tensor, _: tensor[index], self)
 
-    def moved(self, old: Layout, new: Layout) -> Tensors:
-        """The same from one layout to another."""
+    def to_layout(self, old: Layout, new: Layout) -> Tensors:
+        """Convert the tensors from one layout to another."""
         counts = self.counts
-        return self._each(lambda one, _: one if one is counts else old.moved(one, new), self)
+        return self._map(lambda tensor, _: tensor if tensor is counts else old.convert(tensor, new), self)
 
-    def _each(self, do: Callable[[Tensor, Tensor], Tensor], other: Tensors) -> Tensors:
-        kept = {name: do(tensor, other.kept[name]) for name, tensor in self.kept.items()}
+    def _map(self, function: Callable[[Tensor, Tensor], Tensor], other: Tensors) -> Tensors:
+        copies = {name: function(tensor, other.weight_copies[name]) for name, tensor in self.weight_copies.items()}
         names = ("values", "exp_avg", "exp_avg_sq", "best", "counts")
-        return Tensors(**{name: do(getattr(self, name), getattr(other, name)) for name in names}, kept=kept)
+        tensors = {name: function(getattr(self, name), getattr(other, name)) for name in names}
+        return Tensors(**tensors, weight_copies=copies)
 
 
 @dataclass(frozen=True)
 class FitResult:
-    """What one fit has learned: its row, its best weights by name, and every reported metric by part (train, valid)."""
+    """The result of one fit: its state, its best weights by name, and every reported metric by part (train, valid)."""
 
     row: FitState
     weights: Mapping[str, Tensor]

@@ -1,7 +1,7 @@
-"""A worker: a process that trains a population of its own, `python -m hpo.training.worker FD`, and the handle by which it is told to.
+"""A worker process, which trains a population of its own (`python -m hpo.training.worker FD`), and its handle.
 
-A subprocess rather than `multiprocessing`: a script that calls `hpo.search` needs no `__main__` guard. Nothing heavy is
-imported before a worker is started, so that it loads torch while we do.
+It is a subprocess and not a `multiprocessing.Process`, so that a script that calls `hpo.search` needs no `__main__`
+guard. This module imports nothing heavy, so that the workers load torch while the main process does.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ from hpo.core.errors import InputError
 if TYPE_CHECKING:
     from hpo.training.population import Population
 
-MOST_WORKERS = 256  # on one machine
+MAX_WORKERS = 256
 
 
 class WorkerLostError(Exception):
-    """The process of a worker is gone."""
+    """The process of a worker has ended."""
 
     def __init__(self, worker: Worker) -> None:
         super().__init__()
@@ -37,38 +37,40 @@ class WorkerLostError(Exception):
 
 
 class Worker:
-    """A worker process, seen from the search. It answers each message but that of `begin`."""
+    """The handle of a worker process, which answers every message but the start of a task."""
 
     def __init__(self) -> None:
-        self.pipe, other = Pipe()
+        self.pipe, remote = Pipe()
         self._task = 0
-        with other:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "hpo.training.worker", str(other.fileno())],
+        with remote:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "hpo.training.worker", str(remote.fileno())],
                 stdin=subprocess.DEVNULL,
-                pass_fds=[other.fileno()],
+                pass_fds=[remote.fileno()],
                 env=os.environ | {"OMP_NUM_THREADS": "1"},
-                start_new_session=True,  # Ctrl-C is for the search, which ends its workers
+                start_new_session=True,  # Ctrl-C must reach the main process only, which then ends its workers
             )
 
-    def begin(self, *task: object) -> None:
-        """Tells it what to train from now on, as `Population.of` wants it; whatever can be imported here can be imported there.
-        What it was training before is forgotten, with all that it still has to say of it."""
+    def start_task(self, *task: object) -> None:
+        """Set what the worker trains from now on: the arguments of `Population.from_space`.
+
+        The worker can import whatever this process can import. Its earlier task is discarded, with all pending answers.
+        """
         from hpo.space.plugins import loaded
 
         self._task += 1
         self.send("begin", (self._task, sys.path, loaded(), pickle.dumps(task)))
 
     def send(self, *message: object) -> None:
+        """Send a message without waiting for its answer. Raises WorkerLostError."""
         try:
-            self.pipe.send_bytes(
-                pickle.dumps(message)
-            )  # not `send`, for which torch would put tensors into shared memory
+            # Not `pipe.send`, whose pickling by torch would put tensors into shared memory.
+            self.pipe.send_bytes(pickle.dumps(message))
         except OSError as error:
             raise WorkerLostError(self) from error
 
     def receive(self) -> Any:
-        """The next answer; what was raised over there is raised here."""
+        """Return the next answer, or raise the exception that was raised in the worker. Raises WorkerLostError."""
         task, answer = -1, None
         while task != self._task:
             try:
@@ -79,46 +81,50 @@ class Worker:
             raise answer
         return answer
 
-    def ask(self, *message: object) -> Any:
+    def request(self, *message: object) -> Any:
+        """Send a message and return its answer."""
         self.send(*message)
         return self.receive()
 
-    def end(self) -> None:
-        """Ends the process. It holds nothing that would have to be saved."""
+    def kill(self) -> None:
+        """End the process, which has no state to save."""
         self.pipe.close()
-        self._process.kill()
-        self._process.wait()
+        self.process.kill()
+        self.process.wait()
 
-    def fate(self) -> str:
-        """How a process ended that is gone."""
-        with suppress(subprocess.TimeoutExpired):  # its pipe is closed a moment before it has ended
-            self._process.wait(1)
-        self.end()
-        code = self._process.returncode
+    def exit_reason(self) -> str:
+        """Describe how a dead process ended."""
+        with suppress(subprocess.TimeoutExpired):  # its pipe closes a moment before the process ends
+            self.process.wait(1)
+        self.kill()
+        code = self.process.returncode
         if code >= 0:
             return f"exit code {code}"
         return f"signal {-code}" + (", as when memory runs out" if code == -signal.SIGKILL else "")
 
 
 def cores() -> int:
-    """How many cores this process may use."""
+    """Return the number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @contextmanager
 def start_workers(count: int) -> Iterator[list[Worker]]:
-    """That many worker processes, which end with the context; none for one, since the search can train by itself."""
-    if type(count) is not int or not 1 <= count <= MOST_WORKERS:
-        raise InputError(f"workers must be a whole number from 1 to {MOST_WORKERS}, got {count!r}.")
+    """Start worker processes, which end with the context.
+
+    Starts none if `count` is 1, because then the main process trains. Raises InputError if `count` is out of range.
+    """
+    if type(count) is not int or not 1 <= count <= MAX_WORKERS:
+        raise InputError(f"workers must be a whole number from 1 to {MAX_WORKERS}, got {count!r}.")
     with ExitStack() as stack:
         workers = [Worker() for _ in range(count if count > 1 else 0)]
         for worker in workers:
-            stack.callback(worker.end)
+            stack.callback(worker.kill)
         yield workers
 
 
 def main() -> None:
-    """The process itself: it is told what to train, then its trials; after these perhaps something else."""
+    """Run the worker process: receive a task, then train its trials, until another task or the end."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     pipe = Connection(int(sys.argv[1]))
     messages: SimpleQueue[bytes] = SimpleQueue()
@@ -132,50 +138,53 @@ def main() -> None:
     try:
         with one_thread():
             while True:
-                what, given = pickle.loads(messages.get())  # noqa: S301 - from the search
-                if what == "begin":
-                    task, sys.path[:], named, told = given
-                    plugins.load(named, Path())
-                    population = Population.from_space(*pickle.loads(told))  # noqa: S301
+                command, argument = pickle.loads(messages.get())  # noqa: S301 - from the main process
+                if command == "begin":
+                    task, sys.path[:], plugin_names, pickled = argument
+                    plugins.load(plugin_names, Path())
+                    population = Population.from_space(*pickle.loads(pickled))  # noqa: S301
                 else:
                     assert population is not None, "a task comes first"
-                    pipe.send_bytes(pickle.dumps((task, _answer(population, what, given))))
-    except Exception as error:  # noqa: BLE001 - whatever it is, it is told, in place of an answer
+                    pipe.send_bytes(pickle.dumps((task, _answer(population, command, argument))))
+    except Exception as error:  # noqa: BLE001 - any exception is sent in place of the answer
         with suppress(OSError):
-            pipe.send_bytes(pickle.dumps((task, _told(error))))
+            pipe.send_bytes(pickle.dumps((task, _picklable(error))))
 
 
 def _listen(pipe: Connection, messages: SimpleQueue[bytes]) -> None:
-    """Takes in messages. When the search is gone, however it ended, so are we, be it in the middle of an epoch."""
+    """Receive messages; end this process when the main process has ended, even in the middle of an epoch."""
     with suppress(EOFError, OSError):
         while True:
             messages.put(pipe.recv_bytes())
     os._exit(0)
 
 
-def _answer(population: Population, what: str, given: Any) -> object:
-    """What the search asked: an epoch's scores and how many rows there was no memory for so far, what a trial has learned, or trials
-    to go elsewhere."""
-    from hpo.training.population import MovedTrial
+def _answer(population: Population, command: str, argument: Any) -> object:
+    """Carry out a command of the main process and return the answer.
 
-    if what == "release":
-        return population.release(given)
-    if what == "give":
-        return [population.detach(trial) for trial in given]
-    for entering in given:
+    `release`: the trained trial. `detach`: the state of trials that move to another worker. `train`: the scores of an
+    epoch, and the number of rows lost so far because memory ran out.
+    """
+    from hpo.training.trial_rows import MovedTrial
+
+    if command == "release":
+        return population.release(argument)
+    if command == "detach":
+        return [population.detach(trial) for trial in argument]
+    for entering in argument:
         population.attach(entering) if isinstance(entering, MovedTrial) else population.admit(entering)
     return list(population.train_epoch()), population.rows_lost
 
 
-def _told(error: Exception) -> Exception:
-    """An exception as it can be raised at the other end, with the traceback of this one."""
-    said = "".join(traceback.format_exception(error))
+def _picklable(error: Exception) -> Exception:
+    """Return an exception that the main process can unpickle, with the traceback of this process as a note."""
+    text = "".join(traceback.format_exception(error))
     try:
-        told: Exception = pickle.loads(pickle.dumps(error))  # noqa: S301
+        copy: Exception = pickle.loads(pickle.dumps(error))  # noqa: S301
     except Exception:  # noqa: BLE001 - not every exception can be pickled
-        told = RuntimeError(f"{type(error).__name__}: {error}")
-    told.add_note(f"In a worker process:\n{said}")
-    return told
+        copy = RuntimeError(f"{type(error).__name__}: {error}")
+    copy.add_note(f"In a worker process:\n{text}")
+    return copy
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
-"""The crew: trials spread over worker processes. To the loop it is a population.
+"""A pool of worker processes behind the interface of a population.
 
-A worker that has trained an epoch is judged, filled up and sent on at once; no worker waits for another's epoch. The
-crew does not mind that a worker dies: a trial's scores depend on nothing but data, configuration and seed, so it is
-trained again elsewhere, and the epochs that the loop has seen are not told twice. At the end of a search, when nothing
-new comes in, a worker that runs out of trials takes over half of another's, as far as they have come.
+A worker that has trained an epoch is given new trials and the next epoch at once; it does not wait for other workers. A
+worker may die at any time: the scores of a trial depend only on data, configuration and seed, so its trials are trained
+again in other workers, and epochs that were already reported are not reported twice. At the end of a search, when no
+new trials come in, a worker without trials takes over half of the trials of another worker, with their state.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ from hpo.core.samples import Samples
 from hpo.core.trial import Score, TrainedTrial, Trial
 from hpo.nn.network import Tensors
 from hpo.space.space import Space
-from hpo.training.population import MovedTrial, Population
+from hpo.training.population import Population
+from hpo.training.trial_rows import MovedTrial
 from hpo.training.worker import Worker, WorkerLostError
 
 
@@ -27,13 +28,16 @@ from hpo.training.worker import Worker, WorkerLostError
 class _Member:
     trial: Trial
     worker: Worker
-    entering: Trial | MovedTrial | None  # what its worker is still to be sent
-    epoch: int = 0  # the last that the loop was told of
+    entering: Trial | MovedTrial | None  # what the worker has not been sent yet
+    epoch: int = 0  # the last one that was reported
 
 
 class WorkerPool:
-    """Room for `rows` fits in all workers together; `less` is called with a smaller number when memory runs out in one of them,
-    `note` is told in a sentence when one is lost. The same workers may be given to another crew when this one has no trials left."""
+    """Trains trials on one data set in several processes, up to `rows` fits at once.
+
+    `on_row_budget` is called with a smaller number of rows when memory runs out in a worker, `note` with a sentence
+    when a worker is lost. When the pool has no trials left, its workers can be used by another pool.
+    """
 
     def __init__(
         self,
@@ -50,119 +54,120 @@ class WorkerPool:
         self._task = (space, factory, data, rows, dict(state))
         self._fits = len(data.folds)
         self._rows = rows
-        self._less = on_row_budget
+        self._on_row_budget = on_row_budget
         self._note = note
-        self._members: dict[str, _Member] = {}
-        self._surrendered: dict[Worker, int] = {}  # rows, for want of memory, so far
+        self.members: dict[str, _Member] = {}
+        self._rows_lost: dict[Worker, int] = {}
         self._training: list[Worker] = []  # in the order in which their epochs began
         for worker in workers:
             try:
-                worker.begin(*self._task)
+                worker.start_task(*self._task)
             except WorkerLostError as lost:
                 self._lose(lost.worker)
 
     @property
     def workers(self) -> list[Worker]:
-        """Those that are alive, as far as is known."""
+        """The workers that are not known to be dead."""
         return list(self._workers)
 
-    def has_room(self, besides: int = 0) -> bool:
-        """Whether one more trial finds room, `besides` so many that are not here (the first trial always does)."""
-        held = len(self._members) + besides
-        return not held or (held + 1) * self._fits <= self._rows
+    def has_room(self, n_elsewhere: int = 0) -> bool:
+        """Return whether one more trial finds room, if `n_elsewhere` trials outside take room, too.
+
+        An empty pool always has room for one trial.
+        """
+        trials = len(self.members) + n_elsewhere
+        return not trials or (trials + 1) * self._fits <= self._rows
 
     def admit(self, trial: Trial) -> None:
-        """Gives `trial` to the worker that has the fewest."""
-        self._members[trial.label] = _Member(trial, self._least(), trial)
+        """Assign `trial` to the worker with the fewest trials."""
+        self.members[trial.label] = _Member(trial, self._least_busy(), trial)
 
     def train_epoch(self) -> Iterator[Score]:
-        """Has every idle worker begin an epoch, and yields the scores of one that has finished its own."""
+        """Start an epoch in every idle worker, and yield the scores of one worker that has finished its epoch."""
         try:
             idle = [worker for worker in self._workers if worker not in self._training]
             for worker in idle:
                 self._rebalance(worker)
             for worker in idle:
-                self._begin(worker)
-            scores = self._finished()
+                self._start_epoch(worker)
+            scores = self._finished_scores()
         except WorkerLostError as lost:
             self._lose(lost.worker)
             return
         for score in scores:
-            member = self._members[score.trial.label]
+            member = self.members[score.trial.label]
             if score.epoch > member.epoch:
                 member.epoch = score.epoch
                 yield score
 
     def release(self, trial: Trial) -> TrainedTrial:
-        """Frees the rows of a trial that was just scored, and returns what it learned."""
-        member = self._members.pop(trial.label)
+        """Free the rows of a trial that was just scored, and return the trained trial."""
+        member = self.members.pop(trial.label)
         if member.entering:
             return self._retrain(member)
         try:
-            released: TrainedTrial = member.worker.ask("release", trial)
+            trained: TrainedTrial = member.worker.request("release", trial)
         except WorkerLostError as lost:
             self._lose(lost.worker)
             return self._retrain(member)
-        return released
+        return trained
+
+    def _retrain(self, member: _Member) -> TrainedTrial:
+        """Train a trial in this process up to its last reported epoch: its worker died before it was released."""
+        return Population.from_space(*self._task).train_alone(member.trial, member.epoch)
+
+    # ---- workers
 
     def _rebalance(self, worker: Worker) -> None:
-        """Takes from an idle worker half of what it has more than the one with the fewest, the youngest trials first."""
-        other, mine = self._least(), self._of(worker)
-        surplus = (len(mine) - len(self._of(other))) // 2
-        if surplus < 1 or any(member.entering for member in mine):
+        """Move half of the surplus of an idle worker to the worker with the fewest trials, youngest trials first."""
+        target, members = self._least_busy(), self._members_of(worker)
+        surplus = (len(members) - len(self._members_of(target))) // 2
+        if surplus < 1 or any(member.entering for member in members):
             return
-        moving = mine[-surplus:]
-        given: list[MovedTrial | Trial] = worker.ask("give", [member.trial for member in moving])
-        for member, entering in zip(moving, given, strict=True):
-            member.worker, member.entering = other, entering
+        moving = members[-surplus:]
+        detached: list[MovedTrial | Trial] = worker.request("detach", [member.trial for member in moving])
+        for member, entering in zip(moving, detached, strict=True):
+            member.worker, member.entering = target, entering
 
-    def _begin(self, worker: Worker) -> None:
-        if mine := self._of(worker):
-            worker.send("train", [member.entering for member in mine if member.entering])
+    def _start_epoch(self, worker: Worker) -> None:
+        if members := self._members_of(worker):
+            worker.send("train", [member.entering for member in members if member.entering])
             self._training.append(worker)
-            for member in mine:
+            for member in members:
                 member.entering = None
 
-    def _finished(self) -> list[Score]:
-        """The scores of the worker that has finished its epoch; of several, of the one that began first."""
+    def _finished_scores(self) -> list[Score]:
+        """Wait for a worker to finish its epoch; of several, take the one that started first."""
         if not self._training:
             return []
         ready = wait([worker.pipe for worker in self._training])
         worker = next(worker for worker in self._training if worker.pipe in ready)
         self._training.remove(worker)
         scores: list[Score]
-        scores, surrendered = worker.receive()
-        if less := surrendered - self._surrendered.get(worker, 0):
-            self._surrendered[worker] = surrendered
-            self._rows = max(self._fits, self._rows - less)
-            self._less(self._rows)
+        scores, rows_lost = worker.receive()
+        if newly_lost := rows_lost - self._rows_lost.get(worker, 0):
+            self._rows_lost[worker] = rows_lost
+            self._rows = max(self._fits, self._rows - newly_lost)
+            self._on_row_budget(self._rows)
         return scores
 
-    def _of(self, worker: Worker) -> list[_Member]:
-        return [member for member in self._members.values() if member.worker is worker]
+    def _members_of(self, worker: Worker) -> list[_Member]:
+        return [member for member in self.members.values() if member.worker is worker]
 
-    def _least(self) -> Worker:
-        """The worker with the fewest trials; of equals an idle one."""
-        return min(self._workers, key=lambda worker: (len(self._of(worker)), worker in self._training))
+    def _least_busy(self) -> Worker:
+        """Return the worker with the fewest trials, an idle one if there are several."""
+        return min(self._workers, key=lambda worker: (len(self._members_of(worker)), worker in self._training))
 
     def _lose(self, worker: Worker) -> None:
-        """Spreads the trials of a process that is gone over the others. Raises WorkersError if there is none left."""
-        how = worker.fate()
+        """Assign the trials of a dead worker to the other workers. Raises WorkersError if it was the last one."""
+        reason = worker.exit_reason()
         self._workers.remove(worker)
         if not self._workers:
             raise WorkersError(
-                f"The last worker process ended ({how}). What has ended is stored; the same command goes on from here, "
-                f"with fewer workers if memory is short."
+                f"The last worker process ended ({reason}). What has ended is stored; the same command goes on "
+                f"from here, with fewer workers if memory is short."
             )
-        lost = self._of(worker)
+        lost = self._members_of(worker)
         for member in lost:
-            member.worker, member.entering = self._least(), member.entering or member.trial
-        self._note(f"A worker process ended ({how}); its {len(lost)} trials are trained by the others.")
-
-    def _retrain(self, member: _Member) -> TrainedTrial:
-        """Trains a trial as far as it had come, here: its worker was lost before it could hand it over."""
-        population = Population.from_space(*self._task)
-        population.admit(member.trial)
-        for _ in range(member.epoch):
-            list(population.train_epoch())
-        return population.release(member.trial)
+            member.worker, member.entering = self._least_busy(), member.entering or member.trial
+        self._note(f"A worker process ended ({reason}); its {len(lost)} trials are trained by the others.")

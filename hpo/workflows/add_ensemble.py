@@ -1,60 +1,80 @@
-"""An ensemble of a study that was searched before."""
+"""Add an ensemble to a completed study."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 
 from hpo.core.errors import InputError
 from hpo.nn.linear import one_thread
-from hpo.selection import result as results
 from hpo.selection.ensemble import build
 from hpo.selection.ensemble.context import EnsembleContext
+from hpo.selection.result import EnsembleResult
 from hpo.space.settings import EnsembleConfig, RefitConfig
 from hpo.space.space import ensemble_mistake
-from hpo.study import ledger
+from hpo.study.storage import read_attrs
 from hpo.study.study import Study
 from hpo.study.weights import WeightStore
 from hpo.tracking.recorder import Recorder
-from hpo.workflows import completed, publish
-from hpo.workflows import prepare as jobs
-from hpo.workflows import search as searching
+from hpo.training.worker import Worker
+from hpo.workflows import completed, prepare, publish
+from hpo.workflows.callbacks import RecorderFactory, RunRecorder, Watcher
 from hpo.workflows.completed import CompletedStudy
+from hpo.workflows.trainer import StudyTrainer
 
 
 def add(
-    search: CompletedStudy, wish: EnsembleConfig, device: torch.device, watcher: searching.Watcher
-) -> dict[str, Any]:
-    """Makes an ensemble of a study that has its result, and returns its entry of that; one of the same kind gives way to it. If it is
-    cut off, nothing has changed but perhaps the count of looks at the test part, and it starts from the beginning. Raises
-    InputError if it cannot be made of this study, SearchFailedError if all its networks diverge."""
+    search: CompletedStudy,
+    config: EnsembleConfig,
+    device: torch.device,
+    watcher: Watcher,
+    recorder: RecorderFactory | None = None,
+    workers: Sequence[Worker] = (),
+) -> EnsembleResult:
+    """Make an ensemble from a completed study and return its part of the result.
+
+    It replaces an earlier ensemble of the same kind. After an interruption the study is unchanged, except perhaps for
+    the count of test evaluations, and the ensemble must be made from the beginning. Raises InputError if it cannot be
+    made from this study, SearchFailedError if all its networks diverge.
+    """
     place = search.place
-    space = search.space.model_copy(
-        update={"refit": RefitConfig.model_validate({"kind": search.result["refit"]["kind"]})}
-    )
-    if text := ensemble_mistake(space, wish):
+    refit = RefitConfig.model_validate({"kind": search.result.refit.kind})
+    space = search.space.model_copy(update={"refit": refit})
+    if text := ensemble_mistake(space, config):
         raise InputError(f"The study {place.name}: ensemble {text}")
     uri = place.mlflow(required=False).get("tracking_uri", place.tracking_uri)
-    job = jobs.prepare(space, search.base, device=device, tracking_uri=uri)
-    deterministic = bool(ledger.read_attrs(place.journal)["deterministic"])
+    experiment = prepare.prepare(space, search.base, device=device, tracking_uri=uri)
+    deterministic = bool(read_attrs(place.journal)["deterministic"])
+    fingerprint, digest = experiment.data.fingerprint, experiment.init_digest
     with place.locked(), one_thread():
-        known = completed.load(place).result  # another ensemble may have been made since `search` was read
-        study = Study(job.space, place.journal, job.data.fingerprint, deterministic, job.init_digest)
-        recorder = Recorder(uri, place.folder, publish.run_header(job, study))
+        result = completed.load(place).result  # another ensemble may have been added since `search` was loaded
+        study = Study(experiment.space, place.journal, fingerprint, deterministic, digest)
+        run = (recorder or Recorder)(uri, place.folder, publish.run_header(experiment, study))
         try:
-            vault, result = WeightStore(place.weights), dict(known)
-            entry = build.build_ensemble(EnsembleContext(job, study, result, wish, watcher), vault)
-            result |= {"ensembles": {**result["ensembles"], wish.kind: entry}, "looks": study.get_attr("looks")}
-            numbers = results.metrics(result) | build.metrics(result["ensembles"])
-            recorder.close("FINISHED", metrics=numbers, artifacts=[str(vault.path(entry["weights"]))])
-            study.set_attr("result", result)
-            if (before := known["ensembles"].get(wish.kind)) and before["weights"] != entry["weights"]:
-                vault.path(before["weights"]).unlink(missing_ok=True)
+            weights = WeightStore(place.weights)
+            trainer = StudyTrainer(experiment, study, weights, run, watcher, workers)
+            return _build_and_store(EnsembleContext(experiment, study, result, config, trainer), weights, run)
         except BaseException:
-            recorder.abandon("FINISHED")  # the search's own run, which it still is
+            run.abandon("FINISHED")  # the run of the search, which has finished
             raise
         finally:
             study.close()
             watcher.end()
-    return entry
+
+
+def _build_and_store(context: EnsembleContext, weights: WeightStore, run: RunRecorder) -> EnsembleResult:
+    study, kind = context.study, context.config.kind
+    ensemble = build.build_ensemble(context, weights)
+    replaced = context.result.ensembles.get(kind)
+    result = replace(
+        context.result,
+        ensembles={**context.result.ensembles, kind: ensemble},
+        test_evaluations=study.get_attr("test_evaluations"),
+    )
+    run.close("FINISHED", metrics=publish.run_metrics(result), artifacts=[str(weights.path(ensemble.weights))])
+    study.set_attr("result", result.to_json())
+    if replaced and replaced.weights != ensemble.weights:
+        weights.path(replaced.weights).unlink(missing_ok=True)
+    return ensemble

@@ -1,4 +1,4 @@
-"""The same search from Python."""
+"""The public function `hpo.search`."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ from typing import Any
 import torch
 
 from hpo.nn import device as devices
+from hpo.selection.result import SearchResult
 from hpo.space import loader
-from hpo.space.plugins import load
+from hpo.space.plugins import load as load_plugins
 from hpo.study.directory import StudyDirectory, chosen_uri
 from hpo.training.worker import start_workers
-from hpo.workflows import prepare as jobs
-from hpo.workflows import search as searching
+from hpo.workflows import prepare
+from hpo.workflows import search as workflow
 
 
 def search(
@@ -27,27 +28,32 @@ def search(
     device: str = "auto",
     deterministic: bool = False,
     plugins: Sequence[str] = (),
-) -> dict[str, Any]:
-    """Searches a space and returns the result, as `hpo search --json` prints it.
+) -> SearchResult:
+    """Search a space and return the result; printed, it shows the final table of `hpo search`.
 
-    `space` is a space file, or a mapping with the same keys (relative paths then start at the working directory).
-    `factory` is a function that makes the networks, in place of `network: {kind: module, factory: my_package.nets:build}`;
-    what is exported names it, so it is best one that can be imported. `workers` is the number of processes that train, at
-    best one a core. `device` is `cpu`, `cuda` or `auto`: the GPU if torch sees one and there is one worker, else the CPU.
-    Runs go to the MLflow at `tracking_uri`, else to that of MLFLOW_TRACKING_URI, else to the store's own.
-    `deterministic` makes the trials the same at any number of rows and workers; it takes longer. `plugins` names modules that hold
-    regularizers of your own (see docs/extending.md).
-    Called again, it goes on to the total budget; on a finished study it returns the stored result. Raises
-    `hpo.core.errors.InputError` with sentences for whatever must change.
+    A second call with the same space resumes the search up to its total budget; a finished study returns the stored
+    result. Raises `hpo.core.errors.InputError`, which says what to change, for errors in the input.
+
+    Args:
+        space: A space file, or a mapping with the same keys, whose relative paths start at the working directory.
+        store: The folder of studies, the MLflow database and its artifacts.
+        tracking_uri: The MLflow server to write to (default: MLFLOW_TRACKING_URI, else the database of the store).
+        factory: A function that makes the networks, in place of the `network.factory` of a space. Exported files name
+            it, so it should be importable.
+        workers: The number of processes that train, at most one per core.
+        device: `cpu`, `cuda` or `auto`: the GPU if torch sees one and one process trains, else the CPU.
+        deterministic: Make the trials independent of the number of workers, which takes longer.
+        plugins: Modules with regularizers of your own (see docs/extending.md).
     """
     if isinstance(space, Mapping) and factory and isinstance(network := space.get("network", {}), Mapping):
         space = {**space, "network": {"kind": "module", **network}}
+    uri = chosen_uri(Path(store), tracking_uri)
     with start_workers(workers) as processes:
-        where, uri = devices.resolve_device(device, workers), chosen_uri(Path(store), tracking_uri)
+        resolved = devices.resolve_device(device, workers)
         if isinstance(space, Mapping):
-            load(plugins, Path())
-            job = jobs.prepare(loader.parse(space), Path(), factory, where, uri)
+            load_plugins(plugins, Path())
+            experiment = prepare.prepare(loader.parse(space), Path(), factory, resolved, uri)
         else:
-            job = jobs.load(Path(space), factory, where, named=plugins, tracking_uri=uri)
-        place = StudyDirectory(Path(store), job.space.study)
-        return searching.search(job, place, uri, workers=processes, deterministic=deterministic)
+            experiment = prepare.load(Path(space), factory, resolved, plugin_modules=plugins, tracking_uri=uri)
+        place = StudyDirectory(Path(store), experiment.space.study)
+        return workflow.search(experiment, place, uri, workers=processes, deterministic=deterministic)

@@ -15,7 +15,7 @@ from hpo.training.experiment import Experiment
 class Watcher:
     """Callbacks on the progress of a search. The methods of this class do nothing; the terminal overrides them."""
 
-    def begin(self, job: Experiment, study: Study, rows: int, workers: int) -> None:
+    def begin(self, experiment: Experiment, study: Study, rows: int, workers: int) -> None:
         """Handle the start of the search, with `rows` networks trained at once in `workers` processes."""
 
     def phase(self, sentence: str, trials: int) -> None:

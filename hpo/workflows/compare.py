@@ -1,27 +1,28 @@
-"""Two searches side by side: whether what they selected differs beyond noise."""
+"""Compare the selections of two studies, and test whether their re-evaluated scores differ significantly."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from hpo.core import statistics
 from hpo.core.errors import InputError
 from hpo.core.metrics import METRICS
+from hpo.selection.result import SearchResult
 from hpo.workflows.completed import CompletedStudy
 
-_LOSSES = ("loss", "source_loss", "iwv", "dev")
-_DOUBT = 0.05  # that a difference is called one although there is none
+_LOSSES = ("loss", "source_loss", "iwv", "dev")  # metrics that depend on class weights
+_ALPHA = 0.05  # level of the two-sided test
 
 
 @dataclass(frozen=True)
 class Difference:
-    """By how much the second selection is better than the first in `metric`, and the standard error of it; `paired` if both were
-    scored on the same splits."""
+    """The advantage of the second selection over the first in `metric`, and its standard error.
+
+    `scores` are the means of both; `paired` says that both were scored on the same splits.
+    """
 
     metric: str
     scores: tuple[float, float]
@@ -29,57 +30,65 @@ class Difference:
     standard_error: float
     fits: int
     paired: bool
-    beyond_noise: bool
+    significant: bool
 
 
 def compare(first: CompletedStudy, second: CompletedStudy) -> list[Difference]:
-    """The difference in each metric that both have on fresh splits. Raises InputError if the two cannot be compared."""
+    """Return the difference in each metric that the re-evaluations of both have. Raises InputError if the two cannot be
+    compared."""
     a, b = first.result, second.result
-    for search in (first, second):
-        if not search.result.get("fresh_scores"):
-            point = "is a single configuration, which was not scored on fresh splits; search a space."
-            unproved = "was searched with finalists: 0, so nothing of it was scored on fresh splits; search it with finalists: 1 or more."
-            raise InputError(f"The study {search.place.name} {point if search.space.is_point else unproved}")
-    if a["fingerprint"] != b["fingerprint"]:
-        raise InputError(
-            f"{first.place.name} and {second.place.name} were searched on different rows or columns, so their scores cannot be compared; "
-            f"search both on the same file, with the same columns read in the same way."
-        )
-    by_target, by_source = sorted((first, second), key=_judged_by_source)
-    if _judged_by_source(by_target) != _judged_by_source(by_source):
-        raise InputError(
-            f"{by_source.place.name} is judged by rows of the source and {by_target.place.name} by rows of the target, so fresh scores have "
-            f"nothing in common; compare their test scores."
-        )
+    _check(first, second)
     one, two = first.space.data, second.space.data
-    alike = one.class_weight == two.class_weight  # it is a part of what loss means
-    shared = [name for name in a["fresh_scores"] if name in b["fresh_scores"] and (alike or name not in _LOSSES)]
+    same_weights = one.class_weight == two.class_weight
+    shared = [
+        name for name in a.reevaluated_scores if name in b.reevaluated_scores and (same_weights or name not in _LOSSES)
+    ]
     paired = one.split == two.split and one.target == two.target
-    found = [_difference(name, a, b, paired=paired) for name in shared]
-    return [difference for difference in found if difference]
+    differences = [_difference(name, a, b, paired=paired) for name in shared]
+    return [difference for difference in differences if difference]
 
 
-def _judged_by_source(search: CompletedStudy) -> bool:
-    """Whether its fresh scores are of another domain than its test scores."""
-    return bool(search.result.get("unpromised"))  # an older hpo did not say
-
-
-def _difference(metric: str, a: Mapping[str, Any], b: Mapping[str, Any], *, paired: bool) -> Difference | None:
-    """None where no fresh fit has a score."""
-    sign = METRICS[metric].sign
-    one, two = (sign * np.array(result["fresh_scores"][metric], dtype=float) for result in (a, b))
-    one, two = statistics.finite_pairs(one, two) if paired else (one[np.isfinite(one)], two[np.isfinite(two)])
-    if not min(len(one), len(two)):
-        return None
-    overlap = max(a["overlap"], b["overlap"])
-    if paired:
-        gain, error = statistics.paired_gain(two, one, overlap)
-        clear = statistics.significantly_different(one, two, overlap, _DOUBT)
-    else:
-        gain, error = (
-            float(one.mean() - two.mean()),
-            math.hypot(*(statistics.standard_error(x, overlap) for x in (one, two))),
+def _check(first: CompletedStudy, second: CompletedStudy) -> None:
+    for study in (first, second):
+        if not study.result.reevaluated_scores:
+            raise InputError(f"The study {study.place.name} {_why_not_reevaluated(study)}")
+    if first.result.fingerprint != second.result.fingerprint:
+        raise InputError(
+            f"{first.place.name} and {second.place.name} were searched on different rows or columns, so their scores "
+            f"cannot be compared; search both on the same file, with the same columns read in the same way."
         )
-        clear = abs(gain) > error * statistics.t_quantile(min(len(one), len(two)) - 1, 1 - _DOUBT / 2)
-    means = (float(sign * one.mean()), float(sign * two.mean()))
-    return Difference(metric, means, gain, error, min(len(one), len(two)), paired, clear)
+    by_target, by_source = sorted((first, second), key=lambda study: study.result.test_domain_differs)
+    if by_target.result.test_domain_differs != by_source.result.test_domain_differs:
+        raise InputError(
+            f"{by_source.place.name} is validated on rows of the source and {by_target.place.name} on rows of the "
+            f"target, so their re-evaluated scores cannot be compared; compare their test scores."
+        )
+
+
+def _why_not_reevaluated(study: CompletedStudy) -> str:
+    if study.space.is_point:
+        return "is a single configuration, which was not re-evaluated; search a space."
+    return "was searched with finalists: 0, so nothing was re-evaluated; search it with finalists: 1 or more."
+
+
+def _difference(metric: str, a: SearchResult, b: SearchResult, *, paired: bool) -> Difference | None:
+    """Compare two results in one metric; None if one of them has no finite score."""
+    minimised = METRICS[metric].minimised
+    first, second = (minimised(np.array(result.reevaluated_scores[metric], dtype=float)) for result in (a, b))
+    if paired:
+        first, second = statistics.finite_pairs(first, second)
+    else:
+        first, second = first[np.isfinite(first)], second[np.isfinite(second)]
+    fits = min(len(first), len(second))
+    if not fits:
+        return None
+    ratio = max(result.test_train_ratio for result in (a, b) if result.test_train_ratio is not None)
+    if paired:
+        gain, error = statistics.paired_gain(second, first, ratio)
+        significant = statistics.significantly_different(first, second, ratio, _ALPHA)
+    else:
+        gain = float(first.mean() - second.mean())
+        error = math.hypot(*(statistics.standard_error(scores, ratio) for scores in (first, second)))
+        significant = abs(gain) > error * statistics.t_quantile(fits - 1, 1 - _ALPHA / 2)
+    means = (minimised(float(first.mean())), minimised(float(second.mean())))
+    return Difference(metric, means, gain, error, fits, paired, significant)

@@ -1,10 +1,10 @@
-"""A study that has its result: read from the store, without searching."""
+"""Read a completed study from the store, without searching, and export from it."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +12,15 @@ from hpo.core.errors import InputError, StoreError
 from hpo.core.trial import Outcome
 from hpo.data import dataset as data_module
 from hpo.data.dataset import Dataset
-from hpo.export import files, pretrained
+from hpo.export import configuration, network_files, pretrained
 from hpo.nn.combination import Combination
 from hpo.nn.network import BatchedNetwork
+from hpo.selection.result import EnsembleResult, ParetoTrial, RefitResult, SearchResult
 from hpo.space import loader, plugins
 from hpo.space.space import Space
+from hpo.study import resume
 from hpo.study.directory import StudyDirectory, write_atomic
-from hpo.study.ledger import read_attrs
+from hpo.study.storage import read_attrs
 from hpo.study.weights import WeightStore
 from hpo.training.builder import NetworkBuilder, factory
 from hpo.workflows.prepare import run_fetcher
@@ -26,135 +28,161 @@ from hpo.workflows.prepare import run_fetcher
 
 @dataclass(frozen=True)
 class CompletedStudy:
-    """`base` is where the space's relative paths start."""
+    """A study that has a result. Relative paths of its space start at `base`; `outcomes` are by trial label."""
 
     place: StudyDirectory
-    result: Mapping[str, Any]
+    result: SearchResult
     space: Space
     base: Path
     outcomes: Mapping[str, Outcome]
 
     def configuration(self, folder: Path, form: str) -> str:
-        """The selected configuration as text, for a file in `folder`; `form` is yaml or json."""
-        made = self.network()
-        point = files.configuration(self.result, self.space, made, self.base, folder)
-        return json.dumps(point, indent=2) + "\n" if form == "json" else files.commented(point, made)
+        """Return the selected configuration as text, for a file in `folder`; `form` is yaml or json."""
+        network = self.network()
+        point = configuration.single_point(self.result, self.space, network, self.base, folder)
+        return json.dumps(point, indent=2) + "\n" if form == "json" else configuration.commented_yaml(point, network)
 
     def write_front(self, folder: Path) -> list[str]:
-        """Writes every configuration of the Pareto front as a file of its own, a space of one point; returns their names. Raises
-        InputError if the search had a single objective."""
-        if not self.result["front"]:
+        """Write every configuration of the Pareto front as a space with a single point, and return the file names.
+
+        Raises InputError if the search had a single objective or `folder` cannot be written.
+        """
+        if not self.result.front:
             raise InputError(
-                f"The study {self.place.name} had one objective; name several in its space: objectives: [valid_loss, nonzero_share]"
+                f"The study {self.place.name} had one objective; "
+                f"name several in its space: objectives: [valid_loss, nonzero_share]"
             )
         written = []
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            for one in self.result["front"]:
-                own = {
-                    **self.result,
-                    **one,
-                    "selected": one["params"],
-                    "fresh": {},
-                    "test": {},
-                    "refit": {"kind": "scaled"},
-                }
-                made, name = self._networks().network_for(one["params"]), f"trial-{one['trial']}"
-                point = files.configuration(own, self.space, made, self.base, folder, name)
+            for trial in self.result.front:
+                network, name = self._networks().network_for(trial.params), f"trial-{trial.trial}"
+                result = _as_selected(self.result, trial)
+                point = configuration.single_point(result, self.space, network, self.base, folder, name)
                 written.append(f"{name}.yaml")
-                write_atomic(folder / written[-1], files.commented(point, made).encode())
+                write_atomic(folder / written[-1], configuration.commented_yaml(point, network).encode())
         except (OSError, StoreError) as error:
             raise InputError(f"{folder} cannot be written; name another folder with -o.") from error
         return written
 
-    def _networks(self) -> NetworkBuilder:
-        shape = self.result["shape"]
-        return NetworkBuilder(self.space, factory(self.space, self.base), shape["inputs"], shape["outputs"])
-
-    def network(self) -> BatchedNetwork:
-        return self._networks().network_for(self.result["selected"])
-
-    def _data(self) -> Dataset:
-        """Raises InputError if the data are not those of the search."""
-        uri = self.place.mlflow(required=False).get("tracking_uri", self.place.tracking_uri)
-        begins = pretrained.load_from(self.space, self.base, run_fetcher(uri))
-        if begins is not None and begins.content != self.result["first_weights"]:
-            raise InputError(
-                f"The weights of {begins.name} are not those that {self.space.study} began with; bring them back, or search anew."
-            )
-        encoder = begins.encoder if begins else None
-        data = data_module.prepare(self.space.data, self.base, image=self.space.network.image or (), encoder=encoder)
-        if data.fingerprint != self.result["fingerprint"]:
-            raise InputError(
-                f"The rows of {self.space.data.files} are not those that {self.space.study} was searched on; "
-                f"bring the file back, or search anew."
-            )
-        return data
-
     def write_report(self, path: Path) -> None:
-        """Writes the page on the search; one whose rows are gone or changed has no predictions. Raises InputError if `path` cannot be
-        written."""
-        from hpo import report  # with plotly, which `hpo export` can do without
+        """Write the report; it has no predictions if the rows are missing or have changed. Raises InputError if `path`
+        cannot be written."""
+        from hpo import report  # imports plotly, which `hpo export` does not need
 
         data: Dataset | None = None
-        lost = ""
+        reason = ""
         try:
             data = self._data()
         except InputError as error:
-            lost = str(error)
+            reason = str(error)
         try:
-            report.write(
-                report.ReportInputs.of(
-                    self.result, self.space, self.outcomes, self._networks(), data, self.place, lost
-                ),
-                path,
+            inputs = report.ReportInputs.from_study(
+                self.result, self.space, self.outcomes, self._networks(), data, self.place, reason
             )
+            report.write(inputs, path)
         except StoreError as error:
             raise InputError(f"{path} cannot be written; name another file with -o.") from error
 
     def write_ensemble(self, folder: Path, kind: str) -> None:
-        """Writes all that an ensemble needs to predict raw rows. Raises InputError if there is no such one, or if the data are not
-        those of the search."""
-        entry = self.result["ensembles"].get(kind)
-        if entry is None:
+        """Write the files with which an ensemble predicts raw rows. Raises InputError if the study has no ensemble of
+        this kind, or if the data are not those of the search."""
+        ensemble = self.result.ensembles.get(kind)
+        if ensemble is None:
             raise InputError(
-                f"{self.place.name} has no ensemble of that kind; make it with: hpo ensemble --study {self.place.name} --kind {kind}"
+                f"{self.place.name} has no ensemble of that kind; "
+                f"make it with: hpo ensemble --study {self.place.name} --kind {kind}"
             )
-        kept, networks = WeightStore(self.place.weights).load(entry["weights"]), self._networks()
-        members = []
-        for number, member in enumerate(entry["members"]):
-            own = {
-                name.partition(".")[2]: tensor for name, tensor in kept.items() if name.partition(".")[0] == str(number)
-            }
-            members.append((networks.network_for(member["params"]), own, member["params"].get("dropout", 0.0)))
-        rule = Combination(entry["rule"], kept["combine.weight"], kept["combine.bias"], entry["each"])
-        files.ensemble_files(folder, members, rule, self._data().whole())
+        weights = WeightStore(self.place.weights).load(ensemble.weights)
+        rule = Combination(
+            ensemble.rule, weights["combine.weight"], weights["combine.bias"], ensemble.networks_per_member
+        )
+        members = self._members(ensemble, weights)
+        network_files.write_ensemble(folder, members, rule, self._data().without_validation())
 
     def write_network(self, folder: Path) -> None:
-        """Writes all that raw rows need to be predicted. Raises InputError if the data are not those of the search."""
-        data = self._data()
-        made = self.result["refit"]
-        if made["weights"] is None:
-            why = "it was searched with refit: none" if made["kind"] == "none" else "its final one diverged"
-            other = "scaled" if made["kind"] in ("none", "average") else "average"
-            raise InputError(f"{self.space.study} has no network, because {why}; search it again with --refit {other}.")
-        weights = WeightStore(self.place.weights).load(made["weights"])
-        encoded = data if made["kind"] == "keep" else data.whole()
-        files.network_files(folder, self.network(), weights, encoded, self.result["selected"].get("dropout", 0.0))
+        """Write the files with which the final network predicts raw rows. Raises InputError if there is none, or if
+        the data are not those of the search."""
+        data, refit = self._data(), self.result.refit
+        if refit.weights is None:
+            reason = "it was searched with refit: none" if refit.kind == "none" else "its final network diverged"
+            other = "scaled" if refit.kind in ("none", "average") else "average"
+            raise InputError(
+                f"{self.space.study} has no network, because {reason}; search it again with --refit {other}."
+            )
+        weights = WeightStore(self.place.weights).load(refit.weights)
+        encoded = data if refit.kind == "keep" else data.without_validation()
+        dropout = self.result.selected.get("dropout", 0.0)
+        network_files.write_network(folder, self.network(), weights, encoded, dropout)
+
+    def network(self) -> BatchedNetwork:
+        """Return the network of the selected configuration."""
+        return self._networks().network_for(self.result.selected)
+
+    def _networks(self) -> NetworkBuilder:
+        shape = self.result.shape
+        return NetworkBuilder(self.space, factory(self.space, self.base), shape["inputs"], shape["outputs"])
+
+    def _members(
+        self, ensemble: EnsembleResult, weights: network_files.Weights
+    ) -> list[tuple[BatchedNetwork, network_files.Weights, float]]:
+        """Return network, weights and dropout rate of every member; the weights of member N are named "N.…"."""
+        networks = self._networks()
+        members: list[tuple[BatchedNetwork, network_files.Weights, float]] = []
+        for number, member in enumerate(ensemble.members):
+            parts = {name: name.partition(".") for name in weights}
+            own = {parts[name][2]: tensor for name, tensor in weights.items() if parts[name][0] == str(number)}
+            members.append((networks.network_for(member.params), own, member.params.get("dropout", 0.0)))
+        return members
+
+    def _data(self) -> Dataset:
+        """Load the data. Raises InputError if they, or the initial weights, are not those of the search."""
+        uri = self.place.mlflow(required=False).get("tracking_uri", self.place.tracking_uri)
+        initial = pretrained.load_from(self.space, self.base, run_fetcher(uri))
+        if initial is not None and initial.content != self.result.init_digest:
+            raise InputError(
+                f"The weights of {initial.name} have changed since the search of {self.space.study}; "
+                f"restore them, or search again under another name."
+            )
+        encoder = initial.encoder if initial else None
+        data = data_module.prepare(self.space.data, self.base, image=self.space.network.image or (), encoder=encoder)
+        if data.fingerprint != self.result.fingerprint:
+            raise InputError(
+                f"The rows of {self.space.data.all_sources} are not those that {self.space.study} was searched on; "
+                f"restore the file, or search again under another name."
+            )
+        return data
 
 
-def load(place: StudyDirectory, named: Sequence[str] = ()) -> CompletedStudy:
-    """`named` are the modules of regularizers from outside. Raises InputError if the study has no result yet, needs another of
-    these, or is of a time when results said less."""
-    known = read_attrs(place.journal)
-    if not known.get("result"):
+def load(place: StudyDirectory, plugin_modules: Sequence[str] = ()) -> CompletedStudy:
+    """Load a study, whose regularizers may come from `plugin_modules`.
+
+    Raises InputError if the study has no result yet, needs other plugins, or was stored by another version of hpo.
+    """
+    attrs = read_attrs(place.journal)
+    if attrs:
+        resume.check_schema(place.name, attrs.get("schema"))
+    if not attrs.get("result"):
         raise InputError(f"The study {place.name} has no result yet; run its search to the end first.")
-    if "ensembles" not in known["result"]:
-        raise InputError(
-            f"The study {place.name} was searched by an older hpo, whose result says too little; search it anew under another name."
-        )
-    source = known["space_source"]
-    plugins.load(named, Path(source["base"]))
+    source: Mapping[str, Any] = attrs["space_source"]
+    plugins.load(plugin_modules, Path(source["base"]))
     plugins.require(source["plugins"], place.name)
-    outcomes = {o.trial.label: o for o in map(Outcome.from_json, known["outcomes"])}
-    return CompletedStudy(place, known["result"], loader.parse(source["space"]), Path(source["base"]), outcomes)
+    outcomes = {o.trial.label: o for o in map(Outcome.from_json, attrs["outcomes"])}
+    result = SearchResult.from_json(attrs["result"])
+    return CompletedStudy(place, result, loader.parse(source["space"]), Path(source["base"]), outcomes)
+
+
+def _as_selected(result: SearchResult, trial: ParetoTrial) -> SearchResult:
+    """Return the result as if a trial of the front had been selected; it has neither a re-evaluation nor a test."""
+    return replace(
+        result,
+        selected=trial.params,
+        trial=trial.trial,
+        fit_seed=trial.fit_seed,
+        best_epoch=trial.best_epoch,
+        train=trial.train,
+        valid=trial.valid,
+        reevaluated={},
+        test={},
+        refit=RefitResult("scaled", None, None, None, {}),
+    )

@@ -1,4 +1,4 @@
-"""A step with somebody's own regularizers before the search, so that what they do wrong is a sentence and not the end of an hour."""
+"""Try regularizers of plugins in a training step before the search, which may take hours."""
 
 from __future__ import annotations
 
@@ -6,30 +6,35 @@ from dataclasses import replace
 
 from hpo.core.errors import InputError, describe_exception
 from hpo.core.trial import Trial
+from hpo.core.trial_key import TrialKey
 from hpo.data.dataset import Dataset
 from hpo.regularizers import STRENGTHS
 from hpo.space.space import Space
 from hpo.training.builder import NetworkBuilder
 from hpo.training.population import Population
 
-_ROWS = 5  # of three rows a minibatch there are two, and the last is shorter
+_ROWS = 5
+_BATCH_SIZE = 3  # two minibatches, of which the last is shorter
 
 
-def regularizers(space: Space, data: Dataset, networks: NetworkBuilder, names: list[str]) -> None:
-    """Trains a few rows for an epoch with each of the regularizers `names` at both of its probes, one by one. Raises InputError if that
-    fails."""
+def check(space: Space, data: Dataset, networks: NetworkBuilder, names: list[str]) -> None:
+    """Train one epoch on a few rows with each of the regularizers `names`, at both of its probe values. Raises
+    InputError if that raises an exception."""
     fold = data.folds[0]
-    few = replace(data.samples(), folds=(fold.remap(lambda rows: rows[:_ROWS]),))
-    train = space.train.model_copy(update={"batch_size": 3, "schedule": "constant"})
-    usual = {key: value for key, value in space.middle().items() if key not in (*STRENGTHS, "batch_size")}
+    samples = replace(data.as_samples(), folds=(fold.remap(lambda rows: rows[:_ROWS]),))
+    train = space.train.model_copy(update={"batch_size": _BATCH_SIZE, "schedule": "constant"})
+    params = {key: value for key, value in space.middle().items() if key not in (*STRENGTHS, "batch_size")}
     for name in names:
-        trials = [Trial(str(i), "search", {**usual, name: value}, 0) for i, value in enumerate(STRENGTHS[name].probe)]
-        population = Population(few, lambda trial: networks.network_for(trial.params), train, len(trials))
+        probes = [{**params, name: value} for value in STRENGTHS[name].probe]
+        trials = [Trial(TrialKey(i), "search", probe, 0) for i, probe in enumerate(probes)]
+        population = Population(samples, lambda trial: networks.network_for(trial.params), train, len(trials))
         try:
             for trial in trials:
                 population.admit(trial)
             list(population.train_epoch())
-        except Exception as error:  # whatever somebody's hook does
-            where = type(STRENGTHS[name])
-            text = f"search.{name}: {where.__module__}.{where.__qualname__} fails in a training step with {describe_exception(error)}."
-            raise InputError(f"{text} hpo.testing.check says more; see docs/extending.md.") from error
+        except Exception as error:  # a hook of a plugin can raise anything
+            cls = type(STRENGTHS[name])
+            raise InputError(
+                f"search.{name}: {cls.__module__}.{cls.__qualname__} fails in a training step with "
+                f"{describe_exception(error)}. hpo.testing.check says more; see docs/extending.md."
+            ) from error

@@ -1,10 +1,11 @@
-"""A search that can begin: its space is sound, its data are loaded, its networks can be built."""
+"""Prepare an experiment: resolve the space, load the data, validate both, and probe the networks."""
 
 from __future__ import annotations
 
 import dataclasses
 import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -17,18 +18,30 @@ from hpo.data import dataset as data_module
 from hpo.data import synthetic, text_augmentation
 from hpo.data.dataset import Dataset
 from hpo.export import pretrained
+from hpo.export.pretrained import Pretrained
 from hpo.nn import device as devices
 from hpo.nn.network import BatchedNetwork
 from hpo.selection.finals import n_draws
 from hpo.space import loader, plugins
 from hpo.space.settings import RefitConfig
-from hpo.space.space import Space, task_mistake
+from hpo.space.space import Space
 from hpo.study import samplers
 from hpo.study.directory import StudyDirectory
-from hpo.training import builder as networks
+from hpo.training import builder
 from hpo.training.builder import NetworkBuilder
 from hpo.training.experiment import Experiment
 from hpo.workflows import plugin_check, requirements
+
+
+@dataclass(frozen=True)
+class _Setup:
+    """A space with its network section completed, the factory of its networks and their initial weights."""
+
+    space: Space
+    base: Path
+    factory: Factory | None
+    initial: Pretrained | None
+    device: torch.device
 
 
 def load(
@@ -36,12 +49,15 @@ def load(
     factory: Factory | None = None,
     device: torch.device = devices.CPU,
     refit: str | None = None,
-    named: Sequence[str] = (),
+    plugin_modules: Sequence[str] = (),
     tracking_uri: str | None = None,
 ) -> Experiment:
-    """The search that a space file describes, with another kind of `refit` if one is named; `named` are the modules of regularizers
-    from outside. Raises InputError. See `prepare` for the rest."""
-    plugins.load(named, path.parent)
+    """Prepare the experiment of a space file.
+
+    `refit` replaces the kind of refit in the file; `plugin_modules` are modules with regularizers. See `prepare` for the other
+    arguments. Raises InputError.
+    """
+    plugins.load(plugin_modules, path.parent)
     space = loader.load(path)
     if refit is not None:
         space = space.model_copy(update={"refit": RefitConfig.model_validate({"kind": refit})})
@@ -55,60 +71,19 @@ def prepare(
     device: torch.device = devices.CPU,
     tracking_uri: str | None = None,
 ) -> Experiment:
-    """Loads the data and checks all that can be checked before anything is written; `factory` takes the place of the one
-    that the space names. Runs that the space names are MLflow's at `tracking_uri`. Raises InputError."""
-    begins = pretrained.load_from(
-        space, base, run_fetcher(tracking_uri or StudyDirectory(Path("mlruns"), "").tracking_uri)
-    )
-    if begins is not None:
-        space = begins.adopted(space)
-    if factory is None:
-        factory = networks.factory(space, base)
-    elif space.network.kind != "module":
-        raise InputError(f"factory: needs network.kind: module, got {space.network.kind}.")
-    else:
-        named = space.network.model_copy(update={"factory": qualified_name(factory)})
-        space = space.model_copy(update={"network": named})
-    altering = [name for name in space.search if name in (*text_augmentation.MEMBERS, synthetic.MEMBER)]
-    encoder = begins.encoder if begins else None
-    shape = space.network.image or ()
-    data = data_module.prepare(
-        space.data, base, altering=altering, image=shape, encoder=encoder, ratio=requirements.ratio(space)
-    )
-    if mistake := task_mistake(space, data.task):
-        raise mistake
-    requirements.check(space, data)
-    if space.train.metric in ("roc_auc", "r2") and any(
-        len(set(data.y[fold.valid].tolist())) < 2 for fold in data.folds
-    ):
-        raise InputError(
-            f"train.metric: {space.train.metric} needs two different targets in the validation part, and all "
-            f"{len(data.folds[0].valid)} of its rows have the same; use another split seed, or metric: loss."
-        )
-    if space.refit.kind == "keep" and space.data.split.folds:
-        raise InputError(
-            "refit: keep needs a search on one split, and data.split.folds makes a network for every fold; take average."
-        )
-    samplers.check(space)
-    if space.exported.get("fingerprint", data.fingerprint) != data.fingerprint:
-        note = "The rows are not those that this configuration was exported from: expect another score."
-        data = dataclasses.replace(data, notes=(*data.notes, note))
-    tried, notes = _networks(space, data, factory, device)
-    requirements.check_criteria(space, data, tried)
-    state: Mapping[str, Tensor] = {}
-    if begins is not None:
-        (state, note), *_ = [begins.fit(one, data.classes, space) for one in tried]  # all of them must fit
-        notes += [f"Every network begins with the weights of {begins.name}.", *([note] if note else [])]
-    plugin_check.regularizers(
-        space, data, NetworkBuilder(space, factory, data.n_inputs, data.n_outputs, state), plugins.members(space.search)
-    )
-    size = max(sum(math.prod(p.shape) for p in one.parameters) for one in tried)
-    noted = dataclasses.replace(data, notes=(*data.notes, *notes, *requirements.notes(space), *_few_fits(space, data)))
-    return Experiment(space, base, noted, size, factory, device, state, begins.content if begins else "")
+    """Check everything that can be checked before something is written, and return the experiment.
+
+    Relative paths start at `base`. `factory` replaces the factory that the space names. `network.init: runs:/…` is
+    downloaded from MLflow at `tracking_uri`. Raises InputError.
+    """
+    setup = _resolve(space, base, factory, device, tracking_uri)
+    data = _load_data(setup)
+    _validate(setup.space, data)
+    return _probe(setup, data)
 
 
 def run_fetcher(tracking_uri: str) -> Callable[[str], Path]:
-    """A function that downloads the network of `runs:/RUN_ID` from MLflow at `tracking_uri` and returns its directory."""
+    """Return a function that downloads the network of `runs:/RUN_ID` from MLflow and returns its directory."""
 
     def fetch(run: str) -> Path:
         from hpo.tracking import mlflow_writer  # imports MLflow, which takes more than a second
@@ -118,28 +93,116 @@ def run_fetcher(tracking_uri: str) -> Callable[[str], Path]:
     return fetch
 
 
+def _resolve(
+    space: Space, base: Path, factory: Factory | None, device: torch.device, tracking_uri: str | None
+) -> _Setup:
+    """Load the initial weights, complete the network section with their architecture, and find the factory."""
+    uri = tracking_uri or StudyDirectory(Path("mlruns"), "").tracking_uri
+    initial = pretrained.load_from(space, base, run_fetcher(uri))
+    if initial is not None:
+        space = initial.adopted(space)
+    if factory is None:
+        factory = builder.factory(space, base)
+    elif space.network.kind != "module":
+        raise InputError(f"factory: needs network.kind: module, got {space.network.kind}.")
+    else:
+        network = space.network.model_copy(update={"factory": qualified_name(factory)})
+        space = space.model_copy(update={"network": network})
+    return _Setup(space, base, factory, initial, device)
+
+
+def _load_data(setup: _Setup) -> Dataset:
+    space = setup.space
+    augmenting = (*text_augmentation.REGULARIZERS, synthetic.REGULARIZER)
+    return data_module.prepare(
+        space.data,
+        setup.base,
+        augmentations=[name for name in space.search if name in augmenting],
+        image=space.network.image or (),
+        encoder=setup.initial.encoder if setup.initial else None,
+        with_density_ratio=requirements.needs_density_ratio(space),
+    )
+
+
+def _validate(space: Space, data: Dataset) -> None:
+    """Check the space against its data. Raises InputError."""
+    requirements.check_task(space, data.task)
+    requirements.check(space, data)
+    constant = any(len(set(data.y[fold.valid].tolist())) < 2 for fold in data.folds)
+    if space.train.metric in ("roc_auc", "r2") and constant:
+        raise InputError(
+            f"train.metric: {space.train.metric} needs two different targets in the validation part, and all "
+            f"{len(data.folds[0].valid)} of its rows have the same; use another split seed, or metric: loss."
+        )
+    if space.refit.kind == "keep" and space.data.split.folds:
+        raise InputError(
+            "refit: keep needs a search on one split, and data.split.folds makes a network for every fold; "
+            "take average."
+        )
+    samplers.check(space)
+
+
+def _probe(setup: _Setup, data: Dataset) -> Experiment:
+    """Build the networks of the space, try their initial weights and the plugins, and collect the notes for the user.
+    Raises InputError."""
+    space, initial = setup.space, setup.initial
+    networks, notes = _probe_networks(setup, data)
+    requirements.check_validators(space, data, networks)
+    state: Mapping[str, Tensor] = {}
+    if initial is not None:
+        fitted = [initial.fit(network, data.classes, space) for network in networks]  # raises if one does not fit
+        state, note = fitted[0]
+        notes += [f"Every network starts with the weights of {initial.name}.", *([note] if note else [])]
+    network_builder = NetworkBuilder(space, setup.factory, data.n_inputs, data.n_outputs, state)
+    plugin_check.check(space, data, network_builder, plugins.members(space.search))
+    all_notes = (*data.notes, *_changed_rows(space, data), *notes, *requirements.notes(space), *_few_fits(space, data))
+    return Experiment(
+        space=space,
+        base_dir=setup.base,
+        data=dataclasses.replace(data, notes=all_notes),
+        max_parameters=max(sum(math.prod(p.shape) for p in network.parameters) for network in networks),
+        factory=setup.factory,
+        device=setup.device,
+        state=state,
+        init_digest=initial.content if initial else "",
+    )
+
+
+def _probe_networks(setup: _Setup, data: Dataset) -> tuple[list[BatchedNetwork], list[str]]:
+    """Run a network of every architecture in the middle and at the ends of the space, and return the networks with
+    notes for the user. Raises InputError."""
+    space = setup.space
+    rows = data.training_sizes(n_draws(data) if _has_finals(space) else 0)
+    sizes = space.batch_sizes
+    smallest_batch = 1 if 1 in {*sizes, *rows, *(n % size for n in rows for size in sizes)} else 2
+    network_builder = NetworkBuilder(space, setup.factory, data.n_inputs, data.n_outputs)
+    networks = [network_builder.network_for(params) for params in space.architectures()]
+    for network in networks:
+        network.check(smallest_batch, setup.device)
+    dropout = "dropout" in space.search
+    if dropout and not all(network.depth for network in networks):
+        raise InputError("search.dropout: the network has no nn.Dropout to act on; add one, or leave the key out.")
+    requirements.check_networks(space, networks)
+    return networks, list(dict.fromkeys(note for network in networks for note in network.notes(dropout)))
+
+
+def _has_finals(space: Space) -> bool:
+    return not space.is_point and space.finalists > 0
+
+
+def _changed_rows(space: Space, data: Dataset) -> list[str]:
+    """A note if an exported configuration is trained on other rows than the search that exported it."""
+    if space.exported.get("fingerprint", data.fingerprint) == data.fingerprint:
+        return []
+    return ["The rows are not those that this configuration was exported from: expect another score."]
+
+
 def _few_fits(space: Space, data: Dataset) -> list[str]:
-    """What somebody should know whose finals will be over before they can show anything, as over time without folds."""
-    fits = 0 if space.is_point or not space.finalists else n_draws(data) * len(data.sizes(1))
+    """A note if the re-evaluation has too few fits for a significance test, as with `split.time` without folds."""
+    fits = n_draws(data) * len(data.new_fold_sizes(1)) if _has_finals(space) else 0
     if not 0 < fits < MIN_PAIRS:
         return []
     return [
-        f"Finals have {fits} fresh fit{'' if fits == 1 else 's'} here, and fewer than {MIN_PAIRS} decide nothing: the usual defaults will be selected; "
-        f"set data.split.folds to {MIN_PAIRS} or more, or finalists: 0."
+        f"Only {fits} re-evaluation fit{'' if fits == 1 else 's'} per finalist; a significance test needs {MIN_PAIRS}, "
+        f"so the usual defaults will be selected. Set data.split.folds to {MIN_PAIRS} or more, or finalists: 0."
     ]
-
-
-def _networks(
-    space: Space, data: Dataset, factory: Factory | None, device: torch.device
-) -> tuple[list[BatchedNetwork], list[str]]:
-    """The networks in the middle and at the ends of the space, and what is to be known of them. Raises InputError."""
-    rows = data.training_sizes(0 if space.is_point or not space.finalists else n_draws(data))
-    sizes = space.batch_sizes
-    smallest = 1 if 1 in {*sizes, *rows, *(n % size for n in rows for size in sizes)} else 2
-    found = list(map(NetworkBuilder(space, factory, data.n_inputs, data.n_outputs).network_for, space.architectures()))
-    for one in found:
-        one.check(smallest, device)
-    if "dropout" in space.search and not all(one.depth for one in found):
-        raise InputError("search.dropout: the network has no nn.Dropout to act on; give it one, or leave the key out.")
-    requirements.check_networks(space, found)
-    return found, list(dict.fromkeys(note for one in found for note in one.notes("dropout" in space.search)))

@@ -1,88 +1,97 @@
-"""What is written of a search besides its study: its run in MLflow, its configuration, its page."""
+"""Write what a search leaves besides its study: the MLflow run, the selected configuration and the report."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from hpo.core.errors import StoreError, describe_exception
-from hpo.export import files
-from hpo.selection import result as results
-from hpo.selection.ensemble import build
-from hpo.space.space import flat
-from hpo.study.directory import StudyDirectory
+from hpo.export import configuration
+from hpo.selection import result_builder
+from hpo.selection.result import SearchResult
+from hpo.space.formatting import flat
 from hpo.study.study import Study
 from hpo.tracking.mlflow_view import view
-from hpo.tracking.recorder import Recorder
 from hpo.training.experiment import Experiment
+from hpo.workflows.session import SearchSession
 
 
-def run_header(job: Experiment, study: Study) -> dict[str, Any]:
-    """What MLflow is told of a search before its trials."""
-    space = job.space
-    said = files.space_dict(space)
+def run_header(experiment: Experiment, study: Study) -> dict[str, Any]:
+    """Return the header of the MLflow run of a search: its tags, parameters, space and view."""
+    space = experiment.space
+    plain_space = configuration.space_dict(space)
     return {
         "study": space.study,
         "search": study.get_attr("id"),
         "tags": {
             "hpo.role": "study",
-            "hpo.data": job.data.fingerprint,
-            **{f"version.{name}": value for name, value in results.versions().items()},
+            "hpo.data": experiment.data.fingerprint,
+            **{f"version.{name}": value for name, value in result_builder.versions().items()},
         },
-        "params": flat(said),
-        "view": view(space, job.data.task),
-        "space": files.as_yaml(said),
+        "params": flat(plain_space),
+        "view": view(space, experiment.data.task),
+        "space": configuration.as_yaml(plain_space),
     }
 
 
-def publish(
-    result: dict[str, Any],
-    job: Experiment,
-    study: Study,
-    place: StudyDirectory,
-    recorder: Recorder,
-    weights: Sequence[Path],
-    note: Callable[[str], None],
-) -> None:
-    """Writes the selected configuration and the page, and ends the run in MLflow with both and the files of `weights`. Adds to `result`
-    the seconds that the page took; None if there is none, which `note` is told. Raises StoreError."""
-    made = job.networks.network_for(result["selected"])
-    point = files.configuration(result, job.space, made, job.base_dir, place.folder)
+def run_metrics(result: SearchResult) -> dict[str, float]:
+    """Return the numbers of a result as metrics of the MLflow run of the search."""
+    parts = {"valid": result.valid, "fresh": result.reevaluated, "test": result.test}
+    for kind, ensemble in result.ensembles.items():
+        parts |= {
+            f"ensemble_{kind}_test": ensemble.test,
+            f"ensemble_{kind}_expected": ensemble.expected,
+            f"ensemble_{kind}": ensemble.diversity,
+        }
+    scores = {
+        f"{part}_{name}": value for part, values in parts.items() for name, value in values.items() if value is not None
+    }
+    return scores | {f"trials_{state}": count for state, count in result.trials.items()}
+
+
+def publish(result: SearchResult, session: SearchSession, files: Sequence[Path]) -> SearchResult:
+    """Write the selected configuration and the report, end the MLflow run with both and `files` as its artifacts, and
+    return the result with the seconds that the report took. Raises StoreError."""
+    experiment, place = session.experiment, session.place
+    network = experiment.networks.network_for(result.selected)
+    point = configuration.single_point(result, experiment.space, network, experiment.base_dir, place.folder)
     best = place.folder / "best.yaml"
     try:
-        best.write_text(files.commented(point, made), encoding="utf-8")
+        best.write_text(configuration.commented_yaml(point, network), encoding="utf-8")
     except OSError as error:
         raise StoreError(f"The result could not be written to {place.folder}: {error.strerror}.") from error
-    result["report_seconds"] = _page(result, job, study, place, note)
-    pages = [place.report] if result["report_seconds"] is not None else []
-    recorder.close(
+    result = replace(result, report_seconds=_write_report(result, session))
+    pages = [place.report] if result.report_seconds is not None else []
+    session.recorder.close(
         "FINISHED",
-        tags={f"selected.{key}": value for key, value in result["selected"].items()}
-        | {"hpo.selected": result["trial"], "hpo.rule": result["rule"]},
-        metrics=results.metrics(result) | build.metrics(result["ensembles"]),
-        artifacts=[*map(str, [*pages, best, *weights])],
+        tags={f"selected.{key}": value for key, value in result.selected.items()}
+        | {"hpo.selected": result.trial, "hpo.rule": result.rule},
+        metrics=run_metrics(result),
+        artifacts=[*map(str, [*pages, best, *files])],
     )
+    return result
 
 
-def _page(
-    result: dict[str, Any], job: Experiment, study: Study, place: StudyDirectory, note: Callable[[str], None]
-) -> float | None:
-    """Writes the page; how many seconds that took."""
-    from hpo import report  # with plotly, which takes a third of a second to import
+def _write_report(result: SearchResult, session: SearchSession) -> float | None:
+    """Write the report, and return the seconds that this took; None, with a note, if the report raised an exception."""
+    from hpo import report  # imports plotly, which takes a third of a second
 
-    began = time.time()
+    experiment, place, began = session.experiment, session.place, time.time()
     try:
-        report.write(
-            report.ReportInputs.of(result, job.space, study.outcomes, job.networks, job.data, place), place.report
+        inputs = report.ReportInputs.from_study(
+            result, experiment.space, session.study.outcomes, experiment.networks, experiment.data, place
         )
+        report.write(inputs, place.report)
     except StoreError:
         raise
-    except Exception as error:  # noqa: BLE001 -- hours of training must not end in vain for want of a picture
+    except Exception as error:  # noqa: BLE001 -- a bug in a figure must not cost the result of hours of training
         place.report.unlink(missing_ok=True)
-        note(
-            f"The page on the search could not be made ({describe_exception(error)}), which is a mistake of ours; all else is whole."
+        session.watcher.note(
+            f"The report could not be written because of a bug in hpo ({describe_exception(error)}); "
+            f"the result is complete without it."
         )
         return None
     return time.time() - began

@@ -1,36 +1,90 @@
-"""What a regularizer cannot act without, and a criterion not be computed, as far as the data tell: classes, images, another domain. (A
-column of text is asked for where the table is read, our own MLP where the space is.)"""
+"""Check what regularizers and validators need of the data and the networks: classes, images, another domain, features.
+
+Two needs are checked elsewhere: a text column where the table is read, and `network.kind: mlp` where the space is.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
 from hpo.core.errors import InputError
-from hpo.core.metrics import VALIDATORS
+from hpo.core.metrics import METRICS, VALIDATORS, Task, reported_metrics
 from hpo.data.dataset import Dataset
 from hpo.nn.network import BatchedNetwork
 from hpo.regularizers import FAMILY
 from hpo.space.space import Space
 from hpo.training import evaluation
 
+_ENTROPY_REGULARIZERS = ("entropy", "infomax")
+_TRAINED_FOR = {"target_entropy": _ENTROPY_REGULARIZERS, "infomax": _ENTROPY_REGULARIZERS}  # by validator
+
+
+def check_task(space: Space, task: Task) -> None:
+    """Raise InputError if the followed metric or an objective does not exist for the task of the data."""
+    if task not in METRICS[space.train.metric].tasks and space.train.metric not in VALIDATORS:
+        known = ", ".join(m.name for m in METRICS.values() if task in m.tasks and not m.is_validator)
+        raise InputError(f"train.metric: {space.train.metric} needs another task than {task}. Known: {known}.")
+    reported = [*reported_metrics(task, space.train.metric)]
+    for name in space.objective_names:
+        if name.startswith("valid_") and name.removeprefix("valid_") not in (*reported, *VALIDATORS):
+            known = ", ".join(f"valid_{metric}" for metric in reported)
+            raise InputError(f"objectives: {name} is not measured in this search. Known: {known}.")
+
 
 def check(space: Space, data: Dataset) -> None:
-    """Raises InputError with a sentence for each key of `search` that lacks something in these data."""
-    if lacking := list(_lacking(space, data)):
-        raise InputError("\n".join(lacking))
+    """Raise InputError, with a sentence for each key of `search`, if the data lack something that a key needs."""
+    if sentences := list(_missing(space, data)):
+        raise InputError("\n".join(sentences))
 
 
 def check_networks(space: Space, networks: Sequence[BatchedNetwork]) -> None:
-    """Raises InputError with a sentence if a key of `search` needs features, and one of these networks does not tell them."""
+    """Raise InputError if a key of `search` needs the features of a network, and a network does not expose them."""
     for key in space.search:
         if key in FAMILY and "features" in FAMILY[key].needs and any(network.width is None for network in networks):
             raise InputError(
-                f"search.{key}: needs features, which are what a network's last nn.Linear is given, and this one has none with as many "
-                "outputs as there are to predict; end it with one, or leave the key out."
+                f"search.{key}: needs features, the inputs of a network's last nn.Linear, and this network has no "
+                f"nn.Linear with one output per class (or number) to predict; end it with one, or leave the key out."
             )
 
 
-def _lacking(space: Space, data: Dataset) -> Iterator[str]:
+def check_validators(space: Space, data: Dataset, networks: Sequence[BatchedNetwork]) -> None:
+    """Raise InputError if a validator that the search follows cannot be computed for these data and networks."""
+    for key, name in _followed_validators(space).items():
+        for network in networks:
+            reasons = (evaluation.unavailable_reason(name, data, network, fold) for fold in data.folds)
+            if reason := next(filter(None, reasons), ""):
+                raise InputError(f"{key}: {reason}")
+
+
+def needs_density_ratio(space: Space) -> bool:
+    """Whether density ratios, whose estimation takes a while, are needed: for training, for the followed metric, or to
+    rate the validators on labelled target rows."""
+    return (
+        "importance" in space.search
+        or "iwv" in _followed_validators(space).values()
+        or space.data.target.labels == "validation-only"
+    )
+
+
+def notes(space: Space) -> list[str]:
+    """Return notes for the user about settings that are valid, but rarely intended."""
+    biased = [
+        f"{key}: {name} is what search.{member} trains for, so it tends to rate even the largest strength as good; "
+        f"compare it with iwv or dev."
+        for key, name in _followed_validators(space).items()
+        for member in _TRAINED_FOR.get(name, ())
+        if member in space.search
+    ]
+    keeping = [key for key in ("freeze", "l2_sp") if key in space.search and space.network.init is None]
+    random = [
+        f"search.{key} keeps the initial weights of a network, and without network.init these are random."
+        for key in keeping
+    ]
+    return [*biased, *random]
+
+
+def _missing(space: Space, data: Dataset) -> Iterator[str]:
+    """Yield a sentence for each key that needs something that the data lack."""
     for key in space.search:
         needs = FAMILY[key].needs if key in FAMILY else ()
         if "classes" in needs and not data.classes:
@@ -40,52 +94,15 @@ def _lacking(space: Space, data: Dataset) -> Iterator[str]:
         if "auxiliary" in needs and data.auxiliary is None:
             yield f"search.{key}: needs another target; name its column in data.auxiliary, or leave the key out."
         if "target" in needs and not all(len(fold.target) for fold in data.folds):
-            yield f"search.{key}: needs rows of another domain without labels to adapt to, and {evaluation.none_left(data)}, or leave the key out."
+            yield (
+                f"search.{key}: needs rows of another domain without labels to adapt to, and "
+                f"{evaluation.no_target_rows_reason(data)}, or leave the key out."
+            )
 
 
-def ratio(space: Space) -> bool:
-    """Whether somebody needs density ratios, which take a while to estimate: who trains by them, who follows them, and where labelled
-    rows of the target judge, the comparison of all criteria."""
-    return (
-        "importance" in space.search
-        or "iwv" in _followed(space).values()
-        or space.data.target.labels == "validation-only"
-    )
-
-
-def check_criteria(space: Space, data: Dataset, networks: Sequence[BatchedNetwork]) -> None:
-    """Raises InputError if a criterion that is followed cannot be computed from these data, and what these networks say of them."""
-    for key, name in _followed(space).items():
-        for network in networks:
-            if text := next(
-                (why for fold in data.folds if (why := evaluation.unavailable_reason(name, data, network, fold))), ""
-            ):
-                raise InputError(f"{key}: {text}")
-
-
-def notes(space: Space) -> list[str]:
-    """What somebody should know who follows a criterion, because one that is trained for is no judge of how strongly, or who keeps weights
-    that nobody has trained."""
-    trained = {"target_entropy": ("entropy", "infomax"), "infomax": ("entropy", "infomax")}
-    found = [
-        f"{key}: {name} is what search.{member} trains for, so it tends to find that never too strong; compare it with iwv or dev."
-        for key, name in _followed(space).items()
-        for member in trained.get(name, ())
-        if member in space.search
-    ]
-    keeping = [key for key in ("freeze", "l2_sp") if key in space.search and space.network.init is None]
-    return [
-        *found,
-        *(
-            f"search.{key} keeps the weights that a network begins with, and without network.init these are random."
-            for key in keeping
-        ),
-    ]
-
-
-def _followed(space: Space) -> dict[str, str]:
-    """The criteria that a space follows, by the key that names each."""
-    named = {"train.metric": space.train.metric} | {
+def _followed_validators(space: Space) -> dict[str, str]:
+    """Return the validators among the followed metrics, by the key of the space that names them."""
+    followed = {"train.metric": space.train.metric} | {
         f"objectives: {goal}": goal.removeprefix("valid_") for goal in space.objective_names[1:]
     }
-    return {key: name for key, name in named.items() if name in VALIDATORS}
+    return {key: name for key, name in followed.items() if name in VALIDATORS}

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
 from hpo.core.samples import Samples
 from hpo.core.trial import Trial
+from hpo.selection.ensemble.context import TrainedMember
 from hpo.space.formatting import trial_name
 from hpo.study.study import Study
 from hpo.study.weights import WeightStore
-from hpo.training.capacity import free_memory, rows_for
+from hpo.training.capacity import free_memory, row_budget
 from hpo.training.experiment import Experiment
 from hpo.training.population import Population
 from hpo.training.worker import Worker
@@ -21,7 +23,8 @@ from hpo.workflows.callbacks import RunRecorder, Watcher
 class StudyTrainer:
     """Trains the search itself and, after it, fixed lists of trials: finalists, ablations, refits, ensemble members.
 
-    All of them run through the same loop, so all of them use the workers, are recorded and can be resumed.
+    All of them run through the same loop, so all of them use the workers and the progress bar. All but the members of
+    ensembles are also recorded and can be resumed.
     """
 
     def __init__(
@@ -61,31 +64,56 @@ class StudyTrainer:
         if not self._study.has_pending:
             return
         self._watcher.phase(phase_title(trials), len(trials))
-        experiment, device, data = self._experiment, self._experiment.device, samples()
-        rows = rows_for(
+        data = samples()
+        self._run(data, self._fixed_rows(data), self._note_row_budget)
+
+    def train_members(
+        self, title: str, n_networks: int, trials: Sequence[Trial], samples: Samples
+    ) -> Mapping[str, TrainedMember]:
+        """Train the members of an ensemble to their end, and return them by label.
+
+        Their outcomes are neither stored with the study nor recorded. The progress bar shows `title` and `n_networks`.
+        """
+        self._watcher.phase(f"training {title}", n_networks)
+        members = loop.UnstoredTrials(trials)
+        with self._population(samples, self._fixed_rows(samples), self._note_row_budget) as population:
+            loop.run_trials(members, population, members.finish, self._watcher.epoch)
+        return members.results
+
+    def _fixed_rows(self, samples: Samples) -> int:
+        """Return how many fits of fixed trials train at once."""
+        experiment, device = self._experiment, self._experiment.device
+        return row_budget(
             None,
             experiment.max_parameters,
             self.n_workers,
             free_memory(device),
-            len(data.folds),
+            len(samples.folds),
             device,
             experiment.weight_copies,
         )
-        self._run(data, rows, self._note_row_budget)
 
     def _run(self, samples: Samples, rows: int, on_row_budget: Callable[[int], None]) -> None:
-        population = self._population(samples.samples(), rows, on_row_budget)
-        loop.run(self._study, population, self._weights, self._recorder, self._watcher.epoch)
-        if isinstance(population, WorkerPool):
-            self._workers = population.workers  # a worker may have died
+        with self._population(samples, rows, on_row_budget) as population:
+            loop.run(self._study, population, self._weights, self._recorder, self._watcher.epoch)
 
-    def _population(self, samples: Samples, rows: int, on_row_budget: Callable[[int], None]) -> loop.Trainer:
-        space, factory, state = self._experiment.space, self._experiment.factory, self._experiment.networks.state
+    @contextmanager
+    def _population(
+        self, samples: Samples, rows: int, on_row_budget: Callable[[int], None]
+    ) -> Iterator[Population | WorkerPool]:
+        """Make the population that trains on `samples`: in the workers if there are several, else in this process."""
+        experiment, samples = self._experiment, samples.as_samples()
+        space, factory, state = experiment.space, experiment.factory, experiment.networks.state
         if len(self._workers) > 1:
             note = self._watcher.note
-            return WorkerPool(self._workers, space, factory, samples, rows, state, on_row_budget, note)
-        samples = samples.to(self._experiment.device)
-        return Population.from_space(space, factory, samples, rows, state, on_row_budget)
+            pool = WorkerPool(self._workers, space, factory, samples, rows, state, on_row_budget, note)
+            try:
+                yield pool
+            finally:
+                self._workers = pool.workers  # a worker may have died
+        else:
+            samples = samples.to(experiment.device)
+            yield Population.from_space(space, factory, samples, rows, state, on_row_budget)
 
     def _on_row_budget(self, rows: int) -> None:
         self.row_budget = rows
@@ -99,13 +127,12 @@ class StudyTrainer:
 
 
 def phase_title(trials: Sequence[Trial]) -> str:
-    """Name what is trained after the search, for the line `training …` of the terminal."""
-    role, many = trials[0].role, len(trials) > 1
+    """Describe what is trained after the search, for the progress display."""
+    role, count = trials[0].role, len(trials)
     if role == "ablation":
-        return trial_name(trials[0].label)
-    finalists = f"{len(trials)} finalists" if many else "1 finalist"
+        return f"training {trial_name(trials[0].label)}"
     return {
-        "finalist": f"{finalists} on new splits and seeds",
-        "nested": "for nested cross-validation of the final training",
-        "refit": "the final networks" if many else "the final network",
+        "finalist": f"retraining {count} finalist{'' if count == 1 else 's'} on new splits and seeds",
+        "nested": "nested cross-validation of the final training",
+        "refit": f"training the final network{'' if count == 1 else 's'}",
     }[role]

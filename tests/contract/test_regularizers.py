@@ -1,7 +1,6 @@
-"""The contract that every member of the family keeps. A new member is found by itself."""
+"""The contract of every regularizer. New members of the family are discovered automatically."""
 
 import math
-from functools import partial
 
 import pytest
 import torch
@@ -11,39 +10,41 @@ from hpo.core.trial import Fit
 from hpo.nn.backends import BatchedBackend, CpuBackend
 from hpo.nn.rng import Noise
 from hpo.regularizers import FAMILY, STRENGTHS
-from hpo.regularizers.base import Regularizer
 from hpo.space import parser
-from hpo.testing import CONTRACT, Case, same
+from hpo.testing import CONTRACT
+from tests.helpers.contract import (
+    MODULE_MEMBERS,
+    MODULE_POINTS,
+    ONE_PER_HOOK,
+    OTHER_KINDS,
+    case_id,
+    check_mixed_depths,
+    contract_case,
+    module_points,
+)
 from tests.helpers.training import (
-    FACTORIES,
     dataset,
     memory,
-    network,
     population,
-    shifted,
     step,
-    suited,
     trained,
     trial,
 )
 
-# Dropout acts inside a network, so it is tried with every kind; what others see of one is tried with a kind that has everything, and
-# what acts on minibatches sees none.
-CASES = [*((name, "mlp") for name in STRENGTHS), *(("dropout", kind) for kind in FACTORIES)]
-SEEING = [name for name, member in STRENGTHS.items() if type(member).batch is Regularizer.batch]
-CASES += [(name, "mixed") for name in SEEING if name != "dropout" and "mlp" not in STRENGTHS[name].needs]
-MEMBERS = pytest.mark.parametrize(("name", "kind"), CASES)
+# Every point for every member on the MLP, and for one member per hook on a vmapped module. The remaining pairs of
+# member and point on vmapped modules run in tests/slow.
+CASES = [(name, "mlp", point) for name in STRENGTHS for point in CONTRACT]
+CASES += [(name, "mixed", point) for name in MODULE_MEMBERS for point in module_points(name)]
+CASES += [("dropout", kind, point) for kind in OTHER_KINDS for point in MODULE_POINTS]
 
 
-@MEMBERS
-@pytest.mark.parametrize("point", CONTRACT, ids=lambda point: point.__name__)
+@pytest.mark.parametrize(("name", "kind", "point"), CASES, ids=case_id)
 def test_every_member_keeps_the_contract(name, kind, point):
-    data = suited(name)
-    point(Case(STRENGTHS[name], data, partial(network, data, kind=kind)))
+    point(contract_case(name, kind))
 
 
 @pytest.mark.parametrize("name", FAMILY)
-def test_facts_are_whole(name):
+def test_class_attributes_are_complete_and_valid(name):
     member = FAMILY[name]
     assert member.name == name
     assert member.summary
@@ -60,12 +61,12 @@ def test_weight_decay_shrinks_everything_by_lr_times_strength():
     pop = population(dataset())
     for of in at_rest:
         pop.admit(of)
-    (stack,) = pop._stacks.values()
-    before = stack._tensors.values.clone()
-    stack._program._optimizer.set_lr([0.1, 0.1])
-    stack._program._optimizer.step()  # all gradients are still zero
-    assert torch.allclose(stack._tensors.values[0], before[0] * 0.95)
-    assert torch.equal(stack._tensors.values[1], before[1])
+    (stack,) = pop.stacks.values()
+    before = stack.tensors.values.clone()
+    stack.program.optimizer.set_lr([0.1, 0.1])
+    stack.program.optimizer.step()  # all gradients are still zero
+    assert torch.allclose(stack.tensors.values[0], before[0] * 0.95)
+    assert torch.equal(stack.tensors.values[1], before[1])
 
 
 @pytest.mark.parametrize("way", [CpuBackend(), BatchedBackend()])
@@ -100,11 +101,11 @@ def test_dropout_zeroes_the_stated_share_and_scales_the_rest():
 
 
 @pytest.mark.parametrize("name", STRENGTHS)
-@pytest.mark.parametrize("depths", [(1, 2, 3), (3, 1, 2), (2, 2, 1)])
-def test_rows_of_different_depth_share_a_stack_and_do_not_feel_it(name, depths):
-    others = {"dropout": 0.3, "weight_decay": 0.5, "l1": 0.1}
-    three = Case(STRENGTHS[name], suited(name), network).three()
-    trials = [shifted(of, **(others | of.params | {"depth": depth})) for of, depth in zip(three, depths, strict=True)]
-    together = trained(suited(name), trials, batch_norm=True)
-    for alone in trials:
-        assert same(together[alone.label], trained(suited(name), [alone], batch_norm=True)[alone.label])
+def test_trials_of_different_depth_share_a_stack_without_effect_on_each_other(name):
+    check_mixed_depths(name, (1, 2, 3))
+
+
+@pytest.mark.parametrize("name", ONE_PER_HOOK)
+@pytest.mark.parametrize("depths", [(3, 1, 2), (2, 2, 1)])
+def test_depths_may_come_in_any_order_and_be_equal(name, depths):
+    check_mixed_depths(name, depths)

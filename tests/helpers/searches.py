@@ -1,4 +1,4 @@
-"""Whole searches for tests: a tiny space, the real command line, and what a study has stored."""
+"""Run searches through the command line, and read what a study has stored."""
 
 import subprocess
 import sys
@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 from click.testing import CliRunner, Result
 
-from hpo.study.ledger import read_attrs
+from hpo.study.storage import read_attrs
 
 PATIENCE = 120  # seconds that anything may take on a busy machine
 TINY = {
@@ -31,7 +31,7 @@ TINY = {
 
 
 class Unrecorded:
-    """Stands for the recorder, where a test is not about MLflow, whose process takes seconds."""
+    """Replaces the recorder in tests that do not concern MLflow, whose process takes seconds to start."""
 
     ids = {"run_id": "none", "experiment_id": "0"}
 
@@ -41,8 +41,19 @@ class Unrecorded:
     def abandon(self, status: str) -> None: ...
 
 
+class Killed(BaseException):
+    """Simulates a kill: a BaseException that no handler of hpo cleans up after."""
+
+
+class KilledOnClose(Unrecorded):
+    """Raises Killed when everything is trained and tested and only MLflow is still to be told the result."""
+
+    def close(self, status: str, **finish: Any) -> None:
+        raise Killed
+
+
 def write_space(store: Path, **changes: Any) -> Path:
-    """A space file beside `store`: the tiny one, with whole sections changed."""
+    """Write the tiny space, with whole sections replaced, to a file next to `store`."""
     space = TINY | changes
     path = store.parent / f"{space['study']}.yaml"
     path.write_text(yaml.safe_dump(space))
@@ -51,7 +62,7 @@ def write_space(store: Path, **changes: Any) -> Path:
 
 @contextmanager
 def launched(*arguments: object) -> Iterator[subprocess.Popen[str]]:
-    """The command line as a process of its own, where every warning is an error."""
+    """Start the command line in a new process, in which every warning is an error."""
     line = [sys.executable, "-W", "error", "-m", "hpo.cli", *map(str, arguments)]
     with subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         try:
@@ -63,14 +74,14 @@ def launched(*arguments: object) -> Iterator[subprocess.Popen[str]]:
 
 
 def hpo(*arguments: object) -> subprocess.CompletedProcess[str]:
-    """The command line as a process of its own, until it has ended."""
+    """Run the command line in a new process."""
     with launched(*arguments) as process:
         out, err = process.communicate(timeout=PATIENCE)
         return subprocess.CompletedProcess(process.args, process.returncode, out, err)
 
 
 def here(*arguments: object) -> Result:
-    """The command line inside this process, which has paid for its imports already."""
+    """Run the command line inside this process, which has the imports already."""
     from hpo.cli import main
 
     result = CliRunner().invoke(main, [str(argument) for argument in arguments])
@@ -80,7 +91,7 @@ def here(*arguments: object) -> Result:
 
 
 def outcomes(store: Path, study: str = "tiny") -> dict[str, Mapping[str, Any]]:
-    """What the study remembers of every trial that has ended, by label; each is there once."""
+    """Return the stored outcomes of a study by label; each label occurs once."""
     found = read_attrs(store / "studies" / study / "journal.log").get("outcomes", [])
     labels = [outcome["trial"]["label"] for outcome in found]
     assert len(labels) == len(set(labels))
@@ -88,7 +99,7 @@ def outcomes(store: Path, study: str = "tiny") -> dict[str, Mapping[str, Any]]:
 
 
 def wait_for(happens: Callable[[], Any]) -> Any:
-    """What `happens` returns, once it is true."""
+    """Wait until `happens` returns something true, and return it."""
     end = time.monotonic() + PATIENCE
     while not (found := happens()):
         assert time.monotonic() < end, "it did not happen"
@@ -97,7 +108,7 @@ def wait_for(happens: Callable[[], Any]) -> Any:
 
 
 def processes(parent: int, words: str) -> list[int]:
-    """The children of a process whose command line holds `words`."""
+    """Return the child processes of `parent` whose command line contains `words`."""
     found = []
     for folder in Path("/proc").glob("[0-9]*"):
         try:

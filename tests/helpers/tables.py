@@ -1,4 +1,4 @@
-"""Made tables with a known truth."""
+"""Synthetic tables whose true relations are known."""
 
 import numpy as np
 import pandas as pd
@@ -8,10 +8,11 @@ from sklearn.datasets import dump_svmlight_file, load_digits
 
 
 def loans(rows: int = 900, seed: int = 0) -> pd.DataFrame:
-    """Who repays a loan: numbers, categories, gaps that mean something, gaps that do not, and columns of pure noise.
+    """Make a table of loans with numbers, categories, informative and uninformative gaps, and columns of pure noise.
 
-    The truth: chances fall with the debt ratio and past-due bills, rise with income (on its log scale) and years employed,
-    differ by employment and home, and debt hurts those who rent twice as much. Region and the six survey answers are noise.
+    The probability of repayment falls with the debt ratio and past-due bills, rises with the logarithm of income and
+    the years employed, and differs by employment and home; debt weighs twice as much for tenants. The region and the
+    six survey answers are noise.
     """
     r = np.random.default_rng(seed)
     employment = r.choice(["salaried", "self-employed", "student", "retired"], rows, p=[0.55, 0.2, 0.15, 0.1])
@@ -71,7 +72,7 @@ _FILLED = [
 
 
 def _review(r: np.random.Generator, mood: float) -> str:
-    """A few sentences; the better the mood, the more of the words are good, some of them said by the contrary: "not dull"."""
+    """Make a few sentences with the more good words the better the mood; some words are negated ("not dull")."""
     sentences = list(r.choice(_FILLED, r.integers(1, 3), replace=False))
     for _ in range(r.integers(2, 6)):
         good, turned = r.random() < 1 / (1 + np.exp(-3 * mood)), r.random() < 0.2
@@ -83,10 +84,10 @@ def _review(r: np.random.Generator, mood: float) -> str:
 
 
 def reviews(rows: int = 400, seed: int = 0) -> pd.DataFrame:
-    """Who would buy it again: a text, a number with gaps and a category.
+    """Make a table of product reviews: a text, a number with gaps and a category; the target is a second purchase.
 
-    The truth: chances rise with the mood in which the review was written, of which its words tell, and fall with the price; what was
-    bought is noise. One review in fifty is missing.
+    Its probability rises with the mood of the reviewer, which shows in the words, and falls with the price; the
+    category is noise. One review in fifty is missing.
     """
     r = np.random.default_rng(seed)
     mood, price = r.normal(size=rows), np.exp(r.normal(3, 0.6, rows)).round(2)
@@ -104,14 +105,14 @@ def reviews(rows: int = 400, seed: int = 0) -> pd.DataFrame:
 
 
 def branch(rows: int = 500, seed: int = 1) -> pd.DataFrame:
-    """The loans of another bank, where wages are lower by two fifths, and who earns well among these repays as one who earns well there."""
+    """Make the loans of another bank, whose customers earn two fifths less and repay as if they did not."""
     table = loans(rows, seed)
     table["income"] = (0.6 * table["income"]).round(-2)
     return table
 
 
 def digits(rotated: bool) -> pd.DataFrame:
-    """One half of scikit-learn's digits, as they are, or the other half, rotated by 30 degrees and with noise: 8 × 8 pixels of 0 to 16."""
+    """Return half of scikit-learn's digits (8 × 8 pixels of 0 to 16), or the other half rotated by 30° with noise."""
     pixels, labels = load_digits(return_X_y=True)
     r = np.random.default_rng(0)
     rows = np.array_split(r.permutation(len(labels)), 2)[int(rotated)]
@@ -125,10 +126,10 @@ def digits(rotated: bool) -> pd.DataFrame:
 
 
 def opinions(domain: str, rows: int = 600) -> tuple[csr_matrix, np.ndarray]:
-    """Reviews of books or of films as counts of 400 words, and whether they are good: 1 or -1.
+    """Make reviews of books or films as counts of 400 words, with labels 1 (good) or -1.
 
-    Words 0 to 39 are said of both when they are good or bad, in turns; 40 to 119 mean something of books alone, 120 to 199 of films
-    alone. All others say what it is about: most of a review, and each domain has its own favourites.
+    Words 0 to 39 are informative in both domains (good and bad ones alternate), 40 to 119 for books only, 120 to 199
+    for films only. The other words, most of a review, name the topic and have different frequencies in each domain.
     """
     r = np.random.default_rng(["books", "films"].index(domain))
     topic = np.random.default_rng(7).dirichlet(np.full(200, 0.3), 2)[["books", "films"].index(domain)]
@@ -178,9 +179,9 @@ def synonyms() -> pd.DataFrame:
 
 
 def domain(rows: int = 100, seed: int = 0, by: float = 0.0) -> pd.DataFrame:
-    """Two clouds in four dimensions, all of it moved `by` so much; `kind` is noise, and `row` tells rows apart.
+    """Make two clouds in four dimensions, all points moved by `by`; `kind` is noise, and `row` is unique.
 
-    The truth: a point is of the cloud whose centre is nearer, so that a line learned without the shift is wrong with it.
+    A point belongs to the cloud with the nearer centre, so a line learned without the shift is wrong with it.
     """
     r = np.random.default_rng(seed)
     y = r.permutation(np.arange(rows) % 2)
@@ -203,3 +204,17 @@ if __name__ == "__main__":
     digits(rotated=True).to_csv("search_spaces/digits_rotated.csv", index=False)
     for domain in ("books", "films"):
         dump_svmlight_file(*opinions(domain), f"search_spaces/{domain}.svmlight")
+
+
+def three_places(rows, moved, seed, numbers=False):
+    """Three classes around three places, of which another domain has all a little aside."""
+    random = np.random.default_rng(seed)
+    y = random.integers(3, size=rows)
+    x = (
+        np.array([[0, 2, 0, 0], [2, 0, 0, 0], [0, 0, 2, 0]])[y]
+        + random.normal(size=(rows, 4)) * 0.8
+        + moved * np.array([1, 1, 0, 2])
+    )
+    return pd.DataFrame(x, columns=list("abcd")).assign(
+        y=x[:, 0] + 2 * x[:, 2] if numbers else np.array(["one", "three", "two"])[y]
+    )

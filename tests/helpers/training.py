@@ -1,5 +1,6 @@
-"""Small trainings that many tests share: a data set in float64, and populations of chosen trials."""
+"""Small data sets in float64, networks and populations of given trials."""
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from functools import cache, partial
@@ -11,9 +12,10 @@ from hpo import nets
 from hpo.core.importing import Factory, match_arguments, qualified_name
 from hpo.core.samples import Fold, Samples
 from hpo.core.trial import TrainedTrial, Trial
+from hpo.core.trial_key import TrialKey
 from hpo.data.config import DataConfig
 from hpo.data.dataset import Dataset, prepare
-from hpo.data.text_augmentation import MEMBERS
+from hpo.data.text_augmentation import REGULARIZERS
 from hpo.nn.adamw import OptimizerState
 from hpo.nn.mlp import Mlp
 from hpo.nn.module import VmappedModule
@@ -21,15 +23,17 @@ from hpo.nn.network import BatchedNetwork
 from hpo.regularizers import FAMILY
 from hpo.regularizers.base import Step
 from hpo.space.settings import TrainConfig
-from hpo.testing import TRAIN, between, run, supplied
+from hpo.testing import TRAIN, add_needs, as_two_domains, run
 from hpo.training.population import Population
+from hpo.training.program import Program
+from hpo.training.stack import Stack
 from hpo.training.worker_pool import WorkerPool
 
 torch.set_num_threads(1)  # two that wait for each other are slower than one
 
 
 class Mixed(torch.nn.Module):
-    """Somebody's network: convolution, attention, every norm, a shortcut, a dropout in two places, a counter in a buffer."""
+    """A user's network with convolution, attention, all norms, a skip connection, dropouts and a counting buffer."""
 
     def __init__(self, n_outputs: int, width: int) -> None:
         super().__init__()
@@ -55,7 +59,7 @@ class Mixed(torch.nn.Module):
 
 
 class Recurrent(torch.nn.Module):
-    """Somebody's network that torch.func cannot batch."""
+    """A user's network that torch.func cannot batch."""
 
     def __init__(self, n_outputs: int, width: int) -> None:
         super().__init__()
@@ -70,7 +74,7 @@ class Recurrent(torch.nn.Module):
 
 
 class Tokens(torch.nn.Module):
-    """Somebody's network that takes its inputs for numbers of categories."""
+    """A user's network that uses its inputs as indices of an embedding."""
 
     def __init__(self, n_outputs: int, width: int) -> None:
         super().__init__()
@@ -81,7 +85,7 @@ class Tokens(torch.nn.Module):
 
 
 class Masked(torch.nn.Module):
-    """Somebody's network with an infinite mask, and the bounds of what it has seen, which are infinite at first."""
+    """A user's network with an infinite mask and a buffer, initially infinite, of the largest value so far."""
 
     def __init__(self, n_inputs: int, n_outputs: int, width: int) -> None:
         super().__init__()
@@ -115,14 +119,16 @@ def pictures() -> Samples:
 @cache
 def foreign() -> Samples:
     """A small table as two domains, with density ratios."""
-    return between(dataset())
+    return as_two_domains(dataset())
 
 
 @cache
 def written() -> Samples:
     """Rows that stand for texts, each with three altered ones."""
     x = dataset().x
-    return replace(dataset().samples(), augmented=dict.fromkeys(MEMBERS, torch.stack([x.flip(1), x / 2, x.roll(1, 0)])))
+    return replace(
+        dataset().as_samples(), augmented=dict.fromkeys(REGULARIZERS, torch.stack([x.flip(1), x / 2, x.roll(1, 0)]))
+    )
 
 
 @cache
@@ -131,12 +137,12 @@ def suited(name: str) -> Samples:
     needs = FAMILY[name].needs
     if "target" in needs:
         return foreign()
-    return supplied(FAMILY[name], pictures() if "image" in needs else written() if "text" in needs else dataset())
+    return add_needs(FAMILY[name], pictures() if "image" in needs else written() if "text" in needs else dataset())
 
 
 def trial(label: str = "0", seed: int | None = None, **params: float) -> Trial:
     seed = int(label) + 100 if seed is None else seed
-    return Trial(label, "search", {"learning_rate": 1e-2, "depth": 2, **params}, seed)
+    return Trial(TrialKey.parse(label), "search", {"learning_rate": 1e-2, "depth": 2, **params}, seed)
 
 
 def network(data: Samples, of: Trial, kind: str = "mlp", width: int = 8, **more: object) -> BatchedNetwork:
@@ -165,7 +171,7 @@ def population(
 
 def busy(pop: Population | WorkerPool) -> bool:
     """Whether a trial is in training, or waits for memory."""
-    return bool(pop._members or (isinstance(pop, Population) and pop._waiting))
+    return bool(pop.members or (isinstance(pop, Population) and pop.waiting))
 
 
 def refill(pop: Population, first: Trial, second: Trial, late: Trial) -> None:
@@ -220,3 +226,32 @@ def step(**facts: object) -> Step:
 
 def shifted(of: Trial, **params: float) -> Trial:
     return replace(of, params={**of.params, **params})
+
+
+def diverge(monkeypatch, which, after=0):
+    """Set the weights of rows to nan after each epoch from epoch `after` on, if `which(trial)` is true."""
+    before = Program.train_epoch
+
+    def train_epoch(program, batch_size):
+        values = before(program, batch_size)
+        for i, row in enumerate(program.rows):
+            if which(row.fit.trial) and row.epoch >= after:
+                values[i] = math.nan
+        return values
+
+    monkeypatch.setattr(Program, "train_epoch", train_epoch)
+
+
+EVERYTHING = {"weight_decay": 0.1, "l1": 1e-3, "dropout": 0.3, "learning_rate": 1e-3}
+
+
+def limit_memory(monkeypatch, moment, most):
+    """From now on a stack of more rows has no memory at that moment."""
+    before = getattr(Stack, moment)
+
+    def limited(stack, *given):
+        if len(stack.rows) > most:
+            raise torch.OutOfMemoryError("out of memory")
+        return before(stack, *given)
+
+    monkeypatch.setattr(Stack, moment, limited)

@@ -1,4 +1,4 @@
-"""Bad input through the real command line: a sentence on stderr, exit code 2, no traceback, and nothing is written."""
+"""Bad input on the command line: a sentence on stderr, exit code 2, no traceback, and nothing is written."""
 
 import json
 import shutil
@@ -13,12 +13,12 @@ from safetensors.torch import save_file
 from hpo.cli import main
 
 SPACE = "study: s\ndata: {source: t.csv, target: y}\nsearch: {l1: {low: 0, high: 1}}\n"
-NO_STUDY = "There is no study in mlruns yet; begin one with: hpo search --space SPACE.yaml"
+NO_STUDY = "There is no study in mlruns yet; start one with: hpo search --space SPACE.yaml"
 
 
 @pytest.fixture(autouse=True)
 def folder(tmp_path, monkeypatch):
-    """A working directory with a table and a space that are sound."""
+    """A working directory with a valid table and a valid space."""
     monkeypatch.chdir(tmp_path)
     pd.DataFrame({"a": np.arange(40.0), "b": [*"uv"] * 20, "y": [0, 1] * 20}).to_csv("t.csv", index=False)
     (tmp_path / "space.yaml").write_text(SPACE)
@@ -28,7 +28,7 @@ def folder(tmp_path, monkeypatch):
 
 
 def refused(folder, *line):
-    """What a command that must refuse its input says."""
+    """Run a command that must refuse its input; returns stderr."""
     before = {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
     result = CliRunner().invoke(main, line)
     assert isinstance(result.exception, SystemExit), result.exception
@@ -37,10 +37,10 @@ def refused(folder, *line):
     return result.stderr
 
 
-def test_the_table_and_the_space_are_sound(folder):
+def test_the_table_and_the_space_are_valid(folder):
     result = CliRunner().invoke(main, ["check", "space.yaml"])
     assert result.exit_code == 0
-    assert result.stdout.endswith("space.yaml is sound.\n")
+    assert result.stdout.endswith("space.yaml: OK\n")
     assert not (folder / "mlruns").exists()
 
 
@@ -70,22 +70,23 @@ SPACES = [
     (
         SPACE.replace("target: y", "target: y, split: {folds: 3}") + "refit: keep\n",
         [
-            "refit: keep needs a search on one split, and data.split.folds makes a network for every fold; take average.",
+            "refit: keep needs a search on one split, and data.split.folds makes a network for every fold; "
+            "take average.",
         ],
     ),
     (
         SPACE.replace("t.csv", "gone.csv"),
-        ["data.source: gone.csv does not exist; name a .csv, .parquet or .svmlight file."],
+        ["data.source: gone.csv does not exist; name a .csv, .parquet, .svmlight or .libsvm file."],
     ),
     (
         SPACE.replace("t.csv", "../t.csv"),
-        ["data.source: ../t.csv does not exist; name a .csv, .parquet or .svmlight file."],
+        ["data.source: ../t.csv does not exist; name a .csv, .parquet, .svmlight or .libsvm file."],
     ),
     (SPACE.replace("target: y", "target: label"), ["data.target: t has no column label. It has: a, b, y."]),
     (
         SPACE.replace("target: y", "target: y, drop: [a, b]"),
         [
-            "t has no column left to learn from besides the target y.",
+            "t has no input column left, only the target y.",
         ],
     ),
 ]
@@ -106,8 +107,8 @@ def test_a_bad_space_or_its_data(folder, command, text, sentences):
         ("a folder", "a folder is a directory; name the space file in it."),
         ("a file/x.yaml", "a file/x.yaml cannot be read: Not a directory."),
         ("x" * 300, f"{'x' * 300} cannot be read: File name too long."),
-        ("image.png", "image.png must be text in UTF-8, but line 1 holds the byte 0x89."),
-        ("huge.csv", "huge.csv is larger than a space may be (1 MB); name a space file, not the data."),
+        ("image.png", "image.png must be text in UTF-8, but line 1 contains the byte 0x89."),
+        ("huge.csv", "huge.csv is larger than 1 MB, the limit of a space file; name the space file, not the data."),
         ("t.csv", "t.csv:1: a space must be a mapping with study, data and search, got a,b,y 0.0,u,0 1.0,v"),
     ],
 )
@@ -117,7 +118,7 @@ def test_no_space_file(folder, command, path, sentence):
     assert refused(folder, *command, path).startswith(sentence)
 
 
-def test_a_way_to_refit_that_is_not_known_or_does_not_fit_the_space(folder):
+def test_a_refit_strategy_that_is_unknown_or_does_not_match_the_space(folder):
     said = refused(folder, "search", "--space", "space.yaml", "--refit", "kept")
     assert "'kept' is not one of 'scaled', 'keep', 'average', 'none'" in said
     (folder / "folds.yaml").write_text(SPACE.replace("target: y", "target: y, split: {folds: 3}"))
@@ -138,7 +139,7 @@ def test_a_store_that_cannot_be_written(folder, store, reason):
     sentence = refused(folder, "search", "--space", "space.yaml", "--store", store)
     assert sentence.startswith(f"--store: {store} cannot be written (")
     assert any(word in sentence for word in reason.split("|"))
-    assert sentence.endswith("name another folder.\n")
+    assert sentence.endswith("choose another folder.\n")
 
 
 @pytest.mark.parametrize(
@@ -168,13 +169,13 @@ def test_a_study_in_an_empty_store(folder, line):
         (["delete", "wine", "--yes"], "There is no study wine in mlruns. Known: digits."),
         (["compare", "wine", "digits"], "There is no study wine in mlruns. Known: digits."),
         (["compare", "digits", "digits"], "The study digits has no result yet; run its search to the end first."),
-        (["ui"], "The study digits has no record in MLflow yet; its search has only just begun."),
+        (["ui"], "The study digits is not recorded in MLflow yet; its search has only just started."),
         (["export"], "The study digits has no result yet; run its search to the end first."),
         (["export", "--weights", "net"], "The study digits has no result yet; run its search to the end first."),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
-def test_an_unknown_study_or_one_that_has_only_begun(folder, line, sentence):
+def test_an_unknown_study_or_one_that_has_only_started(folder, line, sentence):
     study = folder / "mlruns" / "studies" / "digits"
     study.mkdir(parents=True)
     (study / "journal.log").touch()
@@ -200,7 +201,7 @@ NETWORK = {
 
 @pytest.fixture
 def weights(folder):
-    """What `hpo export --weights` writes."""
+    """An exported network, as `hpo export --weights` writes it."""
     (folder / "net").mkdir()
     for name, text in NETWORK.items():
         (folder / "net" / name).write_text(text)
@@ -208,7 +209,7 @@ def weights(folder):
 
 
 @pytest.mark.usefixtures("weights")
-def test_the_weights_are_sound():
+def test_the_weights_are_valid():
     result = CliRunner().invoke(main, ["predict", "t.csv", "--weights", "net"])
     assert result.exit_code == 0
     assert len(result.stdout.splitlines()) == 41
@@ -235,8 +236,11 @@ def test_rows_that_cannot_be_predicted(folder, columns, sentence):
         (["t.csv", "--weights", "gone"], "gone lacks preprocess.json; write it with: hpo export --weights gone"),
         (["t.csv", "--weights", "a file"], "a file lacks preprocess.json; write it with: hpo export --weights a file"),
         (["t.csv", "--weights", "old"], "old lacks weights.safetensors; write it with: hpo export --weights old"),
-        (["gone.csv", "--weights", "net"], "gone.csv does not exist; name a .csv, .parquet or .svmlight file."),
-        (["a folder", "--weights", "net"], "a folder must be a .csv, .parquet or .svmlight file."),
+        (
+            ["gone.csv", "--weights", "net"],
+            "gone.csv does not exist; name a .csv, .parquet, .svmlight or .libsvm file.",
+        ),
+        (["a folder", "--weights", "net"], "a folder must be a .csv, .parquet, .svmlight or .libsvm file."),
         (
             ["t.csv", "--weights", "net", "-o", "gone/out.csv"],
             "gone/out.csv cannot be written: No such file or directory.",
@@ -244,7 +248,7 @@ def test_rows_that_cannot_be_predicted(folder, columns, sentence):
     ],
 )
 @pytest.mark.usefixtures("weights")
-def test_files_that_predict_does_not_find(folder, line, sentence):
+def test_files_that_hpo_predict_cannot_use(folder, line, sentence):
     shutil.copytree("net", "old", ignore=shutil.ignore_patterns("*.safetensors"))
     assert refused(folder, "predict", *line) == f"{sentence}\n"
 
@@ -252,20 +256,20 @@ def test_files_that_predict_does_not_find(folder, line, sentence):
 @pytest.mark.parametrize(
     ("line", "sentence"),
     [
-        (["gone.csv"], "gone.csv does not exist; name a .csv, .parquet or .svmlight file."),
-        (["a folder"], "a folder must be a .csv, .parquet or .svmlight file."),
-        (["space.yaml"], "space.yaml must be a .csv, .parquet or .svmlight file."),
+        (["gone.csv"], "gone.csv does not exist; name a .csv, .parquet, .svmlight or .libsvm file."),
+        (["a folder"], "a folder must be a .csv, .parquet, .svmlight or .libsvm file."),
+        (["space.yaml"], "space.yaml must be a .csv, .parquet, .svmlight or .libsvm file."),
         (["t.csv"], "data.target: t has no column target. It has: a, b, y."),
         (["t.csv", "--target", "y", "-o", "gone/x.yaml"], "gone/x.yaml cannot be written: No such file or directory."),
         (
             ["t.csv", "--target", "y", "-o", "a folder"],
-            "a folder is there already; name another file with -o, or remove it first.",
+            "a folder already exists; name another file with -o, or remove it first.",
         ),
         (
             ["t.csv", "--target", "y", "-o", "t.csv"],
-            "t.csv is there already; name another file with -o, or remove it first.",
+            "t.csv already exists; name another file with -o, or remove it first.",
         ),
     ],
 )
-def test_tables_that_get_no_first_space(folder, line, sentence):
+def test_tables_for_which_hpo_init_writes_no_space(folder, line, sentence):
     assert refused(folder, "init", *line) == f"{sentence}\n"

@@ -8,13 +8,13 @@ import pytest
 from scipy import stats
 
 import hpo
-from hpo.cli.result_text import comparison
+from hpo.cli.result_text import comparison_lines
 from hpo.core.errors import InputError
 from hpo.study.directory import StudyDirectory
 from hpo.workflows import completed
 from hpo.workflows.compare import compare
 from tests.helpers.searches import TINY, here
-from tests.integration.test_domain_page import table
+from tests.helpers.tables import three_places
 
 APART = "were searched on different rows or columns, so their scores cannot be compared; search both on the same file, with the same columns read in the same way."
 STUDIES = {
@@ -43,18 +43,19 @@ def studies(unrecorded, tmp_path_factory):  # noqa: ARG001 - a fixture of a modu
 
 def scored(study, **scores):
     """The same study with other scores on fresh splits."""
-    return dataclasses.replace(study, result={**study.result, "fresh_scores": {k: list(v) for k, v in scores.items()}})
+    changed = {metric: list(values) for metric, values in scores.items()}
+    return dataclasses.replace(study, result=dataclasses.replace(study.result, reevaluated_scores=changed))
 
 
 def test_the_same_selection_does_not_differ(studies):
     ran = here("compare", "tiny", "again", "--store", studies.store)
     assert ran.exit_code == 0, ran.stderr
     assert "By loss, again is 0.000 better than tiny, ± 0 (standard error, " in ran.stdout
-    assert ran.stdout.count("no difference beyond noise") == 2
+    assert ran.stdout.count("the difference is not significant") == 2
     for found in compare(studies.tiny, studies.again):
-        assert (found.gain, found.standard_error, found.paired, found.beyond_noise) == (0, 0, True, False)
-        assert found.fits == len(studies.tiny.result["fresh_scores"]["loss"])
-        assert found.scores == (studies.tiny.result["fresh"][found.metric],) * 2
+        assert (found.gain, found.standard_error, found.paired, found.significant) == (0, 0, True, False)
+        assert found.fits == len(studies.tiny.result.reevaluated_scores["loss"])
+        assert found.scores == (studies.tiny.result.reevaluated[found.metric],) * 2
 
 
 def test_pairs_are_judged_by_their_differences_with_the_error_that_overlapping_folds_need(studies):
@@ -62,12 +63,12 @@ def test_pairs_are_judged_by_their_differences_with_the_error_that_overlapping_f
     level = r.normal(size=12)  # which both share: split and seed are the same
     one, two = 1 + level, 0.9 + level + 0.05 * r.normal(size=12)
     (found,) = compare(scored(studies.tiny, loss=one), scored(studies.again, loss=two))
-    better, overlap = one - two, studies.tiny.result["overlap"]
+    better, overlap = one - two, studies.tiny.result.test_train_ratio
     error = np.sqrt((1 / 12 + overlap) * better.var(ddof=1))
     assert (found.gain, found.standard_error) == pytest.approx((better.mean(), error))
-    assert found.beyond_noise == (2 * stats.t.sf(abs(better.mean()) / error, 11) < 0.05)
-    assert found.beyond_noise
-    assert not compare(scored(studies.tiny, loss=one), scored(studies.other_split, loss=two))[0].beyond_noise
+    assert found.significant == (2 * stats.t.sf(abs(better.mean()) / error, 11) < 0.05)
+    assert found.significant
+    assert not compare(scored(studies.tiny, loss=one), scored(studies.other_split, loss=two))[0].significant
 
 
 def test_which_is_first_does_not_matter_and_higher_accuracy_is_better(studies):
@@ -76,23 +77,23 @@ def test_which_is_first_does_not_matter_and_higher_accuracy_is_better(studies):
     (back,) = compare(scored(studies.tiny, accuracy=two), scored(studies.again, accuracy=one))
     assert found.gain == pytest.approx(0.205) == -back.gain
     assert found.scores == pytest.approx((0.65, 0.855))
-    assert found.beyond_noise
-    assert back.beyond_noise
-    said = comparison(studies.tiny, studies.again, [back])
+    assert found.significant
+    assert back.significant
+    said = comparison_lines(studies.tiny, studies.again, [back])
     assert said[-1].startswith("By accuracy, again is 0.205 worse than tiny, ± ")
-    assert said[-1].endswith("8 fresh fits in pairs): they differ beyond noise.")
+    assert said[-1].endswith("8 paired fits): the difference is significant.")
 
 
 def test_scores_on_different_splits_are_not_paired(studies):
     found = compare(studies.tiny, studies.other_split)
     assert [d.paired for d in found] == [False, False]
-    one, two = (np.array(s.result["fresh_scores"]["loss"]) for s in (studies.tiny, studies.other_split))
-    overlap = studies.tiny.result["overlap"]
+    one, two = (np.array(s.result.reevaluated_scores["loss"]) for s in (studies.tiny, studies.other_split))
+    overlap = studies.tiny.result.test_train_ratio
     each = [np.sqrt((1 / len(x) + overlap) * x.var(ddof=1)) for x in (one, two)]
     assert found[0].gain == pytest.approx(one.mean() - two.mean())
     assert found[0].standard_error == pytest.approx(np.hypot(*each), rel=0.02)
     said = here("compare", "tiny", "other-split", "--store", studies.store).stdout
-    assert "(standard error, fresh fits on different splits)" in said
+    assert "(standard error, 8 fits on different splits)" in said
 
 
 def test_of_metrics_those_that_both_have_are_compared(studies):
@@ -105,10 +106,10 @@ def test_of_metrics_those_that_both_have_are_compared(studies):
     [
         ("iris", f"tiny and iris {APART}"),
         ("fewer-columns", f"tiny and fewer-columns {APART}"),
-        ("point", "The study point is a single configuration, which was not scored on fresh splits; search a space."),
+        ("point", "The study point is a single configuration, which was not re-evaluated; search a space."),
         (
             "unproved",
-            "The study unproved was searched with finalists: 0, so nothing of it was scored on fresh splits; search it with finalists: 1 or more.",
+            "The study unproved was searched with finalists: 0, so nothing was re-evaluated; search it with finalists: 1 or more.",
         ),
     ],
 )
@@ -134,7 +135,7 @@ def test_a_score_that_was_not_finite_is_left_out(studies):
     (found,) = compare(scored(studies.tiny, loss=one), scored(studies.other_split, loss=two))
     assert (found.paired, found.fits, found.scores) == (False, 3, pytest.approx((1.05, 2.1)))
     (found,) = compare(scored(studies.tiny, loss=[1.0, None]), scored(studies.again, loss=[2.0, 2.1]))
-    assert (found.fits, found.beyond_noise) == (1, False)
+    assert (found.fits, found.significant) == (1, False)
     for other in (studies.again, studies.other_split):
         found = compare(
             scored(studies.tiny, loss=[None, None], accuracy=[0.5, 0.6]),
@@ -161,12 +162,12 @@ def test_of_a_single_pair_there_is_no_error(studies):
     """Over time without folds a search has one fresh fit."""
     one, two = scored(studies.tiny, loss=[1.5]), scored(studies.again, loss=[1.25])
     assert (
-        comparison(one, two, compare(one, two))[-1]
-        == "By loss, again is 0.250 better than tiny, over 1 pair of fresh fits: no difference beyond noise."
+        comparison_lines(one, two, compare(one, two))[-1]
+        == "By loss, again is 0.250 better than tiny, over 1 paired fit: the difference is not significant."
     )
     two = scored(studies.other_split, loss=[1.25, 1.0])
-    said = "By loss, other-split is 0.375 better than tiny, over fresh fits on different splits: no difference beyond noise."
-    assert comparison(one, two, compare(one, two))[-1] == said
+    said = "By loss, other-split is 0.375 better than tiny, over 1 fit on different splits: the difference is not significant."
+    assert comparison_lines(one, two, compare(one, two))[-1] == said
 
 
 @pytest.fixture(scope="module")
@@ -174,7 +175,7 @@ def domains(unrecorded, tmp_path_factory):  # noqa: ARG001
     """Searches between two domains, by how labels of the target are used."""
     folder = tmp_path_factory.mktemp("domains")
     for name, rows, moved, seed in (("here", 200, 0.0, 0), ("there", 160, 1.0, 1)):
-        table(rows, moved, seed).to_csv(folder / f"{name}.csv", index=False)
+        three_places(rows, moved, seed).to_csv(folder / f"{name}.csv", index=False)
 
     def search(study, **target):
         data = {
@@ -193,7 +194,10 @@ def domains(unrecorded, tmp_path_factory):  # noqa: ARG001
 
 
 def test_scores_on_rows_of_the_source_and_on_rows_of_the_target_are_not_compared(domains):
-    sentence = "^none is judged by rows of the source and few by rows of the target, so fresh scores have nothing in common; compare their test scores.$"
+    sentence = (
+        "^none is validated on rows of the source and few on rows of the target, so their re-evaluated scores cannot be "
+        "compared; compare their test scores.$"
+    )
     for pair in ((domains.none, domains.few), (domains.few, domains.none)):
         with pytest.raises(InputError, match=sentence):
             compare(*pair)

@@ -1,7 +1,5 @@
 """Searches where the data have little to say, where networks diverge or memory runs out: each ends with a result and its words."""
 
-import math
-
 import numpy as np
 import pytest
 import torch
@@ -11,15 +9,15 @@ from hpo.cli.result_text import result_lines
 from hpo.core.trial import Outcome
 from hpo.report import page
 from hpo.study.directory import StudyDirectory
-from hpo.study.ledger import read_attrs
+from hpo.study.storage import read_attrs
 from hpo.training.population import Population
-from hpo.training.program import Program
 from hpo.training.stack import Stack
 from hpo.workflows import prepare as jobs
 from hpo.workflows import search
 from hpo.workflows.search import Watcher
 from tests.helpers.searches import here, outcomes, write_space
 from tests.helpers.tables import loans
+from tests.helpers.training import diverge
 
 pytestmark = pytest.mark.usefixtures("unrecorded")
 DIVERGES = {"learning_rate": {"low": 1e25, "high": 1e30, "log": True}, "depth": 1, "dropout": {"low": 0.0, "high": 0.5}}
@@ -68,20 +66,20 @@ class Notes(Watcher):
 def test_few_groups_or_times_are_enough_for_a_result(tmp_path, split, fits):
     watcher = Notes()
     result, lines = searched(space(tmp_path, dict(split)), watcher)
-    assert result["test"]["loss"] > 0
-    assert len(result["fresh_scores"]["loss"]) <= fits
+    assert result.test["loss"] > 0
+    assert len(result.reevaluated_scores["loss"]) <= fits
     if "people" not in split:  # over time a second draw would be the first
         assert not any("fresh-2" in label for label in outcomes(tmp_path / "mlruns"))
     (expected,) = [line for line in lines if line.startswith("Expect accuracy")]
     if fits == 1:
-        assert result["score"]["accuracy"]["interval"] == [None, None] == result["score"]["loss"]["interval"]
-        assert "(a single validation part gives no interval, data.split.folds does): " in expected
-        assert result["verdict"]["beyond_noise"] is False
+        assert result.score["accuracy"].interval == [None, None] == result.score["loss"].interval
+        assert "(no interval from a single validation part; set data.split.folds): " in expected
+        assert result.verdict.significant is False
     else:
         assert "(90 % interval " in expected
-    assert any(line.startswith("Final network: trained on ") for line in lines)
-    ways = [note for note in watcher.notes if note.startswith("The ways to train the final network are not compared. ")]
-    assert bool(ways) != bool(result["refit"]["compared"])
+    assert any(line.startswith("Final network: retrained on all ") for line in lines)
+    ways = [note for note in watcher.notes if note.startswith("The refit methods are not compared. ")]
+    assert bool(ways) != bool(result.refit.comparison)
 
 
 @pytest.mark.parametrize(
@@ -90,9 +88,10 @@ def test_few_groups_or_times_are_enough_for_a_result(tmp_path, split, fits):
         (
             {"time": "month"},
             {},
-            "Finals have 1 fresh fit here, and fewer than 4 decide nothing: the usual defaults will be selected; set data.split.folds to 4 or more, or finalists: 0.",
+            "Only 1 re-evaluation fit per finalist; a significance test needs 4, so the usual defaults will be selected. "
+            "Set data.split.folds to 4 or more, or finalists: 0.",
         ),
-        ({"time": "month", "folds": 3}, {}, "Finals have 3 fresh fits here, and fewer than 4 decide nothing: "),
+        ({"time": "month", "folds": 3}, {}, "Only 3 re-evaluation fits per finalist; a significance test needs 4, "),
         ({"time": "month", "folds": 4}, {}, ""),
         ({"time": "month"}, {"finalists": 0}, ""),
         ({"folds": 2}, {}, ""),
@@ -102,7 +101,7 @@ def test_few_groups_or_times_are_enough_for_a_result(tmp_path, split, fits):
 def test_too_few_fresh_fits_to_show_anything_are_told_before_the_search(tmp_path, split, more, said):
     checked = here("check", space(tmp_path, dict(split), **more))
     assert checked.exit_code == 0
-    assert ("note: Finals have" in checked.stdout) == bool(said)
+    assert ("note: Only " in checked.stdout) == bool(said)
     assert f"note: {said}" in checked.stdout or not said
 
 
@@ -118,17 +117,17 @@ def test_selection_works_on_the_folds_that_define_the_metric(tmp_path):
     known = [Outcome.from_json(o) for o in outcomes(tmp_path / "mlruns").values() if o["trial"]["role"] == "finalist"]
     undefined = [np.isnan(np.array(o.fold_curves["valid_roc_auc"], dtype=float)).all(0) for o in known]
     assert any(one.any() and not one.all() for one in undefined)  # or the table above is a bad example
-    scores = result["fresh_scores"]["roc_auc"]
+    scores = result.reevaluated_scores["roc_auc"]
     assert None in scores
-    assert result["fresh"]["roc_auc"] == pytest.approx(np.mean([s for s in scores if s is not None]))
-    assert result["verdict"]["fits"] == len([s for s in scores if s is not None])
-    assert result["verdict"]["gain"] is not None
-    assert all(found["fresh"] is not None and found["standard_error"] for found in result["finalists"].values())
+    assert result.reevaluated["roc_auc"] == pytest.approx(np.mean([s for s in scores if s is not None]))
+    assert result.verdict.fits == len([s for s in scores if s is not None])
+    assert result.verdict.gain is not None
+    assert all(found.reevaluated is not None and found.standard_error for found in result.finalists.values())
     assert not any("nan" in line for line in lines)
 
 
 def test_without_a_fold_that_defines_the_metric_the_defaults_are_selected_in_a_sentence(tmp_path, monkeypatch):
-    path, before = space(tmp_path, {}, train={"epochs": 4, "batch_size": 32, "metric": "roc_auc"}), Stack._evaluate
+    path, before = space(tmp_path, {}, train={"epochs": 4, "batch_size": 32, "metric": "roc_auc"}), Stack.evaluate
 
     def evaluate(stack, weights):
         values = before(stack, weights)
@@ -136,68 +135,53 @@ def test_without_a_fold_that_defines_the_metric_the_defaults_are_selected_in_a_s
             values["valid_roc_auc"] = np.full(len(stack.rows), np.nan)
         return values
 
-    monkeypatch.setattr(Stack, "_evaluate", evaluate)
+    monkeypatch.setattr(Stack, "evaluate", evaluate)
     result, lines = searched(path)
-    assert result["trial"] == "defaults"
-    assert lines[0] == "The usual defaults are selected: no other configuration came through its fresh fits."
-    assert result["fresh"]["roc_auc"] is None
-    assert result["score"]["roc_auc"]["interval"] == [None, None]
-    assert result["test"]["roc_auc"] > 0
+    assert result.trial == "defaults"
+    assert lines[0] == "The usual defaults are selected: every other configuration diverged in the re-evaluation."
+    assert result.reevaluated["roc_auc"] is None
+    assert result.score["roc_auc"].interval == [None, None]
+    assert result.test["roc_auc"] > 0
 
 
 # ---- networks that diverge
 
 
-def diverging(monkeypatch, which, after=0):
-    """From now on the weights of the rows that `which` (trial → bool) names are lost after a step, when they have been through so
-    many epochs."""
-    before = Program.learn
-
-    def learn(program, batch_size):
-        values = before(program, batch_size)
-        for i, row in enumerate(program._rows):
-            if which(row.fit.trial) and row.epoch >= after:
-                values[i] = math.nan
-        return values
-
-    monkeypatch.setattr(Program, "learn", learn)
-
-
 def test_where_all_rivals_diverge_on_fresh_folds_the_defaults_are_selected(tmp_path, monkeypatch):
-    diverging(monkeypatch, lambda trial: trial.role == "finalist" and not trial.label.startswith("defaults"))
+    diverge(monkeypatch, lambda trial: trial.role == "finalist" and not trial.label.startswith("defaults"))
     result, lines = searched(space(tmp_path, {}))
-    assert result["trial"] == "defaults"
-    assert lines[0] == "The usual defaults are selected: no other configuration came through its fresh fits."
-    assert {label for label, found in result["finalists"].items() if found["fresh"] is None} == result[
-        "finalists"
-    ].keys() - {"defaults"}
+    assert result.trial == "defaults"
+    assert lines[0] == "The usual defaults are selected: every other configuration diverged in the re-evaluation."
+    assert {label for label, found in result.finalists.items() if found.reevaluated is None} == (
+        result.finalists.keys() - {"defaults"}
+    )
     assert "All rules (best, one_se, fastest, sparsest) select it." in lines
     assert not any("nan" in line or "inf " in line for line in lines)
 
 
 def test_where_the_defaults_diverge_too_there_is_still_a_result(tmp_path, monkeypatch):
-    diverging(monkeypatch, lambda trial: trial.role == "finalist")
+    diverge(monkeypatch, lambda trial: trial.role == "finalist")
     result, lines = searched(space(tmp_path, {}))
-    assert result["trial"] == "defaults"
-    assert result["fresh"]["loss"] is None
-    assert result["test"]["loss"] > 0
-    assert lines[0].startswith("The usual defaults are selected: no other")
+    assert result.trial == "defaults"
+    assert result.reevaluated["loss"] is None
+    assert result.test["loss"] > 0
+    assert lines[0].startswith("The usual defaults are selected: every other")
 
 
 @pytest.mark.parametrize("after", [0, 2])
 def test_where_all_that_it_is_compared_with_diverges_it_is_selected_and_has_a_page(tmp_path, monkeypatch, after):
     monkeypatch.setattr("hpo.report.write", page.write)
-    diverging(monkeypatch, lambda trial: trial.label.partition("-")[0] in ("none", "defaults", "ablation"), after)
+    diverge(monkeypatch, lambda trial: trial.label.partition("-")[0] in ("none", "defaults", "ablation"), after)
     regularized = {
         "learning_rate": {"low": 1e-2, "high": 1e-1, "log": True},
         "depth": 1,
         "dropout": {"low": 0.1, "high": 0.5},
     }
     result, lines = searched(space(tmp_path, {}, search=regularized))
-    assert result["trial"].isdigit()
+    assert result.trial.isdigit()
     assert (
         lines[0]
-        == f"The usual defaults diverged on fresh splits, so trial {result['trial']} is selected without being compared with them."
+        == f"The usual defaults diverged in the re-evaluation, so trial {result.trial} is selected without a comparison."
     )
     written = StudyDirectory(tmp_path / "mlruns", "tiny").report.read_text()
     assert "usual defaults</td>" in written
@@ -216,10 +200,10 @@ def test_an_absurd_range_of_learning_rates_ends_with_the_defaults_or_the_cause(t
 @pytest.mark.parametrize(("way", "other"), [("scaled", "average"), ("average", "scaled")])
 def test_a_final_network_that_diverges_is_said_and_can_be_made_otherwise(tmp_path, monkeypatch, way, other):
     with monkeypatch.context() as patch:
-        diverging(patch, lambda trial: trial.role == "refit")
+        diverge(patch, lambda trial: trial.role == "refit")
         result, lines = searched(space(tmp_path, {}, refit=way))
-    assert (result["refit"]["kind"], result["refit"]["weights"], result["test"]) == (way, None, {})
-    sentence = "The final network diverged, so there is none: the learning rate does not bear all rows. Lower search.learning_rate."
+    assert (result.refit.kind, result.refit.weights, result.test) == (way, None, {})
+    sentence = "The final network diverged, so there is none: the learning rate is too high for all rows. Lower search.learning_rate."
     assert lines.count(sentence) == 1
     assert study_line(StudyDirectory(tmp_path / "mlruns", "tiny"))[1] == "finished"
     store, weights = tmp_path / "mlruns", tmp_path / "weights"
@@ -227,7 +211,7 @@ def test_a_final_network_that_diverges_is_said_and_can_be_made_otherwise(tmp_pat
     assert (refused.exit_code, refused.stdout) == (2, "")
     assert (
         refused.stderr
-        == f"tiny has no network, because its final one diverged; search it again with --refit {other}.\n"
+        == f"tiny has no network, because its final network diverged; search it again with --refit {other}.\n"
     )
     assert not weights.exists()
     assert here("search", "--space", tmp_path / "tiny.yaml", "--store", store, "--refit", other).exit_code == 0
@@ -251,14 +235,10 @@ def test_memory_that_runs_out_in_the_finals_leaves_the_rows_of_the_search(tmp_pa
     monkeypatch.setattr(Stack, "train_epoch", train_epoch)
     watcher = Notes()
     result, _ = searched(space(tmp_path / "short", {}), watcher)
-    assert any(note.startswith("Memory ran out: ") for note in watcher.notes)
-    assert (
-        read_attrs(StudyDirectory(tmp_path / "short/mlruns", "tiny").journal)["rows"]
-        == result["rows"]
-        == expected["rows"]
-    )
-    for key in ("trial", "fresh", "test", "finalists", "selected"):
-        assert result[key] == expected[key], key
+    assert any(note.startswith("Out of memory: from now on ") for note in watcher.notes)
+    assert read_attrs(StudyDirectory(tmp_path / "short/mlruns", "tiny").journal)["rows"] == result.rows == expected.rows
+    for key in ("trial", "reevaluated", "test", "finalists", "selected"):
+        assert getattr(result, key) == getattr(expected, key), key
 
 
 def test_memory_that_runs_out_in_the_comparison_of_ways_leaves_a_result(tmp_path, monkeypatch):
@@ -272,11 +252,11 @@ def test_memory_that_runs_out_in_the_comparison_of_ways_leaves_a_result(tmp_path
     monkeypatch.setattr(Stack, "train_epoch", train_epoch)
     watcher = Notes()
     result, lines = searched(space(tmp_path, {}), watcher)
-    assert result["refit"]["compared"] == {}
-    assert result["test"]["loss"] > 0
+    assert result.refit.comparison == {}
+    assert result.test["loss"] > 0
     (note,) = watcher.notes
-    assert note.startswith("The ways to train the final network are not compared. Memory ran out over a single trial: ")
-    assert any(line.startswith("Final network: trained on ") and "folds within folds" not in line for line in lines)
+    assert note.startswith("The refit methods are not compared. Memory ran out over a single trial: ")
+    assert any(line.startswith("Final network: retrained on all ") and "Nested-CV" not in line for line in lines)
 
 
 def test_the_finals_cost_no_time_of_the_budget(tmp_path, monkeypatch):
@@ -284,17 +264,17 @@ def test_the_finals_cost_no_time_of_the_budget(tmp_path, monkeypatch):
     now, before = [1000.0], Population.train_epoch
 
     def train_epoch(population):
-        late = any(not member.trial.in_budget for member in population._members.values())
+        late = any(not member.trial.in_budget for member in population.members.values())
         now[0] += 100 if late else 1
         yield from before(population)
 
     monkeypatch.setattr(Population, "train_epoch", train_epoch)
     monkeypatch.setattr("hpo.study.study.time.time", lambda: now[0])
     small, _ = searched(space(tmp_path, {}, budget={"seconds": 12}))
-    assert small["seconds"] > 300
+    assert small.seconds > 300
     large, _ = searched(space(tmp_path, {}, budget={"seconds": 40}))
-    assert sum(large["trials"].values()) > sum(small["trials"].values())
-    assert large["seconds"] > small["seconds"]
+    assert sum(large.trials.values()) > sum(small.trials.values())
+    assert large.seconds > small.seconds
 
 
 def test_a_page_that_cannot_be_made_costs_no_result(tmp_path, monkeypatch):
@@ -306,8 +286,8 @@ def test_a_page_that_cannot_be_made_costs_no_result(tmp_path, monkeypatch):
     job, place = jobs.load(space(tmp_path, {})), StudyDirectory(tmp_path / "mlruns", "tiny")
     result = search.search(job, place, watcher=watcher)
     assert watcher.notes == [
-        "The page on the search could not be made (KeyError: 'loss'), which is a mistake of ours; all else is whole."
+        "The report could not be written because of a bug in hpo (KeyError: 'loss'); the result is complete without it."
     ]
-    assert result["report_seconds"] is None
+    assert result.report_seconds is None
     assert not any(line.startswith("Read:") for line in result_lines(result, "mlruns"))
     assert search.search(job, place) == result

@@ -14,6 +14,7 @@ from hpo.data import dataset as data_module
 from hpo.data import table
 from hpo.data.config import DataConfig
 from hpo.data.dataset import Dataset
+from hpo.data.split_table import split_and_mask
 from hpo.regularizers import FAMILY
 from hpo.selection.ensemble import bagging, context
 from hpo.space import loader
@@ -34,20 +35,25 @@ def folder(tmp_path):
     return tmp_path
 
 
+def data_config(target=(), **data) -> DataConfig:
+    return DataConfig.model_validate(
+        {"source": "old.csv", "drop": ["row"], "target": {**TARGET, **dict(target)}, **data}
+    )
+
+
 def prepared(folder, target=(), **data) -> Dataset:
-    said = {"source": "old.csv", "drop": ["row"], "target": {**TARGET, **dict(target)}, **data}
-    return data_module.prepare(DataConfig.model_validate(said), folder, torch.float64)
+    return data_module.prepare(data_config(target, **data), folder, torch.float64)
 
 
 def rows_of(data, index):
     """Where rows of the tensors stand in the table: the source's first."""
-    return data._raw.rows[index.numpy() % data.development]
+    return data.origin.rows[index.numpy() % data.n_development]
 
 
 def foreign(data, samples=None):
     """Which rows of the tensors are of the other domain."""
     rows = torch.arange(len((samples or data).x))
-    return torch.from_numpy(data._raw.table.domain[rows_of(data, rows)] != 0)
+    return torch.from_numpy(data.origin.table_domain[rows_of(data, rows)] != 0)
 
 
 def sizes(fold):
@@ -77,11 +83,11 @@ FOLDS = [
 def test_sizes_of_the_parts(folder, target, expected, test):
     data = prepared(folder, target)
     assert [sizes(fold) for fold in data.folds] == [expected]
-    assert (len(data.test_x), data.development) == (test, 100 + 80 - (test if test != 60 else 0))
-    assert not [note for note in data.notes if "judge a trial" not in note]
-    (whole,) = data.whole().folds
+    assert (len(data.test), data.n_development) == (test, 100 + 80 - (test if test != 60 else 0))
+    assert not [note for note in data.notes if "are scored on only" not in note]
+    (whole,) = data.without_validation().folds
     labelled = expected[0] + expected[1] - 100
-    assert sizes(whole) == [100 + (labelled if target.get("labels") == "few" else 0), 0, 0, data.development - 100, 0]
+    assert sizes(whole) == [100 + (labelled if target.get("labels") == "few" else 0), 0, 0, data.n_development - 100, 0]
 
 
 @pytest.mark.parametrize(("target", "expected"), FOLDS)
@@ -89,7 +95,7 @@ def test_sizes_of_the_parts(folder, target, expected, test):
 def test_sizes_of_folds(folder, target, expected, repeats):
     data = prepared(folder, target, split={"folds": 4, "repeats": repeats})
     assert [sizes(fold) for fold in data.folds] == [expected] * 4 * repeats
-    for drawn in (data.fresh(1), data.fresh(2)):
+    for drawn in (data.new_folds(1), data.new_folds(2)):
         assert [sizes(fold) for fold in drawn.folds] == [expected] * 4
     judged = np.concatenate([rows_of(data, fold.valid) for fold in data.folds[:4]])
     assert len(np.unique(judged)) == len(judged)
@@ -101,29 +107,29 @@ def test_sizes_of_folds(folder, target, expected, repeats):
 )
 def test_no_row_has_two_parts_and_fresh_draws_differ(folder, target, split):
     data = prepared(folder, target, split=split)
-    nested = [] if data.ordered else [data.nested(1, 0)]
-    for samples in (data, data.fresh(1), data.fresh(2), *nested):
+    nested = [] if data.has_single_draw else [data.nested_folds(1, 0)]
+    for samples in (data, data.new_folds(1), data.new_folds(2), *nested):
         for fold in samples.folds:
             rows = np.concatenate([rows_of(data, getattr(fold, part)) for part in ALL])
             assert len(np.unique(rows)) == len(rows)
-            assert not np.isin(rows, data._raw.test).any()
+            assert not np.isin(rows, data.origin.test_rows).any()
             assert set(foreign(data, samples)[fold.target].tolist()) <= {True}
-    first, second = (samples.folds[0] for samples in (data.fresh(1), data.fresh(2)))
+    first, second = (samples.folds[0] for samples in (data.new_folds(1), data.new_folds(2)))
     same = [
         set(rows_of(data, getattr(first, part))) == set(rows_of(data, getattr(second, part)))
         for part in ("train", "target")
     ]
-    assert same == ([True, same[1]] if data.ordered else [False, False])
-    assert data.ordered == (target.get("labels") == "validation-only")
-    if data.ordered:
-        with pytest.raises(InputError, match="so there are no folds within folds"):
-            data.nested(1, 0)
+    assert same == ([True, same[1]] if data.has_single_draw else [False, False])
+    assert data.has_single_draw == (target.get("labels") == "validation-only")
+    if data.has_single_draw:
+        with pytest.raises(InputError, match=r"^Nested folds need labelled rows to train on"):
+            data.nested_folds(1, 0)
 
 
 def test_folds_within_folds_are_judged_by_the_outer_fold(folder):
     for target, learned in (({}, 80), ({"labels": "few", "few": 10}, 116)):
         data = prepared(folder, target)
-        outer, inner = data.fresh(1), data.nested(1, 0)
+        outer, inner = data.new_folds(1), data.nested_folds(1, 0)
         assert len(outer.folds[0].train) == learned
         for fold in inner.folds:
             assert set(rows_of(data, fold.test)) == set(rows_of(data, outer.folds[0].valid))
@@ -137,9 +143,9 @@ def test_folds_within_folds_are_judged_by_the_outer_fold(folder):
 def test_a_time_of_the_source_orders_the_source_alone(folder):
     domain().assign(day=np.arange(100)).to_csv(folder / "old.csv", index=False)
     data = prepared(folder, split={"time": "day"})
-    assert data.ordered
+    assert data.has_single_draw
     assert rows_of(data, data.folds[0].valid).tolist() == [*range(80, 100)]
-    assert [sizes(fold) for fold in data.fresh(1).folds] == [[80, 20, 0, 32, 8]]
+    assert [sizes(fold) for fold in data.new_folds(1).folds] == [[80, 20, 0, 32, 8]]
 
 
 def test_groups_of_the_target_stay_together_where_it_has_them(folder):
@@ -152,9 +158,9 @@ def test_groups_of_the_target_stay_together_where_it_has_them(folder):
     train, valid = (set(who[rows_of(data, index)]) for index in (fold.train, fold.valid))
     assert valid
     assert not train & valid
-    assert not set(who[data._raw.test]) & set(who[data._raw.rows])
+    assert not set(who[data.origin.test_rows]) & set(who[data.origin.rows])
     frame.drop(columns="who").to_csv(folder / "new.csv", index=False)
-    assert len(prepared(folder, split={"groups": "who"}).test_x) == 40
+    assert len(prepared(folder, split={"groups": "who"}).test) == 40
 
 
 # ---- labels that nobody may know
@@ -169,14 +175,18 @@ REGRESSION = {"column": "x3"}
 )
 def test_no_target_row_has_a_label_unless_it_is_allowed(folder, split, column, target, allowed):
     allowed = 6 if column == "x3" and target.get("few") else allowed  # so many in all
-    data = prepared(
-        folder, {**target, "column": column}, split=split, class_weight="balanced" if column == "y" else None
-    )
-    for samples in (data, data.fresh(1), data.whole(), *([] if data.ordered else [data.nested(1, 0)])):
+    config = data_config({**target, "column": column}, split=split, class_weight="balanced" if column == "y" else None)
+    data = data_module.prepare(config, folder, torch.float64)
+    for samples in (
+        data,
+        data.new_folds(1),
+        data.without_validation(),
+        *([] if data.has_single_draw else [data.nested_folds(1, 0)]),
+    ):
         other, y = foreign(data, samples), samples.y
         hidden = y.isnan() if column == "x3" else y == -1
         assert not hidden[~other].any()
-        assert (other & ~hidden).sum() == allowed * (len(samples.x) // data.development)
+        assert (other & ~hidden).sum() == allowed * (len(samples.x) // data.n_development)
         for fold in samples.folds:
             if len(fold.valid) or not allowed:  # the last training adapts to the labelled rows, too
                 assert hidden[fold.target].all()
@@ -184,11 +194,10 @@ def test_no_target_row_has_a_label_unless_it_is_allowed(folder, split, column, t
             assert not hidden[torch.cat([fold.train, fold.valid, fold.test])].any()
         if samples.weight is not None:
             assert (samples.weight[hidden] == 0).all()
-    raw = data._raw
-    assert len(raw.table.target) == 0
-    known = raw.y[raw.table.domain == 1]
-    assert (np.isfinite(known).sum() if column == "x3" else (known >= 0).sum()) == allowed
-    assert len(data.test_y) == 40
+    loaded = table.load(config, folder)
+    visible = split_and_mask(loaded, config, []).y[loaded.domain == 1]
+    assert (np.isfinite(visible).sum() if column == "x3" else (visible >= 0).sum()) == allowed
+    assert len(data.test) == 40
 
 
 def test_few_are_as_many_of_each_class(folder):
@@ -217,7 +226,14 @@ def test_labels_do_not_say_which_row_goes_where(folder, split, column):
         frame.assign(**{column: shuffled}).to_csv(folder / "new.csv", index=False)
         data = prepared(folder, {"column": column}, split=split, class_weight="balanced" if column == "y" else None)
         found.append(
-            [data.test_y, *(one for s in (data, data.fresh(1), data.nested(1, 0), data.whole()) for one in said(s))]
+            [
+                data.test.reveal().y,
+                *(
+                    one
+                    for s in (data, data.new_folds(1), data.nested_folds(1, 0), data.without_validation())
+                    for one in said(s)
+                ),
+            ]
         )
     (test, *first), (other, *second) = found
     assert not test.equal(other)
@@ -288,7 +304,7 @@ def test_labels_of_the_target_reach_nothing_but_the_test_score(store, folder, la
     assert first["test"] != second["test"]
     assert first["fingerprint"] != second["fingerprint"]
     assert (first["learned"] == second["learned"]) == (labels == "none")
-    same = ("trial", "selected", "valid", "fresh", "train", "rules", "refit", "asked", "trials")
+    same = ("trial", "selected", "valid", "reevaluated", "train", "rules", "refit", "result_options", "trials")
     assert ({key: first[key] for key in same} == {key: second[key] for key in same}) == (labels == "none")
 
 
@@ -339,9 +355,9 @@ def test_a_category_that_the_target_alone_has_is_an_input(folder):
 def test_several_sources_stand_one_below_the_other(folder):
     domain(50, seed=3).to_csv(folder / "older.csv", index=False)
     data = prepared(folder, source=["old.csv", "older.csv"])
-    assert (data.name, data.development, len(data.folds[0].train)) == ("old + older → new", 190, 120)
+    assert (data.name, data.n_development, len(data.folds[0].train)) == ("old + older → new", 190, 120)
     alone = data_module.prepare(DataConfig(source=["old.csv", "older.csv"], target="y"), folder)
-    assert alone.development + len(alone.test_x) == 150
+    assert alone.n_development + len(alone.test) == 150
     domain(50, seed=3).drop(columns="x1").to_csv(folder / "older.csv", index=False)
     with pytest.raises(InputError) as caught:
         prepared(folder, source=["old.csv", "older.csv"])
@@ -364,12 +380,13 @@ def test_a_target_without_labels_leaves_the_test_to_the_source(folder, missing):
     (frame.drop(columns="y") if missing == "column" else frame.assign(y=None)).to_csv(folder / "new.csv", index=False)
     data = prepared(folder)
     assert sizes(data.folds[0]) == [60, 20, 0, 64, 16]  # valid is 0.2 of all rows of each
-    assert (len(data.test_x), (data.test_y >= 0).all()) == (20, True)
+    assert (len(data.test), (data.test.reveal().y >= 0).all()) == (20, True)
     assert data.notes == (
-        "No row of the target has a label: the test part is the source's, and nothing tells how right predictions on the target are.",
+        "No row of the target has a label, so the test part comes from the source: how right predictions on the "
+        "target are remains unknown.",
     )
     tested = prepared(folder, {"test": "test.csv"})
-    assert (len(tested.test_x), tested.development) == (60, 180)
+    assert (len(tested.test), tested.n_development) == (60, 180)
 
 
 def test_rows_of_the_target_without_a_label_are_adapted_to_and_never_tested(folder):
@@ -377,8 +394,8 @@ def test_rows_of_the_target_without_a_label_are_adapted_to_and_never_tested(fold
     frame.loc[:39, "y"] = None
     frame.to_csv(folder / "new.csv", index=False)
     data = prepared(folder)
-    assert (len(data.test_x), sizes(data.folds[0])[3:]) == (20, [48, 12])
-    assert data._raw.test.min() >= 140
+    assert (len(data.test), sizes(data.folds[0])[3:]) == (20, [48, 12])
+    assert data.origin.test_rows.min() >= 140
     data = prepared(folder, {"labels": "validation-only"})
     assert sizes(data.folds[0]) == [80, 20, 0, 32, 8]  # a fifth of the source shows what criteria are worth
 
@@ -387,7 +404,7 @@ def test_the_targets_further_columns_and_the_tests_share_are_noted(folder):
     domain(80, seed=1).assign(more=1).to_csv(folder / "new.csv", index=False)
     assert prepared(folder, split={"test": 0.3}).notes == (
         "Columns of new that old → new does not have, left out: more.".replace("old → new", "old"),
-        "The test part is the target's, so data.split.test is not used; data.target.test says how large it is.",
+        "The test part comes from the target: data.target.test sets its size, and data.split.test is not used.",
     )
 
 
@@ -405,19 +422,19 @@ WRONG = [
     (
         lambda f: f.drop(columns="y"),
         {"labels": "few"},
-        "data.target.labels: few needs labels, and no row of new.csv has one; take none.",
+        "data.target.labels: few needs labels, and no row of new.csv has one; use none.",
     ),
-    (lambda f: f, {"test": "gone.csv"}, "does not exist; name a .csv, .parquet or .svmlight file."),
+    (lambda f: f, {"test": "gone.csv"}, "does not exist; name a .csv, .parquet, .svmlight or .libsvm file."),
     (lambda f: f, {"column": "z"}, "data.target: old → new has no column z. It has: row, kind, x0, x1, x2, x3, y."),
     (
         lambda f: f.assign(x3="a word"),
         {"column": "x3"},
-        "data.target: x3 is a number, but another domain has a word; mend it.",
+        "data.target: x3 is a number, but the target domain has a word; fix it.",
     ),
     (
         lambda f: f.assign(x1=["a word", *f["x1"][1:]]),
         {},
-        "old → new: the column x1 holds numbers, but row 1 of the target holds a word; mend the row.",
+        "old → new: the column x1 holds numbers, but row 1 of the target holds a word; fix the row.",
     ),
     (lambda f: f.iloc[:1], {}, "the target new.csv: the test part of data.split cannot be drawn from a single row."),
     (
@@ -428,7 +445,7 @@ WRONG = [
     (
         lambda f: f.assign(x1=[np.inf, *f["x1"][1:]]),
         {},
-        "old → new: the column x1 is infinite in row 1 of the target; mend or remove that row.",
+        "old → new: the column x1 is infinite in row 1 of the target; fix or remove that row.",
     ),
 ]
 
@@ -450,7 +467,7 @@ SPACE = "study: s\ndata: {{source: t.csv, target: {}}}\nsearch: {{l1: {{low: 0, 
         ("{sauce: new.csv}", "data.target.sauce is not a key of data.target. Did you mean source?"),
         (
             "{source: new.txt}",
-            "data.target.source: must be a .csv, .parquet or .svmlight file or sklearn:NAME, got new.txt.",
+            "data.target.source: must be a .csv, .parquet, .svmlight or .libsvm file, or sklearn:NAME, got new.txt.",
         ),
         (
             "{source: new.csv, labels: some}",
@@ -464,11 +481,11 @@ SPACE = "study: s\ndata: {{source: t.csv, target: {}}}\nsearch: {{l1: {{low: 0, 
         ("{source: new.csv, test: 1.5}", "data.target.test: must be a share between 0 and 1, or a file, got 1.5."),
         (
             "{source: new.csv, test: new.csv}",
-            "data.target: test must be another file than source, got new.csv for both; give a share of its rows.",
+            "data.target: test must be another file than source, got new.csv for both; use a share of its rows.",
         ),
         (
             "{labels: few}",
-            "data.target: labels is of another domain, and there is none; name its file in source, or leave labels out.",
+            "data.target: labels needs a target domain; name its file in source, or leave labels out.",
         ),
         ("[y]", 'data.target: must be text, got ["y"].'),
     ],
@@ -519,7 +536,7 @@ def test_what_needs_another_domain_says_so(folder, monkeypatch):
         (data_module.prepare(space.data, folder), "there are none; name its file in data.target.source"),
         (
             prepared(folder, {"labels": "validation-only"}),
-            "of the target's rows that are not tested none is left without; set data.target.few, or lower it",
+            "no row of the target outside the test part is unlabelled; set data.target.few, or lower it",
         ),
     ):
         with pytest.raises(InputError) as caught:
@@ -548,7 +565,7 @@ def test_a_category_is_the_same_in_every_file_however_it_is_read(folder):
         domain(80).assign(code=np.resize(known, 80)).to_csv(folder / f"{name}.csv", index=False)
     with pytest.raises(
         InputError,
-        match=r"^data\.source: the column code holds numbers in more\.csv, but row 2 of old\.csv holds 12b; mend the row, or add",
+        match=r"^data\.source: the column code holds numbers in more\.csv, but row 2 of old\.csv holds 12b; fix the row, or add",
     ):
         prepared(folder, source=["old.csv", "more.csv"])
     assert prepared(folder).preprocess.features[-1]["equals"] == "7"
@@ -565,7 +582,7 @@ def test_a_row_is_named_by_its_file(folder):
     domain(80).assign(x1=[np.inf, *domain(80)["x1"][1:]]).to_csv(folder / "more.csv", index=False)
     for target in (TARGET, "y"):
         with pytest.raises(
-            InputError, match=r"the column x1 is infinite in row 1 of more\.csv; mend or remove that row"
+            InputError, match=r"the column x1 is infinite in row 1 of more\.csv; fix or remove that row"
         ):
             data_module.prepare(
                 DataConfig.model_validate({"source": ["old.csv", "more.csv"], "target": target}), folder
@@ -602,7 +619,7 @@ def test_every_way_to_an_end_has_rows_to_adapt_to(store, folder, monkeypatch, la
         "train": {"epochs": 2, "batch_size": 32},
         "budget": {"trials": 3},
     }
-    assert searched(store, "ends", **changes)["looks"] == 1
+    assert searched(store, "ends", **changes)["test_evaluations"] == 1
     for kind in ("bagging", "greedy", "stacking", "snapshot", "boosting"):
         pool = ("--pool", "2") if kind in ("greedy", "stacking") else ()
         ran = here(
@@ -656,8 +673,8 @@ def test_an_exported_point_and_a_moved_file_are_the_same_search(store, folder):
 
 def test_ensembles_take_the_folds_of_a_fresh_draw(folder):
     data = prepared(folder, {"labels": "few", "few": 10})
-    whole, fresh = data.whole(), data.fresh(1)
-    folds = context.judged(whole, fresh, whole=True)
+    whole, fresh = data.without_validation(), data.new_folds(1)
+    folds = context.held_out_folds(whole, fresh, with_all=True)
     for mine, theirs in zip(folds, fresh.folds, strict=False):
         for part, other in (
             ("train", "train"),
@@ -674,9 +691,9 @@ def test_ensembles_take_the_folds_of_a_fresh_draw(folder):
 @pytest.mark.parametrize("labels", ["few", "validation-only"])
 def test_bagging_is_judged_on_labelled_rows_of_the_target_alone(folder, labels):
     data = prepared(folder, {"labels": labels, "few": 10})
-    (all_,) = data.whole().folds
-    drawn = [fold.remap(lambda own: all_.train[own]) for fold in bagging.bootstraps(len(all_.train), 20, 0, None)]
-    judges = [bagging.judging(data, all_, fold) for fold in drawn]
+    (all_,) = data.without_validation().folds
+    drawn = [fold.remap(lambda own: all_.train[own]) for fold in bagging.bootstrap_folds(len(all_.train), 20, 0, None)]
+    judges = [bagging.out_of_bag_rows(data, all_, fold) for fold in drawn]
     labelled = 20 if labels == "few" else len(data.folds[0].valid)
     for fold, own in zip(drawn, judges, strict=True):
         assert foreign(data)[own].all()
@@ -692,9 +709,9 @@ def test_rows_that_only_judge_are_not_in_the_order_of_time(folder):
         frame = pd.read_csv(folder / f"{name}.csv")
         frame.assign(when=np.arange(len(frame))).to_csv(folder / f"{name}.csv", index=False)
     data = prepared(folder, {"labels": "validation-only", "few": 10}, split={"time": "when"})
-    fresh = data.fresh(1)
+    fresh = data.new_folds(1)
     assert len(fresh.folds) >= 4
-    assert sorted(torch.cat([fold.valid for fold in fresh.folds]).remainder(data.development).tolist()) == sorted(
+    assert sorted(torch.cat([fold.valid for fold in fresh.folds]).remainder(data.n_development).tolist()) == sorted(
         data.folds[0].valid.tolist()
     )
     assert data.over_time is False
@@ -710,7 +727,7 @@ def test_groups_with_rows_in_both_domains_are_told(folder):
         notes[shared] = [
             n for n in prepared(folder, {"labels": "few"}, split={"groups": "who"}).notes if "both domains" in n
         ]
-    assert (len(notes[False]), notes[True][0][:38]) == (0, "Groups with rows in both domains: 9. W")
+    assert (len(notes[False]), notes[True][0][:38]) == (0, "9 groups have rows in both domains: ne")
 
 
 def test_numbers_to_predict_may_be_nullable_in_parquet(folder):
@@ -722,7 +739,7 @@ def test_numbers_to_predict_may_be_nullable_in_parquet(folder):
         assert data.task == "regression"
         assert data.x.isfinite().all()
         assert data.y[data.folds[0].train].isfinite().all()
-        assert data.test_y.isfinite().all()
+        assert data.test.reveal().y.isfinite().all()
 
 
 def test_the_part_of_the_source_that_is_held_back_is_not_called_the_test_part(folder):
@@ -739,22 +756,22 @@ def test_the_part_of_the_source_that_is_held_back_is_not_called_the_test_part(fo
 
 def test_labelled_rows_that_only_judge_judge_several_fresh_networks(folder):
     data = prepared(folder, {"labels": "validation-only", "few": 6})
-    fresh = data.fresh(1)
-    judging = torch.cat([fold.valid for fold in fresh.folds]) % data.development
+    fresh = data.new_folds(1)
+    judging = torch.cat([fold.valid for fold in fresh.folds]) % data.n_development
     assert len(fresh.folds) >= 4  # else nothing could be better beyond noise
     assert sorted(judging.tolist()) == sorted(data.folds[0].valid.tolist())
     assert all(
-        set((fold.train % data.development).tolist()) == set(data.folds[0].train.tolist()) for fold in fresh.folds
+        set((fold.train % data.n_development).tolist()) == set(data.folds[0].train.tolist()) for fold in fresh.folds
     )
 
 
 def test_few_rows_that_judge_are_told(folder):
     assert any(
-        "Only 4 of the target's labelled rows judge a trial" in note
+        "Trials are scored on only 4 labelled rows of the target" in note
         for note in prepared(folder, {"labels": "few", "few": 8}).notes
     )
     assert not any(
-        "judge a trial" in note for note in prepared(folder, {"labels": "few", "few": 8}, split={"folds": 3}).notes
+        "are scored on only" in note for note in prepared(folder, {"labels": "few", "few": 8}, split={"folds": 3}).notes
     )
 
 
@@ -763,5 +780,5 @@ def test_who_keeps_random_weights_is_told():
         {"study": "s", "data": {"source": "sklearn:wine"}, "search": {"freeze": {"low": 0, "high": 1}}}
     )
     assert requirements.notes(space) == [
-        "search.freeze keeps the weights that a network begins with, and without network.init these are random."
+        "search.freeze keeps the initial weights of a network, and without network.init these are random."
     ]

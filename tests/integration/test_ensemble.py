@@ -4,6 +4,7 @@ import io
 import json
 import pathlib
 import re
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,28 +19,31 @@ from sklearn.datasets import load_wine
 from torch import nn
 
 import hpo
-from hpo.cli.progress import Counting
-from hpo.cli.result_text import ensemble_lines, result_lines
-from hpo.core.errors import InputError, SearchFailedError
+from hpo.cli.progress import PhaseProgress
+from hpo.cli.result_text import ensemble_line, result_lines
+from hpo.core.errors import InputError
 from hpo.core.samples import Fold
 from hpo.core.trial import Trial
+from hpo.core.trial_key import TrialKey
 from hpo.nn.linear import one_thread
 from hpo.selection.ensemble import build
 from hpo.selection.ensemble.boosting import SHRINKAGE
 from hpo.selection.ensemble.context import EnsembleContext
+from hpo.selection.result import EnsembleMember, EnsembleResult, SearchResult
 from hpo.space import loader
 from hpo.space.settings import EnsembleConfig
 from hpo.study.directory import StudyDirectory
-from hpo.study.ledger import read_attrs
+from hpo.study.storage import SCHEMA, open_storage
 from hpo.study.study import Study
 from hpo.study.weights import WeightStore
 from hpo.training.population import Population
 from hpo.workflows import add_ensemble, completed
 from hpo.workflows import prepare as jobs
 from hpo.workflows import search as searching
-from tests.helpers.searches import TINY, here, outcomes, write_space
-from tests.integration.test_finals import Stopped, Unclosed
-from tests.integration.test_refit import rows, space, table
+from hpo.workflows.callbacks import Watcher
+from hpo.workflows.trainer import StudyTrainer
+from tests.helpers.refits import loan_table, rows_of_test_part, write_refit_space
+from tests.helpers.searches import TINY, Killed, KilledOnClose, Unrecorded, here, outcomes, write_space
 
 pytestmark = pytest.mark.usefixtures("unrecorded")
 KINDS = list(build.KINDS)
@@ -60,7 +64,7 @@ def added(store, kind, size=SIZE):
         completed.load(StudyDirectory(store, "tiny")),
         EnsembleConfig(kind=kind, size=size),
         torch.device("cpu"),
-        searching.Watcher(),
+        Watcher(),
     )
 
 
@@ -69,7 +73,9 @@ def shop(store, kind):
     search = completed.load(StudyDirectory(store, "tiny"))
     job = jobs.prepare(search.space, search.base)
     study = Study(job.space, search.place.journal, job.data.fingerprint)
-    return EnsembleContext(job, study, search.result, EnsembleConfig(kind=kind, size=SIZE), searching.Watcher())
+    store = WeightStore(search.place.weights)
+    trainer = StudyTrainer(job, study, store, Unrecorded(), Watcher())
+    return EnsembleContext(job, study, search.result, EnsembleConfig(kind=kind, size=SIZE), trainer)
 
 
 # ---- made, scored, kept
@@ -91,62 +97,62 @@ def shop(store, kind):
 )
 def test_what_is_exported_predicts_what_was_scored(tmp_path, kind, task, split):
     store = tmp_path / "here" / "mlruns"
-    path = space(store, task, split, ensemble={"kind": kind, "size": SIZE}, finalists=0)
+    path = write_refit_space(store, task, split, ensemble={"kind": kind, "size": SIZE}, finalists=0)
     ran = here("search", "--space", path, "--store", store, "--json")
     assert ran.exit_code == 0, ran.stderr
-    result, folder = json.loads(ran.stdout), tmp_path / "weights"
-    (entry,) = result["ensembles"].values()
+    result, folder = SearchResult.from_json(json.loads(ran.stdout)), tmp_path / "weights"
+    (entry,) = result.ensembles.values()
     assert (
         here(
             "export", "--store", store, "--weights", folder, "--ensemble", kind, "-o", tmp_path / "best.yaml"
         ).exit_code
         == 0
     )
-    raw, data = table(task), jobs.load(path).data
-    test = rows(raw, data)
+    raw, data = loan_table(task), jobs.load(path).data
+    test = rows_of_test_part(raw, data)
     raw.drop(columns="repaid").iloc[test].to_csv(tmp_path / "new.csv", index=False)
     found = pd.read_csv(io.StringIO(here("predict", tmp_path / "new.csv", "--weights", folder).stdout))
     true = raw["repaid"].iloc[test].to_numpy()
     if task == "regression":
-        assert entry["test"]["loss"] == pytest.approx(sk.mean_squared_error(true, found["prediction"]), rel=1e-4)
+        assert entry.test["loss"] == pytest.approx(sk.mean_squared_error(true, found["prediction"]), rel=1e-4)
     else:
-        assert entry["test"]["accuracy"] == pytest.approx((found["prediction"] == true).mean())
-        assert entry["test"]["loss"] == pytest.approx(sk.log_loss(true == "yes", found["probability_yes"]), abs=1e-5)
-    assert entry["single"] == result["test"]
-    assert result["looks"] == 2
+        assert entry.test["accuracy"] == pytest.approx((found["prediction"] == true).mean())
+        assert entry.test["loss"] == pytest.approx(sk.log_loss(true == "yes", found["probability_yes"]), abs=1e-5)
+    assert entry.single == result.test
+    assert result.test_evaluations == 2
     # Before a single validation part there is no other; and what a bootstrap leaves out is not behind what it has.
     unknown = split == "time, hold-out" or ("time" in split and kind == "bagging")
-    assert (entry["expected"] == {}) == unknown
+    assert (entry.expected == {}) == unknown
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_it_is_the_same_again_and_leaves_the_trials_as_they_are(searched, kind):
     before, vault = outcomes(searched), WeightStore(StudyDirectory(searched, "tiny").weights)
     first = added(searched, kind)
-    weights = vault.load(first["weights"])
-    looks = completed.load(StudyDirectory(searched, "tiny")).result["looks"]
+    weights = vault.load(first.weights)
+    looks = completed.load(StudyDirectory(searched, "tiny")).result.test_evaluations
     assert added(searched, kind) == first
-    again = vault.load(first["weights"])
+    again = vault.load(first.weights)
     assert all(again[name].equal(weights[name]) for name in weights)
     result = completed.load(StudyDirectory(searched, "tiny")).result
-    assert (outcomes(searched), result["ensembles"][kind], result["looks"]) == (before, first, looks + 1)
-    assert sum(one["share"] for one in first["members"]) == pytest.approx(1)
+    assert (outcomes(searched), result.ensembles[kind], result.test_evaluations) == (before, first, looks + 1)
+    assert sum(member.share for member in first.members) == pytest.approx(1)
 
 
 def test_a_search_that_is_asked_again_answers_with_its_ensembles(searched):
     added(searched, "bagging")
     result = hpo.search(TINY | {"train": {"epochs": 8, "batch_size": 32}}, store=searched)
-    assert "bagging" in result["ensembles"]
+    assert "bagging" in result.ensembles
 
 
 def test_a_wish_for_one_on_a_finished_search_trains_nothing_else(tmp_path):
     hpo.search(TINY, store=tmp_path)
     known = outcomes(tmp_path)
     result = hpo.search(TINY | {"ensemble": {"kind": "snapshot", "size": 2}}, store=tmp_path)
-    assert result["ensembles"].keys() == {"snapshot"}
+    assert result.ensembles.keys() == {"snapshot"}
     assert outcomes(tmp_path) == known
     plain = hpo.search(TINY, store=tmp_path)
-    assert plain["ensembles"] == {}
+    assert plain.ensembles == {}
 
 
 def test_what_a_new_result_leaves_behind_is_told(tmp_path, monkeypatch):
@@ -155,8 +161,7 @@ def test_what_a_new_result_leaves_behind_is_told(tmp_path, monkeypatch):
     monkeypatch.setattr(StudyDirectory, "mlflow", lambda *_, **__: {"tracking_uri": "http://elsewhere:5000"})
     ran = here("search", "--space", write_space(store), "--store", store)
     assert (
-        "Ensembles of the earlier result, which this one replaces, are gone: snapshot; hpo ensemble makes them again."
-        in ran.stderr
+        "This result replaces an earlier one and its ensembles (snapshot); hpo ensemble makes them again." in ran.stderr
     )
     assert "Those at http://elsewhere:5000 stay there, and hpo delete will not remove them." in ran.stderr
 
@@ -175,16 +180,16 @@ def test_runs_that_its_space_names_are_looked_for_where_the_search_was_recorded(
     assert asked == ["http://elsewhere:5000"]
 
 
-def test_one_of_a_larger_search_that_is_cut_off_leaves_the_earlier_one(tmp_path, monkeypatch):
+def test_one_of_a_larger_search_that_is_cut_off_leaves_the_earlier_one(tmp_path):
     space = TINY | {"ensemble": {"kind": "greedy", "size": SIZE}}
     vault, label = (
         WeightStore(StudyDirectory(tmp_path, "tiny").weights),
-        hpo.search(space, store=tmp_path)["ensembles"]["greedy"]["weights"],
+        hpo.search(space, store=tmp_path).ensembles["greedy"].weights,
     )
     before = vault.load(label)
-    monkeypatch.setattr("hpo.workflows.search.Recorder", Unclosed)
-    with pytest.raises(Stopped):
-        hpo.search(space | {"budget": {"trials": 30}}, store=tmp_path)
+    larger = jobs.prepare(loader.parse(space | {"budget": {"trials": 30}}), Path())
+    with pytest.raises(Killed):
+        searching.search(larger, StudyDirectory(tmp_path, "tiny"), recorder=KilledOnClose)
     after = vault.load(label)
     assert before.keys() == after.keys()
     assert all(after[name].equal(tensor) for name, tensor in before.items())
@@ -197,7 +202,7 @@ def test_one_that_is_cut_off_leaves_the_study_as_it_was(searched, monkeypatch):
         added(searched, "greedy")
     assert completed.load(StudyDirectory(searched, "tiny")).result == before
     monkeypatch.undo()
-    assert added(searched, "greedy")["kind"] == "greedy"
+    assert added(searched, "greedy").kind == "greedy"
 
 
 def test_one_that_is_cut_off_at_the_very_end_leaves_the_one_before_whole(searched, tmp_path, monkeypatch):
@@ -223,15 +228,15 @@ def test_one_that_is_cut_off_at_the_very_end_leaves_the_one_before_whole(searche
     assert ran.exit_code == 0
     assert len(json.loads((tmp_path / "w" / "network.json").read_text())["networks"]) == SIZE
     other = added(searched, "bagging", size=2)
-    assert vault.path(other["weights"]).exists()
-    assert not vault.path(entry["weights"]).exists()  # what nobody names any more
+    assert vault.path(other.weights).exists()
+    assert not vault.path(entry.weights).exists()  # what nobody names any more
 
 
 def test_one_that_was_made_meanwhile_stays(searched):
     early = completed.load(StudyDirectory(searched, "tiny"))
     added(searched, "snapshot", size=2)
-    add_ensemble.add(early, EnsembleConfig(kind="bagging", size=2), torch.device("cpu"), searching.Watcher())
-    assert completed.load(StudyDirectory(searched, "tiny")).result["ensembles"]["snapshot"]["size"] == 2
+    add_ensemble.add(early, EnsembleConfig(kind="bagging", size=2), torch.device("cpu"), Watcher())
+    assert completed.load(StudyDirectory(searched, "tiny")).result.ensembles["snapshot"].size == 2
 
 
 def test_an_exported_mean_needs_torch_alone(searched, tmp_path, monkeypatch):
@@ -274,17 +279,25 @@ def trained(job, samples, trial):
 def test_nothing_of_a_row_reaches_the_network_that_predicts_it(searched, monkeypatch):
     """Other targets of the rows that a fold is judged on leave its network as it is."""
     seen = []
-    monkeypatch.setattr(EnsembleContext, "train", lambda _, samples, trials: seen.append((samples, trials[0])) or {})
+
+    class TrainingStartedError(Exception):
+        """Training has begun."""
+
+    def train(_, title, samples, trials):  # noqa: ARG001
+        seen.append((samples, trials[0]))
+        raise TrainingStartedError
+
+    monkeypatch.setattr(EnsembleContext, "train", train)
     of = shop(searched, "greedy")
-    with pytest.raises(SearchFailedError):
+    with pytest.raises(TrainingStartedError):
         build.KINDS["greedy"](of)
     of.study.close()
     samples, trial = seen[0]
     trial = replace(trial, epochs=2)
-    one = trained(of.job, samples.samples(), trial)
+    one = trained(of.experiment, samples.as_samples(), trial)
     y = samples.y.clone()
     y[samples.folds[0].test] = (y[samples.folds[0].test] + 1) % 3
-    other = trained(of.job, replace(samples.samples(), y=y), trial)
+    other = trained(of.experiment, replace(samples.as_samples(), y=y), trial)
     assert all(one[name][0].equal(other[name][0]) for name in one)
     assert not one["out.weight"][1].equal(other["out.weight"][1])
     assert sorted(torch.cat([fold.test for fold in samples.folds]).tolist()) == list(range(len(samples.x)))
@@ -296,10 +309,10 @@ def test_a_snapshot_is_what_plain_training_has_learned_by_the_end_of_its_cycle(s
     with one_thread():
         made = build.KINDS["snapshot"](of)
     cycle = max(1, round(of.epochs(of.selected) / 2))
-    trial = replace(of.trial("snapshot", of.selected), epochs=SIZE * cycle, cycle=cycle)
+    trial = replace(of.trial(of.selected, "snapshot"), epochs=SIZE * cycle, cycle=cycle)
     for number in range(1, SIZE + 1):
         with one_thread():
-            alone = trained(of.job, made.data.samples(), replace(trial, epochs=number * cycle))
+            alone = trained(of.experiment, made.data.as_samples(), replace(trial, epochs=number * cycle))
         assert all(made.members[number - 1].weights[name][0].equal(alone[name][-1]) for name in alone)
     of.study.close()
 
@@ -311,7 +324,7 @@ def test_the_learning_rate_starts_again_with_every_cycle():
 
     nothing = torch.empty(0, dtype=torch.long)
     row = FitState(
-        Fit(Trial("0", "refit", {"learning_rate": 0.5}, 0, epochs=6, cycle=3), Fold(0, nothing, nothing)),
+        Fit(Trial(TrialKey(0), "refit", {"learning_rate": 0.5}, 0, epochs=6, cycle=3), Fold(0, nothing, nothing)),
         None,
         TrainConfig(),
         None,
@@ -335,9 +348,9 @@ def test_the_learning_rate_starts_again_with_every_cycle():
 def test_each_network_of_boosting_is_trained_beside_a_part_of_those_before(searched, monkeypatch):
     bases, before = [], EnsembleContext.train
 
-    def train(of, samples, trials):
+    def train(of, title, samples, trials):
         bases.append(samples.offset)
-        return before(of, samples, trials)
+        return before(of, title, samples, trials)
 
     monkeypatch.setattr(EnsembleContext, "train", train)
     of = shop(searched, "boosting")
@@ -345,7 +358,7 @@ def test_each_network_of_boosting_is_trained_beside_a_part_of_those_before(searc
         made = build.KINDS["boosting"](of)
     of.study.close()
     assert bases[0].abs().max() == 0
-    network, rows_ = of.job.networks.network_for(made.members[0].params), len(made.data.x)
+    network, rows_ = of.experiment.networks.network_for(made.members[0].params), len(made.data.x)
     first = SHRINKAGE * network.predict(made.members[0].weights, made.data.x.unsqueeze(0))[0]
     assert bases[1][-rows_:].numpy() == pytest.approx(
         first.numpy(), abs=1e-6
@@ -366,33 +379,36 @@ def test_greedy_and_stacking_choose_from_the_baselines_and_the_best_trials(searc
 
 
 def test_the_end_of_a_search_says_what_it_is_beside_the_single_network(searched):
-    entry = {
-        "kind": "greedy",
-        "rule": "mean",
-        "each": 4,
-        "networks": 28,
-        "test": {"accuracy": 0.981},
-        "single": {"accuracy": 0.975},
-        "expected": {"accuracy": 0.978},
-        "diversity": {"disagreement": 0.0312, "error_correlation": 0.614},
-    }
-    result = completed.load(StudyDirectory(searched, "tiny")).result | {"ensembles": {"greedy": entry}}
+    entry = EnsembleResult(
+        kind="greedy",
+        rule="mean",
+        networks_per_member=4,
+        size=10,
+        networks=28,
+        members=[EnsembleMember("1", {}, 1.0)],
+        expected={"accuracy": 0.978},
+        test={"accuracy": 0.981},
+        single={"accuracy": 0.975},
+        diversity={"disagreement": 0.0312, "error_correlation": 0.614},
+        weights="ensemble-greedy",
+    )
+    result = replace(completed.load(StudyDirectory(searched, "tiny")).result, ensembles={"greedy": entry})
     line = (
         "Greedy ensemble of 7 configurations, each 4 networks on folds: test accuracy 0.981, the single network 0.975; "
-        "expected 0.978 from rows that it had not seen; disagreement 3.1 %, error correlation 0.61."
+        "expected 0.978 from out-of-fold rows; disagreement 3.1 %, error correlation 0.61."
     )
     assert line in result_lines(result, "mlruns")
-    (between,) = ensemble_lines(entry, result | {"unpromised": True})  # the test part is of another domain
-    assert "expected 0.978 from rows of the source that it had not seen" in between
-    bare = entry | {"each": 1, "networks": 1, "expected": {}, "diversity": {}, "kind": "boosting"}
-    assert ensemble_lines(bare, result) == [
-        "Boosting ensemble of 1 network: test accuracy 0.981, the single network 0.975."
-    ]
+    between = ensemble_line(entry, replace(result, test_domain_differs=True))
+    assert "expected 0.978 from out-of-fold rows of the source" in between
+    bare = replace(entry, networks_per_member=1, networks=1, expected={}, diversity={}, kind="boosting")
+    assert (
+        ensemble_line(bare, result) == "Boosting ensemble of 1 network: test accuracy 0.981, the single network 0.975."
+    )
 
 
 def test_the_cursor_is_hidden_only_while_something_trains():
     console = Console(file=io.StringIO(), force_terminal=True)
-    watcher = Counting(console)
+    watcher = PhaseProgress(console)
     assert console.file.getvalue() == ""  # whatever is refused before the training leaves the terminal as it is
     watcher.phase("networks", 2)
     watcher.phase("other networks", 2)
@@ -405,7 +421,7 @@ def test_the_command_says_its_members_and_what_to_do_next(searched):
     assert ran.exit_code == 0, ran.stderr
     *lines, looks, keep = ran.stdout.splitlines()
     assert any(line.startswith("Greedy ensemble of ") for line in lines)
-    assert looks.startswith("The test part has now been scored ")
+    assert looks.startswith("The test rows have now been scored ")
     assert keep == f"Keep:    hpo export --study tiny --store {searched} --weights best --ensemble greedy"
     entry = json.loads(
         here("ensemble", "--store", searched, "--kind", "bagging", "--size", 2, "--json", "--quiet").stdout
@@ -423,7 +439,7 @@ def test_the_command_says_its_members_and_what_to_do_next(searched):
         ),
         (
             ["export", "--ensemble", "greedy"],
-            "--ensemble says which weights are written: name a folder for them with --weights.",
+            "--ensemble chooses the weights to write: name a folder for them with --weights.",
         ),
     ],
 )
@@ -442,19 +458,23 @@ def test_an_ensemble_that_is_not_there_cannot_be_exported(tmp_path):
     )
 
 
-def test_a_study_of_an_older_hpo_is_listed_and_refused_in_a_sentence(searched, monkeypatch):
-    known = read_attrs(StudyDirectory(searched, "tiny").journal)
-    older = known | {
-        "result": {key: value for key, value in known["result"].items() if key != "ensembles"},
-        "space_source": {key: value for key, value in known["space_source"].items() if key != "plugins"},
-    }
-    for module in ("workflows.completed", "cli.messages"):
-        monkeypatch.setattr(f"hpo.{module}.read_attrs", lambda _: older)
-    assert "tiny" in here("studies", "--store", searched).stdout
-    for command in ("report", "export", "ensemble"):
-        ran = here(command, "--store", searched)
-        sentence = "The study tiny was searched by an older hpo, whose result says too little; search it anew under another name.\n"
+@pytest.mark.parametrize("schema", [None, SCHEMA + 1])
+def test_a_study_of_another_schema_is_listed_and_refused_in_a_sentence(searched, tmp_path, schema):
+    store = tmp_path / "mlruns"
+    shutil.copytree(searched, store)
+    storage = open_storage(StudyDirectory(store, "tiny").journal)
+    storage.set_attr("schema", schema)
+    storage.close()
+    assert "tiny    other version of hpo" in here("studies", "--store", store).stdout
+    sentence = (
+        f"The study tiny was stored by another version of hpo (schema {schema or 'none'}, this one reads {SCHEMA}). "
+        f"Set study to another name, or remove it with: hpo delete tiny\n"
+    )
+    search = ["search", "--space", write_space(store, train={"epochs": 8, "batch_size": 32})]
+    for command in (["report"], ["export"], ["ensemble"], search):
+        ran = here(*command, "--store", store)
         assert (ran.exit_code, ran.stderr) == (2, sentence)
+    assert here("delete", "tiny", "--store", store, "--yes").exit_code == 0
 
 
 def test_without_a_final_network_there_is_nothing_to_compare_it_with(tmp_path):
@@ -463,7 +483,7 @@ def test_without_a_final_network_there_is_nothing_to_compare_it_with(tmp_path):
     ran = here("ensemble", "--store", store)
     assert (ran.exit_code, ran.stderr) == (
         2,
-        "The study tiny: ensemble needs a final network to be compared with; take another refit than none.\n",
+        "The study tiny: ensemble needs a final network to be compared with; set refit to another value than none.\n",
     )
 
 
@@ -471,7 +491,7 @@ def test_of_a_single_configuration_there_is_nothing_to_choose():
     point = TINY | {"search": {"learning_rate": 0.01}, "budget": {"trials": 1}}
     with pytest.raises(
         InputError,
-        match=r"^ensemble: greedy chooses among the configurations of a search, and there is one; take bagging\.$",
+        match=r"^ensemble: greedy combines several configurations, and this space has a single one; choose bagging\.$",
     ):
         loader.parse(point | {"ensemble": "greedy"})
     assert jobs.prepare(loader.parse(point | {"ensemble": "bagging"}), Path()).space.ensemble == EnsembleConfig(
@@ -487,16 +507,16 @@ def test_a_module_and_class_weights(tmp_path):
     search = {"learning_rate": {"low": 1e-3, "high": 1e-1, "log": True}, "weight_decay": 0.1}
     path = write_space(store, data=data, network=network, search=search, ensemble={"kind": "stacking", "size": 2})
     result = hpo.search(path, store=store)
-    entry = result["ensembles"]["stacking"]
+    entry = result.ensembles["stacking"]
     assert (
         here(
             "export", "--store", store, "--weights", tmp_path / "w", "--ensemble", "stacking", "-o", tmp_path / "p.yaml"
         ).exit_code
         == 0
     )
-    frame = pd.DataFrame(jobs.load(path).data._raw.table.features.iloc[jobs.load(path).data._raw.test])
+    frame = load_wine(as_frame=True).data.iloc[jobs.load(path).data.origin.test_rows]
     frame.to_csv(tmp_path / "new.csv", index=False)
     found = pd.read_csv(io.StringIO(here("predict", tmp_path / "new.csv", "--weights", tmp_path / "w").stdout))
-    assert entry["test"]["accuracy"] == pytest.approx(
-        np.mean(found["prediction"] == jobs.load(path).data.test_y.numpy())
+    assert entry.test["accuracy"] == pytest.approx(
+        np.mean(found["prediction"] == jobs.load(path).data.test.reveal().y.numpy())
     )

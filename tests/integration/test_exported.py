@@ -1,15 +1,27 @@
 """What is exported is a space of one point that can be searched again, whatever the network and however many objectives."""
 
 import json
+from dataclasses import replace
 
 import pytest
 import yaml
 
 from hpo.cli.result_text import result_lines
-from hpo.report.summary import first_line, regularization_line
+from hpo.report.summary import regularization_line, verdict_line
+from hpo.selection.result import (
+    ConfigScores,
+    FinalistScores,
+    PairedGain,
+    ParetoTrial,
+    RefitResult,
+    RegularizationEffect,
+    ScorePath,
+    SearchResult,
+    Verdict,
+)
 from hpo.space import loader
 from tests.helpers.searches import TINY, here, write_space
-from tests.integration.test_degenerate_searches import diverging
+from tests.helpers.training import diverge
 
 pytestmark = pytest.mark.usefixtures("unrecorded")
 SEARCH = {
@@ -30,7 +42,7 @@ def store(tmp_path):
 def searched(store, path):
     ran = here("search", "--space", path, "--store", store, "--json")
     assert ran.exit_code == 0, ran.stderr
-    return json.loads(ran.stdout)
+    return SearchResult.from_json(json.loads(ran.stdout))
 
 
 @pytest.mark.parametrize("changes", [{}, PLAIN])
@@ -40,29 +52,29 @@ def test_each_configuration_of_a_front_is_a_file_that_trains_it_again(store, cha
     result, folder = searched(store, path), store.parent / "front"
     ran = here("export", "--store", store, "--pareto", "-o", folder)
     assert ran.exit_code == 0, ran.stderr
-    front = {f"trial-{one['trial']}": one for one in result["front"]}
+    front = {f"trial-{one.trial}": one for one in result.front}
     assert {file.stem for file in folder.iterdir()} == front.keys() != set()
     for name, one in front.items():
         point = folder / f"{name}.yaml"
         assert loader.load(point).is_point
         again = searched(store, point)
-        assert again["study"] == f"tiny-{name}"
-        assert again["valid"] == one["valid"]
-        assert again["refit"]["epochs"] == one["best_epoch"]
+        assert again.study == f"tiny-{name}"
+        assert again.valid == one.valid
+        assert again.refit.epochs == one.best_epoch
 
 
 def test_the_usual_dropout_of_a_network_without_one_is_not_exported(store, monkeypatch):
     """The defaults have it all the same, and may be selected."""
     store.parent.mkdir()
     with monkeypatch.context() as patch:
-        diverging(patch, lambda trial: trial.role == "finalist" and not trial.label.startswith("defaults"))
+        diverge(patch, lambda trial: trial.role == "finalist" and not trial.label.startswith("defaults"))
         result = searched(store, write_space(store, **PLAIN))
-    assert result["trial"] == "defaults"
-    assert "dropout" in result["selected"]
+    assert result.trial == "defaults"
+    assert "dropout" in result.selected
     best = store.parent / "best.yaml"
     assert here("export", "--store", store, "-o", best).exit_code == 0
     assert "dropout" not in yaml.safe_load(best.read_text())["search"]
-    assert searched(store, best)["valid"] == result["valid"]
+    assert searched(store, best).valid == result.valid
 
 
 # ---- the words at the end
@@ -75,17 +87,17 @@ def result(unrecorded, tmp_path_factory):  # noqa: ARG001 - a fixture of a modul
     return hpo.search(TINY, store=tmp_path_factory.mktemp("words"))
 
 
-VERDICT = {"rival": "3", "gain": 0.0123, "standard_error": 0.045, "fits": 8, "beyond_noise": False}
+VERDICT = Verdict("3", 0.0123, 0.045, fits=8, significant=False)
 SAME, OTHER = (
     dict.fromkeys(("best", "one_se", "fastest"), "3"),
     {"best": "3", "one_se": "ablation-3", "fastest": "none"},
 )
-EXPECTED = {"accuracy": {"search": 0.9, "fresh": 0.85, "interval": [0.8, 0.9], "test": 0.84}}
-REFIT = {"kind": "scaled", "weights": "3-scaled-7", "epochs": 7, "rows": 1234, "compared": {}}
+EXPECTED = {"accuracy": ScorePath(0.9, 0.85, [0.8, 0.9], 0.84)}
+REFIT = RefitResult("scaled", "3-scaled-7", 7, 1234, {})
 COMPARED = {"scaled": {"loss": 0.5}, "average": {"loss": 0.25}}
 FRONT = [
-    {"trial": "3", "values": {"valid_loss": 0.5, "nonzero_share": 1.0}},
-    {"trial": "none", "values": {"valid_loss": 0.75, "nonzero_share": 0.25}},
+    ParetoTrial("3", {}, 0, 1, {"valid_loss": 0.5, "nonzero_share": 1.0}, {}, {}),
+    ParetoTrial("none", {}, 0, 1, {"valid_loss": 0.75, "nonzero_share": 0.25}, {}, {}),
 ]
 
 
@@ -94,100 +106,176 @@ FRONT = [
     [
         (
             {"verdict": VERDICT},
-            "Nothing beats the usual defaults beyond noise, so they are selected: over 8 fresh fits the loss of trial 3, the best of the others, is 0.0123 better, ± 0.045 (standard error).",
+            "No trial is significantly better than the usual defaults "
+            "(best: trial 3, loss 0.0123 ± 0.045 better over 8 re-evaluation fits), so the defaults are selected.",
         ),
         (
-            {"verdict": VERDICT | {"gain": -0.5, "standard_error": None, "fits": 1, "rival": "none"}},
-            "Nothing beats the usual defaults beyond noise, so they are selected: over 1 fresh fit the loss of the baseline none, the best of the others, is 0.5 worse.",
+            {"verdict": Verdict("none", -0.5, None, fits=1, significant=False)},
+            "No trial is significantly better than the usual defaults "
+            "(best: the baseline none, loss 0.5 worse over 1 re-evaluation fit), so the defaults are selected.",
         ),
         (
-            {"verdict": VERDICT | {"fits": 3}},
-            "3 fresh fits are too few to show that anything beats the usual defaults, so they are selected; the loss of trial 3, the best of the others, is 0.0123 better, ± 0.045 (standard error).",
+            {"verdict": replace(VERDICT, fits=3)},
+            "3 re-evaluation fits are too few for a significance test, so the usual defaults are selected "
+            "(best of the others: trial 3, loss 0.0123 ± 0.045 better).",
         ),
         (
-            {"verdict": VERDICT | {"standard_error": None, "fits": 1}},
-            "1 fresh fit is too few to show that anything beats the usual defaults, so they are selected; the loss of trial 3, the best of the others, is 0.0123 better.",
+            {"verdict": replace(VERDICT, standard_error=None, fits=1)},
+            "1 re-evaluation fit is too few for a significance test, so the usual defaults are selected "
+            "(best of the others: trial 3, loss 0.0123 better).",
         ),
         (
-            {"verdict": VERDICT | {"rival": "defaults", "gain": 0.0}},
-            "The usual defaults are selected: no other configuration came through its fresh fits.",
+            {"verdict": replace(VERDICT, rival="defaults", gain=0.0)},
+            "The usual defaults are selected: every other configuration diverged in the re-evaluation.",
         ),
         ({"rules": SAME, "rule": "best"}, "All rules (best, one_se, fastest) select it."),
         (
             {"rules": OTHER, "rule": "best"},
-            "Selected by best; one_se would take trial 3 without regularization, fastest would take the baseline none.",
+            "Selected by best; one_se would select trial 3 without regularization, fastest would select the baseline none.",
         ),
-        ({"rules": {}}, "By its score in the search alone (finalists: 0), a part of which is luck."),
+        ({"rules": {}}, "Selected by its score in the search alone (finalists: 0), which is partly luck."),
         (
             {"score": EXPECTED},
-            "Expect accuracy 0.850 (90 % interval 0.800 to 0.900): 0.900 in the search → 0.850 on fresh splits and seeds → 0.840 on the test rows.",
+            "Expect accuracy 0.850 (90 % interval 0.800 to 0.900): 0.900 in the search → "
+            "0.850 re-evaluated on new splits and seeds → 0.840 on the test rows.",
         ),
         (
-            {"score": {"accuracy": EXPECTED["accuracy"] | {"interval": [None, None], "test": None}}},
-            "Expect accuracy 0.850 (a single validation part gives no interval, data.split.folds does): 0.900 in the search → 0.850 on fresh splits and seeds.",
+            {"score": {"accuracy": ScorePath(0.9, 0.85, [None, None], None)}},
+            "Expect accuracy 0.850 (no interval from a single validation part; set data.split.folds): "
+            "0.900 in the search → 0.850 re-evaluated on new splits and seeds.",
         ),
-        ({"refit": REFIT}, "Final network: trained on 1,234 rows, validation rows among them, for 7 epochs."),
-        ({"refit": REFIT | {"kind": "keep"}}, "Final network: the one of the search."),
+        ({"refit": REFIT}, "Final network: retrained on all 1,234 train + validation rows for 7 epochs."),
         (
-            {"refit": REFIT | {"kind": "average", "compared": COMPARED}},
-            "Final network: one a fold, their predictions averaged (by folds within folds, valid loss: scaled 0.500, average 0.250).",
+            {"refit": replace(REFIT, epochs=1)},
+            "Final network: retrained on all 1,234 train + validation rows for 1 epoch.",
         ),
+        ({"refit": replace(REFIT, kind="keep")}, "Final network: the network of the search."),
         (
-            {"refit": REFIT | {"kind": "none", "weights": None}, "looks": 0},
-            "No final network was trained (refit: none): the test part is untouched.",
-        ),
-        (
-            {"refit": REFIT | {"kind": "none", "weights": None}, "looks": 1},
-            "No final network was trained (refit: none): the test part was scored before.",
-        ),
-        ({"looks": 3}, "The test part has now been scored 3 times: choose by the fresh scores."),
-        (
-            {"verdict": VERDICT | {"beyond_noise": True}},
-            "Trial 3 beats the usual defaults beyond noise: over 8 fresh fits its loss is 0.0123 better, ± 0.045 (standard error).",
+            {"refit": replace(REFIT, kind="average", comparison=COMPARED)},
+            "Final network: one network per fold, predictions averaged. "
+            "Nested-CV loss by refit method: average 0.250 (used), scaled 0.500.",
         ),
         (
-            {"refit": REFIT | {"weights": None}},
-            "The final network diverged, so there is none: the learning rate does not bear all rows. Lower search.learning_rate.",
+            {"refit": replace(REFIT, kind="none", weights=None), "test_evaluations": 0},
+            "No final network was trained (refit: none): the test rows are untouched.",
+        ),
+        (
+            {"refit": replace(REFIT, kind="none", weights=None), "test_evaluations": 1},
+            "No final network was trained (refit: none): the test rows were scored before.",
+        ),
+        (
+            {"test_evaluations": 3},
+            "The test rows have now been scored 3 times: choose by the re-evaluated scores, not by the test scores.",
+        ),
+        (
+            {"verdict": replace(VERDICT, significant=True)},
+            "Trial 3 is significantly better than the usual defaults "
+            "(loss 0.0123 ± 0.045 better over 8 re-evaluation fits, ± standard error).",
+        ),
+        (
+            {"refit": replace(REFIT, weights=None)},
+            "The final network diverged, so there is none: the learning rate is too high for all rows. "
+            "Lower search.learning_rate.",
         ),
         ({"front": FRONT}, "the baseline none 0.750 0.250"),
         ({"baselines": {}, "trial": "0"}, "Selected: trial 0"),
     ],
 )
 def test_the_end_of_a_search_in_words(result, changes, line):
-    assert line in [" ".join(said.split()) for said in result_lines(result | changes, "mlruns")]
+    assert line in [" ".join(said.split()) for said in result_lines(replace(result, **changes), "mlruns")]
 
 
 def test_nothing_is_said_first_of_what_was_not_compared_with_the_defaults(result):
-    assert first_line(result | {"verdict": None}) == ""
-    assert result_lines(result | {"verdict": None}, "mlruns")[0].startswith("Selected: ")
+    without = replace(result, verdict=None)
+    assert verdict_line(without) == ""
+    assert result_lines(without, "mlruns")[0].startswith("Selected: ")
+
+
+VERSUS = "in the re-evaluation, compared with the same configuration without it."
 
 
 @pytest.mark.parametrize(
-    ("followed", "words"),
+    ("effect", "claim"),
     [
-        (None, "; "),
+        ((0.001, 0.002, False, None), f"made no measurable difference: accuracy +0.1 ± 0.2 points {VERSUS}"),
+        ((-0.0003, 0.002, False, None), f"made no measurable difference: accuracy 0.0 ± 0.2 points {VERSUS}"),
         (
-            {"gain": -0.011, "standard_error": 0.02, "beyond_noise": False},
-            " (loss: 0.011 worse ± 0.020, within noise); ",
+            (0.001, 0.002, False, PairedGain("loss", -0.011, 0.02, significant=False)),
+            f"made no measurable difference: accuracy +0.1 ± 0.2 points, loss +0.011 ± 0.020 {VERSUS}",
         ),
-        ({"gain": 0.25, "standard_error": None, "beyond_noise": True}, " (loss: 0.250 better); "),
+        (
+            (0.001, 0.002, False, PairedGain("loss", 0.25, None, significant=True)),
+            f"significantly improved loss: accuracy +0.1 ± 0.2 points, loss −0.250 {VERSUS}",
+        ),
+        (
+            (0.05, 0.002, True, PairedGain("loss", 0.25, 0.01, significant=True)),
+            f"significantly improved accuracy and loss: accuracy +5.0 ± 0.2 points, loss −0.250 ± 0.010 {VERSUS}",
+        ),
+        (
+            (0.05, 0.002, True, PairedGain("loss", -0.25, 0.01, significant=True)),
+            "significantly improved accuracy and worsened loss: "
+            f"accuracy +5.0 ± 0.2 points, loss +0.250 ± 0.010 {VERSUS}",
+        ),
     ],
 )
-def test_what_regularization_did_is_said_in_the_followed_metric_too(result, followed, words):
-    said = {"metric": "accuracy", "gain": 0.001, "standard_error": 0.002, "beyond_noise": False}
-    said["followed"] = followed and {"metric": "loss", **followed}
-    none = {"valid": {"loss": 0.5}, "train": {"loss": 0.1}}
-    changes = {
-        "regularization": said,
-        "baselines": {"ablation": none},
-        "selected": {"dropout": 0.1},
-        "valid": {"loss": 0.3},
-        "train": {"loss": 0.1},
-    }
-    line = regularization_line(result | changes)
-    begin = "Regularization gained 0.1 ± 0.2 points of accuracy on fresh splits against the same without it, which is within noise"
-    assert line == f"{begin}{words}it closed 50 % of the train–valid gap of the search."
-    said["gain"] = -0.0003
-    assert regularization_line(result | changes).startswith(
-        "Regularization changed accuracy by 0.0 ± 0.2 points on fresh splits"
+def test_the_effect_of_regularization_is_given_in_the_displayed_and_in_the_followed_metric(result, effect, claim):
+    gain, error, significant, followed = effect
+    changed = replace(
+        result,
+        regularization=RegularizationEffect("accuracy", gain, error, significant, followed),
+        **with_gaps(0.2, 0.4),
     )
+    gap = "Regularization reduced the train–valid gap by 50 %."
+    assert regularization_line(changed) == f"Regularization {claim} {gap}"
+
+
+def with_gaps(selected, ablation):
+    """Fields of a result whose selected configuration and ablation have these train–valid gaps."""
+    other = ConfigScores("ablation-3", {}, 0, 1, 1.0, {"loss": 0.1}, {"loss": 0.1 + ablation}, {}, {})
+    return {
+        "selected": {"dropout": 0.1},
+        "train": {"loss": 0.1},
+        "valid": {"loss": 0.1 + selected},
+        "baselines": {"ablation": other},
+    }
+
+
+@pytest.mark.parametrize(
+    ("selected", "ablation", "line"),
+    [
+        (-0.1, 0.4, "Regularization closed the train–valid gap."),
+        (0.1, 0.4, "Regularization reduced the train–valid gap by 75 %."),
+        (0.5, 0.4, "Regularization did not reduce the train–valid gap."),
+        (0.1, -0.1, "There is no train–valid gap without regularization either."),
+    ],
+)
+def test_without_a_re_evaluation_only_the_gap_is_compared(result, selected, ablation, line):
+    assert regularization_line(replace(result, regularization=None, **with_gaps(selected, ablation))) == line
+
+
+# ---- the result as JSON and in an interpreter
+
+
+def test_a_result_survives_json(result):
+    restored = SearchResult.from_json(json.loads(json.dumps(result.to_json())))
+    assert restored == result
+    assert isinstance(restored.finalists["defaults"], FinalistScores)
+    full = replace(
+        result,
+        front=FRONT,
+        regularization=RegularizationEffect("accuracy", 0.1, None, True, PairedGain("loss", 0.2, 0.1, True)),
+    )
+    assert SearchResult.from_json(json.loads(json.dumps(full.to_json()))) == full
+
+
+def test_a_result_shows_the_final_table_and_the_names_of_its_attributes(result):
+    lines = repr(result).splitlines()
+    assert lines[0].startswith("Selected: ")
+    assert set(lines) <= set(result_lines(result, "mlruns"))
+    assert any("usual defaults" in line for line in lines)
+    assert {"test", "selected", "reevaluated", "to_json"} <= set(dir(result))
+
+
+def test_the_final_table_fits_80_columns(result):
+    wide = replace(result, metric="balanced_accuracy", trial=result.baselines["none"].trial)
+    assert max(map(len, repr(wide).splitlines()[3:])) <= 80

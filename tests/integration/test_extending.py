@@ -1,4 +1,4 @@
-"""docs/extending.md is what works: its regularizer is found, keeps the contract, is searched, exported and loaded again."""
+"""The regularizer of docs/extending.md keeps the contract, is searched, exported and loaded again."""
 
 import re
 import sys
@@ -26,11 +26,11 @@ SMALL = "network: {width: 8}\nbudget: {trials: 5}\ntrain: {epochs: 2}\nsampler: 
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
-    """The page's files in a working directory; what joins the family in a test leaves with it."""
+    """Write the files of the page into a working directory; the family is restored after the test."""
     for name, text in BLOCKS:
         (tmp_path / name).write_text(text + SMALL if name.endswith(".yaml") else text)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(plugins, "_LOADED", {})
+    monkeypatch.setattr(plugins, "LOADED", {})
     monkeypatch.setattr(sys, "path", list(sys.path))
     with registered([]):
         yield tmp_path
@@ -46,7 +46,7 @@ def test_the_page_names_its_files():
     assert [name for name, _ in BLOCKS] == ["my_noise.py", "mine.yaml", "test_my_noise.py"]
 
 
-def test_a_plugin_joins_the_family_behind_ours_and_says_what_it_is(folder):
+def test_a_plugin_joins_the_family_after_the_built_in_regularizers(folder):
     plugins.load(["my_noise"], folder)
     plugins.load(["my_noise"], folder)  # again, as a second search of one program does
     assert list(FAMILY)[-1] == list(STRENGTHS)[-1] == "gaussian_dropout"
@@ -56,8 +56,8 @@ def test_a_plugin_joins_the_family_behind_ours_and_says_what_it_is(folder):
 
 @pytest.mark.parametrize("point", testing.CONTRACT)
 def test_the_page_s_regularizer_keeps_the_contract(member, point):
-    samples = testing.small(member)
-    point(testing.Case(member, samples, lambda of: testing._mlp(samples, of)))
+    samples = testing.small_data(member)
+    point(testing.Case(member, samples, lambda of: testing.mlp(samples, of)))
 
 
 def test_the_page_s_formula(member):
@@ -80,7 +80,7 @@ def test_the_page_s_test_passes(folder):
 
 
 @pytest.mark.usefixtures("unrecorded")
-def test_the_page_s_search_runs_in_workers_too_and_its_study_asks_for_the_plugin(folder, store, monkeypatch):
+def test_the_page_s_search_runs_in_workers_and_its_study_needs_the_plugin(folder, store, monkeypatch):
     flags = ("--plugin", "my_noise")
     assert here("check", "mine.yaml").exit_code == 2
     assert here("check", "mine.yaml", *flags).exit_code == 0
@@ -93,42 +93,47 @@ def test_the_page_s_search_runs_in_workers_too_and_its_study_asks_for_the_plugin
     assert here("export", "--study", "mine", "--store", store, "-o", "best.yaml", *flags).exit_code == 0
     point = yaml.safe_load((folder / "best.yaml").read_text())
     assert "gaussian_dropout" in point["search"] or point["exported"]["trial"] in ("none", "defaults")
-    monkeypatch.setattr(plugins, "_LOADED", {})  # as in another process
+    monkeypatch.setattr(plugins, "LOADED", {})  # as in another process
     said = here("export", "--study", "mine", "--store", store)
     assert said.exit_code == 2
     assert (
         said.stderr
-        == "The study mine was searched with regularizers from outside; name their modules again: --plugin my_noise\n"
+        == "The study mine was searched with regularizers of plugins; name their modules again: --plugin my_noise\n"
     )
 
 
 @pytest.mark.usefixtures("unrecorded")
-def test_python_names_plugins_too(folder, store):
+def test_search_takes_plugins(folder, store):
     space = yaml.safe_load((folder / "mine.yaml").read_text())
-    assert "gaussian_dropout" in hpo.search(space, store=store, plugins=["my_noise"])["baselines"]["none"]["params"]
+    assert "gaussian_dropout" in hpo.search(space, store=store, plugins=["my_noise"]).baselines["none"].params
 
 
-HEAD = "from hpo.regularizers.base import Regularizer\nclass Own(Regularizer):\n    name, summary, source = 'own', 'does it', 'a paper'\n"
+HEAD = (
+    "from hpo.regularizers.base import Regularizer\n"
+    "class Own(Regularizer):\n"
+    "    name, summary, source = 'own', 'does it', 'a paper'\n"
+)
 FACTS = "    prior, probe = {'low': 0, 'high': 1}, (0.1, 0.9)\n"
 HOOK = "    def decay(self, s): return s\n"
 BROKEN = {
     "bad_empty": (
         "x = 3\n",
-        " holds no regularizer; give it a class that derives from hpo.regularizers.base.Regularizer.",
+        " contains no regularizer; define a class that derives from hpo.regularizers.base.Regularizer.",
     ),
     "bad_syntax": ("def\n", ": importing bad_syntax failed with SyntaxError: invalid syntax (bad_syntax.py, line 1)."),
     "bad_facts": (HEAD + HOOK, ".Own lacks prior and probe; see docs/extending.md."),
     "bad_hooks": (
         HEAD + FACTS,
-        ".Own overrides no hook, so it does nothing; it may override batch, hidden, extra_parameters, loss, perturb, gradient, decay, after_step, after_epoch.",
+        ".Own overrides no hook, so it does nothing; it may override batch, hidden, extra_parameters, loss, perturb, "
+        "gradient, decay, after_step, after_epoch.",
     ),
     "bad_name": (
         HEAD.replace("'own'", "'dropout'") + FACTS + HOOK,
-        ".Own.name: dropout is a key of search already; take another name.",
+        ".Own.name: dropout is already a key of search; choose another name.",
     ),
     "bad_kind": (
         HEAD + FACTS + HOOK + "    kind = 'structure'\n",
-        ".Own.kind: must be strength, for only those act by hooks alone, got structure.",
+        ".Own.kind: must be strength, the only kind that works by hooks alone, got structure.",
     ),
     "bad_probe": (
         HEAD + FACTS.replace("(0.1", "(-0.1") + HOOK,
@@ -144,7 +149,7 @@ BROKEN = {
     ),
     "bad_needs": (
         HEAD + FACTS + HOOK + "    needs = ('text', 'image')\n",
-        ".Own.needs: may hold classes, image, mlp, target, features, auxiliary, got text.",
+        ".Own.needs: may contain classes, image, mlp, target, features, auxiliary, got text.",
     ),
     "bad_tuple": (
         HEAD + FACTS + HOOK + "    needs = ('classes')\n",
@@ -158,7 +163,7 @@ BROKEN = {
     ),
     "bad_twins": (
         HEAD + FACTS + HOOK + "class Other(Own):\n    more = 0\n",
-        " holds two regularizers named own; rename one, or begin the name of a mere base class with _.",
+        " contains two regularizers named own; rename one, or start the name of a base class with _.",
     ),
     "bad_init": (
         HEAD + FACTS + HOOK + "    def __init__(self): raise ValueError('no')\n",
@@ -168,7 +173,7 @@ BROKEN = {
 
 
 @pytest.mark.parametrize("name", BROKEN)
-def test_a_broken_plugin_gets_a_sentence_and_nothing_joins(folder, name):
+def test_a_broken_plugin_is_reported_and_not_added(folder, name):
     text, end = BROKEN[name]
     (folder / f"{name}.py").write_text(text)
     before = list(FAMILY)
@@ -190,7 +195,7 @@ def test_a_broken_plugin_gets_a_sentence_and_nothing_joins(folder, name):
         ),
     ],
 )
-def test_a_plugin_that_fails_in_a_step_is_a_sentence_before_anything_is_written(folder, module, hook, said):
+def test_a_plugin_that_fails_in_a_step_is_reported_before_anything_is_written(folder, module, hook, said):
     (folder / f"{module}.py").write_text(f"{HEAD}{FACTS}    {hook}\n")
     (folder / "fails.yaml").write_text(
         'study: fails\ndata: {source: "sklearn:iris"}\nsearch: {learning_rate: auto, own: auto}\n'
@@ -202,7 +207,7 @@ def test_a_plugin_that_fails_in_a_step_is_a_sentence_before_anything_is_written(
     assert ran.stderr.count("\n") == 1
 
 
-def test_two_plugins_act_in_the_order_of_their_names_whichever_came_first(folder):
+def test_plugins_act_in_the_order_of_their_names(folder):
     for name in ("own_b", "own_a"):
         (folder / f"{name}.py").write_text(HEAD.replace("'own'", f"'{name}'") + FACTS + HOOK)
     plugins.load(["own_b", "own_a"], folder)
@@ -210,13 +215,13 @@ def test_two_plugins_act_in_the_order_of_their_names_whichever_came_first(folder
     assert plugins.needed(["own_b", "dropout"]) == ["own_b"]
 
 
-def test_a_plugin_that_is_not_there_is_said():
+def test_a_missing_plugin_is_reported():
     said = here("check", "mine.yaml", "--plugin", "no_such_module")
     assert said.exit_code == 2
     assert said.stderr.startswith("plugin: there is no no_such_module to import; it must be in the space file's folder")
 
 
-def test_the_contract_finds_a_member_that_draws_from_torch(folder):
+def test_the_contract_detects_random_numbers_from_torch(folder):
     del folder
 
     class Careless(hpo.regularizers.base.Regularizer):
@@ -226,6 +231,26 @@ def test_the_contract_finds_a_member_that_draws_from_torch(folder):
             return h + s[:, None, None] * torch.rand(h.shape, dtype=h.dtype)
 
     with pytest.raises(
-        AssertionError, match=r"^A row with careless 0\.1 alone learns something else than beside other rows\."
+        AssertionError, match=r"^A network with careless 0\.1 depends on the other fits of its stack: .* random numbers"
     ):
         testing.check(Careless())
+
+
+def test_the_contract_explains_a_loss_whose_rounding_depends_on_the_stack(folder):
+    del folder
+
+    class Averaged(hpo.regularizers.base.Regularizer):
+        name, summary, source, prior, probe = "averaged", "logits", "none", {"low": 0, "high": 1}, (0.1, 0.9)
+
+        def loss(self, s, step, output):
+            return s * output.logits.square().mean((1, 2))
+
+    class Summed(Averaged):
+        name = "summed"
+
+        def loss(self, s, step, output):
+            return s * output.logits.square().sum((1, 2)) / output.logits[0].numel()
+
+    with pytest.raises(AssertionError, match=r"comes from rounding: .* x\.sum\(\(1, 2\)\) / n in place of x\.mean"):
+        testing.check(Averaged())
+    testing.check(Summed())

@@ -27,9 +27,13 @@ def digits() -> pd.DataFrame:
     return data.sample(300, random_state=0)
 
 
+def few_loans() -> pd.DataFrame:
+    return loans(300)
+
+
 def abroad() -> pd.DataFrame:
     """Other loans: of people who owe more."""
-    table = loans(400, seed=1)
+    table = loans(200, seed=1)
     return table.assign(debt_ratio=table["debt_ratio"] + 0.2, income=table["income"] * 0.7)
 
 
@@ -39,10 +43,10 @@ def bears(member, kind):
 
 # What is predicted → (table, data, network)
 KINDS = {
-    "table": (loans, {"target": "repaid"}, {"width": None}),
+    "table": (few_loans, {"target": "repaid"}, {"width": None}),
     "image": (digits, {}, {"width": None, "image": [1, 8, 8]}),
     "text": (reviews, {"target": "again", "text": TEXT}, {"width": None}),
-    "target": (loans, {"target": {"source": "abroad.csv", "column": "repaid"}}, {"width": None}),
+    "target": (few_loans, {"target": {"source": "abroad.csv", "column": "repaid"}}, {"width": None}),
 }
 
 

@@ -1,6 +1,7 @@
 """The finals: the best trials and the baselines again, on splits and from seeds that the search has not seen, all on the same."""
 
 import math
+import shutil
 from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
@@ -13,19 +14,22 @@ import hpo
 from hpo.cli.result_text import result_lines
 from hpo.core.metrics import METRICS
 from hpo.core.trial import Outcome
+from hpo.core.trial_key import TrialKey
 from hpo.selection import finals
 from hpo.selection.finals import Finals
 from hpo.selection.rules import DEFAULT
 from hpo.space import loader
-from hpo.study import ranking
+from hpo.study import baselines, ranking
 from hpo.study.directory import StudyDirectory
 from hpo.training.experiment import Experiment
 from hpo.training.population import Population
 from hpo.workflows import completed
 from hpo.workflows import prepare as jobs
 from hpo.workflows import search as searching
-from hpo.workflows.search import Watcher
-from tests.helpers.searches import TINY, Unrecorded, here, outcomes
+from hpo.workflows.callbacks import Watcher
+from hpo.workflows.finalize import result_options
+from hpo.workflows.trainer import StudyTrainer
+from tests.helpers.searches import TINY, Killed, KilledOnClose, Unrecorded, here, outcomes
 
 pytestmark = pytest.mark.usefixtures("unrecorded")
 SPACE = TINY | {"finalists": 2, "budget": {"trials": 12}}
@@ -45,14 +49,14 @@ def fresh_of(known, label):
 def searched(unrecorded, tmp_path_factory):  # noqa: ARG001 - a fixture of a module cannot name it otherwise
     """A search, with what was trained after its trials and on which samples."""
     store, seen = tmp_path_factory.mktemp("finals"), []
-    before = searching._Search._train_fixed
+    before = StudyTrainer.train
 
-    def late(search, trials, samples):
+    def late(trainer, trials, samples):
         seen.append((tuple(trials), samples()))
-        before(search, trials, samples)
+        before(trainer, trials, samples)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(searching._Search, "_train_fixed", late)
+        patch.setattr(StudyTrainer, "train", late)
         result = hpo.search(SPACE, store=store)
     draws = [(trials, samples) for trials, samples in seen if trials[0].role == "finalist" and len(trials) > 1]
     return SimpleNamespace(
@@ -80,8 +84,8 @@ def test_a_configuration_enters_once(searched):
     found = {label: Outcome.from_json(o) for label, o in searched.known.items()}
     best, *others = ranking.ranked([o for o in found.values() if o.trial.role == "search"], METRICS["loss"])
     twins = [
-        replace(best, trial=replace(best.trial, label="77")),
-        replace(best, trial=replace(found["none"].trial, label="78")),
+        replace(best, trial=replace(best.trial, key=TrialKey(77))),
+        replace(best, trial=replace(found["none"].trial, key=TrialKey(78))),
     ]
     study = SimpleNamespace(outcomes=found, search_outcomes=lambda: [best, *twins, *others])
     entered = finals.select_finalists(study, searched.job.space)
@@ -97,7 +101,7 @@ def test_all_finalists_of_a_draw_have_the_same_splits_and_the_same_seed_and_no_t
     assert (
         len(set.union(*seeds))
         == len(seeds)
-        == len(searched.result["fresh_scores"]["loss"]) / len(searched.draws[0][1].folds)
+        == len(searched.result.reevaluated_scores["loss"]) / len(searched.draws[0][1].folds)
     )
     assert not set.union(*seeds) & {o["trial"]["seed"] for o in roles(searched.known, "search", "baseline").values()}
     rows = [sorted(tuple(sorted((fold.valid % len(of.x)).tolist())) for fold in of.folds) for _, of in searched.draws]
@@ -110,7 +114,7 @@ def test_a_finalist_is_its_configuration_trained_on_the_fresh_splits(searched):
     """By itself, in another process's stead, to the last bit: a draw's fold scores stand beside those of its rivals."""
     job = searched.job
     for draw, (trials, samples) in enumerate(searched.draws, 1):
-        fresh = job.data.fresh(draw)
+        fresh = job.data.new_folds(draw)
         assert samples.x.equal(fresh.x)
         trial = trials[-1]
         alone = Population.from_space(job.space, None, fresh, rows=len(fresh.folds))
@@ -124,15 +128,15 @@ def test_a_finalist_is_its_configuration_trained_on_the_fresh_splits(searched):
 
 
 def test_the_ablation_has_been_through_the_same_draws_as_what_it_ablates(searched):
-    ablation = searched.result["baselines"]["ablation"]["trial"]
-    assert ablation == f"ablation-{searched.result['trial']}"  # or the search above is a bad example
-    mine, its = (fresh_of(searched.known, label) for label in (ablation, searched.result["trial"]))
+    ablation = searched.result.baselines["ablation"].trial
+    assert ablation == f"ablation-{searched.result.trial}"  # or the search above is a bad example
+    mine, its = (fresh_of(searched.known, label) for label in (ablation, searched.result.trial))
     assert mine.keys() == its.keys() == {str(draw) for draw in range(1, len(searched.draws) + 1)}
     for draw, own in mine.items():
         assert own["trial"]["seed"] == its[draw]["trial"]["seed"]
         assert np.shape(own["fold_curves"]["valid_loss"])[1] == np.shape(its[draw]["fold_curves"]["valid_loss"])[1]
-    assert ablation not in searched.result["finalists"]
-    assert searched.result["baselines"]["ablation"]["fresh"].keys() == {"loss", "accuracy"}
+    assert ablation not in searched.result.finalists
+    assert searched.result.baselines["ablation"].reevaluated.keys() == {"loss", "accuracy"}
 
 
 # ---- who drops out
@@ -144,7 +148,9 @@ class Made:
     def __init__(self, job: Experiment, offsets: dict[str, float], diverges: frozenset[str] = frozenset()):
         self.offsets, self.diverges, self.trained, self.outcomes = offsets, diverges, [], {}
         self.searched = [
-            self.outcome(replace(t, label=label)) for label in offsets for t in ranking.baselines(job.space)[:1]
+            self.outcome(replace(t, key=TrialKey.parse(label)))
+            for label in offsets
+            for t in baselines.baseline_trials(job.space)[:1]
         ]
         self.finals = Finals(job.space, job.data, job.networks, self, self.train)
 
@@ -169,7 +175,7 @@ class Made:
 
     def run(self):
         self.finals.run(self.searched)
-        return {label: len(found.fresh) for label, found in self.finals.finalists.items()}
+        return {label: len(found.reevaluations) for label, found in self.finals.finalists.items()}
 
 
 def test_who_is_plainly_behind_drops_out_and_the_defaults_never_do(searched):
@@ -190,8 +196,10 @@ def test_who_diverges_drops_out_at_once_and_counts_as_the_worst(searched):
 # ---- again
 
 
-class Stopped(BaseException):
-    """As a kill."""
+def search(space, store, recorder=Unrecorded):
+    """Search a space with another recorder than MLflow's."""
+    job = jobs.prepare(loader.parse(space), Path())
+    return searching.search(job, StudyDirectory(store, job.space.study), recorder=recorder)
 
 
 class Dying(Unrecorded):
@@ -203,27 +211,43 @@ class Dying(Unrecorded):
         if outcome.trial.role in LATE:
             Dying.left -= 1
             if Dying.left < 0:
-                raise Stopped
+                raise Killed
 
 
-@pytest.mark.parametrize("after", [0, 1, 2, 5, 9, 13, 15])
-def test_finals_that_are_cut_off_go_on_to_the_same_result(searched, tmp_path, monkeypatch, after):
-    """Wherever it is, what had ended is not trained again."""
-    monkeypatch.setattr("hpo.workflows.search.Recorder", Dying)
+@pytest.fixture(scope="module")
+def killed(tmp_path_factory):
+    """A store whose search was killed when the first re-evaluation had ended."""
+    store = tmp_path_factory.mktemp("killed")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Dying, "left", 0)
+        with pytest.raises(Killed):
+            search(SPACE, store, Dying)
+    return store
+
+
+@pytest.fixture
+def first(searched, tmp_path):
+    """The result of the finished search, whose store is copied to `tmp_path`."""
+    shutil.copytree(searched.store, tmp_path, dirs_exist_ok=True)
+    return hpo.search(SPACE, store=tmp_path)
+
+
+@pytest.mark.parametrize("after", [1, 2, 5, 9, 13, 15])
+def test_finals_that_are_killed_twice_end_with_the_same_result(searched, killed, tmp_path, monkeypatch, after):
+    """Trials that had ended are not trained again, whenever the kills come."""
+    shutil.copytree(killed, tmp_path, dirs_exist_ok=True)
+    assert len(roles(outcomes(tmp_path), *LATE)) == 1
     monkeypatch.setattr(Dying, "left", after)
-    with pytest.raises(Stopped):
-        hpo.search(SPACE, store=tmp_path)
+    with pytest.raises(Killed):
+        search(SPACE, tmp_path, Dying)
     before = outcomes(tmp_path)
     assert len(roles(before, *LATE)) == after + 1
-    monkeypatch.setattr("hpo.workflows.search.Recorder", Unrecorded)
-    again = hpo.search(SPACE, store=tmp_path)
+    again = search(SPACE, tmp_path)
     known = outcomes(tmp_path)
     assert {label: known[label] for label in before} == before
     assert known.keys() == searched.known.keys()
-    meanwhile = {"seconds", "startup_seconds", "report_seconds", "tracking_uri"}
-    assert {k: v for k, v in again.items() if k not in meanwhile} == {
-        k: v for k, v in searched.result.items() if k not in meanwhile
-    }
+    meanwhile = {"seconds": 0.0, "startup_seconds": 0.0, "report_seconds": None, "tracking_uri": ""}
+    assert replace(again, **meanwhile) == replace(searched.result, **meanwhile)
 
 
 @pytest.mark.parametrize(
@@ -236,8 +260,7 @@ def test_finals_that_are_cut_off_go_on_to_the_same_result(searched, tmp_path, mo
         ({"refit": "none"}, set()),
     ],
 )
-def test_another_wish_on_a_finished_study_selects_anew_without_searching_again(tmp_path, change, added):
-    first = hpo.search(SPACE, store=tmp_path)
+def test_another_wish_on_a_finished_study_selects_anew_without_searching_again(first, tmp_path, change, added):
     known = outcomes(tmp_path)
     told = []
 
@@ -250,28 +273,19 @@ def test_another_wish_on_a_finished_study_selects_anew_without_searching_again(t
     assert {trial.role for trial in told} <= added
     assert not {trial.label for trial in told} & known.keys()
     assert outcomes(tmp_path).items() >= known.items()
-    assert (first["asked"] == second["asked"], second["asked"]) == (False, searching._result_options(job))
-    assert second["trials"] == first["trials"]
+    assert (first.result_options == second.result_options, second.result_options) == (False, result_options(job))
+    assert second.trials == first.trials
     fresh = hpo.search(SPACE | change, store=tmp_path / "anew")
-    for key in ("trial", "fresh", "test", "rules", "finalists", "refit", "score"):
-        assert second[key] == fresh[key], key
+    for key in ("trial", "reevaluated", "test", "rules", "finalists", "refit", "score"):
+        assert getattr(second, key) == getattr(fresh, key), key
 
 
-class Unclosed(Unrecorded):
-    """Is interrupted when all is trained and tested, and MLflow is told the end."""
-
-    def close(self, status, **finish):
-        raise Stopped
-
-
-@pytest.mark.parametrize("recorder", [Dying, Unclosed])
-def test_another_wish_that_is_cut_off_leaves_the_earlier_result_whole(tmp_path, monkeypatch, recorder):
-    first, other = hpo.search(SPACE, store=tmp_path), SPACE | {"refit": "average"}
+@pytest.mark.parametrize("recorder", [Dying, KilledOnClose])
+def test_another_wish_that_is_cut_off_leaves_the_earlier_result_whole(first, tmp_path, monkeypatch, recorder):
+    other = SPACE | {"refit": "average"}
     monkeypatch.setattr(Dying, "left", 0)
-    with monkeypatch.context() as patch:
-        patch.setattr("hpo.workflows.search.Recorder", recorder)
-        with pytest.raises(Stopped):
-            hpo.search(other, store=tmp_path)
+    with pytest.raises(Killed):
+        search(other, tmp_path, recorder)
     known = completed.load(StudyDirectory(tmp_path, "tiny"))
     assert (known.result, known.space.refit.kind) == (first, "scaled")
     known.write_network(tmp_path / "net")
@@ -279,25 +293,21 @@ def test_another_wish_that_is_cut_off_leaves_the_earlier_result_whole(tmp_path, 
         patch.setattr("hpo.workflows.loop.run", None)
         assert hpo.search(SPACE, store=tmp_path) == first
     second = hpo.search(other, store=tmp_path)
-    assert second["refit"]["kind"] == completed.load(StudyDirectory(tmp_path, "tiny")).space.refit.kind == "average"
-    assert {path.stem for path in StudyDirectory(tmp_path, "tiny").weights.iterdir()} == set(
-        second["networks"].values()
-    )
-    assert second["looks"] == 2
-    assert hpo.search(SPACE, store=tmp_path)["looks"] == 2  # the networks of the first result, which were scored then
+    assert second.refit.kind == completed.load(StudyDirectory(tmp_path, "tiny")).space.refit.kind == "average"
+    assert {path.stem for path in StudyDirectory(tmp_path, "tiny").weights.iterdir()} == set(second.networks.values())
+    assert second.test_evaluations == 2
+    # The networks of the first result were scored before.
+    assert hpo.search(SPACE, store=tmp_path).test_evaluations == 2
 
 
-def test_a_larger_budget_that_is_cut_off_leaves_the_earlier_result_which_answers_for_no_other(tmp_path, monkeypatch):
-    first = hpo.search(SPACE, store=tmp_path)
+def test_a_larger_budget_that_is_cut_off_leaves_the_earlier_result_which_answers_for_no_other(first, tmp_path):
     assert "finished" in here("studies", "--store", tmp_path).stdout
-    with monkeypatch.context() as patch:
-        patch.setattr("hpo.workflows.search.Recorder", Unclosed)
-        with pytest.raises(Stopped):
-            hpo.search(SPACE | {"budget": {"trials": 14}}, store=tmp_path)
+    with pytest.raises(Killed):
+        search(SPACE | {"budget": {"trials": 14}}, tmp_path, KilledOnClose)
     assert completed.load(StudyDirectory(tmp_path, "tiny")).result == first
     assert "stopped" in here("studies", "--store", tmp_path).stdout
     again = hpo.search(SPACE, store=tmp_path)
-    assert (sum(first["trials"].values()), sum(again["trials"].values())) == (12, 14)
+    assert (sum(first.trials.values()), sum(again.trials.values())) == (12, 14)
     assert "finished" in here("studies", "--store", tmp_path).stdout
 
 
@@ -310,8 +320,8 @@ def test_without_finalists_the_best_of_the_search_is_selected_and_nothing_is_tra
     result = hpo.search(SPACE | {"study": "plain", "finalists": 0, "refit": "none"}, store=tmp_path)
     known = outcomes(tmp_path, "plain")
     judged = [o for o in known.values() if o["state"] == "complete" and o["trial"]["role"] in ("search", "baseline")]
-    assert known[result["trial"]]["value"] == min(o["value"] for o in judged)
+    assert known[result.trial]["value"] == min(o["value"] for o in judged)
     assert {o["trial"]["role"] for o in known.values()} <= {"search", "baseline", "ablation"}
-    assert (result["verdict"], result["rules"], result["fresh"], result["test"]) == (None, {}, {}, {})
-    assert result["baselines"].keys() == {"ablation", "defaults", "none"}
-    assert "By its score in the search alone" in "\n".join(result_lines(result, "mlruns"))
+    assert (result.verdict, result.rules, result.reevaluated, result.test) == (None, {}, {}, {})
+    assert result.baselines.keys() == {"ablation", "defaults", "none"}
+    assert "Selected by its score in the search alone" in "\n".join(result_lines(result, "mlruns"))

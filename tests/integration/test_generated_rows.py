@@ -12,7 +12,7 @@ import hpo
 from hpo.core.errors import InputError
 from hpo.data.config import DataConfig
 from hpo.data.dataset import prepare
-from hpo.selection.ensemble.context import judged
+from hpo.selection.ensemble.context import held_out_folds
 from tests.helpers.searches import TINY
 from tests.helpers.tables import loans
 
@@ -29,7 +29,7 @@ def folder(tmp_path):
 @pytest.fixture(autouse=True)
 def _hasty(monkeypatch):
     """What an autoencoder has learned is tried elsewhere."""
-    monkeypatch.setattr("hpo.data.autoencoder._STEPS", 20)
+    monkeypatch.setattr("hpo.data.autoencoder.STEPS", 20)
 
 
 def prepared(folder, altering=("synthetic",), **data):
@@ -70,7 +70,7 @@ def test_generated_rows_know_nothing_but_training_rows(folder, kind):
     }
     before = prepared(folder, **more)
     fold = before.folds[1]
-    changed(folder, "loans.csv", before.raw(fold.valid.tolist()).index, income=9e6, survey_1=-77)
+    changed(folder, "loans.csv", before.table_rows(fold.valid.tolist()).index, income=9e6, survey_1=-77)
     changed(folder, "others.csv", slice(None), income=1e7, survey_2=55)
     after = prepared(folder, **more)
     assert torch.equal(after.folds[1].train, fold.train)
@@ -81,7 +81,7 @@ def test_generated_rows_know_nothing_but_training_rows(folder, kind):
 
 def test_every_draw_and_the_whole_have_generated_rows_of_their_own(folder):
     data = prepared(folder, synthetic={"variants": 3})
-    for samples in (data.fresh(1), data.nested(1, 0), data.whole()):
+    for samples in (data.new_folds(1), data.nested_folds(1, 0), data.without_validation()):
         assert samples.augmented["synthetic"].shape == (3, *samples.x.shape)
         for fold in samples.folds:
             assert (samples.augmented["synthetic"][:, fold.train] != samples.x[fold.train]).any(2).all()
@@ -91,22 +91,22 @@ def test_every_draw_and_the_whole_have_generated_rows_of_their_own(folder):
 def test_networks_that_judge_each_other_in_an_ensemble_have_generated_rows_of_their_own(folder):
     """What is generated for a fold must not lie near a row that judges it and have its label."""
     data = prepared(folder, synthetic={"variants": 2})
-    whole = data.whole()
-    folds = judged(whole, data.fresh(1), whole=True)
+    whole = data.without_validation()
+    folds = held_out_folds(whole, data.new_folds(1), with_all=True)
     x = whole.x.clone()
     x[folds[0].test] = 1e6
-    samples = replace(whole, x=x, folds=folds).to_train()
+    samples = replace(whole, x=x, folds=folds).training_samples()
     first, last = (samples.augmented["synthetic"][:, samples.folds[i].train].abs().max() for i in (0, -1))
     assert first < 1e5 < last
     assert torch.equal(samples.y[samples.folds[0].test], whole.y[folds[0].test])
-    assert len(prepared(folder, altering=()).whole().to_train().x) == len(whole.x)
+    assert len(prepared(folder, altering=()).without_validation().training_samples().x) == len(whole.x)
 
 
 def test_too_many_generated_rows_are_refused(folder, monkeypatch):
-    monkeypatch.setattr("hpo.data.fold_encoding._MOST_COPIED", 30_000)
+    monkeypatch.setattr("hpo.data.fold_encoding.MAX_NUMBERS", 30_000)
     with pytest.raises(
         InputError,
-        match=r"240 rows with \d+ inputs are too many to keep in memory for 9 altered ones of each; lower data.synthetic.variants",
+        match=r"240 rows with \d+ inputs are too many to keep in memory for 9 augmented copies; lower data.synthetic.variants",
     ) as error:
         prepared(folder, synthetic={"variants": 9})
     assert "\n" not in str(error.value)
@@ -121,7 +121,7 @@ def test_a_number_is_standardised_by_the_training_rows_and_is_no_input(folder):
     assert data.auxiliary.shape == (len(data.x), 1)
     raw = pd.read_csv(folder / "loans.csv")["income"]
     for fold in data.folds:
-        own, known = data.auxiliary[fold.train, 0], raw[data.raw(fold.train.tolist()).index].to_numpy()
+        own, known = data.auxiliary[fold.train, 0], raw[data.table_rows(fold.train.tolist()).index].to_numpy()
         assert torch.equal(own.isnan(), torch.from_numpy(np.isnan(known)))
         assert own.nanmean().item() == pytest.approx(0, abs=1e-9)
         assert np.allclose(own, (known - np.nanmean(known)) / np.nanstd(known), equal_nan=True)
@@ -131,7 +131,7 @@ def test_a_number_is_standardised_by_the_training_rows_and_is_no_input(folder):
 def test_few_values_are_classes(folder, column, classes):
     data, raw = prepared(folder, auxiliary=column), pd.read_csv(folder / "loans.csv")[column]
     assert data.auxiliary.shape[1] == (classes or raw.nunique())
-    known = raw[data.raw(range(len(data.x))).index]
+    known = raw[data.table_rows(range(len(data.x))).index]
     assert torch.equal(data.auxiliary.isnan().all(1), torch.from_numpy(known.isna().to_numpy().copy()))
     there = known.notna().to_numpy().copy()
     labels = np.unique(raw.dropna())
@@ -156,15 +156,15 @@ def test_another_domain_need_not_have_it(folder):
 @pytest.mark.parametrize(
     ("column", "text"),
     [
-        ("wage", "data.auxiliary: loans has no column wage besides the target."),
-        ("repaid", "data.auxiliary: loans has no column repaid besides the target."),
+        ("wage", "data.auxiliary: loans has no column wage other than the target."),
+        ("repaid", "data.auxiliary: loans has no column repaid other than the target."),
         (
             "same",
             "data.auxiliary: loans: the column same has fewer than two different values: there is nothing to learn; name another, or leave it out.",
         ),
         (
             "name",
-            "data.auxiliary: loans: the column name holds 300 classes in 300 rows, so nothing is learned from it; name another, or leave it out.",
+            "data.auxiliary: loans: the column name holds 300 classes in 300 rows, so networks learn nothing from it; name another, or leave it out.",
         ),
     ],
 )
@@ -191,9 +191,9 @@ def test_a_search_by_all_three(folder, new_store):
     }
     (folder / "s.yaml").write_text(yaml.safe_dump(TINY | {"data": data, "search": search, "budget": {"trials": 4}}))
     result = hpo.search(folder / "s.yaml", store=new_store())
-    assert result["trials"]["failed"] == 0
-    assert result["test"].keys() >= {"precision", "recall", "ece", "brier", "roc_auc"}
-    assert {*result["selected"]} >= {*search}
+    assert result.trials["failed"] == 0
+    assert result.test.keys() >= {"precision", "recall", "ece", "brier", "roc_auc"}
+    assert {*result.selected} >= {*search}
 
 
 def test_a_weight_without_a_column_is_refused(folder):

@@ -43,7 +43,7 @@ def space(network, search=SEARCH, source="wine", **more):
         "data": data,
         "network": {"kind": "module"} | network,
         "search": search,
-        "train": {"epochs": 2},
+        "train": {"epochs": 2, "batch_size": 120 if source == "digits" else 32},
         "budget": {"trials": 4},
         "finalists": 1,
     } | more
@@ -69,11 +69,11 @@ def module(factory, **more):
         (factories.Masked, "its shapes depend on the data"),
         (
             factories.Functional,
-            "it draws random numbers elsewhere than in nn.Dropout (functional dropout, an attention layer's own rate)",
+            "it draws random numbers outside nn.Dropout (functional dropout, or the dropout argument of an attention layer)",
         ),
         (
             factories.Attention,
-            "it draws random numbers elsewhere than in nn.Dropout (functional dropout, an attention layer's own rate)",
+            "it draws random numbers outside nn.Dropout (functional dropout, or the dropout argument of an attention layer)",
         ),
     ],
 )
@@ -135,8 +135,8 @@ def test_a_network_without_a_last_linear_layer_has_no_features_to_align():
     with pytest.raises(InputError) as caught:
         requirements.check_networks(other, [found])
     assert str(caught.value) == (
-        "search.coral: needs features, which are what a network's last nn.Linear is given, and this one has none with as many outputs as "
-        "there are to predict; end it with one, or leave the key out."
+        "search.coral: needs features, the inputs of a network's last nn.Linear, and this network has no "
+        "nn.Linear with one output per class (or number) to predict; end it with one, or leave the key out."
     )
     requirements.check_networks(other, [module(factories.plain)])
 
@@ -151,7 +151,7 @@ def test_batch_norm_goes_by_labelled_rows_where_others_stand_behind_them(kind):
     for labelled in (None, 6):
         tensors = {name: t.unsqueeze(0) for name, t in net.init(np.random.default_rng(0)).items()}
         rows = x[:, :6] if labelled is None else x
-        out = net._plan.run(
+        out = net.program.run(
             tensors, tensors, rows, lambda h, *_: h, training=True, batched=kind == "batched", labelled=labelled
         )
         results.append((out.logits, tensors))
@@ -224,12 +224,12 @@ REFUSED = {
     "used in some steps": (
         {"factory": "tests.helpers.factories:Sometimes"},
         "network: the module of Sometimes(n_inputs=13, n_outputs=3) uses some parameters in some steps only, which "
-        "a fused optimizer cannot follow.",
+        "a fused optimizer cannot handle.",
     ),
     "complex buffer": (
         {"factory": "tests.helpers.factories:Complex"},
-        "network: the module of Complex(n_inputs=13, n_outputs=3) holds turns, of which float32 keeps less than "
-        "it is (torch.complex64).",
+        "network: the module of Complex(n_inputs=13, n_outputs=3) has the tensor turns (torch.complex64), "
+        "which float32 cannot represent exactly.",
     ),
     "outputs": (
         {"factory": "tests.helpers.factories:two_outputs"},
@@ -251,7 +251,7 @@ REFUSED = {
     ),
     "lazy": (
         {"factory": "tests.helpers.factories:lazy"},
-        "network: the module of lazy(n_outputs=3) has layers without a size; give them one, with the help of n_inputs.",
+        "network: the module of lazy(n_outputs=3) has layers without a size; give them one, using n_inputs.",
     ),
     "argument unknown": (
         {"factory": "tests.helpers.factories:plain", "search": {"widht": 8}},
@@ -299,7 +299,7 @@ def test_what_is_wrong_with_a_network_is_one_sentence(store, case):
             {"low": 1, "high": 2},
             "search.depth: plain takes no depth; it takes n_inputs, n_outputs, width, style, deep.",
         ),
-        ("dropout", 0.3, "search.dropout: the network has no nn.Dropout to act on; give it one, or leave the key out."),
+        ("dropout", 0.3, "search.dropout: the network has no nn.Dropout to act on; add one, or leave the key out."),
     ],
 )
 def test_a_regularizer_that_the_network_does_not_have_is_one_sentence(key, domain, sentence):
@@ -320,7 +320,7 @@ def test_a_last_minibatch_of_one_row_is_refused_before_the_search():
 def test_notes_say_what_is_slow_and_what_is_off():
     slow = prepare(parse(space({"factory": "tests.helpers.factories:Branching"})), Path()).data.notes
     assert slow == (
-        "tests.helpers.factories:Branching is trained one row at a time, which is slower: its control flow depends on the data.",
+        "tests.helpers.factories:Branching is trained one network at a time, which is slower: its control flow depends on the data.",
     )
     unused = prepare(
         parse(
@@ -332,7 +332,7 @@ def test_notes_say_what_is_slow_and_what_is_off():
         Path(),
     )
     assert unused.data.notes == (
-        "the dropout of tests.helpers.factories:small is off, as that of any network whose space does not name it.",
+        "the dropout of tests.helpers.factories:small is off, because the space does not contain the key dropout.",
     )
 
 
@@ -344,11 +344,11 @@ def test_architecture_and_strengths_are_searched_together_and_the_ablation_keeps
         "search": {"channels": {"choices": [2, 4]}},
     }
     result = hpo.search(space(network, search, source="digits", budget={"trials": 6}), store=store)
-    assert result["selected"]["channels"] in (2, 4)
-    entries = result["baselines"]
-    assert {entries[name]["params"]["channels"] for name in ("none", "defaults")} == {4}
-    assert entries["ablation"]["params"]["channels"] == result["selected"]["channels"]
-    assert "depth" not in result["selected"]
+    assert result.selected["channels"] in (2, 4)
+    entries = result.baselines
+    assert {entries[name].params["channels"] for name in ("none", "defaults")} == {4}
+    assert entries["ablation"].params["channels"] == result.selected["channels"]
+    assert "depth" not in result.selected
 
 
 def test_what_is_exported_loads_into_ones_own_module_and_trains_to_the_same_score(store, monkeypatch):
@@ -394,7 +394,7 @@ def test_the_comment_of_an_exported_configuration_makes_the_network(store):
     names = {"torch": torch}
     exec("\n".join(line[4:] for line in lines[begin:end]), names)
     assert names["net"](torch.zeros(2, 1, 8, 8)).shape == (2, 10)
-    assert [m.p for m in names["net"].modules() if isinstance(m, torch.nn.Dropout)] == [result["selected"]["dropout"]]
+    assert [m.p for m in names["net"].modules() if isinstance(m, torch.nn.Dropout)] == [result.selected["dropout"]]
 
 
 def test_a_factory_may_be_given_from_python(store):
@@ -404,7 +404,7 @@ def test_a_factory_may_be_given_from_python(store):
     raw = space({"search": {"size": {"choices": [4, 8]}}})
     del raw["network"]["kind"]
     result = hpo.search(raw, store=store, factory=build)
-    assert result["selected"]["size"] in (4, 8)
+    assert result.selected["size"] in (4, 8)
 
 
 def test_a_factory_from_python_is_for_modules(store):
@@ -435,7 +435,7 @@ def test_every_kind_is_searched_and_exported(store, network, monkeypatch):
     assert here("export", "--store", store, "-o", "best.yaml", "--weights", "best").exit_code == 0
     load_digits(as_frame=True).data.head(20).to_csv("new.csv", index=False)
     assert len(here("predict", "new.csv", "--weights", "best").stdout.splitlines()) == 21
-    assert hpo.search("best.yaml", store=store)["test"] == first["test"]
+    assert hpo.search("best.yaml", store=store).test == first.test
 
 
 @pytest.mark.parametrize("workers", [1, 2])
@@ -448,17 +448,17 @@ def test_architectures_are_sampled_by_tpe_beside_the_strengths(tmp_path, workers
         train={"epochs": 1},
         budget={"trials": 20},
     )
-    hpo.nn.module._plan.cache_clear()
+    hpo.nn.module.vmap_program.cache_clear()
     result = hpo.search(made, store=tmp_path, workers=workers)
-    assert sum(result["trials"].values()) == 20
-    assert 2 <= result["selected"]["width"] <= 9
-    assert 1e-3 <= result["selected"]["learning_rate"] <= 1e-2
+    assert sum(result.trials.values()) == 20
+    assert 2 <= result.selected["width"] <= 9
+    assert 1e-3 <= result.selected["learning_rate"] <= 1e-2
 
 
 def test_a_network_can_be_met_first_in_a_prediction():
     net = module(factories.plain)
     tensors = {name: t.unsqueeze(0) for name, t in net.init(np.random.default_rng(0)).items()}
-    hpo.nn.module._plan.cache_clear()
+    hpo.nn.module.vmap_program.cache_clear()
     net.predict(tensors, torch.zeros(1, 2, net.n_inputs))
     assert [p.name for p in module(factories.plain).parameters]
 
@@ -474,7 +474,7 @@ def test_dropout2d_drops_channels_whatever_comes_after_them():
     site = insert_hook_points(torch.nn.Sequential(torch.nn.Dropout2d()))[0]
     site.hidden, site.rows, site.batched = hidden, 4, True
     for shape in ((4, 8, 5, 6), (4, 8, 5, 6, 7)):
-        assert site.act(torch.ones(shape)).shape == shape
+        assert site.apply_hook(torch.ones(shape)).shape == shape
     assert draws == [(4, 8, 5), (4, 8, 5)]
 
 

@@ -1,4 +1,4 @@
-"""Several objectives: the front, what is told to the sampler, and what cannot be combined."""
+"""Several objectives: the Pareto front, the values for the sampler, and invalid combinations."""
 
 import pytest
 import torch
@@ -6,13 +6,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hpo.core.errors import InputError
-from hpo.core.objectives import OBJECTIVES, compute_objectives, pareto_front, sign
+from hpo.core.objectives import OBJECTIVES, compute_objectives, lower_is_better, minimised, pareto_front
 from hpo.core.trial import TrainedTrial
 from hpo.space import loader
-from hpo.space.space import task_mistake
-from tests.integration.test_paired_pruner import DATA, Folded
-from tests.integration.test_resume import Stopped, Uneven, search, timeless
-from tests.unit.study.test_study import RANGE, space
+from hpo.workflows import requirements
+from tests.helpers.studies import (
+    DATA,
+    GOALS,
+    RANGE,
+    FoldedCurves,
+    Weighed,
+    check_front,
+    dominates,
+    make_space,
+    run_search,
+    without_times,
+)
 
 SIGNS = st.lists(st.sampled_from([1, -1]), min_size=1, max_size=4)
 
@@ -24,15 +33,10 @@ def points(draw):
     return draw(st.lists(st.tuples(*[number] * len(signs)), max_size=25)), signs
 
 
-def dominates(one, other, signs):
-    pairs = [(s * a, s * b) for s, a, b in zip(signs, one, other, strict=True)]
-    return all(a <= b for a, b in pairs) and any(a < b for a, b in pairs)
-
-
 @given(points())
-def test_nothing_on_the_front_is_dominated_and_all_else_is_by_something_on_it(made):
+def test_points_on_the_front_are_not_dominated_and_all_others_are(made):
     values, signs = made
-    on = pareto_front(values, signs)
+    on = pareto_front([[sign * value for sign, value in zip(signs, point, strict=True)] for point in values])
     assert on == sorted(set(on))
     assert bool(on) == bool(values)
     assert not any(dominates(other, values[index], signs) for index in on for other in values)
@@ -56,57 +60,36 @@ def test_every_objective_has_a_direction_and_a_value():
         "seconds": 2.5,
         "epochs": 7.0,
     }
-    assert [sign(name) for name in ("valid_loss", "valid_accuracy", "gap", "nonzero_share")] == [1, -1, 1, 1]
+    names = ("valid_loss", "valid_accuracy", "gap", "nonzero_share")
+    assert [lower_is_better(name) for name in names] == [True, False, True, True]
+    assert [minimised(name, 2.0) for name in names] == [2.0, -2.0, 2.0, 2.0]
 
 
-GOALS = ["valid_loss", "nonzero_share", "epochs"]
-
-
-class Weighed(Uneven):
-    """The more weight decay, the fewer weights are left."""
-
-    def release(self, trial):
-        released = super().release(trial)
-        return TrainedTrial(**{**vars(released), "nonzero_share": 1 - min(1.0, 10 * trial.params["weight_decay"])})
-
-
-@pytest.mark.parametrize("sampler", ["tpe", "gp", "random", "qmc"])
-def test_every_sampler_that_can_finds_a_front_and_repeats_itself(tmp_path, sampler):
-    options = {"kind": sampler, "n_startup_trials": 5} if sampler in ("tpe", "gp") else sampler
-    made = space(objectives=GOALS, sampler=options, train={"epochs": 12, "patience": 12}, budget={"trials": 30})
-    peace, _ = search(tmp_path / "peace", made, population=Weighed)
-    states = [o.state for o in peace.outcomes.values()]
-    assert {"complete", "pruned"} <= set(states)
-    whole = [o for o in peace.outcomes.values() if o.state == "complete"]
-    on = peace.front()
-    assert peace.best() in on
-    assert 1 < len(on) <= len(whole)
-    better = [o for o in whole for p in on if dominates(list(o.values.values()), list(p.values.values()), [1, 1, 1])]
-    assert better == []
-    with pytest.raises(Stopped):
-        search(tmp_path / "cut", made, 90, population=Weighed)
-    again, _ = search(tmp_path / "cut", made, population=Weighed)
-    assert timeless(again) == timeless(peace)
+@pytest.mark.parametrize("sampler", ["tpe", "random", "qmc"])  # gp takes half a minute: see tests/slow
+def test_every_sampler_for_several_objectives_finds_a_front_and_repeats_itself(tmp_path, sampler):
+    check_front(tmp_path, sampler)
 
 
 def test_the_sampler_is_told_every_objective_in_its_direction(tmp_path):
-    made = space(objectives=["valid_loss", "valid_accuracy"], budget={"trials": 12})
-    study, _ = search(tmp_path / "s", made, population=Weighed)
-    assert [d.name for d in study._in_memory._study.directions] == ["MINIMIZE", "MAXIMIZE"]
-    told = [t for t in study._in_memory.trials() if t.state.name == "COMPLETE" and "diverged" not in t.user_attrs]
+    made = make_space(objectives=["valid_loss", "valid_accuracy"], budget={"trials": 12})
+    study, _ = run_search(tmp_path / "s", made, population=Weighed)
+    assert [d.name for d in study.in_memory.directions] == ["MINIMIZE", "MAXIMIZE"]
+    told = [t for t in study.in_memory.trials() if t.state.name == "COMPLETE" and "diverged" not in t.user_attrs]
     assert told
     assert all(t.values == list(study.outcomes[str(t.number)].values.values()) for t in told)
 
 
-def test_one_objective_is_the_search_that_it_always_was(tmp_path):
-    named, _ = search(tmp_path / "named", space(objectives=["valid_loss"]))
-    plain, _ = search(tmp_path / "plain", space())
-    assert timeless(named) == timeless(plain)
+def test_a_single_objective_is_the_default_search(tmp_path):
+    named, _ = run_search(tmp_path / "named", make_space(objectives=["valid_loss"]))
+    plain, _ = run_search(tmp_path / "plain", make_space())
+    assert without_times(named) == without_times(plain)
     assert named.front()[0].value == named.best().value
 
 
-def test_folds_and_objectives_go_together(tmp_path):
-    study, _ = search(tmp_path / "s", space(data=DATA, objectives=GOALS, train={"epochs": 12}), population=Folded)
+def test_folds_can_be_combined_with_objectives(tmp_path):
+    study, _ = run_search(
+        tmp_path / "s", make_space(data=DATA, objectives=GOALS, train={"epochs": 12}), population=FoldedCurves
+    )
     assert any(o.reason.startswith("paired pruner") for o in study.outcomes.values())
     assert study.front()
 
@@ -114,25 +97,27 @@ def test_folds_and_objectives_go_together(tmp_path):
 @pytest.mark.parametrize(
     ("more", "sentence"),
     [
-        ({"objectives": ["gap", "valid_loss"]}, "must begin with valid_loss, the metric that is followed"),
-        ({"objectives": ["valid_loss", "gap", "gap"]}, "must differ from each other"),
-        ({"objectives": GOALS, "sampler": "cmaes"}, "cmaes knows one objective only; take tpe"),
-        ({"objectives": GOALS, "pruner": "hyperband"}, "hyperband knows one objective only; take median"),
+        ({"objectives": ["gap", "valid_loss"]}, "must begin with valid_loss, the followed metric"),
+        ({"objectives": ["valid_loss", "gap", "gap"]}, "must all be different"),
+        ({"objectives": GOALS, "sampler": "cmaes"}, "cmaes supports a single objective; choose tpe"),
+        ({"objectives": GOALS, "pruner": "hyperband"}, "hyperband supports a single objective; choose median"),
         ({"objectives": ["valid_loss", "sped"]}, "sped"),
     ],
 )
-def test_what_does_not_go_together_is_said(more, sentence):
+def test_invalid_combinations_are_refused(more, sentence):
     made = {"study": "s", "data": {"source": "sklearn:wine"}, "search": {"learning_rate": RANGE}, **more}
     with pytest.raises(InputError, match=sentence):
         loader.parse(made)
 
 
-def test_a_metric_that_is_not_measured_is_refused_with_those_that_are():
-    made = space(objectives=["valid_loss", "valid_r2"])
-    sentence = str(task_mistake(made, "classification"))
-    assert "valid_r2 is not measured in this search. Known: valid_loss, valid_accuracy" in sentence
+def test_a_metric_that_is_not_measured_is_refused_with_the_known_ones():
+    made = make_space(objectives=["valid_loss", "valid_r2"])
+    with pytest.raises(
+        InputError, match=r"valid_r2 is not measured in this search\. Known: valid_loss, valid_accuracy"
+    ):
+        requirements.check_task(made, "classification")
 
 
-def test_seconds_are_no_objective_of_a_deterministic_search(tmp_path):
-    with pytest.raises(InputError, match="must not depend on speed; leave seconds out"):
-        search(tmp_path / "s", space(objectives=["valid_loss", "seconds"]), deterministic=True)
+def test_seconds_are_refused_as_objective_of_a_deterministic_search(tmp_path):
+    with pytest.raises(InputError, match="must not depend on speed; remove seconds"):
+        run_search(tmp_path / "s", make_space(objectives=["valid_loss", "seconds"]), deterministic=True)

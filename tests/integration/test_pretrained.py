@@ -19,7 +19,7 @@ from hpo.core.trial import Fit
 from hpo.export import network_json
 from hpo.nn.backends import backend_for
 from hpo.nn.device import CPU
-from hpo.nn.module import _layers
+from hpo.nn.module import layer_indices
 from hpo.space import loader
 from hpo.space.settings import TrainConfig
 from hpo.testing import TRAIN, run, same
@@ -111,16 +111,16 @@ def test_a_layer_of_a_module_begins_with_each_matrix():
         "out.weight": (2, 4),
         "out.bias": (2,),
     }
-    found = _layers([(name, torch.empty(shape)) for name, shape in names.items()])
+    found = layer_indices([(name, torch.empty(shape)) for name, shape in names.items()])
     assert list(found.values()) == [0, 0, 0, 1, -1, -1]
-    assert set(_layers([("weight", torch.empty(2, 3)), ("bias", torch.empty(2))]).values()) == {-1}
+    assert set(layer_indices([("weight", torch.empty(2, 3)), ("bias", torch.empty(2))]).values()) == {-1}
     assert of("resnet", depth=2).hidden_layers == 5
 
 
 @pytest.mark.parametrize("case", KINDS)
 def test_what_is_exported_says_which_network_it_was(case):
     net = of(case, depth=3)
-    said = network_json.network(json.loads(json.dumps(net.description(0.2))))
+    said = network_json.network_section(json.loads(json.dumps(net.description(0.2))))
     depth = said.pop("depth", None)
     if case == "mixed":
         assert said == {"kind": "module", "factory": "tests.helpers.training:Mixed", "width": 8}
@@ -151,8 +151,8 @@ def test_every_fit_begins_with_the_weights(case):
     pop = population(case, state)
     for i in range(2):
         pop.admit(trial(str(i)))
-    (stack,) = pop._stacks.values()
-    views = stack._program.views(stack._tensors.values)
+    (stack,) = pop.stacks.values()
+    views = stack.program.views(stack.tensors.values)
     for i in range(2):
         own = of(case).state_dict({name: tensor[i] for name, tensor in views.items()})
         assert all(torch.equal(own[name].float(), state[name].float()) for name in state)
@@ -209,8 +209,8 @@ def ours(case, state, epochs=3, **params):
     one = trial(**params)
     pop.admit(one)
     run(pop, epochs)
-    (stack,) = pop._stacks.values()
-    found = {name: tensor[0] for name, tensor in stack._program.views(stack._tensors.values).items()}
+    (stack,) = pop.stacks.values()
+    found = {name: tensor[0] for name, tensor in stack.program.views(stack.tensors.values).items()}
     return found if case == "resnet" else of(case).state_dict(found), one.params  # a module would round them to float32
 
 
@@ -219,7 +219,7 @@ def layer(case, name):
     net = of(case)
     if case == "resnet":
         return next(p.layer for p in net.parameters if p.name == name)
-    return next(p.layer for plain_name, p in net._plain.items() if plain_name == name)
+    return next(p.layer for plain_name, p in net.torch_parameters.items() if plain_name == name)
 
 
 @pytest.mark.parametrize("case", ["mlp", "norms", "residual", "resnet"])
@@ -372,7 +372,7 @@ def test_a_space_takes_over_architecture_encoding_and_weights(source):
     assert all(torch.equal(made[name], saved[name]) for name in saved)
     frame = pd.read_csv(source / "second.csv")
     alcohol = next(f for f in there["features"] if f["column"] == "alcohol")
-    rows = job.data.raw([0, 1]).index
+    rows = job.data.table_rows([0, 1]).index
     at = there["features"].index(alcohol)
     assert np.allclose(job.data.x[:2, at], (frame["alcohol"][rows] - alcohol["mean"]) / alcohol["scale"], atol=1e-5)
     assert not any("Far from all" in note for note in job.data.notes)
@@ -443,7 +443,7 @@ def test_a_whole_search_begins_there_and_is_bound_to_it(source, monkeypatch):
         assert "the weights of network.init differ" in ran.output
         ran = here("export", "--store", source / "mlruns", "--study", "second", "--weights", source / "no")
         assert ran.exit_code == 2
-        assert "not those that second began with" in ran.output
+        assert "have changed since the search of second" in ran.output
     finally:
         weights.write_bytes(before)
     (source / "src").rename(source / "moved")  # what counts is the content
@@ -474,7 +474,7 @@ def test_other_classes_have_an_output_layer_of_their_own(source):
         net = job.networks.network_for(job.space.middle())
         assert {p.name for p in net.parameter_infos if p.fresh} == {"out.weight", "out.bias"}
         assert net.initial_state(np.random.default_rng(0))["out.weight"].shape == (size, 6)
-        assert any("output layer begins anew" in note for note in job.data.notes)
+        assert any("output layer is initialized at random" in note for note in job.data.notes)
     same_classes = asked(source)
     assert not any(p.fresh for p in same_classes.networks.network_for(same_classes.space.middle()).parameter_infos)
 
@@ -486,7 +486,7 @@ def test_bare_weights_begin_a_network_of_the_same_shape(source):
     assert job.state.keys() == load_file(source / "src/weights.safetensors").keys()
     assert job.data.preprocess.features != tuple(json.loads((source / "src/preprocess.json").read_text())["features"])
     text = refused(source, network=bare, search=search)
-    assert "0.weight of src/weights.safetensors has the shape (6, 15), and this network wants (6, 16)" in text
+    assert "0.weight of src/weights.safetensors has the shape (6, 15), and this network needs (6, 16)" in text
     assert "name the exported directory" in text
 
 
@@ -495,14 +495,14 @@ def test_bare_weights_begin_a_network_of_the_same_shape(source):
     [
         (
             {"network": {"init": "src", "width": 7}},
-            ["0.weight of src has the shape (6, 15), and this network wants (7, 15); set network.width: 6, as there."],
+            ["0.weight of src has the shape (6, 15), and this network needs (7, 15); set network.width: 6, as in src."],
         ),
         (
             {"network": {"init": "src", "batch_norm": False}},
-            ["src lacks 3.weight, which this network has; set network.batch_norm: true, as there."],
+            ["src lacks 3.weight, which this network has; set network.batch_norm: true, as in src."],
         ),
         ({"search": TUNED["search"] | {"depth": {"low": 1, "high": 2}}}, ["src lacks", "search.depth: 1"]),
-        ({"network": {"init": "src", "skip": "residual"}}, ["set network.skip: none, as there."]),
+        ({"network": {"init": "src", "skip": "residual"}}, ["set network.skip: none, as in src."]),
         ({"network": {"init": "src", "kind": "resnet"}}, ["network.kind: mlp"]),
         (
             {"network": {"init": "nowhere"}},
@@ -546,7 +546,7 @@ def test_damaged_files_are_told(source, tmp_path, name, content, words):
 
 def test_workers_begin_with_the_same_weights(source):
     job = asked(source)
-    task = (job.space, job.factory, job.data.samples(), 2, dict(job.state))
+    task = (job.space, job.factory, job.data.as_samples(), 2, dict(job.state))
     one = shifted(trial("0", depth=1), freeze=1, l2_sp=0.0, layer_lr_decay=0.0)
     with start_workers(2) as workers:
         crew = WorkerPool(workers, *task)

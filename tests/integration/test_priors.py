@@ -1,4 +1,5 @@
-"""Priors: the first proposals are the point of all best values and some around it, whatever samples and however it is cut off."""
+"""Priors: the first proposals are the point of all best values and points around it, with every sampler and after a
+resume."""
 
 import math
 
@@ -8,8 +9,8 @@ import pytest
 from hpo.space import priors
 from hpo.space.hyperparameter import Hyperparameter, Prior
 from hpo.space.optuna_options import SAMPLERS
-from tests.integration.test_resume import Stopped, search, timeless
-from tests.unit.study.test_study import RANGE, go, space
+from tests.helpers.searches import Killed
+from tests.helpers.studies import RANGE, make_space, run_search, run_study, without_times
 
 BEST = {
     "learning_rate": {**RANGE, "prior": {"best": 2e-3, "confidence": "low"}},
@@ -20,13 +21,13 @@ KINDS = [kind for kind in SAMPLERS if kind != "grid"]
 
 
 def proposed(study):
-    """The params of searched trials, by number."""
+    """The parameters of the searched trials, by number."""
     return [study.outcomes[str(n)].trial.params for n in range(len(study.search_outcomes()))]
 
 
 @pytest.mark.parametrize("sampler", KINDS)
 def test_the_first_proposal_is_the_point_of_all_best_values(tmp_path, sampler):
-    first, *rest = proposed(go(tmp_path, space(search=BEST, sampler=sampler, budget={"trials": 14})))
+    first, *rest = proposed(run_study(tmp_path, make_space(search=BEST, sampler=sampler, budget={"trials": 14})))
     assert first == {"learning_rate": 2e-3, "depth": 2, "weight_decay": 1e-2, "dropout": 0.3}
     near = [p["weight_decay"] for p in rest[:8] if p["weight_decay"]]
     assert len(near) >= 6
@@ -34,11 +35,11 @@ def test_the_first_proposal_is_the_point_of_all_best_values(tmp_path, sampler):
 
 
 @pytest.mark.parametrize("sampler", KINDS)
-def test_what_has_no_prior_is_the_sampler_s(tmp_path, sampler):
+def test_keys_without_a_prior_are_proposed_by_the_sampler(tmp_path, sampler):
     plain = {"learning_rate": RANGE, "dropout": {"low": 0.0, "high": 0.9}, "weight_decay": RANGE}
     expecting = {**plain, "dropout": {**plain["dropout"], "prior": {"best": 0.1}}}
     one, other = (
-        proposed(go(tmp_path, space(search=search, sampler=sampler, budget={"trials": 7}), name=name))
+        proposed(run_study(tmp_path, make_space(search=search, sampler=sampler, budget={"trials": 7}), name=name))
         for search, name in ((plain, "plain"), (expecting, "expecting"))
     )
     assert other[0]["dropout"] == 0.1
@@ -46,37 +47,39 @@ def test_what_has_no_prior_is_the_sampler_s(tmp_path, sampler):
     assert len({p["learning_rate"] for p in other}) == len(other)
 
 
-def test_nobody_is_told_of_conditions_that_are_none(tmp_path, caplog):
+def test_the_sampler_gives_no_warning_about_fixed_parameters(tmp_path, caplog):
     half = {
         "learning_rate": {**RANGE, "prior": {"best": 2e-3}},
         "dropout": {"low": 0.0, "high": 0.9},
         "weight_decay": RANGE,
     }
-    go(tmp_path, space(search=half, sampler="qmc", budget={"trials": 7}))
+    run_study(tmp_path, make_space(search=half, sampler="qmc", budget={"trials": 7}))
     assert not caplog.messages
 
 
 @pytest.mark.parametrize("dies", [5, 60])
 @pytest.mark.parametrize("sampler", ["tpe", "cmaes", "qmc"])
-def test_a_search_that_was_cut_off_goes_on_with_the_same_proposals(tmp_path, sampler, dies):
-    made = space(search=BEST, sampler=sampler, budget={"trials": 24})
-    peace, _ = search(tmp_path / "peace", made)
-    with pytest.raises(Stopped):
-        search(tmp_path / "cut", made, dies=dies)
-    again, _ = search(tmp_path / "cut", made)
-    assert timeless(again) == timeless(peace)
+def test_an_interrupted_search_resumes_with_the_same_proposals(tmp_path, sampler, dies):
+    made = make_space(search=BEST, sampler=sampler, budget={"trials": 24})
+    peace, _ = run_search(tmp_path / "peace", made)
+    with pytest.raises(Killed):
+        run_search(tmp_path / "cut", made, dies=dies)
+    again, _ = run_search(tmp_path / "cut", made)
+    assert without_times(again) == without_times(peace)
 
 
 def test_a_longer_budget_changes_no_proposal(tmp_path):
-    short, long = (proposed(go(tmp_path, space(search=BEST, budget={"trials": n}), name=str(n))) for n in (8, 16))
+    short, long = (
+        proposed(run_study(tmp_path, make_space(search=BEST, budget={"trials": n}), name=str(n))) for n in (8, 16)
+    )
     assert long[: len(short)] == short
 
 
 def drawn(domain, numbers=range(1, 3), seeds=400):
-    return [priors.expected({"x": domain}, seed, number) for seed in range(seeds) for number in numbers]
+    return [priors.prior_point({"x": domain}, seed, number) for seed in range(seeds) for number in numbers]
 
 
-def test_the_spread_falls_with_confidence_on_the_key_s_own_scale():
+def test_the_spread_falls_with_confidence_on_the_scale_of_the_key():
     for confidence, spread in (("low", 0.3), ("medium", 0.15), ("high", 0.07)):
         domain = Hyperparameter(low=1e-4, high=1.0, log=True, prior=Prior(1e-2, confidence))
         places = [domain.to_unit(found["x"]) for found in drawn(domain)]
@@ -85,16 +88,16 @@ def test_the_spread_falls_with_confidence_on_the_key_s_own_scale():
         assert middle[1] - middle[0] == pytest.approx(2 * 0.6745 * spread, rel=0.1)
 
 
-def test_how_many_trials_a_confidence_makes():
+def test_the_number_of_trials_by_confidence():
     for confidence, trials in (("low", 3), ("medium", 5), ("high", 9)):
         domain = Hyperparameter(low=0.0, high=1.0, prior=Prior(0.5, confidence))
-        assert [bool(priors.expected({"x": domain}, 0, number)) for number in range(12)] == [
+        assert [bool(priors.prior_point({"x": domain}, 0, number)) for number in range(12)] == [
             n < trials for n in range(12)
         ]
-    assert priors.expected({"x": Hyperparameter(low=0.0, high=1.0)}, 0, 0) == {}
+    assert priors.prior_point({"x": Hyperparameter(low=0.0, high=1.0)}, 0, 0) == {}
 
 
-def test_choices_and_off_stay_as_expected_as_often_as_one_is_sure():
+def test_choices_and_off_keep_the_expected_value_with_the_probability_of_the_confidence():
     named = [found["x"] for found in drawn(Hyperparameter(choices=("a", "b", "c"), prior=Prior("b", "medium")))]
     assert named.count("b") / len(named) == pytest.approx(0.7 + 0.3 / 3, abs=0.04)
     off = [
@@ -102,18 +105,18 @@ def test_choices_and_off_stay_as_expected_as_often_as_one_is_sure():
         for found in drawn(Hyperparameter(low=0.1, high=1.0, optional=True, prior=Prior("off", "high")))
     ]
     assert off.count(False) / len(off) == pytest.approx(0.9, abs=0.03)
-    assert priors.expected({"x": Hyperparameter(low=0.1, high=1.0, optional=True, prior=Prior("off"))}, 0, 0) == {
+    assert priors.prior_point({"x": Hyperparameter(low=0.1, high=1.0, optional=True, prior=Prior("off"))}, 0, 0) == {
         "x_enabled": False
     }
 
 
-def test_off_may_be_a_word_of_a_factory_s():
+def test_off_may_be_a_value_of_a_factory_argument():
     network = {
         "kind": "module",
         "factory": "a:b",
         "search": {"act": {"choices": ["on", "off"], "prior": {"best": "off"}}},
     }
-    assert priors.expected(space(network=network).hyperparameters, 0, 0) == {"act": "off"}
+    assert priors.prior_point(make_space(network=network).hyperparameters, 0, 0) == {"act": "off"}
 
 
 def test_expected_values_are_values_of_the_key():

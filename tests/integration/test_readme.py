@@ -2,7 +2,6 @@
 
 import io
 import re
-from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -21,37 +20,26 @@ from hpo.space.network import NetworkConfig
 from hpo.space.optuna_options import PRUNERS, SAMPLERS
 from hpo.space.settings import BudgetConfig, EnsembleConfig, TrainConfig
 from hpo.space.space import Space
+from tests.helpers.docs import PAGES, ROOT, code_blocks
 from tests.helpers.searches import here
 from tests.helpers.tables import loans
 
-ROOT = Path(__file__).parents[2]
-PAGES = {
-    path.relative_to(ROOT).as_posix(): path.read_text()
-    for path in (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md")))
-}
-
-
-def block(language, section="", page="README.md"):
-    """The code blocks of a language in a page, or in one section of it."""
-    text = PAGES[page]
-    if section:
-        (text,) = re.findall(rf"^## {section}\n(.*?)(?=^## |\Z)", text, re.DOTALL | re.MULTILINE)
-    return re.findall(rf"```{language}\n(.*?)```", text, re.DOTALL)
-
 
 # A plugin's key is unknown here; tests of docs/extending.md load it.
-@pytest.mark.parametrize("page", [page for page in PAGES if block("yaml", page=page) and page != "docs/extending.md"])
+@pytest.mark.parametrize(
+    "page", [page for page in PAGES if code_blocks("yaml", page=page) and page != "docs/extending.md"]
+)
 def test_every_yaml_block_is_a_space_or_a_part_of_one(page):
-    for text in block("yaml", page=page):
+    for text in code_blocks("yaml", page=page):
         part = yaml_document.parse(text).value
         split = {"split": part.pop("split")} if "split" in part else {}
         whole = {"study": "page", "data": {"source": "t.csv", **split}, "search": {"dropout": "auto"}}
         loader.parse(whole | part)
 
 
-@pytest.mark.parametrize("page", [page for page in PAGES if block("python", page=page)])
+@pytest.mark.parametrize("page", [page for page in PAGES if code_blocks("python", page=page)])
 def test_every_python_block_compiles(page):
-    for text in block("python", page=page):
+    for text in code_blocks("python", page=page):
         compile(text, page, "exec")
 
 
@@ -76,7 +64,7 @@ def test_the_pages_name_every_key_and_every_command():
     sections = (Space, DataConfig, SplitConfig, SyntheticConfig, NetworkConfig, TrainConfig, BudgetConfig)
     options = [option for kind in (SAMPLERS, PRUNERS) for name, own in kind.items() for option in (name, *own)]
     keys = [key for section in sections for key in section.model_fields]
-    labelled = {name for name, metric in METRICS.items() if metric.judges == "labels"}
+    labelled = {name for name, metric in METRICS.items() if not metric.is_validator}
     known = {
         "docs/space-file.md": {*keys, *options, *labelled},
         "docs/text.md": {*TextConfig.model_fields},
@@ -93,7 +81,7 @@ def test_the_pages_name_every_key_and_every_command():
 
 def test_the_space_file_is_sound_and_shows_the_defaults(tmp_path):
     path = tmp_path / "loans.yaml"
-    path.write_text(*block("yaml", page="docs/space-file.md"))
+    path.write_text(*code_blocks("yaml", page="docs/space-file.md"))
     space = loader.load(path)
     assert list(space.search) == ["learning_rate", "depth", "dropout", "weight_decay", "l1"]
     least = loader.parse({key: yaml.safe_load(path.read_text())[key] for key in ("study", "data", "search")})
@@ -105,7 +93,7 @@ def test_the_ways_of_splitting_are_sound(tmp_path):
         customer=[i % 90 for i in range(len(loans()))], date=pd.date_range("2026-01-01", periods=len(loans()))
     )
     customers.to_csv(tmp_path / "loans.csv", index=False)
-    shown = block("yaml", page="docs/splits.md")
+    shown = code_blocks("yaml", page="docs/splits.md")
     assert len(shown) == 4
     for split in shown:
         data = DataConfig(source="loans.csv", target="repaid", drop=["customer", "date"], **yaml.safe_load(split))
@@ -140,7 +128,7 @@ def test_ten_lines_of_plain_torch_predict_as_hpo_does(store, monkeypatch):
     assert here("search", "--space", "space.yaml", "--store", store, "--quiet").exit_code == 0
     assert here("export", "--store", store, "-o", "best.yaml", "--weights", "best").exit_code == 0
     names = {}
-    exec(*block("python", "Use the result"), names)
+    exec(*code_blocks("python", "Use the result"), names)
     assert "10001.0" in (folder / "new.csv").read_text()
     predicted = pd.read_csv(io.StringIO(here("predict", "--weights", "best", "new.csv").stdout))
     classes = names["pre"]["classes"]
@@ -153,7 +141,7 @@ def test_ten_lines_of_plain_torch_predict_as_hpo_does(store, monkeypatch):
 def test_ones_own_network_is_searched_from_a_file_and_from_python_and_its_weights_load(store, monkeypatch):
     folder = store.parent
     monkeypatch.chdir(folder)
-    (space,), (nets, load) = (block(language, page="docs/own-network.md") for language in ("yaml", "python"))
+    (space,), (nets, load) = (code_blocks(language, page="docs/own-network.md") for language in ("yaml", "python"))
     (folder / "readme_nets.py").write_text(nets)
     (folder / "own.yaml").write_text(
         space.replace("nets:build", "readme_nets:build")
@@ -170,4 +158,4 @@ def test_ones_own_network_is_searched_from_a_file_and_from_python_and_its_weight
     again = yaml.safe_load((folder / "own.yaml").read_text()) | {"study": "python"}
     del again["network"]["factory"]
     result = hpo.search(again, store=store, factory=names["build"])
-    assert result["selected"]["channels"] in raw.hyperparameters["channels"].choices
+    assert result.selected["channels"] in raw.hyperparameters["channels"].choices

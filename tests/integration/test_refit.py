@@ -1,13 +1,10 @@
 """The final network: what each way trains on, that what is exported is what was tested, and that nothing touches the test part
 before, or at all without a final network."""
 
-import io
-import json
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pytest
 import torch
 from sklearn import metrics as sk
@@ -15,6 +12,7 @@ from sklearn import metrics as sk
 import hpo
 from hpo.core.errors import InputError
 from hpo.data.dataset import Dataset
+from hpo.selection.result import RefitResult
 from hpo.space import loader
 from hpo.study.directory import StudyDirectory
 from hpo.study.weights import WeightStore
@@ -22,53 +20,17 @@ from hpo.training.population import Population
 from hpo.training.program import Program
 from hpo.workflows import prepare as jobs
 from hpo.workflows import search
-from tests.helpers.searches import TINY, here, outcomes, write_space
-from tests.helpers.tables import loans
+from tests.helpers.refits import LOAN_ROWS, SPLITS, check_export, write_refit_space
+from tests.helpers.searches import TINY, here, outcomes
 
 pytestmark = pytest.mark.usefixtures("unrecorded")
-ROWS = 160
-SPLITS = {
-    "hold-out": {"test": 0.25, "valid": 0.25},
-    "folds": {"test": 0.25, "folds": 3},
-    "groups": {"test": 0.25, "folds": 3, "groups": "who"},
-    "time": {"test": 0.25, "folds": 3, "time": "day"},
-}
 EXPORTED = [
     ("hold-out", "scaled", "classification"),
-    ("hold-out", "scaled", "regression"),
-    ("hold-out", "keep", "classification"),
     ("hold-out", "keep", "regression"),
-    ("hold-out", "average", "classification"),
-    ("hold-out", "average", "regression"),
-    ("folds", "scaled", "classification"),
     ("folds", "average", "regression"),
     ("groups", "average", "classification"),
     ("time", "scaled", "classification"),
-    ("time, hold-out", "average", "classification"),
-    ("time", "average", "regression"),
 ]
-
-
-def table(task):
-    """Rows whose target is never twice the same, or of two classes; groups of a few rows, and days."""
-    raw = loans(ROWS).drop(columns=[f"survey_{i}" for i in range(1, 7)])
-    who, day = np.arange(ROWS) * 7 % 40, np.random.default_rng(1).permutation(ROWS)
-    if task == "regression":
-        raw["repaid"] = raw["debt_ratio"].rank(method="first")
-    return raw.assign(who=who, day=day)
-
-
-def space(store, task="classification", split="hold-out", **changes):
-    """A space file, and the table beside it."""
-    store.parent.mkdir(exist_ok=True)
-    table(task).to_csv(store.parent / "t.csv", index=False)
-    data = {
-        "source": "t.csv",
-        "target": "repaid",
-        "drop": ["who", "day"],
-        "split": (SPLITS | {"time, hold-out": {"test": 0.25, "valid": 0.25, "time": "day"}})[split],
-    }
-    return write_space(store, **{"data": data, "train": {"epochs": 5, "batch_size": 32, "patience": 2}} | changes)
 
 
 @pytest.fixture
@@ -78,7 +40,7 @@ def store(tmp_path):
 
 def final(store, result):
     """The weights of the final network, fit axis first."""
-    return WeightStore(store / "studies" / result["study"] / "weights").load(result["refit"]["weights"])
+    return WeightStore(store / "studies" / result.study / "weights").load(result.refit.weights)
 
 
 # ---- scaled
@@ -87,30 +49,26 @@ def final(store, result):
 @pytest.mark.parametrize("split", SPLITS)
 def test_scaled_trains_on_every_row_but_the_test_part_for_the_stated_epochs(store, monkeypatch, split):
     """What every batch holds is read from its targets."""
-    seen, before = {}, Program._step
+    seen, before = {}, Program.train_step
 
     def step(program, *given):
-        for row, batch in zip(program._rows, given[1], strict=True):
+        for row, batch in zip(program.rows, given[1], strict=True):
             of = row.fit.trial
-            y = program._data.y[batch].double() * program._data.target_scale
+            y = program.data.y[batch].double() * program.data.target_scale
             seen.setdefault((of.role, of.label), []).extend(y.tolist())
         return before(program, *given)
 
-    monkeypatch.setattr(Program, "_step", step)
-    path = space(store, "regression", split)
+    monkeypatch.setattr(Program, "train_step", step)
+    path = write_refit_space(store, "regression", split)
     result = hpo.search(path, store=store)
-    said, data = result["refit"], jobs.load(path).data
-    mine = (
-        np.array(seen["refit", f"{result['trial']}-scaled-{said['epochs']}"])
-        .reshape(said["epochs"], said["rows"])
-        .round(3)
-    )
-    whole = data.whole()
+    said, data = result.refit, jobs.load(path).data
+    mine = np.array(seen["refit", f"{result.trial}-scaled-{said.epochs}"]).reshape(said.epochs, said.rows).round(3)
+    whole = data.without_validation()
     expected = (whole.y.double() * whole.target_scale).numpy().round(3)
-    assert said["rows"] == len(expected) == data.development == ROWS - len(data.test_y)
+    assert said.rows == len(expected) == data.n_development == LOAN_ROWS - len(data.test)
     assert all(sorted(epoch) == sorted(expected) for epoch in mine)
-    assert not set(expected) & set((whole.test_y.double() * whole.target_scale).numpy().round(3))
-    assert outcomes(store)[said["weights"]]["epochs"] == said["epochs"] <= 5
+    assert not set(expected) & set((whole.test.reveal().y.double() * whole.target_scale).numpy().round(3))
+    assert outcomes(store)[said.weights]["epochs"] == said.epochs <= 5
 
 
 def smooth(curve):
@@ -126,14 +84,16 @@ def test_the_epochs_are_those_at_which_the_smoothed_mean_of_the_fresh_curves_is_
         "search": {"learning_rate": 0.003, "depth": 2, "weight_decay": {"low": 1e-4, "high": 1e-3}, "dropout": 0.0},
         "network": {"width": 32},
     }
-    result = hpo.search(space(store, **overfits, train={"epochs": 24, "batch_size": 16, "patience": 8}), store=store)
-    known = [o for label, o in outcomes(store).items() if label.startswith(f"{result['trial']}-fresh-")]
+    result = hpo.search(
+        write_refit_space(store, **overfits, train={"epochs": 24, "batch_size": 16, "patience": 8}), store=store
+    )
+    known = [o for label, o in outcomes(store).items() if label.startswith(f"{result.trial}-fresh-")]
     curves = [np.array(o["fold_curves"]["valid_loss"]) for o in known]  # (epochs, folds) each
     longest = max(map(len, curves))
     together = [np.concatenate([c, np.repeat(c[-1:], longest - len(c), axis=0)]) for c in curves]
     mean = np.hstack(together).mean(1)
     best = int(np.argmin(smooth(mean)))
-    assert result["refit"]["epochs"] == 1 + best
+    assert result.refit.epochs == 1 + best
     assert 0 < best != int(np.argmin(mean))
     assert mean[-1] > 1.1 * mean[best]
 
@@ -142,12 +102,12 @@ def test_the_epochs_are_those_at_which_the_smoothed_mean_of_the_fresh_curves_is_
 
 
 def test_keep_comes_to_the_very_network_of_the_search(store):
-    path = space(store, refit="keep")
+    path = write_refit_space(store, refit="keep")
     result = hpo.search(path, store=store)
     job = jobs.load(path)
-    known = outcomes(store)[result["trial"]]
+    known = outcomes(store)[result.trial]
     trial = hpo.core.trial.Outcome.from_json(known).trial
-    alone = Population.from_space(job.space, None, job.data.samples(), rows=1)
+    alone = Population.from_space(job.space, None, job.data.as_samples(), rows=1)
     alone.admit(trial)
     last = ""
     while not last:
@@ -156,7 +116,7 @@ def test_keep_comes_to_the_very_network_of_the_search(store):
     weights = final(store, result)
     assert weights.keys() == released.weights.keys()
     assert all(torch.equal(weights[name], tensor) for name, tensor in released.weights.items())
-    assert released.valid == known["valid"] == result["valid"]
+    assert released.valid == known["valid"] == result.valid
 
 
 # ---- average, and what is exported
@@ -170,61 +130,34 @@ def probabilities(net, rows):
 
 @pytest.mark.parametrize("split", SPLITS)
 def test_an_average_is_the_mean_of_the_probabilities_of_a_network_a_fold(store, split):
-    path = space(store, split=split, refit="average")
+    path = write_refit_space(store, split=split, refit="average")
     result = hpo.search(path, store=store)
     job, weights = jobs.load(path), final(store, result)
-    whole = job.data.whole()
-    assert len(next(iter(weights.values()))) == len(job.data.fresh(1).folds) == 3
-    each = probabilities((weights, job.networks.network_for(result["selected"])), whole.test_x)
-    mean, y = each.mean(0), whole.test_y
+    whole = job.data.without_validation()
+    assert len(next(iter(weights.values()))) == len(job.data.new_folds(1).folds) == 3
+    each = probabilities((weights, job.networks.network_for(result.selected)), whole.test.reveal().x)
+    mean, y = each.mean(0), whole.test.reveal().y
     assert not torch.allclose(each[0], each[1], atol=1e-4)
-    assert result["test"]["loss"] == pytest.approx(float(torch.nn.functional.nll_loss(mean.log(), y)), abs=1e-5)
-    assert result["test"]["accuracy"] == pytest.approx(float((mean.argmax(1) == y).double().mean()))
+    assert result.test["loss"] == pytest.approx(float(torch.nn.functional.nll_loss(mean.log(), y)), abs=1e-5)
+    assert result.test["accuracy"] == pytest.approx(float((mean.argmax(1) == y).double().mean()))
 
 
-@pytest.mark.parametrize(("split", "way", "task"), EXPORTED)
+@pytest.mark.parametrize(("split", "way", "task"), EXPORTED)  # more in tests/slow
 def test_what_is_exported_scores_the_reported_test_score_on_raw_rows_and_trains_to_it_again(store, split, way, task):
-    """From the command line, folds, groups and time as well: search, export, predict, search what was exported."""
-    path = space(store, task, split, refit=way)
-    result = json.loads(here("search", "--space", path, "--store", store, "--json").stdout)
-    folder, point = store.parent / "weights", store.parent / "best.yaml"
-    assert here("export", "--store", store, "-o", point, "--weights", folder).exit_code == 0
-    raw, data = table(task), jobs.load(path).data
-    test = rows(raw, data)
-    raw.drop(columns="repaid").iloc[test].to_csv(store.parent / "new.csv", index=False)
-    found = pd.read_csv(io.StringIO(here("predict", store.parent / "new.csv", "--weights", folder).stdout))
-    true = raw["repaid"].iloc[test].to_numpy()
-    if task == "regression":
-        assert result["test"]["loss"] == pytest.approx(sk.mean_squared_error(true, found["prediction"]), rel=1e-4)
-    else:
-        assert result["test"]["accuracy"] == pytest.approx((found["prediction"] == true).mean())
-        assert result["test"]["loss"] == pytest.approx(sk.log_loss(true == "yes", found["probability_yes"]), abs=1e-5)
-    assert loader.load(point).refit.model_dump(exclude_none=True) == {
-        "kind": way,
-        **({"epochs": result["refit"]["epochs"]} if way == "scaled" else {}),
-    }
-    again = json.loads(here("search", "--space", point, "--store", store, "--json").stdout)
-    assert again["test"] == pytest.approx(result["test"], abs=1e-6)
-    assert again["refit"]["compared"] == {}
-
-
-def rows(raw, data):
-    """Which rows of the table are the test part, in its order: found by what they hold."""
-    encoded = data.preprocess.encode(raw)
-    return [int(np.abs(encoded - row).sum(1).argmin()) for row in data.test_x.numpy()]
+    check_export(store, split, way, task)
 
 
 def test_the_ways_are_compared_by_folds_within_the_training_rows_of_fresh_folds(store):
     """The numbers once more, step by step."""
-    path = space(store)
+    path = write_refit_space(store)
     result = hpo.search(path, store=store)
-    job, known, compared = jobs.load(path), outcomes(store), result["refit"]["compared"]
-    fresh = np.array(known[f"{result['trial']}-fresh-1"]["fold_curves"]["valid_loss"])  # (epochs, folds)
+    job, known, compared = jobs.load(path), outcomes(store), result.refit.comparison
+    fresh = np.array(known[f"{result.trial}-fresh-1"]["fold_curves"]["valid_loss"])  # (epochs, folds)
     found = {"scaled": [], "keep": [], "average": []}
     for fold in range(fresh.shape[1]):
         nested, trial = (
-            job.data.nested(1, fold),
-            hpo.core.trial.Outcome.from_json(known[f"{result['trial']}-nested-{fold}"]).trial,
+            job.data.nested_folds(1, fold),
+            hpo.core.trial.Outcome.from_json(known[f"{result.trial}-nested-{fold}"]).trial,
         )
         alone = Population.from_space(job.space, None, nested, rows=len(nested.folds))
         alone.admit(trial)
@@ -246,7 +179,7 @@ def test_the_ways_are_compared_by_folds_within_the_training_rows_of_fresh_folds(
     assert {way: said["loss"] for way, said in compared.items()} == pytest.approx(
         {way: np.mean(one) for way, one in found.items()}, rel=1e-5
     )
-    overlap = np.mean([len(f.valid) / len(f.train) for f in job.data.fresh(1).folds])
+    overlap = np.mean([len(f.valid) / len(f.train) for f in job.data.new_folds(1).folds])
     for way, said in compared.items():
         gains = np.subtract(found["scaled"], found[way])
         assert said["gain"] == pytest.approx(gains.mean(), abs=1e-6)
@@ -259,25 +192,24 @@ def test_the_ways_are_compared_by_folds_within_the_training_rows_of_fresh_folds(
 # ---- none
 
 
-class Untouched:
-    """A test part that can be counted, and nothing else."""
+class SealedTestPart:
+    """A test part that has a length and nothing else."""
 
     def __init__(self, rows):
-        self._rows = rows
+        self.count = rows
 
     def __len__(self):
-        return self._rows
+        return self.count
 
 
 def test_without_a_final_network_the_test_part_is_untouched(store, monkeypatch):
-    path = space(store, refit="none")
+    path = write_refit_space(store, refit="none")
     job = jobs.load(path)
-    left = Untouched(len(job.data.test_y))
-    sealed = replace(job, data=replace(job.data, test_x=left, test_y=left, test_weight=left))
-    monkeypatch.setattr(Dataset, "whole", None)  # which has the test part in another encoding
+    sealed = replace(job, data=replace(job.data, test=SealedTestPart(len(job.data.test))))
+    monkeypatch.setattr(Dataset, "without_validation", None)  # which has the test part in another encoding
     result = search.search(sealed, StudyDirectory(store, "tiny"))
-    assert result["refit"] == {"kind": "none", "weights": None, "epochs": None, "rows": None, "compared": {}}
-    assert all(found["test"] == {} for found in (result, *result["baselines"].values()))
+    assert result.refit == RefitResult("none", None, None, None, {})
+    assert all(found.test == {} for found in (result, *result.baselines.values()))
     assert not {o["trial"]["role"] for o in outcomes(store).values()} & {"nested", "refit"}
     assert list((store / "studies" / "tiny" / "weights").iterdir()) == []
     with pytest.raises(TypeError, match="'NoneType' object is not callable"):  # with one, that would have been seen
@@ -285,8 +217,8 @@ def test_without_a_final_network_the_test_part_is_untouched(store, monkeypatch):
 
 
 def test_without_a_final_network_there_is_a_configuration_but_no_weights(store):
-    ran = here("search", "--space", space(store), "--store", store, "--refit", "none")
-    assert "No final network was trained (refit: none): the test part is untouched." in ran.stdout.splitlines()
+    ran = here("search", "--space", write_refit_space(store), "--store", store, "--refit", "none")
+    assert "No final network was trained (refit: none): the test rows are untouched." in ran.stdout.splitlines()
     refused = here("export", "--store", store, "--weights", store.parent / "weights")
     assert (refused.exit_code, refused.stdout) == (2, "")
     assert (
@@ -298,7 +230,7 @@ def test_without_a_final_network_there_is_a_configuration_but_no_weights(store):
     assert here("export", "--store", store, "-o", point).exit_code == 0
     assert loader.load(point).refit.kind == "none"
     assert "no result" not in here("studies", "--store", store).stdout
-    assert here("search", "--space", space(store), "--store", store, "--refit", "scaled").exit_code == 0
+    assert here("search", "--space", write_refit_space(store), "--store", store, "--refit", "scaled").exit_code == 0
     assert here("export", "--store", store, "--weights", store.parent / "weights").exit_code == 0
 
 
@@ -306,12 +238,12 @@ def test_without_a_final_network_there_is_a_configuration_but_no_weights(store):
 def test_a_point_of_ones_own_is_refitted_as_it_says(store, way):
     """Without an exported number of epochs it is trained as long as its search trial found best."""
     point = {key: 0.01 if key != "depth" else 1 for key in TINY["search"]}
-    result = hpo.search(space(store, search=point, budget={"trials": 1}, refit=way), store=store)
+    result = hpo.search(write_refit_space(store, search=point, budget={"trials": 1}, refit=way), store=store)
     known = outcomes(store)
     label = f"0-scaled-{known['0']['best_epoch']}" if way == "scaled" else f"0-{way}"
     assert known.keys() == {"0", label}
     if way == "scaled":
-        assert result["refit"]["epochs"] == known["0"]["best_epoch"] == known[label]["epochs"]
+        assert result.refit.epochs == known["0"]["best_epoch"] == known[label]["epochs"]
 
 
 def test_a_final_network_on_folds_cannot_be_kept():
@@ -331,7 +263,7 @@ def test_without_room_for_folds_within_folds_the_ways_are_not_compared(tmp_path,
     def crowded(*_):
         raise InputError("too many.")
 
-    monkeypatch.setattr(Dataset, "nested", crowded)
+    monkeypatch.setattr(Dataset, "nested_folds", crowded)
     result = hpo.search({**TINY, "study": "crowded"}, store=tmp_path)
-    assert result["refit"]["compared"] == {}
-    assert result["test"]
+    assert result.refit.comparison == {}
+    assert result.test

@@ -1,4 +1,4 @@
-"""The ready spaces: each is searched, with a small budget, and says what its comments promise."""
+"""The shipped spaces: each is searched with a small budget, and has the properties that its comments promise."""
 
 import shutil
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from hpo.core import yaml_document
-from hpo.export.files import as_yaml
+from hpo.export.configuration import as_yaml
 from hpo.regularizers import FAMILY, STRENGTHS
 from hpo.space import loader
 from tests.helpers.searches import here, outcomes
@@ -19,7 +19,7 @@ def load(name):
     return loader.load(FOLDER / f"{name}.yaml")
 
 
-def test_these_are_the_ready_spaces():
+def test_the_list_of_shipped_spaces():
     assert [path.stem for path in READY] == [
         "cocktail",
         "domain_shift",
@@ -35,7 +35,7 @@ def test_these_are_the_ready_spaces():
 
 
 def trained(store):
-    """The network that `finetune` begins with, smaller."""
+    """Train a smaller version of the network that `finetune` starts from."""
     space = yaml_document.parse((FOLDER / "finetune_source.yaml").read_text()).value
     space |= {"network": {"width": 8}, "train": {"epochs": 2}, "budget": {"trials": 3}, "finalists": 0}
     (store.parent / "source.yaml").write_text(as_yaml(space))
@@ -49,7 +49,7 @@ def trained(store):
 
 @pytest.mark.usefixtures("unrecorded")
 @pytest.mark.parametrize("path", READY, ids=lambda path: path.stem)
-def test_a_ready_space_is_searched(path, store):
+def test_a_shipped_space_is_searched(path, store):
     for table in (path for path in FOLDER.iterdir() if path.suffix != ".yaml"):
         shutil.copy(table, store.parent)
     space = yaml_document.parse(path.read_text()).value
@@ -70,7 +70,7 @@ def test_every_strength_of_a_larger_space_can_be_off(name):
 
 
 @pytest.mark.parametrize("name", ["domain_shift", "image", "reg", "reviews", "tabular", "text"])
-def test_a_ready_space_with_folds_in_place_of_its_split_is_pruned_by_folds(name):
+def test_a_shipped_space_with_folds_uses_the_paired_pruner(name):
     assert load(name).pruner.kind == "median"
     space = yaml_document.parse((FOLDER / f"{name}.yaml").read_text()).value
     space["data"]["split"] = {"folds": 5}
@@ -87,7 +87,7 @@ def test_digits_are_never_mirrored():
     }
 
 
-def test_a_cocktail_augments_in_one_way_at_a_time():
+def test_the_cocktail_uses_one_augmentation_at_a_time():
     space = load("cocktail")
     ways = ("mixup", "cutmix", "cutout", "adversarial")
     middle = space.middle()

@@ -56,11 +56,10 @@ def test_runs_go_to_the_mlflow_of_the_environment_from_python_and_from_the_comma
     point = {"search": {"learning_rate": 0.01}, "budget": {"trials": 1}, "refit": "none"}
     ran = here("search", "--space", write_space(store, study="a", **point), "--store", store, "--json")
     assert json.loads(ran.stdout)["tracking_uri"] == "http://elsewhere:5000"
-    assert hpo.search(TINY | point | {"study": "b"}, store=store)["tracking_uri"] == "http://elsewhere:5000"
+    assert hpo.search(TINY | point | {"study": "b"}, store=store).tracking_uri == "http://elsewhere:5000"
     named = hpo.search(TINY | point | {"study": "c"}, store=store, tracking_uri="http://nearer:5000")
-    assert named["tracking_uri"] == "http://nearer:5000"
+    assert named.tracking_uri == "http://nearer:5000"
     monkeypatch.delenv("MLFLOW_TRACKING_URI")
     assert (
-        hpo.search(TINY | point | {"study": "d"}, store=store)["tracking_uri"]
-        == StudyDirectory(store, "d").tracking_uri
+        hpo.search(TINY | point | {"study": "d"}, store=store).tracking_uri == StudyDirectory(store, "d").tracking_uri
     )

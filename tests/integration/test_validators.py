@@ -11,9 +11,10 @@ from scipy.stats import spearmanr
 
 from hpo.core.metrics import METRICS, VALIDATORS
 from hpo.core.trial import Outcome, Trial
+from hpo.core.trial_key import TrialKey
 from hpo.selection import validator_ranking
 from hpo.selection.validator_ranking import rank
-from hpo.space.formatting import score
+from hpo.space.formatting import format_score
 from tests.helpers.searches import here, outcomes, write_space
 from tests.helpers.training import foreign
 
@@ -63,17 +64,17 @@ def test_a_search_follows_a_criterion_to_its_end(store, metric):
     assert all(
         f"valid_{metric}" in o["curves"] and set(VALIDATORS) - {"iwv"} <= o["valid"].keys() for o in complete.values()
     )
-    ranked = sorted(complete, key=lambda label: METRICS[metric].sign * complete[label]["value"])
+    ranked = sorted(complete, key=lambda label: METRICS[metric].minimised(complete[label]["value"]))
     finalist = next(label for label in ranked if label.isdigit())
     assert finalist in result["finalists"]
-    assert result["fresh"][metric] is not None
+    assert result["reevaluated"][metric] is not None
     assert result["test"]["accuracy"] is not None
     assert not set(VALIDATORS) & result["test"].keys()
-    assert result["refit"]["compared"].keys() >= {"scaled", "average"}
-    assert f"fresh {metric.replace('_', ' ')}" in said
-    assert result["criteria"] == []
+    assert result["refit"]["comparison"].keys() >= {"scaled", "average"}
+    assert any(metric in line.split() for line in said.splitlines())  # a column of the final table
+    assert result["validators"] == []
     (line,) = (line for line in said.splitlines() if "on the target's test rows" in line.lower())
-    assert score(result["test"]["accuracy"]) in line
+    assert format_score(result["test"]["accuracy"]) in line
 
 
 @pytest.mark.usefixtures("unrecorded")
@@ -101,15 +102,15 @@ def test_labels_tell_how_far_each_criterion_would_have_led(store):
     whole = [
         o for o in outcomes(store).values() if o["trial"]["role"] in ("search", "baseline") and o["state"] == "complete"
     ]
-    assert {one["criterion"] for one in result["criteria"]} == set(VALIDATORS)
+    assert {one["validator"] for one in result["validators"]} == set(VALIDATORS)
     true = [o["valid"]["accuracy"] for o in whole]
-    for one in result["criteria"]:
-        theirs = [-METRICS[one["criterion"]].sign * o["valid"][one["criterion"]] for o in whole]
+    for one in result["validators"]:
+        theirs = [-METRICS[one["validator"]].minimised(o["valid"][one["validator"]]) for o in whole]
         assert one["spearman"] == pytest.approx(spearmanr(theirs, true).statistic)
         assert one["regret"] == pytest.approx(max(true) - true[int(np.argmax(theirs))])
-        assert one["criterion"].replace("_", " ") in said
+        assert one["validator"].replace("_", " ") in said
     assert "rank correlation" in said
-    assert f"Expect accuracy {score(result['score']['accuracy']['fresh'])}" in said
+    assert f"Expect accuracy {format_score(result['score']['accuracy']['reevaluated'])}" in said
     loss = [o["valid"]["source_loss"] for o in whole]
     assert (
         max(abs(a - o["valid"]["loss"]) for a, o in zip(loss, whole, strict=True)) > 0.01
@@ -129,24 +130,24 @@ def test_a_regression_can_be_chosen_by_the_weighed_losses(store):
     [
         (
             {"metric": "snd", "data": {"source": "source.csv", "target": "y"}, "search": {"l1": {"low": 0, "high": 1}}},
-            "train.metric: snd is computed on rows of another domain without labels, and there are none; name its file in data.target.source, or take a metric of labelled rows.",
+            "train.metric: snd is computed on unlabelled rows of another domain, and there are none; name its file in data.target.source, or take a metric of labelled rows.",
         ),
         (
             {"metric": "snd", "target": {"labels": "validation-only"}, "search": {"l1": {"low": 0, "high": 1}}},
-            "of the target's rows that are not tested none is left without; set data.target.few, or lower it, or take a metric of labelled rows.",
+            "no row of the target outside the test part is unlabelled; set data.target.few, or lower it, or take a metric of labelled rows.",
         ),
         (
             {"metric": "iwv", "target": {"labels": "few", "few": 8}},
-            "train.metric: iwv needs rows of the source that are not learned from, and data.target.labels: few leaves none; take infomax, or a metric of labelled rows.",
+            "train.metric: iwv needs labelled rows of the source outside the training rows, and data.target.labels: few leaves none; take infomax, or a metric of labelled rows.",
         ),
         (
             {"target": {"labels": "validation-only"}},
-            "search.importance: needs rows of another domain without labels to adapt to, and of the target's rows that are not tested none is left without; "
+            "search.importance: needs rows of another domain without labels to adapt to, and no row of the target outside the test part is unlabelled; "
             "set data.target.few, or lower it, or leave the key out.",
         ),
         (
             {"metric": "dev", "data": {"source": "source.csv", "target": NONE, "split": {"valid": 0.012}}},
-            "train.metric: dev is fitted on one half of the source's validation rows for the other, which takes 4 or more; raise data.split.valid, or take iwv.",
+            "train.metric: dev is fitted on one half of the validation rows of the source for the other half and needs at least 4 of them; raise data.split.valid, or take iwv.",
         ),
         (
             {"metric": "infomax", "kind": "numbers"},
@@ -158,7 +159,7 @@ def test_a_regression_can_be_chosen_by_the_weighed_losses(store):
         ),
         (
             {"metric": "snd", "ensemble": "greedy"},
-            "ensemble: greedy chooses by labels of rows that it has not seen, and train.metric: snd asks for none; take bagging.",
+            "ensemble: greedy needs the labels of held-out rows, which train.metric: snd does not use; choose bagging.",
         ),
         (
             {"data": {"source": "source.csv", "target": "y"}},
@@ -174,8 +175,8 @@ def test_what_cannot_be_followed_is_said_in_a_sentence(store, changes, sentence)
 
 def test_boosting_repeats_whatever_belongs_to_a_row():
     data = replace(foreign(), auxiliary=foreign().x[:, :2])
-    twice = replace(data, folds=data.folds * 2).once_a_fold()
-    for name in ("x", "y", "ratio", "auxiliary"):
+    twice = replace(data, folds=data.folds * 2).copy_per_fold()
+    for name in ("x", "y", "density_ratio", "auxiliary"):
         assert torch.equal(getattr(twice, name)[twice.folds[1].train], getattr(data, name)[data.folds[0].train])
 
 
@@ -188,19 +189,36 @@ def test_a_criterion_that_is_trained_for_is_noted(store):
 
 
 def outcome(label, state="complete", **valid):
-    return Outcome(Trial(label, "search", {}, 0), state, "", 0.0, 1, 1, {}, valid, 1.0, {}, {}, 1, 0.0, [], [0, 0], {})
+    return Outcome(
+        Trial(TrialKey.parse(label), "search", {}, 0),
+        state,
+        "",
+        0.0,
+        1,
+        1,
+        {},
+        valid,
+        1.0,
+        {},
+        {},
+        1,
+        0.0,
+        [],
+        [0, 0],
+        {},
+    )
 
 
 def test_a_criterion_that_ranks_like_the_truth_has_correlation_1_and_loses_nothing():
     trials = [outcome(str(i), accuracy=i / 10, snd=float(i), iwv=float(i)) for i in range(5)]
-    found = {one.criterion: one for one in rank(trials, "accuracy")}
+    found = {one.validator: one for one in rank(trials, "accuracy")}
     assert (found["snd"].spearman, found["snd"].regret, found["snd"].chosen) == (pytest.approx(1), 0, "4")
     assert (found["iwv"].spearman, found["iwv"].regret, found["iwv"].chosen) == (
         pytest.approx(-1),
         pytest.approx(0.4),
         "0",
     )
-    assert [one.criterion for one in rank(trials, "accuracy")] == ["snd", "iwv"]
+    assert [one.validator for one in rank(trials, "accuracy")] == ["snd", "iwv"]
 
 
 def test_trials_that_were_pruned_or_have_no_score_are_not_ranked():
@@ -212,7 +230,7 @@ def test_trials_that_were_pruned_or_have_no_score_are_not_ranked():
     ]
     (found,) = rank([*trials, *others], "accuracy")
     assert (found.trials, found.chosen) == (4, "3")
-    assert rank(trials[: validator_ranking._FEWEST - 1], "accuracy") == []
+    assert rank(trials[: validator_ranking.MIN_TRIALS - 1], "accuracy") == []
 
 
 def test_what_does_not_differ_has_no_rank_correlation():

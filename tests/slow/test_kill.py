@@ -14,55 +14,35 @@ from mlflow import MlflowClient
 from hpo.core.errors import StoreError
 from hpo.core.metrics import METRICS
 from hpo.core.trial import Outcome
+from hpo.core.trial_key import TrialKey
 from hpo.data.dataset import prepare
 from hpo.space import loader
 from hpo.study.directory import StudyDirectory
-from hpo.study.ledger import read_attrs
 from hpo.study.ranking import best
+from hpo.study.storage import read_attrs
 from hpo.study.study import Study
+from tests.helpers.kills import KILLED_SPACE, TIME_KEYS, TRIALS, count_ended, journal_bytes
+from tests.helpers.mlflow_runs import STATUS, child_runs
 from tests.helpers.searches import PATIENCE, here, hpo, launched, outcomes, wait_for, write_space
-from tests.integration.test_mlflow import STATUS, children
 
-TRIALS = 30
-# Proposals and pruning depend on what had ended by then, and an interrupted search must find the very same result.
-SPACE = {
-    "data": {"source": "sklearn:wine", "split": {"valid": 0.4}},  # two fresh folds a draw
-    "train": {"epochs": 60, "batch_size": 16, "patience": 6, "metric": "accuracy"},  # which ends trials at many epochs
-    "budget": {"trials": TRIALS},
-    "sampler": {"kind": "tpe", "n_startup_trials": 4},
-    "pruner": {"kind": "median", "n_startup_trials": 3},
-    "seed": 2,  # which selects what has an ablation that is no finalist
-}
 EARLY = 2  # kills within the first second
 LATE = 1  # kills while trials train
 # Then a kill in each of the phases that follow the search, told by what the journal says when the last of them begins.
 PHASES = {
-    "finals": rb'"begun:[a-z0-9]+-fresh-1"',
-    "ablation": rb'"begun:ablation-',
+    "finals": rb'"start_round:[a-z0-9]+-fresh-1"',
+    "ablation": rb'"start_round:ablation-',
     "nested": rb"-nested",
-    "refit": rb'"begun:[^"]*-scaled-',
+    "refit": rb'"start_round:[^"]*-scaled-',
 }
-MEANWHILE = ("started", "epoch_times")  # when it was trained is the only thing about a trial that may differ
 
 
 @pytest.fixture(scope="module")
 def undisturbed(new_store):
     """The search as it should end."""
     store = new_store()
-    space = write_space(store, **SPACE)
+    space = write_space(store, **KILLED_SPACE)
     ran = here("search", "--space", space, "--store", store, "--json")
     return SimpleNamespace(store=store, space=space, result=json.loads(ran.stdout), known=outcomes(store))
-
-
-def written(store) -> bytes:
-    """The journal as it is by now."""
-    journal = StudyDirectory(store, "tiny").journal
-    return journal.read_bytes() if journal.exists() else b""
-
-
-def ended(store) -> int:
-    """How many trials have ended, told at a glance while their study is being written."""
-    return written(store).count(b'"outcome')
 
 
 def interrupt(store, space, how: signal.Signals, moment) -> tuple[int, str]:
@@ -76,28 +56,30 @@ def interrupt(store, space, how: signal.Signals, moment) -> tuple[int, str]:
 
 @pytest.fixture(scope="module")
 def disturbed(new_store):
-    """The search, killed again and again, with all that its kills left behind; then Ctrl-C; then killed in each phase that
-    comes after its trials; then left in peace."""
+    """The search, killed repeatedly, interrupted with Ctrl-C, killed in each phase after its trials, and left to finish.
+
+    `snapshots` holds the outcomes stored at each kill.
+    """
     store, random, snapshots = new_store(), Random(0), []
     (store / "mlflow.db").unlink()
     (store / "mlflow.new").write_bytes(b"SQLite format 3\0, but killed while it was created")
-    space = write_space(store, **SPACE)
+    space = write_space(store, **KILLED_SPACE)
     for _ in range(EARLY):
         delay = random.uniform(0.02, 1)
         assert interrupt(store, space, signal.SIGKILL, lambda delay=delay: time.sleep(delay))[0] == -signal.SIGKILL
     for _ in range(LATE):
-        target, delay = ended(store) + random.randint(1, 3), random.uniform(0, 0.02)
+        target, delay = count_ended(store) + random.randint(1, 3), random.uniform(0, 0.02)
 
         def moment(target=target, delay=delay):
-            wait_for(lambda: ended(store) >= target)
+            wait_for(lambda: count_ended(store) >= target)
             time.sleep(delay)
 
         assert interrupt(store, space, signal.SIGKILL, moment)[0] == -signal.SIGKILL
         snapshots.append(outcomes(store))
     with StudyDirectory(store, "tiny").journal.open("ab") as journal:
         journal.write(b'{"op_code":2,"worker_id":"a-1","study_id":0,"user_attr":{"resu')
-    target = ended(store) + 1
-    stopped = interrupt(store, space, signal.SIGINT, lambda: wait_for(lambda: ended(store) >= target))
+    target = count_ended(store) + 1
+    stopped = interrupt(store, space, signal.SIGINT, lambda: wait_for(lambda: count_ended(store) >= target))
     snapshots.append(outcomes(store))
     parent = StudyDirectory(store, "tiny").mlflow()
     client = MlflowClient(parent["tracking_uri"])
@@ -105,7 +87,10 @@ def disturbed(new_store):
     phases = {}
     for phase, begins in PHASES.items():
         code, _ = interrupt(
-            store, space, signal.SIGKILL, lambda begins=begins: wait_for(lambda: re.search(begins, written(store)))
+            store,
+            space,
+            signal.SIGKILL,
+            lambda begins=begins: wait_for(lambda: re.search(begins, journal_bytes(store))),
         )
         assert code == -signal.SIGKILL
         phases[phase] = outcomes(store)
@@ -155,7 +140,7 @@ def test_every_trial_is_there_exactly_once_in_the_study_and_in_mlflow(disturbed)
     assert sum(disturbed.result["trials"].values()) == TRIALS
     numbers = [int(label) for label in disturbed.known if label.isdigit()]
     assert sorted(numbers) == list(range(TRIALS - 2))
-    runs = children(disturbed.client, disturbed.run_id)
+    runs = child_runs(disturbed.client, disturbed.run_id)
     assert {label: run.info.status for label, run in runs.items()} == {
         label: STATUS[o["state"]] for label, o in disturbed.known.items()
     }
@@ -168,10 +153,10 @@ def test_every_trial_is_there_exactly_once_in_the_study_and_in_mlflow(disturbed)
 
 def test_trials_and_result_are_bit_for_bit_those_of_a_search_in_peace(disturbed, undisturbed):
     def timeless(known):
-        """What follows the search has no part in its rounds, and begins anew in whatever round it is when it is cut off."""
+        """Remove the times, and the rounds of trials after the search, which may begin in another round."""
         late = {label for label, o in known.items() if o["trial"]["role"] not in ("search", "baseline")}
         return {
-            label: {k: v for k, v in o.items() if k not in MEANWHILE and not (k == "rounds" and label in late)}
+            label: {k: v for k, v in o.items() if k not in TIME_KEYS and not (k == "rounds" and label in late)}
             for label, o in known.items()
         }
 
@@ -186,7 +171,7 @@ def test_equals_are_chosen_between_whatever_their_order(undisturbed):
     """Else the study would choose other finalists when it is opened again."""
     found = [Outcome.from_json(o) for o in undisturbed.known.values() if o["trial"]["role"] == "search"]
     first = max(found, key=lambda o: o.value)
-    found.append(replace(first, trial=replace(first.trial, label="77")))
+    found.append(replace(first, trial=replace(first.trial, key=TrialKey(77))))
     shuffled = [Random(seed).sample(found, len(found)) for seed in range(20)]
     assert len({best(order, METRICS["accuracy"]).trial.label for order in shuffled}) == 1
 
@@ -194,7 +179,7 @@ def test_equals_are_chosen_between_whatever_their_order(undisturbed):
 def test_ctrl_c_ends_with_a_sentence_and_a_run_that_says_killed(disturbed):
     code, err = disturbed.stopped
     assert code == 130
-    assert err.splitlines()[-1] == "Stopped. What has ended is stored; the same command goes on from here."
+    assert err.splitlines()[-1] == "Stopped. Finished trials are stored; the same command resumes the search."
     assert "Traceback" not in err
     assert disturbed.status == "KILLED"
 
@@ -212,7 +197,7 @@ def test_a_journal_torn_anywhere_is_a_shorter_journal(undisturbed, tmp_path):
         assert known.items() <= undisturbed.known.items()
         study = Study(space, torn, fingerprint)
         assert study.outcomes.keys() == known.keys()
-        running = [t for t in study._in_memory.trials() if str(t.number) not in known]
+        running = [t for t in study.in_memory.trials() if str(t.number) not in known]
         begun |= {t.number for t in running}
         assert not any(t.intermediate_values or "outcome" in t.user_attrs for t in running)
         study.close()
@@ -223,5 +208,5 @@ def test_a_journal_damaged_within_is_not_guessed_at(undisturbed, tmp_path):
     lines = StudyDirectory(undisturbed.store, "tiny").journal.read_bytes().splitlines(keepends=True)
     lines[4] = b"\0" * 9 + b"\n"
     (tmp_path / "journal.log").write_bytes(b"".join(lines))
-    with pytest.raises(StoreError, match=r"journal.log is damaged in line 5; bring back a copy, or remove the study\."):
+    with pytest.raises(StoreError, match=r"journal.log is damaged in line 5; restore a copy, or remove the study\."):
         read_attrs(tmp_path / "journal.log")

@@ -1,4 +1,4 @@
-"""Workers: a search in several processes is the same search, whichever of them dies; nobody waits, nobody is left over."""
+"""A search in several processes equals a search in one, even if workers die; no worker is left over."""
 
 import json
 import os
@@ -14,18 +14,24 @@ import hpo
 from hpo.cli.messages import headline
 from hpo.core.errors import InputError, WorkersError
 from hpo.core.trial import Trial
+from hpo.core.trial_key import TrialKey
 from hpo.data.dataset import prepare
+from hpo.nn.device import CPU
 from hpo.space import loader
+from hpo.space.settings import EnsembleConfig
+from hpo.study.directory import StudyDirectory
 from hpo.testing import same
 from hpo.training.population import Population
 from hpo.training.worker import start_workers
 from hpo.training.worker_pool import WorkerPool
+from hpo.workflows import add_ensemble, completed
 from hpo.workflows import prepare as jobs
+from hpo.workflows.callbacks import Watcher
+from tests.helpers.kills import KILLED_SPACE as KILLED
+from tests.helpers.kills import TIME_KEYS, TRIALS, count_ended
 from tests.helpers.searches import PATIENCE, TINY, here, launched, outcomes, processes, wait_for, write_space
-from tests.slow.test_kill import MEANWHILE, TRIALS, ended
-from tests.slow.test_kill import SPACE as KILLED
 
-# A proposal depends on its number alone, whoever ends first.
+# Proposals depend on the number of the trial only, not on the order in which trials end.
 SPACE = KILLED | {"sampler": "random", "pruner": "none"}
 EPOCHS = 3
 SPACE_OF_CREWS = loader.parse(TINY | {"train": {"epochs": EPOCHS, "patience": EPOCHS, "batch_size": 32}})
@@ -33,7 +39,10 @@ SPACE_OF_CREWS = loader.parse(TINY | {"train": {"epochs": EPOCHS, "patience": EP
 
 def trial(label: str, **params: float) -> Trial:
     return Trial(
-        label, "search", {"learning_rate": 1e-2, "depth": 2, "weight_decay": 0.1, "dropout": 0.2, **params}, int(label)
+        TrialKey.parse(label),
+        "search",
+        {"learning_rate": 1e-2, "depth": 2, "weight_decay": 0.1, "dropout": 0.2, **params},
+        int(label),
     )
 
 
@@ -45,8 +54,8 @@ def running(pid: int) -> bool:
 
 
 def timeless(known):
-    """Nor are the rounds of two workers those of one process."""
-    return {label: {k: v for k, v in o.items() if k not in (*MEANWHILE, "rounds")} for label, o in known.items()}
+    """Remove the fields that differ between one process and two workers."""
+    return {label: {k: v for k, v in o.items() if k not in (*TIME_KEYS, "rounds")} for label, o in known.items()}
 
 
 # ---- the whole search
@@ -62,14 +71,14 @@ def alone(new_store):
 
 @pytest.fixture(scope="module")
 def disturbed(new_store):
-    """The search in two workers: killed, then interrupted, then one worker is killed and later the other; then left in peace."""
+    """The search in two workers: killed, interrupted, continued while both workers are killed, then left to finish."""
     store = new_store()
     space = write_space(store, **SPACE)
     workers, told = {}, {}
 
     def more():
-        target = ended(store) + 1
-        wait_for(lambda: ended(store) >= target)
+        target = count_ended(store) + 1
+        wait_for(lambda: count_ended(store) >= target)
 
     def search(what, then):
         with launched("search", "--space", space, "--store", store, "--workers", "2") as process:
@@ -87,7 +96,7 @@ def disturbed(new_store):
     search("killed", lambda process, _: process.kill())
     search("interrupted", lambda process, _: process.send_signal(signal.SIGINT))
     search("lost", one_by_one)
-    before = ended(store)
+    before = count_ended(store)
     last = here("search", "--space", space, "--store", store, "--json")
     return SimpleNamespace(
         told=told, workers=workers, before=before, known=outcomes(store), result=json.loads(last.stdout)
@@ -103,7 +112,7 @@ def test_two_workers_find_what_one_process_finds_whatever_becomes_of_them(alone,
         "trial",
         "finalists",
         "valid",
-        "fresh",
+        "reevaluated",
         "test",
         "baselines",
         "refit",
@@ -148,7 +157,7 @@ def test_more_workers_than_cores_are_mentioned(tmp_path):
 
 @pytest.fixture(scope="module")
 def data():
-    return prepare(SPACE_OF_CREWS.data, Path()).samples()
+    return prepare(SPACE_OF_CREWS.data, Path()).as_samples()
 
 
 @pytest.fixture
@@ -177,7 +186,7 @@ def expected(data):
 def finish(crew, meanwhile=lambda _: None):
     """Trains until every trial has ended; what they leave behind, and the epochs that were told, by label."""
     left, told = {}, {}
-    while crew._members:
+    while crew.members:
         for score in crew.train_epoch():
             told.setdefault(score.trial.label, []).append(score.epoch)
             meanwhile(score)
@@ -191,7 +200,7 @@ def test_a_crew_has_room_for_its_rows_and_spreads_its_trials_evenly(crew, expect
         assert crew.has_room()
         crew.admit(of)
     assert not crew.has_room()
-    homes = [member.worker for member in crew._members.values()]
+    homes = [member.worker for member in crew.members.values()]
     assert sorted(map(homes.count, set(homes))) == [2, 2]
 
 
@@ -199,9 +208,9 @@ def test_no_worker_waits_for_another(crew, expected):
     """While one is held up, the trials of the other come to their end."""
     for of, _ in expected.values():
         crew.admit(of)
-    held, _ = crew._workers
-    os.kill(held._process.pid, signal.SIGSTOP)
-    there = [label for label, member in crew._members.items() if member.worker is not held]
+    held, _ = crew.workers
+    os.kill(held.process.pid, signal.SIGSTOP)
+    there = [label for label, member in crew.members.items() if member.worker is not held]
     left = []
     while len(left) < len(there):
         for score in crew.train_epoch():
@@ -209,7 +218,7 @@ def test_no_worker_waits_for_another(crew, expected):
                 crew.release(score.trial)
                 left.append(score.trial.label)
     assert sorted(left) == sorted(there)
-    os.kill(held._process.pid, signal.SIGCONT)
+    os.kill(held.process.pid, signal.SIGCONT)
     assert finish(crew)[1].keys() == expected.keys() - set(there)
 
 
@@ -222,9 +231,9 @@ def test_trials_of_a_lost_worker_are_trained_again_and_told_once(crew, expected,
 
     def kill(score):
         if not lost and score.epoch == epoch:
-            lost.append(crew._members[score.trial.label].worker)
-            lost[0]._process.kill()
-            lost[0]._process.wait()
+            lost.append(crew.members[score.trial.label].worker)
+            lost[0].process.kill()
+            lost[0].process.wait()
 
     left, told = finish(crew, kill)
     assert told == {label: list(range(1, EPOCHS + 1)) for label in expected}
@@ -236,16 +245,16 @@ def test_trials_of_a_lost_worker_are_trained_again_and_told_once(crew, expected,
 def test_a_worker_without_trials_takes_over_half_of_what_another_has(crew, expected):
     for of, _ in expected.values():
         crew.admit(of)
-    emptied, other = crew._workers
-    os.kill(other._process.pid, signal.SIGSTOP)
-    leaving = {label for label, member in crew._members.items() if member.worker is emptied}
-    while leaving & crew._members.keys():
+    emptied, other = crew.workers
+    os.kill(other.process.pid, signal.SIGSTOP)
+    leaving = {label for label, member in crew.members.items() if member.worker is emptied}
+    while leaving & crew.members.keys():
         for score in crew.train_epoch():
             if score.trial.label in leaving:
                 crew.release(score.trial)
-    os.kill(other._process.pid, signal.SIGCONT)
+    os.kill(other.process.pid, signal.SIGCONT)
     homes = []
-    left, told = finish(crew, lambda _: homes.append([member.worker for member in crew._members.values()]))
+    left, told = finish(crew, lambda _: homes.append([member.worker for member in crew.members.values()]))
     assert any(emptied in found and other in found for found in homes)
     assert told.keys() == left.keys() == expected.keys() - leaving
     assert all(epochs[-1] == EPOCHS for epochs in told.values())
@@ -266,8 +275,8 @@ def test_what_is_raised_in_a_worker_is_raised_here_with_its_traceback(data):
 def test_a_crew_that_is_lost_before_it_began_says_so(data):
     with start_workers(2) as workers:
         for worker in workers:
-            worker._process.kill()
-            worker._process.wait()
+            worker.process.kill()
+            worker.process.wait()
         with pytest.raises(WorkersError, match=r"^The last worker process ended \(signal 9"):
             WorkerPool(workers, SPACE_OF_CREWS, None, data, rows=4)
 
@@ -282,9 +291,9 @@ def test_workers_find_somebodys_factory_where_the_search_found_it(tmp_path):
     made = TINY | {"network": network, "search": search, "train": {"epochs": 2, "batch_size": 32}}
     job = jobs.prepare(loader.parse(made), tmp_path)
     trials = [replace(trial(label), params={"learning_rate": 1e-2, "dropout": 0.2}) for label in "01"]
-    population = Population.from_space(job.space, job.factory, job.data.samples(), rows=2)
+    population = Population.from_space(job.space, job.factory, job.data.as_samples(), rows=2)
     with start_workers(2) as workers:
-        crew = WorkerPool(workers, job.space, job.factory, job.data.samples(), rows=2)
+        crew = WorkerPool(workers, job.space, job.factory, job.data.as_samples(), rows=2)
         for of in trials:
             crew.admit(of)
             population.admit(of)
@@ -314,3 +323,14 @@ def test_less_than_one_worker_is_refused(tmp_path):
     assert refused.exit_code == 2
     with pytest.raises(InputError, match=r"^workers must be a whole number from 1 to 256, got 0\.$"):
         hpo.search(TINY, store=tmp_path, workers=0)
+
+
+@pytest.mark.parametrize("kind", ["greedy", "snapshot"])
+def test_an_ensemble_trained_in_workers_is_that_of_one_process(new_store, kind):
+    store = new_store()
+    hpo.search(TINY, store=store)
+    search = completed.load(StudyDirectory(store, "tiny"))
+    config, watcher = EnsembleConfig(kind=kind, size=3), Watcher()
+    one = add_ensemble.add(search, config, CPU, watcher)
+    with start_workers(2) as workers:
+        assert add_ensemble.add(search, config, CPU, watcher, workers=workers) == one

@@ -1,4 +1,7 @@
-"""Bagging: Breiman (Machine Learning, 1996). The selected configuration on bootstrap samples of the rows, each from a seed of its own."""
+"""Bagging: Breiman (Machine Learning, 1996).
+
+The selected configuration is trained on bootstrap samples of the rows, each with its own seed.
+"""
 
 from __future__ import annotations
 
@@ -13,77 +16,95 @@ from hpo.core.metrics import compute_metrics, labelled_metric, tracked_metrics
 from hpo.core.samples import Fold, Samples, no_rows
 from hpo.data.dataset import Dataset
 from hpo.nn.combination import Combination
-from hpo.selection.ensemble.context import EnsembleContext, Weights
+from hpo.selection.ensemble.context import EnsembleContext
 from hpo.selection.ensemble.fitted import FittedEnsemble, Member
 from hpo.study.weights import weights_of_fit
 from hpo.training.builder import NetworkBuilder
 
 
-def bagged(shop: EnsembleContext) -> FittedEnsemble:
-    job, size = shop.job, shop.config.size
-    whole = job.data.whole()
-    trial = shop.trial("bagging", shop.selected)
-    (all_,) = whole.folds
-    drawn = (
-        fold.remap(lambda own: all_.train[own]) for fold in bootstraps(len(all_.train), size, trial.seed, whole.groups)
-    )
-    data = replace(
-        whole, folds=tuple(replace(fold, test=judging(whole, all_, fold), target=all_.target) for fold in drawn)
-    )
-    shop.watcher.phase("the selected configuration on bootstrap samples", size)
-    weights = shop.train(data.to_train(), [trial]).get(trial.label)
-    if weights is None:
+def bagged_ensemble(context: EnsembleContext) -> FittedEnsemble:
+    """Train the selected configuration on bootstrap samples and average the networks.
+
+    Raises SearchFailedError if one of the networks diverges.
+    """
+    experiment, size, selected = context.experiment, context.config.size, context.selected
+    trial = context.trial(selected, "bagging")
+    data = _bootstrap_data(experiment.data.without_validation(), size, trial.seed)
+    title = "the selected configuration on bootstrap samples"
+    result = context.train(title, data.training_samples(), [trial], n_networks=size)[trial.label]
+    if result.diverged:
         raise SearchFailedError("A network of the ensemble diverged. Lower search.learning_rate.")
-    members = [Member(shop.selected.trial.label, trial.params, weights_of_fit(weights, i)) for i in range(size)]
+    weights = result.trained.weights
+    members = [Member(selected.trial.label, trial.params, weights_of_fit(weights, i)) for i in range(size)]
     combination = Combination("mean", torch.full((size,), 1 / size), torch.zeros(data.n_outputs))
-    names = tracked_metrics(data.task, labelled_metric(job.space.train.metric))
-    expected = {} if data.over_time else out_of_bag(job.networks, data, members[0], weights, names)
+    names = tracked_metrics(data.task, labelled_metric(experiment.space.train.metric))
+    expected = {} if data.over_time else out_of_bag_scores(experiment.networks, data, members, names)
     return FittedEnsemble(members, combination, data, expected)
 
 
-def bootstraps(rows: int, size: int, seed: int, groups: np.ndarray | None) -> tuple[Fold, ...]:
-    """Folds that learn from `rows` rows drawn with replacement and are judged on those that were not drawn. With `groups` (rows,),
-    whole groups are drawn until there are as many rows."""
-    unit = np.arange(rows) if groups is None else np.unique(groups, return_inverse=True)[1]
-    found = []
+def _bootstrap_data(all_rows: Dataset, size: int, seed: int) -> Dataset:
+    """Replace the single fold of `all_rows` by one fold per bootstrap sample."""
+    (everything,) = all_rows.folds
+    train = everything.train
+    folds = [
+        fold.remap(lambda index: train[index])
+        for fold in bootstrap_folds(len(train), size, seed, all_rows.training_groups)
+    ]
+    folds = [
+        replace(fold, test=out_of_bag_rows(all_rows, everything, fold), target=everything.target) for fold in folds
+    ]
+    return replace(all_rows, folds=tuple(folds))
+
+
+def bootstrap_folds(n_rows: int, size: int, seed: int, groups: np.ndarray | None) -> tuple[Fold, ...]:
+    """Draw folds that train on `n_rows` rows drawn with replacement and test on the rows that were not drawn.
+
+    With `groups` (rows,), whole groups are drawn until they have as many rows.
+    """
+    unit = np.arange(n_rows) if groups is None else np.unique(groups, return_inverse=True)[1]
+    folds = []
     for number in range(size):
-        stream = np.random.default_rng([seed, number])
-        drawn = stream.integers(unit.max() + 1, size=rows)  # more groups than are needed
+        rng = np.random.default_rng([seed, number])
+        drawn = rng.integers(unit.max() + 1, size=n_rows)  # of groups, this is more than needed
         train = drawn
         if groups is not None:
-            enough = int(np.searchsorted(np.bincount(unit)[drawn].cumsum(), rows)) + 1
-            train = np.concatenate([np.flatnonzero(unit == one) for one in drawn[:enough]])[:rows]
-        left = np.flatnonzero(~np.isin(unit, unit[train]))
-        none = no_rows()
-        found.append(Fold(number, torch.from_numpy(stream.permutation(train)), none, torch.from_numpy(left)))
-    return tuple(found)
+            n_groups = int(np.searchsorted(np.bincount(unit)[drawn].cumsum(), n_rows)) + 1
+            train = np.concatenate([np.flatnonzero(unit == group) for group in drawn[:n_groups]])[:n_rows]
+        left_out = np.flatnonzero(~np.isin(unit, unit[train]))
+        shuffled = torch.from_numpy(rng.permutation(train))
+        folds.append(Fold(number, shuffled, no_rows(), torch.from_numpy(left_out)))
+    return tuple(folds)
 
 
-def judging(data: Dataset, all_: Fold, drawn: Fold) -> Tensor:
-    """The rows that judge a network of a bootstrap sample of what `all_` learns from: of those that may judge (of two domains, not the
-    source's), all that were not drawn."""
-    unseen = torch.cat([drawn.test, data.judges[~torch.isin(data.judges, all_.train)]])
-    return unseen[torch.isin(unseen, data.judges)]
+def out_of_bag_rows(data: Dataset, everything: Fold, bootstrap: Fold) -> Tensor:
+    """Return the rows that can score the network of a bootstrap sample: those in validation folds that it did not draw.
+
+    `everything` is the fold of which the sample was drawn. Of two domains, rows of the source are excluded.
+    """
+    never_drawn = data.cv_rows[~torch.isin(data.cv_rows, everything.train)]
+    rows = torch.cat([bootstrap.test, never_drawn])
+    return rows[torch.isin(rows, data.cv_rows)]
 
 
-def out_of_bag(
-    networks: NetworkBuilder, data: Samples, member: Member, weights: Weights, names: tuple[str, ...]
+def out_of_bag_scores(
+    networks: NetworkBuilder, data: Samples, members: list[Member], names: tuple[str, ...]
 ) -> dict[str, float]:
-    """Every row that judges as those networks predict it together that have not seen it; fewer than all, so this is a little pessimistic."""
-    network = networks.network_for(member.params)
-    total, count = (
-        torch.zeros(len(data.x), data.n_outputs, dtype=torch.float64),
-        torch.zeros(len(data.x), 1, dtype=torch.float64),
-    )
-    for i, fold in enumerate(data.folds):
-        said = network.predict(weights_of_fit(weights, i), data.x[fold.test].unsqueeze(0))[0].double()
-        total[fold.test] += said.softmax(1) if data.task == "classification" else said
+    """Score the ensemble on every row by the mean of the networks that were not trained on this row.
+
+    Fewer networks than the whole ensemble predict each row, so the score is slightly pessimistic. `members` are in the
+    order of the folds of `data`; `names` are the metrics.
+    """
+    total = torch.zeros(len(data.x), data.n_outputs, dtype=torch.float64)
+    count = torch.zeros(len(data.x), 1, dtype=torch.float64)
+    for fold, member in zip(data.folds, members, strict=True):
+        network = networks.network_for(member.params)
+        logits = network.predict(member.weights, data.x[fold.test].unsqueeze(0))[0].double()
+        total[fold.test] += logits.softmax(1) if data.task == "classification" else logits
         count[fold.test] += 1
-    known = count[:, 0] > 0
-    mean = total[known] / count[known]
-    logits: Tensor = mean.clamp(min=1e-30).log() if data.task == "classification" else mean
-    weight = None if data.weight is None else data.weight[known].unsqueeze(0)
-    scores = compute_metrics(
-        names, data.task, logits.unsqueeze(0), data.y[known].unsqueeze(0), weight, data.target_scale
-    )
+    predicted = count[:, 0] > 0
+    mean = total[predicted] / count[predicted]
+    outputs: Tensor = mean.clamp(min=1e-30).log() if data.task == "classification" else mean
+    weight = None if data.weight is None else data.weight[predicted].unsqueeze(0)
+    y = data.y[predicted].unsqueeze(0)
+    scores = compute_metrics(names, data.task, outputs.unsqueeze(0), y, weight, data.target_scale)
     return {name: float(score) for name, score in scores.items()}

@@ -1,7 +1,8 @@
-"""Boosting: Friedman (Annals of Statistics, 2001), with networks as in Schwenk & Bengio (Neural Computation, 2000) for base learners.
+"""Boosting: Friedman (Annals of Statistics, 2001), with networks as in Schwenk & Bengio (Neural Computation, 2000).
 
-Each network is trained on the loss of its outputs added to what those before say together, so it fits what they leave: the residual
-of numbers, and of classes what the gradient of their cross entropy points at. A part of its outputs is then added to theirs.
+Each network is trained on the loss of its outputs added to the sum of the earlier networks, so it fits their residual:
+of a regression the difference to the target, of a classification the gradient of the cross-entropy. Its outputs are
+then added to the sum, multiplied by a shrinkage factor.
 """
 
 from __future__ import annotations
@@ -15,39 +16,44 @@ from torch import Tensor
 
 from hpo.core.metrics import METRICS
 from hpo.nn.combination import Combination
-from hpo.selection.ensemble.context import EnsembleContext, judged
-from hpo.selection.ensemble.fitted import FittedEnsemble, Member, assembled
+from hpo.selection.ensemble.context import EnsembleContext, held_out_folds
+from hpo.selection.ensemble.fitted import FittedEnsemble, Member, assemble
 from hpo.selection.ensemble.held_out import OutOfFoldPredictions
 
-SHRINKAGE = 0.3  # the part of a network's outputs that counts; ten networks come within 3 % of what they converge to
+SHRINKAGE = 0.3  # ten networks come within 3 % of the sum that they converge to
 
 
-def boosted(shop: EnsembleContext) -> FittedEnsemble:
-    """The selected configuration, one network after another, on folds and on all rows beside them; the folds tell after how many
-    it is best to end."""
-    job, outcome = shop.job, shop.selected
-    whole = job.data.whole()
-    data = replace(whole, folds=judged(whole, job.data.fresh(1), whole=True))
-    samples = data.one_row_per_fold()  # what is added to a network's outputs differs from fold to fold
-    base = torch.zeros(len(samples.x), data.n_outputs, dtype=data.x.dtype)
-    trained: list[Member] = []
-    for stage in range(shop.config.size):
-        shop.watcher.phase(f"network {stage + 1} of {shop.config.size} on what those before leave", 1)
-        trial = shop.trial(f"boosting-{stage}", outcome)
-        weights = shop.train(replace(samples, offset=base), [trial]).get(trial.label)
-        if weights is None:  # those before are an ensemble as well
+def boosted_ensemble(context: EnsembleContext) -> FittedEnsemble:
+    """Train the selected configuration stage by stage, on folds and on all rows; the folds choose the number of stages.
+
+    If a stage diverges, the earlier stages are the ensemble.
+    """
+    experiment, outcome, size = context.experiment, context.selected, context.config.size
+    all_rows = experiment.data.without_validation()
+    data = replace(all_rows, folds=held_out_folds(all_rows, experiment.data.new_folds(1), with_all=True))
+    samples = data.separate_folds()  # the sum of the earlier networks differs from fold to fold
+    offset = torch.zeros(len(samples.x), data.n_outputs, dtype=data.x.dtype)
+    members: list[Member] = []
+    for stage in range(size):
+        title = f"network {stage + 1} of {size} on the residuals of the earlier ones"
+        trial = context.trial(outcome, "boosting", stage)
+        result = context.train(title, replace(samples, offset=offset), [trial])[trial.label]
+        if result.diverged:
             break
-        said = job.networks.network_for(trial.params).predict(weights, data.x.expand(len(data.folds), -1, -1))
-        base = base + SHRINKAGE * said.flatten(0, 1)
-        trained.append(Member(outcome.trial.label, trial.params, weights))
-    return assembled(job.networks, job.space, data, trained, partial(fit, metric=job.space.train.metric))
+        weights = result.trained.weights
+        network = experiment.networks.network_for(trial.params)
+        logits = network.predict(weights, data.x.expand(len(data.folds), -1, -1))
+        offset = offset + SHRINKAGE * logits.flatten(0, 1)
+        members.append(Member(outcome.trial.label, trial.params, weights))
+    fit_sum = partial(fit, metric=experiment.space.train.metric)
+    return assemble(experiment.networks, experiment.space, data, members, fit_sum)
 
 
-def fit(unseen: OutOfFoldPredictions, metric: str) -> Combination:
-    """The sum of a part of the first networks, as many as are best together."""
-    stages, _, outputs = unseen.logits.shape
-    sums: Tensor = SHRINKAGE * unseen.logits.double().cumsum(0)
-    scores = METRICS[metric].sign * unseen.scores((metric,), sums)[metric].numpy()
-    best = int(np.nan_to_num(scores, nan=np.inf).round(12).argmin()) + 1
-    weight = torch.where(torch.arange(stages) < best, SHRINKAGE, 0.0)
+def fit(predictions: OutOfFoldPredictions, metric: str) -> Combination:
+    """Return the shrunken sum of the first stages, as many as have the best `metric`."""
+    stages, _, outputs = predictions.logits.shape
+    sums: Tensor = SHRINKAGE * predictions.logits.double().cumsum(0)
+    scores = METRICS[metric].minimised(predictions.scores((metric,), sums)[metric].numpy())
+    n_stages = int(np.nan_to_num(scores, nan=np.inf).round(12).argmin()) + 1
+    weight = torch.where(torch.arange(stages) < n_stages, SHRINKAGE, 0.0)
     return Combination("sum", weight, torch.zeros(outputs))

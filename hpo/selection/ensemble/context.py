@@ -1,108 +1,115 @@
-"""Where ensembles are made: a study that has its result, and the training of whatever an ensemble wants besides."""
+"""What every kind of ensemble needs: a study with a result, and a trainer for its members."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
-
-from torch import Tensor
+from typing import Protocol
 
 from hpo.core.errors import InputError
 from hpo.core.samples import Fold, Samples, no_rows
-from hpo.core.trial import Outcome, Score, Trial
+from hpo.core.trial import Outcome, TrainedTrial, Trial
+from hpo.core.trial_key import TrialKey
 from hpo.selection.finals import Finalist, n_draws, select_finalists
+from hpo.selection.result import SearchResult
 from hpo.space.settings import EnsembleConfig
-from hpo.study import ranking
+from hpo.study import seeds
 from hpo.study.study import Study
-from hpo.training.capacity import free_memory, rows_for
+from hpo.training.capacity import free_memory
 from hpo.training.experiment import Experiment
-from hpo.training.population import Population
-
-Weights = Mapping[str, Tensor]  # by name, fit axis first, in the order of the folds
 
 
-class Watches(Protocol):
-    """What is told how it goes on."""
+@dataclass(frozen=True)
+class TrainedMember:
+    """A member of an ensemble after its training; if it `diverged`, only the weights of its cycles are usable."""
 
-    def phase(self, sentence: str, trials: int) -> None: ...
-    def epoch(self, score: Score) -> None: ...
+    trained: TrainedTrial
+    diverged: bool
+
+
+class MemberTrainer(Protocol):
+    """Trains the members of an ensemble, whose outcomes are not stored with the study."""
+
+    def train_members(
+        self, title: str, n_networks: int, trials: Sequence[Trial], samples: Samples
+    ) -> Mapping[str, TrainedMember]:
+        """Train all trials to their end and return them by label; the progress bar shows `title` and `n_networks`."""
 
 
 @dataclass(frozen=True)
 class EnsembleContext:
-    """`result` is the study's, `wish` what kind of ensemble is made of it, how large, and of how many configurations."""
+    """The study of which an ensemble is built, its `result`, the requested `config`, and the members' `trainer`."""
 
-    job: Experiment
+    experiment: Experiment
     study: Study
-    result: Mapping[str, Any]
+    result: SearchResult
     config: EnsembleConfig
-    watcher: Watches
+    trainer: MemberTrainer
 
     @property
     def selected(self) -> Outcome:
-        return self.study.outcomes[self.result["trial"]]
+        """The selected trial of the search."""
+        return self.study.outcomes[self.result.trial]
 
     def pool(self) -> list[Outcome]:
-        """The baselines, and the best configurations of the search that differ from each other and from them."""
-        space = self.job.space.model_copy(update={"finalists": self.config.pool})
+        """Return the baselines and the best trials with different configurations, as many as the config asks for."""
+        space = self.experiment.space.model_copy(update={"finalists": self.config.pool})
         return [outcome for outcome in select_finalists(self.study, space) if outcome.state != "failed"]
 
-    def epochs(self, of: Outcome) -> int:
-        """For how many a configuration of the search is trained: as its fresh fits found best, or, of one without any, its own rows."""
-        fresh = (f"{of.trial.label}-fresh-{draw}" for draw in range(1, n_draws(self.job.data) + 1))
-        return Finalist(
-            of, self.job.space, [self.study.outcomes[label] for label in fresh if label in self.study.outcomes]
-        ).epochs
+    def epochs(self, outcome: Outcome) -> int:
+        """Return the best number of epochs of a trial: by its re-evaluation, or by the search if it has none."""
+        draws = range(1, n_draws(self.experiment.data) + 1)
+        labels = [str(outcome.trial.key.reevaluation(draw)) for draw in draws]
+        reevaluations = [self.study.outcomes[label] for label in labels if label in self.study.outcomes]
+        return Finalist(outcome, self.experiment.space, reevaluations).epochs
 
-    def trial(self, name: str, of: Outcome) -> Trial:
-        """A configuration of the search, to be trained from a seed of its own."""
-        label = f"ensemble-{name}"
-        return Trial(label, "refit", of.trial.params, ranking.fresh_seed(self.job.space, label), self.epochs(of))
+    def trial(self, outcome: Outcome, kind: str | None = None, stage: int | None = None) -> Trial:
+        """Make the trial that trains the configuration of `outcome` as a member of an ensemble, with a seed of its own.
 
-    def population(self, samples: Samples, trials: Sequence[Trial], copies: int = 1) -> Population:
-        """Room to train them, when so many copies of what they learn are kept. Raises InputError if there is no memory for what they
-        learn, or if a minibatch of one row is left that a network does not bear."""
-        job, folds = self.job, samples.folds
-        memory = free_memory(job.device)
-        if memory is not None and 8 * len(trials) * copies * len(folds) * job.max_parameters > memory:
-            raise InputError(
-                f"ensemble: {len(trials) * copies} times {len(folds)} networks are too many to keep in memory; take a smaller pool or size."
-            )
+        Its key names the searched trial, or the `kind` of ensemble if all members have the same configuration, and the
+        `stage` of boosting.
+        """
+        key = TrialKey(kind or outcome.trial.key.config, "ensemble", stage)
+        seed = seeds.fresh_seed(self.experiment.space, str(key))
+        return Trial(key, "refit", outcome.trial.params, seed, self.epochs(outcome))
+
+    def train(
+        self, title: str, samples: Samples, trials: Sequence[Trial], *, n_networks: int | None = None, copies: int = 1
+    ) -> Mapping[str, TrainedMember]:
+        """Train members together to their end; return them by label.
+
+        `n_networks` is the number that the progress bar shows, if not the number of trials; `copies` is how many sets
+        of weights each trial leaves. Raises InputError if their weights do not fit into memory, or if the last
+        minibatch has one row and a network cannot be trained on a single row.
+        """
+        self._check_memory(len(trials) * copies, len(samples.folds))
         for trial in trials:
-            batch_size = job.space.train.of(trial.params).batch_size
-            if any(len(fold.train) % batch_size == 1 for fold in folds):
-                job.networks.network_for(trial.params).check(1, job.device)
-        rows = rows_for(None, job.max_parameters, 1, memory, len(folds), job.device, job.weight_copies)
-        return Population.from_space(job.space, job.factory, samples.samples().to(job.device), rows, job.networks.state)
+            self._check_batch_size(trial, samples)
+        return self.trainer.train_members(title, n_networks or len(trials), trials, samples)
 
-    def train(self, samples: Samples, trials: Sequence[Trial]) -> dict[str, Weights]:
-        """Trains them together to their end; what each has learned that did not diverge, by label."""
-        population, waiting, training = self.population(samples, trials), list(trials), 0
-        found: dict[str, Weights] = {}
-        while waiting or training:
-            while waiting and population.has_room():
-                population.admit(waiting.pop(0))
-                training += 1
-            for score in list(population.train_epoch()):
-                self.watcher.epoch(score)
-                if score.stop_reason or not score.finite:
-                    training -= 1
-                    released = population.release(score.trial)
-                    if score.finite:
-                        found[score.trial.label] = released.weights
-        return {trial.label: found[trial.label] for trial in trials if trial.label in found}
+    def _check_memory(self, n_weights: int, n_folds: int) -> None:
+        memory = free_memory(self.experiment.device)
+        if memory is not None and 8 * n_weights * n_folds * self.experiment.max_parameters > memory:
+            raise InputError(
+                f"ensemble: {n_weights} times {n_folds} networks are too many to keep in memory; "
+                f"take a smaller pool or size."
+            )
+
+    def _check_batch_size(self, trial: Trial, samples: Samples) -> None:
+        batch_size = self.experiment.space.train.of(trial.params).batch_size
+        if any(len(fold.train) % batch_size == 1 for fold in samples.folds):
+            self.experiment.networks.network_for(trial.params).check(1, self.experiment.device)
 
 
-def judged(samples: Samples, fresh: Samples, *, whole: bool) -> tuple[Fold, ...]:
-    """The folds of `fresh` as those of `samples`, which hold all development rows once: each is judged on what it has not
-    learned from, and nothing stops it early. With `whole`, one more learns from all rows."""
-    rows = len(samples.x)
-    none = no_rows()
-    folds = [
-        replace(fold, valid=none, test=fold.valid)
-        for fold in (fold.remap(lambda own: own % rows) for fold in fresh.folds)
-    ]
-    if whole:
+def held_out_folds(samples: Samples, drawn: Samples, *, with_all: bool) -> tuple[Fold, ...]:
+    """Turn the folds of `drawn` into folds of `samples`, which hold every development row once.
+
+    The validation rows of each fold become its test rows, so that nothing stops a fit early and every network is scored
+    on rows that it was not trained on. `with_all` adds a fold that trains on all rows and tests on none.
+    """
+    n_rows = len(samples.x)
+    folds = [fold.remap(lambda rows: rows % n_rows) for fold in drawn.folds]
+    folds = [replace(fold, valid=no_rows(), test=fold.valid) for fold in folds]
+    if with_all:
         folds.append(replace(samples.folds[0], number=len(folds)))
     return tuple(folds)

@@ -1,4 +1,4 @@
-"""How much the members of an ensemble differ: only where they err in different places do they help each other."""
+"""The diversity of an ensemble: members improve on each other only where their errors differ."""
 
 from __future__ import annotations
 
@@ -11,24 +11,26 @@ from hpo.core.metrics import Task
 
 
 def diversity(task: Task, logits: Tensor, y: Tensor, scale: float) -> dict[str, float]:
-    """Means over the pairs of members, whose `logits` are (members, rows, outputs), `y` (rows,); nothing of a single member.
+    """Measure how much members differ, as means over pairs; `logits` are (members, rows, outputs), `y` (rows,).
 
-    `disagreement`: the share of rows for which two predict different classes, or how far apart their numbers are on average, in the
-    target's own units (it was divided by `scale`). `error_correlation`: Pearson's, of what each lacks of the certainty that the
-    true class is it, or of the errors of numbers; members that never err differently from row to row have none.
+    `disagreement`: the share of rows for which two members predict different classes, or the mean absolute difference
+    of their predictions, in the unit of the target (which was divided by `scale`). `error_correlation`: Pearson's
+    correlation of the errors; the error of a class is 1 minus the probability of the true class. Members whose error is
+    the same for all rows are left out of it. Returns {} for a single member.
     """
     if task == "classification":
-        said = logits.argmax(2).numpy()
+        predictions = logits.argmax(2).numpy()
         errors = 1 - logits.double().softmax(2).numpy()[:, np.arange(len(y)), y.numpy()]
-        apart = [float((a != b).mean()) for a, b in combinations(said, 2)]
+        differences = [float((a != b).mean()) for a, b in combinations(predictions, 2)]
     else:
-        said = scale * logits[..., 0].double().numpy()
-        errors = said - scale * y.double().numpy()
-        apart = [float(np.abs(a - b).mean()) for a, b in combinations(said, 2)]
-    if not apart:
+        predictions = scale * logits[..., 0].double().numpy()
+        errors = predictions - scale * y.double().numpy()
+        differences = [float(np.abs(a - b).mean()) for a, b in combinations(predictions, 2)]
+    if not differences:
         return {}
+    measures = {"disagreement": float(np.mean(differences))}
     errors = errors[errors.std(1) > 0]
-    found = {"disagreement": float(np.mean(apart))}
     if len(errors) > 1:
-        found["error_correlation"] = float(np.corrcoef(errors)[np.triu_indices(len(errors), 1)].mean())
-    return found
+        pairs = np.triu_indices(len(errors), 1)
+        measures["error_correlation"] = float(np.corrcoef(errors)[pairs].mean())
+    return measures

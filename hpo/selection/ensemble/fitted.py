@@ -1,4 +1,4 @@
-"""An ensemble that is made, and how it is put together from what was trained."""
+"""A fitted ensemble, and how it is assembled from trained members."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from hpo.core.errors import SearchFailedError
 from hpo.core.metrics import average_predictions, labelled_metric, tracked_metrics
 from hpo.data.dataset import Dataset
 from hpo.nn.combination import Combination
-from hpo.selection.ensemble.context import Weights
 from hpo.selection.ensemble.held_out import FitCombination, OutOfFoldPredictions, estimate
 from hpo.space.space import Space
 from hpo.study.weights import weights_of_fit
@@ -22,68 +21,78 @@ from hpo.training.builder import NetworkBuilder
 
 @dataclass(frozen=True)
 class Member:
-    """A configuration of the trial `label`, and its networks, whose predictions are averaged."""
+    """A configuration with the weights of its networks, whose predictions are averaged.
+
+    `label` is the trial that the configuration comes from; `weights` by name, fit axis first.
+    """
 
     label: str
     params: Mapping[str, Any]
-    weights: Weights
+    weights: Mapping[str, Tensor]
 
 
 @dataclass(frozen=True)
 class FittedEnsemble:
-    """`data` is what the networks were trained on, `expected` what new rows are expected to score, by metric; {} if nothing tells."""
+    """Members and the rule that combines them.
+
+    `data` is the data set that the networks were trained on, `expected` the estimated score on new rows by metric ({}
+    if it cannot be estimated).
+    """
 
     members: Sequence[Member]
     combination: Combination
     data: Dataset
     expected: Mapping[str, float]
 
-    def said(self, networks: NetworkBuilder, x: Tensor) -> Tensor:
-        """What each network says of x (rows, inputs): (networks, rows, outputs), member by member."""
-        each = self.combination.each
+    def network_outputs(self, networks: NetworkBuilder, x: Tensor) -> Tensor:
+        """Return the outputs of all networks for `x` (rows, inputs), member by member: (networks, rows, outputs)."""
+        each = self.combination.networks_per_member
         return torch.cat(
             [networks.network_for(m.params).predict(m.weights, x.expand(each, -1, -1)) for m in self.members]
         )
 
-    def apart(self, said: Tensor) -> Tensor:
-        """What each member says, (members, rows, outputs), of what each of its networks says."""
-        return torch.stack(
-            [average_predictions(self.data.task, own) for own in torch.split(said, self.combination.each)]
-        )
+    def member_outputs(self, network_outputs: Tensor) -> Tensor:
+        """Average the outputs of the networks of each member: (members, rows, outputs)."""
+        groups = torch.split(network_outputs, self.combination.networks_per_member)
+        return torch.stack([average_predictions(self.data.task, group) for group in groups])
 
 
-def assembled(
+def assemble(
     networks: NetworkBuilder, space: Space, data: Dataset, trained: Sequence[Member], fit: FitCombination
 ) -> FittedEnsemble:
-    """The ensemble that `fit` makes of what members say of rows that they have not seen; their weights are those of all folds of
-    `data`. New rows are predicted by the folds that judge nothing, if there are such, else by all. Raises SearchFailedError if
-    every member diverged."""
+    """Fit the combination of trained members on out-of-fold predictions, and estimate its score.
+
+    The members come with the weights of all folds of `data`. New rows are predicted by the folds without test rows
+    (they were trained on all rows) if there are any, else by all folds. Raises SearchFailedError if no member is left.
+    """
     if not trained:
         raise SearchFailedError("Every network of the ensemble diverged. Lower search.learning_rate.")
-    unseen = _unseen(networks, data, trained)
-    combination = fit(unseen)
+    predictions = _out_of_fold_predictions(networks, data, trained)
+    combination = fit(predictions)
     final = [i for i, fold in enumerate(data.folds) if not len(fold.test)] or list(range(len(data.folds)))
-    kept, combination = combination.trimmed(data.n_outputs)
+    kept, combination = combination.without_unused_members(data.n_outputs)
     members = [replace(trained[i], weights={name: w[final] for name, w in trained[i].weights.items()}) for i in kept]
-    expected = estimate(unseen, fit, tracked_metrics(data.task, labelled_metric(space.train.metric)))
-    return FittedEnsemble(members, replace(combination, each=len(final)), data, expected)
+    expected = estimate(predictions, fit, tracked_metrics(data.task, labelled_metric(space.train.metric)))
+    return FittedEnsemble(members, replace(combination, networks_per_member=len(final)), data, expected)
 
 
-def _unseen(networks: NetworkBuilder, data: Dataset, trained: Sequence[Member]) -> OutOfFoldPredictions:
-    """What each says of the rows of each fold, one fold behind the other."""
-    judging = [(i, fold) for i, fold in enumerate(data.folds) if len(fold.test)]
-    rows = torch.cat([fold.test for _, fold in judging])
-    said = [
-        torch.cat(
-            [
-                networks.network_for(m.params).predict(weights_of_fit(m.weights, i), data.x[fold.test].unsqueeze(0))[0]
-                for i, fold in judging
-            ]
-        )
-        for m in trained
-    ]
-    number = torch.cat([torch.full_like(fold.test, fold.number) for _, fold in judging])
+def _out_of_fold_predictions(
+    networks: NetworkBuilder, data: Dataset, members: Sequence[Member]
+) -> OutOfFoldPredictions:
+    """Predict the test rows of every fold by the networks of that fold; the folds follow one another."""
+    tested = [(i, fold) for i, fold in enumerate(data.folds) if len(fold.test)]
+
+    def predict(member: Member) -> Tensor:
+        network = networks.network_for(member.params)
+        parts = [
+            network.predict(weights_of_fit(member.weights, i), data.x[fold.test].unsqueeze(0))[0] for i, fold in tested
+        ]
+        return torch.cat(parts)
+
+    rows = torch.cat([fold.test for _, fold in tested])
+    fold_numbers = torch.cat([torch.full_like(fold.test, fold.number) for _, fold in tested])
     weight = None if data.weight is None else data.weight[rows]
+    logits = torch.stack([predict(member) for member in members])
     return OutOfFoldPredictions(
-        data.task, torch.stack(said), data.y[rows], weight, number, data.over_time, data.target_scale
+        data.task, logits, data.y[rows], weight, fold_numbers, data.over_time, data.target_scale
     )

@@ -1,4 +1,4 @@
-"""What networks say of rows that they were not trained on: all that an ensemble is chosen and judged by before the test."""
+"""Out-of-fold predictions, which an ensemble is fitted and scored on before the test."""
 
 from __future__ import annotations
 
@@ -14,8 +14,11 @@ from hpo.nn.combination import Combination
 
 @dataclass(frozen=True)
 class OutOfFoldPredictions:
-    """`logits` (members, rows, outputs) of rows with the targets `y` (rows,) and their `weight` (rows,) or None. `fold` (rows,): who
-    was judged together, and `ordered` if folds follow each other in time. A regression target was divided by `scale`."""
+    """Outputs of every member for rows that its networks were not trained on.
+
+    `logits` are (members, rows, outputs); `y`, `weight` (or None) and `fold`, the number of each row's fold, are
+    (rows,). `ordered` is whether the folds follow each other in time. A regression target was divided by `scale`.
+    """
 
     task: Task
     logits: Tensor
@@ -26,12 +29,12 @@ class OutOfFoldPredictions:
     scale: float
 
     def part(self, rows: Tensor) -> OutOfFoldPredictions:
-        """Some of the rows, by index or by truth values (rows,)."""
+        """Return the predictions of some rows, given by index or by a boolean mask (rows,)."""
         weight = None if self.weight is None else self.weight[rows]
         return replace(self, logits=self.logits[:, rows], y=self.y[rows], weight=weight, fold=self.fold[rows])
 
     def scores(self, names: Sequence[str], logits: Tensor) -> dict[str, Tensor]:
-        """Each named metric of each of `logits` (some, rows, outputs), said of these rows: (some,)."""
+        """Compute the named metrics of `logits` (candidates, rows, outputs) for these rows, each (candidates,)."""
         y = self.y.expand(len(logits), -1)
         weight = None if self.weight is None else self.weight.expand(len(logits), -1)
         return compute_metrics(names, self.task, logits, y, weight, self.scale)
@@ -40,19 +43,20 @@ class OutOfFoldPredictions:
 FitCombination = Callable[[OutOfFoldPredictions], Combination]
 
 
-def estimate(unseen: OutOfFoldPredictions, fit: FitCombination, names: Sequence[str]) -> dict[str, float]:
-    """What an ensemble is expected to score that `fit` makes of all rows: the mean over folds, each judged by what is fitted on the
-    others, over time on those before. Nothing where there are no such others.
+def estimate(predictions: OutOfFoldPredictions, fit: FitCombination, names: Sequence[str]) -> dict[str, float]:
+    """Estimate the scores on new rows of the combination that `fit` returns, by cross-validation over the folds.
 
-    On the rows it was fitted on it would look better than new rows will find it.
+    Each fold is scored with a combination that is fitted on the other folds (on the earlier ones, if folds are ordered
+    in time): on the rows that it was fitted on, the combination looks better than it is. Returns {} if there are no
+    such folds.
     """
-    found: dict[str, list[float]] = {name: [] for name in names}
-    for number in sorted(set(unseen.fold.tolist())):
-        others = unseen.fold < number if unseen.ordered else unseen.fold != number
-        if not bool(others.any()):
+    scores: dict[str, list[float]] = {name: [] for name in names}
+    for number in sorted(set(predictions.fold.tolist())):
+        fitted = predictions.fold < number if predictions.ordered else predictions.fold != number
+        if not bool(fitted.any()):
             continue
-        judged = unseen.part(unseen.fold == number)
-        said = fit(unseen.part(others)).combine(unseen.task, judged.logits)
-        for name, value in judged.scores(names, said.unsqueeze(0)).items():
-            found[name].append(float(value))
-    return {name: float(np.nanmean(values)) for name, values in found.items() if not np.isnan(values).all()}
+        held_out = predictions.part(predictions.fold == number)
+        logits = fit(predictions.part(fitted)).combine(predictions.task, held_out.logits)
+        for name, value in held_out.scores(names, logits.unsqueeze(0)).items():
+            scores[name].append(float(value))
+    return {name: float(np.nanmean(values)) for name, values in scores.items() if not np.isnan(values).all()}

@@ -1,4 +1,4 @@
-"""Ensembles of the configurations of a search, each trained once more on the folds of a fresh draw."""
+"""Ensembles of several trials of a search, each trained again on new folds."""
 
 from __future__ import annotations
 
@@ -6,29 +6,38 @@ from dataclasses import replace
 from functools import partial
 
 from hpo.selection.ensemble import greedy, stacking
-from hpo.selection.ensemble.context import EnsembleContext, judged
-from hpo.selection.ensemble.fitted import FittedEnsemble, Member, assembled
+from hpo.selection.ensemble.context import EnsembleContext, held_out_folds
+from hpo.selection.ensemble.fitted import FittedEnsemble, Member, assemble
 from hpo.selection.ensemble.held_out import FitCombination
 
 
-def selected_greedily(shop: EnsembleContext) -> FittedEnsemble:
-    return _of(shop, partial(greedy.fit, metric=shop.job.space.train.metric, size=shop.config.size))
+def greedy_ensemble(context: EnsembleContext) -> FittedEnsemble:
+    """Build an ensemble by greedy selection with replacement (see `greedy`)."""
+    metric = context.experiment.space.train.metric
+    return _fit_pool(context, partial(greedy.fit, metric=metric, size=context.config.size))
 
 
-def stacked(shop: EnsembleContext) -> FittedEnsemble:
-    return _of(shop, partial(stacking.fit, metric=shop.job.space.train.metric, size=shop.config.size))
+def stacked_ensemble(context: EnsembleContext) -> FittedEnsemble:
+    """Build an ensemble by stacked generalization (see `stacking`)."""
+    metric = context.experiment.space.train.metric
+    return _fit_pool(context, partial(stacking.fit, metric=metric, size=context.config.size))
 
 
-def _of(shop: EnsembleContext, fit: FitCombination) -> FittedEnsemble:
-    """Trains what the ensemble may choose from. A member predicts by the mean of its fold networks; over time, where a fold has seen
-    little but the distant past, by one more that has seen all rows."""
-    job, whole = shop.job, shop.job.data.whole()
-    data = replace(whole, folds=judged(whole, job.data.fresh(1), whole=whole.over_time))
-    outcomes = {outcome.trial.label: outcome for outcome in shop.pool()}
-    shop.watcher.phase("the best configurations once more, on folds", len(outcomes))
-    trials = {label: shop.trial(label, outcome) for label, outcome in outcomes.items()}
-    weights = shop.train(data.to_train(), list(trials.values()))
-    trained = [
-        Member(label, trial.params, weights[trial.label]) for label, trial in trials.items() if trial.label in weights
+def _fit_pool(context: EnsembleContext, fit: FitCombination) -> FittedEnsemble:
+    """Train all trials of the pool and combine them by `fit`.
+
+    A member predicts by the mean of its fold networks. If the rows are ordered in time, the first folds train on little
+    but the distant past, so a member then predicts by one more network that is trained on all rows.
+    """
+    experiment, all_rows = context.experiment, context.experiment.data.without_validation()
+    folds = held_out_folds(all_rows, experiment.data.new_folds(1), with_all=all_rows.over_time)
+    data = replace(all_rows, folds=folds)
+    trials = {outcome.trial.label: context.trial(outcome) for outcome in context.pool()}
+    title = "the best configurations once more, on folds"
+    results = context.train(title, data.training_samples(), list(trials.values()))
+    members = [
+        Member(label, trial.params, results[trial.label].trained.weights)
+        for label, trial in trials.items()
+        if not results[trial.label].diverged
     ]
-    return assembled(job.networks, job.space, data, trained, fit)
+    return assemble(experiment.networks, experiment.space, data, members, fit)

@@ -1,5 +1,8 @@
-"""Snapshot ensembles: Huang et al. (ICLR 2017). One training whose learning rate falls to zero and starts again, and a network of
-each time that it was there."""
+"""Snapshot ensembles: Huang et al. (ICLR 2017).
+
+One network is trained with a learning rate that falls to zero and restarts; the members are its weights at each
+restart.
+"""
 
 from __future__ import annotations
 
@@ -7,43 +10,30 @@ from dataclasses import replace
 
 import torch
 
-from hpo.core.samples import Samples
-from hpo.core.trial import Trial
 from hpo.nn.combination import Combination
-from hpo.selection.ensemble.context import EnsembleContext, Weights, judged
-from hpo.selection.ensemble.fitted import FittedEnsemble, Member, assembled
+from hpo.selection.ensemble.context import EnsembleContext, held_out_folds
+from hpo.selection.ensemble.fitted import FittedEnsemble, Member, assemble
 from hpo.selection.ensemble.held_out import OutOfFoldPredictions
 
 
-def snapshots(shop: EnsembleContext) -> FittedEnsemble:
-    """The selected configuration in as many cycles as there are members, each half as long as it is best trained for; on
-    all rows, and beside them on folds, which tell what to expect."""
-    job, size, outcome = shop.job, shop.config.size, shop.selected
-    whole = job.data.whole()
-    data = replace(whole, folds=judged(whole, job.data.fresh(1), whole=True))
-    cycle = max(1, round(shop.epochs(outcome) / 2))
-    trial = replace(shop.trial("snapshot", outcome), epochs=size * cycle, cycle=cycle)
-    shop.watcher.phase(f"the selected configuration in {size} cycles", 1)
-    trained = [
-        Member(outcome.trial.label, trial.params, weights) for weights in cycles(shop, data.to_train(), trial, cycle)
-    ]
-    return assembled(job.networks, job.space, data, trained, fit)
+def snapshot_ensemble(context: EnsembleContext) -> FittedEnsemble:
+    """Train the selected configuration in one cycle per member, each half as long as its best number of epochs.
+
+    It is trained on all rows, and on folds to estimate the score. If it diverges, the cycles before that are the
+    members.
+    """
+    data, size, outcome = context.experiment.data, context.config.size, context.selected
+    all_rows = data.without_validation()
+    samples = replace(all_rows, folds=held_out_folds(all_rows, data.new_folds(1), with_all=True))
+    cycle = max(1, round(context.epochs(outcome) / 2))
+    trial = replace(context.trial(outcome, "snapshot"), epochs=size * cycle, cycle=cycle)
+    title = f"the selected configuration in {size} cycles"
+    result = context.train(title, samples.training_samples(), [trial], copies=size)[trial.label].trained
+    members = [Member(outcome.trial.label, trial.params, weights) for weights in result.cycle_weights]
+    return assemble(context.experiment.networks, context.experiment.space, samples, members, fit)
 
 
-def cycles(shop: EnsembleContext, data: Samples, trial: Trial, cycle: int) -> list[Weights]:
-    """What a trial has learned at the end of each cycle of so many epochs; those before, if it diverges."""
-    population, found, going = shop.population(data, [trial], shop.config.size), list[Weights](), True
-    population.admit(trial)
-    while going:
-        for score in population.train_epoch():
-            shop.watcher.epoch(score)
-            going = score.finite and not score.stop_reason
-            if score.finite and score.epoch % cycle == 0:
-                found.append(population.weights(trial))
-    return found
-
-
-def fit(unseen: OutOfFoldPredictions) -> Combination:
-    """The mean of all."""
-    members, _, outputs = unseen.logits.shape
+def fit(predictions: OutOfFoldPredictions) -> Combination:
+    """Return the mean of all members."""
+    members, _, outputs = predictions.logits.shape
     return Combination("mean", torch.full((members,), 1 / members), torch.zeros(outputs))

@@ -127,15 +127,15 @@ def test_the_test_rows_are_those_of_the_paper(split, tmp_path):
     data = prepare(loader.parse(sets.space("car", split, 1.0, tmp_path)).data, tmp_path)
     _, test = train_test_split(frame, test_size=0.2, random_state=split, stratify=frame["target"])
     (fact,) = data.preprocess.features
-    assert (data.test_x[:, 0].double() * fact["scale"] + fact["mean"]).round().tolist() == test["row"].tolist()
-    assert [data.classes[i] for i in data.test_y.tolist()] == test["target"].tolist()
+    assert (data.test.reveal().x[:, 0].double() * fact["scale"] + fact["mean"]).round().tolist() == test["row"].tolist()
+    assert [data.classes[i] for i in data.test.reveal().y.tolist()] == test["target"].tolist()
     assert (len(data.folds[0].train), len(data.folds[0].valid)) == (199, 67)
 
 
 def test_a_search_that_was_made_is_not_made_again(tmp_path, monkeypatch):
     calls = []
     monkeypatch.setattr(
-        cocktail.runs, "said", lambda *told: calls.append(told[-1]["split"]) or made(split=told[-1]["split"])
+        cocktail.runs, "run_module", lambda *told: calls.append(told[-1]["split"]) or made(split=told[-1]["split"])
     )
     jobs = [run.Job("car", split, 75.0, 2, tmp_path) for split in (11, 12, 11)]
     book = Book(tmp_path, [])
@@ -163,7 +163,7 @@ def test_a_search_leaves_a_record_that_the_page_can_show(tmp_path, monkeypatch, 
         assert result.exit_code == 0, result.output
         return json.loads(result.stdout.splitlines()[-1]), 1.0
 
-    monkeypatch.setattr(run, "_said", said)
+    monkeypatch.setattr(run, "run_command", said)
     monkeypatch.setattr(run, "create_database", lambda path: shutil.copy(migrated, path))
     monkeypatch.setattr(rivals, "MODELS", {who: DummyClassifier(strategy="most_frequent") for who in numbers.RIVALS})
     found = run.record(job, space | tiny)

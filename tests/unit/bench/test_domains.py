@@ -42,10 +42,10 @@ def test_scores_are_means_over_seeds_with_their_error():
     assert "| DANN | 78.4 |" in table
 
 
-def test_criteria_are_ranked_by_their_mean_correlation():
-    def ranked(task, seed, **criteria):
-        said = [{"criterion": name, "spearman": rho, "regret": regret} for name, (rho, regret) in criteria.items()]
-        return made(sets.RANDOM, 0.8, seed, task, "ranking") | {"criteria": said}
+def test_validators_are_ranked_by_their_mean_correlation():
+    def ranked(task, seed, **validators):
+        said = [{"validator": name, "spearman": rho, "regret": regret} for name, (rho, regret) in validators.items()]
+        return made(sets.RANDOM, 0.8, seed, task, "ranking") | {"validators": said}
 
     first = ranked("books → dvd", 0, iwv=(0.5, 0.01), infomax=(0.8, 0.0), dev=(None, 0.3))
     table = page.rankings(
@@ -97,5 +97,6 @@ def test_a_record_has_the_test_scores_of_all_that_is_compared():
         "trials": {"complete": 2, "pruned": 1},
         "test": {"accuracy": 0.8},
         "baselines": {"none": {"test": {"accuracy": 0.7}}, "defaults": {"test": {}}},
+        "validators": [],
     }
     assert run.digest(result)["test"] == {"selected": 0.8, "none": 0.7, "defaults": None}

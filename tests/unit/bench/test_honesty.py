@@ -71,8 +71,8 @@ def test_the_error_within_one_set_is_that_of_its_searches():
 
 
 def test_the_median_counts_searches_and_not_sets():
-    assert numbers.middle({"a": [1.0, 2.0], "b": [100.0]}) == 2.0
-    assert math.isnan(numbers.middle({}))
+    assert numbers.median({"a": [1.0, 2.0], "b": [100.0]}) == 2.0
+    assert math.isnan(numbers.median({}))
 
 
 def test_the_root_mean_square_does_not_cancel():
@@ -189,7 +189,7 @@ def test_a_search_has_just_the_rows_that_its_set_names(name, tmp_path):
     frame.to_csv(tmp_path / "data.csv", index=False)
     data = prepare(DataConfig(source="data.csv", **space["data"]), tmp_path)
     develop = {"wine": 124, "diabetes": 309, "made-nothing": 400}[name]
-    assert (len(data.y), len(data.test_y)) == (develop, len(frame) - develop)
+    assert (len(data.y), len(data.test)) == (develop, len(frame) - develop)
     assert len(data.folds[0].valid) == math.ceil(develop / 4)
     pd.testing.assert_frame_equal(frame, again)
     assert frame.equals(other) == (not name.startswith("made"))

@@ -9,7 +9,7 @@ from hpo.core import yaml_document
 from hpo.regularizers import FAMILY
 from hpo.space import loader
 from tests.helpers.searches import here
-from tests.unit.space.test_space_file import HEAD
+from tests.helpers.space_files import HEAD
 
 
 def test_the_list_has_every_member_once_and_fits_80_columns():
@@ -55,9 +55,9 @@ def test_the_same_as_json():
         "name": "skip",
         "kind": "structure",
         "summary": FAMILY["skip"].summary,
-        "more": 1,
+        "direction": 1,
         "range": {"choices": ["none", "residual", "shake-shake", "shake-drop"]},
-        "neutral": "none",
+        "default": "none",
         "values": ["none", "residual", "shake-shake", "shake-drop"],
         "needs": ["mlp"],
         "source": FAMILY["skip"].source,

@@ -28,7 +28,7 @@ def first(tmp_path):
         path, space = tmp_path / name, tmp_path / "mine.yaml"
         frame.to_csv(path, index=False) if path.suffix == ".csv" else frame.to_parquet(path)
         hpo("init", path, "--target", target, "-o", space)
-        assert hpo("check", space).endswith(f"{space} is sound.\n")
+        assert hpo("check", space).endswith(f"{space}: OK\n")
         return loader.load(space)
 
     return make
@@ -92,8 +92,8 @@ def test_it_explains_itself(tmp_path):
     text = space_template.space_text(tmp_path / "mine.csv", "y", tmp_path)
     assert text.startswith("# A search space for mine.csv: 60 rows, 2 columns, predicting y (2 classes).\n")
     for comment in (
-        "- id   # it holds no value twice, so nothing is learned from it",
-        "# one class holds more than 70 % of the rows",
+        "- id   # it holds no value twice, so networks learn nothing from it",
+        "# one class has more than 70 % of the rows",
     ):
         assert comment in text
     assert max(map(len, text.splitlines())) <= 120

@@ -1,4 +1,4 @@
-"""Metrics of many fits at once equal scikit-learn's of each."""
+"""Metrics of many fits at once equal scikit-learn's metrics of each fit."""
 
 from itertools import pairwise
 
@@ -40,7 +40,7 @@ def sklearn_score(name, logits, y):
 
 
 def calibration_error(confidence, right, bins=15):
-    """Word for word as Guo et al. (2017) define it."""
+    """Compute the calibration error literally as in Guo et al. (2017)."""
     found = 0.0
     for low, high in pairwise(np.linspace(0, 1, bins + 1)):
         inside = (confidence > low) & (confidence <= high)
@@ -51,7 +51,7 @@ def calibration_error(confidence, right, bins=15):
 
 @pytest.mark.parametrize("n", [2, 4])
 @pytest.mark.parametrize(
-    "name", [m.name for m in METRICS.values() if "classification" in m.tasks and m.judges == "labels"]
+    "name", [m.name for m in METRICS.values() if "classification" in m.tasks and not m.is_validator]
 )
 def test_classification(name, n):
     logits, y = classes(n)
@@ -68,7 +68,7 @@ def test_regression_in_the_units_of_the_target(name):
     assert measured.numpy() == pytest.approx([score(5 * y[i], 5 * predicted[i]) for i in range(FITS)])
 
 
-def test_weights_weigh_the_loss_alone():
+def test_weights_affect_the_loss_only():
     logits, y = classes(3)
     weight = torch.tensor(GENERATOR.uniform(0.5, 2, size=(FITS, ROWS)))
     measured = compute_metrics(["loss", "accuracy"], "classification", logits, y, weight, 1.0)
@@ -79,14 +79,14 @@ def test_weights_weigh_the_loss_alone():
 
 
 @pytest.mark.parametrize("name", ["precision", "recall", "f1_macro"])
-def test_a_class_that_is_never_said_or_never_true_counts_as_in_scikit_learn(name):
+def test_a_class_without_predictions_or_without_rows_counts_as_in_scikit_learn(name):
     logits = torch.nn.functional.one_hot(torch.tensor([[0, 0, 1, 1, 3]]), 5).double()
     y = torch.tensor([[0, 2, 1, 2, 1]])
     found = compute_metrics([name], "classification", logits, y, None, 1.0)[name]
     assert found.tolist() == pytest.approx([sklearn_score(name, logits[0], y[0])])
 
 
-def test_certainty_that_is_always_right_has_no_error_of_calibration():
+def test_certain_and_correct_predictions_have_no_calibration_error():
     logits, y = torch.tensor([[[900.0, 0.0], [0.0, 900.0]]]), torch.tensor([[0, 1]])
     right, wrong = (compute_metrics(["ece", "brier"], "classification", logits, said, None, 1.0) for said in (y, 1 - y))
     assert [float(right[name]) for name in right] == [0, 0]
@@ -94,7 +94,7 @@ def test_certainty_that_is_always_right_has_no_error_of_calibration():
 
 
 @pytest.mark.parametrize("name", ["loss", "ece", "brier"])
-def test_a_network_that_says_nothing_has_no_score_that_could_be_the_best(name):
+def test_nan_logits_have_no_score_that_could_be_the_best(name):
     logits = torch.full((1, 4, 3), torch.nan)
     found = compute_metrics([name], "classification", logits, torch.tensor([[0, 1, 2, 0]]), None, 1.0)[name]
     assert found.isnan()

@@ -1,5 +1,4 @@
-"""What networks are chosen by where the other domain has no labels: each criterion equals a plain formula of one fit, and reads no
-label of the other domain."""
+"""Each validator equals a plain formula for a single fit, and reads no label of the target domain."""
 
 from dataclasses import replace
 
@@ -14,7 +13,7 @@ from sklearn.metrics import log_loss
 
 from hpo.core import validators
 from hpo.core.metrics import METRICS, VALIDATORS
-from hpo.core.validators import FURTHEST, NEIGHBOURS, LabelledOutputs
+from hpo.core.validators import MAX_NEIGHBOURS, MAX_RATIO, LabelledOutputs
 from hpo.space.settings import TrainConfig
 from hpo.testing import same
 from hpo.training import evaluation
@@ -29,7 +28,7 @@ def normal(*shape):
 
 
 def rows(task="classification", weight=False):
-    """What three networks say of rows of the source and of the target, whose features lie elsewhere."""
+    """Make outputs of three networks for source and target rows, whose features differ in distribution."""
     outputs = CLASSES if task == "classification" else 1
     y = torch.from_numpy(STREAM.integers(CLASSES, size=(FITS, SOURCE))) if outputs > 1 else normal(FITS, SOURCE)
     weights = normal(FITS, SOURCE).abs() + 0.5 if weight else None
@@ -46,11 +45,11 @@ def each_loss(task, source, fit):
 
 
 def lda_ratio(fitted_on, target, x):
-    """Numpy's, with scikit-learn's shrunk covariance."""
+    """Compute the density ratio with numpy and scikit-learn's shrunk covariance."""
     middle = (fitted_on.mean(0) + target.mean(0)) / 2
     covariance, _ = oas(np.concatenate([fitted_on - fitted_on.mean(0), target - target.mean(0)]), assume_centered=True)
     return np.exp((x - middle) @ np.linalg.inv(covariance) @ (target.mean(0) - fitted_on.mean(0))).clip(
-        1 / FURTHEST, FURTHEST
+        1 / MAX_RATIO, MAX_RATIO
     )
 
 
@@ -59,7 +58,7 @@ def lda_ratio(fitted_on, target, x):
 def test_iwv_is_the_loss_weighed_by_the_density_ratio(task, weight):
     source, logits, features = rows(task, weight)
     found = validators.compute_validators(["iwv"], task, source, logits, features, 3.0)["iwv"]
-    own = source.ratio * (source.weight if weight else 1)
+    own = source.density_ratio * (source.weight if weight else 1)
     expected = [np.average(each_loss(task, source, i), weights=own[i]) for i in range(FITS)]
     assert found.tolist() == pytest.approx([e * (9 if task == "regression" else 1) for e in expected])
     if task == "classification":
@@ -95,7 +94,7 @@ def test_the_ratio_of_features_is_that_of_two_gaussians():
 
 
 @pytest.mark.parametrize("features", [0.0, 1.0, torch.nan], ids=["zero", "constant", "diverged"])
-def test_features_without_a_ratio_do_not_stop_a_search(features):
+def test_features_without_a_finite_ratio_give_nan(features):
     source, _, other = rows()
     source = replace(source, features=torch.full_like(source.features, features))
     found = validators.dev("classification", source, torch.full_like(other, features))
@@ -108,9 +107,7 @@ def test_features_without_a_ratio_do_not_stop_a_search(features):
 def test_dev_without_a_shift_is_close_to_the_loss_and_with_one_to_that_of_the_target():
     features = normal(1, 4000, 2)
     moved = torch.tensor([1.0, 0.0], dtype=torch.float64)
-    slope = torch.tensor(
-        [[0.7], [0.2]], dtype=torch.float64
-    )  # what is missed grows along the direction in which rows move
+    slope = torch.tensor([[0.7], [0.2]], dtype=torch.float64)  # the error grows in the direction of the shift
     source = LabelledOutputs(features @ slope, features, torch.zeros(1, 4000, dtype=torch.float64), None, None)
     for target in (normal(1, 4000, 2), normal(1, 4000, 2) + moved):
         truth = float((target @ slope).square().mean())
@@ -127,12 +124,12 @@ def test_snd_is_the_entropy_of_soft_neighbourhoods():
         assert float(found) == pytest.approx(entropy(alike / alike.sum(1, keepdims=True), axis=1).mean(), rel=1e-5)
 
 
-def test_snd_looks_for_neighbours_among_rows_taken_evenly():
-    logits = normal(1, 2 * NEIGHBOURS + 3, CLASSES)
+def test_snd_searches_neighbours_among_evenly_spaced_rows():
+    logits = normal(1, 2 * MAX_NEIGHBOURS + 3, CLASSES)
     assert torch.equal(validators.snd(logits), validators.snd(logits[:, ::3]))
 
 
-def test_entropies_are_scipys():
+def test_entropies_equal_scipy():
     _, logits, _ = rows()
     chances = logits.softmax(2).numpy()
     mean = entropy(chances, axis=2).mean(1)
@@ -140,7 +137,7 @@ def test_entropies_are_scipys():
     assert validators.infomax(logits).tolist() == pytest.approx((mean - entropy(chances.mean(1), axis=1)).tolist())
 
 
-def test_infomax_does_not_fall_for_one_class_as_entropy_does():
+def test_infomax_is_not_best_for_a_single_class_as_entropy_is():
     balanced = 20 * torch.eye(CLASSES, dtype=torch.float64).repeat(TARGET // CLASSES, 1).unsqueeze(0)
     collapsed = balanced[:, :1].expand_as(balanced)
     assert float(validators.target_entropy(collapsed)) == pytest.approx(float(validators.target_entropy(balanced)))
@@ -148,7 +145,7 @@ def test_infomax_does_not_fall_for_one_class_as_entropy_does():
 
 
 @pytest.mark.parametrize("weight", [False, True])
-def test_the_temperature_is_that_of_least_loss_if_one_label_in_as_many_as_rows_were_random(weight):
+def test_the_temperature_minimises_the_smoothed_loss(weight):
     source, _, _ = rows(weight=weight)
     source = replace(source, logits=source.logits + 2 * torch.nn.functional.one_hot(source.y, CLASSES))
     chance = 1 / (SOURCE + 1)
@@ -158,13 +155,15 @@ def test_the_temperature_is_that_of_least_loss_if_one_label_in_as_many_as_rows_w
         said = log_softmax(source.logits[i].numpy() * np.exp(log_sharpness), axis=1)
         return np.average(-(wanted * said).sum(1), weights=source.weight[i] if weight else None)
 
-    found = validators.sharpness(source).flatten().log()
+    found = validators.inverse_temperature(source).flatten().log()
     expected = [minimize_scalar(loss, bounds=(-4, 4), args=(i,), method="bounded").x for i in range(FITS)]
     assert found.tolist() == pytest.approx(expected, abs=2e-3)
 
 
-def test_who_only_boasts_is_not_preferred():
-    """Ten times as sure of everything, right or wrong, is the same network; and rows that are all right make nobody infinitely sure."""
+def test_overconfidence_is_not_preferred():
+    """Ten times as confident in everything is the same network, and rows that are all correct do not make one
+    infinitely confident.
+    """
     source, logits, features = rows()
     source = replace(source, logits=source.logits + 2 * torch.nn.functional.one_hot(source.y, CLASSES))
     louder = replace(source, logits=10 * source.logits)
@@ -175,15 +174,15 @@ def test_who_only_boasts_is_not_preferred():
         )
         assert loud.tolist() == pytest.approx(plain.tolist(), rel=5e-3)
     right = replace(source, logits=torch.nn.functional.one_hot(source.y, CLASSES).double())
-    expected = np.log(1 + CLASSES * SOURCE)  # by how much the right class of each row must be ahead
-    assert validators.sharpness(replace(right, logits=3 * right.logits)).flatten().tolist() == pytest.approx(
+    expected = np.log(1 + CLASSES * SOURCE)  # the margin of the correct class of each row
+    assert validators.inverse_temperature(replace(right, logits=3 * right.logits)).flatten().tolist() == pytest.approx(
         [expected / 3] * FITS, rel=3e-3
     )
 
 
 @pytest.mark.parametrize("name", VALIDATORS)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_a_fit_does_not_depend_on_how_many_others_there_are(name, dtype):
+def test_a_fit_does_not_depend_on_the_number_of_fits(name, dtype):
     many, m = 17, 70
     source = LabelledOutputs(
         *(normal(many, 40, n).to(dtype) for n in (CLASSES, 64)),
@@ -205,7 +204,7 @@ def test_a_fit_does_not_depend_on_how_many_others_there_are(name, dtype):
 # ---- in training
 
 
-def test_criteria_are_watched_if_followed_and_all_are_told_at_the_end():
+def test_a_followed_validator_is_computed_each_epoch_and_all_at_the_end():
     data = foreign()
     for name in VALIDATORS:
         pop = population(data, TrainConfig(epochs=3, batch_size=32, metric=name))
@@ -215,11 +214,11 @@ def test_criteria_are_watched_if_followed_and_all_are_told_at_the_end():
         released = pop.release(trial("0"))
         assert set(VALIDATORS) <= released.valid.keys()
         assert not set(VALIDATORS) & released.train.keys()
-        best = min if METRICS[name].sign > 0 else max
+        best = min if METRICS[name].better == "lower" else max
         assert released.valid[name] == pytest.approx(best(curves[f"valid_{name}"]), rel=1e-9)
 
 
-def test_what_a_search_follows_is_the_formula_of_what_its_networks_say():
+def test_the_followed_validator_equals_the_formula_for_the_trained_networks():
     data = foreign()
     pop = population(data, TrainConfig(epochs=2, batch_size=32, metric="dev"))
     pop.admit(of := trial("0"))
@@ -229,7 +228,7 @@ def test_what_a_search_follows_is_the_formula_of_what_its_networks_say():
         net.predict_parts(released.weights, [data.x[part].unsqueeze(0)], features=True)
         for part in (fold.valid, fold.target_valid)
     )
-    source = LabelledOutputs(*valid, data.y[fold.valid].unsqueeze(0), None, data.ratio[fold.valid].unsqueeze(0))
+    source = LabelledOutputs(*valid, data.y[fold.valid].unsqueeze(0), None, data.density_ratio[fold.valid].unsqueeze(0))
     found = validators.compute_validators(VALIDATORS, "classification", source, *target, 1.0)
     assert {name: released.valid[name] for name in VALIDATORS} == pytest.approx(
         {name: float(value) for name, value in found.items()}
@@ -237,13 +236,15 @@ def test_what_a_search_follows_is_the_formula_of_what_its_networks_say():
 
 
 @pytest.mark.parametrize("name", VALIDATORS)
-def test_no_label_of_the_other_domain_is_read(name):
-    """Labels that should not be there, any of which would be seen: classes that do not exist, a weight, a ratio."""
+def test_no_target_label_is_read(name):
+    """Invalid labels would have a visible effect: classes that do not exist, a weight, a ratio."""
     data = foreign()
     hidden = torch.cat([data.folds[0].target, data.folds[0].target_valid])
-    poisoned = replace(data, y=data.y.clone(), weight=torch.ones_like(data.x[:, 0]), ratio=data.ratio.clone())
+    poisoned = replace(
+        data, y=data.y.clone(), weight=torch.ones_like(data.x[:, 0]), density_ratio=data.density_ratio.clone()
+    )
     clean = replace(poisoned, weight=poisoned.weight.clone())
-    poisoned.y[hidden], poisoned.weight[hidden], poisoned.ratio[hidden] = 10**6, torch.nan, torch.nan
+    poisoned.y[hidden], poisoned.weight[hidden], poisoned.density_ratio[hidden] = 10**6, torch.nan, torch.nan
     train = TrainConfig(epochs=3, batch_size=32, metric=name)
     found = []
     for samples in (clean, poisoned):
@@ -254,7 +255,7 @@ def test_no_label_of_the_other_domain_is_read(name):
     assert same(found[0][1], found[1][1])
 
 
-def test_held_back_rows_of_the_source_are_judged_where_validation_rows_are_the_targets():
+def test_held_out_source_rows_are_used_if_validation_rows_are_target_rows():
     data = foreign()
     fold = data.folds[0]
     other = replace(data, folds=(replace(fold, valid=fold.valid[:7], source_valid=fold.valid[7:]),))
@@ -264,15 +265,15 @@ def test_held_back_rows_of_the_source_are_judged_where_validation_rows_are_the_t
     released, net = pop.release(of), network(data, of)
     logits = net.predict(released.weights, data.x[fold.valid[7:]].unsqueeze(0))[0]
     expected = log_loss(
-        data.y[fold.valid[7:]], logits.softmax(1), sample_weight=data.ratio[fold.valid[7:]], labels=range(3)
+        data.y[fold.valid[7:]], logits.softmax(1), sample_weight=data.density_ratio[fold.valid[7:]], labels=range(3)
     )
     assert released.valid["iwv"] == pytest.approx(expected)
 
 
-def test_what_a_fit_cannot_be_judged_by_is_not_measured():
+def test_unavailable_validators_are_not_computed():
     data = foreign()
     fold, net, none = data.folds[0], network(data, trial("0")), torch.empty(0, dtype=torch.long)
     assert evaluation.available_validators(data, net, fold) == VALIDATORS
-    assert "iwv" not in evaluation.available_validators(replace(data, ratio=None), net, fold)
+    assert "iwv" not in evaluation.available_validators(replace(data, density_ratio=None), net, fold)
     assert evaluation.available_validators(data, net, replace(fold, target_valid=none)) == ()
     assert evaluation.available_validators(data, net, replace(fold, valid=none)) == ()

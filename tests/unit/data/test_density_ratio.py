@@ -1,4 +1,4 @@
-"""Density ratios: close to the known ones of made domains, and 1 where there is nothing to tell apart."""
+"""Density ratios: close to the true ones of generated domains, and 1 if the domains do not differ."""
 
 import numpy as np
 import pytest
@@ -13,7 +13,7 @@ MOVED = np.array([0.8, 0.0, -0.4])
 
 
 def domains(source, target, moved, seed=0):
-    """Gaussian rows of the source, then of the target, whose mean lies elsewhere."""
+    """Return Gaussian rows of the source, then of the target, which has another mean."""
     stream = np.random.default_rng(seed)
     x = stream.normal(size=(source + target, len(moved)))
     x[source:] += moved
@@ -21,61 +21,61 @@ def domains(source, target, moved, seed=0):
 
 
 @pytest.mark.parametrize(("source", "target"), [(3000, 3000), (6000, 1000), (1000, 6000)])
-def test_ratios_are_those_of_known_densities(source, target):
+def test_estimates_match_the_true_ratio(source, target):
     x, *parts = domains(source, target, MOVED)
-    found, true = density_ratio.ratios(x, *parts), np.exp(x @ MOVED - MOVED @ MOVED / 2)
+    ratio, true = density_ratio.estimate(x, *parts), np.exp(x @ MOVED - MOVED @ MOVED / 2)
     inside = true < np.quantile(true[:source], 0.98)
-    assert np.sqrt(np.square(np.log(found / true)[inside]).mean()) < 0.15
-    assert found[:source].mean() == pytest.approx(1)
-    assert (found[:source] * x[:source, 0]).mean() == pytest.approx(
+    assert np.sqrt(np.square(np.log(ratio / true)[inside]).mean()) < 0.15
+    assert ratio[:source].mean() == pytest.approx(1)
+    assert (ratio[:source] * x[:source, 0]).mean() == pytest.approx(
         MOVED[0], abs=0.12
     )  # weighed, the source is as the target is
 
 
-def test_rows_that_were_not_fitted_on_have_ratios_as_well():
+def test_rows_outside_of_the_fit_have_ratios():
     x, source, target = domains(3000, 3000, MOVED)
-    found, true = density_ratio.ratios(x, source[:2000], target[:1500]), np.exp(x @ MOVED - MOVED @ MOVED / 2)
+    ratio, true = density_ratio.estimate(x, source[:2000], target[:1500]), np.exp(x @ MOVED - MOVED @ MOVED / 2)
     held = source[2000:]
-    assert np.corrcoef(np.log(found[held]), np.log(true[held]))[0, 1] > 0.99
-    assert found[held].mean() == pytest.approx(1, abs=0.1)
+    assert np.corrcoef(np.log(ratio[held]), np.log(true[held]))[0, 1] > 0.99
+    assert ratio[held].mean() == pytest.approx(1, abs=0.1)
 
 
-def test_without_a_shift_no_row_counts_more_than_another_but_for_noise():
-    stds = [density_ratio.ratios(*domains(300, 300, np.zeros(40), seed)).std() for seed in range(5)]
+def test_without_a_shift_ratios_are_close_to_one():
+    stds = [density_ratio.estimate(*domains(300, 300, np.zeros(40), seed)).std() for seed in range(5)]
     assert np.mean(stds) < 0.1  # in sample, a classifier of 40 inputs would say otherwise
 
 
-def test_domains_that_have_nothing_in_common_leave_ratios_finite_and_bounded():
+def test_ratios_of_disjoint_domains_are_finite_and_bounded():
     x, source, target = domains(200, 200, np.array([50.0]))
-    found = density_ratio.ratios(x, source, target)
-    assert np.isfinite(np.log(found)).all()
-    assert found[source].max() <= 1 / (1 - density_ratio.QUANTILE)
+    ratio = density_ratio.estimate(x, source, target)
+    assert np.isfinite(np.log(ratio)).all()
+    assert ratio[source].max() <= 1 / (1 - density_ratio.CLIP_QUANTILE)
 
 
-def test_sparse_rows_have_the_ratios_of_the_same_rows_with_few_zeros_left_out(monkeypatch):
+def test_sparse_and_dense_matrices_have_the_same_ratios(monkeypatch):
     stream = np.random.default_rng(0)
     x = stream.normal(size=(400, 30)) * (stream.random((400, 30)) < 0.1)
     x[200:, 3] += 1
-    found = density_ratio.ratios(x, np.arange(200), np.arange(200, 400))
-    monkeypatch.setattr(density_ratio, "_SPARSE", 0.0)
-    assert found == pytest.approx(density_ratio.ratios(x, np.arange(200), np.arange(200, 400)), rel=1e-3)
+    ratio = density_ratio.estimate(x, np.arange(200), np.arange(200, 400))
+    monkeypatch.setattr(density_ratio, "SPARSE_SHARE", 0.0)
+    assert ratio == pytest.approx(density_ratio.estimate(x, np.arange(200), np.arange(200, 400)), rel=1e-3)
 
 
-def test_a_single_row_of_the_target_tells_nothing():
-    assert (density_ratio.ratios(np.zeros((5, 2)), np.arange(4), np.array([4])) == 1).all()
+def test_with_one_target_row_all_ratios_are_one():
+    assert (density_ratio.estimate(np.zeros((5, 2)), np.arange(4), np.array([4])) == 1).all()
 
 
-# ---- the member that trains by them
+# ---- the regularizer that uses them
 
 
 @pytest.mark.parametrize(
     "weight", [None, torch.full((2, 4), 3.0, dtype=torch.float64)], ids=["alone", "with class weights"]
 )
-def test_importance_weighs_rows_by_the_ratio_to_the_power_of_its_strength(weight):
+def test_importance_weights_rows_by_the_ratio_to_the_power_of_its_strength(weight):
     data, index = foreign(), torch.arange(8).view(2, 4)
     batch = Batch(data.inputs(index), data.targets(index)[0], weight, None, index)
-    found = STRENGTHS["importance"].batch(torch.tensor([0.0, 0.5], dtype=torch.float64), step(data=data), batch).weight
+    ratio = STRENGTHS["importance"].batch(torch.tensor([0.0, 0.5], dtype=torch.float64), step(data=data), batch).weight
     own = torch.ones(2, 4, dtype=torch.float64) if weight is None else weight
-    assert torch.equal(found[0], own[0])
-    assert torch.allclose(found[1], data.ratio[4:8].sqrt() * own[1])
-    assert data.ratio[4:8].std() > 0.01
+    assert torch.equal(ratio[0], own[0])
+    assert torch.allclose(ratio[1], data.density_ratio[4:8].sqrt() * own[1])
+    assert data.density_ratio[4:8].std() > 0.01

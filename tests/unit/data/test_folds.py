@@ -1,4 +1,4 @@
-"""Folds, groups and time: what is drawn, that each fold is encoded by its own training rows, and that nothing else leaks."""
+"""Folds, groups and time: which rows are drawn, and that a fold is encoded by its own training rows without leaks."""
 
 from collections import Counter
 from functools import partial
@@ -33,7 +33,7 @@ KINDS = {
 
 
 def table(task="regression"):
-    """Rows whose target says which they are; two classes, one of them rare; groups of all sizes; a few rows a day."""
+    """Return rows that their target identifies, or two classes, one rare; groups of all sizes; several rows per day."""
     r = np.random.default_rng(0)
     frame = pd.DataFrame(
         {
@@ -55,41 +55,41 @@ def prepared(folder, split, task="regression", frame=None, **data):
 
 
 def samples(data):
-    """All that one data set is trained on, in a search and after it."""
-    fresh = data.fresh(1)
-    nested = {f"nested {fold.number}": data.nested(1, fold.number) for fold in fresh.folds}
-    return {"search": data, "fresh": fresh, "again": data.fresh(2), "whole": data.whole()} | nested
+    """Return all samples that a data set yields, in a search and after it."""
+    fresh = data.new_folds(1)
+    nested = {f"nested {fold.number}": data.nested_folds(1, fold.number) for fold in fresh.folds}
+    return {"search": data, "fresh": fresh, "again": data.new_folds(2), "whole": data.without_validation()} | nested
 
 
 def rows(data, of):
     """Which row of the file each row of `of.x` is, read from its target; and which are for the test."""
-    test = (data.test_y * data.target_scale + data.target_mean).numpy()
+    test = (data.test.reveal().y * data.target_scale + data.target_mean).numpy()
     left = np.setdiff1d(np.arange(N), np.round(test / 1.5).astype(int))
     return left[np.unique(of.y.numpy(), return_inverse=True)[1]], np.setdiff1d(np.arange(N), left)
 
 
 def parts(data, of):
-    """(training, validation, test rows) of every fold, as rows of the file."""
+    """Return (training, validation, test rows) of every fold, as rows of the file."""
     number, _ = rows(data, of)
     return [tuple(number[part] for part in (fold.train, fold.valid, fold.test)) for fold in of.folds]
 
 
-# ---- no leak
+# ---- leakage
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_no_row_that_is_held_out_is_ever_in_a_batch(tmp_path, monkeypatch, kind):
-    """Whole trainings; what every batch holds is read from its targets."""
+def test_held_out_rows_are_never_in_a_batch(tmp_path, monkeypatch, kind):
+    """The rows of every batch of complete trainings are read from their targets."""
     data = prepared(tmp_path, KINDS[kind])
     seen = {}
-    before = Program._step
+    before = Program.train_step
 
     def step(program, *given):
-        for row, batch in zip(program._rows, given[1], strict=True):
+        for row, batch in zip(program.rows, given[1], strict=True):
             seen.setdefault((row.fit.trial.label, row.fit.fold.number), set()).update(number[batch].tolist())
         return before(program, *given)
 
-    monkeypatch.setattr(Program, "_step", step)
+    monkeypatch.setattr(Program, "train_step", step)
     for of in samples(data).values():
         number, test = rows(data, of)
         seen.clear()
@@ -109,7 +109,7 @@ def test_no_row_that_is_held_out_is_ever_in_a_batch(tmp_path, monkeypatch, kind)
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_every_fold_is_encoded_by_its_own_training_rows_alone(tmp_path, kind):
+def test_every_fold_is_encoded_by_its_own_training_rows(tmp_path, kind):
     data, frame = prepared(tmp_path, KINDS[kind]), table()
     for of in samples(data).values():
         number, _ = rows(data, of)
@@ -122,7 +122,7 @@ def test_every_fold_is_encoded_by_its_own_training_rows_alone(tmp_path, kind):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_values_of_held_out_rows_change_nothing_that_is_learned_from(tmp_path, kind):
+def test_values_of_held_out_rows_do_not_change_training_rows(tmp_path, kind):
     data, frame = prepared(tmp_path, KINDS[kind]), table()
     before, (number, test) = samples(data), rows(data, data)
     fold = data.folds[-1]
@@ -135,11 +135,11 @@ def test_values_of_held_out_rows_change_nothing_that_is_learned_from(tmp_path, k
     assert all(after[name].x.equal(before[name].x) for name in before)
 
 
-# ---- what is drawn
+# ---- rows of the folds
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_parts_of_a_fold_share_no_row_group_or_day_and_cover_what_they_should(tmp_path, kind):
+def test_parts_of_a_fold_are_disjoint_in_rows_groups_and_days(tmp_path, kind):
     data, frame = prepared(tmp_path, KINDS[kind]), table()
     column = {"groups": "who", "time": "when"}.get(kind.partition(",")[0])
     for name, of in samples(data).items():
@@ -162,15 +162,15 @@ def test_parts_of_a_fold_share_no_row_group_or_day_and_cover_what_they_should(tm
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_fresh_folds_are_others_for_every_draw_except_over_time(tmp_path, kind):
+def test_new_folds_differ_by_draw_except_over_time(tmp_path, kind):
     data = prepared(tmp_path, KINDS[kind])
     again = prepared(tmp_path, KINDS[kind])
 
     def valid(of):
         return [sorted(valid.tolist()) for _, valid, _ in parts(data, of)]
 
-    one, two = valid(data.fresh(1)), valid(data.fresh(2))
-    assert one == valid(again.fresh(1))
+    one, two = valid(data.new_folds(1)), valid(data.new_folds(2))
+    assert one == valid(again.new_folds(1))
     if "time" in kind:
         assert one == two == valid(data)[: len(one)]
     else:
@@ -180,12 +180,12 @@ def test_fresh_folds_are_others_for_every_draw_except_over_time(tmp_path, kind):
 @pytest.mark.parametrize(
     ("kind", "k"), [("hold-out", 4), ("folds", 4), ("repeats", 3), ("groups", 4), ("time", 1), ("time, folds", 4)]
 )
-def test_nested_folds_lie_within_the_training_rows_of_fresh_ones(tmp_path, kind, k):
+def test_nested_folds_split_the_training_rows_of_new_folds(tmp_path, kind, k):
     data = prepared(tmp_path, KINDS[kind])
-    outer = parts(data, data.fresh(3))
+    outer = parts(data, data.new_folds(3))
     assert len(outer) == k
     for number, (known, judged, _) in enumerate(outer):
-        nested = data.nested(3, number)
+        nested = data.nested_folds(3, number)
         assert [fold.number for fold in nested.folds] == [*range(k)]
         for train, valid, test in parts(data, nested):
             assert {*train.tolist(), *valid.tolist()} <= {*known.tolist()}
@@ -193,10 +193,10 @@ def test_nested_folds_lie_within_the_training_rows_of_fresh_ones(tmp_path, kind,
 
 
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if "time" not in kind])
-def test_classes_are_alike_in_every_part(tmp_path, kind):
+def test_every_part_has_the_same_class_shares(tmp_path, kind):
     data = prepared(tmp_path, KINDS[kind], "classification")
     share = float(np.mean(table("classification")["y"] == "rare"))
-    for of in (data, data.fresh(1), data.nested(1, 0)):
+    for of in (data, data.new_folds(1), data.nested_folds(1, 0)):
         for fold in of.folds:
             for part in (fold.train, fold.valid):
                 assert abs(float((of.y[part] == 0).double().mean()) - share) < (0.15 if "groups" in kind else 0.06)
@@ -204,12 +204,12 @@ def test_classes_are_alike_in_every_part(tmp_path, kind):
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_groups_are_dealt_out_evenly(tmp_path, seed):
-    """A random dealing of them makes one fold 1.26 to 1.6 times as large as another."""
+def test_groups_are_split_evenly(tmp_path, seed):
+    """With a random assignment of groups, one fold is 1.26 to 1.6 times as large as another."""
     data = prepared(tmp_path, {"groups": "who", "folds": 4, "seed": seed}, "classification")
     sizes = [len(fold.valid) for fold in data.folds]
     assert max(sizes) / min(sizes) < 1.2
-    assert abs(len(data.test_x) / N - 0.2) < 0.01
+    assert abs(len(data.test) / N - 0.2) < 0.01
 
 
 def test_classes_too_small_for_the_folds_are_noted(tmp_path):
@@ -220,7 +220,7 @@ def test_classes_too_small_for_the_folds_are_noted(tmp_path):
     assert sorted(len(fold.valid) for fold in data.folds) == [38, 38, 38, 39, 39]
 
 
-def test_what_is_known_of_the_target_is_counted_on_all_rows_but_the_test_part(tmp_path):
+def test_the_target_is_standardised_by_development_rows(tmp_path):
     data, frame = prepared(tmp_path, {"folds": 4}), table()
     _, test = rows(data, data)
     known = frame["y"].drop(test)
@@ -230,21 +230,21 @@ def test_what_is_known_of_the_target_is_counted_on_all_rows_but_the_test_part(tm
     assert float(balanced.weight[rare].sum()) == pytest.approx(float(balanced.weight[~rare].sum()))
 
 
-def test_all_rows_but_the_test_part_are_there_to_train_the_last_network(tmp_path):
+def test_a_refit_trains_on_all_development_rows(tmp_path):
     data = prepared(tmp_path, {})
-    whole = data.whole()
+    whole = data.without_validation()
     (fold,) = whole.folds
-    assert (len(fold.train), len(fold.valid), len(fold.test)) == (data.development, 0, 0)
+    assert (len(fold.train), len(fold.valid), len(fold.test)) == (data.n_development, 0, 0)
     encoded = whole.preprocess.encode(table())
     number, test = rows(data, whole)
     assert whole.x.numpy() == pytest.approx(encoded[number], abs=1e-6)
-    again = (whole.test_y * whole.target_scale + whole.target_mean).numpy() / 1.5
+    again = (whole.test.reveal().y * whole.target_scale + whole.target_mean).numpy() / 1.5
     assert sorted(np.round(again).astype(int)) == test.tolist()
-    assert whole.test_x.numpy() == pytest.approx(encoded[np.round(again).astype(int)], abs=1e-6)
+    assert whole.test.reveal().x.numpy() == pytest.approx(encoded[np.round(again).astype(int)], abs=1e-6)
     assert (whole.fingerprint, whole.notes) == (data.fingerprint, data.notes)
 
 
-# ---- columns and sizes that do not do
+# ---- unsuitable columns and sizes
 
 
 def changed(column, values):
@@ -267,7 +267,7 @@ REFUSED = [
     (
         {"groups": "whom"},
         table,
-        "data.split.groups: t has no column whom besides the target. It has: a, kind, who, when, id.",
+        "data.split.groups: t has no column whom other than the target. It has: a, kind, who, when, id.",
     ),
     (
         {"groups": "who"},
@@ -277,57 +277,58 @@ REFUSED = [
     (
         {"groups": "who"},
         partial(changed, "who", ["a", "b"] * 120),
-        "data.split.groups: the column who of t has 2 different values where more are needed to cut off a test part; "
-        "take fewer folds or another column.",
+        "data.split.groups: the column who of t has only 2 different values, too few to split off a test part; "
+        "use fewer folds or another column.",
     ),
     (
         {"groups": "who", "folds": 20},
         partial(changed, "who", [*"abcdefgh"] * 30),
-        "data.split.groups: the column who of t has 6 different values where more are needed for 20 folds; "
-        "take fewer folds or another column.",
+        "data.split.groups: the column who of t has only 6 different values, too few for 20 folds; "
+        "use fewer folds or another column.",
     ),
     (
         {"time": "when"},
         partial(changed, "when", ["2026-01-01"] * 239 + ["tomorrow"]),
-        f"{TIME} must hold numbers or ISO dates (2026-01-31), but row 240 holds tomorrow; mend it, or name another column.",
+        f"{TIME} must hold numbers or ISO dates (2026-01-31), but row 240 holds tomorrow; fix it, "
+        "or name another column.",
     ),
     (
         {"time": "when"},
         partial(changed, "when", [1] * N),
-        "data.split.time: the column when of t has 1 different value where more are needed to cut off a test part; "
-        "take fewer folds or another column.",
+        "data.split.time: the column when of t has only 1 different value, too few to split off a test part; "
+        "use fewer folds or another column.",
     ),
     (
         {"time": "when", "folds": 5},
         partial(changed, "when", np.arange(N) // 50),
-        "data.split.time: the column when of t has 3 different values where more are needed for 5 folds; "
-        "take fewer folds or another column.",
+        "data.split.time: the column when of t has only 3 different values, too few for 5 folds; "
+        "use fewer folds or another column.",
     ),
     ({"test": 0.98, "folds": 6}, table, "t: 6 folds of data.split cannot be drawn from 4 rows."),
 ]
 
 
 @pytest.mark.parametrize(("split", "frame", "sentence"), REFUSED, ids=[sentence[:70] for *_, sentence in REFUSED])
-def test_what_cannot_be_cut_is_refused_in_a_sentence(tmp_path, split, frame, sentence):
+def test_impossible_folds_are_refused(tmp_path, split, frame, sentence):
     with pytest.raises(InputError) as caught:
         prepared(tmp_path, split, frame=frame())
     assert str(caught.value) == sentence
 
 
-def test_more_folds_than_memory_holds_are_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr("hpo.data.fold_encoding._MOST_COPIED", 2000)
+def test_too_many_folds_for_memory_are_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr("hpo.data.fold_encoding.MAX_NUMBERS", 2000)
     with pytest.raises(
-        InputError, match=r"^t: 192 rows with 5 inputs are too many to keep in memory for each of 4 folds; take fewer"
+        InputError, match=r"^t: 192 rows with 5 inputs are too many to keep in memory for each of 4 folds; use fewer"
     ):
         prepared(tmp_path, {"folds": 4})
 
 
-def test_other_groups_are_other_data(tmp_path):
+def test_groups_are_part_of_the_fingerprint(tmp_path):
     frame = table()
     one = prepared(tmp_path, {"groups": "who"}, frame=frame)
     two = prepared(tmp_path, {"groups": "who"}, frame=frame.assign(who=frame["who"].to_numpy()[::-1]))
     assert one.fingerprint != two.fingerprint
 
 
-def test_a_fold_has_no_rows_to_test_on_unless_it_is_given_some():
+def test_a_fold_has_no_test_rows_by_default():
     assert Fold(0, torch.arange(2), torch.arange(2)).test.tolist() == []

@@ -1,4 +1,4 @@
-"""Files of svmlight: what becomes of their tokens, on the way to training and to predictions."""
+"""Files of svmlight: how their pairs are parsed, encoded for training, and used for predictions."""
 
 import io
 
@@ -20,7 +20,7 @@ N = 80
 
 
 def counts(rows=N, seed=0):
-    """Few of 30 words in a row, the first of which tell the class."""
+    """Return counts of 30 words; the first six depend on the class."""
     r = np.random.default_rng(seed)
     y = np.arange(rows) % 2
     rate = np.full((rows, 30), 0.15)
@@ -38,14 +38,14 @@ def prepared(folder, **data):
 
 
 def seen(x, y, data, **options):
-    """scikit-learn's own weights, of the rows of `data` that train."""
-    train = data._raw.rows[data.folds[0].train.numpy()]
-    found = TfidfTransformer(**options).fit(x[train]).transform(x).toarray()
+    """Return scikit-learn's weights, fitted on the training rows of `data`."""
+    train = data.origin.rows[data.folds[0].train.numpy()]
+    frame = TfidfTransformer(**options).fit(x[train]).transform(x).toarray()
     known = (x[train] > 0).any(0)
     rest = TfidfTransformer(**options).fit(x[train][:, known]).transform(x[:, known]).toarray()
-    found[:] = 0
-    found[:, known] = rest
-    return found[data._raw.rows], y[data._raw.rows]
+    frame[:] = 0
+    frame[:, known] = rest
+    return frame[data.origin.rows], y[data.origin.rows]
 
 
 @pytest.mark.parametrize("zero_based", [True, False])
@@ -57,7 +57,7 @@ def test_inputs_are_those_of_scikit_learn(tmp_path, zero_based, options):
     data = prepared(tmp_path, text=options)
     loaded, labels = load_svmlight_file(str(path), n_features=30, zero_based=zero_based)
     terms = [int(term) for term in data.preprocess.documents[0]["terms"]]
-    assert terms == [i + (not zero_based) for i in range(30) if loaded[data._raw.rows][:, i].nnz]
+    assert terms == [i + (not zero_based) for i in range(30) if loaded[data.origin.rows][:, i].nnz]
     expected, classes = seen(loaded.toarray(), labels, data, **options)
     assert data.x.numpy() == pytest.approx(expected[:, [term - (not zero_based) for term in terms]], abs=1e-6)
     assert [data.classes[i] for i in data.y.tolist()] == classes.tolist()
@@ -65,12 +65,12 @@ def test_inputs_are_those_of_scikit_learn(tmp_path, zero_based, options):
 
 
 @pytest.mark.parametrize("make", [lambda x: x - 0.5, lambda x: x + 1.0], ids=["negative", "dense"])
-def test_what_are_no_counts_is_standardised_by_training_rows(tmp_path, make):
+def test_values_that_are_not_counts_are_standardised_by_training_rows(tmp_path, make):
     x, y = make(counts()[0].astype(float)), counts()[1]
     written(tmp_path, x, y)
     data = prepared(tmp_path)
-    train = data._raw.rows[data.folds[0].train.numpy()]
-    assert data.x.numpy() == pytest.approx(StandardScaler().fit(x[train]).transform(x)[data._raw.rows], abs=1e-5)
+    train = data.origin.rows[data.folds[0].train.numpy()]
+    assert data.x.numpy() == pytest.approx(StandardScaler().fit(x[train]).transform(x)[data.origin.rows], abs=1e-5)
     again = data.preprocess.encode(readers.read_file(tmp_path / "t.svmlight"))
     assert again == pytest.approx(StandardScaler().fit(x[train]).transform(x), abs=1e-5)
 
@@ -88,25 +88,29 @@ def test_the_most_frequent_indices_are_kept_if_there_is_a_limit(tmp_path):
 def test_labels_comments_and_empty_rows(tmp_path):
     lines = ["# a comment", "+1 3:1 5:2.5e-1 # more", "", "-1", "2:.5", "-1 3:1"]
     (tmp_path / "t.libsvm").write_text("\n".join(lines))
-    found = readers.read_file(tmp_path / "t.libsvm")
-    assert found["features"].tolist() == ["3:1 5:2.5e-1", "", "2:.5", "3:1"]
-    assert found["target"].tolist()[:2] == [1.0, -1.0]
-    assert found["target"].isna().tolist() == [False, False, True, False]
-    row, index, value = svmlight.parse(found["features"].tolist())
-    assert (row.tolist(), index.tolist(), value.tolist()) == ([0, 0, 2, 3], [3, 5, 2, 3], [1.0, 0.25, 0.5, 1.0])
+    frame = readers.read_file(tmp_path / "t.libsvm")
+    assert frame["features"].tolist() == ["3:1 5:2.5e-1", "", "2:.5", "3:1"]
+    assert frame["target"].tolist()[:2] == [1.0, -1.0]
+    assert frame["target"].isna().tolist() == [False, False, True, False]
+    pairs = svmlight.parse(frame["features"].tolist())
+    assert (pairs.row.tolist(), pairs.index.tolist(), pairs.value.tolist()) == (
+        [0, 0, 2, 3],
+        [3, 5, 2, 3],
+        [1.0, 0.25, 0.5, 1.0],
+    )
 
 
 @pytest.mark.parametrize(
     ("line", "sentence"),
     [
-        ("1 3:x", "line 2 must hold index:value behind its label, as in 3:1.5, but holds 3:x."),
-        ("1 qid:4 3:1", "line 2 must hold index:value behind its label, as in 3:1.5, but holds qid:4."),
-        ("1 3:1:4 5", "line 2 must hold index:value behind its label, as in 3:1.5, but holds 3:1:4."),
-        ("1 3:inf", "line 2 must hold index:value behind its label, as in 3:1.5, but holds 3:inf."),
+        ("1 3:x", "line 2 must hold index:value after its label, as in 3:1.5, but holds 3:x."),
+        ("1 qid:4 3:1", "line 2 must hold index:value after its label, as in 3:1.5, but holds qid:4."),
+        ("1 3:1:4 5", "line 2 must hold index:value after its label, as in 3:1.5, but holds 3:1:4."),
+        ("1 3:inf", "line 2 must hold index:value after its label, as in 3:1.5, but holds 3:inf."),
         ("1,2 3:1", "line 2 must begin with its label, a number, but begins with 1,2."),
     ],
 )
-def test_a_line_that_is_none(tmp_path, line, sentence):
+def test_invalid_lines_are_refused(tmp_path, line, sentence):
     (tmp_path / "t.svmlight").write_text(f"0 1:1\n{line}\n")
     with pytest.raises(InputError) as caught:
         readers.read_file(tmp_path / "t.svmlight")
@@ -124,7 +128,7 @@ def test_a_file_without_rows_or_without_values(tmp_path):
         prepared(tmp_path)
 
 
-def test_a_column_of_a_table_may_hold_tokens(tmp_path):
+def test_a_column_of_a_csv_may_hold_pairs(tmp_path):
     x, y = counts()
     written(tmp_path, x, y)
     frame = readers.read_file(tmp_path / "t.svmlight").assign(price=np.arange(N))
@@ -143,30 +147,31 @@ def test_a_column_of_a_table_may_hold_tokens(tmp_path):
 
 
 @pytest.mark.parametrize("text", [["features"], {"columns": ["features"]}, {"vectorizer": "svmlight"}])
-def test_tokens_are_parsed_however_the_column_is_named(tmp_path, text):
+def test_pairs_are_parsed_for_every_spelling_of_the_text_section(tmp_path, text):
     written(tmp_path, *counts())
     assert prepared(tmp_path, text=text).x.equal(prepared(tmp_path).x)
 
 
-def test_tokens_are_no_words(tmp_path):
+def test_pairs_cannot_be_counted_as_words(tmp_path):
     with pytest.raises(
         ValueError,
-        match=r"t\.svmlight holds index:value and no words, so text\.vectorizer must be svmlight, got tfidf; leave it out",
+        match=r"t\.svmlight holds index:value pairs instead of words, so text\.vectorizer must be "
+        r"svmlight, got tfidf; leave it out",
     ):
         prepared(tmp_path, text={"vectorizer": "tfidf"})
 
 
 @pytest.mark.parametrize(("option", "value"), [("binary", True), ("use_idf", False), ("sublinear_tf", True)])
-def test_what_are_no_counts_is_not_weighed_as_such(tmp_path, option, value):
+def test_values_that_are_not_counts_refuse_options_for_counts(tmp_path, option, value):
     x, y = counts()
     written(tmp_path, x - 0.5, y)
     with pytest.raises(
-        InputError, match=rf"data\.text\.{option}: weighs counts, and the column features of t holds negative values"
+        InputError, match=rf"data\.text\.{option}: weights counts, but the column features of t holds negative values"
     ):
         prepared(tmp_path, text={option: value})
 
 
-def test_a_value_that_cannot_be_squared(tmp_path):
+def test_too_large_values_are_refused(tmp_path):
     (tmp_path / "t.svmlight").write_text("1 1:1\n0 2:1e999\n" * 20)
     with pytest.raises(
         InputError, match=r"t: the column features: no value may be beyond 1e\+100, but that of 2 is inf\."
@@ -174,10 +179,10 @@ def test_a_value_that_cannot_be_squared(tmp_path):
         prepared(tmp_path)
 
 
-def test_tokens_are_no_texts_to_be_altered(tmp_path):
+def test_pairs_cannot_be_augmented(tmp_path):
     written(tmp_path, *counts())
-    with pytest.raises(InputError, match=r"search\.random_deletion: needs a column of text, and t has none"):
-        data_module.prepare(DataConfig(source="t.svmlight"), tmp_path, altering=["random_deletion"])
+    with pytest.raises(InputError, match=r"search\.random_deletion: needs a text column, and t has none"):
+        data_module.prepare(DataConfig(source="t.svmlight"), tmp_path, augmentations=["random_deletion"])
 
 
 @pytest.mark.usefixtures("unrecorded")

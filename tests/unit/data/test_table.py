@@ -1,4 +1,4 @@
-"""A table as it comes: what is refused and how it is said, what is read as what, and what its fingerprint is of."""
+"""Loading a table: errors, column types, the target and the fingerprint."""
 
 import codecs
 import datetime as dt
@@ -19,7 +19,7 @@ COLOURS = ["red", "blue", "green", None] * 10
 
 
 def rows(**columns):
-    """Forty rows of a number `a` and two classes `y`, with further columns, or these in place of them."""
+    """Return forty rows of a number `a` and two classes `y`; `columns` add to these or replace them."""
     return pd.DataFrame({"a": np.arange(40) / 7, "y": [0, 1] * 20} | columns)
 
 
@@ -56,7 +56,7 @@ FILES = [
 
 
 @pytest.mark.parametrize(("content", "sentence"), FILES, ids=[sentence[:50] for _, sentence in FILES])
-def test_a_file_that_is_no_table_is_refused_by_name(tmp_path, content, sentence):
+def test_invalid_files_are_refused(tmp_path, content, sentence):
     glue = "" if sentence.startswith(":") else " "
     assert refusal(tmp_path, content) == f"data.source: {tmp_path}/t.csv{glue}{sentence}"
 
@@ -66,7 +66,7 @@ def test_a_missing_file_is_named(tmp_path, name):
     with pytest.raises(InputError) as caught:
         table.load(DataConfig(source=name), tmp_path)
     assert str(caught.value).startswith(f"data.source: {tmp_path}/{name[:100]}")
-    assert str(caught.value).endswith((" does not exist; name a .csv, .parquet or .svmlight file.", "…"))
+    assert str(caught.value).endswith((" does not exist; name a .csv, .parquet, .svmlight or .libsvm file.", "…"))
 
 
 def test_a_directory_is_not_a_table(tmp_path):
@@ -86,10 +86,10 @@ def test_two_columns_of_one_name_are_refused_in_parquet_too(tmp_path):
         table.load(DataConfig(source="t.parquet"), tmp_path)
 
 
-MEND = "mend or remove that row."
-NOTHING = "so nothing is learned from it; add it to data.drop, or to data.text if it is text."
+FIX = "fix or remove that row."
+NOTHING = "so networks learn nothing from it; add it to data.drop, or to data.text if it is text."
 NUMERIC = "data.task: regression needs a numeric target, but the target y holds"
-LEARNED = "so it cannot be both learned and checked; add rows of it or remove that row"
+TOO_FEW = "has only one row, too few for training and validation; add rows of it or remove that row"
 CONTENT = [
     (rows()[:0], {}, "t has a header and no rows: there is nothing to learn from."),
     (rows(), {"target": "label"}, "data.target: t has no column label. It has: a, y."),
@@ -97,25 +97,25 @@ CONTENT = [
     (rows(y=np.nan), {}, "t: every row lacks its target y: there is nothing to learn from."),
     (rows(y="cat"), {}, "data.target: the target y has one class only, cat: there is nothing to learn."),
     (rows(y=1), {}, "data.target: the target y has one class only, 1: there is nothing to learn."),
-    (rows(y=["u", *"vw" * 19, "v"]), {}, f"data.target: the class u of the target y has a single row, {LEARNED}."),
-    (rows(y=[7, *[0, 1] * 19, 0]), {}, f"data.target: the class 7 of the target y has a single row, {LEARNED}."),
+    (rows(y=["u", *"vw" * 19, "v"]), {}, f"data.target: the class u of the target y {TOO_FEW}."),
+    (rows(y=[7, *[0, 1] * 19, 0]), {}, f"data.target: the class 7 of the target y {TOO_FEW}."),
     (
         rows(y=np.arange(40)),
         {"task": "classification"},
-        f"data.target: the class 0 of the target y has a single row, "
-        f"{LEARNED}; if it is a number to predict, set data.task to regression.",
+        f"data.target: the class 0 of the target y "
+        f"{TOO_FEW}; if it is a number to predict, set data.task to regression.",
     ),
-    (rows(y=[*np.arange(39.0), np.inf]), {}, f"data.target: the target y is infinite in row 40; {MEND}"),
-    (rows(y=[0, 1] * 19 + [np.inf] * 2), {}, f"data.target: the target y is infinite in row 39; {MEND}"),
+    (rows(y=[*np.arange(39.0), np.inf]), {}, f"data.target: the target y is infinite in row 40; {FIX}"),
+    (rows(y=[0, 1] * 19 + [np.inf] * 2), {}, f"data.target: the target y is infinite in row 39; {FIX}"),
     (rows(y=["u", "v"] * 20), {"task": "regression"}, f"{NUMERIC} u."),
     (rows(y=[True, False] * 20), {"task": "regression"}, f"{NUMERIC} true."),
     (rows(y=3.5), {"task": "regression"}, "data.target: the target y is 3.5 in every row: there is nothing to learn."),
-    (rows()[["y"]], {}, "t has no column left to learn from besides the target y."),
-    (rows(), {"drop": ["a"]}, "t has no column left to learn from besides the target y."),
-    (rows(), {"drop": ["b"]}, "data.drop: t has no column b besides the target. It has: a."),
-    (rows(), {"drop": ["y"]}, "data.drop: t has no column y besides the target. It has: a."),
-    (rows(), {"categorical": ["b"]}, "data.categorical: t has no column b besides the target. It has: a."),
-    (rows(), {"numeric": ["b"]}, "data.numeric: t has no column b besides the target. It has: a."),
+    (rows()[["y"]], {}, "t has no input column left, only the target y."),
+    (rows(), {"drop": ["a"]}, "t has no input column left, only the target y."),
+    (rows(), {"drop": ["b"]}, "data.drop: t has no column b other than the target. It has: a."),
+    (rows(), {"drop": ["y"]}, "data.drop: t has no column y other than the target. It has: a."),
+    (rows(), {"categorical": ["b"]}, "data.categorical: t has no column b other than the target. It has: a."),
+    (rows(), {"numeric": ["b"]}, "data.numeric: t has no column b other than the target. It has: a."),
     (
         rows(),
         {"numeric": ["a"], "categorical": ["a"]},
@@ -124,21 +124,21 @@ CONTENT = [
     (
         rows(b=["1", "2", "x", "4"] * 10),
         {"numeric": ["b"]},
-        "t: the column b is in data.numeric, but row 3 holds x; mend the row or take the column out of data.numeric.",
+        "t: the column b is in data.numeric, but row 3 holds x; fix the row or take the column out of data.numeric.",
     ),
     (rows(b=np.nan), {}, "t: the column b has no value in any row; add it to data.drop."),
-    (rows(b=[1.0] * 5 + [np.inf] * 35), {}, f"t: the column b is infinite in row 6; {MEND}"),
-    (rows(b=[1.0] * 39 + [-np.inf]), {}, f"t: the column b is infinite in row 40; {MEND}"),
-    (rows(b=[1.0] * 39 + [-1e300]), {}, f"t: the column b is -1e+300, beyond 1e+100, in row 40; {MEND}"),
+    (rows(b=[1.0] * 5 + [np.inf] * 35), {}, f"t: the column b is infinite in row 6; {FIX}"),
+    (rows(b=[1.0] * 39 + [-np.inf]), {}, f"t: the column b is infinite in row 40; {FIX}"),
+    (rows(b=[1.0] * 39 + [-1e300]), {}, f"t: the column b is -1e+300, beyond 1e+100, in row 40; {FIX}"),
     (rows(b=[f"id {i}" for i in range(40)]), {}, f"t: the column b holds no value twice, {NOTHING}"),
     (rows(b=range(40)), {"categorical": ["b"]}, f"t: the column b holds no value twice, {NOTHING}"),
-    (rows(**{"b" * 200: np.inf}), {}, f"t: the column {'b' * 79}… is infinite in row 1; {MEND}"),
+    (rows(**{"b" * 200: np.inf}), {}, f"t: the column {'b' * 79}… is infinite in row 1; {FIX}"),
 ]
 
 
 @pytest.mark.parametrize(("frame", "data", "sentence"), CONTENT, ids=[sentence[:60] for *_, sentence in CONTENT])
 @pytest.mark.parametrize("name", ["t.csv", "t.parquet"])
-def test_what_cannot_be_learned_is_refused_in_a_sentence(tmp_path, frame, data, sentence, name):
+def test_tables_without_anything_to_learn_are_refused(tmp_path, frame, data, sentence, name):
     assert refusal(tmp_path, frame, name, **data) == sentence
 
 
@@ -155,7 +155,7 @@ STRANGE = [
 
 
 @pytest.mark.parametrize(("values", "what"), STRANGE, ids=[f"{i} {what}" for i, (_, what) in enumerate(STRANGE)])
-def test_neither_numbers_nor_text(tmp_path, values, what):
+def test_unsupported_types_are_refused(tmp_path, values, what):
     feature = f"t: the column b holds {what}; add it to data.drop, or turn it into numbers or text."
     assert refusal(tmp_path, rows(b=values), "t.parquet") == feature
     assert refusal(tmp_path, rows(b=values), "t.parquet", numeric=["b"]) == feature
@@ -164,42 +164,43 @@ def test_neither_numbers_nor_text(tmp_path, values, what):
     assert loaded(tmp_path, rows(b=values), "t.parquet", drop=["b"]).numeric == ("a",)
 
 
-def test_the_index_that_pandas_has_written_is_no_input_unless_it_is_asked_for(tmp_path):
-    """In a table that is sorted by its label it would tell it."""
+def test_an_index_column_of_pandas_is_refused_unless_declared_numeric(tmp_path):
+    """In a table that is sorted by its target, the row number gives the target away."""
     rows(y=[0, 0, *[None] * 3, *[1] * 35]).to_csv(tmp_path / "i.csv")
     content = (tmp_path / "i.csv").read_bytes()
     assert refusal(tmp_path, content) == (
-        't: the first column has no name and counts the rows; write the file without it (pandas: index=False), add "Unnamed: 0" to data.drop, or to '
-        "data.numeric if it is an input."
+        "t: the first column has no name and counts the rows; write the file without it (pandas: "
+        'index=False), add "Unnamed: 0" to data.drop, or to data.numeric if it is an input.'
     )
     assert loaded(tmp_path, content, drop=["Unnamed: 0"]).numeric == ("a",)
     assert loaded(tmp_path, content, numeric=["Unnamed: 0"]).numeric == ("Unnamed: 0", "a")
     assert loaded(tmp_path, content.replace(b"\n39,", b"\n93,")).numeric == ("Unnamed: 0", "a")
 
 
-def test_columns_that_are_hardly_meant_as_categories_are_told(tmp_path):
+def test_doubtful_categories_are_noted(tmp_path):
     dates = [str(day.date()) for day in DATES[:25]] + [str(DATES[0].date())] * 15
     notes = loaded(tmp_path, rows(b=[*range(20), *range(19), "forty"], c=dates, d=COLOURS)).notes
     assert notes == (
-        "The column b holds numbers but for 1 of 40 values, such as forty, so it is read as categories; mend them.",
-        "The column c has 25 categories in 40 rows, so little is learned from it; add it to data.drop, or to data.categorical if it is to stay.",
+        "The column b is read as categories, because 1 of 40 values are not numbers, such as forty; fix them.",
+        "The column c has 25 categories in 40 rows, so networks learn little from it; add it to data.drop, or "
+        "to data.categorical to keep it.",
     )
     assert loaded(tmp_path, rows(c=dates), categorical=["c"]).notes == ()
 
 
-def test_dates_may_be_named_as_categories(tmp_path):
-    found = loaded(tmp_path, rows(b=[*DATES[:2]] * 20), "t.parquet", categorical=["b"])
-    assert set(found.features["b"]) == {"2020-01-01 00:00:00", "2020-01-02 00:00:00"}
+def test_dates_may_be_declared_categorical(tmp_path):
+    result = loaded(tmp_path, rows(b=[*DATES[:2]] * 20), "t.parquet", categorical=["b"])
+    assert set(result.features["b"]) == {"2020-01-01 00:00:00", "2020-01-02 00:00:00"}
 
 
-def test_rows_without_a_target_are_left_out_with_a_count_and_rows_keep_their_numbers(tmp_path):
+def test_rows_without_a_target_are_left_out_and_counted(tmp_path):
     missing = rows(y=[None] * 4 + ["u", "v"] * 18, b=[1.0] * 40)
-    found = loaded(tmp_path, missing)
-    assert found.notes == ("Rows without a target, left out: 4.",)
-    assert [len(found.features), len(found.target)] == [36, 36]
-    assert found.features["a"][0] == missing["a"][4]
+    result = loaded(tmp_path, missing)
+    assert result.notes == ("Rows without a target, left out: 4.",)
+    assert [len(result.features), len(result.target)] == [36, 36]
+    assert result.features["a"][0] == missing["a"][4]
     missing.loc[9, "b"] = np.inf
-    assert refusal(tmp_path, missing) == "t: the column b is infinite in row 10; mend or remove that row."
+    assert refusal(tmp_path, missing) == "t: the column b is infinite in row 10; fix or remove that row."
     assert loaded(tmp_path, rows()).notes == ()
 
 
@@ -219,24 +220,24 @@ KINDS = [
 
 @pytest.mark.parametrize(("values", "kind"), KINDS, ids=[f"{list(values)[:3]} {kind}" for values, kind in KINDS])
 @pytest.mark.parametrize("name", ["t.csv", "t.parquet"])
-def test_numbers_are_numbers_and_all_else_is_categories(tmp_path, values, kind, name):
-    found = loaded(tmp_path, rows(b=values), name)
-    assert ("b" in found.numeric, "b" in found.categorical) == (kind == "number", kind == "category")
-    assert found.features["b"].dtype == (float if kind == "number" else object)
+def test_numbers_are_numeric_and_all_others_categorical(tmp_path, values, kind, name):
+    result = loaded(tmp_path, rows(b=values), name)
+    assert ("b" in result.numeric, "b" in result.categorical) == (kind == "number", kind == "category")
+    assert result.features["b"].dtype == (float if kind == "number" else object)
 
 
 @pytest.mark.parametrize("name", ["t.csv", "t.parquet"])
-def test_the_space_overrules_what_a_column_is(tmp_path, name):
+def test_declared_types_overrule_inferred_ones(tmp_path, name):
     frame = rows(code=[1, 2, np.nan, 3] * 10, id=[f"id {i}" for i in range(40)], text=["1", "2", None, "4"] * 10)
-    found = loaded(tmp_path, frame, name, drop=["id"], categorical=["code"], numeric=["text"])
-    assert (found.numeric, found.categorical) == (("a", "text"), ("code",))
-    assert set(found.features["code"]) == {"1", "2", "3", ""}  # not 1.0, though pandas needs it for the missing
-    assert found.features["text"].isna().sum() == 10
+    result = loaded(tmp_path, frame, name, drop=["id"], categorical=["code"], numeric=["text"])
+    assert (result.numeric, result.categorical) == (("a", "text"), ("code",))
+    assert set(result.features["code"]) == {"1", "2", "3", ""}  # not 1.0, though pandas needs it for the missing
+    assert result.features["text"].isna().sum() == 10
 
 
-def test_codes_keep_their_zeros(tmp_path):
-    found = loaded(tmp_path, b"code,y\n" + b"01,0\n02,1\n,0\n1,1\n" * 10, categorical=["code"])
-    assert set(found.features["code"]) == {"01", "02", "1", ""}
+def test_codes_keep_leading_zeros(tmp_path):
+    result = loaded(tmp_path, b"code,y\n" + b"01,0\n02,1\n,0\n1,1\n" * 10, categorical=["code"])
+    assert set(result.features["code"]) == {"01", "02", "1", ""}
 
 
 TARGETS = [
@@ -253,9 +254,9 @@ TARGETS = [
 
 @pytest.mark.parametrize(("values", "task", "kind"), TARGETS)
 def test_the_task_and_the_labels_come_from_the_target(tmp_path, values, task, kind):
-    found = loaded(tmp_path, rows(y=values), "t.parquet")
-    assert found.task == task
-    assert {type(label) for label in found.target.tolist()} == {kind}
+    result = loaded(tmp_path, rows(y=values), "t.parquet")
+    assert result.task == task
+    assert {type(label) for label in result.target.tolist()} == {kind}
 
 
 def test_the_task_can_be_overruled(tmp_path):
@@ -280,8 +281,8 @@ def test_editors_of_every_kind_write_the_same_table(tmp_path, write):
 
 
 def test_a_short_row_lacks_its_last_values(tmp_path):
-    found = loaded(tmp_path, b"y,a,b\n" + b"1,2,3\n0,5\n" * 20)
-    assert found.features["b"].isna().tolist() == [False, True] * 20
+    result = loaded(tmp_path, b"y,a,b\n" + b"1,2,3\n0,5\n" * 20)
+    assert result.features["b"].isna().tolist() == [False, True] * 20
 
 
 CHANGED = {
@@ -317,12 +318,12 @@ def test_the_fingerprint_is_of_the_content(tmp_path, change):
     ],
 )
 def test_the_data_sets_of_scikit_learn(tmp_path, name, shape, task):
-    found = table.load(DataConfig(source=f"sklearn:{name}"), tmp_path)
-    assert (found.features.shape, found.task, found.image) == (shape, task, name == "digits")
+    result = table.load(DataConfig(source=f"sklearn:{name}"), tmp_path)
+    assert (result.features.shape, result.task, result.image) == (shape, task, name == "digits")
 
 
 def test_another_column_of_a_data_set_may_be_the_target(tmp_path):
-    found = table.load(DataConfig(source="sklearn:iris", target="petal width (cm)", drop=["target"]), tmp_path)
-    assert (found.task, found.target_name, found.features.shape[1]) == ("regression", "petal width (cm)", 3)
+    result = table.load(DataConfig(source="sklearn:iris", target="petal width (cm)", drop=["target"]), tmp_path)
+    assert (result.task, result.target_name, result.features.shape[1]) == ("regression", "petal width (cm)", 3)
     with pytest.raises(InputError, match=r"data.target: iris has no column species. It has: sepal length \(cm\), "):
         table.load(DataConfig(source="sklearn:iris", target="species"), tmp_path)

@@ -1,4 +1,4 @@
-"""Altered texts: what each way does to the words, that it is repeatable, and that training reads them as often as it is told."""
+"""Augmented texts: the edits, that they are deterministic, and how often training uses them."""
 
 import sys
 from types import ModuleType, SimpleNamespace
@@ -14,15 +14,15 @@ from hpo.core.trial import Fit
 from hpo.data import dataset as data_module
 from hpo.data import text_augmentation, text_features
 from hpo.data.config import DataConfig, TextConfig
-from hpo.data.fold_sampler import FoldIndices
-from hpo.data.text_augmentation import MEMBERS, variants
+from hpo.data.text_augmentation import REGULARIZERS, augment
 from hpo.nn.rng import Noise
 from hpo.regularizers import STRENGTHS
 from hpo.regularizers.base import Batch
 from tests.helpers.tables import reviews, synonyms
 from tests.helpers.training import step, trial
 
-LONG = "The lid is quick, the handle awful and the motor (noisy) but the colour of it is cheerful as my seat was great!"  # 22 words
+# 22 words
+LONG = "The lid is quick, the handle awful and the motor (noisy) but the colour of it is cheerful as my seat was great!"
 TEXTS = [LONG, "Awful.", "", "Nothing of note here", "great lid"]
 
 
@@ -33,12 +33,12 @@ def folder(tmp_path):
 
 
 def altered(folder, member, texts=TEXTS, n=50, **more):
-    return variants(
+    return augment(
         member, texts, TextConfig(**{"variants": n, "synonyms": "words.csv", "ngrams": [1, 2], **more}), folder
     )
 
 
-def test_two_words_of_twenty_are_replaced_between_their_marks_by_synonyms(folder):
+def test_two_of_twenty_words_are_replaced_by_synonyms_between_their_punctuation(folder):
     known = synonyms().groupby("word")["synonym"].agg(set)
     replaced = set()
     for made in altered(folder, "synonym_replacement"):
@@ -53,7 +53,7 @@ def test_two_words_of_twenty_are_replaced_between_their_marks_by_synonyms(folder
     assert replaced == {"lid", "quick,", "handle", "awful", "motor", "(noisy)", "colour", "cheerful", "seat", "great!"}
 
 
-def test_synonyms_of_its_words_are_put_anywhere(folder):
+def test_synonyms_are_inserted_at_random_positions(folder):
     known = synonyms().groupby("word")["synonym"].agg(set)
     places = set()
     for made in altered(folder, "random_insertion", ["nothing of great note", "nothing of note"]):
@@ -65,7 +65,7 @@ def test_synonyms_of_its_words_are_put_anywhere(folder):
     assert places == {0, 1, 2, 3, 4}
 
 
-def test_a_tenth_of_the_words_is_left_out_and_one_at_least_stays(folder):
+def test_a_tenth_of_the_words_is_deleted_and_at_least_one_kept(folder):
     many = " ".join(f"w{i}" for i in range(1000))
     made = altered(folder, "random_deletion", [many, "two words"], n=100)
     lengths = np.array([len(one.split()) for one, _ in made])
@@ -76,36 +76,36 @@ def test_a_tenth_of_the_words_is_left_out_and_one_at_least_stays(folder):
     assert words == sorted(words, key=lambda word: int(word[1:]))
 
 
-def test_words_that_change_places_stay_the_same_words(folder):
+def test_swaps_keep_all_words(folder):
     for made in altered(folder, "random_swap"):
         assert sorted(made[0].split()) == sorted(LONG.split())
         assert sum(a != b for a, b in zip(LONG.split(), made[0].split(), strict=True)) in (2, 3, 4)
         assert made[4] == "lid great"
 
 
-@pytest.mark.parametrize("member", MEMBERS[:-1])
-def test_an_altered_text_depends_on_the_text_and_its_number_alone(folder, member):
+@pytest.mark.parametrize("member", REGULARIZERS[:-1])
+def test_an_augmented_text_depends_only_on_the_text_and_its_number(folder, member):
     first = altered(folder, member, n=3)
     assert first == altered(folder, member, n=5)[:3]
     assert [one[::-1] for one in first] == altered(folder, member, TEXTS[::-1], n=3)
     assert len({made[0] for made in altered(folder, member, n=20)}) > 5
 
 
-# ---- where words and translations come from
+# ---- synonyms and translations
 
 
-def test_without_a_table_and_without_wordnet_a_sentence_says_what_to_do(folder, monkeypatch):
+def test_without_synonyms_the_error_names_the_remedy(folder, monkeypatch):
     monkeypatch.setitem(sys.modules, "nltk", None)
     with pytest.raises(InputError) as caught:
         altered(folder, "random_insertion", synonyms=None)
     assert str(caught.value) == (
-        "search.random_insertion: needs synonyms; name a table with the columns word and synonym in data.text.synonyms, or install "
-        "WordNet: pip install nltk && python -m nltk.downloader wordnet"
+        "search.random_insertion: needs synonyms; name a table with the columns word and synonym in "
+        "data.text.synonyms, or install WordNet: pip install nltk && python -m nltk.downloader wordnet"
     )
 
 
 @pytest.mark.parametrize("there", [True, False])
-def test_wordnet_by_nltk_if_its_data_are_there(folder, monkeypatch, there):
+def test_wordnet_is_used_if_its_data_are_installed(folder, monkeypatch, there):
     class WordNet:
         def ensure_loaded(self):
             if not there:
@@ -127,7 +127,7 @@ def test_wordnet_by_nltk_if_its_data_are_there(folder, monkeypatch, there):
 
 
 TABLES = [
-    (None, "data.text.synonyms: {folder}/broken.csv does not exist; name a .csv, .parquet or .svmlight file."),
+    (None, "data.text.synonyms: {folder}/broken.csv does not exist; name a .csv, .parquet, .svmlight or .libsvm file."),
     (
         "",
         "data.text.synonyms: {folder}/broken.csv is empty; it needs a header with the names of its columns, and rows.",
@@ -150,11 +150,11 @@ def test_a_broken_table_of_synonyms(folder, content, sentence):
     assert str(caught.value) == sentence.format(folder=folder)
 
 
-def test_single_words_have_no_order(folder):
+def test_random_swap_needs_ngrams(folder):
     with pytest.raises(InputError) as caught:
         altered(folder, "random_swap", ngrams=[1, 1])
     assert str(caught.value) == (
-        "search.random_swap: needs terms of two words or more, for single words are counted without their order; "
+        "search.random_swap: needs terms of two words or more, since single words are counted without their order; "
         "set data.text.ngrams to [1, 2], or leave random_swap out."
     )
 
@@ -184,7 +184,7 @@ def module(folder, monkeypatch):
 
 
 @pytest.mark.parametrize(("function", "asked"), [("one", ["a b", "c"]), ("many", [2])])
-def test_a_function_of_a_text_or_of_a_list_is_asked_once_for_each_text(folder, module, function, asked):
+def test_back_translation_calls_the_function_once_per_distinct_text(folder, module, function, asked):
     made = altered(folder, "back_translation", ["a b", "c", "a b", ""], back_translation=f"{module}:{function}")
     assert made == [["A B", "C", "A B", ""]]
     assert sys.modules[module].asked == asked
@@ -194,11 +194,11 @@ KEY = "data.text.back_translation:"
 WRONG = [
     (
         None,
-        "search.back_translation: needs a function that says a text in other words; name it in data.text.back_translation, as "
+        "search.back_translation: needs a function that rephrases a text; name it in data.text.back_translation, as "
         "package.module:function.",
     ),
     ("mani", "{KEY} {module} has no mani. Did you mean many?"),
-    ("not_one", "{KEY} {module}:not_one must be a function that returns a text in other words, got 3."),
+    ("not_one", "{KEY} {module}:not_one must be a function that returns a rephrased text, got 3."),
     ("fails", "{KEY} {module}:fails failed with RuntimeError: no connection."),
     ("fewer", "{KEY} {module}:fewer must return a list of as many texts as it was given, 4, got 3."),
     ("nothing", "{KEY} {module}:nothing must return a list of as many texts as it was given, 4, got None."),
@@ -207,16 +207,16 @@ WRONG = [
 
 
 @pytest.mark.parametrize(("function", "sentence"), WRONG)
-def test_a_function_that_does_not_do_it(folder, module, function, sentence):
+def test_invalid_functions_are_refused(folder, module, function, sentence):
     with pytest.raises(InputError) as caught:
         altered(folder, "back_translation", back_translation=function and f"{module}:{function}")
     assert str(caught.value) == sentence.format(KEY=KEY, module=module)
 
 
-# ---- the bank
+# ---- augmented samples
 
 
-def test_the_bank_holds_the_altered_texts_as_each_fold_has_them_encoded(folder):
+def test_augmented_texts_are_encoded_by_each_fold(folder):
     reviews(rows=90).to_csv(folder / "reviews.csv", index=False)
     spec = TextConfig(features=50, variants=2, synonyms="words.csv")
     said = DataConfig(source="reviews.csv", target="again", text=spec, split={"folds": 2})
@@ -224,29 +224,31 @@ def test_the_bank_holds_the_altered_texts_as_each_fold_has_them_encoded(folder):
     assert {name: bank.shape for name, bank in data.augmented.items()} == dict.fromkeys(
         ("random_deletion", "synonym_replacement"), (2, *data.x.shape)
     )
-    texts = pd.read_csv(folder / "reviews.csv")["review"].fillna("")[data._raw.rows].tolist()
-    made = variants("random_deletion", texts, spec, folder)[1]
+    table_texts = pd.read_csv(folder / "reviews.csv")["review"].fillna("")
+    texts = table_texts[data.origin.rows].tolist()
+    counts = text_features.count_terms("reviews", "review", table_texts.tolist(), data.origin.rows, spec)
+    made = augment("random_deletion", texts, spec, folder)[1]
     for i, fold in enumerate(data.folds):
-        preprocess, encoded = data._raw.fit(
-            FoldIndices(i, data._raw.rows[(fold.train - i * len(texts)).numpy()], np.empty(0, dtype=int))
-        )
-        (document,) = preprocess.documents
+        train = data.origin.rows[(fold.train - i * len(texts)).numpy()]
+        document = text_features.fit(counts, train, np.empty(0, dtype=int))
         block = data.augmented["random_deletion"][1][i * len(texts) : (i + 1) * len(texts)].numpy()
-        assert block[:, 4:] == pytest.approx(text_features.weigh(document, text_features.counts(document, made)))
-        assert block[:, :4] == pytest.approx(encoded[data._raw.rows][:, :4])
+        assert block[:, 4:] == pytest.approx(
+            text_features.weight_terms(document, text_features.term_matrix(document, made))
+        )
+        assert np.array_equal(block[:, :4], data.x[i * len(texts) : (i + 1) * len(texts), :4].numpy())
         assert not np.array_equal(block, data.x[i * len(texts) : (i + 1) * len(texts)].numpy())
-    assert data.whole().augmented["random_deletion"].shape == (2, len(texts), data.n_inputs)
+    assert data.without_validation().augmented["random_deletion"].shape == (2, len(texts), data.n_inputs)
     assert data_module.prepare(said, folder).augmented == {}
 
 
-def test_a_table_without_text_has_nothing_to_alter(tmp_path):
+def test_a_table_without_text_is_refused(tmp_path):
     with pytest.raises(InputError) as caught:
-        data_module.prepare(DataConfig(source="sklearn:iris"), tmp_path, altering=["random_swap"])
-    assert str(caught.value) == "search.random_swap: needs a column of text, and iris has none; name one in data.text."
+        data_module.prepare(DataConfig(source="sklearn:iris"), tmp_path, augmentations=["random_swap"])
+    assert str(caught.value) == "search.random_swap: needs a text column, and iris has none; name one in data.text."
 
 
-@pytest.mark.parametrize("member", MEMBERS)
-def test_a_row_reads_an_altered_text_as_often_as_its_strength_says(member):
+@pytest.mark.parametrize("member", REGULARIZERS)
+def test_the_share_of_augmented_texts_is_the_strength(member):
     inputs, rows = 3, 40
     x = torch.arange(rows, dtype=torch.float64).view(rows, 1).expand(rows, inputs)
     bank = torch.stack([x + 100 * (i + 1) for i in range(4)])
@@ -265,5 +267,5 @@ def test_a_row_reads_an_altered_text_as_often_as_its_strength_says(member):
     assert (after.y, after.weight, after.index) == (before.y, before.weight, before.index)
 
 
-def test_every_regularizer_that_needs_text_is_made_here():
-    assert {name for name, member in STRENGTHS.items() if "text" in member.needs} == set(text_augmentation.MEMBERS)
+def test_every_text_regularizer_has_an_edit():
+    assert {name for name, member in STRENGTHS.items() if "text" in member.needs} == set(text_augmentation.REGULARIZERS)

@@ -1,4 +1,4 @@
-"""Columns of text: what is one, what its words become, and what may be learned of them from which rows."""
+"""Text columns: how they are recognised and encoded, and which rows their weights are fitted on."""
 
 import io
 import re
@@ -18,9 +18,9 @@ from hpo.data.config import DataConfig
 from hpo.data.dataset import Dataset
 from hpo.space import loader
 from hpo.workflows.prepare import prepare
+from tests.helpers.docs import code_blocks
 from tests.helpers.searches import here
 from tests.helpers.tables import reviews, synonyms
-from tests.integration.test_readme import block
 
 N = 120
 ROOT = Path(__file__).parents[3]
@@ -43,25 +43,25 @@ def prepared(folder, text=(), frame=None, altering=(), **data) -> Dataset:
 
 
 def rows_of(data, index):
-    """Where rows of the tensors stand in the file."""
-    return data._raw.rows[index.numpy() % data.development]
+    """Return the rows of the file that rows of the tensors come from."""
+    return data.origin.rows[index.numpy() % data.n_development]
 
 
 def terms(data):
-    """The inputs of the text, in all rows."""
+    """Return the text inputs of all rows."""
     return data.x[:, len(data.preprocess.features) :].numpy()
 
 
-# ---- which columns
+# ---- column types
 
 
-def test_sentences_are_found_and_said_and_other_columns_work_beside_them(folder):
-    found = prepared(folder)
-    assert found._raw.table.text == ("review",)
-    assert found.notes == (
+def test_sentences_are_recognised_and_noted_and_other_columns_are_kept(folder):
+    data = prepared(folder)
+    assert [d["column"] for d in data.preprocess.documents] == ["review"]
+    assert data.notes == (
         "The column review holds sentences, so it is read as text; data.categorical or data.drop overrule that.",
     )
-    assert {f["column"] for f in found.preprocess.features} == {"price", "bought"}
+    assert {f["column"] for f in data.preprocess.features} == {"price", "bought"}
     assert prepared(folder, ["review"]).notes == ()
 
 
@@ -82,37 +82,38 @@ def test_text_is_mostly_unique_values_of_three_words(tmp_path, values, text):
     assert table.load(DataConfig(source="t.csv", target="y"), tmp_path).text == (("b",) if text else ())
 
 
-def test_the_space_overrules_what_text_is(folder):
-    found = prepared(folder, ["bought"], drop=["review"])
-    assert (found._raw.table.text, found._raw.table.categorical) == (("bought",), ())
-    assert found.preprocess.documents[0]["terms"] == ["books", "garden", "kitchen"]
+def test_declared_types_overrule_sentences(folder):
+    data = prepared(folder, ["bought"], drop=["review"])
+    (document,) = data.preprocess.documents
+    assert (document["column"], [f for f in data.preprocess.features if "equals" in f]) == ("bought", [])
+    assert document["terms"] == ["books", "garden", "kitchen"]
     frame = reviews(rows=N).assign(review=[f"a very good word {i % 80}" for i in range(N)])
-    assert prepared(folder, frame=frame, categorical=["review"])._raw.table.text == ()
+    assert prepared(folder, frame=frame, categorical=["review"]).preprocess.documents == ()
 
 
-def test_text_alone_is_a_table(folder):
-    found = prepared(folder, ["review"], drop=["price", "bought"])
-    assert found.x.shape[1] == len(found.preprocess.documents[0]["terms"]) > 20
-    assert found.preprocess.features == ()
+def test_a_table_may_have_only_text(folder):
+    data = prepared(folder, ["review"], drop=["price", "bought"])
+    assert data.x.shape[1] == len(data.preprocess.documents[0]["terms"]) > 20
+    assert data.preprocess.features == ()
 
 
-# ---- what becomes of it
+# ---- encoding
 
 
 def seen_by_training(data, fold, texts, **options):
-    """scikit-learn's own, of the terms that the training rows of a fold have; the others are not there."""
+    """Return scikit-learn's weights of the terms that occur in the training rows of a fold."""
     document = data.preprocess.documents[0]["terms"]
     train = [texts[i] for i in rows_of(data, fold.train)]
     known = set(TfidfVectorizer(**options).fit(train).get_feature_names_out())
     vectorizer = TfidfVectorizer(vocabulary=[term for term in document if term in known], **options).fit(train)
-    found = np.zeros((len(texts), len(document)))
-    found[:, [term in known for term in document]] = vectorizer.transform(texts).toarray()
-    return found
+    prepared_data = np.zeros((len(texts), len(document)))
+    prepared_data[:, [term in known for term in document]] = vectorizer.transform(texts).toarray()
+    return prepared_data
 
 
 @pytest.mark.parametrize("ngrams", [[1, 1], [1, 2], [2, 3]])
 @pytest.mark.parametrize("split", [{}, {"folds": 3}])
-def test_a_fold_sees_what_a_vectorizer_of_its_training_rows_gives(folder, ngrams, split):
+def test_a_fold_has_the_weights_of_a_vectorizer_of_its_training_rows(folder, ngrams, split):
     texts = pd.read_csv(folder / "reviews.csv")["review"].fillna("").tolist()
     data = prepared(folder, {"ngrams": ngrams}, split=split)
     for fold in data.folds:
@@ -141,22 +142,22 @@ def test_the_most_frequent_terms_are_kept(folder):
     assert "the" in few["terms"]
 
 
-def test_hashes_are_those_of_scikit_learn_and_fit_nothing(folder):
+def test_hashes_match_scikit_learn_and_are_not_fitted(folder):
     texts = pd.read_csv(folder / "reviews.csv")["review"].fillna("").tolist()
     data = prepared(folder, {"vectorizer": "hashing", "features": 64, "ngrams": [1, 2]})
     expected = HashingVectorizer(n_features=64, ngram_range=(1, 2)).transform(texts).toarray()
-    assert terms(data) == pytest.approx(expected[data._raw.rows], abs=1e-6)
+    assert terms(data) == pytest.approx(expected[data.origin.rows], abs=1e-6)
     assert data.preprocess.documents == (
         {"column": "review", "vectorizer": "hashing", "ngrams": [1, 2], "features": 64},
     )
 
 
-def test_nothing_of_a_held_out_text_reaches_what_is_learned(folder):
+def test_held_out_texts_do_not_influence_training_rows(folder):
     frame = reviews(rows=N)
     before = prepared(folder, frame=frame)
     valid = rows_of(before, before.folds[0].valid)
     frame.loc[valid[0], "review"] = " ".join(before.preprocess.documents[0]["terms"])
-    frame.loc[before._raw.test[:2], "review"] = "unheard onlyintest words"
+    frame.loc[before.origin.test_rows[:2], "review"] = "unheard onlyintest words"
     after = prepared(folder, frame=frame)
     train = before.folds[0].train
     idf = dict(zip(*(after.preprocess.documents[0][key] for key in ("terms", "idf")), strict=True))
@@ -168,14 +169,14 @@ def test_nothing_of_a_held_out_text_reaches_what_is_learned(folder):
     assert after.x[train].sum(1) == pytest.approx(before.x[train].sum(1), abs=1e-6)
 
 
-def test_every_cut_of_the_rows_has_the_same_inputs(folder):
+def test_all_folds_have_the_same_inputs(folder):
     data = prepared(folder, split={"folds": 3})
     widths = {
         data.n_inputs,
-        data.fresh(1).n_inputs,
-        data.nested(1, 0).n_inputs,
-        data.whole().n_inputs,
-        data.test_x.shape[1],
+        data.new_folds(1).n_inputs,
+        data.nested_folds(1, 0).n_inputs,
+        data.without_validation().n_inputs,
+        data.test.reveal().x.shape[1],
     }
     assert len(widths) == 1
 
@@ -192,7 +193,7 @@ STRANGE = [
 ]
 
 
-def test_any_text_is_fine(folder):
+def test_any_text_is_accepted(folder):
     frame = reviews(rows=N)
     frame.loc[: len(STRANGE) - 1, "review"] = STRANGE
     frame.to_parquet(folder / "reviews.parquet")
@@ -208,23 +209,23 @@ def test_raw_rows_are_encoded_as_they_were_for_training(folder, text):
     data = prepared(folder, text)
     again = data.preprocess.encode(pd.read_csv(folder / "reviews.csv"))
     assert again.dtype == np.float32
-    assert data.x.numpy() == pytest.approx(again[data._raw.rows], abs=1e-6)
-    assert data.test_x.numpy() == pytest.approx(again[data._raw.test], abs=1e-6)
-    assert data.preprocess.text == ("bought", "review")
+    assert data.x.numpy() == pytest.approx(again[data.origin.rows], abs=1e-6)
+    assert data.test.reveal().x.numpy() == pytest.approx(again[data.origin.test_rows], abs=1e-6)
+    assert data.preprocess.text_columns == ("bought", "review")
     assert data.preprocess.columns == ("price", "bought", "review")
 
 
-# ---- what the inputs are
+# ---- groups of inputs and images
 
 
-def test_inputs_of_one_category_belong_together_and_each_term_is_its_own(folder):
+def test_inputs_of_a_category_form_a_group_and_each_term_its_own(folder):
     data = prepared(folder, {"features": 4})
     assert data.columns.tolist() == [0, 1, 1, 1, 2, 3, 4, 5]
     assert data.preprocess.groups[:3] == (("price", ""), ("bought", ""), ("bought", ""))
     assert [term for column, term in data.preprocess.groups if column == "review"] == data.preprocess.documents[0][
         "terms"
     ]
-    assert data.fresh(1).columns.equal(data.columns)
+    assert data.new_folds(1).columns.equal(data.columns)
     assert prepared(folder, {"features": 4, "vectorizer": "hashing"}).columns.tolist() == data.columns.tolist()
 
 
@@ -237,13 +238,13 @@ def test_inputs_of_one_category_belong_together_and_each_term_is_its_own(folder)
         ("sklearn:digits", {"categorical": ["pixel_0_1"]}, ()),
     ],
 )
-def test_the_digits_are_images_while_all_their_pixels_are_there(tmp_path, source, data, image):
-    found = data_module.prepare(DataConfig(source=source, **data), tmp_path)
-    assert found.image == found.fresh(1).image == image
-    assert found.columns.max() == found.n_columns - 1
+def test_digits_with_all_pixels_are_images(tmp_path, source, data, image):
+    prepared_data = data_module.prepare(DataConfig(source=source, **data), tmp_path)
+    assert prepared_data.image == prepared_data.new_folds(1).image == image
+    assert prepared_data.columns.max() == prepared_data.n_columns - 1
 
 
-def test_the_space_may_say_the_shape_of_an_image(tmp_path):
+def test_the_shape_of_an_image_may_be_configured(tmp_path):
     space = {
         "study": "s",
         "data": {"source": "sklearn:digits"},
@@ -253,11 +254,11 @@ def test_the_space_may_say_the_shape_of_an_image(tmp_path):
     assert prepare(loader.parse(space | {"network": network}), tmp_path).data.image == (1, 4, 16)
 
 
-# ---- mistakes
+# ---- errors
 
 HOW = "as in [1, 2], got"
 MISTAKES = [
-    ({"text": ["gone"]}, "data.text: reviews has no column gone besides the target. It has: review, price, bought."),
+    ({"text": ["gone"]}, "data.text: reviews has no column gone other than the target. It has: review, price, bought."),
     (
         {"text": ["review"], "categorical": ["review"]},
         "data.text: the column review is also in data.categorical; name it in one of them.",
@@ -268,13 +269,13 @@ MISTAKES = [
     ),
     (
         {"text": ["price"], "drop": ["price"]},
-        "data.text: reviews has no column price besides the target. It has: review, bought.",
+        "data.text: reviews has no column price other than the target. It has: review, bought.",
     ),
 ]
 
 
 @pytest.mark.parametrize(("data", "sentence"), MISTAKES, ids=[sentence[:60] for _, sentence in MISTAKES])
-def test_columns_that_are_no_text(folder, data, sentence):
+def test_invalid_text_columns_are_refused(folder, data, sentence):
     with pytest.raises(InputError) as caught:
         data_module.prepare(DataConfig(source="reviews.csv", target="again", **data), folder)
     assert str(caught.value) == sentence
@@ -285,18 +286,19 @@ def test_columns_that_are_no_text(folder, data, sentence):
     [
         ("!", [1, 1], "word of two letters or more"),
         ("a b", [1, 1], "word of two letters or more"),
-        ("word", [2, 2], "run of 2 words of two letters or more"),
+        ("word", [2, 2], "sequence of 2 words of two letters or more"),
     ],
 )
-def test_a_text_without_words(folder, value, ngrams, what):
+def test_a_text_column_without_words_is_refused(folder, value, ngrams, what):
     with pytest.raises(InputError) as caught:
         prepared(folder, {"columns": ["review"], "ngrams": ngrams}, reviews(rows=N).assign(review=value))
     assert str(caught.value) == (
-        f"reviews: the column review has no {what} in the rows to learn from; add it to data.drop, or name other columns in data.text."
+        f"reviews: the column review has no {what} in the rows to learn from; add it to data.drop, "
+        "or name other columns in data.text."
     )
 
 
-def test_a_text_without_a_value(folder):
+def test_an_empty_text_column_is_refused(folder):
     with pytest.raises(InputError, match=r"the column review has no value in any row; add it to data\.drop\."):
         prepared(folder, ["review"], reviews(rows=N).assign(review=None))
 
@@ -309,13 +311,13 @@ KEYS = [
     ("{ngram: [1, 2]}", "data.text.ngram is not a key of data.text. Did you mean ngrams?"),
     (
         "{ngrams: [2, 1]}",
-        f"data.text.ngrams: must be the least and the largest number of words in a term, {HOW} [2, 1].",
+        f"data.text.ngrams: must be the minimum and maximum number of words in a term, {HOW} [2, 1].",
     ),
-    ("{ngrams: [1]}", f"data.text.ngrams: must be the least and the largest number of words in a term, {HOW} [1]."),
+    ("{ngrams: [1]}", f"data.text.ngrams: must be the minimum and maximum number of words in a term, {HOW} [1]."),
     ("{ngrams: [0, 1]}", "data.text.ngrams[0]: must be at least 1, got 0."),
     (
         "{vectorizer: hashing, use_idf: false}",
-        "data.text: use_idf weighs terms, and vectorizer: hashing has none; leave it out, or take tfidf.",
+        "data.text: use_idf weights terms, and vectorizer: hashing has none; leave it out, or use tfidf.",
     ),
     (
         "{vectorizer: svmlight, ngrams: [1, 2]}",
@@ -327,7 +329,7 @@ KEYS = [
 
 
 @pytest.mark.parametrize(("text", "sentence"), KEYS)
-def test_keys_of_a_space(tmp_path, text, sentence):
+def test_invalid_text_sections_are_refused(tmp_path, text, sentence):
     (tmp_path / "s.yaml").write_text(SPACE.format(text))
     with pytest.raises(InputError) as caught:
         loader.load(tmp_path / "s.yaml")
@@ -338,20 +340,21 @@ def test_a_list_of_columns_is_short_for_the_mapping():
     assert DataConfig(source="t.csv", text=["a"]) == DataConfig(source="t.csv", text={"columns": ["a"]})
 
 
-def test_texts_that_do_not_fit_are_refused_before_they_are_made(folder, monkeypatch):
-    monkeypatch.setattr(preprocess, "_MOST_NUMBERS", 1000)
+def test_texts_too_large_for_memory_are_refused(folder, monkeypatch):
+    monkeypatch.setattr(preprocess, "MAX_MATRIX_NUMBERS", 1000)
     with pytest.raises(InputError) as caught:
         prepared(folder, {"features": 9})
     assert str(caught.value) == (
-        "reviews: 120 rows with 13 inputs are too many to keep in memory; the column review has 9 terms: lower data.text.features."
+        "reviews: 120 rows with 13 inputs are too many to keep in memory; the column review has 9 terms: "
+        "lower data.text.features."
     )
     monkeypatch.undo()
-    monkeypatch.setattr("hpo.data.fold_encoding._MOST_COPIED", 8 * 96 * 13)
+    monkeypatch.setattr("hpo.data.fold_encoding.MAX_NUMBERS", 8 * 96 * 13)
     prepared(folder, {"features": 9, "variants": 7}, altering=["random_deletion"])
     with pytest.raises(InputError) as caught:
         prepared(folder, {"features": 9, "variants": 8}, altering=["random_deletion"])
     assert str(caught.value) == (
-        "reviews: 96 rows with 13 inputs are too many to keep in memory for 8 altered ones of each; "
+        "reviews: 96 rows with 13 inputs are too many to keep in memory for 8 augmented copies; "
         "lower data.text.features or data.text.variants."
     )
 
@@ -360,7 +363,7 @@ def test_texts_that_do_not_fit_are_refused_before_they_are_made(folder, monkeypa
 
 
 @pytest.mark.parametrize("name", SHIPPED)
-def test_the_made_tables_are_those_that_are_shipped(name):
+def test_shipped_tables_match_their_generators(name):
     shipped = pd.read_csv(ROOT / "search_spaces" / name)
     pd.testing.assert_frame_equal(shipped, pd.read_csv(io.StringIO(SHIPPED[name]().to_csv(index=False))))
 
@@ -369,7 +372,7 @@ def page(language):
     return re.findall(rf"```{language}\n(.*?)```", (ROOT / "docs" / "text.md").read_text(), re.DOTALL)
 
 
-def test_the_page_shows_what_is_usual():
+def test_the_documentation_lists_the_defaults():
     (shown,) = page("yaml")
     assert (
         DataConfig.model_validate(yaml.safe_load(shown)["data"]).text
@@ -378,7 +381,7 @@ def test_the_page_shows_what_is_usual():
 
 
 @pytest.mark.usefixtures("unrecorded")
-def test_the_ready_space_ends_in_predictions_that_plain_torch_makes_too(store, monkeypatch):
+def test_the_shipped_space_ends_in_predictions_that_plain_torch_reproduces(store, monkeypatch):
     folder = store.parent
     space = yaml.safe_load((ROOT / "search_spaces" / "text.yaml").read_text())
     space |= {"budget": {"trials": 4}, "train": {"epochs": 3}, "finalists": 1}
@@ -389,7 +392,7 @@ def test_the_ready_space_ends_in_predictions_that_plain_torch_makes_too(store, m
     monkeypatch.chdir(folder)
     assert here("search", "--space", "space.yaml", "--store", store, "--quiet").exit_code == 0
     assert here("export", "--store", store, "-o", "best.yaml", "--weights", "best").exit_code == 0
-    (readme,) = block("python", "Use the result")
+    (readme,) = code_blocks("python", "Use the result")
     first, last = readme.split("out = ")
     names = {}
     exec(first + page("python")[-1] + "out = " + last, names)

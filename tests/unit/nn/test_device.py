@@ -1,5 +1,8 @@
-"""Other devices than the CPU, proved without one: their way to compute, on the CPU's tensors; and an epoch of fake tensors,
-which raises wherever devices are mixed or a number would be waited for. (`test_oracle.py` holds both ways to plain torch.)"""
+"""The batched backend, tested without a GPU: on CPU tensors, and on fake tensors.
+
+An epoch of fake tensors raises an error if devices are mixed or a number is copied to the host. (`test_oracle.py`
+compares both backends with plain torch.)
+"""
 
 from collections import Counter
 from pathlib import Path
@@ -15,9 +18,9 @@ from hpo.cli import messages
 from hpo.core.errors import InputError
 from hpo.core.metrics import METRICS
 from hpo.core.trial import Fit
-from hpo.nn import adamw_batched, device
-from hpo.nn.adamw import AdamW
-from hpo.nn.backends import CPU_BACKEND
+from hpo.nn import device
+from hpo.nn.adamw import BatchedAdamW, FusedAdamW
+from hpo.nn.backends import BACKENDS
 from hpo.nn.module import VmappedModule
 from hpo.nn.rng_hashed import HashedNoise, splitmix
 from hpo.regularizers import STRENGTHS
@@ -44,13 +47,13 @@ from tests.helpers.training import (
 EVERYTHING = {"weight_decay": 0.1, "l1": 1e-3, "dropout": 0.3}
 META, GPU = torch.device("meta"), torch.device("cuda")
 KINDS = pytest.mark.parametrize("kind", [{"batch_norm": True}, {}, *({"kind": kind} for kind in FACTORIES)], ids=str)
-CLASSES = [name for name, metric in METRICS.items() if "classification" in metric.tasks and metric.judges == "labels"]
+CLASSES = [name for name, metric in METRICS.items() if "classification" in metric.tasks and not metric.is_validator]
 
 
 @pytest.fixture
 def elsewhere(monkeypatch):
-    """The CPU computes as any other device does."""
-    monkeypatch.delitem(CPU_BACKEND, "cpu")
+    """Make the CPU use the batched backend."""
+    monkeypatch.delitem(BACKENDS, "cpu")
 
 
 def close(a, b):
@@ -62,12 +65,12 @@ def three():
     return [trial(str(i), depth=1 + i % 2, **EVERYTHING, learning_rate=10 ** (-2 - i / 2)) for i in range(3)]
 
 
-# ---- a row's result is its own
+# Fits are independent of each other.
 
 
 @KINDS
 @pytest.mark.usefixtures("elsewhere")
-def test_rows_together_equal_each_alone(kind):
+def test_stacked_fits_equal_single_fits(kind):
     together = trained(dataset(), three(), **kind)
     for alone in three():
         assert close(together[alone.label], trained(dataset(), [alone], **kind)[alone.label])
@@ -75,7 +78,7 @@ def test_rows_together_equal_each_alone(kind):
 
 @pytest.mark.usefixtures("elsewhere")
 @pytest.mark.parametrize("name", STRENGTHS)
-def test_every_member_keeps_to_its_row(name):
+def test_no_regularizer_depends_on_other_fits(name):
     trials = [trial(str(i), depth=3 - i, **{name: s}) for i, s in enumerate(STRENGTHS[name].probe)]
     together = trained(suited(name), trials, batch_norm=True)
     for alone in trials:
@@ -85,7 +88,7 @@ def test_every_member_keeps_to_its_row(name):
 @KINDS
 @pytest.mark.usefixtures("elsewhere")
 @pytest.mark.parametrize("other", [{"dropout": 0.6}, {"learning_rate": 0.3}, {"learning_rate": 1e300}], ids=str)
-def test_another_neighbour_changes_nothing(kind, other):
+def test_another_fit_in_the_stack_changes_nothing(kind, other):
     first, *others = three()
     before = trained(dataset(), three(), **kind)
     after = trained(dataset(), [shifted(first, **other), *others], **kind)
@@ -96,8 +99,8 @@ def test_another_neighbour_changes_nothing(kind, other):
 
 @KINDS
 @pytest.mark.usefixtures("elsewhere")
-def test_rows_that_come_and_go_change_nothing(kind):
-    """A refilled row equals a fresh one, and those who stay do not feel it."""
+def test_fits_that_enter_and_leave_change_nothing(kind):
+    """A fit in a reused slot equals a fresh one, and the remaining fits are not affected."""
     first, second, late = three()
     pop = population(dataset(), **kind)
     refill(pop, first, second, late)
@@ -106,17 +109,17 @@ def test_rows_that_come_and_go_change_nothing(kind):
 
 
 def test_the_same_trial_draws_other_noise_than_on_the_cpu(monkeypatch):
-    """So these tests do look at the other way."""
+    """This shows that these tests use the batched backend."""
     here = trained(dataset(), three())
-    monkeypatch.delitem(CPU_BACKEND, "cpu")
+    monkeypatch.delitem(BACKENDS, "cpu")
     assert not any(close(here[label], released) for label, released in trained(dataset(), three()).items())
 
 
-# ---- nothing is waited for, and nothing lies on another device
+# No operation waits for the device, and no tensor lies on another one.
 
 
-class Stays(TorchDispatchMode):
-    """Raises when something is brought to the CPU; counts operations."""
+class OnDevice(TorchDispatchMode):
+    """Raises if a tensor is copied to the CPU, and counts operations."""
 
     count = 0
 
@@ -132,9 +135,9 @@ class Stays(TorchDispatchMode):
 
 
 def fake_stack(data, train, trials, networks, names=tuple(EVERYTHING)):
-    """A stack on a device that has no numbers; under the mode, any that were asked for raise."""
-    assert all(net.depth for net in networks)  # somebody's modules are tried out with numbers, once
-    samples = data.samples().to(META)
+    """Return a stack on a device without values, where reading any number raises."""
+    assert all(net.depth for net in networks)  # user modules are tried out with real numbers, once
+    samples = data.as_samples().to(META)
     stack = Stack(names, samples, train)
     (fold,) = samples.folds
     for of, net in zip(trials, networks, strict=True):
@@ -151,7 +154,7 @@ def fake_stack(data, train, trials, networks, names=tuple(EVERYTHING)):
     ],
     ids=str,
 )
-def test_an_epoch_waits_for_nothing_and_mixes_no_devices(kind, source, metric):
+def test_an_epoch_never_waits_for_the_device_and_mixes_no_devices(kind, source, metric):
     data, train = dataset(f"sklearn:{source}"), TrainConfig(epochs=3, batch_size=32, schedule="cosine", metric=metric)
     trials = three() if "kind" not in kind else [shifted(of, depth=2) for of in three()]
     networks = [network(data, of, **kind) for of in trials]
@@ -159,34 +162,34 @@ def test_an_epoch_waits_for_nothing_and_mixes_no_devices(kind, source, metric):
     assert networks[0].depth
     with FakeTensorMode(allow_non_fake_inputs=True):
         stack = fake_stack(data, train, trials, networks)
-        with Stays():
-            scores = stack._scores(stack._program.learn(train.batch_size))
+        with OnDevice():
+            scores = stack.device_scores(stack.program.train_epoch(train.batch_size))
         stack.drop([stack.rows[0].fit])
-        with Stays():
-            stack._program.learn(train.batch_size)
+        with OnDevice():
+            stack.program.train_epoch(train.batch_size)
     assert {score.device for score in scores.values()} == {META}
     assert {score.shape for score in scores.values()} == {(3,)}
 
 
 @pytest.mark.parametrize("name", STRENGTHS)
-def test_no_member_waits_or_mixes_devices(name):
+def test_no_regularizer_waits_for_the_device_or_mixes_devices(name):
     trials = [trial(str(i), **{name: s}) for i, s in enumerate(STRENGTHS[name].probe)]
     networks = [network(suited(name), of, batch_norm=True) for of in trials]
     with FakeTensorMode(allow_non_fake_inputs=True):
         stack = fake_stack(suited(name), TRAIN, trials, networks, (name,))
-        with Stays():
-            stack._scores(stack._program.learn(TRAIN.batch_size))
+        with OnDevice():
+            stack.device_scores(stack.program.train_epoch(TRAIN.batch_size))
 
 
-def test_an_epoch_of_many_rows_is_as_many_operations_as_of_few():
+def test_the_number_of_operations_does_not_depend_on_the_number_of_fits():
     counts = set()
     for rows in (2, 12):
         trials = [trial(str(i), **EVERYTHING) for i in range(rows)]
         with FakeTensorMode(allow_non_fake_inputs=True):
             stack = fake_stack(dataset(), TrainConfig(epochs=1), trials, [network(dataset(), of) for of in trials])
-            with Stays() as stays:
-                stack._scores(stack._program.learn(64))
-        counts.add(stays.count)
+            with OnDevice() as mode:
+                stack.device_scores(stack.program.train_epoch(64))
+        counts.add(mode.count)
     assert len(counts) == 1
 
 
@@ -203,12 +206,12 @@ def test_an_epoch_of_many_rows_is_as_many_operations_as_of_few():
         lambda t: t + torch.zeros(3),
     ],
 )
-def test_a_look_at_a_number_would_be_seen(look):
-    with FakeTensorMode(allow_non_fake_inputs=True), Stays(), pytest.raises((RuntimeError, AssertionError)):
+def test_reading_a_number_raises_on_the_fake_device(look):
+    with FakeTensorMode(allow_non_fake_inputs=True), OnDevice(), pytest.raises((RuntimeError, AssertionError)):
         look(torch.zeros(3, device=META))
 
 
-def test_somebodys_module_that_stays_on_the_cpu_is_refused_with_a_sentence():
+def test_a_module_that_keeps_tensors_on_the_cpu_is_refused():
     class Constant(torch.nn.Module):
         def __init__(self, n_inputs, n_outputs):
             super().__init__()
@@ -225,11 +228,11 @@ def test_somebodys_module_that_stays_on_the_cpu_is_refused_with_a_sentence():
         net.check(2, META)
 
 
-# ---- the parts
+# The parts of the backend.
 
 
 def test_splitmix_gives_its_published_numbers():
-    """Of the reference implementation in C, seed 1234567."""
+    """The numbers are those of the reference implementation in C for seed 1234567."""
     expected = [
         6457827717110365317,
         3203168211198807973,
@@ -245,15 +248,15 @@ def test_batched_adamw_updates_as_the_fused_kernel_does():
     torch.manual_seed(0)
     values, grads = torch.randn(2, 3, 40, dtype=torch.float64)
     both = [memory(values.clone(), decay=0.1) for _ in range(2)]
-    ways = AdamW(both[0]), adamw_batched.AdamW(both[1])
+    ways = FusedAdamW(both[0]), BatchedAdamW(both[1])
     for step in range(50):
         for mine, way in zip(both, ways, strict=True):
             mine.grads.copy_(grads * (1 + step) ** 0.5)
             way.set_lr([1e-2 / (1 + step), 0.3, 0.0])
             way.step()
-    assert torch.allclose(both[0].values, both[1].values, rtol=1e-12, atol=0)
-    assert torch.equal(both[0].counts, both[1].counts)
-    assert not torch.equal(both[0].values[1], values[1])
+    assert torch.allclose(both[0].params, both[1].params, rtol=1e-12, atol=0)
+    assert torch.equal(both[0].steps, both[1].steps)
+    assert not torch.equal(both[0].params[1], values[1])
 
 
 def noise(keys, epochs=None):
@@ -268,7 +271,7 @@ def test_hashed_dropout_meets_its_rate_and_scales_the_rest():
     assert torch.allclose(factors.amax(1), 1 / (1 - rates))
 
 
-def test_hashed_permutations_are_orders_and_every_number_comes_to_every_place():
+def test_hashed_permutations_are_uniform():
     drawn = noise(list(range(60_000))).permutation(4)
     assert torch.equal(drawn.sort(1).values, torch.arange(4).expand(60_000, 4))
     counts = torch.tensor(list(Counter(map(tuple, drawn.tolist())).values()), dtype=torch.float64)
@@ -296,7 +299,7 @@ def test_streams_are_not_correlated(keys, epochs):
     assert bits.mean(0).abs().mean() == pytest.approx((2 / (torch.pi * 64)) ** 0.5, rel=0.03)
 
 
-def test_what_a_stream_gives_depends_on_its_epoch_and_on_nothing_beside_it():
+def test_a_stream_depends_on_its_epoch_and_not_on_other_streams():
     rate = torch.tensor([0.3, 0.3], dtype=torch.float64)
     alone, beside = noise([5], [2]), noise([9, 5], [0, 2])
     for shape in ((20, 30), (7, 3000), (1, 5)):
@@ -304,7 +307,7 @@ def test_what_a_stream_gives_depends_on_its_epoch_and_on_nothing_beside_it():
     assert not torch.equal(noise([5], [2]).permutation(50), noise([5], [3]).permutation(50))
 
 
-# ---- what a user says and sees
+# Choice of the device, and messages.
 
 
 def test_auto_is_the_gpu_if_there_is_one_and_one_process(monkeypatch):
@@ -321,13 +324,17 @@ def test_auto_is_the_gpu_if_there_is_one_and_one_process(monkeypatch):
         (
             "cuda",
             1,
-            f"device cuda needs a GPU, and torch {torch.__version__} sees none here; take device cpu, or auto.",
+            f"device cuda needs a GPU, but torch {torch.__version__} finds none; use device cpu, or auto.",
         ),
-        ("cuda", 3, "workers must be 1 on a GPU, which one process fills, got 3; leave it out, or take device cpu."),
+        (
+            "cuda",
+            3,
+            "workers must be 1 on a GPU, because one process uses all of it, got 3; leave it out, or use device cpu.",
+        ),
         ("tpu", 1, "device must be auto, cpu or cuda, got 'tpu'."),
     ],
 )
-def test_what_cannot_be_is_said_in_a_sentence(tmp_path, monkeypatch, wanted, workers, sentence):
+def test_an_unavailable_device_is_refused(tmp_path, monkeypatch, wanted, workers, sentence):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(InputError) as caught:
         hpo.search(TINY, store=tmp_path, workers=workers, device=wanted)
@@ -341,9 +348,10 @@ def test_the_command_line_refuses_a_gpu_that_is_not_there(store, monkeypatch):
     assert found.stderr.startswith("device cuda needs a GPU")
 
 
-def test_a_search_says_where_it_trained(store):
+@pytest.mark.usefixtures("unrecorded")
+def test_a_result_names_its_device(store):
     result = hpo.search(TINY, store=store, device="cpu")
-    assert result["device"] == "cpu"
+    assert result.device == "cpu"
 
 
 def test_the_headline_names_the_gpu(monkeypatch):
@@ -354,12 +362,12 @@ def test_the_headline_names_the_gpu(monkeypatch):
 
 
 @pytest.mark.parametrize(("trials", "rows"), [(3, 1), (48, 16), (100, 16), (1000, 125), (10_000, 512), (None, 64)])
-def test_a_gpu_has_hundreds_of_rows_within_the_same_rules(trials, rows):
-    assert capacity.rows_for(trials, 1000, device=GPU) == rows
-    assert capacity.rows_for(trials, 10_000_000, device=GPU) == rows
+def test_a_gpu_trains_hundreds_of_fits_by_the_same_rules(trials, rows):
+    assert capacity.row_budget(trials, 1000, device=GPU) == rows
+    assert capacity.row_budget(trials, 10_000_000, device=GPU) == rows
 
 
-def test_rows_take_half_of_what_the_gpu_has_free(monkeypatch):
+def test_fits_take_half_of_the_free_gpu_memory(monkeypatch):
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _: (64e9, 141e9))
     assert capacity.free_memory(GPU) == 64e9
-    assert capacity.rows_for(10_000, 10_000_000, memory=64e9, device=GPU) == 100
+    assert capacity.row_budget(10_000, 10_000_000, memory=64e9, device=GPU) == 100

@@ -1,4 +1,4 @@
-"""Linear layers by numpy: torch's own numbers, gradients where they belong, and one thread."""
+"""Linear layers by numpy: results and gradients equal torch, gradients go into given buffers, one thread."""
 
 import os
 import subprocess
@@ -31,7 +31,7 @@ def test_values_and_gradients_are_those_of_torch(function):
 
 
 @pytest.mark.parametrize("function", [linear, output])
-def test_a_gradient_is_written_where_its_parameter_says(function):
+def test_a_gradient_is_written_into_the_grad_of_its_parameter(function):
     given = inputs(function is output)
     buffer = torch.zeros(3, 100, dtype=torch.float64)
     expected = torch.autograd.grad(function(*given).sum(), given[1:])
@@ -45,8 +45,8 @@ def test_a_gradient_is_written_where_its_parameter_says(function):
     assert buffer.count_nonzero() == sum(value.count_nonzero() for value in expected)
 
 
-def test_one_thread_is_one_whatever_the_environment_says():
-    """In a process of its own, since these tests run on one thread anyway."""
+def test_one_thread_overrides_the_environment():
+    """This runs in a process of its own, because the tests themselves run on one thread."""
     code = (
         "import torch, threadpoolctl; from hpo.nn.linear import one_thread\n"
         "count = lambda: {p['num_threads'] for p in threadpoolctl.threadpool_info()} | {torch.get_num_threads()}\n"

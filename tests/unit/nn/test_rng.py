@@ -1,4 +1,4 @@
-"""Random numbers: that they are distributed as they say, in both ways to make them, and that a row's are its own."""
+"""Random numbers of both backends have their distributions, and do not depend on other fits."""
 
 import numpy as np
 import pytest
@@ -50,7 +50,7 @@ def test_normal_numbers_by_generators_are_all_2_to_the_16_quantiles_with_varianc
 @pytest.mark.parametrize("alpha", [0.02, 0.2, 1.0, 3.0, 50.0])
 def test_beta_numbers_are_beta(way, alpha):
     (draws,) = way([1]).beta(torch.tensor([alpha], dtype=torch.float64), (N,))
-    lower = draws[draws < 0.5]  # above, those of a small alpha are told apart from 1 by no floating-point number
+    lower = draws[draws < 0.5]  # above, numbers for a small alpha round to 1
     assert abs(len(lower) / N - 0.5) < 4 * 0.5 / N**0.5
     assert stats.kstest(lower, lambda x: 2 * stats.beta.cdf(x, alpha, alpha)).pvalue > 1e-3
 
@@ -65,8 +65,8 @@ def test_beta_is_one_where_alpha_is_zero(way):
 @WAYS
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("shape", [(), (3,), (7, 13), (101, 173)], ids=str)
-def test_a_row_draws_the_same_alone_and_among_others(way, dtype, shape):
-    """Also kinds in turn, and from one block to the next."""
+def test_a_fit_draws_the_same_alone_and_in_a_stack(way, dtype, shape):
+    """This also holds for several kinds of draws in turn, and from one block to the next."""
     alpha, rate = torch.rand(2, 9, dtype=dtype)
     together, alone = way(range(9), dtype), way([5], dtype)
     for _ in range(70 if len(shape) < 2 else 3):
@@ -78,7 +78,7 @@ def test_a_row_draws_the_same_alone_and_among_others(way, dtype, shape):
 
 @WAYS
 @pytest.mark.parametrize("kind", ["uniform", "normal"])
-def test_nothing_is_handed_out_twice(way, kind):
+def test_no_number_is_returned_twice(way, kind):
     noise = way([1])
     drawn = torch.cat([getattr(noise, kind)((5,)).flatten() for _ in range(40)])
-    assert len(drawn.unique()) > 195  # of 200; of 65536 values a few are met again
+    assert len(drawn.unique()) > 195  # of 200; a few of 65536 values may repeat

@@ -1,4 +1,4 @@
-"""Members that act on data and targets: what each does, by its formula."""
+"""Regularizers that change inputs and targets, compared with their formulas."""
 
 from dataclasses import replace
 from types import SimpleNamespace
@@ -48,7 +48,7 @@ def streams(name, fits):
 
 
 def acted(name, s, x, data=None, noise=None, y=None, weight=None, base=None):
-    """The minibatch that a member makes of `x` (fit, batch, inputs) at the strengths `s`."""
+    """Return the minibatch that a regularizer makes of `x` (fit, batch, inputs) at the strengths `s`."""
     s = torch.as_tensor(s, dtype=x.dtype)
     noise = noise or Noise(streams(name, range(len(s))), x.dtype)
     y = torch.zeros(x.shape[:2], dtype=x.dtype) if y is None else y
@@ -57,7 +57,7 @@ def acted(name, s, x, data=None, noise=None, y=None, weight=None, base=None):
 
 
 def always(u):
-    """A noise that gives `u` for all uniform numbers."""
+    """Return a noise whose uniform numbers are all `u`."""
     return SimpleNamespace(uniform=lambda shape: torch.full((1, *shape), u, dtype=torch.float64))
 
 
@@ -66,11 +66,11 @@ def normal(*shape):
 
 
 def numbered(fits, rows, inputs):
-    """1 and the number of the sample, and the number of the input in parts of 128."""
+    """Return inputs that encode the number of the sample, plus 1, and the number of the input in units of 1/128."""
     return (1 + torch.arange(rows).view(-1, 1) + torch.arange(inputs) / 128).double().expand(fits, -1, -1)
 
 
-# ---- what holds for all
+# All of them.
 
 CASES = [
     (name, kind)
@@ -81,7 +81,7 @@ CASES = [
 
 
 def case(name, kind, dtype, fits=6, rows=11):
-    """Data of a kind, with a minibatch of it and strengths; the first is off."""
+    """Return data of a kind with a minibatch and strengths, of which the first is off."""
     columns = CATEGORIES if kind == "categories" else None
     data = samples(columns, IMAGE if kind == "image" else ())
     x = normal(fits, rows, {"image": 105, "table": 13, "categories": 7}[kind]).to(dtype)
@@ -102,7 +102,7 @@ def equal(a, b):
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize(("name", "kind"), CASES)
-def test_a_row_is_bit_equal_alone_and_among_others_and_what_came_is_left_as_it_was(name, kind, dtype):
+def test_a_fit_is_bit_equal_alone_and_in_a_stack_and_the_input_is_not_modified(name, kind, dtype):
     data, x, y, weight, base, s = case(name, kind, dtype)
     before = x.clone()
     together = acted(name, s, x, data, None, y, weight, base)
@@ -117,7 +117,7 @@ def test_a_row_is_bit_equal_alone_and_among_others_and_what_came_is_left_as_it_w
 
 
 @pytest.mark.parametrize(("name", "kind"), CASES)
-def test_off_is_bit_for_bit_what_came_and_on_is_not(name, kind):
+def test_off_returns_the_input_bit_for_bit_and_on_does_not(name, kind):
     data, x, y, weight, base, s = case(name, kind, torch.float64)
     found = acted(name, s, x, data, None, y, weight, base)
     assert torch.equal(found.x[0], x[0])
@@ -128,7 +128,7 @@ def test_off_is_bit_for_bit_what_came_and_on_is_not(name, kind):
 
 
 @pytest.mark.parametrize(("name", "kind"), CASES)
-def test_no_member_looks_at_a_number_or_goes_to_another_device(name, kind):
+def test_no_regularizer_reads_a_number_or_leaves_the_device(name, kind):
     case_, meta = case(name, kind, torch.float32), torch.device("meta")
     with FakeTensorMode(allow_non_fake_inputs=True):
         data, x, y, weight, base, s = (t.to(meta) for t in case_)
@@ -139,7 +139,7 @@ def test_no_member_looks_at_a_number_or_goes_to_another_device(name, kind):
 
 
 @pytest.mark.parametrize("name", MEMBERS)
-def test_the_hash_does_as_well(name):
+def test_hashed_noise_works_as_well(name):
     kind = "image" if "image" in STRENGTHS[name].needs else "categories"
     data, x, y, weight, base, s = case(name, kind, torch.float32)
     found = acted(name, s, x, data, HashedNoise(range(len(s)), [0] * len(s), torch.float32, CPU), y, weight, base)
@@ -147,7 +147,7 @@ def test_the_hash_does_as_well(name):
     assert not (torch.equal(found.x[2], x[2]) and torch.equal(found.y[2], y[2]))
 
 
-# ---- noise on inputs
+# Noise on inputs.
 
 
 def test_input_noise_adds_normal_numbers_of_standard_deviation_s():
@@ -182,30 +182,30 @@ def test_swap_noise_takes_a_column_from_another_sample():
 
 
 @pytest.mark.parametrize("name", ["swap_noise", "mixup", "cutmix"])
-def test_a_sample_that_is_alone_stays_as_it_is(name):
+def test_a_single_sample_is_not_changed(name):
     x = normal(2, 1, 13)
     assert torch.equal(acted(name, [1.0, 1.0], x).x, x)
 
 
-# ---- mixing
+# Mixing.
 
 
 def test_mixup_mixes_inputs_and_targets_by_one_share_a_minibatch():
     x = numbered(400, 5, 2)
     found = acted("mixup", torch.full((400,), 1.0), x, y=x[..., 0])
     assert torch.allclose(found.x[..., 0], found.y)
-    share = (x[..., 0] - found.y)[:, 1:]  # of a partner that is one less
+    share = (x[..., 0] - found.y)[:, 1:]  # from a partner whose number is one less
     assert torch.allclose(share, share[:, :1].expand(-1, 4))
     assert share.min() > 0
     assert share.max() < 1
     assert share[:, 0].std() == pytest.approx(12**-0.5, rel=0.1)  # Beta(1, 1) is uniform
-    assert torch.allclose(found.x[:, 0, 0], x[:, 0, 0] + 4 * share[:, 0])  # the first one's partner is the last
+    assert torch.allclose(found.x[:, 0, 0], x[:, 0, 0] + 4 * share[:, 0])  # the partner of the first is the last
 
 
 @pytest.mark.parametrize("name", ["mixup", "cutmix"])
 @pytest.mark.parametrize("task", ["classification", "regression"])
 def test_the_loss_of_a_mixture_is_the_mixture_of_losses(name, task):
-    """Of both samples, each with its own weight and base; of squared errors, as far as they depend on what is predicted."""
+    """Each sample has its own weight and offset; squared errors are compared up to terms without predictions."""
     x, weight, base = normal(2, 6, 10), normal(2, 6).abs(), normal(2, 6, 3 if task == "classification" else 1)
     classes = torch.arange(12).view(2, 6) % 3
     y = F.one_hot(classes, 3).double() if task == "classification" else normal(2, 6)
@@ -235,17 +235,17 @@ def test_cutmix_replaces_a_rectangle_of_an_image_and_mixes_targets_by_its_area()
     assert (replaced == replaced[:, :1]).all()  # in all channels
     rows, columns = replaced[:, 0].any(2), replaced[:, 0].any(1)
     assert torch.equal(replaced[:, 0], rows.unsqueeze(2) & columns.unsqueeze(1))
-    assert ((rows[:, 1:] != rows[:, :-1]).sum(1) <= 2).all()  # without holes
+    assert ((rows[:, 1:] != rows[:, :-1]).sum(1) <= 2).all()  # connected
     assert ((columns[:, 1:] != columns[:, :-1]).sum(1) <= 2).all()
     assert torch.allclose(x[:, 1, 0] - found.y[:, 1], replaced.double().mean((1, 2, 3)))
-    assert replaced.double().mean() == pytest.approx(0.32, abs=0.03)  # a half, less what sticks out
+    assert replaced.double().mean() == pytest.approx(0.32, abs=0.03)  # a half, minus the part outside the image
 
 
 def test_cutmix_replaces_columns_of_a_table_and_mixes_targets_by_how_many():
     x = numbered(2000, 4, 7)
     found = acted("cutmix", torch.full((2000,), 0.3), x, samples(CATEGORIES), y=x[..., 0])
     replaced = (found.x != x)[:, 1]
-    assert (replaced == (found.x != x)[:, 2]).all()  # the same of all samples
+    assert (replaced == (found.x != x)[:, 2]).all()  # the same part of all samples
     assert (replaced[:, 1] == replaced[:, 3]).all()
     share = replaced[:, [0, 1, 4, 5]].double().mean(1)
     assert torch.allclose(x[:, 1, 0] - found.y[:, 1], share)
@@ -255,14 +255,14 @@ def test_cutmix_replaces_columns_of_a_table_and_mixes_targets_by_how_many():
     )  # a share of u leaves all four with (1 - u)^4
 
 
-def test_label_smoothing_is_torchs():
+def test_label_smoothing_equals_torch():
     logits, classes = normal(2, 8, 5), torch.arange(16).view(2, 8) % 5
     found = acted("label_smoothing", [0.0, 0.3], logits, y=F.one_hot(classes, 5).double()).y
     expected = [F.cross_entropy(logits[i], classes[i], label_smoothing=s) for i, s in enumerate((0.0, 0.3))]
     assert torch.allclose(losses("classification", logits, found, None), torch.stack(expected))
 
 
-# ---- parts set to zero
+# Parts set to zero.
 
 
 def test_cutout_sets_a_square_of_an_image_to_zero():
@@ -271,7 +271,7 @@ def test_cutout_sets_a_square_of_an_image_to_zero():
     rows, columns = gone.any(3), gone.any(2)
     assert torch.equal(gone, rows.unsqueeze(3) & columns.unsqueeze(2))
     assert torch.equal(rows.sum(2).amax(1), torch.tensor([2, 4, 8]))
-    inner = gone[0, :, 2:6, 2:6].double().mean()  # which no patch of two pixels misses for sticking out
+    inner = gone[0, :, 2:6, 2:6].double().mean()  # no patch of two pixels lies outside completely
     assert inner == pytest.approx((2 / 8) ** 2, rel=0.05)
     assert not torch.equal(gone[0, 0], gone[0, 1])
 
@@ -287,14 +287,14 @@ def test_cutout_sets_a_share_of_the_columns_to_zero():
     assert torch.allclose(gone.double().mean(1), s.double().view(-1, 1), atol=0.03)
 
 
-def test_cutout_of_columns_takes_all_alike_over_minibatches():
+def test_cutout_removes_all_columns_equally_often():
     x = torch.ones(1000, 1, 5, dtype=torch.float64)
     gone = acted("cutout", torch.full((1000,), 0.4), x).x == 0
     assert (gone.sum(2) == 2).all()
     assert torch.allclose(gone.double().mean(0), torch.tensor(0.4).double(), atol=0.07)
 
 
-# ---- images
+# Images.
 
 
 def images(fits=1, rows=3, image=(2, 6, 6)):
@@ -307,7 +307,7 @@ def test_rotation_by_a_right_angle_is_rot90():
     assert torch.allclose(found, torch.rot90(x.unflatten(2, data.image), 1, (3, 4)).flatten(2))
 
 
-def test_zoom_is_torchs_affine_grid():
+def test_zoom_equals_the_affine_grid_of_torch():
     x, data = images(image=(1, 5, 8))
     found = acted("zoom", [0.5], x, data, always(1.0)).x
     theta = torch.tensor([[1 / 1.5, 0, 0], [0, 1 / 1.5, 0]], dtype=torch.float64).expand(3, 2, 3)
@@ -323,7 +323,7 @@ def test_crop_pads_with_the_border_and_crops():
     assert torch.equal(found, padded[..., 4:, 6:].flatten(1).view(x.shape))
 
 
-def test_crop_shifts_by_all_steps_alike():
+def test_crop_draws_all_shifts_equally_often():
     data = samples(image=(1, 8, 8))
     x = torch.arange(64.0).double().expand(2, 20_000, 64)
     centre = acted("crop", [0.25, 0.0], x, data).x[..., 36] - 36
@@ -352,17 +352,19 @@ def test_color_jitter_changes_contrast_and_brightness():
         assert away.std() == pytest.approx(0.8 * 12**-0.5, rel=0.15)
 
 
-# ---- simulated domains
+# Simulated domains.
 
 
-def test_randomization_draws_for_each_sample_a_domain_as_far_as_s():
-    """The inputs of a sample are alike, so that they tell its offset, its noise and its gaps, and beside others its scale."""
+def test_randomization_draws_a_domain_within_s_for_each_sample():
+    """All inputs of a sample are equal, so that they reveal its offset, noise and missing columns, and with others
+    its scale.
+    """
     s = torch.tensor([0.5, 1.0], dtype=torch.float64)
     flat, ends = (torch.full((2, 1000, 1000), value).double() for value in (0.0, 100.0))
     of_flat, of_ends = (acted("randomization", s, x) for x in (flat, ends))
     missing = (of_flat.x == 0).double()
     share = missing.mean(2)
-    left = of_flat.x.sum(2) / (1 - missing).sum(2)  # the offset, but for the noise
+    left = of_flat.x.sum(2) / (1 - missing).sum(2)  # the offset, up to the noise
     spread_ = ((of_flat.x - left.unsqueeze(2)).square() * (1 - missing)).sum(2).div((1 - missing).sum(2) - 1).sqrt()
     scale = (of_ends.x - of_flat.x).sum(2) / (1 - missing).sum(2) / 100
     for found, low, high, slack in (
@@ -375,10 +377,10 @@ def test_randomization_draws_for_each_sample_a_domain_as_far_as_s():
         assert (found.amin(1) >= least - slack).all()
         assert (found.amax(1) <= most + slack).all()
         assert torch.allclose(found.mean(1), (least + most) / 2, atol=0.05)
-        assert torch.allclose(found.std(1), (most - least) / 12**0.5, rtol=0.08)  # evenly
+        assert torch.allclose(found.std(1), (most - least) / 12**0.5, rtol=0.08)  # uniformly
 
 
-def test_randomization_turns_images_as_rotation_does():
+def test_randomization_rotates_images_as_rotation_does():
     x, data = images(rows=400, image=(1, 6, 6))
     quiet = SimpleNamespace(normal=lambda shape: torch.zeros(1, *shape, dtype=torch.float64), uniform=_first(1.0, 0.5))
     found = acted("randomization", [1.0], x, data, quiet).x
@@ -389,12 +391,14 @@ def test_randomization_turns_images_as_rotation_does():
 
 
 def _first(value, then):
-    """Uniform numbers that are `value` at the first call, and after it the middle, which is no change; no column is missing."""
+    """Return uniform numbers that are `value` in the first call and 0.5, which changes nothing, afterwards; no
+    column is missing.
+    """
     values = iter([value, then, then, then, 0.0])
     return lambda shape: torch.full((1, *shape), next(values, 1.0), dtype=torch.float64)
 
 
-def test_randomization_leaves_rows_of_another_domain_alone():
+def test_randomization_does_not_change_the_target_batch():
     x = normal(1, 5, 4)
     batch = Batch(x, x[..., 0], None, None, torch.zeros(1, 5, dtype=torch.long), x.clone())
     noise = {"randomization": {0: Noise(streams("randomization", [0]), x.dtype)}}
@@ -405,10 +409,10 @@ def test_randomization_leaves_rows_of_another_domain_alone():
     assert not torch.equal(found.x, x)
 
 
-# ---- beyond the minibatch
+# Gradient-based.
 
 
-def test_adversarial_moves_every_input_by_s_to_where_the_loss_rises():
+def test_adversarial_moves_every_input_by_s_in_the_direction_of_the_gradient_sign():
     x, slope = normal(2, 4, 5), normal(2, 5, 4).transpose(1, 2)
     batch = Batch(x, x[..., 0], None, None, torch.zeros(2, 4, dtype=torch.long))
     s = torch.tensor([0.0, 0.3], dtype=torch.float64)
@@ -416,11 +420,11 @@ def test_adversarial_moves_every_input_by_s_to_where_the_loss_rises():
     assert torch.equal(found, x + s.view(-1, 1, 1) * slope.sign())
 
 
-# ---- in training
+# In training.
 
 
 @pytest.mark.parametrize("kind", ["mlp", "cnn"])
-def test_all_at_once_in_float32_a_row_is_bit_equal_at_any_number_of_rows(kind):
+def test_with_all_of_them_in_float32_a_fit_does_not_depend_on_the_number_of_fits(kind):
     half = {name: STRENGTHS[name].probe[0] for name in [*MEMBERS, "adversarial"]}
     data = pictures()
     data = replace(data, x=data.x.float())
@@ -432,7 +436,7 @@ def test_all_at_once_in_float32_a_row_is_bit_equal_at_any_number_of_rows(kind):
 
 @pytest.mark.parametrize("name", [name for name in [*MEMBERS, "adversarial"] if not STRENGTHS[name].needs])
 @pytest.mark.parametrize("source", ["sklearn:diabetes", "balanced"])
-def test_regression_and_weighted_classes_are_learned_too(name, source):
+def test_regression_and_class_weights_work_as_well(name, source):
     data = dataset(class_weight="balanced") if source == "balanced" else dataset(source)
     trials = [trial(label, 7, **{name: s}) for label, s in zip("012", (0.0, *STRENGTHS[name].probe), strict=True)]
     off, weak, strong = trained(data, trials).values()

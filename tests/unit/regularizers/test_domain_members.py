@@ -1,4 +1,4 @@
-"""The members that bring two domains closer, against their formulas and against plain torch."""
+"""Domain adaptation regularizers, compared with their formulas and with plain torch."""
 
 import math
 from dataclasses import replace
@@ -15,14 +15,14 @@ from hpo.core.trial import Fit
 from hpo.nn.backends import backend_for
 from hpo.nn.device import CPU
 from hpo.regularizers import STRENGTHS
-from hpo.regularizers._adaptation import entropy_of_mean, log_shares, mean_entropy
 from hpo.regularizers.base import Batch, ForwardOutput
-from hpo.regularizers.cdan import product
-from hpo.regularizers.mmd import discrepancy
+from hpo.regularizers.cdan import outer_product
+from hpo.regularizers.infomax import entropy_of_mean, log_probabilities, mean_entropy
+from hpo.regularizers.mmd import mmd_squared
 from hpo.space.settings import TrainConfig
-from hpo.testing import between, same
-from hpo.training.stack import _begun
-from tests.contract.test_oracle import made
+from hpo.testing import as_two_domains, same
+from hpo.training.stack import initial_value
+from tests.helpers.oracle import plain_module
 from tests.helpers.training import dataset, network, shifted, step, trained, trial
 
 ADVERSARIAL = ("dann", "cdan")
@@ -33,8 +33,8 @@ def drawn(*shape, seed=0, dtype=torch.float64):
     return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64).to(dtype)
 
 
-def seen(fits, rows, width, classes=3, dtype=torch.float64):
-    """What networks made of a minibatch: as a network leaves them, parts of one tensor, classes before rows."""
+def forward_output(fits, rows, width, classes=3, dtype=torch.float64):
+    """Return a forward output in the memory layout of a network: parts of one tensor, classes before rows."""
     h = drawn(fits, 2 * rows, width, seed=1, dtype=dtype).relu().requires_grad_()
     logits = drawn(fits, classes, 2 * rows, seed=2, dtype=dtype).requires_grad_()
     said = logits.transpose(1, 2)
@@ -43,9 +43,9 @@ def seen(fits, rows, width, classes=3, dtype=torch.float64):
 
 
 def losses(name, fits, rows, width, part=slice(None), dtype=torch.float64, s=0.7):
-    """Of some fits the loss, and its gradients by features, logits and what the member trains."""
-    h, logits, whole = seen(fits, rows, width, dtype=dtype)
-    data = between(dataset())
+    """Return the losses of some fits, and their gradients by features, logits and extra parameters."""
+    h, logits, whole = forward_output(fits, rows, width, dtype=dtype)
+    data = as_two_domains(dataset())
     own = {
         p.name: drawn(fits, *p.shape, seed=3, dtype=dtype)[part].clone().requires_grad_()
         for p in STRENGTHS[name].extra_parameters(width, data)
@@ -70,8 +70,8 @@ def losses(name, fits, rows, width, part=slice(None), dtype=torch.float64, s=0.7
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
 @pytest.mark.parametrize("name", MEMBERS)
 @pytest.mark.parametrize(("rows", "width"), [(2, 3), (7, 24), (13, 5), (64, 64), (33, 130)])
-def test_bits_are_a_rows_own(name, rows, width, dtype):
-    """Of odd shapes, too, where a row ends in the middle of a vector."""
+def test_a_fit_is_bit_equal_alone_and_in_a_stack(name, rows, width, dtype):
+    """Some shapes let a row end in the middle of a vector register."""
     together = losses(name, 5, rows, width, dtype=dtype)
     for i in range(5):
         alone = losses(name, 5, rows, width, slice(i, i + 1), dtype=dtype)
@@ -81,7 +81,7 @@ def test_bits_are_a_rows_own(name, rows, width, dtype):
 @pytest.mark.parametrize(("n", "m"), [(20, 20), (9, 14)])
 def test_mmd_is_the_unbiased_estimate_with_the_mean_of_five_kernels(n, m):
     source, target = drawn(3, n, 4), 1.5 * drawn(3, m, 4, seed=1) + 0.5
-    for i, found in enumerate(discrepancy(source, target)):
+    for i, found in enumerate(mmd_squared(source, target)):
         rows = torch.cat([source[i], target[i]]).numpy()
         squared = pairwise_distances(rows, metric="sqeuclidean")
         mean = squared[~np.eye(n + m, dtype=bool)].mean()
@@ -92,31 +92,31 @@ def test_mmd_is_the_unbiased_estimate_with_the_mean_of_five_kernels(n, m):
 
 def test_mmd_is_zero_in_the_mean_of_one_domain_and_not_between_two():
     rows = drawn(400, 40, 4)
-    same, moved = discrepancy(rows[:, :20], rows[:, 20:]), discrepancy(rows[:, :20], rows[:, 20:] + 1)
+    same, moved = mmd_squared(rows[:, :20], rows[:, 20:]), mmd_squared(rows[:, :20], rows[:, 20:] + 1)
     assert abs(float(same.mean())) < 4 * float(same.std()) / 20
     assert float(moved.mean()) > 0.1
 
 
 @pytest.mark.parametrize("h", [torch.zeros(2, 12, 4), torch.full((2, 12, 4), 1e3), torch.full((2, 12, 4), 0.1)])
-def test_features_that_are_all_alike_have_no_gradient(h):
-    """As a network has them whose units are all dead."""
+def test_equal_features_have_no_gradient(h):
+    """Networks whose units are all dead have such features."""
     h = h.requires_grad_()
-    discrepancy(h[:, :6], h[:, 6:]).sum().backward()
+    mmd_squared(h[:, :6], h[:, 6:]).sum().backward()
     assert h.grad.abs().max() < 1e-6
 
 
 def test_no_gradient_goes_through_the_bandwidth():
-    """So features cannot be brought together by making all of them larger."""
+    """Otherwise, larger features would count as closer ones."""
     source, target = drawn(1, 8, 4), drawn(1, 8, 4, seed=1) + 0.5
     scale = torch.ones((), dtype=torch.float64, requires_grad=True)
-    found = discrepancy(source * scale, target * scale).sum()
-    assert torch.allclose(discrepancy(source * 3, target * 3), found)
+    found = mmd_squared(source * scale, target * scale).sum()
+    assert torch.allclose(mmd_squared(source * 3, target * 3), found)
     (slope,) = torch.autograd.grad(found, scale)
     assert abs(float(slope)) > 1e-3
 
 
 def test_coral_is_the_distance_of_covariances():
-    _, _, whole = seen(3, 9, 4)
+    _, _, whole = forward_output(3, 9, 4)
     s = torch.tensor([0.0, 0.5, 2.0], dtype=torch.float64)
     found = STRENGTHS["coral"].loss(s, step(), whole).detach()
     for i in range(3):
@@ -125,21 +125,21 @@ def test_coral_is_the_distance_of_covariances():
 
 
 @pytest.mark.parametrize("name", ["mmd", "coral"])
-def test_a_last_minibatch_of_one_row_adds_nothing(name):
-    assert STRENGTHS[name].loss(torch.ones(2), step(), seen(2, 1, 4)[2]) is None
+def test_a_last_minibatch_of_one_sample_adds_no_loss(name):
+    assert STRENGTHS[name].loss(torch.ones(2), step(), forward_output(2, 1, 4)[2]) is None
 
 
 def test_entropies_are_those_of_predictions_and_of_their_mean():
     logits = drawn(3, 7, 4) * 3
     shares = torch.softmax(logits, 2)
-    said = log_shares(logits)
+    said = log_probabilities(logits)
     assert torch.allclose(mean_entropy(said), torch.distributions.Categorical(shares).entropy().mean(1))
     assert torch.allclose(entropy_of_mean(said), torch.distributions.Categorical(shares.mean(1)).entropy())
 
 
-def test_information_is_least_for_a_single_class_and_most_for_sure_and_even_ones():
+def test_infomax_is_lowest_for_certain_predictions_of_all_classes():
     sure = torch.full((2, 6, 3), -50.0)
-    sure[0, :, 0] = 50  # all of one class
+    sure[0, :, 0] = 50  # a single class
     sure[1, torch.arange(6), torch.arange(6) % 3] = 50
     whole = ForwardOutput(Batch(sure, sure, None, None, sure, sure), sure, None, sure, None)
     assert STRENGTHS["entropy"].loss(torch.ones(2), step(), whole).tolist() == pytest.approx([0, 0], abs=1e-6)
@@ -148,7 +148,7 @@ def test_information_is_least_for_a_single_class_and_most_for_sure_and_even_ones
     )
 
 
-def test_the_outer_product_is_that_of_features_and_shares():
+def test_the_outer_product_is_that_of_features_and_probabilities():
     h, shares = drawn(2, 5, 4), torch.softmax(drawn(2, 5, 3, seed=1), 2)
     expected = torch.stack(
         [
@@ -156,13 +156,13 @@ def test_the_outer_product_is_that_of_features_and_shares():
             for both in zip(h, shares, strict=True)
         ]
     )
-    assert torch.allclose(product(h, shares), expected)
+    assert torch.allclose(outer_product(h, shares), expected)
 
 
-def test_the_random_product_keeps_products_of_products():
-    """Theorem 2 of the paper: in the mean, inner products are those of the whole outer products."""
+def test_the_randomised_product_keeps_inner_products():
+    """Theorem 2 of the paper: on average, inner products equal those of the full outer products."""
     h, shares = drawn(1, 30, 400), torch.softmax(drawn(1, 30, 10, seed=1), 2)
-    random = product(h, shares)[0]
+    random = outer_product(h, shares)[0]
     assert random.shape == (30, 256)
     whole = (h[0] @ h[0].T) * (shares[0] @ shares[0].T)
     found = random @ random.T
@@ -170,11 +170,13 @@ def test_the_random_product_keeps_products_of_products():
     assert np.corrcoef(found.flatten().numpy(), whole.flatten().numpy())[0, 1] > 0.9
 
 
-# ---- whole trainings
+# Complete trainings.
 
 
 def moons():
-    """Two moons, and as many turned by 35 degrees, as in figure 2 of Ganin et al. (2016); the classes of the latter."""
+    """Return two moons and a copy rotated by 35 degrees, as in figure 2 of Ganin et al. (2016), and the classes of
+    the copy.
+    """
     x, y = make_moons(700, noise=0.1, random_state=0)
     x, angle = torch.tensor(x - x.mean(0)), math.radians(35)
     turn = torch.tensor([[math.cos(angle), math.sin(angle)], [-math.sin(angle), math.cos(angle)]], dtype=torch.float64)
@@ -187,7 +189,7 @@ def moons():
 
 
 @pytest.mark.parametrize(("name", "s"), [("dann", 0.3), ("cdan", 1.0)])
-def test_adversaries_learn_moons_that_are_turned(name, s):
+def test_adversaries_adapt_to_rotated_moons(name, s):
     data, labels = moons()
     train = TrainConfig(epochs=60, batch_size=50, patience=60)
     trials = [trial(str(i), learning_rate=0.01, **{name: s * (i % 2)}) for i in range(6)]
@@ -203,9 +205,9 @@ def test_adversaries_learn_moons_that_are_turned(name, s):
     assert on > off + 0.1
 
 
-def test_what_others_said_before_counts_for_the_other_domain_too():
-    """As in boosting: where they are sure already, there is no entropy to lose."""
-    data = between(dataset())
+def test_offsets_apply_to_the_target_domain_too():
+    """The offsets of boosting are such predictions: where they are certain, there is no entropy to minimise."""
+    data = as_two_domains(dataset())
     base = torch.zeros(len(data.x), 3, dtype=torch.float64)
     base[torch.cat([data.folds[0].target, data.folds[0].target_valid]), 0] = 1e3
     off, on = (trial("0", entropy=s) for s in (0.0, 0.5))
@@ -216,25 +218,25 @@ def test_what_others_said_before_counts_for_the_other_domain_too():
 
 
 @pytest.mark.parametrize("name", MEMBERS)
-def test_a_second_pass_at_another_place_is_bits_of_the_rows_own_too(name):
+def test_a_second_pass_is_bit_equal_alone_and_in_a_stack(name):
     trials = [trial(str(i), sam=0.1 * i, adversarial=0.05, dropout=0.2, **{name: 0.5}) for i in range(3)]
-    together = trained(between(dataset()), trials)
+    together = trained(as_two_domains(dataset()), trials)
     for of in trials:
-        assert same(together[of.label], trained(between(dataset()), [of])[of.label])
+        assert same(together[of.label], trained(as_two_domains(dataset()), [of])[of.label])
     assert together["2"].valid["loss"] < 1.2
 
 
-# ---- in plain torch
+# In plain torch.
 
 
 def plain(data, of, name, train):
-    """The same trial, one member beside, in plain torch; the state_dict of the network."""
+    """Train the same trial with one regularizer in plain torch, and return the state_dict of the network."""
     fold, s = data.folds[0], of.params[name]
     fit = Fit(of, fold)
-    net, _ = made("mlp", network(data, of), fit, 0.0, {})
-    net.eval()  # nothing is dropped
+    net, _ = plain_module("mlp", network(data, of), fit, 0.0, {})
+    net.eval()  # no dropout
     body, head = net[:-1], net[-1]
-    own = [_begun(p, fit).double().requires_grad_() for p in STRENGTHS[name].extra_parameters(8, data)]
+    own = [initial_value(p, fit).double().requires_grad_() for p in STRENGTHS[name].extra_parameters(8, data)]
     weights = list(net.parameters())
     optimizer = torch.optim.AdamW(
         [*weights, *own], lr=of.params["learning_rate"], weight_decay=of.params["weight_decay"]
@@ -255,7 +257,7 @@ def plain(data, of, name, train):
                 else (torch.nn.functional.cross_entropy(out, data.y[rows]))
             )
             progress = (epoch + number / len(labelled)) / train.epochs
-            extra, factor = beside_it(name, s, source_h, target_h, out, head(target_h), own, progress)
+            extra, factor = added_loss(name, s, source_h, target_h, out, head(target_h), own, progress)
             grads = torch.autograd.grad(error + factor * extra, weights, retain_graph=True)
             full = torch.autograd.grad(extra, own) if own else []
             for p, grad in zip([*weights, *own], [*grads, *full], strict=True):
@@ -264,8 +266,8 @@ def plain(data, of, name, train):
     return net.state_dict()
 
 
-def beside_it(name, s, source_h, target_h, source_out, target_out, own, progress):
-    """What a member adds, and the factor with which it reaches the network."""
+def added_loss(name, s, source_h, target_h, source_out, target_out, own, progress):
+    """Return the term that a regularizer adds, and the factor of its gradient for the network."""
     p = torch.softmax(target_out, 1)
     entropy = -(p * p.log()).sum(1).mean()
     if name == "mmd":
@@ -293,10 +295,10 @@ def beside_it(name, s, source_h, target_h, source_out, target_out, own, progress
 
 @pytest.mark.parametrize("source", ["wine", "diabetes"])
 @pytest.mark.parametrize("name", MEMBERS)
-def test_one_row_equals_plain_torch(name, source):
+def test_one_fit_equals_plain_torch(name, source):
     if source == "diabetes" and "classes" in STRENGTHS[name].needs:
         pytest.skip("it needs classes")
-    data, train = between(dataset(f"sklearn:{source}")), TrainConfig(epochs=4, batch_size=16, patience=4)
+    data, train = as_two_domains(dataset(f"sklearn:{source}")), TrainConfig(epochs=4, batch_size=16, patience=4)
     (fold,) = data.folds
     data = replace(
         data, folds=(Fold(0, fold.train[:60], fold.valid[:0], target=fold.target[:25]),)

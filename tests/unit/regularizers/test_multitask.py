@@ -1,4 +1,4 @@
-"""Another target: one row equals a network of two heads in plain torch."""
+"""The auxiliary target: a fit equals a network with two heads in plain torch."""
 
 from dataclasses import replace
 
@@ -17,7 +17,7 @@ F = torch.nn.functional
 
 
 def having(auxiliary, source="sklearn:wine"):
-    return replace(dataset(source).samples(), auxiliary=auxiliary(dataset(source).x))
+    return replace(dataset(source).as_samples(), auxiliary=auxiliary(dataset(source).x))
 
 
 def number(x):
@@ -29,7 +29,7 @@ def classes(x):
 
 
 def missed(said, true):
-    """The mean over the rows that are known."""
+    """Return the mean over the rows whose target is known."""
     known = ~true[:, 0].isnan()
     said, true = said[known], true[known]
     return F.mse_loss(said, true) if true.shape[1] == 1 else F.cross_entropy(said, true.argmax(1))
@@ -37,7 +37,7 @@ def missed(said, true):
 
 @pytest.mark.parametrize("source", ["sklearn:wine", "sklearn:diabetes"])
 @pytest.mark.parametrize("auxiliary", [number, classes])
-def test_one_row_equals_two_heads_in_plain_torch(auxiliary, source):
+def test_one_fit_equals_two_heads_in_plain_torch(auxiliary, source):
     data, of = having(auxiliary, source), trial("0", multitask=0.7, weight_decay=0.2)
     fold = data.folds[0]
     fit = Fit(of, fold)
@@ -74,8 +74,8 @@ def test_one_row_equals_two_heads_in_plain_torch(auxiliary, source):
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
 @pytest.mark.parametrize("outputs", [1, 3])
 @pytest.mark.parametrize(("rows", "width"), [(7, 24), (13, 5), (64, 64), (33, 130)])
-def test_bits_are_a_rows_own(rows, width, outputs, dtype):
-    """Of a number, too: a product with a single column may take another way for a single row."""
+def test_a_fit_is_bit_equal_alone_and_in_a_stack(rows, width, outputs, dtype):
+    """This includes numbers, because a product with a single column may use another kernel for a single fit."""
     data = replace(having(number if outputs == 1 else classes), x=dataset().x.to(dtype))
     data = replace(data, auxiliary=data.auxiliary.to(dtype))
     draw = torch.Generator().manual_seed(0)
@@ -101,7 +101,7 @@ def test_bits_are_a_rows_own(rows, width, outputs, dtype):
         assert all(torch.equal(t[i : i + 1], one) for t, one in zip(together, told(slice(i, i + 1)), strict=True))
 
 
-def test_rows_whose_other_target_is_not_known_do_not_count():
+def test_rows_with_an_unknown_auxiliary_target_do_not_count():
     data = having(number)
     index = torch.stack([torch.arange(20), torch.arange(20, 40)])
     features, own = (

@@ -1,4 +1,4 @@
-"""What the members that act on weights, on gradients and over time compute, against their formulas written again."""
+"""Regularizers of weights, gradients and training time, compared with independent formulas."""
 
 from dataclasses import replace
 
@@ -12,8 +12,8 @@ from hpo.nn.parameter import Parameter
 from hpo.nn.rng import Noise
 from hpo.regularizers import STRENGTHS
 from hpo.regularizers.base import Batch
-from hpo.space.regularization import amount
 from hpo.space.hyperparameter import Hyperparameter
+from hpo.space.regularization import amount
 from hpo.space.settings import TrainConfig
 from hpo.testing import TRAIN, run, same
 from tests.helpers.training import FACTORIES, Masked, dataset, population, step, trained, trial
@@ -31,7 +31,7 @@ def drawn(rows, *shape, seed=0):
 
 
 def two(rows, *, biases=None, **facts):
-    """A step of networks of one matrix and its bias, which the first rows alone may have."""
+    """Return a step of networks with one matrix and its bias, which only the first rows may have."""
     values, slopes = drawn(rows, 15), drawn(rows, 15, seed=1)
     named = [{"w": t[:, :12].view(-1, 4, 3), "b": t[:biases, 12:]} for t in (values, slopes)]
     given = {
@@ -54,7 +54,7 @@ def test_l2_adds_the_gradient_of_half_the_squared_weights():
 
 
 def test_group_lasso_is_the_block_soft_threshold_of_each_column():
-    data = replace(dataset(), columns=torch.tensor([1, 0, 1, 2]))  # the inputs 0 and 2 are of one column
+    data = replace(dataset(), columns=torch.tensor([1, 0, 1, 2]))  # inputs 0 and 2 belong to one column
     before, lr, s = two(3), numbers(0.1, 0.1, 0.1), numbers(0.0, 2.0, 1e3)
     after = two(3, lr=lr, data=data)
     STRENGTHS["group_lasso"].after_step(s, after)
@@ -76,11 +76,11 @@ def test_group_lasso_leaves_weights_that_are_zero_at_zero():
 
 
 def unused(weight):
-    """The columns that no weight (inputs, units) leaves; each input of these data is one."""
+    """Return the columns whose weights (inputs, units) are all zero; each column of these data has one input."""
     return (weight == 0).all(1).nonzero().flatten().tolist()
 
 
-def test_group_lasso_finds_the_columns_that_a_network_does_not_need():
+def test_group_lasso_removes_columns_without_information():
     train = TrainConfig(epochs=20, batch_size=32, patience=20)
     found = trained(dataset(), [trial("0", group_lasso=0.5), trial("1")], train, epochs=20)
     none, some = (unused(found[label].weights["0.weight"][0]) for label in ("1", "0"))
@@ -106,7 +106,7 @@ def test_spectral_adds_the_gradient_of_half_the_squared_largest_singular_value(o
     matrix = w.movedim(of.units + 1, 1).flatten(2)
     matrix += (
         9 * drawn(3, matrix.shape[1], 1, seed=2) * drawn(3, 1, matrix.shape[2], seed=3)
-    )  # one value is far above the others
+    )  # one singular value is much larger than the others
     w = matrix.unflatten(2, [n for axis, n in enumerate(of.shape) if axis != of.units]).movedim(1, of.units + 1)
     leaf, added = w.clone().requires_grad_(), grad.clone()
     penalty = torch.linalg.matrix_norm(leaf.movedim(of.units + 1, 1).flatten(2), 2).square()
@@ -116,7 +116,7 @@ def test_spectral_adds_the_gradient_of_half_the_squared_largest_singular_value(o
     assert torch.equal(added[0], grad[0])
 
 
-def test_spectral_of_zeros_is_nothing():
+def test_spectral_of_zeros_is_zero():
     zeros, added = torch.zeros(1, 4, 3), torch.ones(1, 4, 3)
     STRENGTHS["spectral"].gradient(torch.ones(1), step(params={"w": zeros}, grads={"w": added}, infos={"w": WEIGHT}))
     assert (added == 1).all()
@@ -134,9 +134,9 @@ def test_gradient_noise_has_the_stated_variance_and_fades_out():
         assert torch.allclose(grads["w"].mean((1, 2)), numbers(1, 1, 1), atol=0.03)
 
 
-def test_gradient_clip_is_what_torch_does_to_each_fit():
+def test_gradient_clip_equals_torch_for_each_fit():
     before, after, s = two(3, biases=2), two(3, biases=2), numbers(0.0, 0.5, 1e6)
-    before.flat_grads[2:, 12:] = after.flat_grads[2:, 12:] = 0  # which the last row has not
+    before.flat_grads[2:, 12:] = after.flat_grads[2:, 12:] = 0  # which the last row does not have
     STRENGTHS["gradient_clip"].gradient(s, after)
     for i in (1, 2):
         alone = torch.nn.Parameter(before.flat_params[i])
@@ -147,7 +147,7 @@ def test_gradient_clip_is_what_torch_does_to_each_fit():
     assert after.flat_grads[1].norm() == pytest.approx(0.5, rel=1e-5)
 
 
-def test_sam_goes_its_distance_along_the_gradient():
+def test_sam_moves_by_its_distance_along_the_gradient():
     before, after, s = two(3), two(3), numbers(0.0, 0.05, 2.0)
     batch = Batch(drawn(3, 2, 4), torch.zeros(3, 2), None, None, torch.zeros(3, 2, dtype=torch.long))
     assert STRENGTHS["sam"].perturb(s, after, batch, batch.x) is batch
@@ -182,7 +182,7 @@ def test_lookahead_leaves_true_zeros_and_bounds(s):
     assert norms.weights["0.weight"].norm(dim=1).max() <= 0.5 + 1e-12
 
 
-def test_ema_is_the_mean_in_which_each_step_weighs_s_times_the_next():
+def test_ema_is_the_mean_in_which_each_step_counts_s_times_the_next():
     s, kept, steps = numbers(0.0, 0.5, 0.999), drawn(3, 15, seed=7), drawn(3, 8, 15, seed=8)
     for t in range(8):
         now = two(3, weight_copies={"ema": kept}, epoch=torch.full((3,), 1 + t // 4), minibatch=t % 4, minibatches=4)
@@ -207,34 +207,36 @@ def test_swa_is_the_mean_at_the_ends_of_the_last_epochs():
     assert torch.equal(scored[0], ends[0, 9])
 
 
-def test_an_average_begins_anew_with_each_cycle():
-    """Else the networks of a snapshot ensemble would be means of each other."""
+def test_an_average_restarts_with_each_cycle():
+    """Otherwise, the networks of a snapshot ensemble would be averages of each other."""
     pop, ends = population(dataset(), TrainConfig(epochs=6, batch_size=32, patience=9)), []
     pop.admit(replace(trial("0", swa=0.5), epochs=8, cycle=4))
-    (stack,) = pop._stacks.values()
+    (stack,) = pop.stacks.values()
     for _ in range(8):
         run(pop, 1)
-        ends.append(stack._tensors.values.clone())
-    assert torch.allclose(stack._tensors.kept["swa"], torch.stack(ends[6:]).mean(0), rtol=1e-12)
+        ends.append(stack.tensors.values.clone())
+    assert torch.allclose(stack.tensors.weight_copies["swa"], torch.stack(ends[6:]).mean(0), rtol=1e-12)
 
 
 @pytest.mark.parametrize("name", ["ema", "swa"])
-def test_averages_are_scored_while_training_goes_on_with_the_weights(name):
-    """Not to be seen in the training: at a full average and at none, the weights of the last step are the same."""
+def test_averages_are_scored_while_training_continues_with_the_weights(name):
+    """The average does not affect training: with a full average and with none, the weights of the last step are the
+    same.
+    """
     values = []
     for s in (STRENGTHS[name].default_value, STRENGTHS[name].probe[1]):
         pop = population(dataset(), TRAIN)
         pop.admit(trial("0", **{name: s}))
         run(pop, 4)
-        (stack,) = pop._stacks.values()
-        values.append((stack._tensors.values.clone(), stack._tensors.best.clone()))
+        (stack,) = pop.stacks.values()
+        values.append((stack.tensors.values.clone(), stack.tensors.best.clone()))
     (raw, best), (raw_too, averaged) = values
     assert torch.equal(raw, raw_too)
     assert not torch.equal(best, averaged)
 
 
 @pytest.mark.parametrize("name", ["ema", "swa", "lookahead"])
-def test_infinite_buffers_of_a_module_stay_or_give_way_to_what_is_finite(name, monkeypatch):
+def test_infinite_buffers_are_copied_and_not_averaged(name, monkeypatch):
     monkeypatch.setitem(FACTORIES, "masked", Masked)
     off, on = (
         trained(dataset(), [trial("0", **{name: s})], kind="masked")["0"] for s in (0.0, STRENGTHS[name].probe[1])
@@ -245,7 +247,7 @@ def test_infinite_buffers_of_a_module_stay_or_give_way_to_what_is_finite(name, m
     assert on.weights["largest"].isfinite().all()
 
 
-def test_an_mlp_says_which_axis_counts_units_and_which_inputs():
+def test_an_mlp_declares_the_axes_of_units_and_inputs():
     net = Mlp(13, 3, 2, 8)
     for p in net.parameters:
         if p.role == "weight":
@@ -253,7 +255,7 @@ def test_an_mlp_says_which_axis_counts_units_and_which_inputs():
             assert p.inputs == (0 if p.name == "0.weight" else None)
 
 
-def test_a_bound_that_is_off_is_not_the_tightest():
+def test_a_bound_that_is_off_does_not_bound():
     bounds = {"max_norm": Hyperparameter(choices=(0.0, 1.0, 2.0, 3.0))}
     assert [amount(bounds, {"max_norm": bound}) for bound in (0.0, 3.0, 2.0, 1.0)] == pytest.approx(
         [0, 0, 1 / 3, 2 / 3]

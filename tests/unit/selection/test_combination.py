@@ -14,7 +14,7 @@ from sklearn.linear_model import LogisticRegression, Ridge
 
 from hpo.nn.combination import Combination
 from hpo.selection.ensemble import boosting, greedy, stacking
-from hpo.selection.ensemble.bagging import bootstraps
+from hpo.selection.ensemble.bagging import bootstrap_folds
 from hpo.selection.ensemble.diversity import diversity
 from hpo.selection.ensemble.held_out import OutOfFoldPredictions, estimate
 
@@ -72,7 +72,7 @@ def test_a_linear_function_sees_the_logarithms_of_probabilities_member_by_member
 def test_the_networks_of_a_member_are_averaged_first():
     said = unseen(4).logits
     chances = said.softmax(2)
-    together = replace(mean(0.75, 0.25), each=2).combine("classification", said).softmax(1)
+    together = replace(mean(0.75, 0.25), networks_per_member=2).combine("classification", said).softmax(1)
     assert together.numpy() == pytest.approx((0.75 * chances[:2].mean(0) + 0.25 * chances[2:].mean(0)).numpy())
 
 
@@ -88,12 +88,12 @@ def test_the_networks_of_a_member_are_averaged_first():
 )
 def test_who_has_no_weight_can_be_left_out(rule):
     said = unseen(3).logits
-    kept, trimmed = rule.trimmed(3)
+    kept, trimmed = rule.without_unused_members(3)
     assert kept == [0, 2]
     assert trimmed.combine("classification", said[kept]).numpy() == pytest.approx(
         rule.combine("classification", said).numpy()
     )
-    assert float(trimmed.shares(3).sum()) == pytest.approx(1)
+    assert float(trimmed.member_shares(3).sum()) == pytest.approx(1)
 
 
 # ---- greedy
@@ -187,7 +187,7 @@ def test_a_stack_of_numbers_is_a_ridge():
 def test_a_stack_is_of_the_best_members_alone():
     of = unseen(4)
     of.logits[1] = torch.randn(ROWS, 3)
-    assert stacking.fit(of, "loss", 3).trimmed(3)[0] == [0, 2, 3]
+    assert stacking.fit(of, "loss", 3).without_unused_members(3)[0] == [0, 2, 3]
 
 
 @pytest.mark.parametrize("known", [[0, 1], [1]])
@@ -202,7 +202,7 @@ def test_a_stack_of_rows_that_are_all_alike_is_its_bias(task, known):
     """Of a time window in which one class occurs, say."""
     of = unseen(3, task)
     of = replace(of, y=torch.full_like(of.y, known))
-    kept, rule = stacking.fit(of, "loss", 3).trimmed(of.logits.shape[2])
+    kept, rule = stacking.fit(of, "loss", 3).without_unused_members(of.logits.shape[2])
     assert len(kept) == 1
     said = rule.combine(task, of.logits[kept])
     assert set(said.argmax(1).tolist()) == {known} if task == "classification" else said.numpy() == pytest.approx(1.0)
@@ -214,7 +214,7 @@ def test_a_stack_of_many_classes_takes_no_hessian_of_all_pairs_of_weights():
     y = torch.randint(26, (520,), generator=draw)
     said = torch.randn(6, 520, 26, generator=draw, dtype=torch.float64) + 3 * torch.nn.functional.one_hot(y, 26)
     began = time.process_time()
-    rule = stacking._fitted(
+    rule = stacking.fit_linear(
         OutOfFoldPredictions("classification", said, y, None, y % 3, ordered=False, scale=1.0), list(range(6)), 1e-2
     )
     assert time.process_time() - began < 5
@@ -237,19 +237,19 @@ def test_boosting_ends_after_the_network_with_which_the_sum_is_best():
 
 
 def test_a_bootstrap_draws_with_replacement_and_is_judged_by_what_it_has_not_drawn():
-    folds = bootstraps(1000, 20, seed=3, groups=None)
+    folds = bootstrap_folds(1000, 20, seed=3, groups=None)
     for fold in folds:
         assert len(fold.train) == 1000
         assert sorted({*fold.train.tolist(), *fold.test.tolist()}) == list(range(1000))
         assert not set(fold.train.tolist()) & set(fold.test.tolist())
     assert np.mean([len(fold.test) for fold in folds]) == pytest.approx(1000 / math.e, rel=0.03)
     assert all(not one.train.equal(other.train) for one, other in pairwise(folds))
-    assert folds[0].train.equal(bootstraps(1000, 1, seed=3, groups=None)[0].train)
+    assert folds[0].train.equal(bootstrap_folds(1000, 1, seed=3, groups=None)[0].train)
 
 
 def test_a_bootstrap_of_groups_leaves_whole_groups_out():
     groups = np.arange(300) % 50
-    for fold in bootstraps(300, 10, seed=0, groups=groups):
+    for fold in bootstrap_folds(300, 10, seed=0, groups=groups):
         assert len(fold.train) == 300
         assert not set(groups[fold.train]) & set(groups[fold.test])
         assert set(groups[fold.train]) | set(groups[fold.test]) == set(range(50))
@@ -257,7 +257,7 @@ def test_a_bootstrap_of_groups_leaves_whole_groups_out():
 
 def test_a_bootstrap_of_a_few_large_groups_needs_no_more_memory_than_its_rows():
     tracemalloc.start()
-    bootstraps(20_000, 1, seed=0, groups=np.arange(20_000) % 3)
+    bootstrap_folds(20_000, 1, seed=0, groups=np.arange(20_000) % 3)
     assert tracemalloc.get_traced_memory()[1] < 20e6  # in bytes; drawn as often as there are rows, two gigabytes
     tracemalloc.stop()
 

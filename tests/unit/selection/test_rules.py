@@ -9,12 +9,16 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from hpo.core import statistics
-from hpo.regularizers import FAMILY, active
+from hpo.core.metrics import METRICS
+from hpo.regularizers import FAMILY
+from hpo.regularizers.active import active_params
 from hpo.selection import rules
 from hpo.selection.rules import DEFAULT, Candidate, choose
-from hpo.space.settings import SELECTION_RULES
 from hpo.space import regularization
 from hpo.space.hyperparameter import Hyperparameter
+from hpo.space.settings import SELECTION_RULES
+
+LOSS, ACCURACY = METRICS["loss"], METRICS["accuracy"]
 
 OVERLAP = 1 / 3
 FITS = 12
@@ -182,19 +186,19 @@ def test_an_interval_holds_a_new_score_as_often_as_it_says(fits: int, share: flo
 
 
 def test_a_lucky_epoch_counts_for_a_fifth() -> None:
-    assert statistics.best_window_mean([3, 1, 3, 3, 3, 2, 2, 2, 2, 2], 1) == pytest.approx(2)
-    assert statistics.best_window_mean([0.5, 0.9, 0.7, 0.7, 0.7, 0.7], -1) == pytest.approx(0.74)
-    assert statistics.best_window_mean([4, 2], 1) == pytest.approx(3)
+    assert statistics.best_window_mean([3, 1, 3, 3, 3, 2, 2, 2, 2, 2], LOSS) == pytest.approx(2)
+    assert statistics.best_window_mean([0.5, 0.9, 0.7, 0.7, 0.7, 0.7], ACCURACY) == pytest.approx(0.74)
+    assert statistics.best_window_mean([4, 2], LOSS) == pytest.approx(3)
 
 
 def test_a_fold_is_stopped_by_the_others() -> None:
     epochs = np.arange(30.0)[:, None]
     curve = (epochs - [4, 14, 20]) ** 2  # three folds, best at different epochs
-    found = statistics.scores_at_common_stop({"valid_loss": curve, "valid_accuracy": -curve}, "valid_loss", sign=1)
+    found = statistics.scores_at_common_stop({"valid_loss": curve, "valid_accuracy": -curve}, LOSS)
     # The others' means are best at 17, 12 and 9; the mean of a square over five epochs is 2 more than in the middle.
     assert found["valid_loss"].tolist() == pytest.approx([13**2 + 2, 2**2 + 2, 11**2 + 2])
     assert found["valid_accuracy"].tolist() == pytest.approx([-171, -6, -123])
-    alone = statistics.scores_at_common_stop({"valid_loss": curve[:, :1]}, "valid_loss", sign=1)
+    alone = statistics.scores_at_common_stop({"valid_loss": curve[:, :1]}, LOSS)
     assert alone["valid_loss"].tolist() == pytest.approx([2])
 
 
@@ -202,23 +206,21 @@ def test_a_fold_that_stops_itself_looks_better_than_it_is() -> None:
     """Curves of noise around one value: at its own best epoch a fold seems better, where the others stop it it does not."""
     stream = np.random.default_rng(1)
     curves = [1 + stream.normal(size=(40, 4)) for _ in range(300)]
-    stopped = np.mean(
-        [statistics.scores_at_common_stop({"valid_loss": c}, "valid_loss", 1)["valid_loss"] for c in curves]
-    )
+    stopped = np.mean([statistics.scores_at_common_stop({"valid_loss": c}, LOSS)["valid_loss"] for c in curves])
     assert abs(stopped - 1) < 4 / math.sqrt(1200)
     assert np.mean([c.min(0) for c in curves]) < -0.5
 
 
 def test_the_best_epoch_is_that_of_the_mean_and_a_shorter_draw_stands_with_its_last_scores() -> None:
     long, short = np.abs(np.arange(30.0) - 12)[:, None], np.arange(8.0)[:, None] * 3
-    assert statistics.best_epoch([long], 1) == 13
-    assert statistics.best_epoch([-long], -1) == 13
-    assert statistics.best_epoch([long, short], 1) < 13
-    assert statistics.best_epoch([long, np.zeros((8, 1))], 1) == 13
+    assert statistics.best_epoch([long], LOSS) == 13
+    assert statistics.best_epoch([-long], ACCURACY) == 13
+    assert statistics.best_epoch([long, short], LOSS) < 13
+    assert statistics.best_epoch([long, np.zeros((8, 1))], LOSS) == 13
 
 
 def test_a_strength_that_is_off_is_as_good_as_one_that_is_not_named() -> None:
-    assert active({"learning_rate": 0.1, "weight_decay": 0.0, "dropout": 0.2}) == active(
+    assert active_params({"learning_rate": 0.1, "weight_decay": 0.0, "dropout": 0.2}) == active_params(
         {"dropout": 0.2, "learning_rate": 0.1}
     )
-    assert active({"dropout": 0.2}) != active({"dropout": 0.3})
+    assert active_params({"dropout": 0.2}) != active_params({"dropout": 0.3})

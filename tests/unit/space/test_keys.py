@@ -1,5 +1,4 @@
-"""What a key of `search:` may say besides numbers and ranges: auto, points, named values, conditions, priors; and that all of it
-comes back from an export as it was."""
+"""Keys of `search:` beyond numbers and ranges: auto, points, named values, conditions, priors; and their export."""
 
 import re
 from pathlib import Path
@@ -8,23 +7,26 @@ import pytest
 import yaml
 
 from hpo.core.errors import InputError, SpaceError
-from hpo.export.files import as_yaml, space_dict
+from hpo.export.configuration import as_yaml, space_dict
 from hpo.regularizers import STRENGTHS
 from hpo.space import loader
-from hpo.space.formatting import in_a_line, strength, strengths
+from hpo.space.formatting import config_line, config_lines, format_param
 from hpo.space.hyperparameter import Hyperparameter, Prior
-from hpo.space.parser import searchable, usual
+from hpo.space.parser import auto_range, searchable
 from hpo.study import samplers
 from hpo.workflows.prepare import prepare
-from tests.unit.space.test_space_file import HEAD
+from tests.helpers.space_files import HEAD
 
-# The value of `search` → the domain of its last key.
+# The value of `search` → the hyperparameter of its last key.
 MEANS = [
     ("{learning_rate: auto}", Hyperparameter(low=1e-4, high=1e-1, log=True)),
     ("{mixup: auto}", Hyperparameter(low=0.05, high=2.0, log=True, optional=True)),
     ("{dropout: {range: auto, optional: true}}", Hyperparameter(low=0.0, high=0.6, optional=True)),
     ("{skip: auto}", Hyperparameter(choices=("none", "residual", "shake-shake", "shake-drop"))),
-    ("{skip: {choices: [shake-drop, none]}}", Hyperparameter(choices=("none", "shake-drop"))),  # in the member's order
+    (
+        "{skip: {choices: [shake-drop, none]}}",
+        Hyperparameter(choices=("none", "shake-drop")),
+    ),  # in the order of the family
     ("{dropout: auto, batch_norm: true}", Hyperparameter(choices=(True,))),
     ("{batch_norm: {choices: [true, false]}}", Hyperparameter(choices=(False, True))),
     ("{epochs: {choices: [10, 40]}}", Hyperparameter(choices=(10, 40), integer=True)),
@@ -48,12 +50,13 @@ MEANS = [
     ("{l1: {low: 0, high: 1, points: 3, prior: {best: 0.4}}}", Hyperparameter(choices=(0, 0.5, 1), prior=Prior(0.5))),
 ]
 
-# The value of `search` → its sentences.
+# The value of `search` → its error messages.
 WRONG = [
     (
         "{skip: shakedrop}",
         [
-            "search.skip: must be one of none, residual, shake-shake or shake-drop, got shakedrop. Did you mean shake-drop?"
+            "search.skip: must be one of none, residual, shake-shake or shake-drop, got shakedrop. "
+            "Did you mean shake-drop?"
         ],
     ),
     (
@@ -63,37 +66,38 @@ WRONG = [
     (
         "{skip: [none]}",
         [
-            'search.skip: must be one of none, residual, shake-shake or shake-drop, auto or {choices: […]}, got ["none"].'
+            "search.skip: must be one of none, residual, shake-shake or shake-drop, auto or {choices: […]}, "
+            'got ["none"].'
         ],
     ),
     (
         "{skip: {low: 0, high: 1}}",
-        ["search.skip: takes no range but choices of none, residual, shake-shake or shake-drop."],
+        ["search.skip: must be choices of none, residual, shake-shake or shake-drop, got a range."],
     ),
     ("{batch_norm: 1}", ["search.batch_norm: must be one of false or true, got 1."]),
     ("{batch_norm: {choices: []}}", ["search.batch_norm.choices: must be a list with at least one value, got []."]),
     (
         "{skip: {choices: [none, residual], optional: true}}",
-        ["search.skip.optional: needs something that can be off, and skip cannot."],
+        ["search.skip.optional: must be left out: skip cannot be off."],
     ),
     ("{l1: {range: all}}", ["search.l1.range: must be auto, got all."]),
     (
         "{l1: {range: auto, low: 0, log: true}}",
-        ["search.l1: takes range: auto or a range of its own, got both (low, log)."],
+        ["search.l1: must have either range: auto or its own range, got both (low, log)."],
     ),
     ("{l1: {low: 0, high: 1, points: 1}}", ["search.l1.points: must be a whole number from 2 to 1,000, got 1."]),
-    ("{l1: {low: 0, high: 1, points: 3, step: 0.5}}", ["search.l1: takes either points or step, got both."]),
+    ("{l1: {low: 0, high: 1, points: 3, step: 0.5}}", ["search.l1: must have either points or step, got both."]),
     (
         "{depth: {low: 1, high: 3, points: 5}}",
-        ["search.depth.points: must be at most the number of different values, 3 here, got 5."],
+        ["search.depth.points: must be at most 3, the number of different values, got 5."],
     ),
     (
         "{l1: {choices: [0, 1], points: 2}}",
-        ["search.l1: takes either choices or low and high, got choices and points."],
+        ["search.l1: must have either choices or low and high, got choices and points."],
     ),
     (
         "{l1: {low: 0, high: 1, when: dropout}}",
-        ["search.l1.when: must be a mapping of other keys to the values with which l1 acts, got dropout."],
+        ["search.l1.when: must be a mapping of other keys to the values with which l1 is active, got dropout."],
     ),
     (
         "{l1: {low: 0, high: 1, when: {dropout: []}}}",
@@ -140,13 +144,15 @@ WRONG = [
     (
         "{learning_rate: {range: auto, when: {depth: 2}}}",
         [
-            "search.learning_rate.when: needs something that can be off or has a usual value, and learning_rate has none.",
+            "search.learning_rate.when: must be left out: learning_rate has no default value for trials in which the "
+            "condition does not hold.",
         ],
     ),
     (
-        "{l1: {range: auto, when: {dropout: on}}, dropout: {range: auto, when: {mixup: on}}, mixup: {range: auto, when: {l1: on}}}",
+        "{l1: {range: auto, when: {dropout: on}}, dropout: {range: auto, when: {mixup: on}}, "
+        "mixup: {range: auto, when: {l1: on}}}",
         [
-            "search.mixup.when: goes round in a circle: mixup needs l1 needs dropout needs mixup; leave one condition out.",
+            "search.mixup.when: must not be circular: mixup needs l1 needs dropout needs mixup; remove one condition.",
         ],
     ),
     (
@@ -163,22 +169,22 @@ WRONG = [
     ),
     (
         "{l1: {low: 0, high: 1, prior: {best: off}}}",
-        ["search.l1.prior.best is off, which l1 cannot be here; add optional: true."],
+        ["search.l1.prior.best: must be a value of l1, got off; add optional: true to search off as well."],
     ),
     ("{l1: {choices: [0, 1], prior: {best: 0.5}}}", ["search.l1.prior.best: must be one of 0 or 1, got 0.5."]),
     (
         "{l1: {low: 0, high: 1}, dropout: {choices: [0.1], prior: {best: 0.1}}}",
-        ["search.dropout.prior is of what is searched, and dropout has one value."],
+        ["search.dropout.prior: must be left out: dropout has a single value."],
     ),
     (
         "{l1: {choices: [0, 1], prior: {best: 1}}}\nsampler: grid",
         [
-            "search.l1.prior: means nothing to the sampler grid, which tries everything; leave it out.",
+            "search.l1.prior: has no effect with the sampler grid, which tries all values; remove it.",
         ],
     ),
     (
         "{l1: auto, epochs: auto}\ntrain: {epochs: 30, metric: loss}",
-        ["train.epochs is set twice: it stands under search, too; leave one of them out."],
+        ["train.epochs is set twice, here and under search; remove one of them."],
     ),
     ("{l1: auto}\nsampler: quasi_random", ["sampler: quasi_random is not a sampler. Did you mean qmc?"]),
     ("{group_lasso: auto}\nnetwork: {kind: resnet}", ["search.group_lasso: needs kind: mlp, got kind: resnet."]),
@@ -189,15 +195,15 @@ def space(search, **more):
     return loader.parse(yaml.load(HEAD, yaml.SafeLoader) | {"search": search} | more)
 
 
-def loaded(tmp_path, text):
+def load_search(tmp_path, text):
     path = tmp_path / "space.yaml"
     path.write_text(f"{HEAD}search: {text}\n")
     return loader.load(path)
 
 
 @pytest.mark.parametrize(("text", "domain"), MEANS, ids=[text for text, _ in MEANS])
-def test_a_key_means_what_it_says_and_comes_back_from_an_export(tmp_path, text, domain):
-    found = loaded(tmp_path, text)
+def test_a_key_is_parsed_and_an_export_restores_it(tmp_path, text, domain):
+    found = load_search(tmp_path, text)
     assert domain in found.search.values()
     again = tmp_path / "again.yaml"
     again.write_text(as_yaml(space_dict(found)))
@@ -206,20 +212,46 @@ def test_a_key_means_what_it_says_and_comes_back_from_an_export(tmp_path, text, 
 
 
 @pytest.mark.parametrize(("text", "sentences"), WRONG, ids=[sentences[0][:70] for _, sentences in WRONG])
-def test_a_mistake_is_said_with_file_line_and_key(tmp_path, text, sentences):
+def test_a_mistake_is_reported_with_file_line_and_key(tmp_path, text, sentences):
     with pytest.raises(SpaceError) as caught:
-        loaded(tmp_path, text)
+        load_search(tmp_path, text)
     assert [re.sub(r"^space\.yaml:\d+: ", "", mistake) for mistake in caught.value.mistakes] == sentences
 
 
+@pytest.mark.parametrize(
+    ("search", "sentence"),
+    [
+        (
+            "{dropout: off}",
+            "search.dropout: must be a number, auto, {low: …, high: …} or {choices: […]}, got false. "
+            "To switch it off, remove the key (yaml.safe_load reads off as false).",
+        ),
+        (
+            "{dropout: auto, l1: {low: 0, high: 1, when: {dropout: on}}}",
+            "search.l1.when.dropout: must be on or off, since dropout is a range of numbers, got true. "
+            "(yaml.safe_load reads on as true; put it in quotes.)",
+        ),
+        (
+            "{l1: {low: 0, high: 1, optional: true, prior: {best: off}}}",
+            "search.l1.prior.best: must be from 0 to 1, got false. "
+            "(yaml.safe_load reads off as false; put it in quotes.)",
+        ),
+    ],
+)
+def test_on_and_off_read_by_another_yaml_loader_are_explained(search, sentence):
+    with pytest.raises(SpaceError) as caught:
+        loader.parse(yaml.safe_load(f"{HEAD}search: {search}"))
+    assert caught.value.mistakes == (sentence,)
+
+
 @pytest.mark.parametrize("key", searchable())
-def test_auto_stands_for_a_range_that_is_searched(key):
+def test_auto_equals_the_automatic_range(key):
     other = {} if key == "l1" else {"l1": 0}
-    assert space({key: "auto", **other}).search[key] == space({key: usual(key), **other}).search[key]
+    assert space({key: "auto", **other}).search[key] == space({key: auto_range(key), **other}).search[key]
 
 
 @pytest.mark.parametrize("key", STRENGTHS)
-def test_every_strength_can_be_off_of_a_range_and_of_choices(key):
+def test_every_strength_can_be_off_with_a_range_and_with_choices(key):
     probe = list(STRENGTHS[key].probe)
     for raw in ({"low": min(probe), "high": max(probe), "optional": True}, {"choices": probe, "optional": True}):
         found = space({key: raw})
@@ -245,14 +277,14 @@ CONDITIONS = [
 
 
 @pytest.mark.parametrize(("when", "sampled", "acts"), CONDITIONS)
-def test_a_conditional_key_is_neutral_where_its_condition_does_not_hold(when, sampled, acts):
+def test_a_conditional_key_has_its_default_value_where_its_condition_does_not_hold(when, sampled, acts):
     others = {**SKIPS, "dropout": {"range": "auto", "optional": True}, "depth": {"low": 1, "high": 4}}
     found = space({**others, "mixup": {"low": 0.1, "high": 1, "when": when}})
     middle = {key: domain.middle() for key, domain in found.hyperparameters.items()}
     assert found.params(middle | {"mixup": 0.5} | sampled)["mixup"] == (0.5 if acts else 0)
 
 
-def test_a_condition_sees_what_is_left_of_another_conditional_key():
+def test_a_condition_sees_the_resolved_value_of_another_conditional_key():
     found = space(
         {
             **SKIPS,
@@ -271,7 +303,7 @@ def test_a_condition_sees_what_is_left_of_another_conditional_key():
     }
 
 
-def test_a_conditional_structure_has_its_usual_value():
+def test_a_conditional_structural_key_has_its_default_value():
     found = space(
         {"depth": {"low": 1, "high": 4}, "skip": {"choices": ["residual", "shake-drop"], "when": {"depth": [3, 4]}}}
     )
@@ -291,13 +323,13 @@ def test_conditional_keys_are_sampled_in_every_trial():
     assert list(samplers.distributions(found.hyperparameters)) == ["skip", "batch_norm", "mixup"]
 
 
-def test_how_long_a_trial_may_train_is_the_most_that_the_space_says():
-    assert space({"l1": "auto"}, train={"epochs": 30}).most_epochs == 30
-    assert space({"epochs": {"low": 5, "high": 25}, "batch_size": {"choices": [16, 64]}}).most_epochs == 25
+def test_max_epochs_and_batch_sizes_cover_the_whole_space():
+    assert space({"l1": "auto"}, train={"epochs": 30}).max_epochs == 30
+    assert space({"epochs": {"low": 5, "high": 25}, "batch_size": {"choices": [16, 64]}}).max_epochs == 25
     assert space({"batch_size": {"low": 16, "high": 18}}).batch_sizes == [16, 17, 18]
 
 
-def test_what_a_trial_has_where_a_condition_does_not_hold_counts_too():
+def test_max_epochs_and_batch_sizes_include_default_values_of_conditional_keys():
     when = {"when": {"mixup": "on"}}
     searched = {
         "epochs": {"choices": [5, 10], **when},
@@ -306,24 +338,24 @@ def test_what_a_trial_has_where_a_condition_does_not_hold_counts_too():
     }
     found = space({"mixup": {"range": "auto", "optional": True}, **searched}, network={"kind": "cnn"})
     off = found.params({"mixup": 0.3, "mixup_enabled": False, "epochs": 5, "batch_size": 8, "width": 4})
-    assert [off[key] for key in searched] == [60, 64, 16]  # the usual width of a cnn, not of an mlp
-    assert found.most_epochs == 60
+    assert [off[key] for key in searched] == [60, 64, 16]  # the default width of a cnn, not of an mlp
+    assert found.max_epochs == 60
     assert found.batch_sizes == [8, 16, 64]
 
 
-def test_texts_and_truth_values_read_as_a_file_says_them():
+def test_text_and_truth_values_are_formatted_as_in_a_file():
     said = {"skip": "shake-drop", "batch_norm": True, "epochs": 40, "l1": 0.0, "gradient_clip": 0.5}
-    assert [strength(*one) for one in said.items()] == [
+    assert [format_param(*one) for one in said.items()] == [
         "skip shake-drop",
         "batch_norm true",
         "epochs 40",
         "l1 off",
         "gradient_clip 0.5",
     ]
-    assert max(map(len, strengths(dict.fromkeys(STRENGTHS, 0.123)))) <= 100
+    assert max(map(len, config_lines(dict.fromkeys(STRENGTHS, 0.123)))) <= 100
 
 
-def test_what_a_member_needs_is_said_before_anything_is_trained():
+def test_unmet_needs_of_a_regularizer_are_reported_before_training():
     for data, key, sentence in (
         (
             "sklearn:diabetes",
@@ -341,8 +373,8 @@ def test_what_a_member_needs_is_said_before_anything_is_trained():
         assert str(caught.value) == sentence
 
 
-def test_a_long_configuration_is_told_by_what_acts():
+def test_a_long_configuration_is_summarized_by_what_is_on():
     few = {"learning_rate": 0.01, "depth": 2, "l1": 0.0, "dropout": 0.25}
-    assert in_a_line(few) == "lr 0.01 · depth 2 · l1 off · dropout 0.25"
+    assert config_line(few) == "lr 0.01 · depth 2 · l1 off · dropout 0.25"
     many = few | {"skip": "none"} | dict.fromkeys(("mixup", "cutmix", "sam", "ema"), 0.0)
-    assert in_a_line(many) == "lr 0.01 · depth 2 · dropout 0.25 · skip none · 5 off"
+    assert config_line(many) == "lr 0.01 · depth 2 · dropout 0.25 · skip none · 5 off"

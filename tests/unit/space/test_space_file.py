@@ -1,24 +1,24 @@
-"""Broken space files, and the sentences that they get: file, line and key of every mistake at once."""
+"""Invalid space files: every mistake is reported at once, with file, line and key."""
 
 import pytest
 
 from hpo.core.errors import SpaceError
 from hpo.space import loader
+from tests.helpers.space_files import HEAD, NINES, SEARCH, SEARCH_KEYS
 
-HEAD = "study: s\ndata: {source: sklearn:iris}\n"
-SEARCH = "search: {l1: {low: 0, high: 1}}\n"
-SPACE_KEYS = "Known: study, data, network, search, train, budget, sampler, pruner, objectives, finalists, select, refit, ensemble, seed, exported."
-SEARCH_KEYS = "List them with: hpo regularizers"
+SPACE_KEYS = (
+    "Known: study, data, network, search, train, budget, sampler, pruner, objectives, finalists, select, refit, "
+    "ensemble, seed, exported."
+)
 NOT_A_RANGE = "must be a number, auto, {low: …, high: …} or {choices: […]}, got"
 NO_POINT = "search: needs at least one range or choices (or budget.trials: 1, to train this one point)."
 MAPPING = "search: must be a mapping of keys to numbers or ranges, got"
 EMPTY = "the file is empty; it needs study, data and search."
-NAME = "study: may hold letters, digits and . _ - only, at most 100 of them, got"
-NINES = "9" * 300
+NAME = "study: may contain only letters, digits and . _ -, at most 100 of them, got"
 ALIASES = "a: &a [x, x]\n" + "".join(f"{b}: &{b} [{', '.join(['*' + a] * 9)}]\n" for a, b in ("ab", "bc", "cd", "de"))
 TOO_LARGE = "a space holds at most 10,000 values, 50 levels deep; write it without aliases."
 
-# The whole file → its sentences, each with its line.
+# The whole file → its error messages, each with its line.
 FILES = [
     ("", [f"1: {EMPTY}"]),
     ("# a comment\n\n", [f"1: {EMPTY}"]),
@@ -85,7 +85,7 @@ STUDIES = [
     ("a b", [f"{NAME} a b."]),
     ("''", [f'{NAME} "".']),
     ("x" * 101, [f"{NAME} {'x' * 79}…."]),
-    ("..", ["study: must hold more than dots."]),
+    ("..", ["study: must contain more than dots."]),
 ]
 # The value of `data` in line 2.
 DATA = [
@@ -94,9 +94,12 @@ DATA = [
     ("{source: sklearn:irs}", ["data.source is not a data set of hpo: sklearn:irs. Did you mean iris?"]),
     (
         "{source: openml:iris}",
-        ["data.source: must be a .csv, .parquet or .svmlight file or sklearn:NAME, got openml:iris."],
+        ["data.source: must be a .csv, .parquet, .svmlight or .libsvm file, or sklearn:NAME, got openml:iris."],
     ),
-    ("{source: a.xlsx}", ["data.source: must be a .csv, .parquet or .svmlight file or sklearn:NAME, got a.xlsx."]),
+    (
+        "{source: a.xlsx}",
+        ["data.source: must be a .csv, .parquet, .svmlight or .libsvm file, or sklearn:NAME, got a.xlsx."],
+    ),
     ("{source: a.csv, target: 3}", ["data.target: must be text, got 3; put it in quotes."]),
     ("{source: a.csv, drop: id}", ["data.drop: must be a list, got id."]),
     ("{source: a.csv, drop: [1]}", ["data.drop[0]: must be text, got 1; put it in quotes."]),
@@ -131,7 +134,7 @@ DATA = [
     (
         "{source: a.csv, split: {repeats: 2}}",
         [
-            "data.split: repeats folds, got repeats=2 without folds; add folds, or leave repeats out.",
+            "data.split: repeats needs folds, got repeats=2 without folds; add folds, or leave repeats out.",
         ],
     ),
     (
@@ -182,7 +185,7 @@ SEARCHES = [
     ),
     ("{depth: {choices: [1, 2.0]}}", ["search.depth.choices[1]: must be a whole number, got 2.0."]),
     ("{dropout: yes}", [f"search.dropout: {NOT_A_RANGE} yes."]),
-    ("{dropout: off}", [f"search.dropout: {NOT_A_RANGE} off. To have it off, leave the key out."]),
+    ("{dropout: off}", [f"search.dropout: {NOT_A_RANGE} off. To switch it off, remove the key."]),
     ("{dropout: '0.1'}", [f'search.dropout: {NOT_A_RANGE} "0.1".']),
     ("{dropout: [0.1, true]}", [f"search.dropout: {NOT_A_RANGE} [0.1, true]."]),
     ("{dropout: .nan}", ["search.dropout: must be finite, got nan."]),
@@ -208,10 +211,10 @@ SEARCHES = [
     (
         "{depth: {low: 1, high: 3, optional: true}}",
         [
-            "search.depth.optional: needs something that can be off, and depth cannot.",
+            "search.depth.optional: must be left out: depth cannot be off.",
         ],
     ),
-    ("{l1: {low: 1, high: 2, log: true, step: 1}}", ["search.l1: takes either log: true or step, got both."]),
+    ("{l1: {low: 1, high: 2, log: true, step: 1}}", ["search.l1: must have either log: true or step, got both."]),
     ("{l1: {low: 1, high: 2, step: 0}}", ["search.l1.step: must be a number above 0, got 0."]),
     ("{l1: {low: 1, high: 2, step: 3}}", ["search.l1.step: must fit between low and high, got step=3, low=1, high=2."]),
     (
@@ -224,16 +227,16 @@ SEARCHES = [
     (
         "{l1: {choices: [1, 2], low: 0, step: 1}}",
         [
-            "search.l1: takes either choices or low and high, got choices and low, step.",
+            "search.l1: must have either choices or low and high, got choices and low, step.",
         ],
     ),
     ("{l1: {choices: []}}", ["search.l1.choices: must be a list with at least one number, got []."]),
-    ("{l1: {choices: [1, 1.0]}}", ["search.l1.choices: must differ from each other, got [1, 1.0]."]),
+    ("{l1: {choices: [1, 1.0]}}", ["search.l1.choices: must all be different, got [1, 1.0]."]),
     ("{l1: {choices: [1, null]}}", ["search.l1.choices[1]: must be a number, got nothing."]),
     ("{l1: !!int 1.5}", ['search.l1: "1.5" is not what its tag !!int says; write it without the tag.']),
     ("{l1: !!binary aGk=}", ["search.l1: the tag tag:yaml.org,2002:binary is not allowed; write plain values."]),
 ]
-# A further section in line 4, after a search that is sound.
+# A further section in line 4, after a valid search.
 SECTIONS = [
     ("class_weigth: 3", [f"class_weigth is not a key of a space. {SPACE_KEYS}"]),
     ("true: 3", ["true is not a key of a space. Did you mean pruner?"]),
@@ -264,7 +267,7 @@ SECTIONS = [
         "network: {factory: nets:build, image: [1, 8, 8], search: {size: 3}}",
         [
             "network.factory: needs kind: module, got kind: mlp.",
-            "network.search.size is not an argument of anything with kind: mlp; what it has to search stands under search.",
+            "network.search.size is not available with kind: mlp, whose keys are searched under search.",
         ],
     ),
     (
@@ -285,7 +288,8 @@ SECTIONS = [
     (
         "network: {kind: module, factory: a:b, search: {batch_norm: true}}",
         [
-            "network.search.batch_norm is searched with kind: mlp only, as search.batch_norm; name the factory's argument otherwise.",
+            "network.search.batch_norm is reserved for kind: mlp (search.batch_norm); "
+            "give the factory's argument another name.",
         ],
     ),
     (
@@ -308,7 +312,7 @@ SECTIONS = [
         [
             "network.search.depth is a key of search, not of the network: write search.depth.",
             "network.search.a-b: must be the name of an argument of the factory.",
-            "network.search.n_inputs: comes from the data, or is a key of network; it is not searched.",
+            "network.search.n_inputs: cannot be searched: it comes from the data or from the section network.",
             "network.search.c.choices[0]: must be a number, got [1].",
             "network.search.d.low: must be a number, got a.",
         ],
@@ -316,7 +320,7 @@ SECTIONS = [
     (
         "network: {kind: module, search: {c: {low: 1, high: 2, optional: true}}}",
         [
-            "network.search.c.optional: needs something that can be off, and c cannot.",
+            "network.search.c.optional: must be left out: c cannot be off.",
         ],
     ),
     (
@@ -368,17 +372,17 @@ SECTIONS = [
     ("ensemble: {size: 3}", ["ensemble.kind is missing; ensemble needs it."]),
     (
         "ensemble: {kind: bagging, pool: 3}",
-        ["ensemble: takes pool with kind: greedy or stacking, got kind: bagging; leave pool out."],
+        ["ensemble: pool needs kind: greedy or stacking, got kind: bagging; remove pool."],
     ),
     (
         "ensemble: greedy\nrefit: none",
-        ["ensemble: needs a final network to be compared with; take another refit than none."],
+        ["ensemble: needs a final network to be compared with; set refit to another value than none."],
     ),
     ("refit: kept", ["refit.kind: kept is not known. Did you mean keep?"]),
     ("refit: 3", ["refit: must be a mapping, got 3."]),
     ("refit: {kind: scaled, epochs: 0}", ["refit.epochs: must be at least 1, got 0."]),
     ("refit: {epoch: 3}", ["refit.epoch is not a key of refit. Did you mean epochs?"]),
-    ("refit: {kind: keep, epochs: 3}", ["refit: takes epochs with kind: scaled, got kind: keep; leave epochs out."]),
+    ("refit: {kind: keep, epochs: 3}", ["refit: epochs needs kind: scaled, got kind: keep; remove epochs."]),
     ("exported: 3", ["exported: must be a mapping, got 3."]),
 ]
 BROKEN = [
@@ -387,7 +391,7 @@ BROKEN = [
     *((f"study: s\ndata: {text}\n{SEARCH}", [f"2: {s}" for s in said]) for text, said in DATA),
     *((f"{HEAD}search: {text}\n", [f"3: {s}" for s in said]) for text, said in SEARCHES),
     *((f"{HEAD}{SEARCH}{text}\n", [f"4: {s}" for s in said]) for text, said in SECTIONS),
-    # All mistakes at once, in the order of the file; also those between sections that are sound by themselves.
+    # All mistakes at once, in the order of the file; also those between sections that are valid on their own.
     (
         HEAD + "budget: {trials: 2}\nsampler: grid\nsearch:\n  l1: {low: 0, high: 1}\n  depth: {low: 1, high: 3}\nx: 3",
         [
@@ -399,7 +403,7 @@ BROKEN = [
     (
         HEAD + "sampler: grid\nsearch: {l1: {low: 0, high: 1, step: 1e-3}, dropout: {low: 0, high: .5, step: 1e-3}}",
         [
-            "3: sampler: a grid has at most 100,000 points, got 501,501; take longer steps.",
+            "3: sampler: a grid has at most 100,000 points, got 501,501; use larger steps.",
         ],
     ),
     (
@@ -417,7 +421,7 @@ BROKEN = [
 
 
 @pytest.mark.parametrize(("text", "sentences"), BROKEN, ids=[sentences[0][:60] for _, sentences in BROKEN])
-def test_every_mistake_is_said_with_file_line_and_key(tmp_path, text, sentences):
+def test_every_mistake_is_reported_with_file_line_and_key(tmp_path, text, sentences):
     path = tmp_path / "space.yaml"
     path.write_text(text)
     with pytest.raises(SpaceError) as caught:

@@ -1,4 +1,4 @@
-"""Legal space files and what they mean; and that no text at all can do worse than get its sentences."""
+"""Valid space files and their meaning; and that any other text leads to error messages, never to another failure."""
 
 from collections import Counter
 from pathlib import Path
@@ -12,10 +12,10 @@ import hpo
 from hpo.core.errors import InputError, SpaceError
 from hpo.space import loader
 from hpo.space.hyperparameter import Hyperparameter
-from tests.unit.space.test_space_file import HEAD, NINES, SEARCH, SEARCH_KEYS
+from tests.helpers.space_files import HEAD, NINES, SEARCH, SEARCH_KEYS
 
 OURS = sorted(Path(hpo.__file__).parents[1].glob("search_spaces/*.yaml"))
-# A further section, or another search → what it means.
+# A further section, or another search → a part of the space, and its value.
 LEGAL = [
     ("", lambda s: (s.budget.trials, s.train.epochs, s.train.batch_size, s.train.patience), (100, 60, 64, 10)),
     ("", lambda s: (s.sampler.kind, s.pruner.kind, s.seed, s.train.metric), ("tpe", "median", 0, "loss")),
@@ -86,20 +86,20 @@ LEGAL = [
 
 
 @pytest.mark.parametrize(("text", "meaning", "value"), LEGAL, ids=[text for text, *_ in LEGAL])
-def test_a_legal_file_means_what_it_says(tmp_path, text, meaning, value):
+def test_a_valid_file_is_parsed(tmp_path, text, meaning, value):
     path = tmp_path / "space.yaml"
     path.write_text(HEAD + (text if text.startswith("search:") else SEARCH + text))
     assert meaning(loader.load(path)) == value
 
 
-def test_what_is_not_named_is_off_or_has_its_default(tmp_path):
+def test_keys_that_are_not_named_are_off_or_have_their_defaults(tmp_path):
     path = tmp_path / "space.yaml"
     path.write_text(HEAD + SEARCH)
     assert loader.load(path).params({"l1": 0.5}) == {"learning_rate": 1e-3, "depth": 2, "l1": 0.5}
 
 
 @pytest.mark.parametrize("name", ["off", "yes", "null-1", "2024.csv", "1_000", "0b1", "x" * 100])
-def test_names_that_look_like_something_else_are_text(tmp_path, name):
+def test_names_that_look_like_other_types_are_text(tmp_path, name):
     path = tmp_path / "space.yaml"
     path.write_text(f"study: {name}\ndata: {{source: sklearn:iris}}\n{SEARCH}")
     assert loader.load(path).study == name
@@ -114,18 +114,18 @@ def test_names_that_look_like_something_else_are_text(tmp_path, name):
         lambda text: b"%YAML 1.2\n---\n" + text.encode(),
     ],
 )
-def test_editors_of_every_kind_may_write_it(tmp_path, encode):
+def test_encodings_and_line_ends_of_all_editors_are_read(tmp_path, encode):
     path = tmp_path / "space.yaml"
     path.write_bytes(encode(HEAD + SEARCH))
     assert loader.load(path).search["l1"].high == 1
 
 
 @pytest.mark.parametrize("path", OURS, ids=lambda path: path.stem)
-def test_the_spaces_that_we_ship_are_legal(path):
+def test_the_shipped_spaces_are_valid(path):
     assert not loader.load(path).is_point
 
 
-def test_a_mapping_from_python_is_judged_like_a_file():
+def test_a_mapping_is_checked_like_a_file():
     raw = yaml.safe_load(HEAD + SEARCH)
     assert loader.parse(raw).search == {"l1": Hyperparameter(low=0, high=1)}
     with pytest.raises(SpaceError) as caught:
@@ -158,7 +158,7 @@ VALUES = st.recursive(
 
 @st.composite
 def damaged(draw):
-    """A legal file with some of its text replaced."""
+    """A valid file with some of its text replaced."""
     text = HEAD + SEARCH + "train: {epochs: 3}\nsampler: {kind: tpe}\n"
     for _ in range(draw(st.integers(0, 4))):
         at, length = draw(st.integers(0, len(text))), draw(st.integers(0, 8))
@@ -170,35 +170,35 @@ FUZZ = settings(max_examples=250, deadline=None, derandomize=True, database=None
 SECTIONS = st.sampled_from(["study", "data", "network", "search", "train", "budget", "sampler", "pruner", "seed"])
 
 
-def judged(path: Path) -> str:
-    """What comes of a file: a space or sentences; nothing else can."""
+def outcome_of(path: Path) -> str:
+    """Load a file: the result is a space or error messages, never another exception."""
     try:
         return type(loader.load(path)).__name__
     except InputError as error:
         return type(error).__name__
 
 
-def test_whatever_a_file_holds_it_is_a_space_or_sentences(tmp_path):
+def test_any_file_is_a_space_or_gets_error_messages(tmp_path):
     path, seen = tmp_path / "space.yaml", Counter()
 
     @FUZZ
     @given(damaged() | st.binary() | st.text().map(lambda text: text.encode("utf-8", "surrogatepass")))
     def check(content):
         path.write_bytes(content)
-        seen[judged(path)] += 1
+        seen[outcome_of(path)] += 1
 
     check()
     assert all(seen[kind] for kind in ("Space", "SpaceError", "InputError")), seen
 
 
-def test_whatever_a_section_holds_it_is_a_space_or_sentences(tmp_path):
+def test_any_section_is_valid_or_gets_error_messages(tmp_path):
     path, seen = tmp_path / "space.yaml", Counter()
 
     @FUZZ
     @given(SECTIONS, VALUES)
     def check(section, value):
         path.write_text(yaml.safe_dump(yaml.safe_load(HEAD + SEARCH) | {section: value}))
-        seen[judged(path)] += 1
+        seen[outcome_of(path)] += 1
 
     check()
     assert set(seen) == {"Space", "SpaceError"}, seen

@@ -1,5 +1,5 @@
-"""What the process that writes to MLflow does, called in this one: a search of any size, by anybody, and its end, with which nothing of
-anybody else goes."""
+"""The MLflow writer, called in this process: searches of any size, by any user; and the deletion of a study's own
+runs."""
 
 import getpass
 
@@ -11,12 +11,12 @@ from mlflow.exceptions import MlflowException
 from hpo.tracking import mlflow_cleanup, mlflow_writer
 from hpo.tracking.mlflow_writer import MlflowWriter
 from hpo.tracking.recorder import message
-from tests.unit.tracking.test_sqlite_writer import OUTCOMES
+from tests.helpers.mlflow_runs import OUTCOMES
 
 
 @pytest.fixture
 def recorded(new_store):
-    """Opens a search of the study s, and writes its trials."""
+    """Returns a function that records a search of the study s with its trials."""
     store = new_store()
     (store / "studies" / "s").mkdir(parents=True)
 
@@ -43,7 +43,7 @@ def recorded(new_store):
 # ---- written
 
 
-def test_a_search_of_more_than_a_hundred_keys_is_recorded_whole(recorded, monkeypatch):
+def test_a_search_with_more_than_a_hundred_keys_is_recorded_completely(recorded, monkeypatch):
     monkeypatch.setattr(mlflow_writer.sqlite_writer, "is_supported", lambda _: False)
     many = {f"key-{i}": str(i) for i in range(250)}
     writer = recorded(params=many)
@@ -66,7 +66,7 @@ def test_a_search_of_more_than_a_hundred_keys_is_recorded_whole(recorded, monkey
 @pytest.mark.parametrize(
     "error", [KeyError("getpwuid(): uid not found: 1234"), OSError("No username set in the environment")]
 )
-def test_a_user_without_a_name_searches_too(recorded, monkeypatch, error):
+def test_a_user_without_a_name_is_recorded_as_unknown(recorded, monkeypatch, error):
     """As in a container."""
 
     def nameless():
@@ -90,7 +90,7 @@ def runs(recorded, experiment_id):
     return {run.info.run_id: run for run in recorded.client.search_runs([experiment_id], run_view_type=ViewType.ALL)}
 
 
-def test_runs_of_others_in_its_experiment_stay_as_they_are(recorded):
+def test_runs_of_others_in_the_experiment_stay_unchanged(recorded):
     writer, client = recorded(), recorded.client
     foreign, restorable = (client.create_run(writer.experiment_id).info.run_id for _ in range(2))
     client.log_text(foreign, "theirs", "notes.txt")
@@ -110,7 +110,7 @@ def test_runs_of_others_in_its_experiment_stay_as_they_are(recorded):
     client.restore_experiment(bin_of_theirs)
 
 
-def test_what_its_own_run_has_replaced_goes_too_and_with_the_last_run_its_experiment(recorded):
+def test_replaced_runs_are_deleted_too_and_the_experiment_with_its_last_run(recorded):
     before = recorded()
     recorded.client.delete_run(before.run_id)
     writer = recorded()
@@ -124,7 +124,7 @@ def test_what_its_own_run_has_replaced_goes_too_and_with_the_last_run_its_experi
     removed(recorded, writer)  # again, as after a crash
 
 
-def test_an_experiment_with_a_model_of_others_stays(recorded):
+def test_an_experiment_with_a_model_of_others_is_not_deleted(recorded):
     writer = recorded()
     recorded.client.create_logged_model(writer.experiment_id)
     removed(recorded, writer)
@@ -132,7 +132,7 @@ def test_an_experiment_with_a_model_of_others_stays(recorded):
     assert recorded.client.get_experiment(writer.experiment_id).lifecycle_stage == "active"
 
 
-def test_another_study_of_its_name_stays(recorded):
+def test_another_study_of_the_same_name_is_not_deleted(recorded):
     other = recorded("another")
     kept = runs(recorded, other.experiment_id).keys()
     removed(recorded, recorded())
@@ -140,8 +140,8 @@ def test_another_study_of_its_name_stays(recorded):
     assert len(kept) == 1 + len(OUTCOMES[2:])
 
 
-def test_a_server_s_runs_are_marked_as_deleted_and_its_experiment_only_without_others(recorded, monkeypatch):
-    """As a server sees it: its database has no name of ours."""
+def test_on_a_server_runs_are_marked_as_deleted_and_an_experiment_only_without_other_runs(recorded, monkeypatch):
+    """A server is simulated by a URI that is not that of a local database."""
     writer, client = recorded(), recorded.client
     uri = f"sqlite:///{recorded.store}/mlflow.db"
     monkeypatch.setattr(mlflow_cleanup, "SQLITE", "nothing:///")

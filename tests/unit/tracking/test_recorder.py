@@ -1,7 +1,7 @@
-"""The sending end of what MLflow is told, at a writer that is none: how it ends when its last answer does not come."""
+"""The recorder with a replaced writer process: how it ends when the last answer is missing."""
 
-import io
 import json
+import threading
 
 import pytest
 
@@ -11,51 +11,84 @@ from hpo.tracking.recorder import Recorder
 IDS = {"experiment_id": "1", "run_id": "a"}
 
 
-class Writer:
-    """Stands for the process that writes to MLflow: it says what it was given to say, and reads on."""
+class Messages:
+    """The pipe to the writer: keeps every message."""
 
-    def __init__(self, *said):
-        self.stdin, self.stdout = io.StringIO(), io.StringIO("".join(json.dumps(one) + "\n" for one in said))
+    def __init__(self):
+        self.received, self.closed = [], threading.Event()
+
+    def write(self, line):
+        self.received.append(json.loads(line))
+
+    def flush(self): ...
+    def close(self):
+        self.closed.set()
+
+
+class Answers:
+    """The pipe from the writer: gives the prepared answers, and raises those that are exceptions."""
+
+    def __init__(self, answers):
+        self.left = list(answers)
+
+    def readline(self):
+        answer = self.left.pop(0) if self.left else None
+        if isinstance(answer, type):
+            raise answer
+        return "" if answer is None else json.dumps(answer) + "\n"
+
+    def close(self): ...
+
+
+class Writer:
+    """Replaces the process that writes to MLflow."""
+
+    def __init__(self, answers):
+        self.stdin, self.stdout = Messages(), Answers(answers)
 
     def poll(self): ...
-    def wait(self): ...
+    def wait(self):
+        assert self.stdin.closed.wait(60)
 
 
 @pytest.fixture
-def recorder(tmp_path, monkeypatch):
-    """Makes a recorder at a writer that gives these answers."""
+def writers():
+    """The replaced processes, in the order in which they were started."""
+    return []
 
-    def make(*said):
-        monkeypatch.setattr("hpo.tracking.recorder.subprocess.Popen", lambda *_, **__: Writer(*said))
+
+@pytest.fixture
+def recorder(tmp_path, monkeypatch, writers):
+    """Returns a function that makes a recorder whose writer gives these answers."""
+
+    def make(*answers):
+        def start(*_, **__):
+            writers.append(Writer(answers))
+            return writers[-1]
+
+        monkeypatch.setattr("hpo.tracking.recorder.subprocess.Popen", start)
         return Recorder("sqlite:///none.db", tmp_path, {})
 
     return make
 
 
-def test_a_writer_that_fails_at_the_end_leaves_its_sentence_and_no_other_mistake(recorder):
+def test_a_writer_that_fails_on_close_raises_a_single_error(recorder):
     ending = recorder(IDS, {"error": "disk full"})
-    with pytest.raises(StoreError, match=r"^MLflow at sqlite:///none.db was lost: disk full\."):
+    with pytest.raises(StoreError, match=r"^MLflow at sqlite:///none.db failed: disk full\."):
         ending.close("FINISHED")
     ending.abandon("FAILED")
 
 
-def test_ctrl_c_while_the_writer_ends_leaves_no_other_mistake(recorder, monkeypatch):
-    ending = recorder(IDS, {"done": "yes"})
+def test_ctrl_c_on_close_raises_no_other_error(recorder):
+    ending = recorder(IDS, KeyboardInterrupt, {"done": "yes"})
     assert ending.ids == IDS
-
-    def interrupted():
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr(ending, "_reply", interrupted)
-        with pytest.raises(KeyboardInterrupt):
-            ending.close("FINISHED")
+    with pytest.raises(KeyboardInterrupt):
+        ending.close("FINISHED")
     ending.abandon("KILLED")
 
 
-def test_after_any_other_failure_the_run_gets_its_status(recorder):
-    ending = recorder(IDS, {"done": "yes"})
-    sent = []
-    ending._send = sent.append
-    ending.abandon("KILLED")
-    assert [(one["do"], one["status"]) for one in sent] == [("finish", "KILLED")]
+def test_after_any_other_failure_the_run_gets_its_status(recorder, writers):
+    recorder(IDS, {"done": "yes"}).abandon("KILLED")
+    begun, *sent = writers[0].stdin.received
+    assert begun["do"] == "open"
+    assert [(message["do"], message["status"]) for message in sent] == [("finish", "KILLED")]

@@ -12,20 +12,20 @@ import torch
 from hpo.cli.messages import headline
 from hpo.core.errors import SearchFailedError
 from hpo.core.trial import Trial
+from hpo.core.trial_key import TrialKey
 from hpo.data.config import DataConfig
 from hpo.data.dataset import prepare
 from hpo.space import loader
 from hpo.space.settings import TrainConfig
 from hpo.testing import same
-from hpo.training.capacity import rows_for
+from hpo.training.capacity import row_budget
 from hpo.training.population import Population
 from hpo.training.worker import start_workers
 from hpo.training.worker_pool import WorkerPool
 from hpo.workflows import prepare as jobs
-from tests.contract.test_oracle import plain
+from tests.helpers.oracle import train_plain
 from tests.helpers.searches import TINY
-from tests.helpers.training import busy, dataset, network, population, trial
-from tests.unit.training.test_population import EVERYTHING, limit
+from tests.helpers.training import EVERYTHING, busy, dataset, limit_memory, network, population, trial
 
 FIVE = {"test": 0.2, "folds": 5}
 EARLY = TrainConfig(epochs=8, batch_size=16, patience=2)  # the fits of a fast trial stop at different epochs
@@ -87,7 +87,7 @@ def test_each_fold_equals_plain_torch_on_its_rows(kind, source, train):
     mine = np.array([score.values["valid_loss"] for score in curves])  # (epochs, fits)
     best = []
     for i, fold in enumerate(data.folds):
-        expected, curve = plain(data, of, train, epochs, fold=fold, **kind)
+        expected, curve = train_plain(data, of, train, epochs, fold=fold, **kind)
         assert mine[:, i] == pytest.approx(np.array(curve) * data.target_scale**2, rel=1e-9)
         best.append(int(np.argmin(curve)))
         if best[i] + 1 == epochs:
@@ -100,8 +100,14 @@ def test_each_fold_equals_plain_torch_on_its_rows(kind, source, train):
     assert released.best_epoch == round(np.mean(best) + 1)
 
 
-@pytest.mark.parametrize("neighbours", [0, 1, 4])
-@pytest.mark.parametrize("kind", [{}, {"batch_norm": True}, {"kind": "recurrent"}])
+@pytest.mark.parametrize(
+    ("kind", "neighbours"),
+    [
+        *(({}, neighbours) for neighbours in (0, 1, 4)),
+        *(({"batch_norm": True}, neighbours) for neighbours in (0, 1, 4)),
+        *(({"kind": "recurrent"}, neighbours) for neighbours in (0, 1)),  # each fit has a stack of its own
+    ],
+)
 def test_a_fold_is_bit_equal_alone_among_its_siblings_and_among_neighbours(kind, neighbours):
     """Also where fits stop by patience, each in its own epoch."""
     data = folds()
@@ -142,7 +148,7 @@ def test_a_fit_that_stops_leaves_its_row_and_what_it_had_learned_stays():
     while not best.get("last"):
         (score,) = pop.train_epoch()
         best["last"] = score.stop_reason
-        in_training.append(len(pop._members["0"].rows))
+        in_training.append(len(pop.members["0"].rows))
     assert in_training[0] == 5
     assert in_training == sorted(in_training, reverse=True)
     assert 0 < in_training[-1] < 5
@@ -151,7 +157,7 @@ def test_a_fit_that_stops_leaves_its_row_and_what_it_had_learned_stays():
     released = pop.release(of)
     assert {len(tensor) for tensor in released.weights.values()} == {5}
     assert not busy(pop)
-    assert not pop._stacks
+    assert not pop.stacks
 
 
 def test_what_a_stopped_trial_has_learned_stays_until_it_is_released():
@@ -173,7 +179,7 @@ def test_trials_move_with_what_their_stopped_fits_have_learned(kind):
     for of in trials:
         here.admit(of)
     scores = []
-    while len(here._members["1"].rows) == 5:
+    while len(here.members["1"].rows) == 5:
         scores = list(here.train_epoch())
     assert not any(score.stop_reason for score in scores)
     moving = here.detach(trials[1])
@@ -191,7 +197,7 @@ def test_trials_move_with_what_their_stopped_fits_have_learned(kind):
     assert all(same(left[label], stayed[label]) for label in stayed)
 
 
-@pytest.mark.parametrize("moment", ["train_epoch", "_evaluate", "_set", "drop"])
+@pytest.mark.parametrize("moment", ["train_epoch", "evaluate", "set_rows", "drop"])
 def test_when_memory_runs_out_trials_of_several_fits_start_again_and_are_told_once(monkeypatch, moment):
     data, less = folds(), []
     trials = [trial(str(i), depth=1 + i % 2, learning_rate=0.1) for i in range(4)]
@@ -208,7 +214,7 @@ def test_when_memory_runs_out_trials_of_several_fits_start_again_and_are_told_on
                 left[score.trial.label] = pop.release(score.trial)
 
     epoch()
-    limit(monkeypatch, moment, most=6)
+    limit_memory(monkeypatch, moment, most=6)
     pop.admit(trials[3])
     while busy(pop):
         epoch()
@@ -220,7 +226,7 @@ def test_when_memory_runs_out_trials_of_several_fits_start_again_and_are_told_on
 
 def test_memory_too_short_for_one_trial_of_several_fits_ends_with_a_sentence(monkeypatch):
     pop = population(folds(), EARLY, rows=10)
-    limit(monkeypatch, "train_epoch", most=1)
+    limit_memory(monkeypatch, "train_epoch", most=1)
     for i in range(2):
         pop.admit(trial(str(i)))
     with pytest.raises(SearchFailedError, match=r"^Memory ran out over a single trial"):
@@ -232,7 +238,7 @@ def test_memory_too_short_for_one_trial_of_several_fits_ends_with_a_sentence(mon
 
 def test_without_validation_rows_the_last_weights_are_kept():
     data, of = dataset(), trial("0", learning_rate=0.1, weight_decay=0.1)
-    whole = data.whole()
+    whole = data.without_validation()
     (fold,) = whole.folds
     train = TrainConfig(epochs=5, batch_size=32, patience=1)
     released, curves = trained(whole, [of], train)
@@ -241,7 +247,7 @@ def test_without_validation_rows_the_last_weights_are_kept():
     assert curves["0"][-1].stop_reason == "trained all 5 epochs"
     (released,) = released.values()
     assert (released.best_epoch, released.valid) == (5, {})
-    expected, _ = plain(whole, of, train, 5, fold=replace(fold, valid=fold.train))
+    expected, _ = train_plain(whole, of, train, 5, fold=replace(fold, valid=fold.train))
     mine = network(whole, of).state_dict({name: tensor[0] for name, tensor in released.weights.items()})
     assert all(torch.allclose(tensor, expected[name], rtol=0, atol=1e-6) for name, tensor in mine.items())
     assert released.train["loss"] == pytest.approx(curves["0"][-1].means["train_loss"], rel=1e-9)
@@ -275,7 +281,7 @@ def test_a_trial_may_have_epochs_of_its_own_within_the_schedule_of_all(schedule)
     ],
 )
 def test_rows_hold_all_fits_of_whole_trials(trials, fits, more, rows):
-    assert rows_for(trials, 1000, fits=fits, **more) == rows
+    assert row_budget(trials, 1000, fits=fits, **more) == rows
 
 
 def test_room_is_made_for_whole_trials():
@@ -297,7 +303,10 @@ SPACE = loader.parse(
 
 def proposed(label, **params):
     return Trial(
-        label, "search", {"learning_rate": 0.1, "depth": 2, "weight_decay": 0.1, "dropout": 0.2, **params}, int(label)
+        TrialKey.parse(label),
+        "search",
+        {"learning_rate": 0.1, "depth": 2, "weight_decay": 0.1, "dropout": 0.2, **params},
+        int(label),
     )
 
 
@@ -313,26 +322,26 @@ def test_workers_train_several_fits_a_trial_and_then_something_else():
     data = folds()
     trials = [proposed(str(i), depth=1 + i % 2) for i in range(4)]
     with start_workers(2) as workers:
-        crew = WorkerPool(workers, SPACE, None, data.samples(), rows=20)
+        crew = WorkerPool(workers, SPACE, None, data.as_samples(), rows=20)
         for of in trials:
             assert crew.has_room()
             crew.admit(of)
         assert not crew.has_room()
         released, _ = finish(crew)
-        assert all(same(released[label], one) for label, one in expected(data.samples(), trials).items())
-        crew = WorkerPool(workers, SPACE, None, data.samples(), rows=20)
+        assert all(same(released[label], one) for label, one in expected(data.as_samples(), trials).items())
+        crew = WorkerPool(workers, SPACE, None, data.as_samples(), rows=20)
         crew.admit(trials[0])
         crew.admit(trials[1])
         list(crew.train_epoch())  # of one worker; the other still has to tell
         assert crew.workers == workers
-        workers[0]._process.kill()
-        workers[0]._process.wait()
-        crew = WorkerPool(workers, SPACE, None, data.fresh(1), rows=20)
+        workers[0].process.kill()
+        workers[0].process.wait()
+        crew = WorkerPool(workers, SPACE, None, data.new_folds(1), rows=20)
         for of in trials:
             crew.admit(of)
         assert crew.workers == workers[1:]
         released, _ = finish(crew)
-        assert all(same(released[label], one) for label, one in expected(data.fresh(1), trials).items())
+        assert all(same(released[label], one) for label, one in expected(data.new_folds(1), trials).items())
 
 
 def test_the_first_line_says_how_many_folds(tmp_path):

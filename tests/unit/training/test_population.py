@@ -13,12 +13,15 @@ from hpo.data.dataset import prepare
 from hpo.space.loader import parse
 from hpo.space.settings import TrainConfig
 from hpo.testing import run, same
-from hpo.training.capacity import rows_for
-from hpo.training.stack import Stack
+from hpo.training.capacity import row_budget
 from hpo.workflows import prepare as job
-from tests.helpers.training import busy, dataset, population, trained, trial
+from tests.helpers.training import EVERYTHING, busy, dataset, limit_memory, population, trained, trial
 
-EVERYTHING = {"weight_decay": 0.1, "l1": 1e-3, "dropout": 0.3, "learning_rate": 1e-3}
+
+def few_batches(data):
+    """The same validation rows, and three batches of training rows, the last of them smaller."""
+    (fold,) = data.folds
+    return replace(data, folds=(replace(fold, train=fold.train[:150]),))
 
 
 @pytest.mark.parametrize(
@@ -31,7 +34,7 @@ EVERYTHING = {"weight_decay": 0.1, "l1": 1e-3, "dropout": 0.3, "learning_rate": 
     ],
 )
 def test_float32_rows_of_any_module_are_bit_equal_at_any_number_of_rows(kind, source, width):
-    data = prepare(DataConfig(source=f"sklearn:{source}"), Path())
+    data = few_batches(prepare(DataConfig(source=f"sklearn:{source}"), Path()))
     train = TrainConfig(epochs=1, batch_size=64, patience=1)
     trials = [trial(str(i), **EVERYTHING) for i in range(17)]
     together = {n: trained(data, trials[:n], train, 1, kind=kind, width=width) for n in (2, 3, 17)}
@@ -63,21 +66,21 @@ def test_a_fit_depends_on_its_seed_and_not_on_its_label():
 
 @pytest.mark.parametrize(("trials", "rows"), [(3, 1), (9, 3), (48, 16), (100, 16), (200, 25), (1000, 32), (None, 16)])
 def test_rows_are_a_third_of_small_budgets_and_an_eighth_of_large_ones(trials, rows):
-    assert rows_for(trials, 1000) == rows
+    assert row_budget(trials, 1000) == rows
 
 
 @pytest.mark.parametrize(("trials", "rows"), [(3, 1), (64, 21), (100, 24), (200, 25), (1000, 32), (None, 24)])
 def test_two_workers_have_twelve_rows_each_but_together_no_more_than_a_third(trials, rows):
-    assert rows_for(trials, 1000, workers=2) == rows
+    assert row_budget(trials, 1000, workers=2) == rows
 
 
 @pytest.mark.parametrize(("parameters", "rows"), [(40_000, 16), (150_000, 13), (10_000_000, 8)])
 def test_large_networks_have_fewer_rows(parameters, rows):
-    assert rows_for(100, parameters) == rows
+    assert row_budget(100, parameters) == rows
 
 
 def test_copies_that_regularizers_keep_take_memory_too():
-    assert rows_for(100, 1_000_000, memory=32e6 * 8, kept=4) == 2
+    assert row_budget(100, 1_000_000, memory=32e6 * 8, weight_copies=4) == 2
     search = {"l1": {"low": 0, "high": 1}, "ema": 0.9, "swa": 0.5}
     assert (
         job.prepare(parse({"study": "s", "data": {"source": "sklearn:iris"}, "search": search}), Path()).weight_copies
@@ -87,23 +90,11 @@ def test_copies_that_regularizers_keep_take_memory_too():
 
 @pytest.mark.parametrize(("free", "rows"), [(1e12, 16), (32e6 * 8, 4), (1e3, 1)])
 def test_rows_take_no_more_than_half_of_the_memory(free, rows):
-    assert rows_for(100, 1_000_000 if free < 1e9 else 1000, memory=free) == rows
-
-
-def limit(monkeypatch, moment, most):
-    """From now on a stack of more rows has no memory at that moment."""
-    before = getattr(Stack, moment)
-
-    def limited(stack, *given):
-        if len(stack.rows) > most:
-            raise torch.OutOfMemoryError("out of memory")
-        return before(stack, *given)
-
-    monkeypatch.setattr(Stack, moment, limited)
+    assert row_budget(100, 1_000_000 if free < 1e9 else 1000, memory=free) == rows
 
 
 @pytest.mark.parametrize("together", [False, True])
-@pytest.mark.parametrize("moment", ["train_epoch", "_evaluate", "_set", "drop"])
+@pytest.mark.parametrize("moment", ["train_epoch", "evaluate", "set_rows", "drop"])
 def test_when_memory_runs_out_fewer_rows_go_on_and_nothing_is_lost_or_told_twice(monkeypatch, moment, together):
     train, told, less = TrainConfig(epochs=4, batch_size=32, patience=4), {}, []
     trials = [trial(str(i), depth=1 + i % 2, **EVERYTHING) for i in range(5)]
@@ -121,7 +112,7 @@ def test_when_memory_runs_out_fewer_rows_go_on_and_nothing_is_lost_or_told_twice
 
     epoch()
     epoch()
-    limit(monkeypatch, moment, most=2)
+    limit_memory(monkeypatch, moment, most=2)
     assert pop.has_room()
     pop.admit(trials[4])
     while busy(pop):
@@ -135,7 +126,7 @@ def test_memory_that_is_too_short_for_a_single_trial_ends_with_a_sentence(monkey
     pop = population(dataset(), rows=2)
     for i in range(2):
         pop.admit(trial(str(i)))
-    limit(monkeypatch, "train_epoch", most=0)
+    limit_memory(monkeypatch, "train_epoch", most=0)
     with pytest.raises(SearchFailedError, match=r"^Memory ran out over a single trial: take a smaller network"):
         run(pop, 3)
 
@@ -207,8 +198,8 @@ def test_no_validation_row_reaches_a_training_batch():
     pop = population(replace(data, x=poisoned))
     pop.admit(trial("0"))
     run(pop, 2)
-    (stack,) = pop._stacks.values()
-    assert torch.isfinite(stack._tensors.values).all()
+    (stack,) = pop.stacks.values()
+    assert torch.isfinite(stack.tensors.values).all()
 
 
 @pytest.mark.parametrize("batch_norm", [False, True])
@@ -232,3 +223,55 @@ def test_a_trial_goes_on_in_another_population_as_if_it_had_never_moved(batch_no
     assert same(there.release(trials[0]), stayed["0"])
     assert not busy(here)
     assert not busy(there)
+
+
+# ---- cycles of the learning rate
+
+CYCLES = TrainConfig(epochs=6, batch_size=32, patience=6)
+
+
+def same_cycles(one, other):
+    return all(
+        torch.equal(mine[name], theirs[name])
+        for mine, theirs in zip(one.cycle_weights, other.cycle_weights, strict=True)
+        for name in theirs
+    )
+
+
+def cyclic(label):
+    return replace(trial(label, **EVERYTHING), epochs=6, cycle=2)
+
+
+def test_the_weights_at_the_end_of_each_cycle_are_kept():
+    weights = trained(dataset(), [cyclic("0")], CYCLES, 6)["0"].cycle_weights
+    assert len(weights) == 3
+    assert not torch.equal(weights[0]["out.weight"], weights[1]["out.weight"])
+    assert trained(dataset(), [trial("0", **EVERYTHING)], CYCLES, 6)["0"].cycle_weights == ()
+
+
+def test_a_moved_trial_takes_the_weights_of_its_cycles_along():
+    stayed = trained(dataset(), [cyclic("0")], CYCLES, 6)["0"]
+    here, there = population(dataset(), CYCLES), population(dataset(), CYCLES)
+    here.admit(cyclic("0"))
+    run(here, 3)
+    there.attach(pickle.loads(pickle.dumps(here.detach(cyclic("0")))))
+    run(there, 3)
+    moved = there.release(cyclic("0"))
+    assert len(moved.cycle_weights) == 3
+    assert same_cycles(moved, stayed)
+
+
+def test_a_trial_that_starts_again_for_want_of_memory_keeps_the_weights_of_each_cycle_once(monkeypatch):
+    expected = trained(dataset(), [cyclic(str(i)) for i in range(2)], CYCLES, 6)
+    pop = population(dataset(), CYCLES)
+    for i in range(2):
+        pop.admit(cyclic(str(i)))
+    run(pop, 3)
+    limit_memory(monkeypatch, "train_epoch", most=1)
+    released = {}
+    while busy(pop):
+        for score in pop.train_epoch():
+            if score.stop_reason:
+                released[score.trial.label] = pop.release(score.trial)
+    assert all(len(one.cycle_weights) == 3 for one in released.values())
+    assert all(same_cycles(released[label], expected[label]) for label in expected)

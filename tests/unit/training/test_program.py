@@ -143,11 +143,11 @@ def test_the_second_pass_sees_the_noise_of_the_first_wherever_a_member_draws(mem
 
     def differentiate(program, step, *given, **more):
         slope = before(program, step, *given, **more)
-        seen.append(program._slopes.clone())
+        seen.append(program.flat_grads.clone())
         return slope
 
-    before = Program._differentiate
-    monkeypatch.setattr(Program, "_differentiate", differentiate)
+    before = Program.compute_gradients
+    monkeypatch.setattr(Program, "compute_gradients", differentiate)
     trained(dataset(), [trial("0", own=0.1)])
     assert seen
     assert all(torch.equal(*pair) for pair in zip(seen[::2], seen[1::2], strict=True))
@@ -156,14 +156,14 @@ def test_the_second_pass_sees_the_noise_of_the_first_wherever_a_member_draws(mem
 
 def test_weights_come_back_from_where_the_gradient_was_taken(member, monkeypatch):
     member(Away)
-    moved, before = [], Program._ascend
+    moved, before = [], Program.compute_perturbed_gradients
 
     def ascend(program, step, *given):
         values = step.flat_params.clone()
         before(program, step, *given)
         moved.append(torch.equal(values, step.flat_params))
 
-    monkeypatch.setattr(Program, "_ascend", ascend)
+    monkeypatch.setattr(Program, "compute_perturbed_gradients", ascend)
     trained(dataset(), [trial("0", own=0.1)])
     assert moved
     assert all(moved)
@@ -178,7 +178,7 @@ def test_a_replay_gives_what_was_drawn_again_and_then_goes_on():
     first = [replay.dropout(rate, (8, 8)) for _ in range(2)]
     replay.rewind()
     again = [replay.dropout(rate, (8, 8)) for _ in range(2)]
-    replay.forget()
+    replay.clear()
     assert all(torch.equal(*pair) for pair in zip([*first, replay.dropout(rate, (8, 8))], expected, strict=True))
     assert all(torch.equal(*pair) for pair in zip(again, first, strict=True))
 
@@ -196,8 +196,8 @@ def test_what_is_scored_after_an_epoch_is_what_is_kept_and_training_goes_on_from
     of = trial("0", own=1.0)
     pop.admit(of)
     curves = run(pop, 2)["0"]
-    (stack,) = pop._stacks.values()
-    assert stack._tensors.values.abs().sum() > 0
+    (stack,) = pop.stacks.values()
+    assert stack.tensors.values.abs().sum() > 0
     assert curves["valid_loss"] == pytest.approx([torch.tensor(3.0).log().item()] * 2)
     assert all((w == 0).all() for w in pop.release(of).weights.values())
 
@@ -284,7 +284,7 @@ def test_a_base_counts_in_training_and_in_scores():
     """Where the base says it all, there is nothing to learn, and the scores are the base's."""
     data = dataset()
     sure = 50.0 * torch.nn.functional.one_hot(data.y, 3).double()
-    based = replace(data.samples(), offset=sure)
+    based = replace(data.as_samples(), offset=sure)
     released = trained(based, [trial("0", learning_rate=1e-3)])["0"]
     assert released.valid["accuracy"] == 1.0
     assert released.valid["loss"] < 1e-9

@@ -13,15 +13,15 @@ from hpo import nets
 from hpo.core.errors import InputError, SpaceError
 from hpo.data.config import DataConfig
 from hpo.data.dataset import prepare
-from hpo.export.predict import _network
-from hpo.nn.mlp import Mlp, _kept
+from hpo.export.predict import build_network
+from hpo.nn.mlp import Mlp, shake_drop_keep
 from hpo.nn.module import VmappedModule
 from hpo.regularizers import FAMILY, STRENGTHS
 from hpo.space import regularization
 from hpo.space.hyperparameter import Hyperparameter
 from hpo.space.loader import parse
 from hpo.space.settings import TrainConfig
-from hpo.study import ranking
+from hpo.study import baselines
 from hpo.testing import run, same
 from hpo.training.builder import NetworkBuilder
 from tests.helpers.searches import here
@@ -70,7 +70,7 @@ def test_float32_rows_of_different_depth_are_bit_equal_at_any_number_of_rows(sha
     pop = population(data, width=33, **shape)
     for of in trials:
         pop.admit(of)
-    assert len(pop._stacks) == 1
+    assert len(pop.stacks) == 1
     run(pop, 2)
     together = {of.label: pop.release(of) for of in trials}
     for of in trials[:4] + trials[-1:]:
@@ -80,23 +80,23 @@ def test_float32_rows_of_different_depth_are_bit_equal_at_any_number_of_rows(sha
 def test_shake_shake_mixes_two_branches_and_divides_the_gradient_otherwise():
     a, b = (torch.tensor([[2.0], [10.0]], requires_grad=True) for _ in range(2))
     draws = torch.tensor([[[0.25], [1.0]], [[0.5], [0.125]]])
-    out = nets.joined("shake-shake", [a, 3 * b], 1.0, draws)
+    out = nets.combine_branches("shake-shake", [a, 3 * b], 1.0, draws)
     assert out.tolist() == [[0.25 * 2 + 0.75 * 6], [10.0]]
     out.sum().backward()
     assert (a.grad.tolist(), b.grad.tolist()) == ([[0.5], [0.125]], [[3 * 0.5], [3 * 0.875]])
-    assert nets.joined("shake-shake", [a, 3 * b], 1.0, None).tolist() == [[4.0], [20.0]]
+    assert nets.combine_branches("shake-shake", [a, 3 * b], 1.0, None).tolist() == [[4.0], [20.0]]
 
 
 def test_shake_drop_leaves_a_branch_or_shakes_it():
     h = torch.tensor([[2.0], [10.0]], requires_grad=True)
     draws = torch.tensor([[[0.5], [0.8]], [[0.25], [0.25]], [[0.125], [0.125]]])
-    out = nets.joined(
+    out = nets.combine_branches(
         "shake-drop", [h], 0.75, draws
     )  # 0.5 < 0.75 leaves the first row, 0.8 shakes the second by 2 * 0.25 - 1
     assert out.tolist() == [[2.0], [-5.0]]
     out.sum().backward()
     assert h.grad.tolist() == [[1.0], [0.125]]
-    assert nets.joined("shake-drop", [h], 0.75, None).tolist() == [[1.5], [7.5]]
+    assert nets.combine_branches("shake-drop", [h], 0.75, None).tolist() == [[1.5], [7.5]]
 
 
 @pytest.mark.parametrize("skip", ["shake-shake", "shake-drop"])
@@ -104,13 +104,15 @@ def test_an_evaluation_is_the_expectation_of_training(skip):
     torch.manual_seed(0)
     branches = [torch.randn(1, 5) for _ in range(1 + (skip == "shake-shake"))]
     draws = torch.rand(nets.SKIPS[skip], 100_000, 1)
-    mean = nets.joined(skip, [b.expand(100_000, 5) for b in branches], 0.6, draws).mean(0)
-    assert torch.allclose(mean, nets.joined(skip, branches, 0.6, None)[0], atol=0.02)
+    mean = nets.combine_branches(skip, [b.expand(100_000, 5) for b in branches], 0.6, draws).mean(0)
+    assert torch.allclose(mean, nets.combine_branches(skip, branches, 0.6, None)[0], atol=0.02)
 
 
 def test_shake_drop_falls_to_one_half_in_the_last_layer_of_each_rows_own_network():
     having = (4, 3, 2, 1)  # rows of depth 4, 3, 2 and 1
-    kept = [_kept(having, layer, torch.float64, torch.device("cpu")).flatten().tolist() for layer in range(1, 4)]
+    kept = [
+        shake_drop_keep(having, layer, torch.float64, torch.device("cpu")).flatten().tolist() for layer in range(1, 4)
+    ]
     assert kept == [[1 - 1 / 6, 0.75, 0.5], [1 - 2 / 6, 0.5], [0.5]]
 
 
@@ -174,11 +176,11 @@ def test_an_image_is_allowed_everywhere_and_reshapes_the_rows_of_a_cnn_only(kind
     [
         (
             {"network": {"width": 8}, "search": {"width": {"choices": [8, 16]}}},
-            "network.width is set twice: it stands under search, too; leave one of them out.",
+            "network.width is set twice, here and under search; remove one of them.",
         ),
         (
             {"network": {"batch_norm": False}, "search": {"batch_norm": {"choices": [True, False]}}},
-            "network.batch_norm is set twice: it stands under search, too; leave one of them out.",
+            "network.batch_norm is set twice, here and under search; remove one of them.",
         ),
         (
             {"network": {"kind": "cnn"}, "search": {"skip": {"choices": ["none", "residual"]}}},
@@ -186,11 +188,11 @@ def test_an_image_is_allowed_everywhere_and_reshapes_the_rows_of_a_cnn_only(kind
         ),
         (
             {"search": {"batch_norm": {"choices": [True, False]}}, "train": {"batch_size": 1}},
-            "train.batch_size: must be at least 2 with batch_norm, which has nothing to learn from one row.",
+            "train.batch_size: must be at least 2 with batch_norm, which cannot normalize a single row.",
         ),
         (
             {"search": {"batch_size": {"low": 1, "high": 4}}, "network": {"batch_norm": True}},
-            "search.batch_size: must be at least 2 with batch_norm, which has nothing to learn from one row.",
+            "search.batch_size: must be at least 2 with batch_norm, which cannot normalize a single row.",
         ),
     ],
 )
@@ -237,7 +239,7 @@ def test_baselines_have_the_usual_structure_and_schedule_and_the_middle_depth():
         "schedule": {"choices": ["cosine", "constant"]},
         "dropout": {"low": 0.2, "high": 0.5},
     }
-    none, defaults = ranking.baselines(space(search=search))
+    none, defaults = baselines.baseline_trials(space(search=search))
     frame = {
         "learning_rate": 1e-3,
         "depth": 3,
@@ -250,13 +252,13 @@ def test_baselines_have_the_usual_structure_and_schedule_and_the_middle_depth():
     }
     assert none.params == frame | {"dropout": 0.0}
     assert defaults.params == frame | {"dropout": 0.2, "weight_decay": 1e-2}
-    (none, _) = ranking.baselines(space(network={"kind": "cnn"}, search={"width": {"low": 4, "high": 64}}))
+    (none, _) = baselines.baseline_trials(space(network={"kind": "cnn"}, search={"width": {"low": 4, "high": 64}}))
     assert none.params["width"] == 16
 
 
 def test_the_ablation_has_the_structure_of_the_selected():
     selected = trial(skip="residual", batch_norm=True, epochs=7, dropout=0.3)
-    assert ranking.ablation(selected).params == selected.params | {"dropout": 0.0}
+    assert baselines.ablation(selected).params == selected.params | {"dropout": 0.0}
 
 
 @pytest.mark.parametrize(
@@ -289,7 +291,7 @@ def test_the_exported_network_predicts_the_same(shape):
     trained_ = trained(data, [trial("0", depth=3, dropout=0.2)], **shape)["0"]
     mine = Mlp(data.n_inputs, data.n_outputs, 3, 8, **shape)
     said = json.loads(json.dumps(mine.description(0.2)))
-    plain = _network(said, mine.state_dict({name: t[0] for name, t in trained_.weights.items()}), Path()).double()
+    plain = build_network(said, mine.state_dict({name: t[0] for name, t in trained_.weights.items()}), Path()).double()
     with torch.no_grad():
         theirs = plain(data.x)
     assert torch.allclose(mine.predict(trained_.weights, data.x.unsqueeze(0))[0], theirs, rtol=0, atol=1e-6)
@@ -325,4 +327,4 @@ def test_structure_and_schedule_are_searched_and_exported(tmp_path, monkeypatch)
     made = {"study": "tiny", "data": data, "search": search, "budget": {"trials": 8}, "finalists": 1}
     first = hpo.search(made, store="mlruns")
     assert here("export", "--store", "mlruns", "-o", "best.yaml", "--weights", "best").exit_code == 0
-    assert hpo.search("best.yaml", store="mlruns")["test"] == first["test"]
+    assert hpo.search("best.yaml", store="mlruns").test == first.test

@@ -1,0 +1,28 @@
+"""Which strengths of a configuration are on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from hpo.regularizers import STRENGTHS, is_off
+
+
+def active_params(params: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a configuration without the strengths that are off; configurations with equal results train alike."""
+    return {key: value for key, value in params.items() if not is_off(key, value)}
+
+
+def active_strengths(params: Mapping[str, Any]) -> list[str]:
+    """Return the strengths that are on."""
+    return [key for key, value in params.items() if key in STRENGTHS and not is_off(key, value)]
+
+
+def active_adaptation(params: Mapping[str, Any]) -> list[str]:
+    """Return the strengths that are on and use the rows of the target domain."""
+    return [key for key in active_strengths(params) if "target" in STRENGTHS[key].needs]
+
+
+def is_regularized(params: Mapping[str, Any]) -> bool:
+    """Return whether any strength is on."""
+    return bool(active_strengths(params))

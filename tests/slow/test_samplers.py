@@ -1,0 +1,33 @@
+"""Repeated kills and every number of rows, for every sampler and pruner; the sampler gp, which is slow."""
+
+import pytest
+
+from tests.helpers.studies import (
+    DETERMINISTIC,
+    RESUMED,
+    Apart,
+    UnevenCurves,
+    check_deterministic,
+    check_front,
+    check_resumed,
+)
+
+
+@pytest.mark.parametrize(("sampler", "pruner"), RESUMED)
+def test_a_search_that_is_often_killed_is_the_undisturbed_search(tmp_path, sampler, pruner):
+    check_resumed(tmp_path, sampler, pruner, attempts=6)
+
+
+def test_a_search_with_gp_that_is_killed_is_the_undisturbed_search(tmp_path):
+    check_resumed(tmp_path, "gp", "median", attempts=3)
+
+
+@pytest.mark.parametrize(("sampler", "pruner"), DETERMINISTIC)
+def test_a_deterministic_search_is_the_same_at_every_number_of_rows(tmp_path, monkeypatch, sampler, pruner):
+    monkeypatch.setattr("hpo.study.study.LAG", 8)
+    runs = [(rows, population) for rows in (2, 7, 32) for population in (UnevenCurves, Apart)]
+    check_deterministic(tmp_path, sampler, pruner, runs)
+
+
+def test_gp_finds_a_front_and_repeats_itself(tmp_path):
+    check_front(tmp_path, "gp")
