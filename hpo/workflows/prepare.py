@@ -54,8 +54,8 @@ def load(
 ) -> Experiment:
     """Prepare the experiment of a space file.
 
-    `refit` replaces the kind of refit in the file; `plugin_modules` are modules with regularizers. See `prepare` for the other
-    arguments. Raises InputError.
+    `refit` replaces the kind of refit in the file; `plugin_modules` are modules with regularizers. See `prepare` for
+    the other arguments. Raises InputError.
     """
     plugins.load(plugin_modules, path.parent)
     space = loader.load(path)

@@ -451,7 +451,7 @@ def test_a_whole_search_begins_there_and_is_bound_to_it(source, monkeypatch):
         assert (
             here("report", "--store", source / "mlruns", "--study", "second", "-o", source / "page.html").exit_code == 0
         )
-        assert reported[-1].why.startswith("network.init: ")  # the rows are there
+        assert reported[-1].missing_reason.startswith("network.init: ")  # the rows are there
         (source / "second.yaml").write_text(yaml.safe_dump(TUNED | {"network": {"init": "moved"}}))
         assert here(*command).exit_code == 0
     finally:
@@ -460,7 +460,7 @@ def test_a_whole_search_begins_there_and_is_bound_to_it(source, monkeypatch):
 
 def test_rows_that_are_far_from_all_it_knows_are_told(source):
     pd.read_csv(source / "second.csv").eval("ash = 1000 * ash").to_csv(source / "far.csv", index=False)
-    assert any("rows of: ash. Weights" in note for note in asked(source, data={"source": "far.csv"}).data.notes)
+    assert any("trained on: ash. Weights" in note for note in asked(source, data={"source": "far.csv"}).data.notes)
 
 
 def test_other_classes_have_an_output_layer_of_their_own(source):
@@ -517,7 +517,7 @@ def test_bare_weights_begin_a_network_of_the_same_shape(source):
         ),
         (
             {"data": {"source": "second.csv", "categorical": ["alcohol"]}},
-            ["the column alcohol of second is numeric; name it in data.numeric"],
+            ["these weights need the column alcohol of second to be numeric; name it in data.numeric"],
         ),
     ],
 )
