@@ -87,7 +87,8 @@ def rules(records: Records) -> str:
 
 
 def by_set(records: Records) -> str:
-    """Return a row per set: reported minus test score, and loss minus that of the defaults, in percent of the latter."""
+    """Return a row per set: reported minus test score, and loss minus that of the defaults, in percent of the
+    latter."""
     rows = [
         [
             "set",

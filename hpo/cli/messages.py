@@ -86,22 +86,22 @@ def displayed_score(valid: Mapping[str, float], task: Task, metric: str) -> str:
     return f" ({displayed} {format_score(valid[displayed])})" if displayed != metric else ""
 
 
-def study_line(place: StudyDirectory) -> list[str]:
+def study_line(directory: StudyDirectory) -> list[str]:
     """Return a row of `hpo studies`: name, state, trials, best validation score, test score of the selection, date."""
-    attrs = read_attrs(place.journal)
+    attrs = read_attrs(directory.journal)
     if not attrs:
-        return [place.name, "empty", "0", "–", "–", "–"]
+        return [directory.name, "empty", "0", "–", "–", "–"]
     if attrs.get("schema") != SCHEMA:
-        return [place.name, "other version of hpo", "–", "–", "–", "–"]
+        return [directory.name, "other version of hpo", "–", "–", "–", "–"]
     outcomes = [o for o in map(Outcome.from_json, attrs["outcomes"]) if o.trial.in_budget]
     metric = attrs["space"]["train"]["metric"]
     best = ranking.best(outcomes, METRICS[metric])
     result = SearchResult.from_json(attrs["result"]) if attrs.get("result") else None
     finished = result is not None and sum(result.trials.values()) == len(outcomes)  # else an extension was interrupted
-    state = "running" if place.running() else "finished" if finished else "stopped"
+    state = "running" if directory.running() else "finished" if finished else "stopped"
     best_score = f"{metric} {format_score(best.value)}" if best else "–"
     tests = ["–", "–"] if result is None else [_test_scores(result), result.date]
-    return [place.name, state, str(len(outcomes)), best_score, *tests]
+    return [directory.name, state, str(len(outcomes)), best_score, *tests]
 
 
 def _test_scores(result: SearchResult) -> str:

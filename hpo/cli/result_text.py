@@ -212,11 +212,11 @@ def comparison_lines(first: CompletedStudy, second: CompletedStudy, differences:
     for i, study in enumerate((first, second)):
         test = study.result.test
         scores = [*(d.scores[i] for d in differences), *(test.get(d.metric) for d in differences)]
-        rows.append([study.place.name, *map(format_score, scores)])
+        rows.append([study.directory.name, *map(format_score, scores)])
         line, *more = config_lines(study.result.selected)
-        lines.append(f"{study.place.name} selected {trial_name(study.result.trial)}:  {line}")
+        lines.append(f"{study.directory.name} selected {trial_name(study.result.trial)}:  {line}")
         lines += [f"  {text}" for text in more]
-    verdicts = [_difference_line(difference, first.place.name, second.place.name) for difference in differences]
+    verdicts = [_difference_line(difference, first.directory.name, second.directory.name) for difference in differences]
     return [*_indented(rows), *lines, "", *verdicts]
 
 

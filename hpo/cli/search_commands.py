@@ -65,10 +65,10 @@ def search(
         experiment = prepare.load(
             Path(path), device=torch_device, refit=refit, plugin_modules=plugins, tracking_uri=uri
         )
-        place = StudyDirectory(Path(store), experiment.space.study)
+        directory = StudyDirectory(Path(store), experiment.space.study)
         watcher = Watcher() if quiet else progress.SearchProgress(Console(stderr=True, markup=False))
         try:
-            result = workflow.search(experiment, place, uri, watcher, _STARTED, processes, deterministic)
+            result = workflow.search(experiment, directory, uri, watcher, _STARTED, processes, deterministic)
         except KeyboardInterrupt:
             click.echo("\nStopped. Finished trials are stored; the same command resumes the search.", err=True)
             sys.exit(130)

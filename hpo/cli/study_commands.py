@@ -32,15 +32,15 @@ def ui(store: str, study: str | None, port: int, browser: bool) -> None:
     from hpo.study.directory import find_study
     from hpo.tracking import mlflow_server as server
 
-    place = find_study(Path(store), study)
-    run = place.mlflow()
+    directory = find_study(Path(store), study)
+    run = directory.mlflow()
     uri, page = run["tracking_uri"], (run["experiment_id"], run["run_id"])
     if uri.startswith("http"):
         _show(server.link(*page, uri.rstrip("/")), browser)
         return
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # SIGTERM must end the server, too
-    click.echo(f"Starting MLflow for the study {place.name} …", err=True)
-    with server.serve_ui(uri, server.free_port(port), place.folder / "ui.log") as base:
+    click.echo(f"Starting MLflow for the study {directory.name} …", err=True)
+    with server.serve_ui(uri, server.free_port(port), directory.folder / "ui.log") as base:
         _show(server.link(*page, base), browser)
         click.echo(
             f"If the browser cannot resolve {server.HOST}, use 127.0.0.1 instead. Ctrl-C stops the server.", err=True
@@ -86,7 +86,7 @@ def export(
     from hpo.workflows import completed
 
     search = completed.load(find_study(Path(store), study), plugins)
-    name = search.place.name
+    name = search.directory.name
     if ensemble and not weights:
         raise InputError("--ensemble chooses the weights to write: name a folder for them with --weights.")
     if pareto:
@@ -184,7 +184,7 @@ def ensemble(
     if as_json:
         click.echo(json.dumps(to_json(result)))
     else:
-        print_lines(result_text.ensemble_lines(result, completed.load(search.place, plugins).result, store))
+        print_lines(result_text.ensemble_lines(result, completed.load(search.directory, plugins).result, store))
 
 
 @main.command()
@@ -208,12 +208,12 @@ def studies(store: str) -> None:
     from hpo.space import formatting
     from hpo.study import directory
 
-    places = directory.studies(Path(store))
-    if not places:
+    directories = directory.studies(Path(store))
+    if not directories:
         click.echo(f"There is no study in {store} yet; start one with: hpo search --space SPACE.yaml", err=True)
         return
     head = ["study", "state", "trials", "best valid", "selected test", "date"]
-    for line in formatting.align_rows([head, *map(messages.study_line, places)]):
+    for line in formatting.align_rows([head, *map(messages.study_line, directories)]):
         click.echo(line)
 
 
@@ -242,16 +242,16 @@ def delete(study: str, store: str, yes: bool) -> None:
     from hpo.study.directory import find_study
     from hpo.tracking import mlflow_cleanup
 
-    place = find_study(Path(store), study)
+    directory = find_study(Path(store), study)
     if not yes and not _confirmed(f"Remove the study {study} from {store}, with its MLflow runs?"):
         click.echo(f"{study} is kept.", err=True)
         return
-    with place.locked():
-        run = place.mlflow(required=False)
+    with directory.locked():
+        run = directory.mlflow(required=False)
         if run:
             artifacts = Path(store) / "artifacts" / study
             mlflow_cleanup.delete_runs(run["tracking_uri"], run["experiment_id"], run["run_id"], artifacts)
-        place.remove()
+        directory.remove()
     click.echo(f"Removed {study}.", err=True)
 
 

@@ -1,4 +1,5 @@
-"""Statistics of the trials of a search: gap, amount of regularization, trends and stacks. Pure functions of outcomes."""
+"""Statistics of the trials of a search: gap, amount of regularization, trends and stacks. Pure functions of
+outcomes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Compare two domains: their distance, a common plane, and where adaptation helps or hurts. Pure functions of arrays."""
+"""Compare two domains: their distance, a common plane, and where adaptation helps or hurts. Pure functions of
+arrays."""
 
 from __future__ import annotations
 
@@ -70,7 +71,8 @@ def divergence(source: np.ndarray, target: np.ndarray) -> Divergence:
 
 
 def principal_plane(source: np.ndarray, target: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Project both domains (rows, inputs) on their two principal components, (rows, 2), with equal weight per domain."""
+    """Project both domains (rows, inputs) on their two principal components, (rows, 2), with equal weight per
+    domain."""
     means = source.mean(0, dtype=float), target.mean(0, dtype=float)
     centre = (means[0] + means[1]) / 2
     scaled = [(rows - centre) / np.sqrt(len(rows)) for rows in (source, target)]

@@ -151,7 +151,8 @@ def history(inputs: ReportInputs) -> str:
 
 
 def agreement(inputs: ReportInputs, best: Sequence[Outcome]) -> str:
-    """Name the hyperparameters in which the best trials agree most and least, by the part of the range that they span."""
+    """Name the hyperparameters in which the best trials agree most and least, by the part of the range that they
+    span."""
     line = "Each line is a trial."
     if len(best) < _MIN_AGREEING:
         return line

@@ -44,7 +44,8 @@ def layers(inputs: ReportInputs) -> list[Layer]:
 
 
 def n_input_columns(inputs: ReportInputs) -> int:
-    """Return the number of columns and terms that the network takes; 0 if its parameters do not declare their inputs."""
+    """Return the number of columns and terms that the network takes; 0 if its parameters do not declare their
+    inputs."""
     if inputs.network is None or inputs.data is None:
         return 0
     if not any(parameter.inputs is not None for parameter in inputs.network.parameters):

@@ -9,16 +9,15 @@ from functools import cached_property
 
 import numpy as np
 
+from hpo.core import selection_rules as rules
 from hpo.core import statistics
 from hpo.core.metrics import METRICS, Metric
 from hpo.core.samples import Samples
+from hpo.core.selection_rules import SELECTION_RULES, Candidate
 from hpo.core.trial import Outcome, Trial
 from hpo.data.dataset import Dataset
 from hpo.regularizers.active import active_params
-from hpo.selection import rules
-from hpo.selection.rules import Candidate
 from hpo.space import regularization
-from hpo.space.settings import SELECTION_RULES
 from hpo.space.space import Space
 from hpo.study import ranking, seeds
 from hpo.study.study import Study
@@ -170,7 +169,7 @@ class Finals:
         return {rule: rules.choose(rule, candidates, self.test_train_ratio) for rule in SELECTION_RULES}
 
     def _reevaluate(self, finalists: Sequence[Finalist], draw: int) -> None:
-        seed = seeds.fresh_seed(self._space, f"fresh-{draw}")  # the same for all, which are compared in pairs
+        seed = seeds.derived_seed(self._space, f"fresh-{draw}")  # the same for all, which are compared in pairs
         trials = [
             Trial(f.searched.trial.key.reevaluation(draw), "finalist", f.searched.trial.params, seed) for f in finalists
         ]

@@ -119,7 +119,7 @@ class RefitComparison:
         `outer_curve` (epochs,) is the curve of the network that the re-evaluation trained on the outer fold.
         """
         searched = finalist.searched.trial
-        seed = seeds.fresh_seed(self._space, f"nested-{fold}")
+        seed = seeds.derived_seed(self._space, f"nested-{fold}")
         trial = Trial(searched.key.nested(fold), "nested", searched.params, seed)
         self._train([trial], lambda: samples)
         inner = self._study.outcomes[trial.label]

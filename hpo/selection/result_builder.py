@@ -12,11 +12,12 @@ from typing import Any
 from torch import Tensor
 
 from hpo.core import objectives, statistics
+from hpo.core import selection_rules as rules
 from hpo.core.metrics import METRICS, display_metric, labelled_metric, test_metrics, tracked_metrics
 from hpo.data.dataset import Dataset
 from hpo.data.test_part import TestEvaluations
 from hpo.regularizers.active import active_adaptation
-from hpo.selection import rules, validator_ranking
+from hpo.selection import validator_ranking
 from hpo.selection.finals import Finalist, Finals
 from hpo.selection.refit import FinalNetwork
 from hpo.selection.result import (

@@ -11,7 +11,6 @@ from hpo.core.config import MAX_COUNT, Section
 from hpo.core.metrics import METRICS
 
 CHOOSING = ("greedy", "stacking")  # kinds of ensembles that combine several configurations
-SELECTION_RULES = ("best", "one_se", "fastest", "sparsest")  # among configurations that are better than the defaults
 
 
 class TrainConfig(Section):

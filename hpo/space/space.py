@@ -13,6 +13,7 @@ from pydantic import BeforeValidator, ConfigDict, Field, PlainValidator, field_v
 from hpo.core.config import Section, config_errors
 from hpo.core.metrics import VALIDATORS
 from hpo.core.objectives import OBJECTIVES
+from hpo.core.selection_rules import SELECTION_RULES
 from hpo.core.yaml_document import Mistake, Path, format_value
 from hpo.data.config import DataConfig
 from hpo.regularizers import FAMILY
@@ -22,7 +23,7 @@ from hpo.space.network import WIDTHS, NetworkConfig
 from hpo.space.optuna_options import Pruner, Sampler, Strategy
 from hpo.space.parser import parse_mapping, parse_search_key, searchable
 from hpo.space.priors import SWITCH
-from hpo.space.settings import CHOOSING, SELECTION_RULES, BudgetConfig, EnsembleConfig, RefitConfig, TrainConfig
+from hpo.space.settings import CHOOSING, BudgetConfig, EnsembleConfig, RefitConfig, TrainConfig
 
 _MAX_ARCHITECTURES = 32  # up to so many are all tried before a search; of more, a part
 _MAX_GRID_POINTS = 100_000  # Optuna lists all points of a grid

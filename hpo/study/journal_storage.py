@@ -127,3 +127,6 @@ def _parse(lines: list[bytes], path: Path) -> list[dict[str, Any]]:
         except ValueError as error:
             raise StoreError(f"{path} is damaged in line {number}; restore a copy, or remove the study.") from error
     return records
+
+
+STORAGES = {"file": JournalStudyStorage}  # found by `hpo.study.storage`

@@ -14,10 +14,10 @@ def fit_seed(space: Space, key: TrialKey) -> int:
     """The seed for the fits of a trial: `train.seed` if the space sets it, else derived from the key."""
     if space.train.seed is not None:
         return space.train.seed
-    return fresh_seed(space, key.number if key.is_searched else str(key))
+    return derived_seed(space, key.number if key.is_searched else str(key))
 
 
-def fresh_seed(space: Space, name: int | str) -> int:
+def derived_seed(space: Space, name: int | str) -> int:
     """A seed that no other number or name has, even where the space sets `train.seed`."""
     key = name if isinstance(name, int) else zlib.crc32(name.encode()) + 2**32
     base = space.seed if space.train.seed is None else space.train.seed

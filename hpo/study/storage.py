@@ -1,12 +1,14 @@
 """The persistent storage of a study: what `Study` needs of it, and which class opens which location.
 
-A storage is written when a trial is proposed and when it ends, never in between. To add one, write a class with the
-methods of `StudyStorage` (`hpo.study.optuna_storage` has most of them, for any storage of Optuna's) and list it in
-`STORAGES`.
+A storage is written when a trial is proposed and when it ends, never in between. To add one, write a module
+`hpo/study/NAME_storage.py` with a class that has the methods of `StudyStorage` (`hpo.study.optuna_storage` has most of
+them, for any storage of Optuna's) and a dict `STORAGES`: `{scheme: class}`. The module is found by its name.
 """
 
 from __future__ import annotations
 
+import importlib
+import pkgutil
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -15,9 +17,9 @@ from typing import Any, Protocol
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial
 
+import hpo.study
 from hpo.core.errors import InputError
 from hpo.core.trial import Outcome
-from hpo.study.journal_storage import JournalStudyStorage
 
 SCHEMA = 1  # the form of the attributes and outcomes that a study stores; a study of another number cannot be read
 
@@ -65,8 +67,15 @@ class StudyStorage(Protocol):
         proposal."""
 
 
-# By the scheme of a location: of a URL `scheme://…`; a path has the scheme "file".
-STORAGES: dict[str, Callable[..., StudyStorage]] = {"file": JournalStudyStorage}
+def _find_storages() -> dict[str, Callable[..., StudyStorage]]:
+    """Collect `STORAGES` of all modules of this package whose names end with `_storage`."""
+    names = [m.name for m in pkgutil.iter_modules(hpo.study.__path__) if m.name.endswith("_storage")]
+    modules = [importlib.import_module(f"hpo.study.{name}") for name in names]
+    return {scheme: cls for module in modules for scheme, cls in getattr(module, "STORAGES", {}).items()}
+
+
+# By the scheme of a location: that of a URL `scheme://…`; a path has the scheme "file".
+STORAGES = _find_storages()
 
 
 def open_storage(location: Path | str, *, writable: bool = True) -> StudyStorage:

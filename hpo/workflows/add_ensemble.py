@@ -39,21 +39,21 @@ def add(
     the count of test evaluations, and the ensemble must be made from the beginning. Raises InputError if it cannot be
     made from this study, SearchFailedError if all its networks diverge.
     """
-    place = search.place
+    directory = search.directory
     refit = RefitConfig.model_validate({"kind": search.result.refit.kind})
     space = search.space.model_copy(update={"refit": refit})
     if text := ensemble_mistake(space, config):
-        raise InputError(f"The study {place.name}: ensemble {text}")
-    uri = place.mlflow(required=False).get("tracking_uri", place.tracking_uri)
+        raise InputError(f"The study {directory.name}: ensemble {text}")
+    uri = directory.mlflow(required=False).get("tracking_uri", directory.tracking_uri)
     experiment = prepare.prepare(space, search.base, device=device, tracking_uri=uri)
-    deterministic = bool(read_attrs(place.journal)["deterministic"])
+    deterministic = bool(read_attrs(directory.journal)["deterministic"])
     fingerprint, digest = experiment.data.fingerprint, experiment.init_digest
-    with place.locked(), one_thread():
-        result = completed.load(place).result  # another ensemble may have been added since `search` was loaded
-        study = Study(experiment.space, place.journal, fingerprint, deterministic, digest)
-        run = (recorder or Recorder)(uri, place.folder, publish.run_header(experiment, study))
+    with directory.locked(), one_thread():
+        result = completed.load(directory).result  # another ensemble may have been added since `search` was loaded
+        study = Study(experiment.space, directory.journal, fingerprint, deterministic, digest)
+        run = (recorder or Recorder)(uri, directory.folder, publish.run_header(experiment, study))
         try:
-            weights = WeightStore(place.weights)
+            weights = WeightStore(directory.weights)
             trainer = StudyTrainer(experiment, study, weights, run, watcher, workers)
             return _build_and_store(EnsembleContext(experiment, study, result, config, trainer), weights, run)
         except BaseException:

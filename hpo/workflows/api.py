@@ -55,5 +55,5 @@ def search(
             experiment = prepare.prepare(loader.parse(space), Path(), factory, resolved, uri)
         else:
             experiment = prepare.load(Path(space), factory, resolved, plugin_modules=plugins, tracking_uri=uri)
-        place = StudyDirectory(Path(store), experiment.space.study)
-        return workflow.search(experiment, place, uri, workers=processes, deterministic=deterministic)
+        directory = StudyDirectory(Path(store), experiment.space.study)
+        return workflow.search(experiment, directory, uri, workers=processes, deterministic=deterministic)

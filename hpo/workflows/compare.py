@@ -51,16 +51,18 @@ def compare(first: CompletedStudy, second: CompletedStudy) -> list[Difference]:
 def _check(first: CompletedStudy, second: CompletedStudy) -> None:
     for study in (first, second):
         if not study.result.reevaluated_scores:
-            raise InputError(f"The study {study.place.name} {_why_not_reevaluated(study)}")
+            raise InputError(f"The study {study.directory.name} {_why_not_reevaluated(study)}")
     if first.result.fingerprint != second.result.fingerprint:
         raise InputError(
-            f"{first.place.name} and {second.place.name} were searched on different rows or columns, so their scores "
+            f"{first.directory.name} and {second.directory.name} were searched on different rows or columns, so their "
+            "scores "
             f"cannot be compared; search both on the same file, with the same columns read in the same way."
         )
     by_target, by_source = sorted((first, second), key=lambda study: study.result.test_domain_differs)
     if by_target.result.test_domain_differs != by_source.result.test_domain_differs:
         raise InputError(
-            f"{by_source.place.name} is validated on rows of the source and {by_target.place.name} on rows of the "
+            f"{by_source.directory.name} is validated on rows of the source and {by_target.directory.name} on rows of "
+            "the "
             f"target, so their re-evaluated scores cannot be compared; compare their test scores."
         )
 

@@ -30,7 +30,7 @@ from hpo.workflows.prepare import run_fetcher
 class CompletedStudy:
     """A study that has a result. Relative paths of its space start at `base`; `outcomes` are by trial label."""
 
-    place: StudyDirectory
+    directory: StudyDirectory
     result: SearchResult
     space: Space
     base: Path
@@ -49,7 +49,7 @@ class CompletedStudy:
         """
         if not self.result.front:
             raise InputError(
-                f"The study {self.place.name} had one objective; "
+                f"The study {self.directory.name} had one objective; "
                 f"name several in its space: objectives: [valid_loss, nonzero_share]"
             )
         written = []
@@ -78,7 +78,7 @@ class CompletedStudy:
             reason = str(error)
         try:
             inputs = report.ReportInputs.from_study(
-                self.result, self.space, self.outcomes, self._networks(), data, self.place, reason
+                self.result, self.space, self.outcomes, self._networks(), data, self.directory, reason
             )
             report.write(inputs, path)
         except StoreError as error:
@@ -90,10 +90,10 @@ class CompletedStudy:
         ensemble = self.result.ensembles.get(kind)
         if ensemble is None:
             raise InputError(
-                f"{self.place.name} has no ensemble of that kind; "
-                f"make it with: hpo ensemble --study {self.place.name} --kind {kind}"
+                f"{self.directory.name} has no ensemble of that kind; "
+                f"make it with: hpo ensemble --study {self.directory.name} --kind {kind}"
             )
-        weights = WeightStore(self.place.weights).load(ensemble.weights)
+        weights = WeightStore(self.directory.weights).load(ensemble.weights)
         rule = Combination(
             ensemble.rule, weights["combine.weight"], weights["combine.bias"], ensemble.networks_per_member
         )
@@ -110,7 +110,7 @@ class CompletedStudy:
             raise InputError(
                 f"{self.space.study} has no network, because {reason}; search it again with --refit {other}."
             )
-        weights = WeightStore(self.place.weights).load(refit.weights)
+        weights = WeightStore(self.directory.weights).load(refit.weights)
         encoded = data if refit.kind == "keep" else data.without_validation()
         dropout = self.result.selected.get("dropout", 0.0)
         network_files.write_network(folder, self.network(), weights, encoded, dropout)
@@ -137,7 +137,7 @@ class CompletedStudy:
 
     def _data(self) -> Dataset:
         """Load the data. Raises InputError if they, or the initial weights, are not those of the search."""
-        uri = self.place.mlflow(required=False).get("tracking_uri", self.place.tracking_uri)
+        uri = self.directory.mlflow(required=False).get("tracking_uri", self.directory.tracking_uri)
         initial = pretrained.load_from(self.space, self.base, run_fetcher(uri))
         if initial is not None and initial.content != self.result.init_digest:
             raise InputError(
@@ -154,22 +154,22 @@ class CompletedStudy:
         return data
 
 
-def load(place: StudyDirectory, plugin_modules: Sequence[str] = ()) -> CompletedStudy:
+def load(directory: StudyDirectory, plugin_modules: Sequence[str] = ()) -> CompletedStudy:
     """Load a study, whose regularizers may come from `plugin_modules`.
 
     Raises InputError if the study has no result yet, needs other plugins, or was stored by another version of hpo.
     """
-    attrs = read_attrs(place.journal)
+    attrs = read_attrs(directory.journal)
     if attrs:
-        resume.check_schema(place.name, attrs.get("schema"))
+        resume.check_schema(directory.name, attrs.get("schema"))
     if not attrs.get("result"):
-        raise InputError(f"The study {place.name} has no result yet; run its search to the end first.")
+        raise InputError(f"The study {directory.name} has no result yet; run its search to the end first.")
     source: Mapping[str, Any] = attrs["space_source"]
     plugins.load(plugin_modules, Path(source["base"]))
-    plugins.require(source["plugins"], place.name)
+    plugins.require(source["plugins"], directory.name)
     outcomes = {o.trial.label: o for o in map(Outcome.from_json, attrs["outcomes"])}
     result = SearchResult.from_json(attrs["result"])
-    return CompletedStudy(place, result, loader.parse(source["space"]), Path(source["base"]), outcomes)
+    return CompletedStudy(directory, result, loader.parse(source["space"]), Path(source["base"]), outcomes)
 
 
 def _as_selected(result: SearchResult, trial: ParetoTrial) -> SearchResult:

@@ -96,7 +96,7 @@ def _compare_refits(session: SearchSession, selected: Finalist) -> dict[str, dic
         experiment.networks,
         study,
         session.weights,
-        WeightStore(session.place.oof_predictions),
+        WeightStore(session.directory.oof_predictions),
         session.trainer.train,
         experiment.device,
     )
@@ -210,7 +210,7 @@ def _exported(session: SearchSession, selected: Finalist, networks: Mapping[str,
         return []
     final, params = networks[selected.label], selected.searched.trial.params
     network, weights = session.experiment.networks.network_for(params), session.weights.load(final.label)
-    folder = session.place.network
+    folder = session.directory.network
     network_files.write_network(folder, network, weights, final.data, params.get("dropout", 0.0))
     return [folder]
 

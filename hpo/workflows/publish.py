@@ -55,16 +55,16 @@ def run_metrics(result: SearchResult) -> dict[str, float]:
 def publish(result: SearchResult, session: SearchSession, files: Sequence[Path]) -> SearchResult:
     """Write the selected configuration and the report, end the MLflow run with both and `files` as its artifacts, and
     return the result with the seconds that the report took. Raises StoreError."""
-    experiment, place = session.experiment, session.place
+    experiment, directory = session.experiment, session.directory
     network = experiment.networks.network_for(result.selected)
-    point = configuration.single_point(result, experiment.space, network, experiment.base_dir, place.folder)
-    best = place.folder / "best.yaml"
+    point = configuration.single_point(result, experiment.space, network, experiment.base_dir, directory.folder)
+    best = directory.folder / "best.yaml"
     try:
         best.write_text(configuration.commented_yaml(point, network), encoding="utf-8")
     except OSError as error:
-        raise StoreError(f"The result could not be written to {place.folder}: {error.strerror}.") from error
+        raise StoreError(f"The result could not be written to {directory.folder}: {error.strerror}.") from error
     result = replace(result, report_seconds=_write_report(result, session))
-    pages = [place.report] if result.report_seconds is not None else []
+    pages = [directory.report] if result.report_seconds is not None else []
     session.recorder.close(
         "FINISHED",
         tags={f"selected.{key}": value for key, value in result.selected.items()}
@@ -79,16 +79,16 @@ def _write_report(result: SearchResult, session: SearchSession) -> float | None:
     """Write the report, and return the seconds that this took; None, with a note, if the report raised an exception."""
     from hpo import report  # imports plotly, which takes a third of a second
 
-    experiment, place, began = session.experiment, session.place, time.time()
+    experiment, directory, began = session.experiment, session.directory, time.time()
     try:
         inputs = report.ReportInputs.from_study(
-            result, experiment.space, session.study.outcomes, experiment.networks, experiment.data, place
+            result, experiment.space, session.study.outcomes, experiment.networks, experiment.data, directory
         )
-        report.write(inputs, place.report)
+        report.write(inputs, directory.report)
     except StoreError:
         raise
     except Exception as error:  # noqa: BLE001 -- a bug in a figure must not cost the result of hours of training
-        place.report.unlink(missing_ok=True)
+        directory.report.unlink(missing_ok=True)
         session.watcher.note(
             f"The report could not be written because of a bug in hpo ({describe_exception(error)}); "
             f"the result is complete without it."

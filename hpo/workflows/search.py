@@ -30,7 +30,7 @@ from hpo.workflows.trainer import StudyTrainer
 
 def search(
     experiment: Experiment,
-    place: StudyDirectory,
+    directory: StudyDirectory,
     tracking_uri: str | None = None,
     watcher: Watcher | None = None,
     clock: float | None = None,
@@ -55,15 +55,15 @@ def search(
             f"workers: another process cannot import {qualified_name(experiment.factory)}; "
             f"put it into a module, or use one worker."
         )
-    with place.locked(), one_thread():
+    with directory.locked(), one_thread():
         fingerprint, digest = experiment.data.fingerprint, experiment.init_digest
-        study = Study(experiment.space, place.journal, fingerprint, deterministic, digest)
+        study = Study(experiment.space, directory.journal, fingerprint, deterministic, digest)
         try:
             stored = stored_result(study)
             if stored and not study.has_next() and _is_current(stored, experiment, study):
                 return stored
             startup = 0.0 if clock is None else time.time() - clock
-            return _run(experiment, place, study, tracking_uri, watcher, workers, recorder or Recorder, startup)
+            return _run(experiment, directory, study, tracking_uri, watcher, workers, recorder or Recorder, startup)
         finally:
             study.close()
 
@@ -75,7 +75,7 @@ def _is_current(stored: SearchResult, experiment: Experiment, study: Study) -> b
 
 def _run(
     experiment: Experiment,
-    place: StudyDirectory,
+    directory: StudyDirectory,
     study: Study,
     tracking_uri: str | None,
     watcher: Watcher,
@@ -84,23 +84,23 @@ def _run(
     startup: float,
 ) -> SearchResult:
     """Run the search with a recorder, whose MLflow run ends with the right status whatever happens."""
-    uri = tracking_uri or place.tracking_uri
-    earlier_uri = place.mlflow(required=False).get("tracking_uri", uri)
+    uri = tracking_uri or directory.tracking_uri
+    earlier_uri = directory.mlflow(required=False).get("tracking_uri", uri)
     if earlier_uri != uri:
         watcher.note(
             f"Runs go to {uri} from now on. Those at {earlier_uri} stay there, and hpo delete will not remove them."
         )
     if not study.get_attr("id"):
         study.set_attr("id", uuid.uuid4().hex)
-    recorder = make_recorder(uri, place.folder, publish.run_header(experiment, study))
+    recorder = make_recorder(uri, directory.folder, publish.run_header(experiment, study))
     try:
-        if uri != place.tracking_uri:
+        if uri != directory.tracking_uri:
             _ = recorder.ids  # a server that cannot be reached must fail before the training, not after it
         for outcome in list(study.outcomes.values()):
             recorder.record(outcome)  # trials that MLflow already has are left as they are
-        weights = WeightStore(place.weights)
+        weights = WeightStore(directory.weights)
         trainer = StudyTrainer(experiment, study, weights, recorder, watcher, workers)
-        session = SearchSession(experiment, place, study, uri, recorder, watcher, weights, trainer)
+        session = SearchSession(experiment, directory, study, uri, recorder, watcher, weights, trainer)
         watcher.begin(experiment, study, trainer.row_budget, trainer.n_workers)
         trainer.search()
         study.stop_clock()

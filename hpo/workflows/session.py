@@ -17,7 +17,7 @@ class SearchSession:
     """One run of a search on an open study, whose lock is held; `weights` are those of the final networks."""
 
     experiment: Experiment
-    place: StudyDirectory
+    directory: StudyDirectory
     study: Study
     tracking_uri: str
     recorder: RunRecorder

@@ -16,7 +16,10 @@ from hpo.workflows.compare import compare
 from tests.helpers.searches import TINY, here
 from tests.helpers.tables import three_places
 
-APART = "were searched on different rows or columns, so their scores cannot be compared; search both on the same file, with the same columns read in the same way."
+APART = (
+    "were searched on different rows or columns, so their scores cannot be compared; "
+    "search both on the same file, with the same columns read in the same way."
+)
 STUDIES = {
     "tiny": {},
     "again": {},
@@ -109,7 +112,8 @@ def test_of_metrics_those_that_both_have_are_compared(studies):
         ("point", "The study point is a single configuration, which was not re-evaluated; search a space."),
         (
             "unproved",
-            "The study unproved was searched with finalists: 0, so nothing was re-evaluated; search it with finalists: 1 or more.",
+            "The study unproved was searched with finalists: 0, so nothing was re-evaluated; search it with "
+            "finalists: 1 or more.",
         ),
     ],
 )
@@ -166,7 +170,10 @@ def test_of_a_single_pair_there_is_no_error(studies):
         == "By loss, again is 0.250 better than tiny, over 1 paired fit: the difference is not significant."
     )
     two = scored(studies.other_split, loss=[1.25, 1.0])
-    said = "By loss, other-split is 0.375 better than tiny, over 1 fit on different splits: the difference is not significant."
+    said = (
+        "By loss, other-split is 0.375 better than tiny, over 1 fit on different splits: "
+        "the difference is not significant."
+    )
     assert comparison_lines(one, two, compare(one, two))[-1] == said
 
 
@@ -195,7 +202,8 @@ def domains(unrecorded, tmp_path_factory):  # noqa: ARG001
 
 def test_scores_on_rows_of_the_source_and_on_rows_of_the_target_are_not_compared(domains):
     sentence = (
-        "^none is validated on rows of the source and few on rows of the target, so their re-evaluated scores cannot be "
+        "^none is validated on rows of the source and few on rows of the target, so their re-evaluated scores cannot "
+        "be "
         "compared; compare their test scores.$"
     )
     for pair in ((domains.none, domains.few), (domains.few, domains.none)):

@@ -1,4 +1,5 @@
-"""Searches where the data have little to say, where networks diverge or memory runs out: each ends with a result and its words."""
+"""Searches where the data have little to say, where networks diverge or memory runs out: each ends with a result and
+its words."""
 
 import numpy as np
 import pytest
@@ -88,7 +89,8 @@ def test_few_groups_or_times_are_enough_for_a_result(tmp_path, split, fits):
         (
             {"time": "month"},
             {},
-            "Only 1 re-evaluation fit per finalist; a significance test needs 4, so the usual defaults will be selected. "
+            "Only 1 re-evaluation fit per finalist; a significance test needs 4, so the usual defaults will be "
+            "selected. "
             "Set data.split.folds to 4 or more, or finalists: 0.",
         ),
         ({"time": "month", "folds": 3}, {}, "Only 3 re-evaluation fits per finalist; a significance test needs 4, "),
@@ -109,7 +111,8 @@ def test_too_few_fresh_fits_to_show_anything_are_told_before_the_search(tmp_path
 
 
 def test_selection_works_on_the_folds_that_define_the_metric(tmp_path):
-    """Three rows of a rare class cannot be in each of four fresh folds, but one of them is in the search's validation part."""
+    """Three rows of a rare class cannot be in each of four fresh folds, but one of them is in the search's
+    validation part."""
     raw = loans(144).assign(who=0, month=0)
     raw["repaid"] = np.where(np.arange(144) % 36 == 5, "no", "yes")
     path = space(tmp_path, {}, raw, train={"epochs": 4, "batch_size": 32, "metric": "roc_auc"})
@@ -180,8 +183,8 @@ def test_where_all_that_it_is_compared_with_diverges_it_is_selected_and_has_a_pa
     result, lines = searched(space(tmp_path, {}, search=regularized))
     assert result.trial.isdigit()
     assert (
-        lines[0]
-        == f"The usual defaults diverged in the re-evaluation, so trial {result.trial} is selected without a comparison."
+        lines[0] == "The usual defaults diverged in the re-evaluation, so "
+        f"trial {result.trial} is selected without a comparison."
     )
     written = StudyDirectory(tmp_path / "mlruns", "tiny").report.read_text()
     assert "usual defaults</td>" in written
@@ -203,7 +206,10 @@ def test_a_final_network_that_diverges_is_said_and_can_be_made_otherwise(tmp_pat
         diverge(patch, lambda trial: trial.role == "refit")
         result, lines = searched(space(tmp_path, {}, refit=way))
     assert (result.refit.kind, result.refit.weights, result.test) == (way, None, {})
-    sentence = "The final network diverged, so there is none: the learning rate is too high for all rows. Lower search.learning_rate."
+    sentence = (
+        "The final network diverged, so there is none: the learning rate is too high for all rows. "
+        "Lower search.learning_rate."
+    )
     assert lines.count(sentence) == 1
     assert study_line(StudyDirectory(tmp_path / "mlruns", "tiny"))[1] == "finished"
     store, weights = tmp_path / "mlruns", tmp_path / "weights"

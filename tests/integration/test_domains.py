@@ -475,7 +475,8 @@ SPACE = "study: s\ndata: {{source: t.csv, target: {}}}\nsearch: {{l1: {{low: 0, 
         ),
         (
             "{source: new.csv, few: 5}",
-            "data.target: few needs labels: few or validation-only, got few=5, labels=none; leave few out, or set labels.",
+            "data.target: few needs labels: few or validation-only, got few=5, labels=none; leave few out, or set "
+            "labels.",
         ),
         ("{source: new.csv, labels: few, few: 1}", "data.target.few: must be at least 2, got 1."),
         ("{source: new.csv, test: 1.5}", "data.target.test: must be a share between 0 and 1, or a file, got 1.5."),
@@ -542,8 +543,8 @@ def test_what_needs_another_domain_says_so(folder, monkeypatch):
         with pytest.raises(InputError) as caught:
             requirements.check(space, data)
         assert (
-            str(caught.value)
-            == f"search.weight_decay: needs rows of another domain without labels to adapt to, and {why}, or leave the key out."
+            str(caught.value) == "search.weight_decay: needs rows of another domain without labels to adapt to, "
+            f"and {why}, or leave the key out."
         )
     requirements.check(space, prepared(folder))
 
@@ -565,7 +566,8 @@ def test_a_category_is_the_same_in_every_file_however_it_is_read(folder):
         domain(80).assign(code=np.resize(known, 80)).to_csv(folder / f"{name}.csv", index=False)
     with pytest.raises(
         InputError,
-        match=r"^data\.source: the column code holds numbers in more\.csv, but row 2 of old\.csv holds 12b; fix the row, or add",
+        match=r"^data\.source: the column code holds numbers in more\.csv, "
+        r"but row 2 of old\.csv holds 12b; fix the row, or add",
     ):
         prepared(folder, source=["old.csv", "more.csv"])
     assert prepared(folder).preprocess.features[-1]["equals"] == "7"

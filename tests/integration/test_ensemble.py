@@ -72,8 +72,8 @@ def shop(store, kind):
     """What an ensemble is made in; its study must be closed."""
     search = completed.load(StudyDirectory(store, "tiny"))
     job = jobs.prepare(search.space, search.base)
-    study = Study(job.space, search.place.journal, job.data.fingerprint)
-    store = WeightStore(search.place.weights)
+    study = Study(job.space, search.directory.journal, job.data.fingerprint)
+    store = WeightStore(search.directory.weights)
     trainer = StudyTrainer(job, study, store, Unrecorded(), Watcher())
     return EnsembleContext(job, study, search.result, EnsembleConfig(kind=kind, size=SIZE), trainer)
 

@@ -1,4 +1,5 @@
-"""What is exported is a space of one point that can be searched again, whatever the network and however many objectives."""
+"""What is exported is a space of one point that can be searched again, whatever the network and however many
+objectives."""
 
 import json
 from dataclasses import replace
@@ -131,7 +132,8 @@ FRONT = [
         ({"rules": SAME, "rule": "best"}, "All rules (best, one_se, fastest) select it."),
         (
             {"rules": OTHER, "rule": "best"},
-            "Selected by best; one_se would select trial 3 without regularization, fastest would select the baseline none.",
+            "Selected by best; one_se would select trial 3 without regularization, fastest would select the baseline "
+            "none.",
         ),
         ({"rules": {}}, "Selected by its score in the search alone (finalists: 0), which is partly luck."),
         (

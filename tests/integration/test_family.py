@@ -1,5 +1,5 @@
-"""The whole family from a space file to predictions: every member is searched in its default range, together with all others that
-the data bear."""
+"""The whole family from a space file to predictions: every member is searched in its default range, together with
+all others that the data bear."""
 
 import io
 

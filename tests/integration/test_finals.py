@@ -1,4 +1,5 @@
-"""The finals: the best trials and the baselines again, on splits and from seeds that the search has not seen, all on the same."""
+"""The finals: the best trials and the baselines again, on splits and from seeds that the search has not seen, all on
+the same."""
 
 import math
 import shutil
@@ -13,11 +14,11 @@ import pytest
 import hpo
 from hpo.cli.result_text import result_lines
 from hpo.core.metrics import METRICS
+from hpo.core.selection_rules import DEFAULT
 from hpo.core.trial import Outcome
 from hpo.core.trial_key import TrialKey
 from hpo.selection import finals
 from hpo.selection.finals import Finals
-from hpo.selection.rules import DEFAULT
 from hpo.space import loader
 from hpo.study import baselines, ranking
 from hpo.study.directory import StudyDirectory

@@ -106,7 +106,8 @@ def test_too_many_generated_rows_are_refused(folder, monkeypatch):
     monkeypatch.setattr("hpo.data.fold_encoding.MAX_NUMBERS", 30_000)
     with pytest.raises(
         InputError,
-        match=r"240 rows with \d+ inputs are too many to keep in memory for 9 augmented copies; lower data.synthetic.variants",
+        match=r"240 rows with \d+ inputs are too many to keep in memory for 9 augmented copies; "
+        r"lower data.synthetic.variants",
     ) as error:
         prepared(folder, synthetic={"variants": 9})
     assert "\n" not in str(error.value)
@@ -160,11 +161,13 @@ def test_another_domain_need_not_have_it(folder):
         ("repaid", "data.auxiliary: loans has no column repaid other than the target."),
         (
             "same",
-            "data.auxiliary: loans: the column same has fewer than two different values: there is nothing to learn; name another, or leave it out.",
+            "data.auxiliary: loans: the column same has fewer than two different values: there is nothing to learn; "
+            "name another, or leave it out.",
         ),
         (
             "name",
-            "data.auxiliary: loans: the column name holds 300 classes in 300 rows, so networks learn nothing from it; name another, or leave it out.",
+            "data.auxiliary: loans: the column name holds 300 classes in 300 rows, so networks learn nothing from it; "
+            "name another, or leave it out.",
         ),
     ],
 )

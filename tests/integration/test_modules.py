@@ -69,11 +69,13 @@ def module(factory, **more):
         (factories.Masked, "its shapes depend on the data"),
         (
             factories.Functional,
-            "it draws random numbers outside nn.Dropout (functional dropout, or the dropout argument of an attention layer)",
+            "it draws random numbers outside nn.Dropout (functional dropout, or the dropout argument of an attention "
+            "layer)",
         ),
         (
             factories.Attention,
-            "it draws random numbers outside nn.Dropout (functional dropout, or the dropout argument of an attention layer)",
+            "it draws random numbers outside nn.Dropout (functional dropout, or the dropout argument of an attention "
+            "layer)",
         ),
     ],
 )
@@ -143,7 +145,8 @@ def test_a_network_without_a_last_linear_layer_has_no_features_to_align():
 
 @pytest.mark.parametrize("kind", ["batched", "alone"])
 def test_batch_norm_goes_by_labelled_rows_where_others_stand_behind_them(kind):
-    """In training, so that the labelled ones come out as without the others, and the others as they would be predicted."""
+    """In training, so that the labelled ones come out as without the others, and the others as they would be
+    predicted."""
     net = module(factories.normed)
     x = torch.randn(1, 9, 13, generator=torch.Generator().manual_seed(0))
     x[:, 6:] *= 5
@@ -202,7 +205,8 @@ REFUSED = {
     "is missing": ({}, "network.factory is missing: kind: module needs it, as in my_package.nets:build."),
     "no file": (
         {"factory": "gone_nets:build"},
-        "network.factory: there is no gone_nets to import; it must be in the space file's folder, in the working directory, or "
+        "network.factory: there is no gone_nets to import; it must be in the space file's folder, in the working "
+        "directory, or "
         "installed.",
     ),
     "no function": (
@@ -211,7 +215,8 @@ REFUSED = {
     ),
     "not callable": (
         {"factory": "tests.helpers.factories:not_a_function"},
-        "network.factory: tests.helpers.factories:not_a_function must be a function that returns a torch.nn.Module, got 3.",
+        "network.factory: tests.helpers.factories:not_a_function must be a function that returns a torch.nn.Module, "
+        "got 3.",
     ),
     "no module": (
         {"factory": "tests.helpers.factories:no_module"},
@@ -237,12 +242,14 @@ REFUSED = {
     ),
     "inputs": (
         {"factory": "tests.helpers.factories:other_inputs"},
-        "network: the module of other_inputs(n_outputs=3) failed on a batch of shape (3, 13) with RuntimeError: mat1 and mat2 "
+        "network: the module of other_inputs(n_outputs=3) failed on a batch of shape (3, 13) with RuntimeError: mat1 "
+        "and mat2 "
         "shapes cannot be multiplied (3x13 and 7x3).",
     ),
     "two tensors": (
         {"factory": "tests.helpers.factories:Two"},
-        "network: the module of Two(n_inputs=13, n_outputs=3) failed on a batch of shape (3, 13) with TypeError: it must return "
+        "network: the module of Two(n_inputs=13, n_outputs=3) failed on a batch of shape (3, 13) with TypeError: it "
+        "must return "
         "one tensor, got a tuple.",
     ),
     "nothing to train": (
@@ -320,7 +327,8 @@ def test_a_last_minibatch_of_one_row_is_refused_before_the_search():
 def test_notes_say_what_is_slow_and_what_is_off():
     slow = prepare(parse(space({"factory": "tests.helpers.factories:Branching"})), Path()).data.notes
     assert slow == (
-        "tests.helpers.factories:Branching is trained one network at a time, which is slower: its control flow depends on the data.",
+        "tests.helpers.factories:Branching is trained one network at a time, which is slower: its control flow "
+        "depends on the data.",
     )
     unused = prepare(
         parse(

@@ -1,4 +1,5 @@
-"""Networks that begin with the weights of another (`network.init`), against plain torch; and how strongly these are kept."""
+"""Networks that begin with the weights of another (`network.init`), against plain torch; and how strongly these are
+kept."""
 
 import json
 from dataclasses import replace
@@ -173,7 +174,8 @@ def test_a_fresh_output_layer_is_drawn_and_known_as_fresh():
 
 
 def tuned(case, state, groups, params, epochs=3, pull=None):
-    """What plain torch makes of the weights, with a learning rate for each parameter by `groups(name)`; None: it wants no gradient."""
+    """What plain torch makes of the weights, with a learning rate for each parameter by `groups(name)`; None: it
+    wants no gradient."""
     net = plain(of(case))
     net.load_state_dict(state, strict=False)
     fit = Fit(trial(), dataset().folds[0])
@@ -383,7 +385,8 @@ def test_a_space_takes_over_architecture_encoding_and_weights(source):
 
 
 def test_frozen_and_still_a_network_predicts_as_its_source(source):
-    """As the first weights do: learning rates that change nothing, through search, final training, export and prediction."""
+    """As the first weights do: learning rates that change nothing, through search, final training, export and
+    prediction."""
     off = {"learning_rate": 1e-12, "freeze": 1}
     (source / "still.yaml").write_text(
         yaml.safe_dump(TUNED | {"study": "still", "search": off, "budget": {"trials": 1}})

@@ -1,4 +1,5 @@
-"""What the README and the pages of docs/ show is what works: space files, code, links, and the lines that use a result."""
+"""What the README and the pages of docs/ show is what works: space files, code, links, and the lines that use a
+result."""
 
 import io
 import re

@@ -1,5 +1,5 @@
-"""The final network: what each way trains on, that what is exported is what was tested, and that nothing touches the test part
-before, or at all without a final network."""
+"""The final network: what each way trains on, that what is exported is what was tested, and that nothing touches the
+test part before, or at all without a final network."""
 
 from dataclasses import replace
 from pathlib import Path

@@ -1,4 +1,5 @@
-"""Whole searches that follow what needs no labels of the other domain, and how far that would have led where labels tell."""
+"""Whole searches that follow what needs no labels of the other domain, and how far that would have led where labels
+tell."""
 
 import json
 from dataclasses import replace
@@ -130,24 +131,29 @@ def test_a_regression_can_be_chosen_by_the_weighed_losses(store):
     [
         (
             {"metric": "snd", "data": {"source": "source.csv", "target": "y"}, "search": {"l1": {"low": 0, "high": 1}}},
-            "train.metric: snd is computed on unlabelled rows of another domain, and there are none; name its file in data.target.source, or take a metric of labelled rows.",
+            "train.metric: snd is computed on unlabelled rows of another domain, and there are none; name its file in "
+            "data.target.source, or take a metric of labelled rows.",
         ),
         (
             {"metric": "snd", "target": {"labels": "validation-only"}, "search": {"l1": {"low": 0, "high": 1}}},
-            "no row of the target outside the test part is unlabelled; set data.target.few, or lower it, or take a metric of labelled rows.",
+            "no row of the target outside the test part is unlabelled; set data.target.few, or lower it, or take a "
+            "metric of labelled rows.",
         ),
         (
             {"metric": "iwv", "target": {"labels": "few", "few": 8}},
-            "train.metric: iwv needs labelled rows of the source outside the training rows, and data.target.labels: few leaves none; take infomax, or a metric of labelled rows.",
+            "train.metric: iwv needs labelled rows of the source outside the training rows, and data.target.labels: "
+            "few leaves none; take infomax, or a metric of labelled rows.",
         ),
         (
             {"target": {"labels": "validation-only"}},
-            "search.importance: needs rows of another domain without labels to adapt to, and no row of the target outside the test part is unlabelled; "
+            "search.importance: needs rows of another domain without labels to adapt to, and no row of the target "
+            "outside the test part is unlabelled; "
             "set data.target.few, or lower it, or leave the key out.",
         ),
         (
             {"metric": "dev", "data": {"source": "source.csv", "target": NONE, "split": {"valid": 0.012}}},
-            "train.metric: dev is fitted on one half of the validation rows of the source for the other half and needs at least 4 of them; raise data.split.valid, or take iwv.",
+            "train.metric: dev is fitted on one half of the validation rows of the source for the other half and "
+            "needs at least 4 of them; raise data.split.valid, or take iwv.",
         ),
         (
             {"metric": "infomax", "kind": "numbers"},
@@ -163,7 +169,8 @@ def test_a_regression_can_be_chosen_by_the_weighed_losses(store):
         ),
         (
             {"data": {"source": "source.csv", "target": "y"}},
-            "search.importance: needs rows of another domain without labels to adapt to, and there are none; name its file in data.target.source, or leave the key out.",
+            "search.importance: needs rows of another domain without labels to adapt to, and there are none; name its "
+            "file in data.target.source, or leave the key out.",
         ),
     ],
 )

@@ -56,7 +56,8 @@ def interrupt(store, space, how: signal.Signals, moment) -> tuple[int, str]:
 
 @pytest.fixture(scope="module")
 def disturbed(new_store):
-    """The search, killed repeatedly, interrupted with Ctrl-C, killed in each phase after its trials, and left to finish.
+    """The search, killed repeatedly, interrupted with Ctrl-C, killed in each phase after its trials, and left to
+    finish.
 
     `snapshots` holds the outcomes stored at each kill.
     """

@@ -70,7 +70,7 @@ class EnsembleContext:
         `stage` of boosting.
         """
         key = TrialKey(kind or outcome.trial.key.config, "ensemble", stage)
-        seed = seeds.fresh_seed(self.experiment.space, str(key))
+        seed = seeds.derived_seed(self.experiment.space, str(key))
         return Trial(key, "refit", outcome.trial.params, seed, self.epochs(outcome))
 
     def train(

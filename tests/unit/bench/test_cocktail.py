@@ -1,5 +1,5 @@
-"""What the comparison with published numbers concludes, from made records whose answers are known; it is run by `make cocktail`,
-never here."""
+"""What the comparison with published numbers concludes, from made records whose answers are known; it is run by
+`make cocktail`, never here."""
 
 import json
 import math
@@ -87,7 +87,8 @@ def test_the_ensemble_is_judged_by_its_mean_over_splits():
 def test_losses_say_by_how_much_and_what_is_noise():
     records = [made("vehicle", selected=0.83), made("vehicle", split=12, selected=0.85), made("car", selected=1.0)]
     assert page.losses(records) == (
-        "- vehicle: MLP by 0.8, + weight decay by 0.2. Our own score varies by 1.4 from split to split (standard deviation)."
+        "- vehicle: MLP by 0.8, + weight decay by 0.2. Our own score varies by 1.4 from split to split (standard "
+        "deviation)."
     )
     assert page.losses([made("car", selected=1.0)]) == "Nowhere."
 
@@ -111,7 +112,8 @@ def test_the_page_has_what_its_records_say(tmp_path):
         tmp_path / "cocktail.md"
     ).read_text() == f"before\n<!-- python -m bench.cocktail -->\n{found}\n<!-- end -->\nafter\n"
     assert found.startswith(
-        "10 searches of 5 sets and 2 splits, 75 seconds of sampling each, with all that follows and the ensemble at most 120 seconds"
+        "10 searches of 5 sets and 2 splits, 75 seconds of sampling each, with all that follows and the ensemble at "
+        "most 120 seconds"
     )
     assert "| hpo | **90.0** | **90.0** | 90.0 | 90.0 | 90.0 |" in found
     assert json.loads((tmp_path / "cocktail.json").read_text()) == {"about": ABOUT, "records": records}

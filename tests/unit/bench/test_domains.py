@@ -1,4 +1,5 @@
-"""What the comparison between domains concludes, from made records whose answers are known; it is run by `make domains`, never here."""
+"""What the comparison between domains concludes, from made records whose answers are known; it is run by `make
+domains`, never here."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,5 @@
-"""What the honesty benchmark concludes, from made records whose answers are known; it is run by `make honesty`, never here."""
+"""What the honesty benchmark concludes, from made records whose answers are known; it is run by `make honesty`,
+never here."""
 
 import json
 import math
@@ -162,8 +163,8 @@ def test_losses_name_the_sets_where_ours_is_worse_the_worst_first():
     records = [made("fine"), made("bad", ours=(0.5, 1.5, 1.0)), made("bad", seed=1, ours=(0.5, 1.6, 1.0))]
     lines = page.losses(records).splitlines()
     assert (
-        lines[0]
-        == "- By hold-out, larger test loss than the unsearched defaults: bad +55.0 ± 5.0 %; beyond two standard errors: bad."
+        lines[0] == "- By hold-out, larger test loss than the unsearched defaults: bad +55.0 ± 5.0 %; "
+        "beyond two standard errors: bad."
     )
     assert "bad +95.0 ± 5.0 %" in lines[1]
     assert lines[2].startswith("- By hold-out, larger test loss than reported: bad +105.0")

@@ -1,4 +1,5 @@
-"""How ensembles are chosen and combined, on made predictions: against the formula, against trying everything, and known cases."""
+"""How ensembles are chosen and combined, on made predictions: against the formula, against trying everything, and
+known cases."""
 
 import math
 import time

@@ -1,4 +1,5 @@
-"""Structure and schedule as searched keys: what they do to a network and its training, and what of it can be said and exported."""
+"""Structure and schedule as searched keys: what they do to a network and its training, and what of it can be said
+and exported."""
 
 import json
 import math

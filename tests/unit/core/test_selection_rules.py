@@ -8,15 +8,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from hpo.core import selection_rules as rules
 from hpo.core import statistics
 from hpo.core.metrics import METRICS
+from hpo.core.selection_rules import DEFAULT, SELECTION_RULES, Candidate, choose
 from hpo.regularizers import FAMILY
 from hpo.regularizers.active import active_params
-from hpo.selection import rules
-from hpo.selection.rules import DEFAULT, Candidate, choose
 from hpo.space import regularization
 from hpo.space.hyperparameter import Hyperparameter
-from hpo.space.settings import SELECTION_RULES
 
 LOSS, ACCURACY = METRICS["loss"], METRICS["accuracy"]
 
@@ -203,7 +202,8 @@ def test_a_fold_is_stopped_by_the_others() -> None:
 
 
 def test_a_fold_that_stops_itself_looks_better_than_it_is() -> None:
-    """Curves of noise around one value: at its own best epoch a fold seems better, where the others stop it it does not."""
+    """Curves of noise around one value: at its own best epoch a fold seems better, where the others stop it it does
+    not."""
     stream = np.random.default_rng(1)
     curves = [1 + stream.normal(size=(40, 4)) for _ in range(300)]
     stopped = np.mean([statistics.scores_at_common_stop({"valid_loss": c}, LOSS)["valid_loss"] for c in curves])

@@ -41,7 +41,7 @@ class Candidate:
 
 
 # What each rule minimises among the candidates within one standard error of the best.
-_ORDER: dict[str, Callable[[Candidate], float]] = {
+SELECTION_RULES: dict[str, Callable[[Candidate], float]] = {
     "best": lambda c: c.mean,
     "one_se": lambda c: -c.amount,
     "fastest": lambda c: c.work,
@@ -88,7 +88,7 @@ def choose(rule: str, candidates: Sequence[Candidate], test_train_ratio: float) 
         return DEFAULT if DEFAULT in labels else min(candidates, key=_order).label
     best = min(pool, key=_order)
     near = pool if rule == "best" else [c for c in pool if _errors_behind(c, best, test_train_ratio) <= 1]
-    return min(near, key=lambda c: (_ORDER[rule](c), *_order(c))).label
+    return min(near, key=lambda c: (SELECTION_RULES[rule](c), *_order(c))).label
 
 
 def _order(c: Candidate) -> tuple[float, str]:
