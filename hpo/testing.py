@@ -26,6 +26,7 @@ from hpo.nn.mlp import Mlp
 from hpo.nn.network import BatchedNetwork
 from hpo.regularizers import FAMILY, registered
 from hpo.regularizers.base import Regularizer
+from hpo.regularizers.configs import make_config
 from hpo.space import plugins
 from hpo.space.settings import TrainConfig
 from hpo.training.population import Population
@@ -64,7 +65,7 @@ class Case:
         """Return a trial; without a strength, its search does not contain the regularizer."""
         params = {} if strength is None else {self.member.name: strength}
         key = TrialKey.parse(label)
-        return Trial(key, "search", {"learning_rate": 1e-2, "depth": 2, **params}, key.number + 100)
+        return Trial(key, "search", make_config({"learning_rate": 1e-2, "depth": 2, **params}), key.number + 100)
 
     def population(self) -> Population:
         return Population(self.data, self.network, TRAIN, 64)
@@ -287,7 +288,7 @@ def _scores(scores: Mapping[str, float]) -> np.ndarray:
 
 
 def _changed(trial: Trial, **params: object) -> Trial:
-    return replace(trial, params={**trial.params, **params})
+    return replace(trial, params=make_config({**trial.params, **params}))
 
 
 def _network(case: Case, trial: Trial) -> str:
@@ -296,4 +297,4 @@ def _network(case: Case, trial: Trial) -> str:
 
 def mlp(data: Samples, trial: Trial) -> BatchedNetwork:
     """Return the network of a trial: an MLP with 8 units per layer."""
-    return Mlp(data.n_inputs, data.n_outputs, int(trial.params["depth"]), 8)
+    return Mlp(data.n_inputs, data.n_outputs, int(trial.params.structure["depth"]), 8)

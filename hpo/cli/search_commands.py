@@ -1,4 +1,4 @@
-"""The commands before and for a search: init, check, shift, regularizers and search."""
+"""The commands that prepare and run a search: init, check, shift, regularizers and search."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def search(
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # schedulers of clusters send SIGTERM
     from hpo.training.worker import start_workers
 
-    with start_workers(workers) as processes:  # workers import torch while this process does
+    with start_workers(workers) as processes:  # so that workers import torch at the same time as this process
         from rich.console import Console
 
         from hpo.cli import progress, result_text
@@ -132,7 +132,7 @@ def regularizers(name: str | None, as_json: bool, plugins: tuple[str, ...]) -> N
     load(plugins, Path())
     member = pages.find(name) if name else None
     if as_json:
-        facts = pages.facts(member) if member else [pages.facts(one) for one in FAMILY.values()]
+        facts = pages.facts(member) if member else [pages.facts(regularizer) for regularizer in FAMILY.values()]
         click.echo(json.dumps(facts, indent=2))
     else:
         print_lines(pages.page(member) if member else pages.overview())

@@ -17,7 +17,7 @@ _Values = TypeVar("_Values", float, np.ndarray, Tensor)
 
 @dataclass(frozen=True)
 class Metric:
-    """A metric that a search can follow."""
+    """A metric that a search can follow, that is, use for early stopping, pruning and ranking (`train.metric`)."""
 
     name: str
     better: Literal["lower", "higher"]
@@ -26,9 +26,9 @@ class Metric:
     is_validator: bool = False  # computed on unlabelled rows of another domain, see `hpo/core/validators.py`
 
     def minimised(self, values: _Values) -> _Values:
-        """Return `values` as numbers of which lower is better: negated if higher values of the metric are better.
+        """Return `values`, negated if higher values of the metric are better, so that lower is better.
 
-        Applied twice it returns the values themselves.
+        Applying it twice returns the original values.
         """
         return values if self.better == "lower" else -values
 
@@ -61,7 +61,7 @@ VALIDATORS = tuple(m.name for m in METRICS.values() if m.is_validator)
 
 
 def reported_metrics(task: Task, followed: str) -> tuple[str, ...]:
-    """Return the metrics of labelled rows that every result of a task contains, and the followed one."""
+    """Return the metrics of labelled rows that every result of a task contains, including the followed metric."""
     default = ("loss", "accuracy", "balanced_accuracy") if task == "classification" else ("loss", "r2", "mae")
     return default if followed in (*default, *VALIDATORS) else (*default, followed)
 
@@ -81,7 +81,7 @@ def test_metrics(task: Task, followed: str) -> tuple[str, ...]:
 
 
 def tracked_metrics(task: Task, followed: str) -> tuple[str, ...]:
-    """Return the metrics of every epoch: the loss, a bounded one, and the followed one."""
+    """Return the metrics of every epoch: the loss, a bounded metric, and the followed metric."""
     return tuple(dict.fromkeys(("loss", display_metric(task, "loss"), followed)))
 
 
@@ -99,7 +99,7 @@ def row_losses(task: Task, logits: Tensor, y: Tensor) -> Tensor:
     """Return the loss of each row, (fit, batch); arguments as in `losses`."""
     if task == "regression":
         return (logits.squeeze(-1) - y).square()
-    # Classes before rows: the kernel is vectorised over contiguous rows, but not over ten classes (54 against 182 µs).
+    # Put classes before rows: the kernel vectorises contiguous rows, but not ten classes (54 instead of 182 µs).
     y = y if y.dim() == 2 else y.transpose(1, 2)
     return torch.nn.functional.cross_entropy(logits.transpose(1, 2), y, reduction="none")
 
@@ -107,7 +107,8 @@ def row_losses(task: Task, logits: Tensor, y: Tensor) -> Tensor:
 def average_predictions(task: Task, logits: Tensor) -> Tensor:
     """Return the averaged prediction of several networks, (rows, outputs), from `logits` (networks, rows, outputs).
 
-    Numbers are averaged, or probabilities, which are returned as logits.
+    In a regression, the predicted numbers are averaged; in a classification, the probabilities, which are returned as
+    logits.
     """
     if len(logits) == 1:
         return logits[0]
@@ -115,7 +116,7 @@ def average_predictions(task: Task, logits: Tensor) -> Tensor:
 
 
 def display_metric(task: Task, followed: str) -> str:
-    """Return the metric of labelled rows to show next to the loss: the followed one, or a bounded one."""
+    """Return the metric of labelled rows to show next to the loss: the followed metric, or a bounded metric."""
     if labelled_metric(followed) != "loss":
         return followed
     return "accuracy" if task == "classification" else "r2"
@@ -151,10 +152,10 @@ def compute_metrics(
 def _confusion(logits: Tensor, y: Tensor) -> Tensor:
     """Return counts (fit, true class, predicted class)."""
     fits, _, classes = logits.shape
-    # Over contiguous rows this is fourteen times as fast as argmax over classes.
+    # Over contiguous rows, this is fourteen times as fast as argmax over classes.
     predicted = logits.transpose(1, 2).max(1).indices
     cell = y * classes + predicted
-    # Not bincount: it would wait for the GPU, and on the CPU it takes half as long again.
+    # Not bincount: it would wait for the GPU, and on the CPU it takes 1.5 times as long.
     counts = cell.new_zeros((fits, classes**2)).scatter_add_(1, cell, torch.ones_like(cell))
     return counts.view(fits, classes, classes).double()
 
@@ -162,9 +163,9 @@ def _confusion(logits: Tensor, y: Tensor) -> Tensor:
 def _from_confusion(name: str, confusion: Tensor) -> Tensor:
     """Return accuracy, balanced_accuracy, f1_macro, precision or recall, the last three averaged over classes.
 
-    Classes that occur neither as truth nor as prediction do not count. The precision of a class that is never
-    predicted is 0, and so is the recall of one that never occurs, as in scikit-learn, which excludes the latter
-    from balanced accuracy.
+    As in scikit-learn, a class that is neither a true nor a predicted class of any row does not count; the precision of
+    a class that is never predicted is 0; and the recall of a class without true rows is 0, but balanced accuracy
+    excludes that class.
     """
     hits, true, predicted = confusion.diagonal(dim1=1, dim2=2), confusion.sum(2), confusion.sum(1)
     if name == "accuracy":
@@ -178,7 +179,7 @@ def _from_confusion(name: str, confusion: Tensor) -> Tensor:
 
 
 def _roc_auc(logits: Tensor, y: Tensor) -> Tensor:
-    """Return the area under the ROC curve, for several classes the mean of one against the rest."""
+    """Return the area under the ROC curve; for several classes, the mean over classes of one against the rest."""
     if logits.shape[2] == 2:
         return _pairs_in_order((logits[..., 1] - logits[..., 0]), y == 1)
     probabilities = logits.softmax(2)
@@ -214,9 +215,9 @@ def _ece(logits: Tensor, y: Tensor) -> Tensor:
 
 
 def _brier(logits: Tensor, y: Tensor) -> Tensor:
-    """Return the squared distance of probabilities and truth, summed over classes.
+    """Return the Brier score: the squared distance of probabilities and truth, summed over classes.
 
-    As in scikit-learn, of two classes it is half of that: the squared error of the second one's probability.
+    For two classes, as in scikit-learn, it is half of that: the squared error of the second class's probability.
     (Brier, Monthly Weather Review 1950.)
     """
     errors = logits.double().softmax(2) - torch.nn.functional.one_hot(y, logits.shape[2])

@@ -20,15 +20,15 @@ def lower_is_better(name: str) -> bool:
 
 
 def minimised(name: str, value: float) -> float:
-    """Return a value of the objective `name` as a number of which lower is better."""
+    """Return a value of the objective `name`, negated if the objective is maximised, so that lower is better."""
     return value if lower_is_better(name) else -value
 
 
 def compute_objectives(names: Sequence[str], trained: TrainedTrial, epochs: int, seconds: float) -> dict[str, float]:
     """Return the named objectives of a trial at its best epoch.
 
-    `gap` is validation loss minus training loss, `parameters` the number of weights of one of its networks,
-    `seconds` the time during which it was in training, together with whatever other trials.
+    `gap` is validation loss minus training loss, `parameters` the number of weights of one network of the trial, and
+    `seconds` the time from its start to its end, during which other trials are trained as well.
     """
     values = {f"valid_{name}": value for name, value in trained.valid.items()}
     values["train_loss"] = trained.train["loss"]

@@ -18,9 +18,9 @@ MIN_PAIRS = 4  # with fewer pairs, a small variance is likely due to chance
 
 @dataclass(frozen=True)
 class PairedCounts:
-    """How many rows a network predicts better than another one, how many worse, and the p-value of the difference.
+    """The numbers of rows that a network predicts better and worse than another network, and the p-value of the sign test.
 
-    The p-value is that of the sign test, which for right and wrong answers is McNemar's.
+    For right and wrong classes, the sign test is McNemar's test.
     """
 
     better: int
@@ -57,7 +57,7 @@ def scores_at_common_stop(curves: Mapping[str, np.ndarray], metric: Metric) -> d
 
 
 def _smooth(curves: np.ndarray) -> np.ndarray:
-    """Return the centred mean over five epochs, over fewer at the ends; (epochs, folds)."""
+    """Return the centred mean over five epochs, or fewer at both ends, (epochs, folds)."""
     half = WINDOW // 2
     return np.array([curves[max(0, i - half) : i + half + 1].mean(0) for i in range(len(curves))])
 
@@ -89,7 +89,7 @@ def standard_error(scores: np.ndarray, test_train_ratio: float) -> float:
 
 
 def paired_gain(scores: np.ndarray, reference: np.ndarray, test_train_ratio: float) -> tuple[float, float]:
-    """Return by how much `scores` is lower than `reference` on average, and the paired standard error of that.
+    """Return the mean difference `reference` - `scores`, which is positive if `scores` is lower, and its standard error.
 
     Only splits on which both have a finite score count; without any, both results are undefined (nan, inf).
     """
@@ -110,7 +110,7 @@ def significantly_better(
 ) -> bool:
     """Return whether `scores` is lower than `reference` by a paired one-sided t-test at level `alpha`.
 
-    With fewer than `min_pairs` pairs it never is.
+    With fewer than `min_pairs` pairs, the result is always False.
     """
     mean, error = paired_gain(scores, reference, test_train_ratio)
     fits = len(finite_pairs(scores, reference)[0])
@@ -136,8 +136,8 @@ def prediction_interval(
 ) -> tuple[float, float]:
     """Return the interval that contains the score of a new test part with probability `level`.
 
-    `valid_test_ratio` is the number of validation rows over that of test rows, whose sampling error is thereby
-    included; 0 for infinitely many test rows.
+    `valid_test_ratio` is the number of validation rows over the number of test rows. It adds the sampling error of the
+    test part; 0 stands for infinitely many test rows.
     """
     if len(scores) < 2:
         return float("-inf"), float("inf")

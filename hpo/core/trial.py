@@ -13,6 +13,7 @@ import numpy as np
 from torch import Tensor
 
 from hpo.core.samples import Fold
+from hpo.core.trial_config import Config
 from hpo.core.trial_key import TrialKey
 
 Role = Literal["search", "baseline", "ablation", "finalist", "nested", "refit"]
@@ -23,14 +24,13 @@ State = Literal["complete", "pruned", "failed"]
 class Trial:
     """A configuration to train.
 
-    `params` has a plain value for every parameter; a strength at its default value is off. `epochs` is the maximum
-    number of epochs (None: that of the space). `cycle` is the number of epochs after which the learning rate, on a
-    cosine, restarts (None: it does not restart).
+    `epochs` is the maximum number of epochs (None: that of the space). `cycle` is the number of epochs after which the
+    learning rate, on a cosine, restarts (None: it does not restart).
     """
 
     key: TrialKey
     role: Role
-    params: Mapping[str, Any]
+    params: Config
     seed: int
     epochs: int | None = None
     cycle: int | None = None
@@ -54,13 +54,15 @@ class Trial:
         """Return the trial as a mapping for JSON."""
         fields = dict(vars(self))
         del fields["key"]
-        return {"label": self.label, **fields}
+        config = {"params": dict(self.params), "parts": dict(self.params.parts)}
+        return {"label": self.label, **fields, **config}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Trial:
         """Return the trial of a mapping that `to_json` made. Raises ValueError if its label is not that of a trial."""
         fields = dict(data)
-        return cls(TrialKey.parse(fields.pop("label")), **fields)
+        key, config = TrialKey.parse(fields.pop("label")), Config(fields.pop("params"), fields.pop("parts"))
+        return cls(key, params=config, **fields)
 
 
 @dataclass(frozen=True, eq=False)

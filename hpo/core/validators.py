@@ -2,8 +2,8 @@
 
 `source_loss` assumes that a network that is good on the source is good on the target as well; `iwv` and `dev`
 weight the source loss by the density ratio of the two domains; the others evaluate the predictions for target rows,
-with a confidence that is calibrated on the source. How reliable each is: Musgrave, Belongie & Lim, Three New
-Validators and a Large-Scale Benchmark Ranking for Unsupervised Domain Adaptation, 2022.
+with a confidence that is calibrated on the source. Their reliability was measured by Musgrave, Belongie & Lim, Three
+New Validators and a Large-Scale Benchmark Ranking for Unsupervised Domain Adaptation, 2022.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ from hpo.core.metrics import Task, losses, row_losses
 NEED_SOURCE_LABELS = ("source_loss", "iwv", "dev")
 SND_TEMPERATURE = 0.05  # as in the paper
 MAX_NEIGHBOURS = 500  # rows among which neighbours are searched; the cost is quadratic
-_MAX_LOG_SHARPNESS, _BISECTIONS = 4.0, 12  # of the inverse temperature: determined to two thousandths of its logarithm
+# The range of the log inverse temperature, and the bisections, which determine it with an error of 0.002.
+_MAX_LOG_SHARPNESS, _BISECTIONS = 4.0, 12
 MAX_RATIO = 100.0  # density ratios are clipped to this, and to its inverse
 
 
@@ -65,10 +66,10 @@ def compute_validators(
 def inverse_temperature(source: LabelledOutputs) -> Tensor:
     """Return the factor of the logits that minimises the loss on source rows, (fit, 1, 1).
 
-    This is temperature scaling (Guo et al., ICML 2017). The general confidence of a network depends on learning
-    rate, epochs and noise, and says nothing about its accuracy: without calibration, an entropy prefers
-    overconfident networks. One label per number of rows counts as random, as in Platt (1999); otherwise, no
-    confidence would be high enough for rows that are all predicted correctly.
+    This is temperature scaling (Guo et al., ICML 2017). The overall confidence of a network depends on learning
+    rate, epochs and noise, and is unrelated to its accuracy: without calibration, an entropy prefers overconfident
+    networks. Labels are smoothed by 1 / (rows + 1), as in Platt (1999); otherwise, the optimal confidence would be
+    unbounded if all rows are predicted correctly.
     """
     logits, y = source.logits.double(), source.y.unsqueeze(2)
     weight = torch.ones_like(source.y, dtype=logits.dtype) if source.weight is None else source.weight.double()
@@ -76,7 +77,7 @@ def inverse_temperature(source: LabelledOutputs) -> Tensor:
     target = (1 - smoothing) * logits.gather(2, y).squeeze(2) + smoothing * logits.mean(2)
     low = logits.new_full((len(logits), 1, 1), -_MAX_LOG_SHARPNESS)
     high = -low
-    for _ in range(_BISECTIONS):  # the loss is convex, so the sign of its slope tells on which side the minimum lies
+    for _ in range(_BISECTIONS):  # the loss is convex, so the sign of its slope shows on which side the minimum lies
         middle = (low + high) / 2
         expected = ((logits * middle.exp()).softmax(2) * logits).sum(2)
         too_sharp = (((expected - target) * weight).sum(1) > 0).view(-1, 1, 1)
@@ -99,12 +100,12 @@ def iwv(task: Task, source: LabelledOutputs) -> Tensor:
 def dev(task: Task, source: LabelledOutputs, features: Tensor) -> Tensor:
     """Return deep embedded validation (You, Wang, Long & Jordan, ICML 2019), (fit,).
 
-    It is the source loss weighted by the density ratio of the network's own features, with the ratio itself, whose
-    mean should be 1, as a control variate.
+    It is the source loss weighted by the density ratio of the network's features. The ratio serves as a control
+    variate, because its mean should be 1.
 
     The ratio is that of two Gaussians with a common covariance, in closed form. It is fitted on one half of the
-    source rows and applied to the other one, because a network's features of training rows differ from those of new
-    rows of any domain.
+    source rows and applied to the other half, because the features of training rows differ from those of new rows of
+    any domain.
     """
     assert source.features is not None
     row_loss = row_losses(task, source.logits, source.y).double()
@@ -148,7 +149,7 @@ def _shrink_covariance(covariance: Tensor, rows: int) -> Tensor:
     alpha = covariance.square().mean((1, 2))
     denominator = (rows + 1) * (alpha - mean.square() / width)
     share = torch.where(denominator > 0, (alpha + mean.square()) / denominator, 1.0).clamp(max=1.0)
-    tiny = torch.finfo(covariance.dtype).tiny  # for features that are all zero, whose ratio is 1
+    tiny = torch.finfo(covariance.dtype).tiny  # keeps the matrix invertible if all features are 0; the ratio is then 1
     added = (share * mean + tiny).view(-1, 1, 1) * torch.eye(width, dtype=covariance.dtype, device=covariance.device)
     return (1 - share).view(-1, 1, 1) * covariance + added
 

@@ -14,9 +14,9 @@ from hpo.core.samples import MAX_VALUE
 from hpo.core.yaml_document import format_value
 from hpo.data.config import DataConfig
 
-_MIN_TEXT_WORDS = 3  # the median number of words from which a column is text
+_MIN_TEXT_WORDS = 3  # a column is text if the median number of words of its values is at least this
 _WORD = r"[^\W\d_]{2,}"
-_STRAY_DIVISOR = 20  # if fewer than one value in 20 is not a number, these values are probably mistakes
+_STRAY_DIVISOR = 20  # if fewer than 1 in 20 values are not numbers, these values are probably mistakes
 # The names of unsupported types, by the type that pandas infers.
 _UNSUPPORTED = {
     **dict.fromkeys(("datetime64", "datetime", "date"), "dates"),
@@ -63,7 +63,7 @@ def infer_column_types(data: DataConfig, frame: pd.DataFrame, name: str) -> Colu
     types = {c: declared_type.get(c) or _infer_type(frame[c]) for c in frame.columns}
     notes = (_type_note(frame[c], kind) for c, kind in types.items() if c not in declared_type)
     numeric, categorical, text = (
-        tuple(c for c, kind in types.items() if kind == wanted) for wanted in ("numeric", "categorical", "text")
+        tuple(c for c, kind in types.items() if kind == key) for key in ("numeric", "categorical", "text")
     )
     names = frozenset((*data.categorical, *data.text.columns))
     return ColumnTypes(numeric, categorical, text, names, tuple(filter(None, notes)))
@@ -107,7 +107,7 @@ def _holds_sentences(values: pd.Series) -> bool:
 def convert_columns(frame: pd.DataFrame, types: ColumnTypes, name: str) -> pd.DataFrame:
     """Convert numeric columns to float64 and all others to strings. Raises InputError.
 
-    Declared columns are converted whatever they hold.
+    Declared columns are converted even if their values have another type.
     """
     columns = {}
     for column in frame.columns:
@@ -175,12 +175,12 @@ def is_bool(column: pd.Series) -> bool:
 
 
 def unsupported_type(column: pd.Series) -> str | None:
-    """Return the name of the values if they are not numbers, strings or truth values."""
+    """Return the name of the type of the values, or None if they are numbers, strings or truth values."""
     return _UNSUPPORTED.get(pd.api.types.infer_dtype(column, skipna=True))
 
 
 def row_name(row: Any) -> str:
-    """Return a row of the index of `SourceRows.frame` as messages name it, counted from 1."""
+    """Return the name of a row in messages, counted from 1; `row` is its entry in the index of `SourceRows.frame`."""
     return f"row {row[1] + 1} of {row[0]}" if isinstance(row, tuple) else f"row {row + 1}"
 
 

@@ -57,8 +57,8 @@ class Dataset(Samples):
     def new_folds(self, draw: int) -> Samples:
         """Split the development rows anew for each `draw` (1, 2, …), to re-evaluate trials.
 
-        The number of folds is the configured one, or one that leaves training parts as large as in the search. With
-        `has_single_draw` the folds are those of the search. Raises InputError if such folds cannot be drawn.
+        The number of folds is configured; otherwise, it is chosen so that training parts are as large as in the search.
+        With `has_single_draw`, the folds are those of the search. Raises InputError if such folds cannot be drawn.
         """
         return self._encoder.encode(self._encoder.fold_sampler.new_folds(draw))[0]
 
@@ -70,7 +70,7 @@ class Dataset(Samples):
         return self._encoder.encode(self._encoder.fold_sampler.nested_folds(draw, fold))[0]
 
     def without_validation(self) -> Dataset:
-        """Return the data for a refit: one fold that trains on all rows it may, and has no validation rows."""
+        """Return the data for a refit: one fold with all trainable rows as training rows, and no validation rows."""
         return _dataset(self._encoder, [self._encoder.fold_sampler.without_validation(self._encoder.rows)], self.notes)
 
     def new_fold_sizes(self, draw: int) -> list[tuple[int, int]]:
@@ -89,17 +89,17 @@ class Dataset(Samples):
         return {refit, *(len(f.train) for f in self.folds), *(train for sizes in new_sizes for train, _ in sizes)}
 
     def table_rows(self, rows: Sequence[int]) -> pd.DataFrame:
-        """Return rows of `x` with the columns of the table, without the target; the index is their row in the table."""
+        """Return the table columns, without the target, of `rows` of `x`; the index holds the rows of the table."""
         return self._encoder.table.features.iloc[self._encoder.rows[[row % self.n_development for row in rows]]]
 
     @property
     def cv_rows(self) -> Tensor:
-        """The rows of `x`, if it holds each row once, that serve as validation rows in one of the folds, (rows,)."""
+        """The rows of `x` that are validation rows in some fold, (rows,), provided that `x` holds each row once."""
         return torch.from_numpy(np.flatnonzero(np.isin(self._encoder.rows, self._encoder.fold_sampler.cv_rows)))
 
     @property
     def has_single_draw(self) -> bool:
-        """Whether all draws of `new_folds` have the same training rows, as they do over time."""
+        """Whether all draws of `new_folds` have the same training rows, as in a split by time."""
         return self._encoder.fold_sampler.has_single_draw
 
     @property

@@ -13,9 +13,9 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedKFold
 
-CLIP_QUANTILE = 0.99  # of the ratios of source rows: larger ones are clipped, or a few rows would dominate
-MAX_SPREAD = 1e4  # between the clipped largest ratio and the smallest one, so that every ratio has a logarithm
-SPARSE_SHARE = 0.2  # of nonzero numbers, below which a sparse matrix is faster
+CLIP_QUANTILE = 0.99  # of the ratios of source rows; larger ratios are clipped, so that no few rows dominate
+MAX_SPREAD = 1e4  # the largest ratio over the smallest one, limited so that every ratio has a logarithm
+SPARSE_SHARE = 0.2  # with a smaller share of nonzero numbers, a sparse matrix is faster
 _FOLDS = 5
 
 
@@ -24,7 +24,7 @@ def estimate(x: np.ndarray, source: np.ndarray, target: np.ndarray) -> np.ndarra
 
     The classifier is fitted on the rows with the indices `source` and `target`; the mean ratio of source rows is 1.
 
-    A regularised logistic regression separates the domains; its fitting rows get out-of-fold logits. A second logistic
+    A regularised logistic regression separates the domains; `source` and `target` get out-of-fold logits. A second logistic
     regression on these logits calibrates them (Platt, 1999), so that the ratios are 1 if the domains cannot be
     separated. Normalising the mean removes the influence of the domains' sizes.
     """

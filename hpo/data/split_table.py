@@ -73,38 +73,38 @@ def _split_rows(table: Table, data: DataConfig, y: np.ndarray, notes: list[str])
     labels = y if table.task == "classification" else None
     splitter = Splitter(table.name, data.split, labels, table.groups, table.time)
     if data.target.source is None:
-        rest, test_rows = splitter.hold_out(np.flatnonzero(table.domain == SOURCE), data.split.test, "test", notes)
-        return FoldSampler(splitter, rest), test_rows
+        development_rows, test_rows = splitter.hold_out(np.flatnonzero(table.domain == SOURCE), data.split.test, "test", notes)
+        return FoldSampler(splitter, development_rows), test_rows
     has_label = table.target.notna().to_numpy()
     if data.target.labels != "none" and not has_label[table.domain == TARGET].any():
         raise InputError(
             f"data.target.labels: {data.target.labels} needs labels, and no row of {data.target.source} has one; "
             f"use none."
         )
-    of_source = replace(splitter, split=data.split.model_copy(update={"test": 0.0}))
-    of_target = _target_splitter(table, data, of_source, notes)
+    source_splitter = replace(splitter, split=data.split.model_copy(update={"test": 0.0}))
+    target_splitter = _target_splitter(table, data, source_splitter, notes)
     source = np.flatnonzero(table.domain == SOURCE)
     labelled = np.flatnonzero((table.domain == TARGET) & has_label)
     if isinstance(data.target.test, str):
         test_rows = np.flatnonzero(table.domain == TEST)
     elif len(labelled):  # not stratified: these labels may not be used
-        labelled, test_rows = replace(of_target, labels=None).hold_out(labelled, data.target.test, "test", notes)
+        labelled, test_rows = replace(target_splitter, labels=None).hold_out(labelled, data.target.test, "test", notes)
     else:
         source, test_rows = splitter.hold_out(source, data.split.test, "test", notes)
-        of_source = splitter
+        source_splitter = splitter
         notes.append(
             "No row of the target has a label, so the test part comes from the source: how right predictions on the "
             "target are remains unknown."
         )
-    if of_source is not splitter and "test" in data.split.model_fields_set:
+    if source_splitter is not splitter and "test" in data.split.model_fields_set:
         notes.append(
             "The test part comes from the target: data.target.test sets its size, and data.split.test is not used."
         )
     target = np.setdiff1d(np.flatnonzero(table.domain == TARGET), test_rows)
-    return _two_domain_sampler(data, of_source, of_target, source, labelled, target, notes), test_rows
+    return _two_domain_sampler(data, source_splitter, target_splitter, source, labelled, target, notes), test_rows
 
 
-def _target_splitter(table: Table, data: DataConfig, of_source: Splitter, notes: list[str]) -> Splitter:
+def _target_splitter(table: Table, data: DataConfig, source_splitter: Splitter, notes: list[str]) -> Splitter:
     """Return the splitter of target rows: by groups or time only if the target has that column, too."""
     source, target = (np.flatnonzero(table.domain == domain) for domain in (SOURCE, TARGET))
     groups, time = (
@@ -115,32 +115,32 @@ def _target_splitter(table: Table, data: DataConfig, of_source: Splitter, notes:
             f"{len(shared):,} groups have rows in both domains: networks train on their source rows, and their target "
             f"rows are used for validation and test."
         )
-    return replace(of_source, name=f"the target {data.target.source}", groups=groups, time=time)
+    return replace(source_splitter, name=f"the target {data.target.source}", groups=groups, time=time)
 
 
 def _two_domain_sampler(
     data: DataConfig,
-    of_source: Splitter,
-    of_target: Splitter,
+    source_splitter: Splitter,
+    target_splitter: Splitter,
     source: np.ndarray,
     labelled: np.ndarray,
     target: np.ndarray,
     notes: list[str],
 ) -> FoldSampler:
     """Build the sampler of source rows and of `target` rows, of which `labelled` have labels, as `labels` allows."""
-    unstratified = replace(of_target, labels=None)  # labels that may not be used must not shape the folds either
+    unstratified = replace(target_splitter, labels=None)  # labels that may not be used must not shape the folds either
     if data.target.labels == "none":
-        return FoldSampler(of_source, source, target_splitter=unstratified, unlabelled_target=target)
+        return FoldSampler(source_splitter, source, target_splitter=unstratified, unlabelled_target=target)
     few = data.target.few or (_DEFAULT_FEW if data.target.labels == "few" else None)
-    cv_rows = labelled if few is None else of_target.sample_per_class(labelled, few)
+    cv_rows = labelled if few is None else target_splitter.sample_per_class(labelled, few)
     unlabelled = np.setdiff1d(target, cv_rows)
     if data.target.labels == "few":
-        return FoldSampler(of_target, cv_rows, source, target_splitter=unstratified, unlabelled_target=unlabelled)
+        return FoldSampler(target_splitter, cv_rows, source, target_splitter=unstratified, unlabelled_target=unlabelled)
     source_holdout = source[:0]
     if len(unlabelled):  # validators need unlabelled target rows and source rows that no network was trained on
-        source, source_holdout = of_source.hold_out(source, data.split.valid, "held-back", notes)
+        source, source_holdout = source_splitter.hold_out(source, data.split.valid, "held-back", notes)
     return FoldSampler(
-        replace(of_target, time=None),  # rows that only validate need no order of time
+        replace(target_splitter, time=None),  # rows that only validate need no order of time
         cv_rows,
         source,
         eval_only=True,

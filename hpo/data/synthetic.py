@@ -27,9 +27,9 @@ _REGRESSION_GROUPS = 10  # groups of equal size, by the number to predict
 
 
 def augment(kind: Kind, x: np.ndarray, y: np.ndarray, classes: int, train: np.ndarray, variants: int) -> np.ndarray:
-    """Return variants of the rows x (rows, inputs), (variants, rows, inputs).
+    """Return variants (variants, rows, inputs) of the rows x (rows, inputs).
 
-    Rows with the indices `train` are replaced by synthetic ones, generated from these rows only; the others are copied.
+    The rows `train` are replaced by synthetic rows, which are generated from them only; all other rows are copied.
     """
     augmented = np.repeat(x[None], variants, 0)
     augmented[:, train] = generate(kind, x[train], y[train], classes, variants)
@@ -37,9 +37,9 @@ def augment(kind: Kind, x: np.ndarray, y: np.ndarray, classes: int, train: np.nd
 
 
 def generate(kind: Kind, x: np.ndarray, y: np.ndarray, classes: int, variants: int) -> np.ndarray:
-    """Generate synthetic rows for the training rows x (rows, inputs), (variants, rows, inputs); deterministic.
+    """Return synthetic rows (variants, rows, inputs) that can replace the training rows x (rows, inputs).
 
-    The targets y (rows,) are indices of that many `classes`, or numbers if `classes` is 0.
+    The targets y (rows,) are class indices below `classes`, or numbers if `classes` is 0. The result is deterministic.
     """
     return _GENERATORS[kind](x, y, classes, variants, np.random.default_rng(0)).astype(x.dtype)
 
@@ -47,7 +47,8 @@ def generate(kind: Kind, x: np.ndarray, y: np.ndarray, classes: int, variants: i
 def _smote(x: np.ndarray, y: np.ndarray, classes: int, variants: int, rng: np.random.Generator) -> np.ndarray:
     """Interpolate between a row and one of its nearest neighbours (SMOTE; Chawla et al., JAIR 2002).
 
-    Neighbours are of the same class, or have the nearest numbers in a regression. A row without neighbours is copied.
+    Neighbours are of the same class; in a regression, the neighbours of a row are the rows with the nearest targets. A
+    row without neighbours is copied.
     """
     synthetic = np.repeat(x[None].astype(float), variants, 0)
     for rows in _groups(y, classes) if classes else [np.arange(len(y))]:
@@ -72,7 +73,7 @@ def _nearest(points: np.ndarray, n: int) -> np.ndarray:
 def _gaussian_mixture(
     x: np.ndarray, y: np.ndarray, classes: int, variants: int, rng: np.random.Generator
 ) -> np.ndarray:
-    """Draw rows from a Gaussian mixture for each class, or for each tenth of the numbers.
+    """Draw rows from a Gaussian mixture for each class, or in a regression for each of up to ten groups of similar targets.
 
     BIC (Schwarz, Annals of Statistics 1978) selects the number of components among mixtures with diagonal covariances;
     each component then gets the covariance of its own rows, shrunk as by Ledoit & Wolf (J. Multivariate Analysis 2004).
@@ -80,12 +81,12 @@ def _gaussian_mixture(
     synthetic = np.empty((variants, *x.shape))
     for rows in _groups(y, classes):
         components = _components(x[rows])
-        drawn = components[rng.integers(len(rows), size=(variants, len(rows)))]  # in proportion to their rows
-        of_group = np.empty((*drawn.shape, x.shape[1]))
+        drawn = components[rng.integers(len(rows), size=(variants, len(rows)))]  # in proportion to their sizes
+        group_rows = np.empty((*drawn.shape, x.shape[1]))
         for component in np.unique(components):
             is_drawn = drawn == component
-            of_group[is_drawn] = gaussian(x[rows[components == component]], int(is_drawn.sum()), rng)
-        synthetic[:, rows] = of_group
+            group_rows[is_drawn] = gaussian(x[rows[components == component]], int(is_drawn.sum()), rng)
+        synthetic[:, rows] = group_rows
     return synthetic
 
 

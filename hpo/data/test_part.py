@@ -1,4 +1,4 @@
-"""The test part: its rows are read here only, and evaluations are counted."""
+"""The test part. Only this module reads its rows; it also counts how often they are evaluated."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class TestRows:
 
 
 class TestEvaluations:
-    """How often the test part was evaluated.
+    """Counts the evaluations of the test part.
 
     Scoring any number of networks is one evaluation; scoring only networks that were scored before is none, since it
     reveals nothing new.
@@ -39,7 +39,7 @@ class TestEvaluations:
 
     @property
     def count(self) -> int:
-        """The number of evaluations, this one included."""
+        """The number of evaluations, including the current one."""
         return self._count + bool(self._new)
 
     @property
@@ -55,7 +55,7 @@ class TestEvaluations:
 
 @dataclass(frozen=True, eq=False)
 class TestPart:
-    """The rows that only final networks and ensembles are scored on, encoded as their training rows are.
+    """The rows on which only final networks and ensembles are scored, encoded like the training rows of these networks.
 
     The tensors are private: code outside this class passes functions or predictions in. `reveal` is the one exception.
     """
@@ -70,7 +70,7 @@ class TestPart:
         return len(self._rows.x)
 
     def predict(self, function: Callable[[Tensor], T]) -> T:
-        """Return what `function` computes from the inputs (rows, inputs)."""
+        """Apply `function` to the inputs (rows, inputs) and return its result."""
         return function(self._rows.x)
 
     def score(
@@ -83,7 +83,7 @@ class TestPart:
         return {name: float(score) for name, score in scores.items()}
 
     def errors(self, logits: Tensor) -> np.ndarray:
-        """Compare logits (rows, outputs) with the targets: whether a class is wrong, or the absolute error, (rows,)."""
+        """Return, for logits (rows, outputs), whether the predicted class is wrong, or the absolute error, (rows,)."""
         if self._task == "classification":
             return np.asarray(logits.argmax(1) != self._rows.y)
         return np.asarray((logits[:, 0] - self._rows.y).abs())

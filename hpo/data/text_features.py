@@ -1,8 +1,8 @@
 """Turn text columns into numbers: term counts by scikit-learn, and weights that are exported as plain numbers.
 
 Terms are selected without the target from all development rows, so that all folds have the same inputs. Term weights
-are fitted on training rows, and on the target rows that a fold adapts to. A term that occurs in none of these weighs 0,
-so a fold sees the same numbers as with a vectorizer that was fitted on these rows alone.
+are fitted on training rows, and on the target rows that a fold adapts to. A term that occurs in none of these rows gets
+the weight 0, so the inputs are the same as those of a vectorizer that was fitted on these rows only.
 
 Indices of `index:value` pairs are terms, with their values in place of counts. Values that cannot be counts (negative
 values, or a table with few zeros) are instead standardised by training rows, as numeric columns are.
@@ -23,7 +23,7 @@ from hpo.core.errors import InputError, truncate
 from hpo.data import svmlight
 from hpo.data.config import TextConfig
 
-_DENSE = 0.5  # the share of nonzero values from which they are not treated as counts
+_DENSE = 0.5  # values are not treated as counts if at least this share of them is nonzero
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ def count_terms(name: str, column: str, texts: Sequence[str], rows: np.ndarray, 
 
 
 def _select_pairs(name: str, column: str, texts: Sequence[str], rows: np.ndarray, config: TextConfig) -> TermCounts:
-    """Do the same for `index:value` pairs: select the most frequent indices of `rows`, in numerical order."""
+    """Select the most frequent indices of the `index:value` pairs of `rows`, in numerical order, as terms."""
     try:
         pairs = _parse(column, texts)
     except InputError as error:

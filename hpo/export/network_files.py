@@ -20,10 +20,10 @@ Weights = Mapping[str, torch.Tensor]
 
 
 def write_network(folder: Path, network: BatchedNetwork, weights: Weights, data: Dataset, dropout: float) -> None:
-    """Write `weights.safetensors`, `network.json` and `preprocess.json`, with which raw rows can be predicted.
+    """Write `weights.safetensors`, `network.json` and `preprocess.json`, which suffice to predict raw rows.
 
-    If the weights are those of several fits, whose predictions are averaged, the names of the weights of fit N start
-    with "N.". Raises InputError if `folder` cannot be written.
+    If there are several fits, whose predictions are averaged, the names of the weights of fit N start with "N.". Raises
+    InputError if `folder` cannot be written.
     """
     states, description = _state_dicts(network, weights), network.description(dropout)
     if len(states) == 1:
@@ -38,7 +38,7 @@ def write_ensemble(
     rule: Combination,
     data: Dataset,
 ) -> None:
-    """Write the same files for an ensemble, whose members are (network, weights, dropout rate).
+    """Write the same files as `write_network` for an ensemble, whose members are (network, weights, dropout rate).
 
     The networks are numbered across all members. The combination `rule` is in `network.json` as `ensemble` and `each`,
     and in the weights as `combine.weight` and `combine.bias`.

@@ -14,10 +14,10 @@ _FACTORY_ARGUMENTS = ("n_inputs", "n_outputs", "depth", "width", "image")  # all
 
 
 def network_section(description: Any) -> dict[str, Any]:
-    """Return the section that makes the described network, without inputs and outputs.
+    """Return the section of the described network, without the numbers of inputs and outputs.
 
-    It includes `depth`, if the network has one, which a space has under `search`. Raises KeyError, IndexError,
-    TypeError or ValueError if the description is not one that `hpo export` writes.
+    If the network has a `depth`, the section includes it, although a space has that key under `search`. Raises
+    KeyError, IndexError, TypeError or ValueError if the description was not written by `hpo export`.
     """
     if not isinstance(description, Mapping):
         return _mlp_section(description)

@@ -32,8 +32,8 @@ _COUNTER = "num_batches_tracked"  # a buffer of torch's batch normalization that
 class Pretrained:
     """A state dict in the names and shapes of plain torch.
 
-    One from an exported directory also has the section `network` that makes the network, the encoder of its inputs and
-    the classes of its outputs. `name` is the value of `network.init`, `content` a hash of all files.
+    If it comes from an exported directory, `network` is the section that describes the network, `encoder` encodes its
+    inputs, and `classes` are those of its outputs. `name` is the value of `network.init`, `content` a hash of all files.
     """
 
     name: str
@@ -44,8 +44,10 @@ class Pretrained:
     content: str
 
     def adopted(self, space: Space) -> Space:
-        """Return the space with this architecture for every key that the space does not set. Raises SpaceError if the
-        combination is invalid."""
+        """Return the space, with this architecture filled in for the keys that the space does not set.
+
+        Raises SpaceError if the combination is invalid.
+        """
         specified, raw = space.network.model_fields_set, configuration.space_dict(space)
         same_kind = "kind" not in specified or space.network.kind == self.network.get("kind")
         section = {
@@ -71,7 +73,7 @@ class Pretrained:
         expected = network.state_dict(network.init(np.random.default_rng(0)))
         state = {name: tensor for name, tensor in self.state.items() if name in expected or not name.endswith(_COUNTER)}
         mismatched = self._check(expected, state, network.output_names, space)
-        json_classes = json.loads(json.dumps(list(classes)))  # like the classes of the exported file
+        json_classes = json.loads(json.dumps(list(classes)))  # `self.classes` have been through JSON as well
         if not mismatched and (self.classes is None or list(self.classes) == json_classes):
             return state, self._activation_note(space)
         kept = {name: tensor for name, tensor in state.items() if name not in network.output_names}
@@ -97,7 +99,7 @@ class Pretrained:
         return mismatched
 
     def _activation_note(self, space: Space) -> str:
-        """A note if the activation differs, which no shape shows."""
+        """Return a note if the activation differs, which cannot be seen from the shapes; "" otherwise."""
         trained, current = self.network.get("activation"), space.network.activation
         if trained in (None, current):
             return ""

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from hpo.nn.network import HiddenHook
 
-# The leading axes of (fit, batch, channels, …) along which the noise differs, as the end of a slice of the shape;
-# None for all. Along the other axes it is shared.
+# For each kind of dropout, the end of the slice of the shape (fit, batch, channels, …) whose axes have independent
+# noise; None for all axes. Along the other axes, the noise is shared.
 _DROPOUTS: dict[type[nn.Module], int | None] = {nn.Dropout: None, nn.Dropout1d: -1, nn.Dropout2d: 3, nn.Dropout3d: 3}
 
 
@@ -24,7 +24,7 @@ class HookPoint(nn.Module):
     """Replaces a dropout module of a network. Its attributes are set before each forward pass."""
 
     hidden: HiddenHook
-    rows: int  # the number of fits; more are computed only if a single fit is doubled
+    rows: int  # the number of fits; the tensors have more rows only if a single fit is duplicated
     batched: bool
 
     def __init__(self, number: int, noise_axes: int | None) -> None:

@@ -4,7 +4,7 @@ from hpo.regularizers.base import Regularizer
 class LayerNorm(Regularizer):
     """Layer normalisation after the linear part of each hidden layer.
 
-    With batch normalisation, it comes second. The setting decides which stack a fit joins; there is no hook.
+    It follows batch normalisation if both are used. The setting decides which stack a fit joins; there is no hook.
     """
 
     name = "layer_norm"

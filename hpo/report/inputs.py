@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
 
 from torch import Tensor
 
 from hpo.core.trial import Outcome
+from hpo.core.trial_config import Config
 from hpo.data.dataset import Dataset
 from hpo.nn.network import BatchedNetwork
 from hpo.regularizers import STRENGTHS
+from hpo.regularizers.configs import make_config
 from hpo.report.axis import Axis
 from hpo.selection.result import SearchResult
 from hpo.space.space import Space
@@ -23,11 +24,13 @@ from hpo.training.builder import NetworkBuilder
 
 @dataclass(frozen=True)
 class ReferenceNetwork:
-    """A final network that does not adapt to the target domain: its `name` in words, configuration, and weights (fit,
-    …)."""
+    """A final network that does not adapt to the target domain.
+
+    `name` describes it in words, `params` is its configuration; the weights are (fit, …).
+    """
 
     name: str
-    params: Mapping[str, Any]
+    params: Config
     network: BatchedNetwork
     weights: Mapping[str, Tensor]
 
@@ -36,16 +39,17 @@ class ReferenceNetwork:
 class ReportInputs:
     """The `result` of a search, the outcome of each trial by label, and the final network.
 
-    `weights` are those of the final `network`, (fit, …); {} if there is none. `oof_predictions` holds `rows` (n,) of
-    `data` and the `predictions` for them by networks of the selected configuration that held them out (see
-    `hpo.selection.refit_comparison`); {} if there are none, for the `missing_reason`. `stack_key` maps a configuration
-    to the stack in which it trains. `reference` is compared with the final network if that adapts to another domain.
+    `weights` are those of the final `network`, (fit, …); {} if there is no final network. `oof_predictions` holds the
+    indices `rows` (n,) of rows of `data` and their out-of-fold `predictions` by networks of the selected configuration
+    (see `hpo.selection.refit_comparison`); it is {} if there are none, and `missing_reason` says why. `stack_key` maps
+    a configuration to the stack in which it trains. If the final network adapts to another domain, it is compared with
+    `reference`.
     """
 
     result: SearchResult
     space: Space
     outcomes: Mapping[str, Outcome]
-    stack_key: Callable[[Mapping[str, Any]], object]
+    stack_key: Callable[[Config], object]
     network: BatchedNetwork | None = None
     weights: Mapping[str, Tensor] = field(default_factory=dict)
     data: Dataset | None = None
@@ -66,9 +70,9 @@ class ReportInputs:
     ) -> ReportInputs:
         """Load what a study has stored; `data_error` says why its `data` cannot be loaded."""
 
-        def stack_key(params: Mapping[str, Any]) -> object:
-            strengths = tuple(name for name in STRENGTHS if name in params)
-            return builder.network_for(params).stack_key, strengths, space.train.of(params).batch_size
+        def stack_key(config: Config) -> object:
+            strengths = tuple(name for name in STRENGTHS if name in config.strengths)
+            return builder.network_for(config).stack_key, strengths, space.train.of(config).batch_size
 
         label, oof_store = result.refit.weights, WeightStore(directory.oof_predictions)
         oof_predictions = oof_store.load(result.trial) if oof_store.path(result.trial).exists() else {}
@@ -77,7 +81,7 @@ class ReportInputs:
             "The only held-out predictions are those of the test part, which are not shown row by row."
         )
         weights = WeightStore(directory.weights).load(label) if label else {}
-        network = builder.network_for(result.selected)
+        network = builder.network_for(make_config(result.selected))
         reference = _reference(result, builder, WeightStore(directory.weights)) if label else None
         return cls(
             result, space, outcomes, stack_key, network, weights, data, oof_predictions, missing_reason, reference
@@ -85,13 +89,13 @@ class ReportInputs:
 
     @cached_property
     def search_trials(self) -> list[Outcome]:
-        """The trials that the search proposed, in that order."""
+        """The trials that the search proposed, in the order of the proposals."""
         trials = [o for o in self.outcomes.values() if o.trial.role == "search"]
         return sorted(trials, key=lambda o: o.trial.key.number)
 
     @cached_property
     def complete_trials(self) -> list[Outcome]:
-        """The search trials that were trained to their end; the scores of others cannot be compared with theirs."""
+        """The search trials that completed training with a finite score; only their scores are comparable."""
         return [o for o in self.search_trials if o.state == "complete" and o.value is not None and o.valid]
 
     @cached_property
@@ -132,5 +136,6 @@ def _reference(result: SearchResult, builder: NetworkBuilder, weights: WeightSto
     for key, name in names.items():
         label, entry = result.networks.get(key), result.baselines.get(key)
         if label and entry and entry.trial != result.trial and weights.path(label).exists():
-            return ReferenceNetwork(name, entry.params, builder.network_for(entry.params), weights.load(label))
+            config = make_config(entry.params)
+            return ReferenceNetwork(name, config, builder.network_for(config), weights.load(label))
     return None

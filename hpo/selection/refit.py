@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 from torch import Tensor
 
 from hpo.core.metrics import average_predictions
 from hpo.core.trial import Trial
+from hpo.core.trial_config import Config
 from hpo.core.trial_key import RefitKind
 from hpo.data.dataset import Dataset
 from hpo.selection.finals import Finalist, TrainFixed
@@ -70,11 +70,11 @@ class Refit:
             if outcome.state == "complete"
         }
 
-    def logits(self, final: FinalNetwork, params: Mapping[str, Any]) -> Tensor:
+    def logits(self, final: FinalNetwork, config: Config) -> Tensor:
         """Predict the test part: logits (1, rows, outputs)."""
         weights = self._weights.load(final.label)
         fits = len(next(iter(weights.values())))
-        network = self._networks.network_for(params)
+        network = self._networks.network_for(config)
         logits = final.data.test.predict(lambda x: network.predict(weights, x.expand(fits, -1, -1)))
         return average_predictions(final.data.task, logits).unsqueeze(0)
 

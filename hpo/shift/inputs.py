@@ -70,7 +70,7 @@ def build_columns(source: pd.DataFrame, target: pd.DataFrame, preprocess: Prepro
 
 
 def build_terms(source: pd.DataFrame, target: pd.DataFrame, preprocess: Preprocessor) -> list[Terms]:
-    """Return which rows contain which terms of each text column."""
+    """Return, for each text column, which rows of the two domains contain each term."""
     columns = []
     for document in preprocess.documents:
         name = document["column"]

@@ -12,8 +12,8 @@ from hpo.regularizers import FAMILY, STRENGTHS
 from hpo.space.hyperparameter import Confidence, Hyperparameter, is_number, steps_between
 
 AUTO = "auto"
-_LARGEST = 1e300  # leaves room to add ranges and steps
-_FINEST = 1e-9  # the smallest step as a fraction of the range: the limit of decimal arithmetic, ours and Optuna's
+_LARGEST = 1e300  # so that sums of ranges and steps remain finite
+_FINEST = 1e-9  # the smallest step as a fraction of the range: the limit of decimal arithmetic, here and in Optuna
 _MAX_POINTS = 1000
 
 
@@ -22,7 +22,7 @@ def is_integer(key: str) -> bool:
 
 
 def _named_values(key: str) -> tuple[str | bool, ...]:
-    """The values of a key whose values are not numbers."""
+    """Return the legal values of a key whose values are names or truth values; () if they are numbers."""
     return FAMILY[key].choices if key in FAMILY else ()
 
 
@@ -52,8 +52,10 @@ def shape(key: str, raw: Mapping[str, Any], path: Path) -> Iterator[Mistake]:
 
 
 def extras(key: str, raw: Mapping[str, Any], values: Hyperparameter | None, path: Path) -> Iterator[Mistake]:
-    """Check `when` and `prior`, without the keys that `when` names; `values` is None if the key's own values are
-    wrong."""
+    """Check `when` and `prior`, except whether the keys in `when` exist.
+
+    `values` is None if the values of `key` are invalid.
+    """
     if "when" in raw:
         yield from _when(key, raw["when"], (*path, "when"))
     if "prior" in raw:
@@ -127,7 +129,7 @@ def _value(key: str, value: Any) -> Iterator[str]:
             yield f"must be one of {_listed(names)}, got {format_value(value)}.{hint}"
     elif not is_number(value):
         yield f"must be a number, got {format_value(value)}."
-    elif not abs(value) <= _LARGEST:  # written so that NaN is refused
+    elif not abs(value) <= _LARGEST:  # in this form, the check also rejects NaN
         yield f"must be {f'at most {_LARGEST:g}' if abs(value) < math.inf else 'finite'}, got {format_value(value)}."
     elif is_integer(key) and not isinstance(value, int):
         yield f"must be a whole number, got {value}."
@@ -183,8 +185,8 @@ def _prior(key: str, raw: Mapping[str, Any], values: Hyperparameter | None, path
 
 
 def _best(key: str, best: Any, values: Hyperparameter, *, listed: bool) -> str:
-    """Check the expected best value; "" if it is valid. In a range it may be any number, between the steps as well."""
-    if best == "off" and not values.contains(best):  # an argument of a factory may have the value "off" itself
+    """Check the expected best value; "" if it is valid. In a range, it may be any number, even between two steps."""
+    if best == "off" and not values.contains(best):  # "off" may also be a regular value of a factory's argument
         return (
             "" if values.optional else f"must be a value of {key}, got off; add optional: true to search off as well."
         )
@@ -197,7 +199,7 @@ def _best(key: str, best: Any, values: Hyperparameter, *, listed: bool) -> str:
 
 
 def yaml_1_1(value: Any) -> str:
-    """A hint for spaces that were read with PyYAML's own loader; "" unless the value is a truth value."""
+    """Return a hint for spaces that were read with `yaml.safe_load`; "" unless the value is a truth value."""
     if not isinstance(value, bool):
         return ""
     return f" (yaml.safe_load reads {'on' if value else 'off'} as {format_value(value)}; put it in quotes.)"

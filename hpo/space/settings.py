@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
 from hpo.core.config import MAX_COUNT, Section
 from hpo.core.metrics import METRICS
+from hpo.core.trial_config import Config
 
 CHOOSING = ("greedy", "stacking")  # kinds of ensembles that combine several configurations
 
@@ -26,10 +26,9 @@ class TrainConfig(Section):
         """The name of the curve of the followed metric."""
         return f"valid_{self.metric}"
 
-    def of(self, params: Mapping[str, Any]) -> TrainConfig:
+    def of(self, config: Config) -> TrainConfig:
         """The settings of one trial, whose configuration may contain some of these keys."""
-        searched = {key: params[key] for key in ("epochs", "batch_size", "patience", "schedule") if key in params}
-        return self.model_copy(update=searched) if searched else self
+        return self.model_copy(update=config.schedule) if config.schedule else self
 
 
 class RefitConfig(Section):

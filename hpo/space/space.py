@@ -13,10 +13,12 @@ from pydantic import BeforeValidator, ConfigDict, Field, PlainValidator, field_v
 from hpo.core.config import Section, config_errors
 from hpo.core.metrics import VALIDATORS
 from hpo.core.objectives import OBJECTIVES
+from hpo.core.trial_config import Config
 from hpo.core.selection_rules import SELECTION_RULES
 from hpo.core.yaml_document import Mistake, Path, format_value
 from hpo.data.config import DataConfig
 from hpo.regularizers import FAMILY
+from hpo.regularizers.configs import make_config
 from hpo.space import conditions
 from hpo.space.hyperparameter import DEFAULTS, Hyperparameter
 from hpo.space.network import WIDTHS, NetworkConfig
@@ -140,12 +142,12 @@ class Space(Section):
         """The value that a key of `search` has in trials in which its condition does not hold."""
         return [self.default_of(key)] if self.search[key].when else []
 
-    def middle(self, given: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    def middle(self, given: Mapping[str, Any] | None = None) -> Config:
         """The parameters at the middle of the space, except for the `given` ones."""
         middle = {key: values.middle() for key, values in self.hyperparameters.items()}
-        return conditions.resolved(self.hyperparameters, middle | dict(given or {}), self.default_of)
+        return self._config(middle | dict(given or {}))
 
-    def architectures(self) -> Iterator[dict[str, Any]]:
+    def architectures(self) -> Iterator[Config]:
         """The parameters at the middle of the space, then with every combination of the structure. If there are too
         many combinations: each value of one structural parameter (the bounds of a range), with the others at their
         middle and at their largest value."""
@@ -165,7 +167,7 @@ class Space(Section):
         for others, (key, values) in product(({}, largest), structure.items()):
             yield from (self.middle(others | {key: value}) for value in values.choices or values.bounds)
 
-    def params(self, sampled: Mapping[str, Any]) -> dict[str, Any]:
+    def params(self, sampled: Mapping[str, Any]) -> Config:
         """The value of each parameter in a trial: sampled, fixed or default. Where the parameter is switched off or its
         condition does not hold, it is the default value."""
         by_key: dict[str, Any] = {}
@@ -175,7 +177,10 @@ class Space(Section):
                 values.rounded(sampled[key]) if key in sampled else values.choices[0] if values.choices else math.nan
             )
             by_key[key] = value if on else FAMILY[key].default_value
-        return conditions.resolved(self.hyperparameters, by_key, self.default_of)
+        return self._config(by_key)
+
+    def _config(self, by_key: Mapping[str, Any]) -> Config:
+        return make_config(conditions.resolved(self.hyperparameters, by_key, self.default_of))
 
     def identity(self) -> dict[str, Any]:
         """The settings that identify a study: all but the budget, the selection, and the files of data and initial

@@ -9,6 +9,7 @@ from hpo.core.trial import Trial
 from hpo.core.trial_key import TrialKey
 from hpo.regularizers import FAMILY, STRENGTHS
 from hpo.regularizers.active import active_adaptation
+from hpo.regularizers.configs import make_config
 from hpo.space.hyperparameter import Hyperparameter
 from hpo.space.space import Space
 from hpo.study.seeds import fit_seed
@@ -30,8 +31,8 @@ def baseline_trials(space: Space) -> list[Trial]:
         key: space.search[key].clip(value) if key in space.search else value for key, value in DEFAULT_STRENGTHS.items()
     }
     return [
-        Trial(TrialKey("none"), "baseline", others | off, fit_seed(space, TrialKey("none"))),
-        Trial(TrialKey("defaults"), "baseline", others | off | usual, fit_seed(space, TrialKey("defaults"))),
+        Trial(TrialKey("none"), "baseline", make_config(others | off), fit_seed(space, TrialKey("none"))),
+        Trial(TrialKey("defaults"), "baseline", make_config(others | off | usual), fit_seed(space, TrialKey("defaults"))),
     ]
 
 
@@ -48,14 +49,12 @@ def _usual_value(space: Space, key: str, values: Hyperparameter) -> Any:
 def ablation(selected: Trial) -> Trial:
     """The selected configuration with every regularizer off and the same seed, to measure what regularization
     gained."""
-    params = {
-        key: STRENGTHS[key].default_value if key in STRENGTHS else value for key, value in selected.params.items()
-    }
-    return Trial(selected.key.ablation(), "ablation", params, selected.seed)
+    off = {key: STRENGTHS[key].default_value for key in selected.params.strengths}
+    return Trial(selected.key.ablation(), "ablation", selected.params.with_values(off), selected.seed)
 
 
 def without_adaptation(selected: Trial) -> Trial:
     """The selected configuration without domain adaptation and with the same seed, to measure what adaptation
     gained."""
     off = {key: STRENGTHS[key].default_value for key in active_adaptation(selected.params)}
-    return Trial(selected.key.unadapted(), "ablation", {**selected.params, **off}, selected.seed)
+    return Trial(selected.key.unadapted(), "ablation", selected.params.with_values(off), selected.seed)

@@ -1,9 +1,9 @@
-"""The rounds of a search: in each, free slots are filled, every trial in training has one epoch, and all are reported.
+"""The rounds of a search: each round starts trials in free slots, trains every trial for one epoch and reports them.
 
-A proposal depends on the trials that have ended by then, so in an interrupted search, trials must begin and end in
-the rounds in which they would have without the interruption. A resumed search therefore goes back to the first round
-in which a trial began that has not ended. Trials that ended in a later round are not trained again but replayed: they
-occupy their slots, and the pruner sees their epochs, until the round in which they ended.
+A proposal depends on the trials that have ended before it, so after an interruption, trials must begin and end in the
+same rounds as without it. A resumed search therefore goes back to the earliest round in which an unfinished trial
+began. Trials that ended in a later round are not trained again but replayed: they occupy their slots, and the pruner
+sees their epochs, until the round in which they ended.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ class EpochRounds:
     """The current round, and the replayed trials."""
 
     def __init__(self, ended: Iterable[Outcome], cut_off: Iterable[int]) -> None:
-        """`ended` are the trials that have ended, `cut_off` the rounds in which the trials began that have not."""
+        """`ended` are the outcomes of ended trials, `cut_off` the rounds in which unfinished trials began."""
         outcomes = list(ended)
         self.now = min(cut_off, default=1 + max((o.rounds[1] for o in outcomes), default=-1))
         self._replayed = {o.trial.label: o for o in outcomes if o.rounds[1] >= self.now}
@@ -26,7 +26,7 @@ class EpochRounds:
         """The replayed trials that occupy slots in this round."""
         return [o for o in self._replayed.values() if o.rounds[0] <= self.now]
 
-    def next_round(self) -> bool:
+    def has_later_replays(self) -> bool:
         """Whether a replayed trial begins in a later round; until then, nothing is proposed."""
         return any(o.rounds[0] > self.now for o in self._replayed.values())
 

@@ -21,7 +21,7 @@ import hpo.study
 from hpo.core.errors import InputError
 from hpo.core.trial import Outcome
 
-SCHEMA = 1  # the form of the attributes and outcomes that a study stores; a study of another number cannot be read
+SCHEMA = 2  # the form of the attributes and outcomes that a study stores; a study of another number cannot be read
 
 
 class StudyStorage(Protocol):

@@ -69,7 +69,7 @@ class Study:
         """Whether another trial begins in this round."""
         if self._pending:
             return self._pending[0][0] <= self._rounds.now
-        return self._may_propose() and not self._rounds.next_round() and self._knows_enough()
+        return self._may_propose() and not self._rounds.has_later_replays() and self._has_enough_results()
 
     def n_replayed(self) -> int:
         """The number of trials that occupy a slot without being trained: they had ended before the search was
@@ -197,12 +197,12 @@ class Study:
             total = min(total, int(self._space.points))
         return self.in_memory.proposed < total
 
-    def _knows_enough(self) -> bool:
-        """Whether all trials have ended that the next proposal depends on."""
+    def _has_enough_results(self) -> bool:
+        """Whether all trials on which the next proposal depends have ended."""
         return self._lag is None or self._visible_below() == self.in_memory.proposed - self._lag
 
     def _visible_below(self) -> float:
-        """The trial number below which sampler and pruner know the outcomes."""
+        """The trial number below which outcomes are visible to sampler and pruner."""
         if self._lag is None:
             return math.inf
         unfinished = [running.trial for running in self._running.values()] + [trial for _, trial in self._pending]

@@ -11,6 +11,7 @@ from typing import Any
 from hpo import nets
 from hpo.core.errors import InputError
 from hpo.core.importing import Factory, import_object, match_arguments, qualified_name
+from hpo.core.trial_config import Config
 from hpo.nn.mlp import Mlp
 from hpo.nn.module import VmappedModule
 from hpo.nn.network import BatchedNetwork, Tensors
@@ -46,25 +47,25 @@ class NetworkBuilder:
     n_outputs: int
     state: Tensors = field(default_factory=dict, repr=False)
 
-    def network_for(self, params: Mapping[str, Any]) -> BatchedNetwork:
+    def network_for(self, config: Config) -> BatchedNetwork:
         """Build the network of a configuration. Raises InputError if it does not fit the data or its factory."""
-        network = self._initialised_at_random(params)
+        network = self._initialised_at_random(config)
         return replace(network, init_weights=network.load_state(self.state)) if self.state else network
 
-    def _initialised_at_random(self, params: Mapping[str, Any]) -> Mlp | VmappedModule:
-        config, image = self.space.network, self._image_shape()
+    def _initialised_at_random(self, config: Config) -> Mlp | VmappedModule:
+        section, structure, image = self.space.network, config.structure, self._image_shape()
         if self.build is None:
-            shape = {key: params.get(key, getattr(config, key)) for key in ("width", *MLP_KEYS)}
-            return Mlp(self.n_inputs, self.n_outputs, int(params["depth"]), activation=config.activation, **shape)
+            shape = {key: structure.get(key, getattr(section, key)) for key in ("width", *MLP_KEYS)}
+            return Mlp(self.n_inputs, self.n_outputs, int(structure["depth"]), activation=section.activation, **shape)
         arguments = {"n_inputs": self.n_inputs, "n_outputs": self.n_outputs} | ({"image": image} if image else {})
-        arguments |= {key: params[key] for key in config.search}
-        required = {key: f"network.search.{key}" for key in config.search}  # the factory must take these
-        if config.width is not None:
-            arguments["width"], required["width"] = config.width, "network.width"
+        arguments |= {key: config.arguments[key] for key in section.search}
+        required = {key: f"network.search.{key}" for key in section.search}  # the factory must take these
+        if section.width is not None:
+            arguments["width"], required["width"] = section.width, "network.width"
         for key in ("width", "depth"):
-            if key in params:
-                arguments[key], required[key] = params[key], f"search.{key}"
-        name = config.factory or qualified_name(self.build)
+            if key in structure:
+                arguments[key], required[key] = structure[key], f"search.{key}"
+        name = section.factory or qualified_name(self.build)
         matched = match_arguments(self.build, arguments, required)
         return VmappedModule(self.build, name, matched, self.n_inputs, self.n_outputs, image)
 

@@ -14,7 +14,7 @@ from hpo.core.samples import Samples
 from hpo.core.trial import Fit, Score, TrainedTrial, Trial
 from hpo.nn.network import BatchedNetwork
 from hpo.regularizers import FAMILY, STRENGTHS, overrides
-from hpo.regularizers.active import active_params
+from hpo.regularizers.active import active_strengths
 from hpo.space.settings import TrainConfig
 from hpo.space.space import Space
 from hpo.training.builder import NetworkBuilder
@@ -188,11 +188,11 @@ class Population:
     def _stack(self, fit: Fit, network: BatchedNetwork) -> Stack:
         """Return the stack for a fit: same architecture, batch size, named regularizers and numbers of rows of data."""
         trial, fold = fit.trial, fit.fold
-        names = tuple(name for name in FAMILY if name in STRENGTHS and name in trial.params)
+        names = tuple(name for name in STRENGTHS if name in trial.params.strengths)
         alone, train = () if network.batched else (trial.label, fold.number), self._train.of(trial.params)
         parts = (fold.train, fold.valid, fold.target, fold.target_valid, fold.source_valid)
         # Trials that need a second backward pass have a stack of their own, so that the others do not wait for it.
-        twice = any(overrides(STRENGTHS[name], "perturb") for name in active_params(trial.params) if name in STRENGTHS)
+        twice = any(overrides(STRENGTHS[name], "perturb") for name in active_strengths(trial.params))
         key = (network.stack_key, names, train.batch_size, *map(len, parts), twice, alone)
         if key not in self.stacks:
             self.stacks[key] = Stack(names, self._data, train)

@@ -52,7 +52,7 @@ class Program:
             hook: [name for name, member in self._regularizers.items() if overrides(member, hook)] for hook in _HOOKS
         }
         self._strengths = {
-            name: tensors.values.new_tensor([row.fit.trial.params[name] for row in rows]) for name in self._regularizers
+            name: tensors.values.new_tensor([row.fit.trial.params.strengths[name] for row in rows]) for name in self._regularizers
         }
         rows_per_layer = [sum(depth > layer for depth in self._depths) for layer in range(max(self._depths))]
         self._layer_strengths = [{name: s[:n] for name, s in self._strengths.items()} for n in rows_per_layer]
@@ -288,5 +288,5 @@ def _acts(member: Regularizer, rows: Sequence[FitState]) -> bool:
     One that is off in all rows changes nothing and only costs time, unless it passes rows of the target domain through
     the network or has parameters of its own, which need their gradients.
     """
-    active = not all(member.is_off(row.fit.trial.params[member.name]) for row in rows)
+    active = not all(member.is_off(row.fit.trial.params.strengths[member.name]) for row in rows)
     return active or member.uses_target_batch or overrides(member, "extra_parameters")

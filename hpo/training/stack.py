@@ -1,7 +1,7 @@
 """A stack: fits that share one batched tensor program, as its rows.
 
-Rows may differ in depth: they are sorted by depth, the deepest first, and a layer is computed for the first rows that
-have it.
+Rows may differ in depth. They are sorted by depth, the deepest first, so that the rows that have a layer come first,
+and the layer is computed for these rows only.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class Stack:
         self._layout = Layout(())  # of the deepest network so far
         self.tensors = Tensors.initial(data.x.new_empty((0, 0)), self._copying)
 
-    # ---- rows enter and leave, between epochs only
+    # ---- adding and removing rows, between epochs only
 
     def admit(self, fits: Sequence[Fit], network: BatchedNetwork, train: TrainConfig) -> list[FitState]:
         """Add rows for the fits of one trial, initialised by the network, and return them."""
@@ -73,7 +73,7 @@ class Stack:
         return [p for name in self._names for p in STRENGTHS[name].extra_parameters(network.width or 0, self._data)]
 
     def _streams(self, fit: Fit, network: BatchedNetwork) -> dict[str, dict[int | str, Stream]]:
-        """Return the random streams of a fit by user and hook point, without that for the order of its rows."""
+        """Return the random streams of a fit by user and hook point, except the stream for the order of data rows."""
         layers: list[int | str] = list(range(network.depth))
         hook_points: dict[str, list[int | str]] = {
             "layer": layers,
@@ -141,8 +141,8 @@ class Stack:
             return
         self.program = Program(rows, tensors, self._layout, self._names, self._data, self._backend)
         self._parts = evaluation.rows_by_part([row.fit.fold for row in rows])
-        # The training loss is computed without noise on as many rows as the validation loss, or on all if there is
-        # none.
+        # The training loss is computed without noise on as many rows as the validation loss, or on all training rows
+        # if there are no validation rows.
         self._parts["train"] = self._parts["train"][:, : self._parts["valid"].shape[1] or None]
 
     # ---- training
@@ -153,7 +153,7 @@ class Stack:
             self._train_epoch()
             return
         row = self.rows[0]
-        # A module that is not batched may draw from torch's generator, so that is seeded for this fit and epoch.
+        # A module that is not batched may draw from torch's generator, which is therefore seeded by fit and epoch.
         with torch.random.fork_rng(devices=rng_devices(self._data.x.device)):
             torch.manual_seed(int(row.fit.stream(f"torch/{row.epoch}").integers(2**63)))
             self._train_epoch()
@@ -190,8 +190,7 @@ class Stack:
 
 
 def initial_value(parameter: Parameter, fit: Fit) -> Tensor:
-    """Return the initial value of a parameter of a regularizer: uniform as torch.nn.Linear, or zeros for a vector."""
-
+    """Return the initial value of a regularizer's parameter: uniform as in torch.nn.Linear, or zeros for a vector."""
     if len(parameter.shape) < 2:
         return torch.zeros(parameter.shape)
     bound = 1 / math.sqrt(parameter.shape[0])

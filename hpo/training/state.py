@@ -53,7 +53,7 @@ class FitState:
         It is constant, or follows a cosine as torch's CosineAnnealingLR, over all epochs or over each cycle of the
         trial.
         """
-        lr = float(self.fit.trial.params["learning_rate"])
+        lr = self.fit.trial.params.learning_rate
         if self.fit.trial.cycle is None and self.train.schedule != "cosine":
             return lr
         epoch, epochs = self.next_epoch

@@ -29,7 +29,7 @@ def search(
     deterministic: bool = False,
     plugins: Sequence[str] = (),
 ) -> SearchResult:
-    """Search a space and return the result; printed, it shows the final table of `hpo search`.
+    """Search a space and return the result, which prints as the final table of `hpo search`.
 
     A second call with the same space resumes the search up to its total budget; a finished study returns the stored
     result. Raises `hpo.core.errors.InputError`, which says what to change, for errors in the input.
@@ -41,7 +41,7 @@ def search(
         factory: A function that makes the networks, in place of the `network.factory` of a space. Exported files name
             it, so it should be importable.
         workers: The number of processes that train, at most one per core.
-        device: `cpu`, `cuda` or `auto`: the GPU if torch sees one and one process trains, else the CPU.
+        device: `cpu`, `cuda` or `auto`: the GPU if torch finds one and `workers` is 1, else the CPU.
         deterministic: Make the trials independent of the number of workers, which takes longer.
         plugins: Modules with regularizers of your own (see docs/extending.md).
     """

@@ -15,6 +15,7 @@ from hpo.data.dataset import Dataset
 from hpo.export import configuration, network_files, pretrained
 from hpo.nn.combination import Combination
 from hpo.nn.network import BatchedNetwork
+from hpo.regularizers.configs import make_config
 from hpo.selection.result import EnsembleResult, ParetoTrial, RefitResult, SearchResult
 from hpo.space import loader, plugins
 from hpo.space.space import Space
@@ -56,7 +57,7 @@ class CompletedStudy:
         try:
             folder.mkdir(parents=True, exist_ok=True)
             for trial in self.result.front:
-                network, name = self._networks().network_for(trial.params), f"trial-{trial.trial}"
+                network, name = self._networks().network_for(make_config(trial.params)), f"trial-{trial.trial}"
                 result = _as_selected(self.result, trial)
                 point = configuration.single_point(result, self.space, network, self.base, folder, name)
                 written.append(f"{name}.yaml")
@@ -117,7 +118,7 @@ class CompletedStudy:
 
     def network(self) -> BatchedNetwork:
         """Return the network of the selected configuration."""
-        return self._networks().network_for(self.result.selected)
+        return self._networks().network_for(make_config(self.result.selected))
 
     def _networks(self) -> NetworkBuilder:
         shape = self.result.shape
@@ -132,7 +133,8 @@ class CompletedStudy:
         for number, member in enumerate(ensemble.members):
             parts = {name: name.partition(".") for name in weights}
             own = {parts[name][2]: tensor for name, tensor in weights.items() if parts[name][0] == str(number)}
-            members.append((networks.network_for(member.params), own, member.params.get("dropout", 0.0)))
+            config = make_config(member.params)
+            members.append((networks.network_for(config), own, config.strengths.get("dropout", 0.0)))
         return members
 
     def _data(self) -> Dataset:

@@ -85,8 +85,11 @@ def result_options(experiment: Experiment) -> dict[str, Any]:
 
 
 def _compare_refits(session: SearchSession, selected: Finalist) -> dict[str, dict[str, float]]:
-    """Compare the kinds of refit by nested cross-validation. If the rows or the memory do not suffice, note that and
-    go on: the search has cost hours, and its result does not depend on this comparison."""
+    """Compare the kinds of refit by nested cross-validation.
+
+    If there are too few rows or too little memory, add a note and continue: the search may have taken hours, and its
+    result does not depend on this comparison.
+    """
     experiment, study = session.experiment, session.study
     if not selected.reevaluations or experiment.space.refit.kind == "none":
         return {}
@@ -182,7 +185,7 @@ def _run_fields(session: SearchSession, startup: float) -> dict[str, Any]:
 
 
 def _with_ensemble(session: SearchSession, result: SearchResult) -> SearchResult:
-    """Return the result with the ensemble that the space requests, if it can be made."""
+    """Return the result with the ensemble that the space requests, if that can be built."""
     config, study = session.experiment.space.ensemble, session.study
     if config is None:
         return result
@@ -211,7 +214,7 @@ def _exported(session: SearchSession, selected: Finalist, networks: Mapping[str,
     final, params = networks[selected.label], selected.searched.trial.params
     network, weights = session.experiment.networks.network_for(params), session.weights.load(final.label)
     folder = session.directory.network
-    network_files.write_network(folder, network, weights, final.data, params.get("dropout", 0.0))
+    network_files.write_network(folder, network, weights, final.data, params.strengths.get("dropout", 0.0))
     return [folder]
 
 

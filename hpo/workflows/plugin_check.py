@@ -9,6 +9,7 @@ from hpo.core.trial import Trial
 from hpo.core.trial_key import TrialKey
 from hpo.data.dataset import Dataset
 from hpo.regularizers import STRENGTHS
+from hpo.regularizers.configs import make_config
 from hpo.space.space import Space
 from hpo.training.builder import NetworkBuilder
 from hpo.training.population import Population
@@ -25,7 +26,7 @@ def check(space: Space, data: Dataset, networks: NetworkBuilder, names: list[str
     train = space.train.model_copy(update={"batch_size": _BATCH_SIZE, "schedule": "constant"})
     params = {key: value for key, value in space.middle().items() if key not in (*STRENGTHS, "batch_size")}
     for name in names:
-        probes = [{**params, name: value} for value in STRENGTHS[name].probe]
+        probes = [make_config({**params, name: value}) for value in STRENGTHS[name].probe]
         trials = [Trial(TrialKey(i), "search", probe, 0) for i, probe in enumerate(probes)]
         population = Population(samples, lambda trial: networks.network_for(trial.params), train, len(trials))
         try:

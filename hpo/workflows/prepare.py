@@ -137,7 +137,7 @@ def _validate(space: Space, data: Dataset) -> None:
     if space.refit.kind == "keep" and space.data.split.folds:
         raise InputError(
             "refit: keep needs a search on one split, and data.split.folds makes a network for every fold; "
-            "take average."
+            "use average."
         )
     samplers.check(space)
 
@@ -150,7 +150,7 @@ def _probe(setup: _Setup, data: Dataset) -> Experiment:
     requirements.check_validators(space, data, networks)
     state: Mapping[str, Tensor] = {}
     if initial is not None:
-        fitted = [initial.fit(network, data.classes, space) for network in networks]  # raises if one does not fit
+        fitted = [initial.fit(network, data.classes, space) for network in networks]  # raises if any does not fit
         state, note = fitted[0]
         notes += [f"Every network starts with the weights of {initial.name}.", *([note] if note else [])]
     network_builder = NetworkBuilder(space, setup.factory, data.n_inputs, data.n_outputs, state)
@@ -191,14 +191,15 @@ def _has_finals(space: Space) -> bool:
 
 
 def _changed_rows(space: Space, data: Dataset) -> list[str]:
-    """A note if an exported configuration is trained on other rows than the search that exported it."""
+    """Return a note if the rows differ from those of the search that exported this configuration."""
     if space.exported.get("fingerprint", data.fingerprint) == data.fingerprint:
         return []
-    return ["The rows are not those that this configuration was exported from: expect another score."]
+    return ["The rows are not those that this configuration was exported from, so the score will differ."]
 
 
 def _few_fits(space: Space, data: Dataset) -> list[str]:
-    """A note if the re-evaluation has too few fits for a significance test, as with `split.time` without folds."""
+    """Return a note if the re-evaluation has too few fits for a significance test, as with `split.time` without folds.
+    """
     fits = n_draws(data) * len(data.new_fold_sizes(1)) if _has_finals(space) else 0
     if not 0 < fits < MIN_PAIRS:
         return []

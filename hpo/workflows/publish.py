@@ -10,6 +10,7 @@ from typing import Any
 
 from hpo.core.errors import StoreError, describe_exception
 from hpo.export import configuration
+from hpo.regularizers.configs import make_config
 from hpo.selection import result_builder
 from hpo.selection.result import SearchResult
 from hpo.space.formatting import flat
@@ -56,7 +57,7 @@ def publish(result: SearchResult, session: SearchSession, files: Sequence[Path])
     """Write the selected configuration and the report, end the MLflow run with both and `files` as its artifacts, and
     return the result with the seconds that the report took. Raises StoreError."""
     experiment, directory = session.experiment, session.directory
-    network = experiment.networks.network_for(result.selected)
+    network = experiment.networks.network_for(make_config(result.selected))
     point = configuration.single_point(result, experiment.space, network, experiment.base_dir, directory.folder)
     best = directory.folder / "best.yaml"
     try:

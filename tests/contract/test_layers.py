@@ -34,7 +34,7 @@ PUBLIC = {
     }
     | {"text_augmentation", "text_features"},
     "export": {"configuration", "network_files", "predict", "pretrained"},
-    "regularizers": {"", "active", "base"},
+    "regularizers": {"", "active", "base", "configs"},
     "report": {"", "summary"},
     "selection": {
         "ensemble.build",

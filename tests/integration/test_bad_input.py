@@ -71,7 +71,7 @@ SPACES = [
         SPACE.replace("target: y", "target: y, split: {folds: 3}") + "refit: keep\n",
         [
             "refit: keep needs a search on one split, and data.split.folds makes a network for every fold; "
-            "take average.",
+            "use average.",
         ],
     ),
     (

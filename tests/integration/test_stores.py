@@ -30,7 +30,7 @@ def test_an_exported_point_says_when_its_rows_have_changed(store):
     assert here("search", "--space", space, "--store", store, "--quiet").exit_code == 0
     point = store.parent / "point.yaml"
     assert here("export", "--store", store, "-o", point).exit_code == 0
-    said = "note: The rows are not those that this configuration was exported from: expect another score."
+    said = "note: The rows are not those that this configuration was exported from, so the score will differ."
     assert said not in here("check", point).stdout
     changed = yaml.safe_load(point.read_text())
     changed["exported"]["fingerprint"] = "another"

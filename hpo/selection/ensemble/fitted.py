@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from hpo.core.errors import SearchFailedError
 from hpo.core.metrics import average_predictions, labelled_metric, tracked_metrics
+from hpo.core.trial_config import Config
 from hpo.data.dataset import Dataset
 from hpo.nn.combination import Combination
 from hpo.selection.ensemble.held_out import FitCombination, OutOfFoldPredictions, estimate
@@ -27,7 +27,7 @@ class Member:
     """
 
     label: str
-    params: Mapping[str, Any]
+    params: Config
     weights: Mapping[str, Tensor]
 
 

@@ -12,7 +12,7 @@ from hpo.core.metrics import METRICS
 from hpo.nn.combination import Combination, stacking_inputs
 from hpo.selection.ensemble.held_out import OutOfFoldPredictions
 
-_PENALTIES = (1.0, 1e-1, 1e-2, 1e-3, 1e-4)  # of L2, relative to the mean loss of a row; most regularized first
+_PENALTIES = (1.0, 1e-1, 1e-2, 1e-3, 1e-4)  # of L2, relative to the mean loss per row; strongest first
 _MISSING_CLASS = -20.0  # the bias of a class without rows
 
 
@@ -74,8 +74,8 @@ def fit_linear(predictions: OutOfFoldPredictions, best: list[int], penalty: floa
 def _logistic_regression(predictions: OutOfFoldPredictions, x: np.ndarray, penalty: float) -> tuple[Tensor, Tensor]:
     """Return the coefficients (classes, inputs) and intercepts (classes,) of the classes that have rows."""
     weight = None if predictions.weight is None else predictions.weight.numpy() / float(predictions.weight.mean())
-    # The default solver, not Newton's method: the Hessian of that has (members × classes²)² numbers; with 26 classes a
-    # fit takes a minute instead of half a second.
+    # Not Newton's method: its Hessian has (members × classes²)² numbers, and with 26 classes a fit takes a minute
+    # instead of the half second of the default solver.
     model = LogisticRegression(C=1 / (penalty * len(x)), max_iter=1000, tol=1e-6)
     model.fit(x, predictions.y.numpy(), weight)
     coefficients, intercept = torch.from_numpy(model.coef_).float(), torch.from_numpy(model.intercept_).float()
