@@ -36,8 +36,7 @@ from hpo.tracking.mlflow_writer import create_database
 from hpo.tracking.recorder import Recorder
 from hpo.training.experiment import Experiment
 from hpo.training.population import Population
-from hpo.workflows import prepare as jobs
-from hpo.workflows import search
+from hpo.workflows import prepare, search
 
 _DOCS = Path(__file__).parent.parent / "docs"
 _HERTZ = os.sysconf("SC_CLK_TCK")
@@ -177,17 +176,17 @@ def _child() -> int:
 
 def run(made: Json, every: int, folder: Path) -> Json:
     """Run a search; return its cost per trial in milliseconds by part, for every `every` trials."""
-    place = StudyDirectory(folder / "store", made["study"])
+    directory = StudyDirectory(folder / "store", made["study"])
     create_database(folder / "store" / "mlflow.db")
-    job = jobs.prepare(loader.parse(made), folder)
+    experiment = prepare.prepare(loader.parse(made), folder)
     with Clock() as clock:
-        watched = Watched(clock, every, place.folder / "mlflow.json")
-        result = search.search(job, place, watcher=watched)
+        watched = Watched(clock, every, directory.folder / "mlflow.json")
+        result = search.search(experiment, directory, watcher=watched)
     spans = [_span(a, b) for a, b in zip(watched.samples, watched.samples[1:], strict=False)]
     before = time.perf_counter()
-    Study(job.space, place.journal, job.data.fingerprint).close()
+    Study(experiment.space, directory.journal, experiment.data.fingerprint).close()
     again = time.perf_counter()
-    read_attrs(place.journal)
+    read_attrs(directory.journal)
     return {
         "space": made,
         "spans": spans,
@@ -195,7 +194,7 @@ def run(made: Json, every: int, folder: Path) -> Json:
         "seconds": result.seconds,
         "states": dict(result.trials),
         "writer_start_seconds": watched.start,
-        "journal_mb": place.journal.stat().st_size / 1e6,
+        "journal_mb": directory.journal.stat().st_size / 1e6,
         "mlflow_mb": (folder / "store" / "mlflow.db").stat().st_size / 1e6,
         "resume_seconds": again - before,
         "read_seconds": time.perf_counter() - again,

@@ -39,8 +39,7 @@ from hpo.tracking.recorder import Recorder
 from hpo.training import program, stack
 from hpo.training.population import Population
 from hpo.training.stack import Stack
-from hpo.workflows import loop, search
-from hpo.workflows import prepare as jobs
+from hpo.workflows import loop, prepare, search
 
 _DOCS = Path(__file__).parent.parent / "docs"
 Json = dict[str, Any]
@@ -107,13 +106,13 @@ def profiled(width: int, trials: int, epochs: int) -> Json:
     made["network"]["width"] = width
     made["train"] |= {"epochs": epochs, "patience": epochs}
     with tempfile.TemporaryDirectory() as folder:
-        place = StudyDirectory(Path(folder), made["study"])
-        create_database(place.folder.parent / "mlflow.db")
+        directory = StudyDirectory(Path(folder), made["study"])
+        create_database(directory.folder.parent / "mlflow.db")
         profile, before = Profile(), getrusage(RUSAGE_CHILDREN)
         profile.watch()
-        job = jobs.prepare(loader.parse(made), Path(folder))
+        experiment = prepare.prepare(loader.parse(made), Path(folder))
         result = search.search(
-            job, place, watcher=SearchProgress(Console(file=io.StringIO(), force_terminal=True, width=120))
+            experiment, directory, watcher=SearchProgress(Console(file=io.StringIO(), force_terminal=True, width=120))
         )
         profile.switch("the loop")
         after = getrusage(RUSAGE_CHILDREN)

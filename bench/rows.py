@@ -24,6 +24,7 @@ from hpo.data import dataset as data_module
 from hpo.data.dataset import Dataset
 from hpo.nn.mlp import Mlp
 from hpo.nn.network import BatchedNetwork
+from hpo.regularizers.configs import make_config
 from hpo.space import loader
 from hpo.space.space import Space
 from hpo.training.builder import NetworkBuilder
@@ -31,7 +32,7 @@ from hpo.training.population import Population
 
 SQUARE = 2048  # size of the product that defines the peak
 CASES = {MIXED: (3, 1, 5, 2, 4), "3": (3,)}  # depths of the networks, cyclic
-_STRENGTHS = {"learning_rate": 1e-3, "weight_decay": 1e-2, "l1": 1e-4, "dropout": 0.3}
+_VALUES = {"learning_rate": 1e-3, "weight_decay": 1e-2, "l1": 1e-4, "dropout": 0.3}
 _ENOUGH = 0.4  # seconds of measurement per cell
 _SLOW = 1.0  # seconds of an epoch, above which larger numbers of rows are skipped
 
@@ -73,7 +74,8 @@ def cell(space: Space, data: Dataset, depths: Sequence[int], rows: int) -> tuple
         return NetworkBuilder(space, None, data.n_inputs, data.n_outputs).network_for(trial.params)
 
     population = Population(data, build, space.train, rows)
-    trials = [Trial(TrialKey(i), "search", _STRENGTHS | {"depth": depths[i % len(depths)]}, i) for i in range(rows)]
+    by_trial = [_VALUES | {"depth": depths[i % len(depths)]} for i in range(rows)]
+    trials = [Trial(TrialKey(i), "search", make_config(values), i) for i, values in enumerate(by_trial)]
     for trial in trials:
         population.admit(trial)
     fold = data.folds[0]

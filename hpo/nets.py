@@ -30,7 +30,7 @@ class _Scale(torch.autograd.Function):
 
 
 def _scale(h: Tensor, forward_factor: Tensor, backward_factor: Tensor) -> Tensor:
-    result: Tensor = _Scale.apply(h, forward_factor, backward_factor)  # type: ignore[no-untyped-call]
+    result: Tensor = _Scale.apply(h, forward_factor, backward_factor)  # type: ignore[no-untyped-call]  # torch has no type for `apply`
     return result
 
 

@@ -187,13 +187,13 @@ def entering_and_leaving_fits_leave_the_default_bit_equal(case: Case) -> None:
 
     A regularizer that is off in all fits is left out of the program, so this changes the program twice.
     """
-    off, guest = case.trial("0", case.member.default_value), case.trial("1", case.member.probe[1])
+    off, entering = case.trial("0", case.member.default_value), case.trial("1", case.member.probe[1])
     population = case.population()
     population.admit(off)
     run(population, 1)
-    population.admit(guest)
+    population.admit(entering)
     run(population, 1)
-    population.release(guest)
+    population.release(entering)
     run(population, 1)
     claim = f"{_network(case, off)} depends on a fit with {case.member.probe[1]} that enters and leaves its stack"
     _assert_same(population.release(off), case.train([off])["0"], claim)

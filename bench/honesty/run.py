@@ -34,8 +34,7 @@ from hpo.study.weights import WeightStore
 from hpo.tracking.mlflow_writer import create_database
 from hpo.training.experiment import Experiment
 from hpo.training.population import Population
-from hpo.workflows import loop, search
-from hpo.workflows import prepare as jobs
+from hpo.workflows import loop, prepare, search
 from hpo.workflows.callbacks import Watcher
 
 Json = dict[str, Any]
@@ -71,15 +70,15 @@ def record(space: Mapping[str, Any], folder: Path, mode: str) -> Json:
     """Search the rows of `folder`/data.csv with the store `folder`/store; return the record without set and seed."""
     split = {**{k: v for k, v in space["data"]["split"].items() if k != "valid" or not MODES[mode]}, **MODES[mode]}
     said = {**space, "data": {**space["data"], "source": str(folder / "data.csv"), "split": split}}
-    job, place, seen = (
-        jobs.prepare(loader.parse(said), folder),
+    experiment, directory, seen = (
+        prepare.prepare(loader.parse(said), folder),
         StudyDirectory(folder / "store", said["study"]),
         _Observer(),
     )
-    result = search.search(job, place, watcher=seen)
+    result = search.search(experiment, directory, watcher=seen)
     seen.times["end"] = time.monotonic()
-    outcomes = {o.trial.label: o for o in map(Outcome.from_json, read_attrs(place.journal)["outcomes"])}
-    return _Record(job, place, seen, outcomes).of(result, mode)
+    outcomes = {o.trial.label: o for o in map(Outcome.from_json, read_attrs(directory.journal)["outcomes"])}
+    return _Record(experiment, directory, seen, outcomes).of(result, mode)
 
 
 @dataclass(frozen=True)
@@ -92,13 +91,13 @@ class _TestLogits:
 
 class _Record:
     def __init__(
-        self, job: Experiment, place: StudyDirectory, seen: _Observer, outcomes: Mapping[str, Outcome]
+        self, experiment: Experiment, directory: StudyDirectory, seen: _Observer, outcomes: Mapping[str, Outcome]
     ) -> None:
-        self._job, self._place, self._seen, self._outcomes = job, place, seen, outcomes
-        self._names = ("loss", display_metric(job.data.task, "loss"))
+        self._experiment, self._directory, self._seen, self._outcomes = experiment, directory, seen, outcomes
+        self._names = ("loss", display_metric(experiment.data.task, "loss"))
 
     def of(self, result: SearchResult, mode: str) -> Json:
-        seen, job = self._seen, self._job
+        seen, experiment = self._seen, self._experiment
         pool = seen.finals.finalists
         logits = self._logits("scaled", list(pool.values()))
         tests = {label: self._tested(said) for label, said in logits.items()}
@@ -108,14 +107,17 @@ class _Record:
         way = "keep" if mode == "holdout" else "scaled"
         alone = self._logits(
             way,
-            [Finalist(self._outcomes[label], job.space) for label in dict.fromkeys((plain.trial.label, "defaults"))],
+            [
+                Finalist(self._outcomes[label], experiment.space)
+                for label in dict.fromkeys((plain.trial.label, "defaults"))
+            ],
         )
         score = result.score
         return {
             "mode": mode,
-            "task": job.data.task,
+            "task": experiment.data.task,
             "metrics": list(self._names),
-            "rows": {"dev": job.data.n_development, "test": len(job.data.test)},
+            "rows": {"dev": experiment.data.n_development, "test": len(experiment.data.test)},
             "epochs": self._epochs(result),
             "seconds": self._seconds(),
             "argmax": {
@@ -145,18 +147,18 @@ class _Record:
 
     def _logits(self, way: str, finalists: Sequence[Finalist]) -> dict[str, _TestLogits]:
         """Return the logits of each configuration for the test part, refitted as named."""
-        job, train = self._job, self._train
-        with self._place.locked(), one_thread():
-            study = Study(job.space, self._place.journal, job.data.fingerprint)
+        experiment, train = self._experiment, self._train
+        with self._directory.locked(), one_thread():
+            study = Study(experiment.space, self._directory.journal, experiment.data.fingerprint)
             try:
-                vault = WeightStore(self._place.weights)
+                weight_store = WeightStore(self._directory.weights)
                 refit = Refit(
-                    job.space,
-                    job.data,
-                    job.networks,
+                    experiment.space,
+                    experiment.data,
+                    experiment.networks,
                     study,
-                    vault,
-                    lambda trials, samples: train(study, vault, trials, samples()),
+                    weight_store,
+                    lambda trials, samples: train(study, weight_store, trials, samples()),
                 )
                 finals = refit.final(way, finalists)
                 made = [(f, finals[f.label]) for f in finalists if f.label in finals]
@@ -166,15 +168,17 @@ class _Record:
             finally:
                 study.close()
 
-    def _train(self, study: Study, vault: WeightStore, trials: Sequence[Trial], samples: Samples) -> None:
-        job = self._job
+    def _train(self, study: Study, weight_store: WeightStore, trials: Sequence[Trial], samples: Samples) -> None:
+        experiment = self._experiment
         for trial in trials:
-            study.enqueue(trial, anew=not vault.path(trial.label).exists())
-        population = Population.from_space(job.space, job.factory, samples, rows=max(32, len(samples.folds)))
-        loop.run(study, population, vault, _NoRecorder())
+            study.enqueue(trial, anew=not weight_store.path(trial.label).exists())
+        population = Population.from_space(
+            experiment.space, experiment.factory, samples, rows=max(32, len(samples.folds))
+        )
+        loop.run(study, population, weight_store, _NoRecorder())
 
     def _tested(self, said: _TestLogits) -> Json:
-        scores = results.test_scores(self._job.space, said.data, said.logits, "", TestEvaluations())
+        scores = results.test_scores(self._experiment.space, said.data, said.logits, "", TestEvaluations())
         return {name: scores[name] for name in self._names}
 
     def _error(self, ours: _TestLogits, theirs: _TestLogits) -> float:

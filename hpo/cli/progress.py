@@ -22,7 +22,7 @@ _LINE_INTERVAL = 5.0  # seconds between lines without a terminal
 
 
 class PhaseProgress(Watcher):
-    """The phase in training and its progress: one line that stays in place on a terminal, else a line now and then."""
+    """The progress of a phase: one line that stays in place on a terminal, else one line every few seconds."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
@@ -32,7 +32,7 @@ class PhaseProgress(Watcher):
 
     def phase(self, sentence: str, trials: int) -> None:
         if self._live:
-            self._live.start()  # it hides the cursor, so it starts when training does
+            self._live.start()  # not earlier, because it hides the cursor
         self._sentence, self._ended, self._trials, self._last_update = sentence, 0, trials, 0.0
 
     def epoch(self, score: Score) -> None:

@@ -88,7 +88,7 @@ def as_yaml(value: Any) -> str:
     """Return a value as one line of YAML. Small numbers are written like 1.0e-4, which every YAML parser reads as a
     number."""
     if isinstance(value, Mapping):
-        return f"{{{', '.join(f'{key}: {as_yaml(one)}' for key, one in value.items())}}}"
+        return f"{{{', '.join(f'{key}: {as_yaml(item)}' for key, item in value.items())}}}"
     if isinstance(value, list | tuple):
         return f"[{', '.join(map(as_yaml, value))}]"
     if isinstance(value, float) and 0 < abs(value) < 1e-2:

@@ -19,7 +19,7 @@ from hpo.workflows.completed import CompletedStudy
 
 
 def result_lines(result: SearchResult, store: str) -> list[str]:
-    """The end of a search: the verdict, the selected configuration, the final table, and the next commands."""
+    """Return the lines at the end of a search: the verdict, the configuration, the final table, the next commands."""
     verdict = verdict_line(result)
     return [
         *([verdict, ""] if verdict else []),
@@ -120,7 +120,7 @@ def _validators(result: SearchResult) -> list[str]:
 
 
 def _refit(result: SearchResult) -> list[str]:
-    """How the final network was trained, and how the other ways compare."""
+    """How the final network was trained, the scores of the kinds of refit, and a warning about repeated tests."""
     refit = result.refit
     if refit.kind == "none":
         untouched = "the test rows were scored before" if result.test_evaluations else "the test rows are untouched"

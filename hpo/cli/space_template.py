@@ -55,7 +55,7 @@ seed: 0
 
 
 def space_text(path: Path, target: str, folder: Path) -> str:
-    """Return a commented space for the table at `path`, for a file in `folder`.
+    """Return the text of a commented space file in `folder` for the table at `path`.
 
     Raises InputError if the table cannot be used.
     """

@@ -17,7 +17,6 @@ from hpo.cli.options import DEVICE, PLUGIN, STORE, STUDY, WORKERS, main, print_l
 from hpo.core.errors import InputError
 
 _ENSEMBLES = ["bagging", "greedy", "stacking", "snapshot", "boosting"]
-_POOLED_ENSEMBLES = ("greedy", "stacking")  # kinds that choose from a pool of trials
 
 
 @main.command()
@@ -167,13 +166,13 @@ def ensemble(
     from hpo.cli import progress, result_text
     from hpo.nn import device as devices
     from hpo.selection.result import to_json
-    from hpo.space.settings import EnsembleConfig
+    from hpo.space.settings import POOLED_ENSEMBLES, EnsembleConfig
     from hpo.study.directory import find_study
     from hpo.training.worker import start_workers
     from hpo.workflows import add_ensemble, completed
     from hpo.workflows.callbacks import Watcher
 
-    if pool is not None and kind not in _POOLED_ENSEMBLES:
+    if pool is not None and kind not in POOLED_ENSEMBLES:
         raise InputError(f"--pool is what greedy and stacking choose from; leave it out with --kind {kind}.")
     config = EnsembleConfig.model_validate({"kind": kind, "size": size} | ({} if pool is None else {"pool": pool}))
     search = completed.load(find_study(Path(store), study), plugins)

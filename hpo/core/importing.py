@@ -40,7 +40,7 @@ def import_object(name: str, folder: Path, key: str = "network.factory", returns
         raise InputError(
             f"{key}: {truncate(name)} must be a function that returns {returns}, got {truncate(function)}."
         )
-    return function  # type: ignore[no-any-return]
+    return function  # type: ignore[no-any-return]  # checked above
 
 
 def import_module(name: str, folder: Path, key: str) -> ModuleType:

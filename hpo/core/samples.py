@@ -19,7 +19,7 @@ MAX_VALUE = 1e100  # the largest magnitude of an input that can be squared and s
 
 
 def no_rows() -> Tensor:
-    """Return the index of no rows."""
+    """Return an empty row index."""
     return torch.empty(0, dtype=torch.long)
 
 
@@ -55,7 +55,7 @@ def take_rows(tensor: Tensor, index: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Samples:
-    """Rows to train and evaluate on, once per fold, each encoded as the training rows of its fold require.
+    """Rows to train and evaluate on. If folds have different encodings, each fold has a copy of the rows.
 
     `x`: (rows, inputs).
     `y`: (rows,), class indices or standardised numbers; -1 or NaN for target rows without a label, so that an
@@ -88,7 +88,7 @@ class Samples:
     valid_is_target: bool = False
 
     def as_samples(self) -> Samples:
-        """Return only the fields of `Samples`: what training needs, without the table and the test part."""
+        """Return only the fields of `Samples`, which training uses, without the table and the test part."""
         return Samples(**{f.name: getattr(self, f.name) for f in fields(Samples)})
 
     def copy_per_fold(self) -> Samples:

@@ -16,10 +16,10 @@ _ALPHA = 0.05  # the level of the test against the defaults
 
 @dataclass(frozen=True)
 class Candidate:
-    """A finalist as the rules see it.
+    """The values of a finalist that the rules use.
 
-    `scores` (fits,) of the re-evaluation, of which lower is better and infinite means diverged; the same position is
-    the same split and seed for all candidates, and a candidate that dropped out has fewer scores. `amount` is the
+    `scores` (fits,) are those of the re-evaluation: lower is better, and infinity means that the fit diverged. Equal
+    positions belong to equal splits and seeds; a candidate that dropped out has fewer scores. `amount` is the
     amount of regularization from 0 to 1, `work` the training effort, `nonzero` the number of weights that are not zero.
     """
 
@@ -40,7 +40,7 @@ class Candidate:
         return float(self.scores.mean()) if self.sound else math.inf
 
 
-# What each rule minimises among the candidates within one standard error of the best.
+# The value that each rule minimises among the candidates within one standard error of the best.
 SELECTION_RULES: dict[str, Callable[[Candidate], float]] = {
     "best": lambda c: c.mean,
     "one_se": lambda c: -c.amount,

@@ -18,7 +18,7 @@ MIN_PAIRS = 4  # with fewer pairs, a small variance is likely due to chance
 
 @dataclass(frozen=True)
 class PairedCounts:
-    """The numbers of rows that a network predicts better and worse than another network, and the p-value of the sign test.
+    """The numbers of rows that a network predicts better and worse than another one, and the p-value of the sign test.
 
     For right and wrong classes, the sign test is McNemar's test.
     """
@@ -89,7 +89,7 @@ def standard_error(scores: np.ndarray, test_train_ratio: float) -> float:
 
 
 def paired_gain(scores: np.ndarray, reference: np.ndarray, test_train_ratio: float) -> tuple[float, float]:
-    """Return the mean difference `reference` - `scores`, which is positive if `scores` is lower, and its standard error.
+    """Return the mean of `reference` - `scores`, which is positive if `scores` is lower, and its standard error.
 
     Only splits on which both have a finite score count; without any, both results are undefined (nan, inf).
     """
@@ -131,10 +131,8 @@ def t_quantile(degrees_of_freedom: int, probability: float) -> float:
     return float(stdtrit(degrees_of_freedom, probability))
 
 
-def prediction_interval(
-    scores: np.ndarray, test_train_ratio: float, valid_test_ratio: float, level: float = LEVEL
-) -> tuple[float, float]:
-    """Return the interval that contains the score of a new test part with probability `level`.
+def prediction_interval(scores: np.ndarray, test_train_ratio: float, valid_test_ratio: float) -> tuple[float, float]:
+    """Return the interval that contains the score of a new test part with probability `LEVEL`.
 
     `valid_test_ratio` is the number of validation rows over the number of test rows. It adds the sampling error of the
     test part; 0 stands for infinitely many test rows.
@@ -142,7 +140,7 @@ def prediction_interval(
     if len(scores) < 2:
         return float("-inf"), float("inf")
     spread = np.sqrt((1 / len(scores) + test_train_ratio + valid_test_ratio) * scores.var(ddof=1))
-    half = float(spread * t_quantile(len(scores) - 1, (1 + level) / 2))
+    half = float(spread * t_quantile(len(scores) - 1, (1 + LEVEL) / 2))
     mean = float(scores.mean())
     return mean - half, mean + half
 

@@ -18,13 +18,13 @@ _NUMBERS = ("stage", "draw", "fold", "epochs")
 
 @dataclass(frozen=True)
 class TrialKey:
-    """The configuration that a trial trains, and for which purpose.
+    """The configuration that a trial trains, and the purpose of the trial.
 
     `config` is Optuna's number of a searched trial, or the name of a baseline (`none`, `defaults`) or of a kind of
-    ensemble. `variant` is how the configuration differs from that one: without regularization (`ablation`), without
-    domain adaptation (`unadapted`), or trained as a member of an ensemble, which for boosting has a `stage`.
+    ensemble. `variant` is the difference from that configuration: without regularization (`ablation`), without domain
+    adaptation (`unadapted`), or trained as a member of an ensemble (`ensemble`), which for boosting has a `stage`.
 
-    At most one of these is set after the search: the `draw` of new splits in a re-evaluation, the outer `fold` of
+    A trial after the search has at most one of these: the `draw` of new splits in a re-evaluation, the outer `fold` of
     nested cross-validation, or the kind of `refit`, with its fixed number of `epochs` if it has one.
 
     The string of a key names files, MLflow runs and stored outcomes: `12`, `none`, `ablation-12`, `12-fresh-1`,
@@ -86,5 +86,5 @@ class TrialKey:
         return replace(self, fold=fold)
 
     def refitted(self, kind: RefitKind, epochs: int | None) -> TrialKey:
-        """Return the key of the final network; `epochs` is None if its own validation rows stop it."""
+        """Return the key of the final network; `epochs` is None if early stopping determines them."""
         return replace(self, refit=kind, epochs=epochs)

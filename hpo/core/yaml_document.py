@@ -44,7 +44,7 @@ class _TooLargeError(Exception):
 
 @dataclass(frozen=True)
 class Mistake:
-    """A mistake in a file: its place, and a sentence that starts after the key, or stands alone."""
+    """A mistake in a file: its place, and a sentence, which may be the continuation of the name of the key."""
 
     path: Path
     text: str

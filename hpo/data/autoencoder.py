@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 STEPS, _BATCH, _LR = 500, 128, 1e-2
 _HIDDEN, _MAX_CODES = 64, 8
-_MAX_LOG_VARIANCE = 10.0  # of a code, usually about 0; larger values of outliers would overflow
+_MAX_LOG_VARIANCE = 10.0  # of a code; usually it is about 0, but for outliers it may be so large that exp overflows
 
 
 class Autoencoder(nn.Module):

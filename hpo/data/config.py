@@ -17,9 +17,8 @@ from pydantic import (
     model_validator,
 )
 
-from hpo.core.config import MAX_COUNT, Section
+from hpo.core.config import MAX_COUNT, ObjectName, Section
 from hpo.core.errors import did_you_mean
-from hpo.core.importing import is_object_name
 from hpo.core.yaml_document import format_value
 from hpo.data import svmlight
 from hpo.data.readers import FILE_KINDS, is_readable
@@ -29,7 +28,7 @@ _DEFAULT_TERMS = 1000  # per text column
 
 
 class TextConfig(Section):
-    """How text columns become numbers, and how texts are augmented.
+    """The conversion of text columns to numbers, and the augmentation of texts.
 
     `columns`: the text columns; if empty, they are inferred from the values.
     `vectorizer`: count words, hash them, or parse `index:value` pairs.
@@ -50,7 +49,7 @@ class TextConfig(Section):
     sublinear_tf: bool = False
     variants: Annotated[int, Field(ge=1, le=100)] = 4
     synonyms: str | None = None
-    back_translation: str | None = None
+    back_translation: ObjectName | None = None
 
     @property
     def max_terms(self) -> int:
@@ -65,13 +64,6 @@ class TextConfig(Section):
                 f"must be the minimum and maximum number of words in a term, as in [1, 2], got {format_value(ngrams)}."
             )
         return ngrams
-
-    @field_validator("back_translation")
-    @classmethod
-    def _check_name(cls, name: str | None) -> str | None:
-        if name is not None and not is_object_name(name):
-            raise ValueError(f"must be package.module:function, got {format_value(name)}.")
-        return name
 
     @model_validator(mode="after")
     def _check_vectorizer(self) -> TextConfig:
@@ -142,7 +134,7 @@ def _check_sources(raw: Any) -> str | list[str]:
     for source, path in zip(sources, paths, strict=True):
         if paths.count(path) > 1:  # a row and its copy could be on both sides of a split
             raise ValueError(f"must hold each file once, got {format_value(source)} twice.")
-    return raw  # type: ignore[no-any-return]
+    return raw  # type: ignore[no-any-return]  # checked above
 
 
 def _check_source(source: Any) -> str:
@@ -171,7 +163,7 @@ def _check_share_or_file(raw: Any) -> float | str:
 
 
 class TargetConfig(Section):
-    """The column to predict and, with a `source`, the target domain: the rows that predictions are needed for.
+    """The column to predict and, with a `source`, the target domain, for whose rows predictions are needed.
 
     Networks train on the labels of `data.source`, and on those of the target domain that `labels` allows:
     `none`; `few` rows per class, for training and validation; `validation-only`, either `few` rows per class or all
@@ -227,7 +219,7 @@ def _expand_target(raw: Any) -> Any:
 
 
 class SyntheticConfig(Section):
-    """How synthetic rows are generated (`kind`), and how many per training row (`variants`)."""
+    """The generator of synthetic rows (`kind`), and their number per training row (`variants`)."""
 
     kind: Literal["smote", "gaussian_mixture", "vae"] = "smote"
     variants: Annotated[int, Field(ge=1, le=100)] = 4

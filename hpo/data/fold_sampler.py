@@ -35,7 +35,7 @@ class FoldIndices:
 class FoldSampler:
     """Assigns all development rows to folds. Every method returns row indices of the table.
 
-    `splitter` splits `cv_rows` into training and validation rows; with `eval_only` they only validate.
+    `splitter` splits `cv_rows` into training and validation rows; with `eval_only`, all are validation rows.
     Every fold trains on `train_only`.
     `target_splitter` splits `unlabelled_target`, rows of the target domain without labels: a fold adapts to the first
     part and computes validators on the second.
@@ -71,7 +71,7 @@ class FoldSampler:
     def has_single_draw(self) -> bool:
         """Whether all draws have the same training rows, so that one draw suffices.
 
-        This is the case for splits over time, and if labelled target rows only validate.
+        This is the case for splits over time, and if labelled target rows are only used for validation.
         """
         return self.splitter.time is not None or self.eval_only
 
@@ -84,10 +84,10 @@ class FoldSampler:
         return self._add_target_rows(splits, 0, 0, self.unlabelled_target)
 
     def new_folds(self, draw: int) -> list[FoldIndices]:
-        """Draw folds that differ from those of the search where others exist.
+        """Draw folds that differ from those of the search, if there are other folds.
 
-        If labelled rows only validate, each part of them validates one network. Raises InputError if the folds cannot
-        be drawn.
+        If labelled rows are only used for validation, each part of them is the validation part of one network. Raises
+        InputError if the folds cannot be drawn.
         """
         return self._add_target_rows(self.splitter.new_folds(self.cv_rows, draw), draw, 0, self.unlabelled_target)
 

@@ -33,7 +33,7 @@ class Origin:
         return bool((self.table_domain[self.test_rows] != SOURCE).any())
 
     def source_rows(self, fold: Fold) -> np.ndarray:
-        """Return the source rows of the first fold that it does not train on, or else those that it trains on."""
+        """Return the source rows of the first fold that are not trained on, or else those that are trained on."""
         for parts in ((fold.valid, fold.source_valid), (fold.train,)):
             rows = torch.cat(parts).numpy()
             if len(source := rows[self.domain[rows] == SOURCE]):

@@ -31,8 +31,8 @@ class Preprocessor:
     `features`: one entry per input that is made of a number or a category.
     A number `{column, median, mean, scale}` becomes (value or median - mean) / scale.
     A category `{column, equals}` becomes 1 if the text equals it, else 0; a missing value is the text "".
-    `documents`: one entry per text column, for as many inputs as it has `terms`, or hashes (`features`); see
-    `text_features.py`.
+    `documents`: one entry per text column, which has one input for each of its `terms`, or for each of its hashes
+    (`features` is their number); see `text_features.py`.
     """
 
     features: tuple[dict[str, Any], ...]
@@ -78,7 +78,7 @@ class Preprocessor:
 def fit(
     table: Table, train: np.ndarray, development: np.ndarray, term_counts: Sequence[TermCounts], target: np.ndarray
 ) -> tuple[Preprocessor, np.ndarray]:
-    """Fit on the rows `train`; categories are listed from the rows `development`.
+    """Fit a preprocessor on the rows `train`, with all categories that occur in the rows `development`.
 
     Term weights are fitted on the rows `train` and on the rows `target` of the target domain.
     Returns the fitted preprocessor and the matrix (table rows, inputs), float32.

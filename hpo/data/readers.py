@@ -43,7 +43,9 @@ def _read_parquet(path: Path, text_columns: Sequence[str], label: str) -> pd.Dat
     frame = pd.read_parquet(path)
     frame.columns = frame.columns.map(str)
     for column in (c for c in frame.columns if pd.api.types.is_object_dtype(frame[c])):
-        if pd.api.types.infer_dtype(frame[column], skipna=True) == "decimal":  # as data bases export numbers
+        if (
+            pd.api.types.infer_dtype(frame[column], skipna=True) == "decimal"
+        ):  # the type of numbers in exports of databases
             frame[column] = frame[column].astype("float64")
     return frame
 

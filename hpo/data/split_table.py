@@ -68,12 +68,14 @@ def _encode_target(table: Table) -> tuple[np.ndarray, tuple[Any, ...]]:
 def _split_rows(table: Table, data: DataConfig, y: np.ndarray, notes: list[str]) -> tuple[FoldSampler, np.ndarray]:
     """Return a sampler of all development rows, and the test rows.
 
-    `y` (table rows,) holds all targets. Of rows whose labels may not be used, only whether they have one matters.
+    `y` (table rows,) holds all targets. Labels that may not be used only count as present or missing.
     """
     labels = y if table.task == "classification" else None
     splitter = Splitter(table.name, data.split, labels, table.groups, table.time)
     if data.target.source is None:
-        development_rows, test_rows = splitter.hold_out(np.flatnonzero(table.domain == SOURCE), data.split.test, "test", notes)
+        development_rows, test_rows = splitter.hold_out(
+            np.flatnonzero(table.domain == SOURCE), data.split.test, "test", notes
+        )
         return FoldSampler(splitter, development_rows), test_rows
     has_label = table.target.notna().to_numpy()
     if data.target.labels != "none" and not has_label[table.domain == TARGET].any():
@@ -93,8 +95,8 @@ def _split_rows(table: Table, data: DataConfig, y: np.ndarray, notes: list[str])
         source, test_rows = splitter.hold_out(source, data.split.test, "test", notes)
         source_splitter = splitter
         notes.append(
-            "No row of the target has a label, so the test part comes from the source: how right predictions on the "
-            "target are remains unknown."
+            "No row of the target has a label, so the test part comes from the source: the quality of predictions on "
+            "the target remains unknown."
         )
     if source_splitter is not splitter and "test" in data.split.model_fields_set:
         notes.append(
@@ -127,8 +129,9 @@ def _two_domain_sampler(
     target: np.ndarray,
     notes: list[str],
 ) -> FoldSampler:
-    """Build the sampler of source rows and of `target` rows, of which `labelled` have labels, as `labels` allows."""
-    unstratified = replace(target_splitter, labels=None)  # labels that may not be used must not shape the folds either
+    """Build the sampler of source and `target` rows. `labelled` are the target rows with labels; `data.target.labels`
+    decides how these are used."""
+    unstratified = replace(target_splitter, labels=None)  # labels that may not be used must not influence the folds
     if data.target.labels == "none":
         return FoldSampler(source_splitter, source, target_splitter=unstratified, unlabelled_target=target)
     few = data.target.few or (_DEFAULT_FEW if data.target.labels == "few" else None)
@@ -140,7 +143,7 @@ def _two_domain_sampler(
     if len(unlabelled):  # validators need unlabelled target rows and source rows that no network was trained on
         source, source_holdout = source_splitter.hold_out(source, data.split.valid, "held-back", notes)
     return FoldSampler(
-        replace(target_splitter, time=None),  # rows that only validate need no order of time
+        replace(target_splitter, time=None),  # rows that are only used for validation need not be ordered in time
         cv_rows,
         source,
         eval_only=True,

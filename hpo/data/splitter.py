@@ -13,7 +13,7 @@ from hpo.core.errors import InputError
 from hpo.data.config import SplitConfig
 
 RowSplit = tuple[np.ndarray, np.ndarray]  # rows to train on, rows to evaluate on
-_GROUP_SPLIT_TRIES = 100  # random assignments of groups to parts, of which the most even one is used
+_GROUP_SPLIT_TRIES = 100  # random assignments of groups to parts; the most even assignment is used
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Splitter:
     time: np.ndarray | None
 
     def hold_out(self, rows: np.ndarray, share: float, part: str, notes: list[str]) -> RowSplit:
-        """Split `rows` in two; the second part holds `share` of them and is called the `part` part in messages."""
+        """Split `rows` in two; the second part holds a `share` of them. `part` is its name in messages."""
         if self.time is not None:
             rows, time = self._sort_by_time(rows)
             start = self._start_of_time_step(time, len(rows) - int(np.ceil(share * len(rows))))
@@ -76,7 +76,7 @@ class Splitter:
         ]
 
     def sample_per_class(self, rows: np.ndarray, n: int) -> np.ndarray:
-        """Draw `n` of `rows` from each class, or in total without classes; fewer where fewer exist."""
+        """Draw `n` of `rows` from each class (all if a class has fewer), or in total without classes."""
         shuffled = np.random.default_rng([self.split.seed, n]).permutation(rows)
         if self.labels is None:
             return shuffled[:n]
@@ -85,7 +85,7 @@ class Splitter:
 
     @property
     def n_new_folds(self) -> int:
-        """The number of new folds: the configured one, or one that leaves training parts as large as in the search."""
+        """The number of new folds: as configured, or else such that training parts are as large as in the search."""
         if self.split.folds is not None:
             return self.split.folds
         return 1 if self.time is not None else int(np.clip(round(1 / self._valid_share), 2, 10))
@@ -163,7 +163,7 @@ class Splitter:
         return int(np.searchsorted(time, time[position]))
 
     def _split_groups(self, rows: np.ndarray, shares: Sequence[float], seed: int, purpose: str) -> list[np.ndarray]:
-        """Split `rows` into parts of about those shares without dividing a group.
+        """Split `rows` into parts of approximately the given shares without dividing a group.
 
         Of many random assignments, return the one with the most even counts of every class. scikit-learn's
         StratifiedGroupKFold assigns groups in an order that hardly depends on its seed, or, in some of its versions,
@@ -176,16 +176,16 @@ class Splitter:
         if sizes.min() < 1:
             raise self._too_few_values("groups", len(groups), purpose)
         class_counts = self._class_counts(rows, group_of_row, len(groups))
-        wanted = np.outer(shares, class_counts.sum(0))
+        expected = np.outer(shares, class_counts.sum(0))
         rng, parts = np.random.default_rng(seed), np.repeat(np.arange(len(shares)), sizes)
-        best_parts, least_uneven = parts, np.inf
+        best_parts, lowest = parts, np.inf
         for _ in range(_GROUP_SPLIT_TRIES):
             part_of_group = rng.permutation(parts)
-            counts = np.zeros_like(wanted)
+            counts = np.zeros_like(expected)
             np.add.at(counts, part_of_group, class_counts)
-            uneven = float((np.square(counts - wanted) / wanted).sum())
-            if uneven < least_uneven:
-                best_parts, least_uneven = part_of_group, uneven
+            deviation = float((np.square(counts - expected) / expected).sum())
+            if deviation < lowest:
+                best_parts, lowest = part_of_group, deviation
         return [rows[best_parts[group_of_row] == i] for i in range(len(shares))]
 
     def _class_counts(self, rows: np.ndarray, group_of_row: np.ndarray, n_groups: int) -> np.ndarray:
@@ -198,7 +198,7 @@ class Splitter:
         return counts
 
     def shuffle(self, rows: np.ndarray) -> np.ndarray:
-        """Shuffle training rows: the training loss is computed on the first ones, which should represent all."""
+        """Shuffle training rows: the training loss is computed on the first rows, which should be representative."""
         return np.random.default_rng(self.split.seed).permutation(rows)
 
     def _too_few_values(self, key: str, n_values: int, purpose: str) -> InputError:

@@ -1,4 +1,4 @@
-"""Read svmlight files, as LIBSVM and scikit-learn write them: per row a label and `index:value` of what is not zero.
+"""Read svmlight files, as LIBSVM and scikit-learn write them: a label and the nonzero `index:value` pairs of each row.
 
 The pairs of a row stay text, in one column; `text_features.py` turns them into inputs. An index is only a name.
 """

@@ -73,7 +73,7 @@ def _nearest(points: np.ndarray, n: int) -> np.ndarray:
 def _gaussian_mixture(
     x: np.ndarray, y: np.ndarray, classes: int, variants: int, rng: np.random.Generator
 ) -> np.ndarray:
-    """Draw rows from a Gaussian mixture for each class, or in a regression for each of up to ten groups of similar targets.
+    """Draw rows from a Gaussian mixture for each class, or for each group of similar targets in a regression.
 
     BIC (Schwarz, Annals of Statistics 1978) selects the number of components among mixtures with diagonal covariances;
     each component then gets the covariance of its own rows, shrunk as by Ledoit & Wolf (J. Multivariate Analysis 2004).

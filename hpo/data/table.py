@@ -1,4 +1,4 @@
-"""Load a table: read its files, separate the target, sort the columns by type, and reject what cannot be trained on."""
+"""Load a table: read its files, separate the target, sort the columns by type, and reject unusable data."""
 
 from __future__ import annotations
 
@@ -140,7 +140,7 @@ def _input_columns(data: DataConfig, frame: pd.DataFrame, name: str) -> pd.DataF
         raise InputError(f"{name} has no input column left, only the target {truncate(data.target.column)}.")
     first = frame.columns[0]
     if first == "Unnamed: 0" and first not in data.numeric and (frame[first] == frame.index.get_level_values(-1)).all():
-        # In a table that is sorted by its target, the row number gives the target away.
+        # In a table that is sorted by its target, the row number reveals the target.
         raise InputError(
             f"{name}: the first column has no name and counts the rows; write the file without it (pandas: "
             f'index=False), add "Unnamed: 0" to data.drop, or to data.numeric if it is an input.'

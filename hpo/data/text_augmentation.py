@@ -59,7 +59,7 @@ def _edit(regularizer: str, text: str, number: int, synonyms: Synonyms) -> str:
 
 
 def _replace(words: list[str], n: int, rng: np.random.Generator, synonyms: Synonyms) -> list[str]:
-    """Replace `n` different words, at every position, by a synonym each."""
+    """Choose `n` different words, and replace every occurrence of each by one synonym."""
     bare_words = [_bare(word) for word in words]
     candidates = [bare for bare in dict.fromkeys(bare_words) if synonyms(bare)]
     chosen = {candidates[i]: _choose(synonyms(candidates[i]), rng) for i in rng.permutation(len(candidates))[:n]}

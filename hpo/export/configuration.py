@@ -41,7 +41,7 @@ _COSINE = (
     "l1's threshold with it\n"
 )
 _OTHERS = "# These lines leave out {others}; what each does: hpo regularizers NAME\n"
-_IN_LINES = ("weight_decay", "dropout", "l1")  # regularizers that the lines of torch code contain
+_IN_TORCH_CODE = ("weight_decay", "dropout", "l1")  # regularizers that the lines of torch code contain
 _SCORE_NAMES = {"valid": "valid", "reevaluated": "re-evaluated", "test": "test"}
 _KEY_ORDER = (
     "study",
@@ -160,7 +160,7 @@ def commented_yaml(point: Mapping[str, Any], network: BatchedNetwork) -> str:
     search, train, exported = point["search"], point["train"] | point["search"], point["exported"]
     code = "\n#   ".join(network.code(search.get("dropout", 0.0)))
     l1 = search.get("l1", 0.0)
-    others = [key for key in active_strengths(search) if key not in _IN_LINES]
+    others = [key for key in active_strengths(search) if key not in _IN_TORCH_CODE]
     flags = "".join(f" --plugin {name}" for name in exported.get("plugins", ()))
     epochs = point["refit"].get("epochs", exported["best_epoch"])
     if point["network"].get("init"):

@@ -38,7 +38,7 @@ def predict(data: Path, folder: Path) -> pd.DataFrame:
             frame[column] = pd.to_numeric(frame[column])
         except (ValueError, TypeError) as error:
             raise InputError(
-                f"{data}: the column {column} must hold numbers, as the table that was searched does."
+                f"{data}: the column {column} must hold numbers, as in the table of the search."
             ) from error
     encoder = Preprocessor(tuple(preprocess["features"]), tuple(preprocess.get("documents", ())))
 
@@ -79,7 +79,7 @@ def _load(folder: Path) -> tuple[dict[str, Any], list[torch.nn.Module], Combinat
         descriptions, rule = _descriptions(network, weights)
         several = len(descriptions) > 1 or "combine.weight" in weights
         states = [_numbered(weights, i) if several else weights for i in range(len(descriptions))]
-        nets = [build_network(text, state, folder) for text, state in zip(descriptions, states, strict=True)]
+        nets = [build_network(*pair, folder) for pair in zip(descriptions, states, strict=True)]
     except (ValueError, TypeError, AttributeError, KeyError, RuntimeError, SafetensorError) as error:
         raise InputError(
             f"The files in {folder} do not belong together or are damaged "
@@ -92,7 +92,7 @@ def _descriptions(network: Any, weights: dict[str, torch.Tensor]) -> tuple[list[
     """Return the description of every network in `network.json`, and the rule that combines their outputs."""
     if isinstance(network, dict) and "ensemble" in network:
         rule = Combination(network["ensemble"], weights["combine.weight"], weights["combine.bias"], network["each"])
-        descriptions = [text for text in network["networks"] for _ in range(rule.networks_per_member)]
+        descriptions = [member for member in network["networks"] for _ in range(rule.networks_per_member)]
         return descriptions, rule
     averaged = isinstance(network, dict) and "average" in network
     descriptions = [network["network"]] * network["average"] if averaged else [network]

@@ -33,7 +33,8 @@ class Pretrained:
     """A state dict in the names and shapes of plain torch.
 
     If it comes from an exported directory, `network` is the section that describes the network, `encoder` encodes its
-    inputs, and `classes` are those of its outputs. `name` is the value of `network.init`, `content` a hash of all files.
+    inputs, and `classes` are those of its outputs. `name` is the value of `network.init`, `content` a hash of all its
+    files.
     """
 
     name: str

@@ -111,8 +111,8 @@ class FitwiseWeights:
 
     def soft_threshold_(self, distance: Tensor) -> None:
         """Move every weight towards zero by the `distance` (fit,) of its fit, without crossing zero, in place."""
-        for row, by in zip(self._rows, distance.tolist(), strict=True):
-            torch.ops.aten.softshrink.out(row, min(by, torch.finfo(row.dtype).max), out=row)
+        for row, threshold in zip(self._rows, distance.tolist(), strict=True):
+            torch.ops.aten.softshrink.out(row, min(threshold, torch.finfo(row.dtype).max), out=row)
 
 
 class BatchedWeights:

@@ -70,7 +70,7 @@ class _OnStack(torch.autograd.Function):
 
 def on_stack(h: Tensor, operation: Callable[[Tensor], Tensor]) -> Tensor:
     """Apply `operation` to the tensor (fit, …) of all fits, from within `vmap`."""
-    out: Tensor = _OnStack.apply(h, operation)  # type: ignore[no-untyped-call]
+    out: Tensor = _OnStack.apply(h, operation)  # type: ignore[no-untyped-call]  # torch has no type for `apply`
     return out
 
 
@@ -92,7 +92,7 @@ def contiguous(h: Tensor) -> Tensor:
     The sum over an axis of a strided tensor is taken in an order that depends on the number of fits, and
     convolutions and norms leave the fit axis between batch and channels.
     """
-    out: Tensor = _Contiguous.apply(h)  # type: ignore[no-untyped-call]
+    out: Tensor = _Contiguous.apply(h)  # type: ignore[no-untyped-call]  # torch has no type for `apply`
     return out
 
 
@@ -103,10 +103,10 @@ def batch_norm_by(norm: nn.Module, reference: Tensor, h: Tensor) -> Tensor:
     """
     axes = [axis for axis in range(reference.dim()) if axis != 1]
     var, mean = torch.var_mean(reference, axes, correction=0, keepdim=True)
-    normed = (h - mean) * torch.rsqrt(var + norm.eps)  # type: ignore[operator]
+    normed = (h - mean) * torch.rsqrt(var + norm.eps)  # type: ignore[operator]  # one of any dimension
     shape = [-1 if axis == 1 else 1 for axis in range(reference.dim())]
     scale, shift = norm.weight, norm.bias
-    return normed if scale is None else normed * scale.view(shape) + shift.view(shape)  # type: ignore[operator]
+    return normed if scale is None else normed * scale.view(shape) + shift.view(shape)  # type: ignore[operator]  # one of any dimension
 
 
 def insert_hook_points(module: nn.Module) -> list[HookPoint]:

@@ -18,8 +18,8 @@ class Layout:
     """The position of each named tensor in a row of a flat buffer (fit, size).
 
     The order is: weights, other parameters, buffers, each sorted by depth, so that the tensors of a shallower
-    network come first in each segment. From `network_size` on follow the parameters of regularizers; a flat
-    tensor may end there.
+    network come first in each segment. The parameters of regularizers begin at `network_size`; flat tensors without
+    them end there.
     """
 
     def __init__(self, entries: Sequence[Parameter]) -> None:
@@ -43,7 +43,7 @@ class Layout:
         return views
 
     def trained_segments(self, depth: int) -> tuple[slice, slice, slice]:
-        """Return where a network of this depth has its weights, its other parameters, and those of regularizers."""
+        """Return the slices of the weights, of the other parameters, and of regularizers' parameters for a `depth`."""
         starts, sizes = [0, 0], [0, 0]
         for p, length in zip(self._entries, self._lengths, strict=True):
             if (segment := _segment(p)) < 2:

@@ -1,8 +1,8 @@
 """Linear layers of stacked networks, (fit, batch, in), whose gradients are written directly into given buffers.
 
 On the CPU the products are computed by numpy: it calls BLAS once per fit, so that the bits of a fit cannot
-depend on other fits; it writes into the rows of a flat buffer, where torch would allocate a new tensor and copy
-it; and its BLAS uses the full vector units of every processor, while torch's uses half of them on some.
+depend on other fits; it writes into the rows of a flat buffer, whereas torch would allocate a new tensor and copy
+it; and its BLAS uses the full vector units of every processor, whereas torch's BLAS uses half of them on some.
 """
 
 from __future__ import annotations
@@ -79,14 +79,14 @@ class _Output(torch.autograd.Function):
 
 def linear(h: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     """Apply a hidden layer: h (fit, batch, in), weight (fit, in, out), bias (fit, out) → (fit, batch, out)."""
-    result: Tensor = _Linear.apply(h, weight, bias)  # type: ignore[no-untyped-call]
+    result: Tensor = _Linear.apply(h, weight, bias)  # type: ignore[no-untyped-call]  # torch has no type for `apply`
     return result
 
 
 def output(h: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     """Apply the output layer: h (fit, batch, in), weight (fit, out, in), bias (fit, out) → (fit, out, batch).
 
-    Classes come before rows, as the loss needs them: a product with ten columns is slow, one with ten rows is not.
+    Classes come before rows, as the loss needs them; a product with ten columns is slower than one with ten rows.
     """
-    result: Tensor = _Output.apply(h, weight, bias)  # type: ignore[no-untyped-call]
+    result: Tensor = _Output.apply(h, weight, bias)  # type: ignore[no-untyped-call]  # torch has no type for `apply`
     return result

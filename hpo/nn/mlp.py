@@ -55,7 +55,7 @@ class Mlp(BatchedNetwork):
         return replace(self, depth=1)
 
     @property
-    def needs_rng(self) -> bool:  # type: ignore[override]
+    def needs_rng(self) -> bool:  # type: ignore[override]  # computed here, a field in the base
         return nets.SKIPS[self.skip] > 0
 
     @cached_property

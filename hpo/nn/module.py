@@ -15,7 +15,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -62,34 +62,33 @@ class VmappedModule(BatchedNetwork):
         return vmap_program(self)  # shared by all networks that are equal
 
     @property
-    def depth(self) -> int:  # type: ignore[override]
+    def depth(self) -> int:  # type: ignore[override]  # computed here, a field in the base
         return len(self.program.hook_points)
 
     @property
-    def batched(self) -> bool:  # type: ignore[override]
+    def batched(self) -> bool:  # type: ignore[override]  # computed here, a field in the base
         return not self.sequential_reason
 
     @property
-    def width(self) -> int | None:  # type: ignore[override]
+    def width(self) -> int | None:  # type: ignore[override]  # computed here, a field in the base
         """The input size of the last nn.Linear with as many outputs as the network."""
         return self.program.feature_tap.width
 
     @property
     def sequential_reason(self) -> str:
-        """Why it is run one fit at a time; "" if it is not."""
+        """The reason why the module runs one fit at a time; "" if it runs batched."""
         return self.program.sequential_reason
 
     @cached_property
     def parameters(self) -> tuple[Parameter, ...]:
         """The trained tensors; those with at least two axes are weights."""
-        roles = {
+        roles: dict[str, Literal["weight", "bias", "norm"]] = {
             name: "weight" if p.dim() > 1 else "bias" if name.endswith("bias") else "norm"
             for name, p in self.program.trained
         }
         layers = layer_indices(self.program.trained)
         return tuple(
-            Parameter(name, tuple(p.shape), 0, roles[name], layer=layers[name])  # type: ignore[arg-type]
-            for name, p in self.program.trained
+            Parameter(name, tuple(p.shape), 0, roles[name], layer=layers[name]) for name, p in self.program.trained
         )
 
     @cached_property
@@ -247,7 +246,7 @@ def _check_tensors(network: VmappedModule, program: VmapProgram) -> None:
 
 
 def _train_single(program: VmapProgram, row: Tensors, x: Tensor, seed: int = 0) -> dict[str, Tensor]:
-    """Return the results of `_train_step` for one fit, run on its own; also evaluate it, which must not fail."""
+    """Return the results of `_train_step` for a single fit. An evaluation before it checks that this works as well."""
     tensors = {name: t.detach().clone().float().unsqueeze(0).to(x.device) for name, t in row.items()}
     with torch.random.fork_rng(devices=rng_devices(x.device)), torch.no_grad():
         torch.manual_seed(seed)

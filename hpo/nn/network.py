@@ -37,7 +37,7 @@ class BatchedNetwork(ABC):
     """An architecture as functions of tensors (fit, …).
 
     Networks with equal `stack_key` share a stack, in which the fits are sorted by depth. A network that is not
-    `batched` can be computed for one fit only and has a stack of its own.
+    `batched` can be computed for one fit only and is the only one in its stack.
     """
 
     depth: int  # the number of hook points for regularizers
@@ -69,9 +69,10 @@ class BatchedNetwork(ABC):
 
     @property
     def parameter_infos(self) -> tuple[Parameter, ...]:
-        """The parameters, with those marked as fresh that `init_weights` lacks, if it is given."""
+        """The parameters. Given `init_weights`, those that it lacks are marked as newly initialised."""
         return tuple(
-            replace(p, fresh=bool(self.init_weights) and p.name not in self.init_weights) for p in self.parameters
+            replace(p, newly_initialised=bool(self.init_weights) and p.name not in self.init_weights)
+            for p in self.parameters
         )
 
     @property

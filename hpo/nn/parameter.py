@@ -14,12 +14,12 @@ class Parameter:
 
     name: str
     shape: tuple[int, ...]  # without the fit axis
-    depth: int  # the smallest depth of a network that has it
+    depth: int  # the smallest depth of a network that has this tensor
     role: Literal["weight", "bias", "norm", "buffer", "regularizer"]  # "regularizer": trained, but not exported
     units: int = 0  # of a weight, the axis of `shape` that counts its output units
     inputs: int | None = None  # of a weight applied to the data itself, the axis of `shape` that counts its inputs
-    layer: int = -1  # the layer, counting those with a matrix, from 0 at the data; -1 for the output layer
-    fresh: bool = False  # whether it began at random while other tensors of the network began with given weights
+    layer: int = -1  # the index of the layer among those with a matrix, 0 next to the data; -1 for the output layer
+    newly_initialised: bool = False  # initialised at random, although the network starts from given weights
 
 
 class WeightMatrices(Protocol):

@@ -19,17 +19,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
-_MIN_BLOCK = 1 << 14  # draws per fit and block, at least,
-_MAX_BLOCK_FACTOR = 64  # unless that exceeds this multiple of the requested number
+_MIN_BLOCK = 1 << 14  # the draws per fit and block
+_MAX_BLOCK_FACTOR = 64  # a block is at most this multiple of the requested number
 _LINE = 64  # block sizes are multiples of this, so that the same vector instructions compute a fit at any position
 
 _UNIFORM_BITS = 24  # of a uniform number, so that float32 represents it exactly
-_GAMMA_ROUNDS = 4  # each accepts at least 95 %, so one draw in 10**5 is accepted in none
+_GAMMA_ROUNDS = 4  # each round accepts at least 95 % of draws, so all rounds reject about one draw in 10**5
 GAMMA_WORDS = 2 * _GAMMA_ROUNDS + 1  # 64-bit words for one draw of `log_gamma_ratio`
 
 
 class Noise:
-    """The streams of one use for some fits of a stack, valid for one epoch.
+    """Random numbers from the streams of some fits of a stack for one use, valid for one epoch.
 
     Different kinds of draws can be taken from one object, provided that every step requests them in the same order.
     """
@@ -168,10 +168,10 @@ def log_gamma_ratio(alpha: Tensor, words: Tensor) -> Tensor:
     alpha. Each Gamma(alpha) number is a Gamma(alpha + 1) number times U**(1 / alpha), in logs, because the power
     underflows.
     """
-    proposed, judged, boosts = torch.split(words, [_GAMMA_ROUNDS, _GAMMA_ROUNDS, 1], dim=1)
-    draws = zip(normal_pairs(proposed, alpha.dtype), uniform_pairs(judged, alpha.dtype), strict=True)
+    proposal_words, acceptance_words, boost_words = torch.split(words, [_GAMMA_ROUNDS, _GAMMA_ROUNDS, 1], dim=1)
+    draws = zip(normal_pairs(proposal_words, alpha.dtype), uniform_pairs(acceptance_words, alpha.dtype), strict=True)
     first, second = (_log_gamma(alpha + 1, x, u) for x, u in draws)
-    first_boost, second_boost = (u.squeeze(1).log_() for u in uniform_pairs(boosts, alpha.dtype))
+    first_boost, second_boost = (u.squeeze(1).log_() for u in uniform_pairs(boost_words, alpha.dtype))
     return first - second + (first_boost - second_boost) / alpha
 
 

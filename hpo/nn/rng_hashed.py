@@ -23,16 +23,16 @@ def splitmix(key: Tensor, position: Tensor) -> Tensor:
     return z.bitwise_xor_(_shift_right(z, 31))
 
 
-def _shift_right(z: Tensor, by: int) -> Tensor:
+def _shift_right(z: Tensor, bits: int) -> Tensor:
     """Shift right as an unsigned number."""
-    return (z >> by).bitwise_and_((1 << (64 - by)) - 1)
+    return (z >> bits).bitwise_and_((1 << (64 - bits)) - 1)
 
 
 class HashedNoise(Noise):
-    """The streams of one use for some fits of a stack, each in one of its epochs.
+    """Random numbers for some fits of a stack for one use, each in one of its epochs.
 
-    `keys` identify the streams and `epochs` are the epochs of the fits: the numbers of a fit depend on these
-    two and on how many it has drawn since the epoch began.
+    `keys` identify the streams and `epochs` are the epochs of the fits. The numbers of a fit depend on these two and on
+    the count of numbers that it has drawn since the epoch began.
     """
 
     def __init__(self, keys: Sequence[int], epochs: Sequence[int], dtype: torch.dtype, device: torch.device) -> None:

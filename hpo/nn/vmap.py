@@ -18,7 +18,7 @@ from hpo.nn.network import HiddenHook, Outputs, Tensors
 # Layers for which torch.func folds the fit axis into the channels.
 _CHANNEL_LAYERS = (
     nn.modules.conv._ConvNd,  # noqa: SLF001 -- these base classes have no public names
-    nn.modules.batchnorm._NormBase,  # noqa: SLF001
+    nn.modules.batchnorm._NormBase,  # noqa: SLF001 -- likewise
     nn.GroupNorm,
 )
 
@@ -37,7 +37,7 @@ class VmapProgram:
         self._labelled: tuple[int, int] | None = None  # the number of labelled samples, and of all samples
         for part in module.modules():
             if isinstance(part, _CHANNEL_LAYERS):
-                part.forward = functools.partial(self._run_layer, part, part.forward)  # type: ignore[method-assign]
+                part.forward = functools.partial(self._run_layer, part, part.forward)  # type: ignore[method-assign]  # on this instance
 
     def exclude_from_training(self, names: Collection[str]) -> None:
         """Treat these parameters as buffers."""
@@ -77,11 +77,11 @@ class VmapProgram:
     def _run(self, tensors: dict[str, Tensor], buffers: Tensors, x: Tensor, training: bool, batched: bool) -> Outputs:
         rows = len(x)
         if not batched:
-            assert rows == 1, "a network that is not batched has a stack of its own"
+            assert rows == 1, "a network that is not batched is the only one in its stack"
             outputs, after = self._run_single({name: t[0] for name, t in tensors.items()}, x[0])
             outputs, after = [t.unsqueeze(0) for t in outputs], {name: b.unsqueeze(0) for name, b in after.items()}
         else:
-            if rows == 1:  # a single fit would use other kernels, which round differently, so it is doubled
+            if rows == 1:  # a single fit would use other kernels, which round differently, so it is duplicated
                 tensors = {name: torch.cat([t, t.detach()]) for name, t in tensors.items()}
                 x = x.expand(2, *x.shape[1:])
             with _plain_attention():
@@ -107,7 +107,7 @@ class VmapProgram:
 
     def _run_layer(self, layer: nn.Module, forward: Callable[..., Tensor], h: Tensor, *more: Any) -> Tensor:
         """Run a channel layer; batch normalisation uses the statistics of the labelled samples only."""
-        uses_batch = layer.training and isinstance(layer, nn.modules.batchnorm._BatchNorm)  # noqa: SLF001
+        uses_batch = layer.training and isinstance(layer, nn.modules.batchnorm._BatchNorm)  # noqa: SLF001 -- no public name
         if self._labelled is None or not uses_batch:
             return self._run_fitwise(layer, forward, h, *more)
         labelled, total = self._labelled

@@ -38,7 +38,7 @@ def reverse_gradient(h: Tensor, factor: Tensor) -> Tensor:
 
     Returns `h` (fit, …); the backward pass multiplies its gradient by -`factor` (fit,).
     """
-    result: Tensor = _Reversed.apply(h, factor)  # type: ignore[no-untyped-call]
+    result: Tensor = _Reversed.apply(h, factor)  # type: ignore[no-untyped-call]  # torch has no type for `apply`
     return result
 
 

@@ -17,7 +17,9 @@ def partners(t: Tensor) -> Tensor:
 
 
 def mix(batch: Batch, x: Tensor, share: Tensor) -> Batch:
-    """Return a mixed minibatch: the inputs `x`, of which `share` (fit,) is the partners', and all else mixed alike.
+    """Return a minibatch with the mixed inputs `x`, of which a `share` (fit,) comes from partners.
+
+    Targets, weights and offsets are mixed in the same proportion.
 
     If the loss is linear in the target, the loss of a mixture is the mean of the losses for both targets. If
     samples have weights, the share of each target is proportional to its weight.

@@ -15,23 +15,23 @@ def bernoulli(noise: Noise, s: Tensor, shape: tuple[int, ...]) -> Tensor:
     return torch.lt(draws, per_fit(s, draws), out=torch.empty_like(draws))
 
 
-def columns_to_inputs(of_columns: Tensor, data: Samples) -> Tensor:
-    """Return the values of table columns for all of their inputs, (fit, batch, inputs).
+def columns_to_inputs(column_values: Tensor, data: Samples) -> Tensor:
+    """Repeat the value of each table column for all inputs of that column, (fit, batch, inputs).
 
-    `of_columns` has the same shape; only its first entries are used, one for each column.
+    `column_values` has the same shape; only its first entries are used, one for each column.
     """
     if not len(data.columns):
-        return of_columns
-    fits, rows, inputs = of_columns.shape
+        return column_values
+    fits, rows, inputs = column_values.shape
     start = torch.arange(rows, device=data.columns.device).mul_(inputs).unsqueeze(1)
-    # From flat rows, since index_select along the last axis takes four times as long.
-    return of_columns.flatten(1).index_select(1, (start + data.columns).flatten()).view(fits, rows, inputs)
+    # Select from flat rows, because index_select along the last axis takes four times as long.
+    return column_values.flatten(1).index_select(1, (start + data.columns).flatten()).view(fits, rows, inputs)
 
 
 def column_mask(data: Samples, x: Tensor) -> Tensor:
-    """Return (inputs,) ones, one for each column of the table, followed by zeros.
+    """Return a mask (inputs,): a one for each column of the table, then zeros.
 
-    The number of columns is not known on the host; this avoids waiting for a GPU.
+    The number of columns is only available on the device; the mask is made without waiting for a GPU.
     """
     ones = x.new_ones(x.shape[2])
     return torch.zeros_like(ones).index_fill_(0, data.columns, 1.0) if len(data.columns) else ones

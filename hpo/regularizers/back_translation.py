@@ -2,9 +2,9 @@ from hpo.regularizers._variants import Variants
 
 
 class BackTranslation(Variants):
-    """Paraphrases of a text, such as translations into another language and back.
+    """A text is replaced by a paraphrase, such as a translation into another language and back.
 
-    The function that `data.text.back_translation` names writes them.
+    The paraphrases come from the function that `data.text.back_translation` names.
     """
 
     name = "back_translation"

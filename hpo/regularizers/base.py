@@ -114,7 +114,7 @@ class Regularizer:
     needs_weight_copy: ClassVar[bool] = False  # whether it has its own copy of all values, initially equal to them
     needs_previous_weights: ClassVar[bool] = False  # whether it needs the values before an update
     uses_target_batch: ClassVar[bool] = False  # whether samples of another domain pass through the network as well
-    # The properties of a search that it cannot act without.
+    # The properties that a search must have for it.
     needs: ClassVar[
         tuple[Literal["classes", "image", "text", "mlp", "target", "features", "generated", "auxiliary"], ...]
     ] = ()

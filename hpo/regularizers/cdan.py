@@ -27,8 +27,8 @@ class Cdan(Regularizer):
     class is aligned with the same class of the other domain. As in the authors' code, no gradient flows through the
     probabilities; the paper's weighting of samples by their entropy (CDAN+E) is left out.
 
-    If the outer product has more than 1,024 elements, it is replaced by the paper's randomised one: the
-    element-wise product of both sides, each multiplied by a fixed random matrix.
+    If the outer product has more than 1,024 elements, it is replaced by the paper's randomised product: the
+    element-wise product of both factors, each multiplied by a fixed random matrix.
     """
 
     name = "cdan"
@@ -45,7 +45,7 @@ class Cdan(Regularizer):
 
     def loss(self, s: Tensor, step: Step, output: ForwardOutput) -> Tensor:
         assert output.target_logits is not None
-        # Reversed before the product, which is linear in the features, and larger.
+        # Reverse the gradient before the product, which is linear in the features but has more elements.
         features = reverse_gradient(torch.cat(domain_features(output), 1), s * ganin_schedule(step))
         probabilities = log_probabilities(torch.cat([output.logits.detach(), output.target_logits.detach()], 1)).exp()
         inputs = outer_product(features, probabilities)

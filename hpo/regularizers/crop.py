@@ -39,5 +39,5 @@ def _source_pixels(noise: Noise, s: Tensor, rows: int, side: int) -> Tensor:
     """
     largest = (s * side).unsqueeze(1)
     shift = noise.uniform((rows,)).mul(2).sub_(1).mul_(largest + 0.5).round_()
-    places = torch.arange(side, device=s.device) + shift.long().unsqueeze(2)
-    return places.clamp_(0, side - 1)
+    positions = torch.arange(side, device=s.device) + shift.long().unsqueeze(2)
+    return positions.clamp_(0, side - 1)

@@ -13,8 +13,8 @@ from hpo.regularizers.base import Batch, Regularizer, Step
 class Cutout(Regularizer):
     """A part of every sample is set to 0, which is the mean.
 
-    In images the part is a square patch, whose side is `s` of the image's shorter one and which may extend beyond
-    the border; in tables it is that share of the columns, rounded up or down at random.
+    In images, the part is a square patch, whose side is `s` times the shorter side of the image and which may extend
+    beyond the border. In tables, it is the share `s` of the columns, rounded up or down at random.
     """
 
     name = "cutout"
@@ -41,8 +41,8 @@ def _patch_mask(noise: Noise, s: Tensor, x: Tensor, image: Image) -> Tensor:
 def _column_mask(noise: Noise, s: Tensor, step: Step, x: Tensor) -> Tensor:
     """Return 0 for the inputs of the columns that each sample loses, else 1, (fit, batch, inputs).
 
-    A minibatch has one random circular order of the columns; a sample starts at a random place and loses the
-    columns that follow.
+    Each minibatch has a random circular order of the columns; a sample loses consecutive columns from a random
+    position on.
     """
     existing = column_mask(step.data, x)
     draws = torch.where(existing > 0, noise.uniform((x.shape[2],)), 2.0)

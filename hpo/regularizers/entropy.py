@@ -8,7 +8,7 @@ class Entropy(Regularizer):
     """Entropy minimisation (Grandvalet & Bengio, NeurIPS 2004) on the other domain.
 
     The loss term is strength × the mean entropy of the predictions for the other domain, which moves the decision
-    boundaries to where its samples are sparse. Alone, it accepts the prediction of a single class for all samples;
+    boundaries to where its samples are sparse. The term is also minimal if a single class is predicted for all samples;
     see `infomax`.
     """
 

@@ -9,10 +9,9 @@ class Freeze(Regularizer):
     """Frozen layers (Yosinski et al., NeurIPS 2014): the first `s` hidden layers keep their initial weights.
 
     They stay equal bit for bit, whatever other regularizers do; if all hidden layers are frozen, only the output
-    layer learns, which is feature extraction. Noise still acts on frozen layers. The running statistics of batch
-    normalisation keep following the data, as in torch those of a layer do whose parameters have
-    `requires_grad=False`: the network is evaluated with the normalisation that it was trained with (Li et al.,
-    AdaBN, 2017).
+    layer learns, which is feature extraction. Noise still acts on frozen layers. As in torch for layers with
+    `requires_grad=False`, batch normalisation still updates its running statistics, so that training and evaluation
+    use the same normalisation (Li et al., AdaBN, 2017).
     """
 
     name = "freeze"

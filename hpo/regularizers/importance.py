@@ -8,10 +8,11 @@ from hpo.regularizers.base import Batch, Regularizer, Step
 class Importance(Regularizer):
     """Importance weighting: samples are weighted by their density ratio to the power `s`.
 
-    The ratio is the density of the target domain over that of the source domain at the inputs of a sample. 0
-    weights all samples equally; 1 makes the loss that of the target domain, provided that labels depend on inputs
-    in the same way in both. Values between trade less bias for more variance (Shimodaira's flattening). The ratio
-    is estimated once per fold, before training (`hpo/data/density_ratio.py`).
+    The ratio is the density of the target domain over that of the source domain at the inputs of a sample. With
+    `s` = 0, all samples have the same weight. With 1, the loss estimates that of the target domain, provided that
+    labels depend on inputs in the same way in both domains. Values between 0 and 1 have more bias but less variance
+    than 1 (Shimodaira's flattening). The ratio is estimated once per fold, before training
+    (`hpo/data/density_ratio.py`).
     """
 
     name = "importance"

@@ -24,5 +24,5 @@ class L2Sp(Regularizer):
     def gradient(self, s: Tensor, step: Step) -> None:
         start = step.views(step.weight_copies[self.name])
         for name, grad in step.grads.items():
-            if not step.infos[name].fresh:
+            if not step.infos[name].newly_initialised:
                 grad.add_((step.params[name] - start[name]).mul_(per_fit(s, grad)))

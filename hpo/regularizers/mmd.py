@@ -73,7 +73,7 @@ class _Discrepancy(torch.autograd.Function):
 def mmd_squared(source: Tensor, target: Tensor) -> Tensor:
     """Return the unbiased estimate (fit,) of MMD² between `source` (fit, n, width) and `target` (fit, m, width)."""
     rows = torch.cat([source, target], 1)
-    result: Tensor = _Discrepancy.apply(rows, source.shape[1])  # type: ignore[no-untyped-call]
+    result: Tensor = _Discrepancy.apply(rows, source.shape[1])  # type: ignore[no-untyped-call]  # torch has no type for `apply`
     return result
 
 

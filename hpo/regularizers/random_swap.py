@@ -2,7 +2,7 @@ from hpo.regularizers._variants import Variants
 
 
 class RandomSwap(Variants):
-    """Pairs of words of a text are swapped, a tenth as often as there are words, at least once.
+    """Random pairs of words of a text are swapped; the number of swaps is a tenth of the number of words, at least one.
 
     It needs terms of two or more words (`data.text.ngrams`), because single words are counted regardless of their
     order.

@@ -18,11 +18,10 @@ TURN, SCALE, OFFSET, NOISE, MISSING = math.pi / 2, 0.5, 1.0, 1.0, 0.5
 class Randomization(Regularizer):
     """Domain randomisation: each sample appears in a simulated domain of its own.
 
-    The domain is drawn uniformly from those that are up to `s` times as far from the data as the widest one. In the
-    widest one, an image is rotated by up to 90 degrees; all inputs, which are standardised, are multiplied by 1/2
-    to 3/2, shifted by up to 1 and given Gaussian noise with a standard deviation of up to 1; and up to half of the
-    columns are missing, which is 0, their mean. A network that works in all simulated domains may also work in a
-    new one.
+    The changes are drawn uniformly, up to `s` times the largest ones: an image is rotated by up to 90 degrees; all
+    inputs, which are standardised, are multiplied by 1/2 to 3/2, shifted by up to 1 and given Gaussian noise with a
+    standard deviation of up to 1; and up to half of the columns are missing, that is, set to 0, their mean. A network
+    that works in all simulated domains may also work in a new domain.
     """
 
     name = "randomization"
@@ -41,17 +40,17 @@ class Randomization(Regularizer):
         x, noise, image = batch.x, step.noise[self.name][0], step.data.image
         if image:
             x = rotate(x, image, uniform_within(noise, s * TURN, x.shape[1]), s > 0)
-        scale, offset = (uniform_within(noise, s * most, x.shape[1]).unsqueeze(2) for most in (SCALE, OFFSET))
+        scale, offset = (uniform_within(noise, s * largest, x.shape[1]).unsqueeze(2) for largest in (SCALE, OFFSET))
         deviation = (noise.uniform((x.shape[1],)) * per_fit(s * NOISE, x[..., 0])).unsqueeze(2)
         x = x + scale * x + offset + deviation * noise.normal(tuple(x.shape[1:]))
         return replace(batch, x=x * _present_mask(noise, s * MISSING, x, step.data))
 
 
-def _present_mask(noise: Noise, most: Tensor, x: Tensor, data: Samples) -> Tensor:
+def _present_mask(noise: Noise, max_share: Tensor, x: Tensor, data: Samples) -> Tensor:
     """Return 0 for the inputs of missing columns, else 1, (fit, batch, inputs).
 
-    Each sample misses a random share of its columns, at most `most` (fit,).
+    Each sample misses a random share of its columns, at most `max_share` (fit,).
     """
-    missing = noise.uniform((x.shape[1],)) * per_fit(most, x[..., 0])
+    missing = noise.uniform((x.shape[1],)) * per_fit(max_share, x[..., 0])
     draws = noise.uniform(tuple(x.shape[1:]))
     return columns_to_inputs(torch.ge(draws, missing.unsqueeze(2), out=torch.empty_like(draws)), data)

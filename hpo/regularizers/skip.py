@@ -5,8 +5,8 @@ from hpo.regularizers.base import Regularizer
 class Skip(Regularizer):
     """Connections around each hidden layer, from the second one on.
 
-    There is none, a plain residual connection, or one with noise on the output of the layer in training (see
-    `hpo.nets.combine_branches`). The setting decides which stack a fit joins; there is no hook.
+    The choices are no connection, a plain residual connection, or residual connections with noise on the output of the
+    layer in training (see `hpo.nets.combine_branches`). The setting decides which stack a fit joins; there is no hook.
     """
 
     name = "skip"

@@ -23,7 +23,7 @@ class Swa(Regularizer):
     source = "Izmailov et al., Averaging Weights Leads to Wider Optima and Better Generalization, UAI 2018"
 
     def after_epoch(self, s: Tensor, step: Step, flat_params: Tensor) -> Tensor:
-        # The number of averaged epochs, this one included; 0 or less before the first one.
+        # The number of averaged epochs, including the current one; 0 or less before the first averaged epoch.
         averaged = step.epoch - (step.epochs - (s * step.epochs).round())
         mean = step.weight_copies[self.name]
         lerp_weights_(mean, step, flat_params, 1 / averaged.clamp(min=1))

@@ -4,7 +4,7 @@ from hpo.regularizers._variants import Variants
 class Synthetic(Variants):
     """With probability `s`, a generated row replaces a row of the minibatch.
 
-    It has the same class, or about the same number as target. `data.synthetic` selects the generator: interpolation
+    It has the same class, or in a regression a similar target. `data.synthetic` selects the generator: interpolation
     between neighbours (SMOTE), a mixture of Gaussians, or a variational autoencoder.
     """
 

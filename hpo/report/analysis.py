@@ -19,7 +19,7 @@ from hpo.space import regularization
 
 _ALPHA = 0.05  # level of the test of a correlation
 _MIN_RHO = 0.3  # of a clear correlation
-_MIN_TRIALS = 10  # below which no correlation is computed
+_MIN_TRIALS = 10  # with fewer trials, no correlation is computed
 _BOUND_MARGIN = 0.05  # of a range: values this close to a bound count as being at the bound
 _SMALL_GAP = 0.1  # of the validation loss
 
@@ -89,7 +89,7 @@ def balance(inputs: ReportInputs) -> Balance:
     amount_trend = trend([amounts[o.trial.label] for o in half], [metric.minimised(o.value or 0.0) for o in half])
     tenth = [amounts[o.trial.label] for o in ranked[: math.ceil(len(ranked) / 10)]]
     ablation = inputs.result.baselines.get("ablation")
-    unjudged = Balance(
+    numbers = Balance(
         standing="well",
         gap=inputs.selected.gap,
         gap_without=ablation.gap if ablation else None,
@@ -99,7 +99,7 @@ def balance(inputs: ReportInputs) -> Balance:
         best_amount=float(np.median(tenth)) if tenth else None,
         at_bounds=_at_bounds(inputs),
     )
-    return replace(unjudged, standing=_standing(inputs, unjudged))
+    return replace(numbers, standing=_standing(inputs, numbers))
 
 
 def _standing(inputs: ReportInputs, balance: Balance) -> Standing:
@@ -159,7 +159,8 @@ def best_on_and_off(inputs: ReportInputs) -> dict[str, tuple[float, float]]:
 def droppable(inputs: ReportInputs) -> list[str]:
     """Return the strengths that can be off at the cost of at most one standard error of the re-evaluated score.
 
-    The cost is that of the best trials; none without a re-evaluation.
+    The cost is the difference of the best trials with and without the strength. Without a re-evaluation, the list is
+    empty.
     """
     finalist = inputs.result.finalists.get(inputs.result.trial)
     error = finalist.standard_error if finalist else None
@@ -190,7 +191,7 @@ class Ridge:
 
 
 def ridge(inputs: ReportInputs) -> Ridge | None:
-    """Return None if the two were not sampled together, or in too few trials."""
+    """Relate learning rate and weight decay; None if they were not sampled together, or in too few trials."""
     keys = ("learning_rate", "weight_decay")
     if not all(key in inputs.axes for key in keys):
         return None
@@ -208,8 +209,8 @@ def ridge(inputs: ReportInputs) -> Ridge | None:
 class Stack:
     """Configurations that trained as one batched program.
 
-    `shape` are the hyperparameters that all of them share, `trials` is their number (`only_trial`: the label if it is
-    one), and `mean` and `peak` are the number of networks in training at the same time.
+    `shape` are the hyperparameters that all of them share, `trials` is their number (`only_trial`: the label of a
+    single trial, else ""), and `mean` and `peak` count the networks in training at the same time.
     """
 
     shape: Mapping[str, Any]
@@ -239,8 +240,8 @@ def _stack(members: Sequence[Outcome], keys: Sequence[str]) -> Stack:
     networks: dict[int, int] = {}  # in training, by round
     for outcome in members:
         fits = len(next(iter(outcome.fold_curves.values()), [[0]])[0]) if outcome.fold_curves else 1
-        for moment in range(outcome.rounds[0], outcome.rounds[1] + 1):
-            networks[moment] = networks.get(moment, 0) + fits
+        for number in range(outcome.rounds[0], outcome.rounds[1] + 1):
+            networks[number] = networks.get(number, 0) + fits
     only_trial = members[0].trial.label if len(members) == 1 else ""
     return Stack(shape, len(members), float(np.mean(list(networks.values()))), max(networks.values()), only_trial)
 

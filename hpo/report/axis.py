@@ -14,15 +14,15 @@ from hpo.regularizers import FAMILY, STRENGTHS
 from hpo.space.hyperparameter import Hyperparameter
 
 _OFF_MARGIN = 0.12  # of the range: the distance of "off" from its end
-_MAX_TICKS = 5  # besides "off"
+_MAX_TICKS = 5  # without "off"
 
 
 @dataclass(frozen=True)
 class Axis:
     """The axis of one hyperparameter.
 
-    `low` and `high` are its ends. `off_position` is that of "off" if it is not in the range, and lies within the ends.
-    With `choices`, the position of a value is its index.
+    `low` and `high` are its ends. `off_position` is the position of "off" on the axis, or None if "off" lies in the
+    range or is not searched. With `choices`, the position of a value is its index.
     """
 
     key: str
@@ -32,7 +32,7 @@ class Axis:
     integer: bool = False
     choices: tuple[Any, ...] = ()
     off_position: float | None = None
-    default_value: Any = None  # the value that means "off"; None: there is none
+    default_value: Any = None  # the value that means "off", or None
 
     @classmethod
     def of(cls, key: str, hyperparameter: Hyperparameter) -> Axis:

@@ -25,7 +25,7 @@ _SMALL_CHANGE = 0.1  # of a distance
 
 
 def distance_title(inputs: RepresentationView, features: RepresentationView) -> str:
-    """Return the distance in the inputs and, if the network has features, in these."""
+    """Return a title with the distance in the inputs and, if the network has features, the distance in the features."""
     title = f"Distance of the domains: {inputs.divergence.a_distance:.2f} of 2 in the inputs"
     if inputs is features:
         return title

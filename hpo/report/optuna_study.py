@@ -23,7 +23,7 @@ from hpo.core.trial import Outcome
 from hpo.report.axis import Axis
 from hpo.space.space import Space
 
-_MIN_TRIALS = 15  # complete trials, below which importances are meaningless
+_MIN_TRIALS = 15  # with fewer complete trials, importances are meaningless
 _TREES = 32  # half of Optuna's default, for half the time
 
 
@@ -67,9 +67,9 @@ class OptunaStudy:
         """Return the importance of each hyperparameter for the `score` and for the `gap`, the most important first.
 
         Each sums to 1; {} for too few trials. An importance is the share of the variance of the trials' ranks that a
-        hyperparameter explains, by functional ANOVA. Ranks, because a few failed trials would explain all the variance
-        of a loss. Not Optuna's default, PED-ANOVA, which rates a value highest that one of the best trials and hardly
-        any other trial has.
+        hyperparameter explains, by functional ANOVA. Ranks are used, because a few failed trials would explain all the
+        variance of a loss. Optuna's default, PED-ANOVA, is not used: it gives the highest importance to a value of one
+        of the best trials that is rare among the other trials.
         """
         if len(self.complete) < _MIN_TRIALS or len(self._axes) < 2:
             return {}

@@ -16,8 +16,8 @@ from hpo.report.section import Panel, Section
 from hpo.report.style import log_axis_layout
 
 Importances = Mapping[str, Mapping[str, float]]
-_MIN_TRIALS = 5  # complete trials, below which they are not plotted
-_MIN_BEST = 3  # trials that are emphasized
+_MIN_TRIALS = 5  # with fewer complete trials, there are no plots
+_MIN_BEST = 3  # at least as many trials are emphasized
 
 
 def opening(inputs: ReportInputs, importances: Importances) -> str:
@@ -80,8 +80,8 @@ def _gaps(inputs: ReportInputs, study: OptunaStudy) -> Section:
     panels = []
     for key in keys:
         axis = inputs.axes[key]
-        drawn = optuna_plots.slice_of_gap(study, inputs, axis)
-        panels.append(Panel(sentences.gap_trend(axis.title, trends[key]), drawn, title=axis.title))
+        figure = optuna_plots.slice_of_gap(study, inputs, axis)
+        panels.append(Panel(sentences.gap_trend(axis.title, trends[key]), figure, title=axis.title))
     return Section(title, "Gap", text, panels)
 
 
@@ -116,8 +116,8 @@ def _parallel(inputs: ReportInputs, study: OptunaStudy) -> Section:
     metric = METRICS[inputs.space.train.metric]
     ranked = sorted(study.complete, key=lambda o: metric.minimised(o.value or 0.0))
     best = ranked[: max(_MIN_BEST, math.ceil(len(ranked) / 10))]
-    drawn = plots.parallel(study.complete, inputs.axes, {o.trial.label for o in best}, inputs.selected)
-    panel = Panel(sentences.agreement(inputs, best), drawn)
+    figure = plots.parallel(study.complete, inputs.axes, {o.trial.label for o in best}, inputs.selected)
+    panel = Panel(sentences.agreement(inputs, best), figure)
     return Section("Hyperparameters of the best trials", "Parallel", "", [panel], wide=True)
 
 
@@ -148,8 +148,8 @@ def _finalists(inputs: ReportInputs) -> Iterator[Section]:
         )
         yield Section("There was no re-evaluation", "", text)
         return
-    drawn = plots.finalists(finalists, inputs.result.trial, inputs.space.train.metric.replace("_", " "))
-    panel = Panel(sentences.finalists(inputs), drawn)
+    figure = plots.finalists(finalists, inputs.result.trial, inputs.space.train.metric.replace("_", " "))
+    panel = Panel(sentences.finalists(inputs), figure)
     yield Section("Finalists in the search and in the re-evaluation", "Finalists", "", [panel], wide=True)
 
 

@@ -92,7 +92,7 @@ def points(x: Sequence[float | str], y: Sequence[float | str], text: Sequence[st
     }
 
 
-def star(x: float | str, y: float, name: str = "selected") -> dict[str, Any]:
+def star(x: float | str, y: float) -> dict[str, Any]:
     """Return the mark of the selected configuration."""
     marker = {"symbol": "star", "size": 15, "color": ORANGE, "opacity": 1, "line": {"width": 1, "color": INK}}
-    return points([x], [y], [name], name=name, marker=marker)
+    return points([x], [y], ["selected"], name="selected", marker=marker)

@@ -107,7 +107,7 @@ def regularization_line(result: SearchResult) -> str:
     if effect is None or effect.gain is None:
         return gap_line
     effects: list[PairedGain] = [effect, *([effect.followed] if effect.followed else [])]
-    changes = ", ".join(_signed_change(one) for one in effects if one.gain is not None)
+    changes = ", ".join(_signed_change(gain) for gain in effects if gain.gain is not None)
     where = " on the source" if result.test_domain_differs else ""
     return (
         f"Regularization {_claim(effects)}: {changes} in the re-evaluation{where}, compared with the same "

@@ -10,7 +10,7 @@ import numpy as np
 from hpo.report.inputs import ReportInputs
 
 _BINS = 40
-_SHOWN = 0.995  # of the weights lie within the histogram; the others are counted in its outer bins
+_SHOWN = 0.995  # the share of weights within the histogram; the others are counted in its outer bins
 
 
 @dataclass(frozen=True)

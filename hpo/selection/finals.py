@@ -24,9 +24,9 @@ from hpo.study.study import Study
 from hpo.training.builder import NetworkBuilder
 
 TrainFixed = Callable[[Sequence[Trial], Callable[[], Samples]], None]
-"""Trains trials to their end, except those whose outcome the study has; makes the samples only if needed."""
+"""Trains trials that are never pruned, except those with a stored outcome; the second argument makes the samples."""
 
-_DRAWS = 2  # new splits, each with as many folds as leave the training part as large as in the search
+_DRAWS = 2  # of new splits; each has enough folds that training parts are as large as in the search
 
 
 def n_draws(data: Dataset) -> int:
@@ -75,7 +75,7 @@ class Finalist:
         return statistics.best_epoch(curves, self._metric) if curves else max(1, self.searched.best_epoch)
 
     def candidate(self, networks: NetworkBuilder, defined: np.ndarray) -> Candidate:
-        """Return the facts that the selection rules use, from the folds of the mask `defined` (fits,)."""
+        """Return the values that the selection rules use, computed on the folds of the mask `defined` (fits,)."""
         network = networks.network_for(self.searched.trial.params)
         weights = sum(math.prod(p.shape) for p in network.parameters)
         followed = self._metric.minimised(self.scores(self.space.train.metric))
@@ -90,7 +90,7 @@ class Finalist:
     def undefined(self) -> np.ndarray:
         """Return a mask (fits,) of the folds whose rows do not define the followed metric.
 
-        A fold of a diverged trial counts as defined, because divergence hides whether it is.
+        All folds of a diverged trial count as defined, because its scores are NaN for another reason.
         """
         key = self.space.train.metric_key
         masks = [np.isnan(self._curves(o)[key]).all(0) & (o.state == "complete") for o in self.reevaluations]
@@ -111,7 +111,7 @@ class Finalist:
 
 
 class Finals:
-    """Re-evaluates finalists on one draw of new splits after another, until one is clearly best or no draw is left."""
+    """Re-evaluates finalists on one draw of new splits after another, until a single finalist or no draw is left."""
 
     def __init__(self, space: Space, data: Dataset, networks: NetworkBuilder, study: Study, train: TrainFixed) -> None:
         self._space, self._data, self._networks, self._study, self._train = space, data, networks, study, train
@@ -169,7 +169,9 @@ class Finals:
         return {rule: rules.choose(rule, candidates, self.test_train_ratio) for rule in SELECTION_RULES}
 
     def _reevaluate(self, finalists: Sequence[Finalist], draw: int) -> None:
-        seed = seeds.derived_seed(self._space, f"fresh-{draw}")  # the same for all, which are compared in pairs
+        seed = seeds.derived_seed(
+            self._space, f"fresh-{draw}"
+        )  # the same seed for all finalists, so that their scores are paired
         trials = [
             Trial(f.searched.trial.key.reevaluation(draw), "finalist", f.searched.trial.params, seed) for f in finalists
         ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from torch import Tensor
@@ -24,7 +24,7 @@ class FinalNetwork:
     """A final network, or several whose predictions are averaged.
 
     `label` names its weights in the store, `data` is the data set in the encoding that it was trained on, and `epochs`
-    the fixed number of epochs (None: its own validation rows stopped it).
+    the fixed number of epochs (None: early stopping determined it).
     """
 
     label: str
@@ -55,7 +55,7 @@ class Refit:
     def final(self, kind: RefitKind, finalists: Sequence[Finalist]) -> dict[str, FinalNetwork]:
         """Train the final networks of some configurations; return them by label, without those that diverged.
 
-        With the seed of the searched trial, `keep` arrives at exactly the network of the search.
+        With the seed of the searched trial, `keep` reproduces the network of the search exactly.
         """
         epochs: dict[str, int | None] = {f.label: None for f in finalists}
         if kind == "scaled":

@@ -36,12 +36,12 @@ class _FoldResult:
 
 
 class RefitComparison:
-    """Estimates what each kind of refit is worth for one configuration, by nested cross-validation.
+    """Estimates the score of each kind of refit for one configuration by nested cross-validation.
 
-    The outer folds are those of the first draw of new splits. The training rows of each are split again into inner
-    folds, and its validation rows score: the network of one inner fold (`keep`), the mean of all inner folds
-    (`average`), and the network of the outer fold itself, which the re-evaluation trained on all these rows, after as
-    many epochs as were best in the inner folds (`scaled`).
+    The outer folds are those of the first draw of new splits. The training rows of each outer fold are split again into
+    inner folds. Three kinds are scored on its validation rows: the network of one inner fold (`keep`), the mean of all
+    inner folds (`average`), and the network that the re-evaluation trained on the outer fold, after as many epochs as
+    were best in the inner folds (`scaled`).
 
     The averaged predictions of the inner networks are saved for the report, since these networks have used the outer
     validation rows neither for training nor for early stopping.
@@ -130,7 +130,7 @@ class RefitComparison:
         average, rows = average_predictions(samples.task, torch.stack(logits)), samples.folds[0].test
         scores = {
             "scaled": float(outer_curve[min(epoch, len(outer_curve)) - 1]),
-            "keep": float(np.mean([self._score(samples, one) for one in logits])),
+            "keep": float(np.mean([self._score(samples, fold_logits) for fold_logits in logits])),
             "average": self._score(samples, average),
         }
         if samples.task == "regression":

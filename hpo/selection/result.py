@@ -81,8 +81,10 @@ class RegularizationEffect(PairedGain):
 
 @dataclass(frozen=True)
 class ScorePath:
-    """One metric of the selected configuration in the search, in the re-evaluation and on the test rows; `interval`
-    is where the test score is expected with a probability of 90 % (None: a single fit gives no interval)."""
+    """One metric of the selected configuration in the search, in the re-evaluation and on the test rows.
+
+    `interval` contains the test score with a probability of 90 % (None: a single fit gives no interval).
+    """
 
     search: float | None
     reevaluated: float | None
@@ -118,8 +120,8 @@ class RefitResult:
 
 @dataclass(frozen=True)
 class AdaptationEffect:
-    """On how many test rows of the target domain the selected network is better and worse than the one of the
-    configuration `reference`, which does not adapt; `p_value` is that of the sign test (McNemar's for classes)."""
+    """The numbers of test rows of the target domain on which the selected network is `better` and `worse` than the
+    network of `reference`, which does not adapt; `p_value` is that of the sign test (McNemar's test for classes)."""
 
     reference: str
     better: int
@@ -131,8 +133,9 @@ class AdaptationEffect:
 class ValidatorScore:
     """How well a validator, which needs no target labels, ranks `trials` finished trials.
 
-    `spearman` is the rank correlation with the labelled metric (None: one of the two is constant), `regret` the
-    difference in that metric between the best trial and `chosen`, the best one by the validator.
+    `spearman` is the rank correlation with the labelled metric, 1 if both rank the trials alike, whether higher or
+    lower values are better (None: one of the two is constant). `regret` is the difference in that metric between the
+    best trial and `chosen`, the best one by the validator.
     """
 
     validator: str
@@ -190,7 +193,7 @@ class EnsembleResult:
 
 @dataclass(frozen=True, repr=False)
 class SearchResult:
-    """The selected configuration, the reasons for it, what it is compared with, and the scores of all of them.
+    """The selected configuration, the reasons for it, the configurations for comparison, and the scores of all.
 
     The attributes from `selected` (its parameters) to `test` describe the selected configuration like those of
     `ConfigScores`. `baselines` holds the others by name: `defaults`, `none`, `ablation` and `unadapted`. `rules` is
@@ -251,7 +254,7 @@ class SearchResult:
 
     @property
     def configurations(self) -> dict[str, ConfigScores]:
-        """The selected configuration, under the name `selected`, and those it is compared with."""
+        """The selected configuration, under the name `selected`, and its baselines."""
         shared = {f.name: getattr(self, f.name) for f in fields(ConfigScores) if f.name != "params"}
         return {"selected": ConfigScores(params=self.selected, **shared), **self.baselines}
 

@@ -43,8 +43,11 @@ _REGULARIZATION_ALPHA = 0.1  # of the two-sided test of the selected configurati
 
 @dataclass(frozen=True)
 class Selection:
-    """The decision of the finals: the label of the `selected` trial, the `rule` that chose it, what every rule would
-    choose, and the comparison with the defaults."""
+    """The decision of the finals.
+
+    `selected` is the label of the selected trial, `rule` the rule that selected it, `choices` the label that each rule
+    would select, and `verdict` the comparison with the defaults.
+    """
 
     finals: Finals
     selected: str
@@ -129,9 +132,10 @@ def _regularization(
         return None
 
     def paired(metric: str) -> PairedGain:
-        ours, theirs = (METRICS[metric].minimised(f.scores(metric)) for f in (selected, ablation))
-        gain, error = statistics.paired_gain(ours, theirs, finals.test_train_ratio)
-        significant = statistics.significantly_different(ours, theirs, finals.test_train_ratio, _REGULARIZATION_ALPHA)
+        scores, reference = (METRICS[metric].minimised(f.scores(metric)) for f in (selected, ablation))
+        ratio = finals.test_train_ratio
+        gain, error = statistics.paired_gain(scores, reference, ratio)
+        significant = statistics.significantly_different(scores, reference, ratio, _REGULARIZATION_ALPHA)
         return PairedGain(metric, json_number(gain), json_number(error), significant)
 
     followed = experiment.space.train.metric
@@ -180,11 +184,10 @@ def _finalists(finals: Finals, metric: str) -> dict[str, FinalistScores]:
 
 
 def validators(study: Study, experiment: Experiment) -> list[ValidatorScore]:
-    """Rate the validators on the trials of the search; empty if no labelled target rows are there to rate them by."""
+    """Rate the validators on the trials of the search; the list is empty without labelled target rows."""
     if not experiment.data.valid_is_target:
         return []
-    rankings = validator_ranking.rank(study.budget_outcomes(), labelled_metric(experiment.space.train.metric))
-    return [ValidatorScore(**{name: json_number(value) for name, value in vars(r).items()}) for r in rankings]
+    return validator_ranking.rank(study.budget_outcomes(), labelled_metric(experiment.space.train.metric))
 
 
 def adaptation(
@@ -206,7 +209,7 @@ def adaptation(
 
 
 def front(study: Study, space: Space) -> list[ParetoTrial]:
-    """Return the Pareto front, ordered by the first objective; empty if there is only one."""
+    """Return the Pareto front, ordered by the first objective; empty if there is only one objective."""
     if len(space.objective_names) < 2:
         return []
     goal = space.objective_names[0]

@@ -1,4 +1,4 @@
-"""The final table of a search: the selected configuration and those it is compared with, one per line."""
+"""The final table of a search: the selected configuration and its references, one per line."""
 
 from __future__ import annotations
 
@@ -75,8 +75,8 @@ def score_table(result: ScoredSearch) -> list[list[str]]:
 
 
 def _row_names(configs: Mapping[str, ScoredConfig]) -> dict[str, str]:
-    """Return the configurations to list, with their names; one that equals the selected configuration or a baseline
-    is left out."""
+    """Return the names of the configurations to list, without those that equal the selected configuration or a
+    baseline."""
     selected = configs["selected"].trial
     same = [key for key in configs if key != "selected" and configs[key].trial == selected]
     trials = [configs[key].trial for key in ("none", "defaults", "ablation") if key in configs]

@@ -1,4 +1,4 @@
-"""Test each column for a shift between the domains, and measure how far it moved."""
+"""Test each column for a shift between the domains, and measure the size of the shift."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from hpo.shift.domains import ALPHA, Column, Terms
 
 _BINS = 10
 _MAX_COLUMNS = 1000  # that are tested
-_MIN_EXPECTED = 5  # rows expected in a cell of a table, below which the χ² approximation is poor
+_MIN_EXPECTED = 5  # with fewer rows expected in a cell of a table, the χ² approximation is poor
 
 
 @dataclass(frozen=True)
@@ -82,8 +82,8 @@ def _number_shift(column: Column) -> ColumnShift:
 def _decile_counts(source: np.ndarray, target: np.ndarray) -> np.ndarray:
     """Count the rows of each domain in the deciles of the source, (2, bins).
 
-    A value that fills a decile or more has a bin of its own, and so have missing values. Otherwise a shift away from a
-    value that all rows had, or to missing values, would stay within one bin.
+    There is a separate bin for each value that fills a decile or more, and for missing values. Otherwise, a shift away
+    from a value of all rows, or to missing values, would stay within one bin.
     """
     known = source[~np.isnan(source)]
     deciles, repeats = np.unique(

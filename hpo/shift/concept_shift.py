@@ -44,8 +44,7 @@ class ConceptTest:
 
 
 def concept_test(domains: Domains, predicted: SourcePredictions, adjust_shares: bool) -> ConceptTest:
-    """Test whether the source model is more wrong than it expects to be on labelled target rows, compared with source
-    rows.
+    """Test whether the error of the source model exceeds its expectation by more on target rows than on source rows.
 
     The Brier score of a row minus its expectation under the model has mean 0 wherever labels follow the model, so a
     shift of p(x) into harder regions does not count. Errors that the model makes in both domains cancel, since the same

@@ -21,8 +21,8 @@ _TREES = 60
 class ClassifierTest:
     """The area under the ROC curve of a domain classifier (0.5: it cannot tell the domains apart).
 
-    `interval` is DeLong's 95 % interval. `p` is that of the rank test (Mann & Whitney), whose variance assumes no
-    difference.
+    `interval` is DeLong's 95 % interval. `p` is the p-value of the rank test (Mann & Whitney), whose variance assumes
+    no difference.
     """
 
     model: str

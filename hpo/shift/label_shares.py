@@ -59,8 +59,7 @@ def estimate_label_shares(domains: Domains, predicted: SourcePredictions) -> Lab
 
 
 def black_box_shares(source: np.ndarray, y: np.ndarray, target: np.ndarray) -> np.ndarray:
-    """Return the label shares (classes,) with which the source would have the target's mean predictions; none is
-    negative.
+    """Return the non-negative label shares (classes,) with which the mean predictions of the source equal the target's.
 
     Black-box shift estimation with predicted probabilities, i.e. a soft confusion matrix (Lipton, Wang & Smola, ICML
     2018).
@@ -82,8 +81,8 @@ def wald_test(first: np.ndarray, second: np.ndarray) -> float:
 
 def resample_to_shares(y: np.ndarray, shares: Sequence[float]) -> np.ndarray:
     """Draw as many source rows as possible with these label shares, without replacement; return their indices."""
-    counts, wanted = np.bincount(y, minlength=len(shares)), np.asarray(shares)
-    total = (counts[wanted > 0] / wanted[wanted > 0]).min()
+    counts, target_shares = np.bincount(y, minlength=len(shares)), np.asarray(shares)
+    total = (counts[target_shares > 0] / target_shares[target_shares > 0]).min()
     rng = np.random.default_rng(SEED)
-    parts = [rng.permutation(np.flatnonzero(y == c))[: round(total * share)] for c, share in enumerate(wanted)]
+    parts = [rng.permutation(np.flatnonzero(y == c))[: round(total * share)] for c, share in enumerate(target_shares)]
     return np.sort(np.concatenate(parts))

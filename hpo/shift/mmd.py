@@ -36,7 +36,7 @@ def mmd_test(x_s: Matrix, x_t: Matrix) -> MmdTest:
     permuted = [rng.permutation(weights) for _ in range(_PERMUTATIONS)]
     columns = np.column_stack([weights, *permuted]).astype(kernel.dtype)
     statistics = np.einsum("ij,ij->j", columns, kernel @ columns)
-    # The observed statistic is one of them. The same rows in another order differ by rounding, hence the tolerance.
+    # The first statistic is the observed one. The tolerance allows for rounding, which depends on the order of rows.
     p = float((statistics >= statistics[0] * (1 - 1e-6)).mean())
     return MmdTest(unbiased_mmd2(kernel, n), p, (n, m))
 

@@ -33,9 +33,9 @@ def predict_domains(x_s: Matrix, y_s: np.ndarray, x_t: Matrix, classes: int) -> 
     """Train a logistic regression and a random forest, and return the predictions of the one with the lower loss.
 
     The loss is out-of-fold, on source rows. Each source row is predicted by the model of the fold that holds it out,
-    and each target row by the model of one fold, in turn: without a shift the two are alike, however good the model is.
-    One model of all source rows would be more confident on target rows than any of the five is on source rows, which
-    would look like a shift.
+    and each target row by the model of one fold, in turn, so that without a shift, both have predictions of the same
+    distribution. A single model of all source rows would be more confident on target rows than the five models are on
+    source rows, which would look like a shift.
     """
     reduced_s, reduced_t = reduce_dimensions(x_s, x_t)
     models: list[tuple[str, Callable[[], Classifier], Matrix, Matrix]] = [

@@ -15,7 +15,7 @@ from hpo.shift.verdict import ShiftReport
 from hpo.space.formatting import align_rows, format_number
 
 _MAX_ROWS = 12  # columns that the terminal shows
-_MAX_LISTED = 200  # columns, up to which JSON also lists those without a shift
+_MAX_LISTED = 200  # with more columns, JSON lists only those with a shift
 _UNDETECTABLE = (
     "Concept shift (whether labels follow from the columns as in the source) "
     "cannot be detected without labelled target rows."

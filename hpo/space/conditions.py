@@ -1,8 +1,8 @@
 """Conditional keys: `when` makes a key active only with certain values of other keys.
 
-A conditional key is sampled in every trial all the same, because a parameter that is missing in some trials drops out
-of Optuna's joint sampling. In a trial in which its condition does not hold, the key has its default value: off, for a
-strength.
+A conditional key is sampled in every trial, because Optuna does not sample a parameter jointly with others if it is
+missing in some trials. In a trial in which its condition does not hold, the key has its default value, which is off
+for a strength.
 """
 
 from __future__ import annotations
@@ -23,14 +23,18 @@ _ON, _OFF = "on", "off"
 def resolved(
     hyperparameters: Mapping[str, Hyperparameter], values: Mapping[str, Any], default_of: Callable[[str], Any]
 ) -> dict[str, Any]:
-    """`values` by key, with the default value for each key whose condition does not hold. A condition that names
-    another conditional key sees the resolved value of that key."""
+    """Return `values`, with the default value for each key whose condition does not hold.
+
+    A condition on another conditional key is checked against the resolved value of that key.
+    """
     by_key: dict[str, Any] = {}
 
     def value_of(key: str) -> Any:
         if key not in by_key:
             conditions = hyperparameters[key].when
-            active = all(_holds(other, wanted, hyperparameters[other], value_of(other)) for other, wanted in conditions)
+            active = all(
+                _holds(other, expected, hyperparameters[other], value_of(other)) for other, expected in conditions
+            )
             by_key[key] = values[key] if active else default_of(key)
         return by_key[key]
 
@@ -41,24 +45,24 @@ def check(hyperparameters: Mapping[str, Hyperparameter]) -> Iterator[tuple[str, 
     """Check the conditions. Yields the key that has the condition, and the mistake with its path below that key."""
     names_are_known = True
     for key, hyperparameter in hyperparameters.items():
-        for other, wanted in hyperparameter.when:
+        for other, expected in hyperparameter.when:
             path = ("when", other)
             if other not in hyperparameters or other == key:
                 names_are_known = False
                 hint = did_you_mean(other, [name for name in hyperparameters if name != key])
                 yield key, Mistake(path, f"is not another key of this search.{hint}")
             else:
-                texts = (_check_value(other, value, hyperparameters[other]) for value in wanted)
+                texts = (_check_value(other, value, hyperparameters[other]) for value in expected)
                 yield from ((key, Mistake(path, text)) for text in texts if text)
     if names_are_known and (cycle := _cycle(hyperparameters)):
         chain = " needs ".join([*cycle, cycle[0]])
         yield cycle[0], Mistake(("when",), f"must not be circular: {chain}; remove one condition.")
 
 
-def _holds(key: str, wanted: tuple[Any, ...], hyperparameter: Hyperparameter, value: Any) -> bool:
+def _holds(key: str, expected: tuple[Any, ...], hyperparameter: Hyperparameter, value: Any) -> bool:
     off = key in FAMILY and FAMILY[key].is_off(value)
-    states = {word for word in wanted if word in (_ON, _OFF) and not hyperparameter.contains(word)}
-    return Hyperparameter(wanted).contains(value) or (_ON in states and not off) or (_OFF in states and off)
+    states = {word for word in expected if word in (_ON, _OFF) and not hyperparameter.contains(word)}
+    return Hyperparameter(expected).contains(value) or (_ON in states and not off) or (_OFF in states and off)
 
 
 def _check_value(key: str, value: Any, hyperparameter: Hyperparameter) -> str:

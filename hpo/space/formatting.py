@@ -15,7 +15,7 @@ _MAX_LISTED = 8  # parameters in one line
 
 
 def format_number(value: float) -> str:
-    """A short form of a number: 0.031, 2.1e-03, 12.5."""
+    """Return a short form of a number: 0.031, 2.1e-03, 12.5."""
     if isinstance(value, int) or float(value).is_integer():
         return f"{int(value):,}" if abs(value) < 1e6 else f"{value:.3g}"
     return f"{value:.1e}" if abs(value) < 1e-2 or abs(value) >= 1e4 else f"{value:.3g}"
@@ -28,7 +28,7 @@ def format_param(key: str, value: Any) -> str:
 
 
 def config_lines(params: Mapping[str, Any]) -> list[str]:
-    """A whole configuration, in lines of at most 100 characters."""
+    """Return a complete configuration in lines of at most 100 characters."""
     lines = [""]
     for text in (format_param(key, value) for key, value in params.items()):
         longer = f"{lines[-1]}   {text}" if lines[-1] else text
@@ -37,8 +37,10 @@ def config_lines(params: Mapping[str, Any]) -> list[str]:
 
 
 def config_line(params: Mapping[str, Any]) -> str:
-    """A configuration in one line, for progress messages; of a long one only what is on, and the number of keys that
-    are off."""
+    """Return a configuration in one line, for progress messages.
+
+    A long configuration is shortened to the values that are on, and the number of keys that are off.
+    """
     shown = params if len(params) <= _MAX_LISTED else active_params(params)
     parts = [format_param(key, value).replace("learning_rate", "lr") for key, value in shown.items()]
     return " · ".join([*parts, *([f"{len(params) - len(shown)} off"] if len(shown) < len(params) else [])])
@@ -57,7 +59,7 @@ def format_minutes(seconds: float) -> str:
 
 
 def align_rows(rows: list[list[str]]) -> list[str]:
-    """Rows of cells as aligned lines; the first column is left-aligned, the others are right-aligned."""
+    """Align rows of cells; the first column is left-aligned, the others are right-aligned."""
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     return [
         "   ".join(c.rjust(w) if i else c.ljust(w) for i, (c, w) in enumerate(zip(row, widths, strict=True))).rstrip()

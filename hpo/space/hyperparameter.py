@@ -79,7 +79,7 @@ class Hyperparameter:
         return min(max(float(f"{value:.4g}"), self.low), self.high)
 
     def clip(self, value: Any) -> Any:
-        """The nearest of the values, by difference; of values that are not numbers, `value` itself or the first."""
+        """The value that is nearest to `value`; among values that are not numbers, `value` itself or the first."""
         if self.choices and not self.numeric:
             return value if self.contains(value) else self.choices[0]
         if self.choices:
@@ -117,7 +117,7 @@ def is_number(value: Any) -> TypeGuard[float]:
 
 
 def steps_between(low: float, high: float, step: float) -> int:
-    """How many steps fit between `low` and `high`, in decimal arithmetic: in binary, 0.3 - 0.1 is less than 0.2."""
+    """The number of steps from `low` to `high`, in decimal arithmetic: in binary, 0.3 - 0.1 is less than 0.2."""
     return int((Decimal(str(high)) - Decimal(str(low))) // Decimal(str(step)))
 
 

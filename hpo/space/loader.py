@@ -46,7 +46,7 @@ def load(path: Path) -> Space:
 
 
 def parse(raw: Mapping[str, Any]) -> Space:
-    """A space from a mapping. Raises SpaceError with all mistakes."""
+    """Return the space that a mapping describes. Raises SpaceError with all mistakes."""
     space, mistakes = _validate(raw)
     if space is None:
         raise SpaceError([_sentence(m) for m in mistakes])
@@ -79,7 +79,7 @@ def _sentence(mistake: Mistake) -> str:
 
 
 def _translate(error: Any) -> list[Mistake]:
-    """One error of pydantic's as our sentences."""
+    """Translate an error of pydantic to mistakes with a sentence each."""
     kind, context = error["type"], error.get("ctx", {})
     if kind == "mistakes":
         return list(context["mistakes"])

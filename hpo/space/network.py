@@ -7,8 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, PlainValidator, field_validator, model_validator
 
-from hpo.core.config import Section, config_errors
-from hpo.core.importing import is_object_name
+from hpo.core.config import ObjectName, Section, config_errors
 from hpo.core.yaml_document import Mistake, format_value
 from hpo.nets import SKIPS
 from hpo.nn.mlp import ACTIVATIONS
@@ -32,10 +31,10 @@ class NetworkConfig(Section):
 
     init: str | None = None  # an exported directory, a .safetensors, or runs:/RUN_ID
     kind: Literal["mlp", "resnet", "cnn", "module"] = "mlp"
-    factory: str | None = None  # package.module:function, for kind module
+    factory: ObjectName | None = None  # for kind module
     width: Annotated[int, Field(ge=1, le=int(FAMILY["width"].allowed[1]))] | None = None
-    activation: Literal[*ACTIVATIONS] = "relu"  # type: ignore[valid-type]
-    skip: Literal[*SKIPS] = "none"  # type: ignore[valid-type]
+    activation: Literal[*ACTIVATIONS] = "relu"  # type: ignore[valid-type]  # from a table
+    skip: Literal[*SKIPS] = "none"  # type: ignore[valid-type]  # from a table
     batch_norm: bool = False
     layer_norm: bool = False
     image: list[int] | None = None  # channels, height, width
@@ -50,13 +49,6 @@ class NetworkConfig(Section):
             return raw
         width = WIDTHS.get(kind) if isinstance(kind := raw.get("kind", "mlp"), str) else None
         return raw if width is None else {"width": width, **raw}
-
-    @field_validator("factory")
-    @classmethod
-    def _valid_factory(cls, factory: str | None) -> str | None:
-        if factory is not None and not is_object_name(factory):
-            raise ValueError(f"must be package.module:function, got {format_value(factory)}.")
-        return factory
 
     @field_validator("image")
     @classmethod

@@ -63,7 +63,7 @@ class Strategy(Section):
 
 
 def _strategy(raw: Any, known: Mapping[str, Mapping[str, Option]], section: str) -> Strategy:
-    """A name, or `{kind: name, …options}`."""
+    """Parse the value of a section: a name, or `{kind: name, …options}`."""
     if isinstance(raw, Strategy):
         return raw
     is_mapping = isinstance(raw, Mapping)

@@ -81,7 +81,7 @@ def parse(key: str, raw: Any, path: Path) -> tuple[Hyperparameter | None, list[M
     wrong += checks.extras(key, raw, values, path)
     if wrong or values is None:
         return None, wrong
-    when = tuple((str(other), _as_tuple(wanted)) for other, wanted in raw.get("when", {}).items())
+    when = tuple((str(other), _as_tuple(expected)) for other, expected in raw.get("when", {}).items())
     prior = raw.get("prior")
     if prior is not None:
         best = prior["best"] if prior["best"] == "off" else values.clip(prior["best"])
@@ -119,8 +119,8 @@ def _range_rules(key: str, raw: Mapping[str, Any], path: Path) -> Iterator[Mista
 
 
 def _has_integers(key: str, shape: Mapping[str, Any]) -> bool:
-    """Whether the values are whole numbers: for our own keys by their definition, for a factory's argument if its
-    range is written with whole numbers."""
+    """Whether the values are whole numbers: as defined for keys of hpo, or if the range of a factory's argument is
+    written with whole numbers."""
     if key in searchable():
         return checks.is_integer(key)
     return bool(shape) and all(

@@ -1,5 +1,4 @@
-"""Regularizers from outside: modules whose regularizers are registered when the user names them, by `--plugin` or in
-Python.
+"""Plugins: modules whose regularizers are registered if the user names them, by `--plugin` or in Python.
 
 A space file never names a module.
 """
@@ -21,13 +20,16 @@ from hpo.space.hyperparameter import is_number
 
 LOADED: dict[str, tuple[str, ...]] = {}  # module name → names of its regularizers
 _RNG_KINDS = ("layer", "parameter", "step")
-# Augmented and generated rows are available to our own regularizers only.
+# Augmented and generated rows are available to built-in regularizers only.
 _NEEDS = ("classes", "image", "mlp", "target", "features", "auxiliary")
 
 
 def load(names: Iterable[str], folder: Path) -> None:
-    """Register all regularizers of these modules. A module is also looked for in `folder`, that of the space file,
-    and in the working directory. Raises InputError if a module or a regularizer is invalid."""
+    """Register all regularizers of these modules.
+
+    The import path includes `folder`, that of the space file, and the working directory. Raises InputError if a module
+    or a regularizer is invalid.
+    """
     for name in names:
         if name not in LOADED:
             members = list(_members(import_module(name, folder, "plugin")))
@@ -49,23 +51,23 @@ def load(names: Iterable[str], folder: Path) -> None:
 
 
 def loaded() -> list[str]:
-    """The modules that are loaded in this process."""
+    """Return the modules that are loaded in this process."""
     return list(LOADED)
 
 
 def needed(searched: Iterable[str]) -> list[str]:
-    """The modules that define any of these keys."""
+    """Return the loaded modules that define any of the keys `searched`."""
     searched = set(searched)
     return [module for module, members in LOADED.items() if searched & set(members)]
 
 
 def members(searched: Iterable[str]) -> list[str]:
-    """Those of these keys that a module defines."""
+    """Return the keys among `searched` that a loaded module defines."""
     return [key for key in searched if any(key in names for names in LOADED.values())]
 
 
 def require(names: Sequence[str], study: str) -> None:
-    """Raises InputError unless these modules are loaded: a study does not import code that the user has not named."""
+    """Raise InputError unless these modules are loaded: a study does not import code that the user has not named."""
     if missing := [name for name in names if name not in LOADED]:
         flags = " ".join(f"--plugin {name}" for name in missing)
         raise InputError(
@@ -74,7 +76,7 @@ def require(names: Sequence[str], study: str) -> None:
 
 
 def _members(module: ModuleType) -> Iterator[Regularizer]:
-    """The regularizers of a module: its instances, and an instance of each class that has none in the module."""
+    """Yield the regularizers of a module: its instances, and an instance of each class without one in the module."""
     public = [value for name, value in vars(module).items() if not name.startswith("_")]
     instances = [value for value in public if isinstance(value, Regularizer)]
     yield from instances

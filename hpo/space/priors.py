@@ -1,11 +1,10 @@
 """Expected values: `prior: {best: 1e-2, confidence: medium}` on a key of the space.
 
 The first proposals of a study are the point of all `best` values and a few points around it; keys without a prior are
-left to the sampler. From then on the sampler learns from the results alone, so a wrong prior costs these trials and
-nothing else. πBO (Hvarfner et al., ICLR 2022) multiplies the acquisition function by the prior instead, with a
-decaying weight; PriorBand (Mallik et al., NeurIPS 2023) draws a fraction of all configurations from the prior, a
-shrinking one while it does not help. Both need a sampler of their own; these trials work with all samplers of Optuna,
-whose models learn from them how good the prior is.
+left to the sampler. From then on, the sampler only uses the results, so a wrong prior costs these trials and nothing
+else. πBO (Hvarfner et al., ICLR 2022) multiplies the acquisition function by the prior instead, with a decaying weight;
+PriorBand (Mallik et al., NeurIPS 2023) draws a fraction of all configurations from the prior, and lowers that fraction
+if the prior does not help. Both need a special sampler, whereas the first proposals work with all samplers of Optuna.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ from hpo.core.config import MAX_COUNT, Section
 from hpo.core.metrics import METRICS
 from hpo.core.trial_config import Config
 
-CHOOSING = ("greedy", "stacking")  # kinds of ensembles that combine several configurations
+POOLED_ENSEMBLES = ("greedy", "stacking")  # the kinds that choose from a pool of trials
 
 
 class TrainConfig(Section):
@@ -18,7 +18,7 @@ class TrainConfig(Section):
     batch_size: Annotated[int, Field(ge=1, le=65_536)] = 64
     patience: Annotated[int, Field(ge=1, le=MAX_COUNT)] = 10
     schedule: Literal["constant", "cosine"] = "constant"
-    metric: Literal[*METRICS] = "loss"  # type: ignore[valid-type]
+    metric: Literal[*METRICS] = "loss"  # type: ignore[valid-type]  # from a table
     seed: Annotated[int, Field(ge=0, lt=2**63)] | None = None  # one fit seed for all trials; default: one per trial
 
     @property
@@ -45,7 +45,7 @@ class RefitConfig(Section):
 
 
 class EnsembleConfig(Section):
-    """An ensemble, compared with the final network; of `size` members, chosen from the `pool` best configurations."""
+    """An ensemble of `size` members from the `pool` best configurations; it is compared with the final network."""
 
     kind: Literal["bagging", "greedy", "stacking", "snapshot", "boosting"]
     size: Annotated[int, Field(ge=2, le=100)] = 10
@@ -53,7 +53,7 @@ class EnsembleConfig(Section):
 
     @model_validator(mode="after")
     def _pool_matches_kind(self) -> EnsembleConfig:
-        if "pool" in self.model_fields_set and self.kind not in CHOOSING:
+        if "pool" in self.model_fields_set and self.kind not in POOLED_ENSEMBLES:
             raise ValueError(f"pool needs kind: greedy or stacking, got kind: {self.kind}; remove pool.")
         return self
 

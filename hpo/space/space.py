@@ -13,8 +13,8 @@ from pydantic import BeforeValidator, ConfigDict, Field, PlainValidator, field_v
 from hpo.core.config import Section, config_errors
 from hpo.core.metrics import VALIDATORS
 from hpo.core.objectives import OBJECTIVES
-from hpo.core.trial_config import Config
 from hpo.core.selection_rules import SELECTION_RULES
+from hpo.core.trial_config import Config
 from hpo.core.yaml_document import Mistake, Path, format_value
 from hpo.data.config import DataConfig
 from hpo.regularizers import FAMILY
@@ -25,9 +25,9 @@ from hpo.space.network import WIDTHS, NetworkConfig
 from hpo.space.optuna_options import Pruner, Sampler, Strategy
 from hpo.space.parser import parse_mapping, parse_search_key, searchable
 from hpo.space.priors import SWITCH
-from hpo.space.settings import CHOOSING, BudgetConfig, EnsembleConfig, RefitConfig, TrainConfig
+from hpo.space.settings import POOLED_ENSEMBLES, BudgetConfig, EnsembleConfig, RefitConfig, TrainConfig
 
-_MAX_ARCHITECTURES = 32  # up to so many are all tried before a search; of more, a part
+_MAX_ARCHITECTURES = 32  # that are all tried before a search; of more architectures, only a part is tried
 _MAX_GRID_POINTS = 100_000  # Optuna lists all points of a grid
 
 
@@ -47,9 +47,9 @@ class Space(Section):
     budget: BudgetConfig = BudgetConfig(trials=100)
     sampler: Sampler = Strategy(kind="tpe")
     pruner: Pruner = Strategy(kind="median")
-    objectives: Annotated[list[Literal[*OBJECTIVES]], Field(min_length=1)] | None = None  # type: ignore[valid-type]
+    objectives: Annotated[list[Literal[*OBJECTIVES]], Field(min_length=1)] | None = None  # type: ignore[valid-type]  # from a table
     finalists: Annotated[int, Field(ge=0, le=100)] = 4
-    select: Literal[*SELECTION_RULES] = "one_se"  # type: ignore[valid-type]
+    select: Literal[*SELECTION_RULES] = "one_se"  # type: ignore[valid-type]  # from a table
     refit: Annotated[RefitConfig, BeforeValidator(lambda raw: {"kind": raw} if isinstance(raw, str) else raw)] = (
         RefitConfig()
     )
@@ -283,14 +283,14 @@ def _path_of(space: Space, key: str) -> Path:
 
 
 def ensemble_mistake(space: Space, config: EnsembleConfig) -> str:
-    """Why a search of this space cannot build the ensemble, as the end of a sentence; "" if it can."""
+    """Return the reason why a search of this space cannot build the ensemble, as the end of a sentence; "" if it can."""
     if space.refit.kind == "none":
         return "needs a final network to be compared with; set refit to another value than none."
-    if space.train.metric in VALIDATORS and config.kind in (*CHOOSING, "boosting"):
+    if space.train.metric in VALIDATORS and config.kind in (*POOLED_ENSEMBLES, "boosting"):
         return (
             f"{config.kind} needs the labels of held-out rows, which train.metric: {space.train.metric} does not use; "
             "choose bagging."
         )
-    if space.is_point and config.kind in CHOOSING:
+    if space.is_point and config.kind in POOLED_ENSEMBLES:
         return f"{config.kind} combines several configurations, and this space has a single one; choose bagging."
     return ""

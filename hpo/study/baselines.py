@@ -30,10 +30,9 @@ def baseline_trials(space: Space) -> list[Trial]:
     usual = {
         key: space.search[key].clip(value) if key in space.search else value for key, value in DEFAULT_STRENGTHS.items()
     }
-    return [
-        Trial(TrialKey("none"), "baseline", make_config(others | off), fit_seed(space, TrialKey("none"))),
-        Trial(TrialKey("defaults"), "baseline", make_config(others | off | usual), fit_seed(space, TrialKey("defaults"))),
-    ]
+    configs = {"none": make_config(others | off), "defaults": make_config(others | off | usual)}
+    keys = {name: TrialKey(name) for name in configs}
+    return [Trial(keys[name], "baseline", config, fit_seed(space, keys[name])) for name, config in configs.items()]
 
 
 def _usual_value(space: Space, key: str, values: Hyperparameter) -> Any:
@@ -47,14 +46,14 @@ def _usual_value(space: Space, key: str, values: Hyperparameter) -> Any:
 
 
 def ablation(selected: Trial) -> Trial:
-    """The selected configuration with every regularizer off and the same seed, to measure what regularization
-    gained."""
+    """The selected configuration with every regularizer off and the same seed, to measure the effect of
+    regularization."""
     off = {key: STRENGTHS[key].default_value for key in selected.params.strengths}
     return Trial(selected.key.ablation(), "ablation", selected.params.with_values(off), selected.seed)
 
 
 def without_adaptation(selected: Trial) -> Trial:
-    """The selected configuration without domain adaptation and with the same seed, to measure what adaptation
-    gained."""
+    """The selected configuration without domain adaptation and with the same seed, to measure the effect of
+    adaptation."""
     off = {key: STRENGTHS[key].default_value for key in active_adaptation(selected.params)}
     return Trial(selected.key.unadapted(), "ablation", selected.params.with_values(off), selected.seed)

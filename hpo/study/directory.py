@@ -1,4 +1,4 @@
-"""The files of a study in the store, and the lock that keeps a second search out.
+"""The files of a study in the store, and the lock that prevents a second search at the same time.
 
 STORE/mlflow.db, STORE/artifacts/           MLflow's copy
 STORE/studies/NAME/journal.log              the study, from which all else can be rebuilt

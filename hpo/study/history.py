@@ -14,16 +14,16 @@ from optuna.storages import InMemoryStorage
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-BEST = 25  # the number of trials from which TPE builds the density that it follows, however long the study
-RECENT = 250  # further trials, the most recent ones
+BEST = 25  # the number of best trials, which TPE models as good ones, at any length of the study
+RECENT = 250  # the number of most recent trials that are visible in addition
 
 
 class History(InMemoryStorage):
-    """Optuna's storage of one study in memory. Of the trials that have ended, samplers see the best and the most
-    recent ones, and all of them while they are few. Pruners get sorted values of all complete trials at an epoch.
+    """Optuna's storage of one study in memory, which limits the trials that samplers see.
 
-    What is visible follows from the set of trials, never from the order in which they ended, so that a study that is
-    opened again shows what it showed before.
+    Samplers see the best and the most recent of the trials that have ended, or all of them while they are few. Pruners
+    get sorted values of all complete trials at an epoch. The visible trials depend on the set of trials only, not on
+    the order in which they ended, so that a reopened study shows the same trials as before.
     """
 
     def __init__(self, direction: StudyDirection, recent: float) -> None:
@@ -116,9 +116,11 @@ class History(InMemoryStorage):
         return np.array(self._folds[number])
 
     def incumbent(self, number: int, epochs: int) -> np.ndarray | None:
-        """The first `epochs` epochs of the trial that trial `number` is compared with, shape (epochs, folds): the
-        visible complete trial with the best value; while there is none, the best of the trials in training that have
-        reached that epoch. None if there is none of these either."""
+        """Return the first `epochs` epochs of the incumbent, with which trial `number` is compared, (epochs, folds).
+
+        The incumbent is the visible complete trial with the best value, or without complete trials the best of the
+        trials in training that have reached that epoch. Returns None if there is no such trial.
+        """
         for _, complete in self._ranked:
             if complete < self._horizon:
                 return self.folds(complete)[:epochs]
@@ -144,7 +146,7 @@ class History(InMemoryStorage):
                     insort(self._values.setdefault(step, array("d")), value)
 
     def _rank(self, trial: FrozenTrial) -> tuple[float, ...]:
-        """The sort key, in TPE's order: complete trials by value, then the pruned ones, the longest first."""
+        """Return the sort key in TPE's order: complete trials by value, then pruned trials, the longest first."""
         value = self.sign * trial.values[0] if trial.values else math.inf
         if trial.state == TrialState.COMPLETE:
             return (0, 0, value, trial.number)

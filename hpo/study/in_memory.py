@@ -1,6 +1,6 @@
-"""The study that Optuna's sampler and pruner see. It lives in memory, where asking and reporting are cheap.
+"""The study that Optuna's sampler and pruner see. It is kept in memory, where proposals and reports are fast.
 
-It is rebuilt from what is stored: the proposals, and the outcomes in the order in which the sampler got them.
+It is rebuilt from the stored proposals, and from the outcomes in the order in which the sampler received them.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class InMemoryStudy:
         self.worst: dict[str, float] = {}  # the worst finite value of any trial, by objective
 
     def attrs(self) -> dict[str, Any]:
-        """What samplers store with the study, such as their position in a sequence."""
+        """The attributes that samplers store with the study, such as their position in a sequence."""
         return self._history.get_study_system_attrs(self._id)
 
     def restore(self, attrs: Mapping[str, Any], trials: list[FrozenTrial]) -> None:
@@ -84,8 +84,10 @@ class InMemoryStudy:
         return self._study.trials
 
     def prune(self, number: int, epoch: int, value: float, folds: Sequence[float]) -> bool:
-        """Record an epoch of a trial, the mean of its followed metric and the values of its folds; whether the pruner
-        stops the trial. To be called once per epoch."""
+        """Record an epoch of a trial: the mean of its followed metric and the values of its folds.
+
+        Returns whether the pruner stops the trial. Call it once per epoch.
+        """
         if len(folds) > 1:
             self._history.add_epoch(number, folds)
         self._history.set_trial_intermediate_value(number, epoch, value)
@@ -100,12 +102,15 @@ class InMemoryStudy:
             self.prune(number, epoch + 1, reported[epoch], folds[epoch] if folds else ())
 
     def trial_attrs(self, number: int) -> dict[str, Any]:
-        """What sampler and pruner have stored with a trial."""
+        """The attributes that sampler and pruner have stored with a trial."""
         return dict(self._history.get_trial(number).system_attrs)
 
     def tell(self, outcome: Outcome, attrs: Mapping[str, Any] | None) -> None:
-        """Tell sampler and pruner the outcome of a trial. `attrs` are those that they stored with it after its
-        proposal; None stands for a trial that was not proposed, of which only the worst values are recorded."""
+        """Report the outcome of a trial to sampler and pruner.
+
+        `attrs` are the attributes that they stored with the trial after its proposal; None stands for a trial that was
+        not proposed, of which only the worst values are recorded.
+        """
         if attrs is not None:
             self._tell(outcome.trial.key.number, outcome, attrs)
         curve = outcome.curves.get(self._space.train.metric_key, [])
@@ -127,7 +132,7 @@ class InMemoryStudy:
             values = [self.worst.get(name, math.nan) for name in self._space.objective_names]
             self._history.set_trial_user_attr(number, "diverged", outcome.reason)
         elif outcome.state == "pruned" and (self._space.sampler.kind == "gp" or len(values) > 1):
-            # GP ignores pruned trials and would propose one point again and again; TPE cannot rank them by two values.
+            # GP ignores pruned trials and would propose the same point repeatedly; TPE cannot rank them by two values.
             state = TrialState.COMPLETE
         elif outcome.state == "pruned":
             values = [trial.intermediate_values[outcome.epochs]]  # as Optuna's own `tell` does

@@ -16,10 +16,9 @@ from optuna.storages.journal import BaseJournalBackend
 from hpo.core.errors import StoreError
 from hpo.study.optuna_storage import OptunaStudyStorage
 
-_MORE = "more"  # marks a record that is not the last of its batch; Optuna ignores keys that it does not know
-_SYNC_SECONDS = (
-    1.0  # at most so much is lost in a power failure. A sync takes milliseconds; a killed process loses nothing
-)
+_MORE = "more"  # marks a record that is not the last of its batch; Optuna ignores unknown keys
+# A power failure loses the records of at most this time; a killed process loses nothing. A sync takes milliseconds.
+_SYNC_SECONDS = 1.0
 
 
 class JournalStudyStorage(OptunaStudyStorage):
@@ -118,8 +117,8 @@ def _ends_batch(line: bytes) -> bool:
 
 
 def _parse(lines: list[bytes], path: Path) -> list[dict[str, Any]]:
-    """Parse the records. Raises StoreError for a damaged one before the last batch: a killed process cannot have left
-    it."""
+    """Parse the records. Raises StoreError for a damaged record, which a killed process cannot have caused: partial
+    records at the end have been removed."""
     records = []
     for number, line in enumerate(lines, 1):
         try:

@@ -1,4 +1,4 @@
-"""The methods of `hpo.study.storage.StudyStorage` over any storage of Optuna's that holds one study."""
+"""Implement the methods of `hpo.study.storage.StudyStorage` with any Optuna storage that holds one study."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _STATES = {"complete": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "failed
 
 
 class OptunaStudyStorage(abc.ABC):
-    """One study in a storage of Optuna's; a subclass adds `batch` and `close`."""
+    """One study in an Optuna storage; a subclass adds `batch` and `close`."""
 
     def __init__(self, storage: BaseStorage) -> None:
         self._storage = storage

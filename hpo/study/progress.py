@@ -13,7 +13,7 @@ from hpo.core.trial import Outcome, Score, State, TrainedTrial, Trial
 
 @dataclass
 class RunningTrial:
-    """`start_round` is the round in which the trial began, `started` the time in seconds since 1970."""
+    """A trial in training, which began in round `start_round` at the time `started`, in seconds since 1970."""
 
     trial: Trial
     start_round: int

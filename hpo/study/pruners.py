@@ -1,4 +1,4 @@
-"""Our own pruners: the percentile pruner (with 50, the median pruner), and one that compares trials fold by fold."""
+"""The pruners of hpo: a percentile pruner (with 50, the median pruner), and one that compares trials fold by fold."""
 
 from __future__ import annotations
 
@@ -15,11 +15,13 @@ from hpo.study.history import History
 
 
 class PercentilePruner(pruners.BasePruner):
-    """Makes the decisions of Optuna's percentile pruner where every epoch is reported, but from values that are kept
-    sorted: Optuna's collects and sorts the values of all complete trials at every epoch of every trial."""
+    """Makes the decisions of Optuna's percentile pruner for trials that report every epoch, but from sorted values.
+
+    Optuna's pruner collects and sorts the values of all complete trials at every epoch of every trial.
+    """
 
     def __init__(self, history: History, percentile: float, **options: Any) -> None:
-        pruners.PercentilePruner(percentile, **options)  # raises for the options that Optuna refuses
+        pruners.PercentilePruner(percentile, **options)  # raises an exception for invalid options
         self._history = history
         self._percentile = percentile
         self._startup = options.get("n_startup_trials", 5)
@@ -28,7 +30,7 @@ class PercentilePruner(pruners.BasePruner):
         self._min_trials = options.get("n_min_trials", 1)
 
     def prune(self, study: Study, trial: FrozenTrial) -> bool:
-        del study  # a study of several objectives has no single direction; the history has
+        del study  # with several objectives, it has no single direction, so that of the history is used
         reports = trial.intermediate_values
         step = max(reports, default=-1)
         if self._history.n_complete < max(1, self._startup) or step < max(0, self._warmup):
@@ -49,9 +51,9 @@ class PairedPruner(pruners.BasePruner):
     """Stops a trial that is significantly worse than the incumbent on the same folds at the same epoch, or worse than
     the median of the complete trials.
 
-    The incumbent is the complete trial with the best value; while no trial is complete, the best of those in
-    training. A hard fold is hard for both trials of a pair, so a few folds say more about the difference of two
-    trials than about the score of either. Stopping a cross-validation early by comparison with the incumbent is from
+    The incumbent is the complete trial with the best value; while no trial is complete, the best trial in training. A
+    hard fold is hard for both trials of a pair, so with a few folds, the difference of two trials is more accurate than
+    the score of either. Stopping a cross-validation early by comparison with the incumbent is from
     Bergman et al., "Don't Waste Your Time: Early Stopping Cross-Validation" (AutoML 2024). Folds share most of their
     training rows, so the naive variance of a mean over folds is far too small; it is corrected as in Nadeau & Bengio,
     "Inference for the Generalization Error" (Machine Learning, 2003).

@@ -17,8 +17,8 @@ def best(outcomes: Iterable[Outcome], metric: Metric) -> Outcome | None:
 def ranked(outcomes: Iterable[Outcome], metric: Metric) -> list[Outcome]:
     """The complete outcomes that have a value, best first; if none is complete, the pruned ones.
 
-    Ties are broken by loss and label, never by the order in which trials ended: an interrupted search would select
-    another trial, whose weights were not kept.
+    Ties are broken by loss and label, never by the order in which trials ended, which an interruption can change: the
+    resumed search would select another trial.
     """
     valued = [o for o in outcomes if o.value is not None and o.state != "failed"]
     candidates = [o for o in valued if o.state == "complete"] or valued
@@ -26,7 +26,7 @@ def ranked(outcomes: Iterable[Outcome], metric: Metric) -> list[Outcome]:
 
 
 def pareto_front(outcomes: Iterable[Outcome], objective_names: Sequence[str]) -> list[Outcome]:
-    """The complete outcomes that no other one dominates in these objectives."""
+    """The complete outcomes that no other outcome dominates in these objectives."""
     complete = [o for o in outcomes if o.state == "complete" and len(o.values) == len(objective_names)]
     values = [[objectives.minimised(name, o.values[name]) for name in objective_names] for o in complete]
     return [complete[index] for index in objectives.pareto_front(values)]

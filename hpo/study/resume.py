@@ -1,4 +1,4 @@
-"""Open a stored study: create it, or check that it belongs to the same search and read what it holds."""
+"""Open a stored study: create it, or check that it belongs to the same search and read its content."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ class StoredStudy:
     sampler_attrs: dict[str, Any]  # set by the sampler, for the study
     trial_attrs: dict[str, dict[str, Any]]  # set by sampler and pruner after the proposal, by trial label
     elapsed: float  # seconds of searching in earlier sessions
-    seconds: float  # seconds in all, in earlier sessions
+    seconds: float  # total seconds of earlier sessions
 
 
 def refuse_time(space: Space) -> None:
-    """Raises InputError if the result of a search of this space would depend on speed."""
+    """Raise InputError if the result of a search of this space would depend on speed."""
     if space.budget.seconds is not None:
         raise InputError(
             "budget.seconds: a deterministic search must not depend on speed; remove it, and set budget.trials."
@@ -47,8 +47,10 @@ def study_identity(space: Space, fingerprint: str, init_digest: str) -> dict[str
 def open_study(
     storage: StudyStorage, identity: Mapping[str, Any], directions: Sequence[StudyDirection], deterministic: bool
 ) -> StoredStudy:
-    """Create the study in `storage`, or read it. Raises InputError if it has another identity or the other setting of
-    `deterministic`, or if another version of hpo has stored it in another form."""
+    """Create the study in `storage`, or read it.
+
+    Raises InputError if its identity or its setting of `deterministic` differs, or if it has another schema.
+    """
     name = identity["study"]
     if not storage.exists():
         storage.create(name, directions, {"schema": SCHEMA, "space": identity, "deterministic": deterministic})
@@ -78,7 +80,7 @@ def _read(storage: StudyStorage) -> StoredStudy:
 
 
 def check_schema(name: str, stored: int | None) -> None:
-    """Raises InputError if a study was stored in another form than this version of hpo reads."""
+    """Raise InputError if a study was stored with a schema that this version of hpo cannot read."""
     if stored != SCHEMA:
         raise InputError(
             f"The study {name} was stored by another version of hpo (schema {stored or 'none'}, this one reads "
@@ -104,14 +106,14 @@ def _check_deterministic(name: str, stored: bool, current: bool) -> None:
 
 
 def _as_json(value: Any) -> Any:
-    """The value as JSON gives it back: tuples as lists."""
+    """Return the value as it is after a round trip through JSON: tuples become lists."""
     if isinstance(value, Mapping):
         return {key: _as_json(v) for key, v in value.items()}
     return [_as_json(v) for v in value] if isinstance(value, list | tuple) else value
 
 
 def _difference(stored: Mapping[str, Any], current: Mapping[str, Any]) -> str:
-    """What differs between two spaces, in words; "" if nothing does."""
+    """Describe the differences between two spaces in words; "" if there are none."""
     a, b = flat(stored), flat(current)
     keys = [key for key in dict.fromkeys([*a, *b]) if a.get(key) != b.get(key)]
     if keys == ["data_content"]:

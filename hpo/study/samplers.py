@@ -24,8 +24,8 @@ from hpo.study.history import RECENT, History
 from hpo.study.pruners import PairedPruner, PercentilePruner
 
 FIRST_DECISION = 4  # the first epoch at which a trial can be pruned; earlier scores do not predict the last one
-# These need all trials: grid the points visited so far, gp the data of its model, cmaes the members of a generation;
-# hyperband and successive_halving compare a trial with all that reached its rung, not with the best of them.
+# These use all trials: grid skips visited points, gp fits its model to all of them, cmaes needs all members of a
+# generation, and hyperband and successive_halving compare a trial with all trials that reached its rung.
 _NEED_ALL_TRIALS = {"grid", "gp", "cmaes", "hyperband", "successive_halving"}
 
 
@@ -137,13 +137,13 @@ def _optuna_options(section: str, kind: str) -> Iterator[None]:
 
 
 def _test_train_ratio(split: SplitConfig) -> float:
-    """Validation rows of a fold over its training rows; of a split by time, whose training parts grow, of all folds
-    together."""
+    """Return validation rows over training rows of a fold. In a split by time, training parts grow from fold to fold,
+    so the rows of all folds are summed."""
     folds = split.folds or 2
     return 2 / (folds + 1) if split.time else 1 / (folds - 1)
 
 
 def check(space: Space) -> None:
-    """Raises InputError if Optuna refuses the options of the sampler or the pruner."""
+    """Raise InputError if Optuna refuses the options of the sampler or the pruner."""
     sampler(space, 0)
     pruner(space, history(space, StudyDirection.MINIMIZE))

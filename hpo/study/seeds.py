@@ -18,7 +18,7 @@ def fit_seed(space: Space, key: TrialKey) -> int:
 
 
 def derived_seed(space: Space, name: int | str) -> int:
-    """A seed that no other number or name has, even where the space sets `train.seed`."""
+    """A seed that differs for each number and name, even if the space sets `train.seed`."""
     key = name if isinstance(name, int) else zlib.crc32(name.encode()) + 2**32
     base = space.seed if space.train.seed is None else space.train.seed
     return int(np.random.SeedSequence((base, key)).generate_state(1)[0])

@@ -1,8 +1,8 @@
-"""The persistent storage of a study: what `Study` needs of it, and which class opens which location.
+"""The persistent storage of a study: the interface that `Study` uses, and the class for each kind of location.
 
 A storage is written when a trial is proposed and when it ends, never in between. To add one, write a module
 `hpo/study/NAME_storage.py` with a class that has the methods of `StudyStorage` (`hpo.study.optuna_storage` has most of
-them, for any storage of Optuna's) and a dict `STORAGES`: `{scheme: class}`. The module is found by its name.
+them, for any Optuna storage) and a dict `STORAGES`: `{scheme: class}`. The module is found by its name.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import hpo.study
 from hpo.core.errors import InputError
 from hpo.core.trial import Outcome
 
-SCHEMA = 2  # the form of the attributes and outcomes that a study stores; a study of another number cannot be read
+SCHEMA = 2  # the version of the stored attributes and outcomes; a study of another version cannot be read
 
 
 class StudyStorage(Protocol):
@@ -29,7 +29,7 @@ class StudyStorage(Protocol):
     `add_trial`."""
 
     def exists(self) -> bool:
-        """Whether the study has been created; `attrs` and `trials` are empty before."""
+        """Whether the study has been created; until then, `attrs` and `trials` are empty."""
 
     def create(self, name: str, directions: Sequence[StudyDirection], attrs: Mapping[str, Any]) -> None:
         """Create the study with its first attributes, in one batch."""
@@ -50,7 +50,7 @@ class StudyStorage(Protocol):
         """Store an attribute of the study; an earlier value is replaced."""
 
     def sampler_attrs(self) -> dict[str, Any]:
-        """What samplers store with the study, such as their position in a sequence."""
+        """The attributes that samplers store with the study, such as their position in a sequence."""
 
     def set_sampler_attrs(self, attrs: Mapping[str, Any]) -> None:
         """Store those attributes of samplers that have changed."""
@@ -74,7 +74,7 @@ def _find_storages() -> dict[str, Callable[..., StudyStorage]]:
     return {scheme: cls for module in modules for scheme, cls in getattr(module, "STORAGES", {}).items()}
 
 
-# By the scheme of a location: that of a URL `scheme://…`; a path has the scheme "file".
+# The class for each scheme of a location: the scheme of a URL `scheme://…`, or "file" for a path.
 STORAGES = _find_storages()
 
 

@@ -25,7 +25,9 @@ from hpo.study.resume import StoredStudy, open_study, refuse_time, study_identit
 from hpo.study.rounds import EpochRounds
 from hpo.study.storage import open_storage
 
-LAG = 16  # by which a deterministic search looks back, in trial numbers (docs/decisions/reproducibility.md)
+# In a deterministic search, a trial depends only on trials that are older by at least this many numbers
+# (docs/decisions/reproducibility.md).
+LAG = 16
 
 
 class Study:
@@ -49,7 +51,7 @@ class Study:
         self.in_memory = InMemoryStudy(space, self._lag)
         self._pending: list[tuple[int, Trial]] = []  # with the rounds in which they begin
         self._running: dict[str, RunningTrial] = {}
-        self._unreported: list[Outcome] = []  # of trials that sampler and pruner do not know yet to have ended
+        self._unreported: list[Outcome] = []  # ended, but not yet reported to sampler and pruner
         self.outcomes: dict[str, Outcome] = {}
         self.counts: dict[State, int] = {"complete": 0, "pruned": 0, "failed": 0}  # of the trials in the budget
         self._best: Outcome | None = None
@@ -122,21 +124,20 @@ class Study:
     # ---- fixed trials, time, attributes, outcomes
 
     def enqueue(self, trial: Trial, *, anew: bool = False) -> None:
-        """Train `trial` as it is, unknown to the sampler. A trial that has an outcome already is trained again only
-        if `anew`."""
+        """Train a trial that the sampler did not propose. If it has an outcome, it is trained again only if `anew`."""
         done = self.outcomes.get(trial.label)
         if done is None or done.trial != trial or anew:
             self._pending.append((self._start_rounds.get(trial.label, self._rounds.now), trial))
 
     def cancel_pending(self) -> None:
-        """Drop the trials that have not ended. Of fixed ones nothing is stored; proposed ones begin again in the next
-        session."""
+        """Drop the unfinished trials. Fixed trials leave nothing in the storage; proposed trials begin again in the
+        next session."""
         self._pending.clear()
         self._running.clear()
 
     @property
     def has_pending(self) -> bool:
-        """Whether a trial waits that is fixed or was cut off."""
+        """Whether a fixed or a cut-off trial is waiting to be trained."""
         return bool(self._pending)
 
     def elapsed(self) -> float:
@@ -144,11 +145,11 @@ class Study:
         return self._elapsed_before + (self._stopped or time.time()) - self._began
 
     def stop_clock(self) -> None:
-        """End the search time of this session: trials from here on cost nothing of the time budget."""
+        """End the search time of this session: later trials do not use the time budget."""
         self._stopped = time.time()
 
     def seconds(self) -> float:
-        """Seconds in all, in all sessions."""
+        """The total seconds of all sessions."""
         return self._seconds_before + time.time() - self._began
 
     def set_attr(self, key: str, value: Any) -> None:
@@ -226,11 +227,11 @@ class Study:
         return Trial(key, "search", self._space.params(params), seeds.fit_seed(self._space, key))
 
     def _is_proposed(self, trial: Trial) -> bool:
-        """Whether the sampler proposed the trial. In a space of one point, the searched trial is a fixed one."""
+        """Whether the sampler proposed the trial. In a space with a single point, the searched trial is fixed."""
         return trial.role == "search" and not self._space.is_point
 
     def _ends_trial(self, score: Score) -> bool:
-        """Record one epoch of a trial; whether the trial ends with it."""
+        """Record one epoch of a trial; return whether the trial ends with it."""
         running, trial = self._running[score.trial.label], score.trial
         running.record(score)
         if not score.finite:
@@ -261,19 +262,19 @@ class Study:
         self.in_memory.tell(outcome, self._trial_attrs.pop(label, {}) if self._is_proposed(outcome.trial) else None)
 
     def _replay(self, outcome: Outcome, end: int) -> None:
-        """Show the pruner a trial that has ended as it was at the end of round `end`."""
+        """Report an ended trial to the pruner with the epochs that it had at the end of round `end`."""
         if self._is_proposed(outcome.trial):
             self.in_memory.replay(outcome, self._rounds.epochs(outcome, end))
 
     def _add_outcome(self, outcome: Outcome) -> None:
-        """Add an outcome and update the counts and the best one, so that no epoch costs a pass over all outcomes."""
+        """Add an outcome, and update the counts and the best outcome, so that no epoch needs all outcomes for them."""
         self.outcomes[outcome.trial.label] = outcome
         if outcome.trial.in_budget:
             self.counts[outcome.state] += 1
             self._best = ranking.best([o for o in (outcome, self._best) if o], self._metric)
 
     def _load(self, stored: StoredStudy, fixed: list[Trial]) -> None:
-        """Restore the state that is stored; trials without an outcome are trained again."""
+        """Restore the stored state; trials without an outcome are trained again."""
         self._elapsed_before, self._seconds_before = stored.elapsed, stored.seconds
         for outcome in stored.outcomes:
             self._add_outcome(outcome)
@@ -295,5 +296,5 @@ class Study:
 
 
 def _position(trial: Trial) -> int:
-    """The position of a trial among those of its round: by number, fixed ones first."""
+    """The position of a trial in its round: by number, after the fixed trials."""
     return trial.key.number if trial.key.is_searched else -1

@@ -14,12 +14,12 @@ from hpo.study.directory import write_atomic
 
 
 def weights_of_fit(weights: Mapping[str, Tensor], fit: int) -> dict[str, Tensor]:
-    """The weights of one fit; the fit axis stays, with length 1."""
+    """Return the weights of one fit, with a fit axis of length 1."""
     return {name: tensor[fit : fit + 1] for name, tensor in weights.items()}
 
 
 def digest(weights: Mapping[str, Tensor]) -> str:
-    """A short hash of weights: equal weights, equal digests."""
+    """Return a short hash of weights, which is the same for equal weights."""
     return hashlib.sha256(save({name: tensor.contiguous() for name, tensor in weights.items()})).hexdigest()[:8]
 
 

@@ -19,11 +19,11 @@ from hpo.study.directory import SQLITE
 
 
 def delete_runs(uri: str, experiment_id: str, run_id: str, artifacts: Path) -> None:
-    """Remove a study's runs for good, and its experiment unless that contains runs or models of others. On a remote
-    server they are only marked as deleted. `run_id` is the study's own run, `artifacts` the artifact folder of its
-    experiment.
+    """Remove a study's runs for good, and its experiment unless that contains other runs or models.
 
-    Runs, or a whole database, that are gone already are no error. Raises StoreError if MLflow fails.
+    On a remote server, they are only marked as deleted. `run_id` is the run of the study itself, `artifacts` the
+    artifact folder of its experiment. If the runs or the whole database no longer exist, that is not an error. Raises
+    StoreError if MLflow fails.
     """
     local = uri.startswith(SQLITE)
     if local and not Path(uri.removeprefix(SQLITE)).exists():
@@ -33,23 +33,25 @@ def delete_runs(uri: str, experiment_id: str, run_id: str, artifacts: Path) -> N
         client = MlflowClient(tracking_uri=uri)
         stage = _stage(client, experiment_id)
         runs = list(runs_of(client, experiment_id)) if stage else []
-        own = _own_runs(runs, run_id)
+        own_runs = _own_runs(runs, run_id)
         # On a server, experiments can be restored, and an older server cannot list models.
-        alone = len(own) == len(runs) and not (local and stage and _has_models_or_traces(client, experiment_id))
-        if not alone:
-            for run in own:
+        is_exclusive = len(own_runs) == len(runs) and not (
+            local and stage and _has_models_or_traces(client, experiment_id)
+        )
+        if not is_exclusive:
+            for run in own_runs:
                 if run.info.lifecycle_stage == "active":
                     client.delete_run(run.info.run_id)
         elif stage == "active":
             client.delete_experiment(experiment_id)
         if local:
-            _delete_rows(uri, artifacts.parent, own, experiment_id if alone and stage else None)
+            _delete_rows(uri, artifacts.parent, own_runs, experiment_id if is_exclusive and stage else None)
     except (MlflowException, OSError) as error:
         raise StoreError(
             f"MLflow at {uri} failed: {truncate(error, 200)}. The study was not removed; run the command again."
         ) from error
     if local:
-        for folder in [artifacts] if alone else [artifacts / run.info.run_id for run in own]:
+        for folder in [artifacts] if is_exclusive else [artifacts / run.info.run_id for run in own_runs]:
             shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -95,9 +97,9 @@ def _delete_rows(uri: str, artifacts: Path, runs: Iterable[Run], experiment_id: 
     from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
     from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
-    store: Any = SqlAlchemyStore(uri, artifacts.resolve().as_uri())  # type: ignore[no-untyped-call]
+    store: Any = SqlAlchemyStore(uri, artifacts.resolve().as_uri())  # type: ignore[no-untyped-call]  # MLflow has no types here
     for run in runs:
-        get_artifact_repository(run.info.artifact_uri).delete_artifacts()  # type: ignore[no-untyped-call]
+        get_artifact_repository(run.info.artifact_uri).delete_artifacts()  # type: ignore[no-untyped-call]  # MLflow has no types here
         store._hard_delete_run(run.info.run_id)  # noqa: SLF001 - as `mlflow gc` does
     if experiment_id is not None:
         store._hard_delete_experiment(experiment_id)  # noqa: SLF001 - as `mlflow gc` does

@@ -77,9 +77,9 @@ def _wait(server: subprocess.Popen[bytes], health: str, log: Path) -> None:
     raise StoreError(f"MLflow's UI did not start; see {log}.")
 
 
-def free_port(wanted: int) -> int:
-    """`wanted`, or the next free port."""
-    for port in range(wanted, min(wanted + 100, 65_536)):
+def free_port(first: int) -> int:
+    """Return the first free port of a hundred, starting at `first`."""
+    for port in range(first, min(first + 100, 65_536)):
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
@@ -87,4 +87,4 @@ def free_port(wanted: int) -> int:
             except OSError:
                 continue
             return port
-    raise StoreError(f"Ports {wanted} to {wanted + 99} are in use; choose another with --port.")
+    raise StoreError(f"Ports {first} to {first + 99} are in use; choose another with --port.")

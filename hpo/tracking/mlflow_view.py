@@ -13,8 +13,11 @@ from hpo.space.space import Space
 
 
 def view(space: Space, task: Task) -> dict[str, Any]:
-    """The view of a search: a table of its trials, best first, with states, scores and strengths as columns; the
-    curves of the best twenty, and one click away a parallel-coordinates chart of strengths and score."""
+    """Return the view of a search.
+
+    It has a table of the trials, best first, with states, scores and strengths as columns, the curves of the best
+    twenty, and a parallel-coordinates chart of strengths and score.
+    """
     followed = METRICS[space.train.metric]
     tracked, bounded = tracked_metrics(task, followed.name), display_metric(task, "loss")
     scores = [f"metrics.`best_valid_{name}`" for name in dict.fromkeys((followed.name, "loss", bounded))]

@@ -1,8 +1,8 @@
 """The process that writes to MLflow (`python -m hpo.tracking.mlflow_writer`): JSON lines in, JSON lines out.
 
 `hpo.tracking.recorder` sends `open`, then a `trial` for each trial, then `finish`. The process answers `open` and
-`finish`, or with `error` before it dies. If its input ends early, the search was killed, and the next session sends
-again what is missing.
+`finish`, or with `error` before it exits. If its input ends early, the search was killed, and the next session sends
+the missing messages again.
 """
 
 from __future__ import annotations
@@ -42,21 +42,21 @@ _VIEW_TAG = "mlflow.sharedViewState."
 _MAX_POINTS = 1000  # MLflow's limit of metrics per batch
 _MAX_VALUES = 100  # MLflow's limit of parameters, and of tags, per batch
 _MAX_WAIT = 1.0  # seconds that a trial may wait to be written together with others
-_MAX_TRIALS = 100  # written together
+_MAX_TRIALS = 100  # that are written together
 
 
 class MlflowWriter:
     """Writes a search's run and its child runs, one per trial, to any MLflow store."""
 
-    def __init__(self, opening: Mapping[str, Any]) -> None:
-        uri, folder = opening["uri"], Path(opening["folder"])
-        self._artifacts = folder.parent.parent / "artifacts" / opening["study"] if uri.startswith(SQLITE) else None
+    def __init__(self, header: Mapping[str, Any]) -> None:
+        uri, folder = header["uri"], Path(header["folder"])
+        self._artifacts = folder.parent.parent / "artifacts" / header["study"] if uri.startswith(SQLITE) else None
         if uri.startswith(SQLITE):
             create_database(Path(uri.removeprefix(SQLITE)))
         self._client = MlflowClient(tracking_uri=uri)
-        self.experiment_id = self._experiment(opening["study"])
-        self.run_id = self._search_run(opening)
-        self._set_view(opening["view"])
+        self.experiment_id = self._experiment(header["study"])
+        self.run_id = self._search_run(header)
+        self._set_view(header["view"])
         in_store = uri.startswith(SQLITE) and Path(uri.removeprefix(SQLITE)).parent == folder.resolve().parent.parent
         # The URI of the store's own database is not stored, so that the database is found after the store was moved.
         location = {"tracking_uri": "" if in_store else uri, "experiment_id": self.experiment_id, "run_id": self.run_id}
@@ -91,26 +91,24 @@ class MlflowWriter:
             self._client.restore_experiment(experiment.experiment_id)
         return str(experiment.experiment_id)
 
-    def _search_run(self, opening: Mapping[str, Any]) -> str:
-        """The id of the search's own run; a run that exists is completed, as a killed writer may have left it
-        incomplete."""
-        query = f"tags.`hpo.search` = '{opening['search']}'"
+    def _search_run(self, header: Mapping[str, Any]) -> str:
+        """Return the id of the run of the search. It is created, or completed if a killed writer left it incomplete."""
+        query = f"tags.`hpo.search` = '{header['search']}'"
         runs = self._client.search_runs([self.experiment_id], query, max_results=1)
         if runs:
             run = runs[0]
             self._client.update_run(run.info.run_id, status="RUNNING")
         else:
-            tags = {**opening["tags"], "hpo.search": opening["search"], "mlflow.user": _user()}
-            run = self._client.create_run(self.experiment_id, run_name=opening["study"], tags=tags)
-        params = [Param(key, str(value)) for key, value in opening["params"].items() if key not in run.data.params]
+            tags = {**header["tags"], "hpo.search": header["search"], "mlflow.user": _user()}
+            run = self._client.create_run(self.experiment_id, run_name=header["study"], tags=tags)
+        params = [Param(key, str(value)) for key, value in header["params"].items() if key not in run.data.params]
         for start in range(0, len(params), _MAX_VALUES):
             self._client.log_batch(run.info.run_id, params=params[start : start + _MAX_VALUES])
-        self._client.log_text(run.info.run_id, opening["space"], "space.yaml")
+        self._client.log_text(run.info.run_id, header["space"], "space.yaml")
         return str(run.info.run_id)
 
     def _written_trials(self) -> set[str]:
-        """The labels of the trials that are written completely. Runs that a killed writer left incomplete are
-        deleted."""
+        """Return the labels of completely written trials, and delete runs that a killed writer left incomplete."""
         labels: set[str] = set()
         query = f"tags.`mlflow.parentRunId` = '{self.run_id}'"
         # As a list, because pages shift when a run is deleted.
@@ -147,9 +145,9 @@ class MlflowWriter:
         self._client.set_terminated(run_id, message["status"], message["ended"])
 
     def finish(self, message: Mapping[str, Any]) -> None:
-        """End the search's run, with its last tags, metrics and artifacts."""
+        """End the run of the search, with its last tags, metrics and artifacts."""
         tags = [RunTag(key, str(value)) for key, value in message.get("tags", {}).items()]
-        # A resumed search may select another trial, so what can change is a tag or a metric, never a parameter.
+        # A resumed search may select another trial, so values that can change are tags or metrics, not parameters.
         metrics = [Metric(key, value, message["ended"], 0) for key, value in message.get("metrics", {}).items()]
         self._client.log_batch(self.run_id, metrics=metrics)
         for start in range(0, len(tags), _MAX_VALUES):
@@ -171,7 +169,7 @@ def _user() -> str:
 
 
 def points(message: Mapping[str, Any]) -> list[tuple[str, float, int, int]]:
-    """Key, value, time and step of every point of a trial's curves and of its summary."""
+    """Return (key, value, time, step) of every point of a trial's curves and summary."""
     curves = [
         (key, value, message["times"][i], i + 1)
         for key, curve in message["curves"].items()
@@ -183,7 +181,7 @@ def points(message: Mapping[str, Any]) -> list[tuple[str, float, int, int]]:
 
 
 def create_database(path: Path) -> None:
-    """Create MLflow's database under another name first: one whose migration was killed cannot be opened."""
+    """Create MLflow's database, first under another name, because a partly migrated database cannot be opened."""
     with _locked(path.with_suffix(".lock")):
         if path.exists():
             return
@@ -193,14 +191,16 @@ def create_database(path: Path) -> None:
         from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
         artifacts = path.parent.joinpath("artifacts").resolve().as_uri()
-        store = SqlAlchemyStore(f"{SQLITE}{unfinished}", artifacts)  # type: ignore[no-untyped-call]
+        store = SqlAlchemyStore(f"{SQLITE}{unfinished}", artifacts)  # type: ignore[no-untyped-call]  # MLflow has no types here
         store.engine.dispose()
         unfinished.replace(path)
 
 
 def fetch_artifact(uri: str, reference: str) -> Path:
-    """The local path of an artifact `runs:/RUN_ID/ARTIFACT`; without ARTIFACT, of the final network of a search. Raises
-    InputError."""
+    """Download the artifact `runs:/RUN_ID/ARTIFACT` and return its local path. Raises InputError.
+
+    Without ARTIFACT, it is the final network of a search.
+    """
     run_id, _, artifact = reference.partition(":/")[2].partition("/")
     missing = f"{truncate(reference)} is not in the MLflow at {uri}"
     if uri.startswith(SQLITE) and not Path(uri.removeprefix(SQLITE)).exists():
@@ -243,8 +243,7 @@ def _serve(answer: Callable[[Mapping[str, str]], None]) -> None:
 
 
 def _received() -> Iterator[list[dict[str, Any]]]:
-    """Messages in the order of their arrival; trials are held back for a moment, so that several are written
-    together."""
+    """Yield messages in the order of their arrival; trials wait for a moment, so that several are written together."""
     messages: list[dict[str, Any]] = []
     rest, deadline = b"", 0.0
     while True:

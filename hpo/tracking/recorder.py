@@ -1,8 +1,8 @@
 """Send ended trials to MLflow: true states, whole curves, one bulk write per trial, by a separate process.
 
-Starting MLflow takes a second, and a run on a server takes longer, so this runs next to the training: the recorder
-turns outcomes into messages, and `hpo.tracking.mlflow_writer` at the other end of a pipe writes them. MLflow is a
-copy of the study: what was not written when a process died is sent again by the next session.
+Starting MLflow takes a second, and writing a run to a server takes longer, so this is done in parallel to the training:
+the recorder turns outcomes into messages, and `hpo.tracking.mlflow_writer` at the other end of a pipe writes them.
+MLflow has a copy of the study; trials that were not written when a process died are sent again by the next session.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ STATUS: dict[State, str] = {"complete": "FINISHED", "pruned": "KILLED", "failed"
 class Recorder:
     """Sends messages to the writer process; waits for MLflow only in `ids` and `close`."""
 
-    def __init__(self, tracking_uri: str, folder: Path, opening: Mapping[str, Any]) -> None:
-        """Start the writer. `opening` contains the experiment, and the search's run with its tags and parameters;
+    def __init__(self, tracking_uri: str, folder: Path, header: Mapping[str, Any]) -> None:
+        """Start the writer. `header` contains the experiment, and the search's run with its tags and parameters;
         `folder` is that of the study, where the writer's log goes."""
         self._uri = tracking_uri
         self._log = folder / "mirror.log"
@@ -52,7 +52,7 @@ class Recorder:
         threading.Thread(target=self._feed, daemon=True).start()
         self._ids: dict[str, str] | None = None
         self._ended = False
-        self._send({"do": "open", "uri": tracking_uri, "folder": str(folder), **opening})
+        self._send({"do": "open", "uri": tracking_uri, "folder": str(folder), **header})
 
     def record(self, outcome: Outcome) -> None:
         """Write a trial that has ended, unless MLflow has it already. Raises StoreError if the writer has ended."""

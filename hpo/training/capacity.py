@@ -1,4 +1,4 @@
-"""How many fits train at once: from the budget, the size of the network, and the free memory."""
+"""Compute how many fits train at once from the budget, the size of the network, and the free memory."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from hpo.nn.device import CPU
 # cheaper.
 _MIN_TRIALS, _MAX_TRIALS = 16, 32
 _MAX_GPU_TRIALS = 512  # a kernel launch costs the same for all of them; not measured on a GPU yet
-# With fewer trials per worker a step is expensive; more trials start without the results of others and are pruned later
-# (docs/decisions/).
+# With fewer trials per worker, a step is expensive; with more, more trials start without the results of others and are
+# pruned later (docs/decisions/).
 _MIN_TRIALS_PER_WORKER = 12
 # Of trials with several fits: trials that begin together cannot be compared with each other, and are pruned later.
 _MAX_ROWS_OF_FOLDS = 32
 # Parameters of all rows: with more, optimizer and matrix products wait for memory, and more rows make no step cheaper.
 _CACHED_PARAMETERS = 2**21
-_MIN_LARGE_TRIALS = 8  # in spite of the cache
-# Numbers per parameter: value, gradient, two moments, best value; the same again while rows enter and leave.
+_MIN_LARGE_TRIALS = 8  # even if their parameters exceed the cache
+# Numbers per parameter: value, gradient, two moments and best value, and copies of them while rows enter and leave.
 _NUMBERS_PER_PARAMETER = 8
 
 

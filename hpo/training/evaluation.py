@@ -76,7 +76,7 @@ def evaluate(
 ) -> dict[str, dict[str, Tensor]]:
     """Compute metrics of stacked weights (fits, …) without noise, each (fits,).
 
-    `names` are the metrics of each part, of `valid` also validators; `parts` are the rows (see `rows_by_part`).
+    `names` are the metrics of each part, and for `valid` validators as well; `parts` are the rows (see `rows_by_part`).
     Validators use the held-out rows of the source as labelled rows if there are any, else the validation rows.
     """
     validator_names = [name for name in names.get("valid", ()) if name in VALIDATORS]

@@ -13,7 +13,7 @@ from hpo.core.importing import Factory
 from hpo.core.samples import Samples
 from hpo.core.trial import Fit, Score, TrainedTrial, Trial
 from hpo.nn.network import BatchedNetwork
-from hpo.regularizers import FAMILY, STRENGTHS, overrides
+from hpo.regularizers import STRENGTHS, overrides
 from hpo.regularizers.active import active_strengths
 from hpo.space.settings import TrainConfig
 from hpo.space.space import Space
@@ -71,7 +71,7 @@ class Population:
     # ---- trials enter and leave
 
     def has_room(self, n_elsewhere: int = 0) -> bool:
-        """Return whether all fits of one more trial find a row, if `n_elsewhere` trials outside take rows, too.
+        """Return whether there are rows for another trial, if `n_elsewhere` trials outside take rows as well.
 
         An empty population always has room for one trial.
         """
@@ -189,11 +189,11 @@ class Population:
         """Return the stack for a fit: same architecture, batch size, named regularizers and numbers of rows of data."""
         trial, fold = fit.trial, fit.fold
         names = tuple(name for name in STRENGTHS if name in trial.params.strengths)
-        alone, train = () if network.batched else (trial.label, fold.number), self._train.of(trial.params)
+        unbatched, train = () if network.batched else (trial.label, fold.number), self._train.of(trial.params)
         parts = (fold.train, fold.valid, fold.target, fold.target_valid, fold.source_valid)
-        # Trials that need a second backward pass have a stack of their own, so that the others do not wait for it.
-        twice = any(overrides(STRENGTHS[name], "perturb") for name in active_strengths(trial.params))
-        key = (network.stack_key, names, train.batch_size, *map(len, parts), twice, alone)
+        # Trials with a second backward pass have separate stacks, so that other trials do not wait for that pass.
+        two_passes = any(overrides(STRENGTHS[name], "perturb") for name in active_strengths(trial.params))
+        key = (network.stack_key, names, train.batch_size, *map(len, parts), two_passes, unbatched)
         if key not in self.stacks:
             self.stacks[key] = Stack(names, self._data, train)
         return self.stacks[key]
@@ -220,8 +220,8 @@ class Population:
                 raise
             if len(self.members) == 1:
                 raise SearchFailedError(
-                    "Memory ran out over a single trial: take a smaller network or train.batch_size. "
-                    "What has ended is stored."
+                    "Memory ran out with a single trial in training: use a smaller network or train.batch_size. "
+                    "Trials that have ended are stored."
                 ) from error
             before = sum(len(member.rows) for member in self.members.values())
             self._rows = max(len(self._data.folds), before // 2)
@@ -238,7 +238,7 @@ class Population:
         dropped = {stack}.union(*(member.rows_by_stack() for member in members))
         while more := [m for m in self.members.values() if m not in members and dropped & m.rows_by_stack().keys()]:
             members += more
-            dropped |= {home for member in more for home in member.rows_by_stack()}
+            dropped |= {shared for member in more for shared in member.rows_by_stack()}
         for member in members:
             self.members.pop(member.trial.label)
             self.waiting[member.trial.label] = (member.trial, member.epochs_reported)

@@ -52,7 +52,8 @@ class Program:
             hook: [name for name, member in self._regularizers.items() if overrides(member, hook)] for hook in _HOOKS
         }
         self._strengths = {
-            name: tensors.values.new_tensor([row.fit.trial.params.strengths[name] for row in rows]) for name in self._regularizers
+            name: tensors.values.new_tensor([row.fit.trial.params.strengths[name] for row in rows])
+            for name in self._regularizers
         }
         rows_per_layer = [sum(depth > layer for depth in self._depths) for layer in range(max(self._depths))]
         self._layer_strengths = [{name: s[:n] for name, s in self._strengths.items()} for n in rows_per_layer]
@@ -71,8 +72,8 @@ class Program:
         buffers = {b.name for b in self.network.buffers}
         views = self._layout.views(self._tensors.values, self._depths)
         self.flat_grads = torch.zeros_like(self._tensors.values)
-        # `data` has its own version counter, so that autograd does not take the update of a buffer for that of a
-        # weight.
+        # `data` has its own version counter, so that autograd does not mistake the update of a buffer for the update
+        # of a weight.
         self._buffers = {name: view.data for name, view in views.items() if name in buffers}
         # Each view is its own leaf: autograd through slices of one tensor would fill all of it with zeros for each
         # slice. The gradients are views of another flat tensor, on which the optimizer works.
@@ -90,8 +91,8 @@ class Program:
             if (decay := member.decay(self._strengths[name])) is not None
         ]
         decay = torch.stack(decays).sum(0) if decays else t.values.new_zeros(len(self.rows))
-        pieces = [self._layout.trained_segments(depth) for depth in self._depths]
-        state = OptimizerState(t.values, self.flat_grads, t.exp_avg, t.exp_avg_sq, t.counts, decay, pieces)
+        segments = [self._layout.trained_segments(depth) for depth in self._depths]
+        state = OptimizerState(t.values, self.flat_grads, t.exp_avg, t.exp_avg_sq, t.counts, decay, segments)
         self._weights, self.optimizer = self._backend.weights(state), self._backend.optimizer(state)
 
     def views(self, values: Tensor) -> dict[str, Tensor]:
@@ -230,11 +231,11 @@ class Program:
     def compute_gradients(
         self, step: Step, batch: Batch, buffers: Mapping[str, Tensor], to_inputs: bool = False
     ) -> Tensor:
-        """Write the gradient of the loss into `grads`; return that by the inputs if `to_inputs`."""
+        """Write the gradient of the loss into `grads`; if `to_inputs`, return the gradient by the inputs."""
         x = batch.x.detach().requires_grad_() if to_inputs else batch.x
         loss = self._losses(step, batch, x, buffers).sum()  # no mean: gradients must not depend on the number of rows
         leaves = list(self._leaves.values())
-        # Materialized as zeros for inputs that have no gradient because the network takes them for category numbers.
+        # Materialized as zeros for inputs that have no gradient because the network uses them as category numbers.
         grads = torch.autograd.grad(loss, [*leaves, x] if to_inputs else leaves, materialize_grads=to_inputs)
         with torch.no_grad():
             for view, grad in zip(self._grads.values(), grads, strict=False):
@@ -285,8 +286,8 @@ def _forward_output(outputs: Outputs, batch: Batch) -> ForwardOutput:
 def _acts(member: Regularizer, rows: Sequence[FitState]) -> bool:
     """Return whether a regularizer must run for these rows.
 
-    One that is off in all rows changes nothing and only costs time, unless it passes rows of the target domain through
-    the network or has parameters of its own, which need their gradients.
+    A regularizer that is off in all rows changes nothing and only costs time, unless it passes rows of the target
+    domain through the network or has extra parameters, which need gradients.
     """
     active = not all(member.is_off(row.fit.trial.params.strengths[member.name]) for row in rows)
     return active or member.uses_target_batch or overrides(member, "extra_parameters")

@@ -27,7 +27,7 @@ class FitState:
     streams: Mapping[str, Mapping[int | str, Stream]]  # by user (regularizer or network) and by hook point
     epoch: int = 0
     best_epoch: int = 0
-    best: float = math.inf  # best followed metric so far, as a number of which lower is better
+    best: float = math.inf  # the best followed metric so far, negated if higher is better
     stopped: str = ""  # why it stopped, or ""
     values: Mapping[str, float] = field(default_factory=dict)  # the tracked metrics after its last epoch
 
@@ -60,7 +60,7 @@ class FitState:
         return lr * (1 + math.cos(math.pi * min(1, (epoch - 1) / epochs))) / 2
 
     def update_early_stopping(self, value: float) -> bool:
-        """Take in the followed metric, of which lower is better, after an epoch; return whether it is the best.
+        """Record the followed metric after an epoch, negated if higher is better; return whether it is the best so far.
 
         Without validation rows every epoch counts as the best, so that the last one is kept. The fit stops at its last
         epoch, or after `patience` epochs without improvement.

@@ -19,7 +19,7 @@ Weights = Mapping[str, Tensor]  # by parameter name, fit axis first, in the orde
 
 @dataclass(frozen=True)
 class MovedTrial:
-    """A partly trained trial on its way from one population to another.
+    """A partly trained trial that moves from one population to another.
 
     `parts` holds the rows of each of its stacks with their tensors, `finished_fits` the results of the fits that
     stopped before the others, and `cycle_weights` the weights at the end of each cycle so far.
@@ -49,7 +49,7 @@ class TrialRows:
 
     def is_in(self, stack: Stack) -> bool:
         """Return whether a fit of the trial has a row in `stack`."""
-        return any(home is stack for _, home in self.rows)
+        return any(row_stack is stack for _, row_stack in self.rows)
 
     def rows_by_stack(self) -> dict[Stack, list[FitState]]:
         """Group the rows by the stack that holds them."""
@@ -85,10 +85,10 @@ class TrialRows:
         """
         if all(row.stopped for row, _ in self.rows):
             return []
-        stopped = [row for row, home in self.rows if home is stack and row.stopped]
+        stopped = [row for row, row_stack in self.rows if row_stack is stack and row.stopped]
         if stopped:
             self.finished_fits += stack.results([row.fit for row in stopped])
-            self.rows = [(row, home) for row, home in self.rows if row not in stopped]
+            self.rows = [(row, row_stack) for row, row_stack in self.rows if row not in stopped]
         return stopped
 
     def record_cycle(self, metric: str) -> None:

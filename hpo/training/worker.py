@@ -1,4 +1,4 @@
-"""A worker process, which trains a population of its own (`python -m hpo.training.worker FD`), and its handle.
+"""A worker process, which trains a part of the trials (`python -m hpo.training.worker FD`), and its handle.
 
 It is a subprocess and not a `multiprocessing.Process`, so that a script that calls `hpo.search` needs no `__main__`
 guard. This module imports nothing heavy, so that the workers load torch while the main process does.
@@ -52,9 +52,9 @@ class Worker:
             )
 
     def start_task(self, *task: object) -> None:
-        """Set what the worker trains from now on: the arguments of `Population.from_space`.
+        """Give the worker a new task: the arguments of `Population.from_space`.
 
-        The worker can import whatever this process can import. Its earlier task is discarded, with all pending answers.
+        Its import path and plugins become those of this process. Its earlier task and all pending answers are dropped.
         """
         from hpo.space.plugins import loaded
 
@@ -124,7 +124,7 @@ def start_workers(count: int) -> Iterator[list[Worker]]:
 
 
 def main() -> None:
-    """Run the worker process: receive a task, then train its trials, until another task or the end."""
+    """Run the worker process: receive a task and train its trials, until another task comes or the process ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     pipe = Connection(int(sys.argv[1]))
     messages: SimpleQueue[bytes] = SimpleQueue()
@@ -142,7 +142,7 @@ def main() -> None:
                 if command == "begin":
                     task, sys.path[:], plugin_names, pickled = argument
                     plugins.load(plugin_names, Path())
-                    population = Population.from_space(*pickle.loads(pickled))  # noqa: S301
+                    population = Population.from_space(*pickle.loads(pickled))  # noqa: S301 - from the main process
                 else:
                     assert population is not None, "a task comes first"
                     pipe.send_bytes(pickle.dumps((task, _answer(population, command, argument))))
@@ -180,7 +180,7 @@ def _picklable(error: Exception) -> Exception:
     """Return an exception that the main process can unpickle, with the traceback of this process as a note."""
     text = "".join(traceback.format_exception(error))
     try:
-        copy: Exception = pickle.loads(pickle.dumps(error))  # noqa: S301
+        copy: Exception = pickle.loads(pickle.dumps(error))  # noqa: S301 - our own bytes
     except Exception:  # noqa: BLE001 - not every exception can be pickled
         copy = RuntimeError(f"{type(error).__name__}: {error}")
     copy.add_note(f"In a worker process:\n{text}")

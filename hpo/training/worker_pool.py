@@ -28,8 +28,8 @@ from hpo.training.worker import Worker, WorkerLostError
 class _Member:
     trial: Trial
     worker: Worker
-    entering: Trial | MovedTrial | None  # what the worker has not been sent yet
-    epoch: int = 0  # the last one that was reported
+    entering: Trial | MovedTrial | None  # the trial, until it is sent to the worker
+    epoch: int = 0  # the last reported epoch
 
 
 class WorkerPool:
@@ -67,11 +67,11 @@ class WorkerPool:
 
     @property
     def workers(self) -> list[Worker]:
-        """The workers that are not known to be dead."""
+        """The workers that have not been lost."""
         return list(self._workers)
 
     def has_room(self, n_elsewhere: int = 0) -> bool:
-        """Return whether one more trial finds room, if `n_elsewhere` trials outside take room, too.
+        """Return whether there is room for another trial, if `n_elsewhere` trials outside take room as well.
 
         An empty pool always has room for one trial.
         """
@@ -137,7 +137,7 @@ class WorkerPool:
                 member.entering = None
 
     def _finished_scores(self) -> list[Score]:
-        """Wait for a worker to finish its epoch; of several, take the one that started first."""
+        """Wait for a worker to finish its epoch, and receive its scores; if several have, the earliest starter's."""
         if not self._training:
             return []
         ready = wait([worker.pipe for worker in self._training])
@@ -164,8 +164,8 @@ class WorkerPool:
         self._workers.remove(worker)
         if not self._workers:
             raise WorkersError(
-                f"The last worker process ended ({reason}). What has ended is stored; the same command goes on "
-                f"from here, with fewer workers if memory is short."
+                f"The last worker process ended ({reason}). Trials that have ended are stored; the same command "
+                f"resumes the search, with fewer workers if memory is short."
             )
         lost = self._members_of(worker)
         for member in lost:

@@ -34,16 +34,18 @@ class Difference:
 
 
 def compare(first: CompletedStudy, second: CompletedStudy) -> list[Difference]:
-    """Return the difference in each metric that the re-evaluations of both have. Raises InputError if the two cannot be
-    compared."""
+    """Return the difference in each metric that both studies have re-evaluated.
+
+    Raises InputError if the studies cannot be compared.
+    """
     a, b = first.result, second.result
     _check(first, second)
-    one, two = first.space.data, second.space.data
-    same_weights = one.class_weight == two.class_weight
+    first_data, second_data = first.space.data, second.space.data
+    same_weights = first_data.class_weight == second_data.class_weight
     shared = [
         name for name in a.reevaluated_scores if name in b.reevaluated_scores and (same_weights or name not in _LOSSES)
     ]
-    paired = one.split == two.split and one.target == two.target
+    paired = first_data.split == second_data.split and first_data.target == second_data.target
     differences = [_difference(name, a, b, paired=paired) for name in shared]
     return [difference for difference in differences if difference]
 
@@ -55,15 +57,13 @@ def _check(first: CompletedStudy, second: CompletedStudy) -> None:
     if first.result.fingerprint != second.result.fingerprint:
         raise InputError(
             f"{first.directory.name} and {second.directory.name} were searched on different rows or columns, so their "
-            "scores "
-            f"cannot be compared; search both on the same file, with the same columns read in the same way."
+            f"scores cannot be compared; search both on the same file, with the same columns read in the same way."
         )
     by_target, by_source = sorted((first, second), key=lambda study: study.result.test_domain_differs)
     if by_target.result.test_domain_differs != by_source.result.test_domain_differs:
         raise InputError(
             f"{by_source.directory.name} is validated on rows of the source and {by_target.directory.name} on rows of "
-            "the "
-            f"target, so their re-evaluated scores cannot be compared; compare their test scores."
+            f"the target, so their re-evaluated scores cannot be compared; compare their test scores."
         )
 
 

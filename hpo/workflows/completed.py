@@ -132,9 +132,9 @@ class CompletedStudy:
         members: list[tuple[BatchedNetwork, network_files.Weights, float]] = []
         for number, member in enumerate(ensemble.members):
             parts = {name: name.partition(".") for name in weights}
-            own = {parts[name][2]: tensor for name, tensor in weights.items() if parts[name][0] == str(number)}
+            state = {parts[name][2]: tensor for name, tensor in weights.items() if parts[name][0] == str(number)}
             config = make_config(member.params)
-            members.append((networks.network_for(config), own, config.strengths.get("dropout", 0.0)))
+            members.append((networks.network_for(config), state, config.strengths.get("dropout", 0.0)))
         return members
 
     def _data(self) -> Dataset:

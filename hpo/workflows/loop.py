@@ -41,11 +41,11 @@ class UnstoredTrials:
         self.results: dict[str, TrainedMember] = {}
 
     def is_running(self) -> bool:
-        """Return whether a trial has not ended."""
+        """Return whether any trial is unfinished."""
         return bool(self._pending or self._running)
 
     def has_next(self) -> bool:
-        """Return whether a trial has not started."""
+        """Return whether any trial is left to start."""
         return bool(self._pending)
 
     def n_replayed(self) -> int:
@@ -58,7 +58,7 @@ class UnstoredTrials:
         return self._pending.pop(0)
 
     def report(self, scores: Iterable[Score]) -> list[Trial]:
-        """Take in one epoch of the trials in training; return the trials that end with it."""
+        """Record one epoch of the trials in training; return the trials that end with it."""
         ended = [score for score in scores if score.stop_reason or not score.finite]
         self._diverged |= {score.trial.label for score in ended if not score.finite}
         return [score.trial for score in ended]

@@ -1,4 +1,4 @@
-"""Try regularizers of plugins in a training step before the search, which may take hours."""
+"""Try the regularizers of plugins in a few training steps, so that errors show before a search of hours."""
 
 from __future__ import annotations
 
@@ -19,8 +19,10 @@ _BATCH_SIZE = 3  # two minibatches, of which the last is shorter
 
 
 def check(space: Space, data: Dataset, networks: NetworkBuilder, names: list[str]) -> None:
-    """Train one epoch on a few rows with each of the regularizers `names`, at both of its probe values. Raises
-    InputError if that raises an exception."""
+    """Train one epoch on a few rows with each of the regularizers `names`, at both of its probe values.
+
+    Raises InputError if the training raises an exception.
+    """
     fold = data.folds[0]
     samples = replace(data.as_samples(), folds=(fold.remap(lambda rows: rows[:_ROWS]),))
     train = space.train.model_copy(update={"batch_size": _BATCH_SIZE, "schedule": "constant"})
@@ -37,5 +39,5 @@ def check(space: Space, data: Dataset, networks: NetworkBuilder, names: list[str
             cls = type(STRENGTHS[name])
             raise InputError(
                 f"search.{name}: {cls.__module__}.{cls.__qualname__} fails in a training step with "
-                f"{describe_exception(error)}. hpo.testing.check says more; see docs/extending.md."
+                f"{describe_exception(error)}. For details, use hpo.testing.check; see docs/extending.md."
             ) from error

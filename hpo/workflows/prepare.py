@@ -136,8 +136,7 @@ def _validate(space: Space, data: Dataset) -> None:
         )
     if space.refit.kind == "keep" and space.data.split.folds:
         raise InputError(
-            "refit: keep needs a search on one split, and data.split.folds makes a network for every fold; "
-            "use average."
+            "refit: keep needs a search on one split, and data.split.folds makes a network for every fold; use average."
         )
     samplers.check(space)
 
@@ -198,8 +197,7 @@ def _changed_rows(space: Space, data: Dataset) -> list[str]:
 
 
 def _few_fits(space: Space, data: Dataset) -> list[str]:
-    """Return a note if the re-evaluation has too few fits for a significance test, as with `split.time` without folds.
-    """
+    """Return a note if there are too few re-evaluation fits for a significance test, as over time without folds."""
     fits = n_draws(data) * len(data.new_fold_sizes(1)) if _has_finals(space) else 0
     if not 0 < fits < MIN_PAIRS:
         return []

@@ -1,4 +1,4 @@
-"""Write what a search leaves besides its study: the MLflow run, the selected configuration and the report."""
+"""Publish the result of a search: write the MLflow run, the selected configuration and the report."""
 
 from __future__ import annotations
 

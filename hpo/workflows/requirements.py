@@ -1,6 +1,6 @@
-"""Check what regularizers and validators need of the data and the networks: classes, images, another domain, features.
+"""Check that data and networks meet the needs of regularizers and validators: classes, images, a domain, features.
 
-Two needs are checked elsewhere: a text column where the table is read, and `network.kind: mlp` where the space is.
+Two needs are checked elsewhere: a text column when the table is read, and `network.kind: mlp` when the space is read.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ def needs_density_ratio(space: Space) -> bool:
 def notes(space: Space) -> list[str]:
     """Return notes for the user about settings that are valid, but rarely intended."""
     biased = [
-        f"{key}: {name} is what search.{member} trains for, so it tends to rate even the largest strength as good; "
+        f"{key}: search.{member} optimizes {name} directly, so it tends to rate even the largest strength as good; "
         f"compare it with iwv or dev."
         for key, name in _followed_validators(space).items()
         for member in _TRAINED_FOR.get(name, ())

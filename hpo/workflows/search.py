@@ -113,7 +113,7 @@ def _run(
 
 
 def _select(session: SearchSession) -> tuple[Selection | None, dict[str, Finalist]]:
-    """Select a configuration by re-evaluating the finalists, and evaluate those it is compared with, by name."""
+    """Select a configuration by re-evaluation; return the selection, and the compared configurations by name."""
     study, experiment = session.study, session.experiment
     best = study.best()
     if best is None or not best.valid:
@@ -149,7 +149,7 @@ def _reevaluated_variant(
 
 
 def _without_finals(session: SearchSession, best: Outcome) -> dict[str, Finalist]:
-    """Return the best trial of the search and, unless it is a single configuration, those it is compared with."""
+    """Return the best trial of the search and its references by name; a single configuration has no references."""
     space = session.experiment.space
     if space.is_point:
         return {"selected": Finalist(best, space)}
@@ -171,7 +171,7 @@ def _trained(session: SearchSession, trial: Trial) -> Outcome:
 
 
 def _adapts_and_regularizes(trial: Trial) -> bool:
-    """Whether a configuration has regularizers that adapt and others that do not. If all adapt, the ablation is the
+    """Whether some regularizers of a configuration adapt and others do not. If all of them adapt, the ablation is the
     configuration without adaptation."""
     return 0 < len(active_adaptation(trial.params)) < len(active_strengths(trial.params))
 

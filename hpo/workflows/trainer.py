@@ -45,7 +45,7 @@ class StudyTrainer:
 
     @property
     def n_workers(self) -> int:
-        """The number of processes that train, this one included if there are no workers."""
+        """The number of processes that train: the workers, or 1 if this process trains."""
         return max(1, len(self._workers))
 
     def search(self) -> None:
@@ -127,7 +127,7 @@ class StudyTrainer:
 
 
 def phase_title(trials: Sequence[Trial]) -> str:
-    """Describe what is trained after the search, for the progress display."""
+    """Describe a training phase after the search, for the progress display."""
     role, count = trials[0].role, len(trials)
     if role == "ablation":
         return f"training {trial_name(trials[0].label)}"

@@ -9,6 +9,7 @@ from optuna.trial import TrialState, create_trial
 from hpo.core.errors import InputError
 from hpo.core.trial import Outcome, Trial
 from hpo.core.trial_key import TrialKey
+from hpo.regularizers.configs import make_config
 from hpo.study.storage import STORAGES, open_storage, read_attrs
 from hpo.study.study import Study
 from hpo.workflows import loop
@@ -45,7 +46,7 @@ def proposal(number, **system_attrs):
 
 def outcome(number, state="complete", values=None):
     return Outcome(
-        trial=Trial(TrialKey(number), "search", {"learning_rate": 0.01}, 7),
+        trial=Trial(TrialKey(number), "search", make_config({"learning_rate": 0.01}), 7),
         state=state,
         reason="trained all epochs",
         value=0.25,

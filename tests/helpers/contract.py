@@ -44,7 +44,7 @@ def check_mixed_depths(name: str, depths: tuple[int, ...]) -> None:
     """Check that trials of these depths, trained in one stack, equal the same trials trained alone."""
     others = {"dropout": 0.3, "weight_decay": 0.5, "l1": 0.1}
     three = Case(STRENGTHS[name], suited(name), network).three_trials()
-    trials = [shifted(of, **(others | of.params | {"depth": depth})) for of, depth in zip(three, depths, strict=True)]
+    trials = [shifted(of, **{**others, **of.params, "depth": depth}) for of, depth in zip(three, depths, strict=True)]
     together = trained(suited(name), trials, batch_norm=True)
     for alone in trials:
         assert same(together[alone.label], trained(suited(name), [alone], batch_norm=True)[alone.label])

@@ -1,4 +1,4 @@
-"""Somebody's factories, good and bad."""
+"""Network factories of a user, valid and invalid."""
 
 import torch
 from torch import nn

@@ -9,6 +9,7 @@ from mlflow.entities import Run
 
 from hpo.core.trial import Outcome, Trial
 from hpo.core.trial_key import TrialKey
+from hpo.regularizers.configs import make_config
 from tests.helpers.searches import TINY, here, outcomes, write_space
 
 STATUS = {"complete": "FINISHED", "pruned": "KILLED", "failed": "FAILED"}
@@ -27,7 +28,7 @@ def make_outcome(label, state, epochs):
     trial = Trial(
         TrialKey.parse(label),
         "search" if label.isdigit() else "baseline",
-        {"learning_rate": 0.01, "depth": 2.0, "l1": 0.0},
+        make_config({"learning_rate": 0.01, "depth": 2.0, "l1": 0.0}),
         7,
     )
     curves = {name: [1 / (k + 1) for k in range(epochs)] for name in ("train_loss", "valid_loss", "valid_accuracy")}

@@ -9,7 +9,7 @@ import pytest
 from sklearn import metrics as sk
 
 from hpo.space import loader
-from hpo.workflows import prepare as jobs
+from hpo.workflows import prepare
 from tests.helpers.searches import here, write_space
 from tests.helpers.tables import loans
 
@@ -56,7 +56,7 @@ def check_export(store, split, way, task):
     result = json.loads(here("search", "--space", path, "--store", store, "--json").stdout)
     folder, point = store.parent / "weights", store.parent / "best.yaml"
     assert here("export", "--store", store, "-o", point, "--weights", folder).exit_code == 0
-    raw, data = loan_table(task), jobs.load(path).data
+    raw, data = loan_table(task), prepare.load(path).data
     test = rows_of_test_part(raw, data)
     raw.drop(columns="repaid").iloc[test].to_csv(store.parent / "new.csv", index=False)
     found = pd.read_csv(io.StringIO(here("predict", store.parent / "new.csv", "--weights", folder).stdout))

@@ -6,12 +6,15 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 from click.testing import CliRunner, Result
 
 from hpo.study.storage import read_attrs
+
+if TYPE_CHECKING:
+    from hpo.selection.result import SearchResult
 
 PATIENCE = 120  # seconds that anything may take on a busy machine
 TINY = {
@@ -50,6 +53,15 @@ class KilledOnClose(Unrecorded):
 
     def close(self, status: str, **finish: Any) -> None:
         raise Killed
+
+
+def search_unrecorded(space: Path, store: Path) -> "SearchResult":
+    """Search a space file without MLflow."""
+    from hpo.study.directory import StudyDirectory  # late: conftest.py sets the number of threads before torch is there
+    from hpo.workflows import prepare, search
+
+    experiment = prepare.load(space)
+    return search.search(experiment, StudyDirectory(store, experiment.space.study), recorder=Unrecorded)
 
 
 def write_space(store: Path, **changes: Any) -> Path:

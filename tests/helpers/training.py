@@ -22,6 +22,7 @@ from hpo.nn.module import VmappedModule
 from hpo.nn.network import BatchedNetwork
 from hpo.regularizers import FAMILY
 from hpo.regularizers.base import Step
+from hpo.regularizers.configs import make_config
 from hpo.space.settings import TrainConfig
 from hpo.testing import TRAIN, add_needs, as_two_domains, run
 from hpo.training.population import Population
@@ -142,7 +143,7 @@ def suited(name: str) -> Samples:
 
 def trial(label: str = "0", seed: int | None = None, **params: float) -> Trial:
     seed = int(label) + 100 if seed is None else seed
-    return Trial(TrialKey.parse(label), "search", {"learning_rate": 1e-2, "depth": 2, **params}, seed)
+    return Trial(TrialKey.parse(label), "search", make_config({"learning_rate": 1e-2, "depth": 2, **params}), seed)
 
 
 def network(data: Samples, of: Trial, kind: str = "mlp", width: int = 8, **more: object) -> BatchedNetwork:
@@ -225,7 +226,7 @@ def step(**facts: object) -> Step:
 
 
 def shifted(of: Trial, **params: float) -> Trial:
-    return replace(of, params={**of.params, **params})
+    return replace(of, params=make_config({**of.params, **params}))
 
 
 def diverge(monkeypatch, which, after=0):

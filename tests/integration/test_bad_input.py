@@ -94,7 +94,7 @@ SPACES = [
 
 @pytest.mark.parametrize("command", COMMANDS.values(), ids=COMMANDS)
 @pytest.mark.parametrize(("text", "sentences"), SPACES, ids=[sentences[0][:60] for _, sentences in SPACES])
-def test_a_bad_space_or_its_data(folder, command, text, sentences):
+def test_invalid_spaces_and_data_are_refused(folder, command, text, sentences):
     (folder / "bad.yaml").write_text(text)
     assert refused(folder, *command, "bad.yaml").splitlines() == sentences
 
@@ -112,7 +112,7 @@ def test_a_bad_space_or_its_data(folder, command, text, sentences):
         ("t.csv", "t.csv:1: a space must be a mapping with study, data and search, got a,b,y 0.0,u,0 1.0,v"),
     ],
 )
-def test_no_space_file(folder, command, path, sentence):
+def test_a_missing_space_file_is_refused(folder, command, path, sentence):
     (folder / "image.png").write_bytes(b"\x89PNG\r\n\x1a\n")
     (folder / "huge.csv").write_bytes(b"a" * 1_000_001)
     assert refused(folder, *command, path).startswith(sentence)
@@ -135,7 +135,7 @@ def test_a_refit_strategy_that_is_unknown_or_does_not_match_the_space(folder):
         ("x" * 300, "File name too long"),
     ],
 )
-def test_a_store_that_cannot_be_written(folder, store, reason):
+def test_an_unwritable_store_is_refused(folder, store, reason):
     sentence = refused(folder, "search", "--space", "space.yaml", "--store", store)
     assert sentence.startswith(f"--store: {store} cannot be written (")
     assert any(word in sentence for word in reason.split("|"))
@@ -155,7 +155,7 @@ def test_a_store_that_cannot_be_written(folder, store, reason):
     ],
     ids=" ".join,
 )
-def test_a_study_in_an_empty_store(folder, line):
+def test_a_study_in_an_empty_store_is_refused(folder, line):
     assert refused(folder, *line) == f"{NO_STUDY}\n"
     for store in ("a folder", "a file"):
         assert refused(folder, *line, "--store", store) == f"{NO_STUDY}\n".replace("mlruns", store)
@@ -175,7 +175,7 @@ def test_a_study_in_an_empty_store(folder, line):
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
-def test_an_unknown_study_or_one_that_has_only_started(folder, line, sentence):
+def test_unknown_and_unfinished_studies_are_refused(folder, line, sentence):
     study = folder / "mlruns" / "studies" / "digits"
     study.mkdir(parents=True)
     (study / "journal.log").touch()
@@ -220,12 +220,12 @@ def test_the_weights_are_valid():
     [
         ({"a": [1]}, "new.csv lacks the column b; it needs: a, b."),
         ({"b": ["u"]}, "new.csv lacks the column a; it needs: a, b."),
-        ({"a": ["one"], "b": ["u"]}, "new.csv: the column a must hold numbers, as the table that was searched does."),
+        ({"a": ["one"], "b": ["u"]}, "new.csv: the column a must hold numbers, as in the table of the search."),
         ({"a": [1.0, np.inf], "b": ["u", "u"]}, "new.csv: the column a is infinite in row 2."),
     ],
 )
 @pytest.mark.usefixtures("weights")
-def test_rows_that_cannot_be_predicted(folder, columns, sentence):
+def test_invalid_rows_are_refused_by_predict(folder, columns, sentence):
     pd.DataFrame(columns).to_csv("new.csv", index=False)
     assert refused(folder, "predict", "new.csv", "--weights", "net", "-o", "out.csv") == f"{sentence}\n"
 
@@ -248,7 +248,7 @@ def test_rows_that_cannot_be_predicted(folder, columns, sentence):
     ],
 )
 @pytest.mark.usefixtures("weights")
-def test_files_that_hpo_predict_cannot_use(folder, line, sentence):
+def test_incomplete_or_damaged_exports_are_refused_by_predict(folder, line, sentence):
     shutil.copytree("net", "old", ignore=shutil.ignore_patterns("*.safetensors"))
     assert refused(folder, "predict", *line) == f"{sentence}\n"
 
@@ -271,5 +271,5 @@ def test_files_that_hpo_predict_cannot_use(folder, line, sentence):
         ),
     ],
 )
-def test_tables_for_which_hpo_init_writes_no_space(folder, line, sentence):
+def test_unusable_tables_are_refused_by_init(folder, line, sentence):
     assert refused(folder, "init", *line) == f"{sentence}\n"

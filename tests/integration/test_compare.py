@@ -1,4 +1,4 @@
-"""Two studies side by side: whether what they selected differs, and what cannot be compared."""
+"""Compare two studies: whether their selections differ, and which studies cannot be compared."""
 
 import dataclasses
 from types import SimpleNamespace
@@ -35,7 +35,7 @@ STUDIES = {
 
 @pytest.fixture(scope="module")
 def studies(unrecorded, tmp_path_factory):  # noqa: ARG001 - a fixture of a module cannot name it otherwise
-    """A store with a search of each, and what is known of it afterwards."""
+    """A store with two searches, and the completed studies."""
     store = tmp_path_factory.mktemp("compare")
     for study, changes in STUDIES.items():
         hpo.search(TINY | {"study": study} | changes, store=store)
@@ -45,7 +45,7 @@ def studies(unrecorded, tmp_path_factory):  # noqa: ARG001 - a fixture of a modu
 
 
 def scored(study, **scores):
-    """The same study with other scores on fresh splits."""
+    """Return the same study with other re-evaluation scores."""
     changed = {metric: list(values) for metric, values in scores.items()}
     return dataclasses.replace(study, result=dataclasses.replace(study.result, reevaluated_scores=changed))
 
@@ -61,7 +61,7 @@ def test_the_same_selection_does_not_differ(studies):
         assert found.scores == (studies.tiny.result.reevaluated[found.metric],) * 2
 
 
-def test_pairs_are_judged_by_their_differences_with_the_error_that_overlapping_folds_need(studies):
+def test_paired_differences_have_the_corrected_standard_error(studies):
     r = np.random.default_rng(0)
     level = r.normal(size=12)  # which both share: split and seed are the same
     one, two = 1 + level, 0.9 + level + 0.05 * r.normal(size=12)
@@ -74,7 +74,7 @@ def test_pairs_are_judged_by_their_differences_with_the_error_that_overlapping_f
     assert not compare(scored(studies.tiny, loss=one), scored(studies.other_split, loss=two))[0].significant
 
 
-def test_which_is_first_does_not_matter_and_higher_accuracy_is_better(studies):
+def test_the_order_of_the_studies_does_not_matter_and_higher_accuracy_is_better(studies):
     one, two = np.linspace(0.6, 0.7, 8), np.linspace(0.8, 0.91, 8)
     (found,) = compare(scored(studies.tiny, accuracy=one), scored(studies.again, accuracy=two))
     (back,) = compare(scored(studies.tiny, accuracy=two), scored(studies.again, accuracy=one))
@@ -99,7 +99,7 @@ def test_scores_on_different_splits_are_not_paired(studies):
     assert "(standard error, 8 fits on different splits)" in said
 
 
-def test_of_metrics_those_that_both_have_are_compared(studies):
+def test_only_metrics_of_both_studies_are_compared(studies):
     assert [d.metric for d in compare(studies.tiny, studies.accuracy)] == ["loss", "accuracy"]
     assert compare(scored(studies.tiny, loss=[1.0, 2.0]), studies.accuracy)[0].metric == "loss"
 
@@ -117,7 +117,7 @@ def test_of_metrics_those_that_both_have_are_compared(studies):
         ),
     ],
 )
-def test_what_cannot_be_compared_is_refused_in_a_sentence(studies, second, sentence):
+def test_incomparable_studies_are_refused(studies, second, sentence):
     for line in (("tiny", second), (second, "tiny")):
         refused = here("compare", *line, "--store", studies.store)
         assert (refused.exit_code, refused.stdout) == (2, "")
@@ -126,8 +126,8 @@ def test_what_cannot_be_compared_is_refused_in_a_sentence(studies, second, sente
         compare(studies.tiny, getattr(studies, second.replace("-", "_")))
 
 
-def test_a_score_that_was_not_finite_is_left_out(studies):
-    """A fresh fold may not define a metric; it is stored as null."""
+def test_scores_that_are_not_finite_are_left_out(studies):
+    """A new fold may not define a metric; the score is stored as null."""
     one, two = [1.0, None, 1.1, 1.05], [2.0, 2.1, None, 2.2]
     (found,) = compare(scored(studies.tiny, loss=one), scored(studies.again, loss=two))
     assert (found.paired, found.fits, found.gain, found.scores) == (
@@ -148,13 +148,13 @@ def test_a_score_that_was_not_finite_is_left_out(studies):
         assert [d.metric for d in found] == ["accuracy"]
 
 
-def test_of_finals_of_different_length_what_both_have_is_compared(studies):
-    """Who was behind after one draw has had no second."""
+def test_finals_with_different_numbers_of_draws_are_compared_on_the_common_draws(studies):
+    """A finalist that dropped out after the first draw has no scores of the second."""
     (found,) = compare(scored(studies.tiny, loss=[1.0, 1.1]), scored(studies.again, loss=[2.0, 2.2, 9.0, 9.0]))
     assert (found.fits, found.scores) == (2, pytest.approx((1.05, 2.1)))
 
 
-def test_losses_that_weigh_classes_differently_are_not_compared(studies):
+def test_losses_with_different_class_weights_are_not_compared(studies):
     assert [d.metric for d in compare(studies.tiny, studies.balanced)] == ["accuracy"]
     assert [d.metric for d in compare(studies.balanced, studies.balanced)] == ["loss", "accuracy"]
     said = here("compare", "tiny", "balanced", "--store", studies.store).stdout
@@ -162,8 +162,8 @@ def test_losses_that_weigh_classes_differently_are_not_compared(studies):
     assert "loss" not in said
 
 
-def test_of_a_single_pair_there_is_no_error(studies):
-    """Over time without folds a search has one fresh fit."""
+def test_a_single_pair_has_no_standard_error(studies):
+    """A split by time without folds has a single re-evaluation fit."""
     one, two = scored(studies.tiny, loss=[1.5]), scored(studies.again, loss=[1.25])
     assert (
         comparison_lines(one, two, compare(one, two))[-1]
@@ -178,7 +178,7 @@ def test_of_a_single_pair_there_is_no_error(studies):
 
 
 @pytest.fixture(scope="module")
-def domains(unrecorded, tmp_path_factory):  # noqa: ARG001
+def domains(unrecorded, tmp_path_factory):  # noqa: ARG001 - a fixture of a module cannot name it otherwise
     """Searches between two domains, by how labels of the target are used."""
     folder = tmp_path_factory.mktemp("domains")
     for name, rows, moved, seed in (("here", 200, 0.0, 0), ("there", 160, 1.0, 1)):
@@ -200,7 +200,7 @@ def domains(unrecorded, tmp_path_factory):  # noqa: ARG001
     )
 
 
-def test_scores_on_rows_of_the_source_and_on_rows_of_the_target_are_not_compared(domains):
+def test_scores_on_source_rows_and_on_target_rows_are_not_compared(domains):
     sentence = (
         "^none is validated on rows of the source and few on rows of the target, so their re-evaluated scores cannot "
         "be "
@@ -211,6 +211,6 @@ def test_scores_on_rows_of_the_source_and_on_rows_of_the_target_are_not_compared
             compare(*pair)
 
 
-def test_scores_on_other_labelled_rows_of_the_target_are_no_pairs(domains):
+def test_scores_on_different_labelled_target_rows_are_not_paired(domains):
     assert {found.paired for found in compare(domains.none, domains.same)} == {True}
     assert {found.paired for found in compare(domains.few, domains.more)} == {False}

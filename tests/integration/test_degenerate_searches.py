@@ -1,5 +1,4 @@
-"""Searches where the data have little to say, where networks diverge or memory runs out: each ends with a result and
-its words."""
+"""Searches with too few data, diverging networks or too little memory: each ends with a result and its notes."""
 
 import numpy as np
 import pytest
@@ -13,8 +12,7 @@ from hpo.study.directory import StudyDirectory
 from hpo.study.storage import read_attrs
 from hpo.training.population import Population
 from hpo.training.stack import Stack
-from hpo.workflows import prepare as jobs
-from hpo.workflows import search
+from hpo.workflows import prepare, search
 from hpo.workflows.search import Watcher
 from tests.helpers.searches import here, outcomes, write_space
 from tests.helpers.tables import loans
@@ -36,9 +34,9 @@ def space(folder, split, raw=None, drop=("who", "month"), **changes):
 
 
 def searched(path, watcher=None):
-    """The result, and what is said of it at the end."""
+    """Return the result and the lines that the command prints at the end."""
     store = path.parent / "mlruns"
-    result = search.search(jobs.load(path), StudyDirectory(store, "tiny"), watcher=watcher)
+    result = search.search(prepare.load(path), StudyDirectory(store, "tiny"), watcher=watcher)
     return result, result_lines(result, "mlruns")
 
 
@@ -100,7 +98,7 @@ def test_few_groups_or_times_are_enough_for_a_result(tmp_path, split, fits):
         ({"time": "month"}, {"search": {"learning_rate": 0.01}, "budget": {"trials": 1}}, ""),
     ],
 )
-def test_too_few_fresh_fits_to_show_anything_are_told_before_the_search(tmp_path, split, more, said):
+def test_too_few_re_evaluation_fits_for_a_test_are_noted_before_the_search(tmp_path, split, more, said):
     checked = here("check", space(tmp_path, dict(split), **more))
     assert checked.exit_code == 0
     assert ("note: Only " in checked.stdout) == bool(said)
@@ -111,8 +109,7 @@ def test_too_few_fresh_fits_to_show_anything_are_told_before_the_search(tmp_path
 
 
 def test_selection_works_on_the_folds_that_define_the_metric(tmp_path):
-    """Three rows of a rare class cannot be in each of four fresh folds, but one of them is in the search's
-    validation part."""
+    """Three rows of a rare class cannot be in each of four new folds, but one is in the search's validation part."""
     raw = loans(144).assign(who=0, month=0)
     raw["repaid"] = np.where(np.arange(144) % 36 == 5, "no", "yes")
     path = space(tmp_path, {}, raw, train={"epochs": 4, "batch_size": 32, "metric": "roc_auc"})
@@ -129,7 +126,7 @@ def test_selection_works_on_the_folds_that_define_the_metric(tmp_path):
     assert not any("nan" in line for line in lines)
 
 
-def test_without_a_fold_that_defines_the_metric_the_defaults_are_selected_in_a_sentence(tmp_path, monkeypatch):
+def test_the_defaults_are_selected_with_a_note_if_no_fold_defines_the_metric(tmp_path, monkeypatch):
     path, before = space(tmp_path, {}, train={"epochs": 4, "batch_size": 32, "metric": "roc_auc"}), Stack.evaluate
 
     def evaluate(stack, weights):
@@ -150,7 +147,7 @@ def test_without_a_fold_that_defines_the_metric_the_defaults_are_selected_in_a_s
 # ---- networks that diverge
 
 
-def test_where_all_rivals_diverge_on_fresh_folds_the_defaults_are_selected(tmp_path, monkeypatch):
+def test_the_defaults_are_selected_if_all_other_finalists_diverge_in_the_re_evaluation(tmp_path, monkeypatch):
     diverge(monkeypatch, lambda trial: trial.role == "finalist" and not trial.label.startswith("defaults"))
     result, lines = searched(space(tmp_path, {}))
     assert result.trial == "defaults"
@@ -162,7 +159,7 @@ def test_where_all_rivals_diverge_on_fresh_folds_the_defaults_are_selected(tmp_p
     assert not any("nan" in line or "inf " in line for line in lines)
 
 
-def test_where_the_defaults_diverge_too_there_is_still_a_result(tmp_path, monkeypatch):
+def test_there_is_a_result_if_the_defaults_diverge_as_well(tmp_path, monkeypatch):
     diverge(monkeypatch, lambda trial: trial.role == "finalist")
     result, lines = searched(space(tmp_path, {}))
     assert result.trial == "defaults"
@@ -172,7 +169,7 @@ def test_where_the_defaults_diverge_too_there_is_still_a_result(tmp_path, monkey
 
 
 @pytest.mark.parametrize("after", [0, 2])
-def test_where_all_that_it_is_compared_with_diverges_it_is_selected_and_has_a_page(tmp_path, monkeypatch, after):
+def test_a_configuration_is_selected_and_reported_if_all_others_diverge(tmp_path, monkeypatch, after):
     monkeypatch.setattr("hpo.report.write", page.write)
     diverge(monkeypatch, lambda trial: trial.label.partition("-")[0] in ("none", "defaults", "ablation"), after)
     regularized = {
@@ -191,8 +188,8 @@ def test_where_all_that_it_is_compared_with_diverges_it_is_selected_and_has_a_pa
     assert ("<h3>usual defaults</h3>" in written) == (after > 0)  # what has no epoch has no curve
 
 
-def test_an_absurd_range_of_learning_rates_ends_with_the_defaults_or_the_cause(tmp_path):
-    """The usual learning rate is clipped to the space, so that nothing is left to select."""
+def test_an_absurd_range_of_learning_rates_ends_with_the_defaults_or_an_error(tmp_path):
+    """The usual learning rate is clipped to the space, so no usable configuration is left."""
     path = space(tmp_path, {}, search=DIVERGES)
     ran = here("search", "--space", path, "--store", tmp_path / "mlruns")
     assert ran.exit_code == 1
@@ -201,7 +198,7 @@ def test_an_absurd_range_of_learning_rates_ends_with_the_defaults_or_the_cause(t
 
 
 @pytest.mark.parametrize(("way", "other"), [("scaled", "average"), ("average", "scaled")])
-def test_a_final_network_that_diverges_is_said_and_can_be_made_otherwise(tmp_path, monkeypatch, way, other):
+def test_a_diverged_final_network_is_noted_and_another_refit_is_possible(tmp_path, monkeypatch, way, other):
     with monkeypatch.context() as patch:
         diverge(patch, lambda trial: trial.role == "refit")
         result, lines = searched(space(tmp_path, {}, refit=way))
@@ -227,8 +224,8 @@ def test_a_final_network_that_diverges_is_said_and_can_be_made_otherwise(tmp_pat
 # ---- memory and time
 
 
-def test_memory_that_runs_out_in_the_finals_leaves_the_rows_of_the_search(tmp_path, monkeypatch):
-    """A larger budget must go on with as many trials at once as before, or it would be another search."""
+def test_out_of_memory_in_the_finals_does_not_change_the_row_budget(tmp_path, monkeypatch):
+    """A larger budget must continue with as many trials at once as before, otherwise it would be another search."""
     expected, _ = searched(space(tmp_path, {}))
     (tmp_path / "short").mkdir()
     before = Stack.train_epoch
@@ -247,7 +244,7 @@ def test_memory_that_runs_out_in_the_finals_leaves_the_rows_of_the_search(tmp_pa
         assert getattr(result, key) == getattr(expected, key), key
 
 
-def test_memory_that_runs_out_in_the_comparison_of_ways_leaves_a_result(tmp_path, monkeypatch):
+def test_out_of_memory_in_the_refit_comparison_leaves_a_result(tmp_path, monkeypatch):
     before = Stack.train_epoch
 
     def train_epoch(stack):
@@ -261,12 +258,12 @@ def test_memory_that_runs_out_in_the_comparison_of_ways_leaves_a_result(tmp_path
     assert result.refit.comparison == {}
     assert result.test["loss"] > 0
     (note,) = watcher.notes
-    assert note.startswith("The refit methods are not compared. Memory ran out over a single trial: ")
+    assert note.startswith("The refit methods are not compared. Memory ran out with a single trial in training: ")
     assert any(line.startswith("Final network: retrained on all ") and "Nested-CV" not in line for line in lines)
 
 
-def test_the_finals_cost_no_time_of_the_budget(tmp_path, monkeypatch):
-    """Seconds are of searching. With what the finals took counted, a larger budget would buy nothing."""
+def test_the_finals_do_not_use_the_time_budget(tmp_path, monkeypatch):
+    """The budget limits the seconds of the search. If the finals counted, a larger budget would add no trials."""
     now, before = [1000.0], Population.train_epoch
 
     def train_epoch(population):
@@ -283,17 +280,17 @@ def test_the_finals_cost_no_time_of_the_budget(tmp_path, monkeypatch):
     assert large.seconds > small.seconds
 
 
-def test_a_page_that_cannot_be_made_costs_no_result(tmp_path, monkeypatch):
+def test_a_failing_report_does_not_cost_the_result(tmp_path, monkeypatch):
     def broken(*_):
         raise KeyError("loss")
 
     monkeypatch.setattr("hpo.report.write", broken)
     watcher = Notes()
-    job, place = jobs.load(space(tmp_path, {})), StudyDirectory(tmp_path / "mlruns", "tiny")
-    result = search.search(job, place, watcher=watcher)
+    experiment, directory = prepare.load(space(tmp_path, {})), StudyDirectory(tmp_path / "mlruns", "tiny")
+    result = search.search(experiment, directory, watcher=watcher)
     assert watcher.notes == [
         "The report could not be written because of a bug in hpo (KeyError: 'loss'); the result is complete without it."
     ]
     assert result.report_seconds is None
     assert not any(line.startswith("Read:") for line in result_lines(result, "mlruns"))
-    assert search.search(job, place) == result
+    assert search.search(experiment, directory) == result

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 from sklearn.metrics import confusion_matrix, recall_score
 
-import hpo
 from hpo import report
 from hpo.cli.result_text import result_lines
 from hpo.core.statistics import PairedCounts
@@ -18,7 +17,7 @@ from hpo.report.adaptation_views import TargetEffect
 from hpo.selection.result import AdaptationEffect, ConfigScores
 from tests.helpers.pages import plots, titles, without_plotly
 from tests.helpers.results import search_result
-from tests.helpers.searches import TINY, Unrecorded, write_space
+from tests.helpers.searches import TINY, search_unrecorded, write_space
 from tests.helpers.tables import three_places
 
 ADAPTING = {
@@ -50,9 +49,8 @@ def searched(new_store):
             write(inputs, path)
 
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("hpo.workflows.search.Recorder", Unrecorded)
             patch.setattr("hpo.report.write", record)
-            result = hpo.search(space, store=store)
+            result = search_unrecorded(space, store)
         page = (store / "studies" / result.study / "report.html").read_text()
         (inputs,) = written
         return SimpleNamespace(result=result, page=page, inputs=inputs)
@@ -137,7 +135,7 @@ def test_the_page_names_the_measures_and_tests(scaled):
 
 
 @pytest.mark.parametrize("refit", ["keep", "average"])
-def test_the_final_network_sees_the_encoding_of_its_refit(searched, refit):
+def test_the_final_network_uses_the_encoding_of_its_refit(searched, refit):
     search = searched(refit=refit, **({} if refit == "keep" else {"finalists": 0}))
     inputs = search.inputs
     data = inputs.data if refit == "keep" else inputs.data.without_validation()
@@ -256,7 +254,7 @@ def test_the_effect_on_the_target_in_words(result, text):
     assert " ".join(summary.adaptation_lines(result)) == text
 
 
-def test_if_the_test_rows_are_of_the_source_there_is_no_line_on_the_target(searched):
+def test_there_is_no_line_on_the_target_if_the_test_rows_are_from_the_source(searched):
     """A target without any labels: the network adapts to it, but nothing can be measured on it."""
     result = searched(drop="y").result
     assert result.selected["coral"] > 0

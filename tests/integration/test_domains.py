@@ -1,4 +1,4 @@
-"""Another domain beside the labelled rows: which of its rows and labels are used for what, and which never are."""
+"""Searches with a target domain: the uses of its rows and labels, and the labels that are never used."""
 
 import json
 
@@ -46,12 +46,12 @@ def prepared(folder, target=(), **data) -> Dataset:
 
 
 def rows_of(data, index):
-    """Where rows of the tensors stand in the table: the source's first."""
+    """Return the table rows of tensor rows; the rows of the source come first."""
     return data.origin.rows[index.numpy() % data.n_development]
 
 
 def foreign(data, samples=None):
-    """Which rows of the tensors are of the other domain."""
+    """Return a mask of the tensor rows that come from the other domain."""
     rows = torch.arange(len((samples or data).x))
     return torch.from_numpy(data.origin.table_domain[rows_of(data, rows)] != 0)
 
@@ -105,7 +105,7 @@ def test_sizes_of_folds(folder, target, expected, repeats):
 @pytest.mark.parametrize(
     "target", [{}, {"labels": "few", "few": 8}, {"labels": "validation-only", "few": 8}, {"labels": "validation-only"}]
 )
-def test_no_row_has_two_parts_and_fresh_draws_differ(folder, target, split):
+def test_parts_are_disjoint_and_new_draws_differ(folder, target, split):
     data = prepared(folder, target, split=split)
     nested = [] if data.has_single_draw else [data.nested_folds(1, 0)]
     for samples in (data, data.new_folds(1), data.new_folds(2), *nested):
@@ -126,7 +126,7 @@ def test_no_row_has_two_parts_and_fresh_draws_differ(folder, target, split):
             data.nested_folds(1, 0)
 
 
-def test_folds_within_folds_are_judged_by_the_outer_fold(folder):
+def test_nested_folds_are_tested_on_the_outer_fold(folder):
     for target, learned in (({}, 80), ({"labels": "few", "few": 10}, 116)):
         data = prepared(folder, target)
         outer, inner = data.new_folds(1), data.nested_folds(1, 0)
@@ -140,7 +140,7 @@ def test_folds_within_folds_are_judged_by_the_outer_fold(folder):
             )
 
 
-def test_a_time_of_the_source_orders_the_source_alone(folder):
+def test_a_time_column_of_the_source_orders_only_the_source(folder):
     domain().assign(day=np.arange(100)).to_csv(folder / "old.csv", index=False)
     data = prepared(folder, split={"time": "day"})
     assert data.has_single_draw
@@ -148,7 +148,7 @@ def test_a_time_of_the_source_orders_the_source_alone(folder):
     assert [sizes(fold) for fold in data.new_folds(1).folds] == [[80, 20, 0, 32, 8]]
 
 
-def test_groups_of_the_target_stay_together_where_it_has_them(folder):
+def test_groups_of_the_target_stay_together_if_it_has_the_column(folder):
     frame = domain(80, seed=1, by=2.0).assign(who=[f"new {i // 4}" for i in range(80)])
     domain().assign(who=[f"old {i // 4}" for i in range(100)]).to_csv(folder / "old.csv", index=False)
     frame.to_csv(folder / "new.csv", index=False)
@@ -163,7 +163,7 @@ def test_groups_of_the_target_stay_together_where_it_has_them(folder):
     assert len(prepared(folder, split={"groups": "who"}).test) == 40
 
 
-# ---- labels that nobody may know
+# ---- labels that must not be used
 
 REGRESSION = {"column": "x3"}
 
@@ -200,7 +200,7 @@ def test_no_target_row_has_a_label_unless_it_is_allowed(folder, split, column, t
     assert len(data.test) == 40
 
 
-def test_few_are_as_many_of_each_class(folder):
+def test_few_labels_are_the_same_number_per_class(folder):
     frame = domain(80, seed=1).assign(y=["bad"] * 70 + ["good"] * 10)
     frame.to_csv(folder / "new.csv", index=False)
     data = prepared(folder, {"labels": "few", "few": 4, "test": 0.3})
@@ -208,7 +208,7 @@ def test_few_are_as_many_of_each_class(folder):
     assert data.y[data.folds[0].valid].bincount(minlength=2).tolist() == [1, 1]
 
 
-def test_classes_are_weighed_by_training_rows(folder):
+def test_class_weights_are_those_of_the_training_rows(folder):
     domain().assign(y=["bad"] * 75 + ["good"] * 25).to_csv(folder / "old.csv", index=False)
     data = prepared(folder, class_weight="balanced")
     y, weight = (tensor[data.folds[0].train] for tensor in (data.y, data.weight))
@@ -217,8 +217,8 @@ def test_classes_are_weighed_by_training_rows(folder):
 
 @pytest.mark.parametrize("split", [{}, {"folds": 3, "repeats": 2}])
 @pytest.mark.parametrize("column", ["y", "x3"])
-def test_labels_do_not_say_which_row_goes_where(folder, split, column):
-    """Not even by stratifying the test part, whose share of the rows is drawn here."""
+def test_labels_of_the_target_do_not_influence_the_split(folder, split, column):
+    """The test part is not stratified by them; here it is a random share of the rows."""
     found = []
     for turn in range(2):
         frame = domain(80, seed=1)
@@ -242,7 +242,7 @@ def test_labels_do_not_say_which_row_goes_where(folder, split, column):
 
 
 def said(samples):
-    """All that is known of rows where training begins."""
+    """Return all values of the rows that are passed to training."""
     yield from (samples.x, samples.y)
     yield from () if samples.weight is None else (samples.weight,)
     yield from (getattr(fold, part) for fold in samples.folds for part in ALL)
@@ -265,7 +265,7 @@ def searched(store, name, **changes):
 
 
 def learned(store, name):
-    """All that a search has found, its weights to the last bit."""
+    """Return everything that a search has stored, including the bits of its weights."""
     when = ("started", "epoch_times", "seconds")
     said = {
         label: {key: value for key, value in o.items() if key not in when} for label, o in outcomes(store, name).items()
@@ -282,8 +282,8 @@ def learned(store, name):
 
 @pytest.mark.usefixtures("unrecorded")
 @pytest.mark.parametrize("labels", ["none", "few"])
-def test_labels_of_the_target_reach_nothing_but_the_test_score(store, folder, labels):
-    """With few of them allowed the same search notices, so that this test can fail."""
+def test_labels_of_the_target_only_influence_the_test_score(store, folder, labels):
+    """With a few labels allowed, the same search gives another result, so this test can fail."""
     own, r = store.parent, np.random.default_rng(0)
     results = []
     for turn in range(2):
@@ -311,7 +311,7 @@ def test_labels_of_the_target_reach_nothing_but_the_test_score(store, folder, la
 # ---- what is learned from unlabelled rows, and what is not
 
 
-def test_numbers_are_standardised_by_labelled_training_rows_alone(folder):
+def test_numbers_are_standardised_by_labelled_training_rows_only(folder):
     data = prepared(folder)
     train = rows_of(data, data.folds[0].train)
     (feature,) = [f for f in data.preprocess.features if f["column"] == "x0"]
@@ -320,7 +320,7 @@ def test_numbers_are_standardised_by_labelled_training_rows_alone(folder):
 
 
 @pytest.mark.parametrize("split", [{}, {"folds": 3}])
-def test_terms_are_weighed_by_training_rows_and_those_adapted_to(tmp_path, split):
+def test_term_weights_are_fitted_on_training_rows_and_adapted_rows(tmp_path, split):
     reviews(80).to_csv(tmp_path / "old.csv", index=False)
     reviews(60, seed=1).assign(review=lambda f: f["review"].str.replace("the", "onlynew")).to_csv(
         tmp_path / "new.csv", index=False
@@ -342,7 +342,7 @@ def test_terms_are_weighed_by_training_rows_and_those_adapted_to(tmp_path, split
             assert data.x[index].numpy() == pytest.approx(expected[rows_of(data, index)], abs=1e-6)
 
 
-def test_a_category_that_the_target_alone_has_is_an_input(folder):
+def test_a_category_that_occurs_only_in_the_target_is_an_input(folder):
     domain(80, seed=1).assign(kind="only new").to_csv(folder / "new.csv", index=False)
     data = prepared(folder)
     place = [feature.get("equals") for feature in data.preprocess.features].index("only new")
@@ -352,7 +352,7 @@ def test_a_category_that_the_target_alone_has_is_an_input(folder):
 # ---- files
 
 
-def test_several_sources_stand_one_below_the_other(folder):
+def test_several_sources_are_concatenated(folder):
     domain(50, seed=3).to_csv(folder / "older.csv", index=False)
     data = prepared(folder, source=["old.csv", "older.csv"])
     assert (data.name, data.n_development, len(data.folds[0].train)) == ("old + older → new", 190, 120)
@@ -366,7 +366,7 @@ def test_several_sources_stand_one_below_the_other(folder):
     )
 
 
-def test_a_list_of_one_source_is_that_source(tmp_path):
+def test_a_list_of_one_source_equals_the_source(tmp_path):
     alone, listed = (
         data_module.prepare(DataConfig(source=source), tmp_path) for source in ("sklearn:digits", ["sklearn:digits"])
     )
@@ -375,21 +375,21 @@ def test_a_list_of_one_source_is_that_source(tmp_path):
 
 
 @pytest.mark.parametrize("missing", ["column", "values"])
-def test_a_target_without_labels_leaves_the_test_to_the_source(folder, missing):
+def test_the_test_part_comes_from_the_source_if_the_target_has_no_labels(folder, missing):
     frame = domain(80, seed=1)
     (frame.drop(columns="y") if missing == "column" else frame.assign(y=None)).to_csv(folder / "new.csv", index=False)
     data = prepared(folder)
     assert sizes(data.folds[0]) == [60, 20, 0, 64, 16]  # valid is 0.2 of all rows of each
     assert (len(data.test), (data.test.reveal().y >= 0).all()) == (20, True)
     assert data.notes == (
-        "No row of the target has a label, so the test part comes from the source: how right predictions on the "
-        "target are remains unknown.",
+        "No row of the target has a label, so the test part comes from the source: the quality of predictions on "
+        "the target remains unknown.",
     )
     tested = prepared(folder, {"test": "test.csv"})
     assert (len(tested.test), tested.n_development) == (60, 180)
 
 
-def test_rows_of_the_target_without_a_label_are_adapted_to_and_never_tested(folder):
+def test_unlabelled_target_rows_are_adapted_to_and_never_tested(folder):
     frame = domain(80, seed=1)
     frame.loc[:39, "y"] = None
     frame.to_csv(folder / "new.csv", index=False)
@@ -397,10 +397,10 @@ def test_rows_of_the_target_without_a_label_are_adapted_to_and_never_tested(fold
     assert (len(data.test), sizes(data.folds[0])[3:]) == (20, [48, 12])
     assert data.origin.test_rows.min() >= 140
     data = prepared(folder, {"labels": "validation-only"})
-    assert sizes(data.folds[0]) == [80, 20, 0, 32, 8]  # a fifth of the source shows what criteria are worth
+    assert sizes(data.folds[0]) == [80, 20, 0, 32, 8]  # a fifth of the source shows what validators are worth
 
 
-def test_the_targets_further_columns_and_the_tests_share_are_noted(folder):
+def test_extra_target_columns_and_an_unused_test_share_are_noted(folder):
     domain(80, seed=1).assign(more=1).to_csv(folder / "new.csv", index=False)
     assert prepared(folder, split={"test": 0.3}).notes == (
         "Columns of new that old → new does not have, left out: more.".replace("old → new", "old"),
@@ -451,7 +451,7 @@ WRONG = [
 
 
 @pytest.mark.parametrize(("change", "target", "sentence"), WRONG)
-def test_what_cannot_be_another_domain(folder, change, target, sentence):
+def test_invalid_target_domains_are_refused(folder, change, target, sentence):
     change(domain(80, seed=1)).to_csv(folder / "new.csv", index=False)
     with pytest.raises(InputError) as caught:
         prepared(folder, target)
@@ -491,14 +491,14 @@ SPACE = "study: s\ndata: {{source: t.csv, target: {}}}\nsearch: {{l1: {{low: 0, 
         ("[y]", 'data.target: must be text, got ["y"].'),
     ],
 )
-def test_keys_of_a_space(tmp_path, target, sentence):
+def test_invalid_target_keys_are_refused(tmp_path, target, sentence):
     (tmp_path / "s.yaml").write_text(SPACE.format(target))
     with pytest.raises(InputError) as caught:
         loader.load(tmp_path / "s.yaml")
     assert str(caught.value) == f"s.yaml:2: {sentence}"
 
 
-def test_a_domain_is_not_its_own_target():
+def test_a_domain_cannot_be_its_own_target():
     for target in ({"source": "a.csv"}, {"source": "c.csv", "test": "a.csv"}):
         with pytest.raises(ValueError, match=r"target must be another domain than source, got a\.csv for both"):
             DataConfig.model_validate({"source": ["a.csv", "b.csv"], "target": target})
@@ -528,7 +528,7 @@ def test_a_column_is_short_for_the_section():
             DataConfig(source=source)
 
 
-def test_what_needs_another_domain_says_so(folder, monkeypatch):
+def test_keys_that_need_another_domain_are_refused_without_one(folder, monkeypatch):
     monkeypatch.setattr(type(FAMILY["weight_decay"]), "needs", ("target",))
     space = loader.parse(
         {"study": "s", "data": {"source": "sklearn:wine"}, "search": {"weight_decay": {"low": 0.0, "high": 1.0}}}
@@ -553,14 +553,14 @@ def described(**target) -> DataConfig:
     return DataConfig.model_validate({"source": "old.csv", "drop": ["row"], "target": {**TARGET, **target}})
 
 
-def test_a_file_to_test_on_has_labels(folder):
+def test_a_test_file_must_have_labels(folder):
     domain(60).assign(y=None).to_csv(folder / "test.csv", index=False)
     with pytest.raises(InputError, match=r"data\.target\.test: no row of test\.csv has a label"):
         prepared(folder, {"test": "test.csv"})
 
 
-def test_a_category_is_the_same_in_every_file_however_it_is_read(folder):
-    """A file all of whose codes are digits is read as numbers, another as text."""
+def test_a_category_is_the_same_in_every_file_format(folder):
+    """A file with only digits as codes is read as numbers, another file as text."""
     codes = np.array(["7", "12"])
     for name, known in (("old", ["7", "12b"]), ("more", codes), ("new", codes)):
         domain(80).assign(code=np.resize(known, 80)).to_csv(folder / f"{name}.csv", index=False)
@@ -580,7 +580,7 @@ def test_a_category_is_the_same_in_every_file_however_it_is_read(folder):
     assert [f["equals"] for f in data.preprocess.features if f["column"] == "code"] == ["12", "12b", "7"]
 
 
-def test_a_row_is_named_by_its_file(folder):
+def test_messages_name_the_file_of_a_row(folder):
     domain(80).assign(x1=[np.inf, *domain(80)["x1"][1:]]).to_csv(folder / "more.csv", index=False)
     for target in (TARGET, "y"):
         with pytest.raises(
@@ -603,8 +603,8 @@ def test_a_row_is_named_by_its_file(folder):
         ("validation-only", {}),
     ],
 )
-def test_every_way_to_an_end_has_rows_to_adapt_to(store, folder, monkeypatch, labels, more):
-    """In the search, on fresh splits, in folds within folds, in the last training of each kind and in ensembles."""
+def test_every_fit_of_a_search_has_rows_to_adapt_to(store, folder, monkeypatch, labels, more):
+    """In the search, the re-evaluation, nested folds, each kind of refit, and ensembles."""
     seen = []
     usual = Population.__init__
 
@@ -691,7 +691,7 @@ def test_ensembles_take_the_folds_of_a_fresh_draw(folder):
 
 
 @pytest.mark.parametrize("labels", ["few", "validation-only"])
-def test_bagging_is_judged_on_labelled_rows_of_the_target_alone(folder, labels):
+def test_bagging_is_scored_only_on_labelled_target_rows(folder, labels):
     data = prepared(folder, {"labels": labels, "few": 10})
     (all_,) = data.without_validation().folds
     drawn = [fold.remap(lambda own: all_.train[own]) for fold in bagging.bootstrap_folds(len(all_.train), 20, 0, None)]
@@ -705,8 +705,8 @@ def test_bagging_is_judged_on_labelled_rows_of_the_target_alone(folder, labels):
     assert any(len(own) < labelled for own in judges) == (labels == "few")
 
 
-def test_rows_that_only_judge_are_not_in_the_order_of_time(folder):
-    """Nothing is learned from them, so all of them judge, in as many parts as without it."""
+def test_rows_used_only_for_validation_are_not_ordered_in_time(folder):
+    """They are not trained on, so all of them are validation rows, in as many parts as without a time column."""
     for name in ("old", "new", "test"):
         frame = pd.read_csv(folder / f"{name}.csv")
         frame.assign(when=np.arange(len(frame))).to_csv(folder / f"{name}.csv", index=False)
@@ -719,7 +719,7 @@ def test_rows_that_only_judge_are_not_in_the_order_of_time(folder):
     assert data.over_time is False
 
 
-def test_groups_with_rows_in_both_domains_are_told(folder):
+def test_groups_with_rows_in_both_domains_are_noted(folder):
     notes = {}
     for shared in (False, True):
         for name in ("old", "new"):
@@ -732,7 +732,7 @@ def test_groups_with_rows_in_both_domains_are_told(folder):
     assert (len(notes[False]), notes[True][0][:38]) == (0, "9 groups have rows in both domains: ne")
 
 
-def test_numbers_to_predict_may_be_nullable_in_parquet(folder):
+def test_a_numeric_target_may_be_nullable_in_parquet(folder):
     y = np.linspace(0, 9, 80)
     domain(80).assign(y=y).convert_dtypes().to_parquet(folder / "a.parquet")
     domain(80, by=1.0).assign(y=[*y[:40], *[None] * 40]).convert_dtypes().to_parquet(folder / "b.parquet")
@@ -744,7 +744,7 @@ def test_numbers_to_predict_may_be_nullable_in_parquet(folder):
         assert data.test.reveal().y.isfinite().all()
 
 
-def test_the_part_of_the_source_that_is_held_back_is_not_called_the_test_part(folder):
+def test_messages_call_the_held_back_source_rows_held_back_not_test(folder):
     lone = pd.read_csv(folder / "old.csv").assign(y=[f"c{i % 30}" for i in range(100)])
     lone.to_csv(folder / "old.csv", index=False)
     domain(80, seed=1).assign(y=[f"c{i % 30}" for i in range(80)]).to_csv(folder / "new.csv", index=False)
@@ -756,7 +756,7 @@ def test_the_part_of_the_source_that_is_held_back_is_not_called_the_test_part(fo
     assert any(note.startswith("The held-back part") for note in notes)
 
 
-def test_labelled_rows_that_only_judge_judge_several_fresh_networks(folder):
+def test_labelled_rows_used_only_for_validation_score_several_new_networks(folder):
     data = prepared(folder, {"labels": "validation-only", "few": 6})
     fresh = data.new_folds(1)
     judging = torch.cat([fold.valid for fold in fresh.folds]) % data.n_development
@@ -767,7 +767,7 @@ def test_labelled_rows_that_only_judge_judge_several_fresh_networks(folder):
     )
 
 
-def test_few_rows_that_judge_are_told(folder):
+def test_few_validation_rows_are_noted(folder):
     assert any(
         "Trials are scored on only 4 labelled rows of the target" in note
         for note in prepared(folder, {"labels": "few", "few": 8}).notes
@@ -777,7 +777,7 @@ def test_few_rows_that_judge_are_told(folder):
     )
 
 
-def test_who_keeps_random_weights_is_told():
+def test_frozen_random_weights_are_noted():
     space = loader.parse(
         {"study": "s", "data": {"source": "sklearn:wine"}, "search": {"freeze": {"low": 0, "high": 1}}}
     )

@@ -1,4 +1,4 @@
-"""Ensembles from end to end: made of a search, scored beside its final network, exported, and the same again."""
+"""Ensembles end to end: built from a search, compared with its final network, exported, and reproducible."""
 
 import io
 import json
@@ -26,6 +26,7 @@ from hpo.core.samples import Fold
 from hpo.core.trial import Trial
 from hpo.core.trial_key import TrialKey
 from hpo.nn.linear import one_thread
+from hpo.regularizers.configs import make_config
 from hpo.selection.ensemble import build
 from hpo.selection.ensemble.boosting import SHRINKAGE
 from hpo.selection.ensemble.context import EnsembleContext
@@ -37,8 +38,7 @@ from hpo.study.storage import SCHEMA, open_storage
 from hpo.study.study import Study
 from hpo.study.weights import WeightStore
 from hpo.training.population import Population
-from hpo.workflows import add_ensemble, completed
-from hpo.workflows import prepare as jobs
+from hpo.workflows import add_ensemble, completed, prepare
 from hpo.workflows import search as searching
 from hpo.workflows.callbacks import Watcher
 from hpo.workflows.trainer import StudyTrainer
@@ -59,23 +59,19 @@ def searched(unrecorded, tmp_path_factory):  # noqa: ARG001 - a fixture of a mod
     return store
 
 
-def added(store, kind, size=SIZE):
-    return add_ensemble.add(
-        completed.load(StudyDirectory(store, "tiny")),
-        EnsembleConfig(kind=kind, size=size),
-        torch.device("cpu"),
-        Watcher(),
-    )
+def added(store, kind, size=SIZE, recorder=Unrecorded):
+    study, config = completed.load(StudyDirectory(store, "tiny")), EnsembleConfig(kind=kind, size=size)
+    return add_ensemble.add(study, config, torch.device("cpu"), Watcher(), recorder)
 
 
 def shop(store, kind):
-    """What an ensemble is made in; its study must be closed."""
+    """Return the context in which an ensemble is built; the caller must close its study."""
     search = completed.load(StudyDirectory(store, "tiny"))
-    job = jobs.prepare(search.space, search.base)
-    study = Study(job.space, search.directory.journal, job.data.fingerprint)
+    experiment = prepare.prepare(search.space, search.base)
+    study = Study(experiment.space, search.directory.journal, experiment.data.fingerprint)
     store = WeightStore(search.directory.weights)
-    trainer = StudyTrainer(job, study, store, Unrecorded(), Watcher())
-    return EnsembleContext(job, study, search.result, EnsembleConfig(kind=kind, size=SIZE), trainer)
+    trainer = StudyTrainer(experiment, study, store, Unrecorded(), Watcher())
+    return EnsembleContext(experiment, study, search.result, EnsembleConfig(kind=kind, size=SIZE), trainer)
 
 
 # ---- made, scored, kept
@@ -95,7 +91,7 @@ def shop(store, kind):
         ("boosting", "regression", "hold-out"),
     ],
 )
-def test_what_is_exported_predicts_what_was_scored(tmp_path, kind, task, split):
+def test_an_exported_ensemble_predicts_the_scored_predictions(tmp_path, kind, task, split):
     store = tmp_path / "here" / "mlruns"
     path = write_refit_space(store, task, split, ensemble={"kind": kind, "size": SIZE}, finalists=0)
     ran = here("search", "--space", path, "--store", store, "--json")
@@ -108,7 +104,7 @@ def test_what_is_exported_predicts_what_was_scored(tmp_path, kind, task, split):
         ).exit_code
         == 0
     )
-    raw, data = loan_table(task), jobs.load(path).data
+    raw, data = loan_table(task), prepare.load(path).data
     test = rows_of_test_part(raw, data)
     raw.drop(columns="repaid").iloc[test].to_csv(tmp_path / "new.csv", index=False)
     found = pd.read_csv(io.StringIO(here("predict", tmp_path / "new.csv", "--weights", folder).stdout))
@@ -126,26 +122,30 @@ def test_what_is_exported_predicts_what_was_scored(tmp_path, kind, task, split):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_it_is_the_same_again_and_leaves_the_trials_as_they_are(searched, kind):
-    before, vault = outcomes(searched), WeightStore(StudyDirectory(searched, "tiny").weights)
+def test_building_it_again_gives_the_same_ensemble_and_leaves_the_trials(searched, kind):
+    before, weight_store = outcomes(searched), WeightStore(StudyDirectory(searched, "tiny").weights)
     first = added(searched, kind)
-    weights = vault.load(first.weights)
-    looks = completed.load(StudyDirectory(searched, "tiny")).result.test_evaluations
+    weights = weight_store.load(first.weights)
+    test_evaluations = completed.load(StudyDirectory(searched, "tiny")).result.test_evaluations
     assert added(searched, kind) == first
-    again = vault.load(first.weights)
+    again = weight_store.load(first.weights)
     assert all(again[name].equal(weights[name]) for name in weights)
     result = completed.load(StudyDirectory(searched, "tiny")).result
-    assert (outcomes(searched), result.ensembles[kind], result.test_evaluations) == (before, first, looks + 1)
+    assert (outcomes(searched), result.ensembles[kind], result.test_evaluations) == (
+        before,
+        first,
+        test_evaluations + 1,
+    )
     assert sum(member.share for member in first.members) == pytest.approx(1)
 
 
-def test_a_search_that_is_asked_again_answers_with_its_ensembles(searched):
+def test_repeating_a_search_returns_its_ensembles(searched):
     added(searched, "bagging")
     result = hpo.search(TINY | {"train": {"epochs": 8, "batch_size": 32}}, store=searched)
     assert "bagging" in result.ensembles
 
 
-def test_a_wish_for_one_on_a_finished_search_trains_nothing_else(tmp_path):
+def test_requesting_an_ensemble_of_a_finished_search_trains_nothing_else(tmp_path):
     hpo.search(TINY, store=tmp_path)
     known = outcomes(tmp_path)
     result = hpo.search(TINY | {"ensemble": {"kind": "snapshot", "size": 2}}, store=tmp_path)
@@ -155,7 +155,7 @@ def test_a_wish_for_one_on_a_finished_search_trains_nothing_else(tmp_path):
     assert plain.ensembles == {}
 
 
-def test_what_a_new_result_leaves_behind_is_told(tmp_path, monkeypatch):
+def test_ensembles_lost_with_a_new_result_are_noted(tmp_path, monkeypatch):
     store = tmp_path / "mlruns"
     hpo.search(TINY | {"ensemble": {"kind": "snapshot", "size": 2}}, store=store)
     monkeypatch.setattr(StudyDirectory, "mlflow", lambda *_, **__: {"tracking_uri": "http://elsewhere:5000"})
@@ -166,36 +166,36 @@ def test_what_a_new_result_leaves_behind_is_told(tmp_path, monkeypatch):
     assert "Those at http://elsewhere:5000 stay there, and hpo delete will not remove them." in ran.stderr
 
 
-def test_runs_that_its_space_names_are_looked_for_where_the_search_was_recorded(searched, monkeypatch):
+def test_initial_weights_from_a_run_are_read_from_the_mlflow_of_the_search(searched, monkeypatch):
     asked = []
 
-    def prepare(*_, tracking_uri, **__):
+    def stop(*_, tracking_uri, **__):
         asked.append(tracking_uri)
         raise InputError("no further.")
 
     monkeypatch.setattr(StudyDirectory, "mlflow", lambda *_, **__: {"tracking_uri": "http://elsewhere:5000"})
-    monkeypatch.setattr(jobs, "prepare", prepare)
+    monkeypatch.setattr(prepare, "prepare", stop)
     with pytest.raises(InputError, match="no further"):
         added(searched, "bagging")
     assert asked == ["http://elsewhere:5000"]
 
 
-def test_one_of_a_larger_search_that_is_cut_off_leaves_the_earlier_one(tmp_path):
+def test_an_interrupted_larger_search_keeps_the_earlier_ensemble(tmp_path):
     space = TINY | {"ensemble": {"kind": "greedy", "size": SIZE}}
-    vault, label = (
+    weight_store, label = (
         WeightStore(StudyDirectory(tmp_path, "tiny").weights),
         hpo.search(space, store=tmp_path).ensembles["greedy"].weights,
     )
-    before = vault.load(label)
-    larger = jobs.prepare(loader.parse(space | {"budget": {"trials": 30}}), Path())
+    before = weight_store.load(label)
+    larger = prepare.prepare(loader.parse(space | {"budget": {"trials": 30}}), Path())
     with pytest.raises(Killed):
         searching.search(larger, StudyDirectory(tmp_path, "tiny"), recorder=KilledOnClose)
-    after = vault.load(label)
+    after = weight_store.load(label)
     assert before.keys() == after.keys()
     assert all(after[name].equal(tensor) for name, tensor in before.items())
 
 
-def test_one_that_is_cut_off_leaves_the_study_as_it_was(searched, monkeypatch):
+def test_an_interrupted_ensemble_leaves_the_study_unchanged(searched, monkeypatch):
     before = completed.load(StudyDirectory(searched, "tiny")).result
     monkeypatch.setattr(Population, "train_epoch", lambda _: (_ for _ in ()).throw(KeyboardInterrupt))
     with pytest.raises(KeyboardInterrupt):
@@ -205,15 +205,11 @@ def test_one_that_is_cut_off_leaves_the_study_as_it_was(searched, monkeypatch):
     assert added(searched, "greedy").kind == "greedy"
 
 
-def test_one_that_is_cut_off_at_the_very_end_leaves_the_one_before_whole(searched, tmp_path, monkeypatch):
-    vault = WeightStore(StudyDirectory(searched, "tiny").weights)
+def test_an_ensemble_interrupted_at_the_end_leaves_the_earlier_one_intact(searched, tmp_path):
+    weight_store = WeightStore(StudyDirectory(searched, "tiny").weights)
     entry = added(searched, "bagging")
-    with monkeypatch.context() as patch:
-        patch.setattr(
-            "hpo.workflows.add_ensemble.Recorder.close", lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt)
-        )
-        with pytest.raises(KeyboardInterrupt):
-            added(searched, "bagging", size=2)
+    with pytest.raises(Killed):
+        added(searched, "bagging", size=2, recorder=KilledOnClose)
     ran = here(
         "export",
         "--store",
@@ -228,18 +224,18 @@ def test_one_that_is_cut_off_at_the_very_end_leaves_the_one_before_whole(searche
     assert ran.exit_code == 0
     assert len(json.loads((tmp_path / "w" / "network.json").read_text())["networks"]) == SIZE
     other = added(searched, "bagging", size=2)
-    assert vault.path(other.weights).exists()
-    assert not vault.path(entry.weights).exists()  # what nobody names any more
+    assert weight_store.path(other.weights).exists()
+    assert not weight_store.path(entry.weights).exists()  # no ensemble refers to it any more
 
 
-def test_one_that_was_made_meanwhile_stays(searched):
+def test_an_ensemble_added_by_another_process_is_kept(searched):
     early = completed.load(StudyDirectory(searched, "tiny"))
     added(searched, "snapshot", size=2)
     add_ensemble.add(early, EnsembleConfig(kind="bagging", size=2), torch.device("cpu"), Watcher())
     assert completed.load(StudyDirectory(searched, "tiny")).result.ensembles["snapshot"].size == 2
 
 
-def test_an_exported_mean_needs_torch_alone(searched, tmp_path, monkeypatch):
+def test_an_exported_average_needs_only_torch(searched, tmp_path, monkeypatch):
     """As docs/ensembles.md shows it."""
     monkeypatch.chdir(tmp_path)
     added(searched, "greedy")
@@ -265,9 +261,9 @@ def test_an_exported_mean_needs_torch_alone(searched, tmp_path, monkeypatch):
 # ---- each kind
 
 
-def trained(job, samples, trial):
-    """One trial by itself; its weights."""
-    alone = Population.from_space(job.space, None, samples, rows=len(samples.folds))
+def trained(experiment, samples, trial):
+    """Train a single trial and return its weights."""
+    alone = Population.from_space(experiment.space, None, samples, rows=len(samples.folds))
     alone.admit(trial)
     last = ""
     while not last:
@@ -276,14 +272,14 @@ def trained(job, samples, trial):
     return alone.release(trial).weights
 
 
-def test_nothing_of_a_row_reaches_the_network_that_predicts_it(searched, monkeypatch):
-    """Other targets of the rows that a fold is judged on leave its network as it is."""
+def test_out_of_fold_networks_do_not_depend_on_the_rows_they_predict(searched, monkeypatch):
+    """Changed targets of the rows that a fold is tested on do not change its network."""
     seen = []
 
     class TrainingStartedError(Exception):
-        """Training has begun."""
+        """Raised when a training starts."""
 
-    def train(_, title, samples, trials):  # noqa: ARG001
+    def train(_, title, samples, trials):  # noqa: ARG001 - the signature of the method
         seen.append((samples, trials[0]))
         raise TrainingStartedError
 
@@ -304,7 +300,7 @@ def test_nothing_of_a_row_reaches_the_network_that_predicts_it(searched, monkeyp
     assert all(not len(fold.valid) and not set(fold.test.tolist()) & set(fold.train.tolist()) for fold in samples.folds)
 
 
-def test_a_snapshot_is_what_plain_training_has_learned_by_the_end_of_its_cycle(searched):
+def test_a_snapshot_equals_plain_training_up_to_the_end_of_its_cycle(searched):
     of = shop(searched, "snapshot")
     with one_thread():
         made = build.KINDS["snapshot"](of)
@@ -317,14 +313,15 @@ def test_a_snapshot_is_what_plain_training_has_learned_by_the_end_of_its_cycle(s
     of.study.close()
 
 
-def test_the_learning_rate_starts_again_with_every_cycle():
+def test_the_learning_rate_restarts_with_every_cycle():
     from hpo.core.trial import Fit
     from hpo.space.settings import TrainConfig
     from hpo.training.state import FitState
 
     nothing = torch.empty(0, dtype=torch.long)
+    trial = Trial(TrialKey(0), "refit", make_config({"learning_rate": 0.5}), 0, epochs=6, cycle=3)
     row = FitState(
-        Fit(Trial(TrialKey(0), "refit", {"learning_rate": 0.5}, 0, epochs=6, cycle=3), Fold(0, nothing, nothing)),
+        Fit(trial, Fold(0, nothing, nothing)),
         None,
         TrainConfig(),
         None,
@@ -345,7 +342,7 @@ def test_the_learning_rate_starts_again_with_every_cycle():
     assert found == pytest.approx(expected)
 
 
-def test_each_network_of_boosting_is_trained_beside_a_part_of_those_before(searched, monkeypatch):
+def test_each_boosting_network_is_trained_on_the_shrunk_sum_of_earlier_ones(searched, monkeypatch):
     bases, before = [], EnsembleContext.train
 
     def train(of, title, samples, trials):
@@ -378,7 +375,7 @@ def test_greedy_and_stacking_choose_from_the_baselines_and_the_best_trials(searc
 # ---- words
 
 
-def test_the_end_of_a_search_says_what_it_is_beside_the_single_network(searched):
+def test_the_end_of_a_search_compares_the_ensemble_with_the_final_network(searched):
     entry = EnsembleResult(
         kind="greedy",
         rule="mean",
@@ -416,12 +413,12 @@ def test_the_cursor_is_hidden_only_while_something_trains():
     assert console.file.getvalue().count("\x1b[?25l") == console.file.getvalue().count("\x1b[?25h") == 1
 
 
-def test_the_command_says_its_members_and_what_to_do_next(searched):
+def test_the_command_prints_the_members_and_the_next_command(searched):
     ran = here("ensemble", "--store", searched, "--kind", "greedy", "--size", 4, "--pool", 3)
     assert ran.exit_code == 0, ran.stderr
-    *lines, looks, keep = ran.stdout.splitlines()
+    *lines, test_evaluations, keep = ran.stdout.splitlines()
     assert any(line.startswith("Greedy ensemble of ") for line in lines)
-    assert looks.startswith("The test rows have now been scored ")
+    assert test_evaluations.startswith("The test rows have now been scored ")
     assert keep == f"Keep:    hpo export --study tiny --store {searched} --weights best --ensemble greedy"
     entry = json.loads(
         here("ensemble", "--store", searched, "--kind", "bagging", "--size", 2, "--json", "--quiet").stdout
@@ -443,12 +440,12 @@ def test_the_command_says_its_members_and_what_to_do_next(searched):
         ),
     ],
 )
-def test_a_mistake_on_the_command_line(searched, arguments, sentence):
+def test_invalid_options_are_refused(searched, arguments, sentence):
     ran = here(*arguments, "--store", searched)
     assert (ran.exit_code, ran.stderr) == (2, sentence + "\n")
 
 
-def test_an_ensemble_that_is_not_there_cannot_be_exported(tmp_path):
+def test_a_missing_ensemble_cannot_be_exported(tmp_path):
     store = tmp_path / "mlruns"
     hpo.search(TINY | {"finalists": 0}, store=store)
     ran = here("export", "--store", store, "--weights", tmp_path / "w", "--ensemble", "snapshot")
@@ -459,7 +456,7 @@ def test_an_ensemble_that_is_not_there_cannot_be_exported(tmp_path):
 
 
 @pytest.mark.parametrize("schema", [None, SCHEMA + 1])
-def test_a_study_of_another_schema_is_listed_and_refused_in_a_sentence(searched, tmp_path, schema):
+def test_a_study_of_another_schema_is_listed_but_refused(searched, tmp_path, schema):
     store = tmp_path / "mlruns"
     shutil.copytree(searched, store)
     storage = open_storage(StudyDirectory(store, "tiny").journal)
@@ -477,7 +474,7 @@ def test_a_study_of_another_schema_is_listed_and_refused_in_a_sentence(searched,
     assert here("delete", "tiny", "--store", store, "--yes").exit_code == 0
 
 
-def test_without_a_final_network_there_is_nothing_to_compare_it_with(tmp_path):
+def test_an_ensemble_needs_a_final_network_to_compare_with(tmp_path):
     store = tmp_path / "mlruns"
     hpo.search(TINY | {"refit": "none"}, store=store)
     ran = here("ensemble", "--store", store)
@@ -487,20 +484,20 @@ def test_without_a_final_network_there_is_nothing_to_compare_it_with(tmp_path):
     )
 
 
-def test_of_a_single_configuration_there_is_nothing_to_choose():
+def test_a_single_configuration_is_refused_by_greedy_and_accepted_by_bagging():
     point = TINY | {"search": {"learning_rate": 0.01}, "budget": {"trials": 1}}
     with pytest.raises(
         InputError,
         match=r"^ensemble: greedy combines several configurations, and this space has a single one; choose bagging\.$",
     ):
         loader.parse(point | {"ensemble": "greedy"})
-    assert jobs.prepare(loader.parse(point | {"ensemble": "bagging"}), Path()).space.ensemble == EnsembleConfig(
+    assert prepare.prepare(loader.parse(point | {"ensemble": "bagging"}), Path()).space.ensemble == EnsembleConfig(
         kind="bagging"
     )
 
 
-def test_a_module_and_class_weights(tmp_path):
-    """Of a point of one's own, too."""
+def test_bagging_works_with_modules_and_class_weights(tmp_path):
+    """Also for a space with a single point."""
     store = tmp_path / "mlruns"
     data = {"source": "sklearn:wine", "class_weight": "balanced"}
     network = {"kind": "module", "factory": "tests.helpers.factories:plain"}
@@ -514,9 +511,9 @@ def test_a_module_and_class_weights(tmp_path):
         ).exit_code
         == 0
     )
-    frame = load_wine(as_frame=True).data.iloc[jobs.load(path).data.origin.test_rows]
+    frame = load_wine(as_frame=True).data.iloc[prepare.load(path).data.origin.test_rows]
     frame.to_csv(tmp_path / "new.csv", index=False)
     found = pd.read_csv(io.StringIO(here("predict", tmp_path / "new.csv", "--weights", tmp_path / "w").stdout))
     assert entry.test["accuracy"] == pytest.approx(
-        np.mean(found["prediction"] == jobs.load(path).data.test.reveal().y.numpy())
+        np.mean(found["prediction"] == prepare.load(path).data.test.reveal().y.numpy())
     )

@@ -1,5 +1,4 @@
-"""What is exported is a space of one point that can be searched again, whatever the network and however many
-objectives."""
+"""An exported configuration is a space of one point that can be searched again, for any network and objectives."""
 
 import json
 from dataclasses import replace
@@ -65,7 +64,7 @@ def test_each_configuration_of_a_front_is_a_file_that_trains_it_again(store, cha
 
 
 def test_the_usual_dropout_of_a_network_without_one_is_not_exported(store, monkeypatch):
-    """The defaults have it all the same, and may be selected."""
+    """The defaults contain it in any case, and may be selected."""
     store.parent.mkdir()
     with monkeypatch.context() as patch:
         diverge(patch, lambda trial: trial.role == "finalist" and not trial.label.startswith("defaults"))
@@ -187,7 +186,7 @@ def test_the_end_of_a_search_in_words(result, changes, line):
     assert line in [" ".join(said.split()) for said in result_lines(replace(result, **changes), "mlruns")]
 
 
-def test_nothing_is_said_first_of_what_was_not_compared_with_the_defaults(result):
+def test_the_verdict_is_omitted_without_a_comparison_with_the_defaults(result):
     without = replace(result, verdict=None)
     assert verdict_line(without) == ""
     assert result_lines(without, "mlruns")[0].startswith("Selected: ")
@@ -220,7 +219,7 @@ VERSUS = "in the re-evaluation, compared with the same configuration without it.
         ),
     ],
 )
-def test_the_effect_of_regularization_is_given_in_the_displayed_and_in_the_followed_metric(result, effect, claim):
+def test_the_effect_of_regularization_is_shown_in_the_displayed_and_the_followed_metric(result, effect, claim):
     gain, error, significant, followed = effect
     changed = replace(
         result,

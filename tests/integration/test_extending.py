@@ -203,7 +203,7 @@ def test_a_plugin_that_fails_in_a_step_is_reported_before_anything_is_written(fo
     ran = here("check", "fails.yaml", "--plugin", module)
     assert ran.exit_code == 2
     assert ran.stderr.startswith(f"search.own: {module}.Own fails in a training step with {said}")
-    assert ran.stderr.endswith("hpo.testing.check says more; see docs/extending.md.\n")
+    assert ran.stderr.endswith("For details, use hpo.testing.check; see docs/extending.md.\n")
     assert ran.stderr.count("\n") == 1
 
 

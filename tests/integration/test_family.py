@@ -1,5 +1,5 @@
-"""The whole family from a space file to predictions: every member is searched in its default range, together with
-all others that the data bear."""
+"""All regularizers from a space file to predictions: each is searched in its default range, together with all others
+that are possible on the same data."""
 
 import io
 
@@ -32,7 +32,7 @@ def few_loans() -> pd.DataFrame:
 
 
 def abroad() -> pd.DataFrame:
-    """Other loans: of people who owe more."""
+    """Loans of another domain, with higher debts."""
     table = loans(200, seed=1)
     return table.assign(debt_ratio=table["debt_ratio"] + 0.2, income=table["income"] * 0.7)
 

@@ -1,5 +1,4 @@
-"""The finals: the best trials and the baselines again, on splits and from seeds that the search has not seen, all on
-the same."""
+"""The finals: the best trials and the baselines are re-evaluated on the same new splits and seeds."""
 
 import math
 import shutil
@@ -24,8 +23,7 @@ from hpo.study import baselines, ranking
 from hpo.study.directory import StudyDirectory
 from hpo.training.experiment import Experiment
 from hpo.training.population import Population
-from hpo.workflows import completed
-from hpo.workflows import prepare as jobs
+from hpo.workflows import completed, prepare
 from hpo.workflows import search as searching
 from hpo.workflows.callbacks import Watcher
 from hpo.workflows.finalize import result_options
@@ -42,13 +40,13 @@ def roles(known, *wanted):
 
 
 def fresh_of(known, label):
-    """The outcomes of one configuration on fresh splits, by draw."""
+    """Return the re-evaluation outcomes of one configuration by draw."""
     return {name.removeprefix(f"{label}-fresh-"): o for name, o in known.items() if name.startswith(f"{label}-fresh-")}
 
 
 @pytest.fixture(scope="module")
 def searched(unrecorded, tmp_path_factory):  # noqa: ARG001 - a fixture of a module cannot name it otherwise
-    """A search, with what was trained after its trials and on which samples."""
+    """A search, with the trials that were trained after it and their samples."""
     store, seen = tmp_path_factory.mktemp("finals"), []
     before = StudyTrainer.train
 
@@ -61,14 +59,18 @@ def searched(unrecorded, tmp_path_factory):  # noqa: ARG001 - a fixture of a mod
         result = hpo.search(SPACE, store=store)
     draws = [(trials, samples) for trials, samples in seen if trials[0].role == "finalist" and len(trials) > 1]
     return SimpleNamespace(
-        store=store, result=result, known=outcomes(store), draws=draws, job=jobs.prepare(loader.parse(SPACE), Path())
+        store=store,
+        result=result,
+        known=outcomes(store),
+        draws=draws,
+        experiment=prepare.prepare(loader.parse(SPACE), Path()),
     )
 
 
-# ---- who enters
+# ---- selection of the finalists
 
 
-def test_the_baselines_and_the_best_of_the_search_enter(searched):
+def test_the_finalists_are_the_baselines_and_the_best_trials(searched):
     trials, _ = searched.draws[0]
     entered = {trial.label.removesuffix("-fresh-1") for trial in trials}
     found = [Outcome.from_json(o) for o in roles(searched.known, "search").values()]
@@ -80,8 +82,8 @@ def test_the_baselines_and_the_best_of_the_search_enter(searched):
     )
 
 
-def test_a_configuration_enters_once(searched):
-    """Also where it was proposed twice, or is a baseline's."""
+def test_each_configuration_is_a_finalist_once(searched):
+    """Also if it was proposed twice, or equals a baseline."""
     found = {label: Outcome.from_json(o) for label, o in searched.known.items()}
     best, *others = ranking.ranked([o for o in found.values() if o.trial.role == "search"], METRICS["loss"])
     twins = [
@@ -89,14 +91,14 @@ def test_a_configuration_enters_once(searched):
         replace(best, trial=replace(found["none"].trial, key=TrialKey(78))),
     ]
     study = SimpleNamespace(outcomes=found, search_outcomes=lambda: [best, *twins, *others])
-    entered = finals.select_finalists(study, searched.job.space)
+    entered = finals.select_finalists(study, searched.experiment.space)
     assert [o.trial.label for o in entered] == ["none", "defaults", best.trial.label, others[0].trial.label]
 
 
 # ---- pairs
 
 
-def test_all_finalists_of_a_draw_have_the_same_splits_and_the_same_seed_and_no_two_draws_do(searched):
+def test_finalists_share_splits_and_seed_within_a_draw_but_not_across_draws(searched):
     seeds = [{trial.seed for trial in trials} for trials, _ in searched.draws]
     assert all(len(of) == 1 for of in seeds)
     assert (
@@ -106,19 +108,19 @@ def test_all_finalists_of_a_draw_have_the_same_splits_and_the_same_seed_and_no_t
     )
     assert not set.union(*seeds) & {o["trial"]["seed"] for o in roles(searched.known, "search", "baseline").values()}
     rows = [sorted(tuple(sorted((fold.valid % len(of.x)).tolist())) for fold in of.folds) for _, of in searched.draws]
-    own = tuple(sorted(searched.job.data.folds[0].valid.tolist()))
+    own = tuple(sorted(searched.experiment.data.folds[0].valid.tolist()))
     assert all(not set(a) & set(b) for a, b in combinations(rows, 2))
     assert all(own not in of for of in rows)
 
 
-def test_a_finalist_is_its_configuration_trained_on_the_fresh_splits(searched):
-    """By itself, in another process's stead, to the last bit: a draw's fold scores stand beside those of its rivals."""
-    job = searched.job
+def test_a_re_evaluation_equals_training_the_configuration_on_the_new_splits(searched):
+    """The trial is trained without the other finalists, and its fold scores are equal bit for bit."""
+    experiment = searched.experiment
     for draw, (trials, samples) in enumerate(searched.draws, 1):
-        fresh = job.data.new_folds(draw)
+        fresh = experiment.data.new_folds(draw)
         assert samples.x.equal(fresh.x)
         trial = trials[-1]
-        alone = Population.from_space(job.space, None, fresh, rows=len(fresh.folds))
+        alone = Population.from_space(experiment.space, None, fresh, rows=len(fresh.folds))
         alone.admit(trial)
         curve, last = [], ""
         while not last:
@@ -128,7 +130,7 @@ def test_a_finalist_is_its_configuration_trained_on_the_fresh_splits(searched):
         assert searched.known[trial.label]["fold_curves"]["valid_loss"] == curve
 
 
-def test_the_ablation_has_been_through_the_same_draws_as_what_it_ablates(searched):
+def test_the_ablation_is_re_evaluated_on_the_draws_of_its_configuration(searched):
     ablation = searched.result.baselines["ablation"].trial
     assert ablation == f"ablation-{searched.result.trial}"  # or the search above is a bad example
     mine, its = (fresh_of(searched.known, label) for label in (ablation, searched.result.trial))
@@ -140,20 +142,20 @@ def test_the_ablation_has_been_through_the_same_draws_as_what_it_ablates(searche
     assert searched.result.baselines["ablation"].reevaluated.keys() == {"loss", "accuracy"}
 
 
-# ---- who drops out
+# ---- finalists that drop out
 
 
 class Made:
-    """Finals over made curves: `offsets` by label is how much worse than the best each is."""
+    """Finals over artificial curves; `offsets` is the loss of each finalist, by label, above that of the best."""
 
-    def __init__(self, job: Experiment, offsets: dict[str, float], diverges: frozenset[str] = frozenset()):
+    def __init__(self, experiment: Experiment, offsets: dict[str, float], diverges: frozenset[str] = frozenset()):
         self.offsets, self.diverges, self.trained, self.outcomes = offsets, diverges, [], {}
         self.searched = [
             self.outcome(replace(t, key=TrialKey.parse(label)))
             for label in offsets
-            for t in baselines.baseline_trials(job.space)[:1]
+            for t in baselines.baseline_trials(experiment.space)[:1]
         ]
-        self.finals = Finals(job.space, job.data, job.networks, self, self.train)
+        self.finals = Finals(experiment.space, experiment.data, experiment.networks, self, self.train)
 
     def outcome(self, trial):
         label, draw = (trial.label.partition("-fresh-")[0], int(trial.label.partition("-fresh-")[2] or 0))
@@ -179,15 +181,15 @@ class Made:
         return {label: len(found.reevaluations) for label, found in self.finals.finalists.items()}
 
 
-def test_who_is_plainly_behind_drops_out_and_the_defaults_never_do(searched):
-    draws = Made(searched.job, {"none": 5.0, DEFAULT: 9.0, "0": 0.0, "1": 1e-9, "2": 3.0}).run()
+def test_clearly_worse_finalists_drop_out_but_never_the_defaults(searched):
+    draws = Made(searched.experiment, {"none": 5.0, DEFAULT: 9.0, "0": 0.0, "1": 1e-9, "2": 3.0}).run()
     assert draws[DEFAULT] == draws["0"] == draws["1"] == max(draws.values()) > 1
     assert draws["none"] < draws["0"]
     assert draws["2"] < draws["0"]
 
 
-def test_who_diverges_drops_out_at_once_and_counts_as_the_worst(searched):
-    made = Made(searched.job, {"none": 0.1, DEFAULT: 0.1, "0": 0.0, "1": -0.5}, frozenset("1"))
+def test_diverged_finalists_drop_out_at_once_and_rank_last(searched):
+    made = Made(searched.experiment, {"none": 0.1, DEFAULT: 0.1, "0": 0.0, "1": -0.5}, frozenset("1"))
     draws = made.run()
     assert draws["1"] == 1
     assert {c.label: c.mean for c in made.finals.candidates()}["1"] == math.inf
@@ -198,13 +200,13 @@ def test_who_diverges_drops_out_at_once_and_counts_as_the_worst(searched):
 
 
 def search(space, store, recorder=Unrecorded):
-    """Search a space with another recorder than MLflow's."""
-    job = jobs.prepare(loader.parse(space), Path())
-    return searching.search(job, StudyDirectory(store, job.space.study), recorder=recorder)
+    """Search a space with a recorder that does not write to MLflow."""
+    experiment = prepare.prepare(loader.parse(space), Path())
+    return searching.search(experiment, StudyDirectory(store, experiment.space.study), recorder=recorder)
 
 
 class Dying(Unrecorded):
-    """Dies after so many outcomes."""
+    """A recorder that raises Killed after `left` outcomes of trials after the search."""
 
     left = math.inf
 
@@ -235,7 +237,7 @@ def first(searched, tmp_path):
 
 @pytest.mark.parametrize("after", [1, 2, 5, 9, 13, 15])
 def test_finals_that_are_killed_twice_end_with_the_same_result(searched, killed, tmp_path, monkeypatch, after):
-    """Trials that had ended are not trained again, whenever the kills come."""
+    """Ended trials are not trained again, whenever the process is killed."""
     shutil.copytree(killed, tmp_path, dirs_exist_ok=True)
     assert len(roles(outcomes(tmp_path), *LATE)) == 1
     monkeypatch.setattr(Dying, "left", after)
@@ -261,7 +263,7 @@ def test_finals_that_are_killed_twice_end_with_the_same_result(searched, killed,
         ({"refit": "none"}, set()),
     ],
 )
-def test_another_wish_on_a_finished_study_selects_anew_without_searching_again(first, tmp_path, change, added):
+def test_changed_result_options_of_a_finished_study_need_no_new_search(first, tmp_path, change, added):
     known = outcomes(tmp_path)
     told = []
 
@@ -269,12 +271,12 @@ def test_another_wish_on_a_finished_study_selects_anew_without_searching_again(f
         def epoch(self, score):
             told.append(score.trial)
 
-    job = jobs.prepare(loader.parse(SPACE | change), Path())
-    second = searching.search(job, StudyDirectory(tmp_path, "tiny"), watcher=Tells())
+    experiment = prepare.prepare(loader.parse(SPACE | change), Path())
+    second = searching.search(experiment, StudyDirectory(tmp_path, "tiny"), watcher=Tells())
     assert {trial.role for trial in told} <= added
     assert not {trial.label for trial in told} & known.keys()
     assert outcomes(tmp_path).items() >= known.items()
-    assert (first.result_options == second.result_options, second.result_options) == (False, result_options(job))
+    assert (first.result_options == second.result_options, second.result_options) == (False, result_options(experiment))
     assert second.trials == first.trials
     fresh = hpo.search(SPACE | change, store=tmp_path / "anew")
     for key in ("trial", "reevaluated", "test", "rules", "finalists", "refit", "score"):
@@ -282,7 +284,7 @@ def test_another_wish_on_a_finished_study_selects_anew_without_searching_again(f
 
 
 @pytest.mark.parametrize("recorder", [Dying, KilledOnClose])
-def test_another_wish_that_is_cut_off_leaves_the_earlier_result_whole(first, tmp_path, monkeypatch, recorder):
+def test_interrupted_changes_of_result_options_keep_the_earlier_result(first, tmp_path, monkeypatch, recorder):
     other = SPACE | {"refit": "average"}
     monkeypatch.setattr(Dying, "left", 0)
     with pytest.raises(Killed):
@@ -301,7 +303,7 @@ def test_another_wish_that_is_cut_off_leaves_the_earlier_result_whole(first, tmp
     assert hpo.search(SPACE, store=tmp_path).test_evaluations == 2
 
 
-def test_a_larger_budget_that_is_cut_off_leaves_the_earlier_result_which_answers_for_no_other(first, tmp_path):
+def test_an_interrupted_larger_budget_keeps_the_earlier_result(first, tmp_path):
     assert "finished" in here("studies", "--store", tmp_path).stdout
     with pytest.raises(Killed):
         search(SPACE | {"budget": {"trials": 14}}, tmp_path, KilledOnClose)
@@ -312,12 +314,12 @@ def test_a_larger_budget_that_is_cut_off_leaves_the_earlier_result_which_answers
     assert "finished" in here("studies", "--store", tmp_path).stdout
 
 
-def test_the_same_wish_is_answered_from_the_store(searched, monkeypatch):
+def test_an_unchanged_search_returns_the_stored_result(searched, monkeypatch):
     monkeypatch.setattr("hpo.workflows.loop.run", None)
     assert hpo.search(SPACE, store=searched.store) == searched.result
 
 
-def test_without_finalists_the_best_of_the_search_is_selected_and_nothing_is_trained_on_fresh_splits(tmp_path):
+def test_without_finalists_the_best_trial_is_selected_without_a_re_evaluation(tmp_path):
     result = hpo.search(SPACE | {"study": "plain", "finalists": 0, "refit": "none"}, store=tmp_path)
     known = outcomes(tmp_path, "plain")
     judged = [o for o in known.values() if o["state"] == "complete" and o["trial"]["role"] in ("search", "baseline")]

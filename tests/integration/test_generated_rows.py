@@ -1,4 +1,4 @@
-"""What lies beside the rows of a table: generated ones, and another column to predict."""
+"""Synthetic rows, and an auxiliary target column."""
 
 from dataclasses import replace
 
@@ -28,7 +28,7 @@ def folder(tmp_path):
 
 @pytest.fixture(autouse=True)
 def _hasty(monkeypatch):
-    """What an autoencoder has learned is tried elsewhere."""
+    """Train autoencoders for a few steps; the quality of their rows is tested elsewhere."""
     monkeypatch.setattr("hpo.data.autoencoder.STEPS", 20)
 
 
@@ -38,7 +38,7 @@ def prepared(folder, altering=("synthetic",), **data):
 
 
 def changed(folder, name, rows, **columns):
-    """Other values in some rows of a file."""
+    """Change the values in some rows of a file."""
     table = pd.read_csv(folder / name)
     for column, value in columns.items():
         table.loc[rows, column] = value
@@ -49,7 +49,7 @@ def changed(folder, name, rows, **columns):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_training_rows_have_generated_ones_and_all_others_themselves(folder, kind):
+def test_only_training_rows_are_replaced_by_synthetic_rows(folder, kind):
     target = {"source": "others.csv", "column": "repaid", "labels": "few"}
     data = prepared(folder, target=target, synthetic={"kind": kind, "variants": 2})
     bank, (fold,) = data.augmented["synthetic"], data.folds
@@ -61,8 +61,8 @@ def test_training_rows_have_generated_ones_and_all_others_themselves(folder, kin
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_generated_rows_know_nothing_but_training_rows(folder, kind):
-    """Whatever else is in other rows, of either domain, the generated ones are the same."""
+def test_synthetic_rows_depend_only_on_training_rows(folder, kind):
+    """Changed values in all other rows, of either domain, do not change the synthetic rows."""
     more = {
         "target": {"source": "others.csv", "column": "repaid"},
         "synthetic": {"kind": kind, "variants": 1},
@@ -79,7 +79,7 @@ def test_generated_rows_know_nothing_but_training_rows(folder, kind):
     assert not torch.equal(before.augmented["synthetic"][:, others], after.augmented["synthetic"][:, others])
 
 
-def test_every_draw_and_the_whole_have_generated_rows_of_their_own(folder):
+def test_new_folds_nested_folds_and_the_refit_have_synthetic_rows(folder):
     data = prepared(folder, synthetic={"variants": 3})
     for samples in (data.new_folds(1), data.nested_folds(1, 0), data.without_validation()):
         assert samples.augmented["synthetic"].shape == (3, *samples.x.shape)
@@ -88,8 +88,8 @@ def test_every_draw_and_the_whole_have_generated_rows_of_their_own(folder):
     assert prepared(folder, altering=()).augmented == {}
 
 
-def test_networks_that_judge_each_other_in_an_ensemble_have_generated_rows_of_their_own(folder):
-    """What is generated for a fold must not lie near a row that judges it and have its label."""
+def test_out_of_fold_networks_of_an_ensemble_have_different_synthetic_rows(folder):
+    """A synthetic row of a fold must not be near a test row of that fold and have its label."""
     data = prepared(folder, synthetic={"variants": 2})
     whole = data.without_validation()
     folds = held_out_folds(whole, data.new_folds(1), with_all=True)
@@ -102,7 +102,7 @@ def test_networks_that_judge_each_other_in_an_ensemble_have_generated_rows_of_th
     assert len(prepared(folder, altering=()).without_validation().training_samples().x) == len(whole.x)
 
 
-def test_too_many_generated_rows_are_refused(folder, monkeypatch):
+def test_too_many_synthetic_rows_are_refused(folder, monkeypatch):
     monkeypatch.setattr("hpo.data.fold_encoding.MAX_NUMBERS", 30_000)
     with pytest.raises(
         InputError,
@@ -116,7 +116,7 @@ def test_too_many_generated_rows_are_refused(folder, monkeypatch):
 # ---- another column to predict
 
 
-def test_a_number_is_standardised_by_the_training_rows_and_is_no_input(folder):
+def test_a_numeric_auxiliary_target_is_standardised_and_is_no_input(folder):
     data = prepared(folder, auxiliary="income", split={"folds": 3})
     assert not any("income" in group for group in data.preprocess.groups)
     assert data.auxiliary.shape == (len(data.x), 1)
@@ -129,7 +129,7 @@ def test_a_number_is_standardised_by_the_training_rows_and_is_no_input(folder):
 
 
 @pytest.mark.parametrize(("column", "classes"), [("region", 5), ("past_due", None), ("home", 3)])
-def test_few_values_are_classes(folder, column, classes):
+def test_an_auxiliary_target_with_few_values_has_classes(folder, column, classes):
     data, raw = prepared(folder, auxiliary=column), pd.read_csv(folder / "loans.csv")[column]
     assert data.auxiliary.shape[1] == (classes or raw.nunique())
     known = raw[data.table_rows(range(len(data.x))).index]
@@ -140,14 +140,14 @@ def test_few_values_are_classes(folder, column, classes):
     assert (data.auxiliary[there].sum(1) == 1).all()
 
 
-def test_another_value_of_it_is_another_data_set(folder):
+def test_another_auxiliary_value_changes_the_fingerprint(folder):
     before = prepared(folder, auxiliary="income").fingerprint
     assert before == prepared(folder, auxiliary="income").fingerprint
     changed(folder, "loans.csv", [7], income=12345)
     assert before != prepared(folder, auxiliary="income").fingerprint
 
 
-def test_another_domain_need_not_have_it(folder):
+def test_another_domain_may_lack_the_auxiliary_target(folder):
     pd.read_csv(folder / "others.csv").drop(columns="income").to_csv(folder / "others.csv", index=False)
     data = prepared(folder, auxiliary="income", target={"source": "others.csv", "column": "repaid"})
     assert data.auxiliary[data.folds[0].target].isnan().all()
@@ -171,7 +171,7 @@ def test_another_domain_need_not_have_it(folder):
         ),
     ],
 )
-def test_what_cannot_be_predicted_is_refused(folder, column, text):
+def test_invalid_auxiliary_targets_are_refused(folder, column, text):
     raw = pd.read_csv(folder / "loans.csv")
     raw.assign(same=1, name=[f"n{i}" for i in range(300)]).to_csv(folder / "loans.csv", index=False)
     with pytest.raises(InputError) as error:
@@ -183,7 +183,7 @@ def test_what_cannot_be_predicted_is_refused(folder, column, text):
 
 
 @pytest.mark.usefixtures("unrecorded")
-def test_a_search_by_all_three(folder, new_store):
+def test_a_search_combines_randomization_synthetic_rows_and_an_auxiliary_target(folder, new_store):
     ranges = {name: {"low": 0.1, "high": 0.9} for name in ("randomization", "synthetic", "multitask")}
     search = {"learning_rate": 0.01, "depth": 1, **ranges}
     data = {
@@ -199,7 +199,7 @@ def test_a_search_by_all_three(folder, new_store):
     assert {*result.selected} >= {*search}
 
 
-def test_a_weight_without_a_column_is_refused(folder):
+def test_multitask_without_an_auxiliary_column_is_refused(folder):
     (folder / "s.yaml").write_text(yaml.safe_dump(TINY | {"search": TINY["search"] | {"multitask": 1.0}}))
     with pytest.raises(
         InputError,

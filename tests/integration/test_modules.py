@@ -1,4 +1,4 @@
-"""Anyone's network: what is stacked, what is not and why, what is refused, and what comes out of a search."""
+"""User networks: which modules are batched, which are refused, and what a search with them returns."""
 
 import importlib
 import json
@@ -19,6 +19,7 @@ from hpo.core.importing import import_object, match_arguments, qualified_name
 from hpo.core.trial import Fit
 from hpo.nn.hook_points import insert_hook_points
 from hpo.nn.module import VmappedModule
+from hpo.regularizers.configs import make_config
 from hpo.space.loader import parse
 from hpo.testing import TRAIN, run, same
 from hpo.training.builder import NetworkBuilder
@@ -79,7 +80,7 @@ def module(factory, **more):
         ),
     ],
 )
-def test_what_cannot_be_batched_runs_one_row_at_a_time_and_says_why(factory, why):
+def test_modules_that_cannot_be_batched_run_one_fit_at_a_time_with_a_reason(factory, why):
     net = module(factory)
     assert net.sequential_reason == why
     together = _trained(net, [trial(str(i)) for i in range(3)])
@@ -107,7 +108,7 @@ def _trained(net, trials):
         (factories.ends_otherwise, None),
     ],
 )
-def test_features_are_what_the_last_linear_layer_is_given(factory, width):
+def test_features_are_the_inputs_of_the_last_linear_layer(factory, width):
     net = module(factory)
     assert net.width == width
     rows = range(3) if net.batched else range(1)
@@ -132,7 +133,7 @@ def test_features_are_what_the_last_linear_layer_is_given(factory, width):
 
 def test_a_network_without_a_last_linear_layer_has_no_features_to_align():
     prepared = prepare(parse(space({"factory": "tests.helpers.factories:ends_otherwise"})), Path())
-    found = NetworkBuilder(prepared.space, prepared.factory, 13, 3).network_for({})
+    found = NetworkBuilder(prepared.space, prepared.factory, 13, 3).network_for(make_config({}))
     other = prepared.space.model_copy(update={"search": {**prepared.space.search, "coral": None}})
     with pytest.raises(InputError) as caught:
         requirements.check_networks(other, [found])
@@ -144,9 +145,8 @@ def test_a_network_without_a_last_linear_layer_has_no_features_to_align():
 
 
 @pytest.mark.parametrize("kind", ["batched", "alone"])
-def test_batch_norm_goes_by_labelled_rows_where_others_stand_behind_them(kind):
-    """In training, so that the labelled ones come out as without the others, and the others as they would be
-    predicted."""
+def test_batch_norm_statistics_are_those_of_labelled_rows(kind):
+    """In training, labelled rows have the outputs without target rows, and target rows have those of a prediction."""
     net = module(factories.normed)
     x = torch.randn(1, 9, 13, generator=torch.Generator().manual_seed(0))
     x[:, 6:] *= 5
@@ -168,7 +168,7 @@ def test_batch_norm_goes_by_labelled_rows_where_others_stand_behind_them(kind):
     assert torch.allclose(beside[0], plain[2](h), atol=1e-5)
 
 
-def test_what_forward_does_not_use_is_kept_as_it_is():
+def test_unused_parameters_stay_unchanged():
     net, of = module(factories.Unused), trial("0", weight_decay=0.5, l1=0.5)
     assert {p.name for p in net.parameters} == {"out.weight", "out.bias"}
     fold = dataset().folds[0]
@@ -178,14 +178,14 @@ def test_what_forward_does_not_use_is_kept_as_it_is():
     assert not torch.equal(trained["out.weight"][0].float(), fresh["out.weight"])
 
 
-def test_a_search_leaves_the_global_generator_alone():
+def test_a_search_does_not_change_the_global_generator():
     torch.manual_seed(5)
     before = torch.get_rng_state()
     _trained(module(factories.Functional), [trial("0")])
     assert torch.equal(before, torch.get_rng_state())
 
 
-def test_weights_are_what_has_two_dimensions_and_what_is_frozen_is_not_trained():
+def test_tensors_with_two_axes_are_weights_and_frozen_tensors_are_not_trained():
     net = module(factories.Tied)
     assert {p.name: p.role for p in net.parameters} == {
         "one.weight": "weight",
@@ -292,7 +292,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("case", REFUSED)
-def test_what_is_wrong_with_a_network_is_one_sentence(store, case):
+def test_invalid_networks_are_refused_in_one_sentence(store, case):
     network, sentence = REFUSED[case]
     result = here("check", write_space(store, **space(network)))
     assert (result.exit_code, result.stderr) == (2, f"{sentence}\n")
@@ -309,7 +309,7 @@ def test_what_is_wrong_with_a_network_is_one_sentence(store, case):
         ("dropout", 0.3, "search.dropout: the network has no nn.Dropout to act on; add one, or leave the key out."),
     ],
 )
-def test_a_regularizer_that_the_network_does_not_have_is_one_sentence(key, domain, sentence):
+def test_a_regularizer_that_the_network_lacks_is_refused_in_one_sentence(key, domain, sentence):
     with pytest.raises(InputError) as caught:
         prepare(parse(space({"factory": "tests.helpers.factories:plain"}, {**SEARCH, key: domain})), Path())
     assert str(caught.value) == sentence
@@ -324,7 +324,7 @@ def test_a_last_minibatch_of_one_row_is_refused_before_the_search():
         )  # of 71 rows
 
 
-def test_notes_say_what_is_slow_and_what_is_off():
+def test_slow_modules_and_unused_dropouts_are_noted():
     slow = prepare(parse(space({"factory": "tests.helpers.factories:Branching"})), Path()).data.notes
     assert slow == (
         "tests.helpers.factories:Branching is trained one network at a time, which is slower: its control flow "
@@ -359,7 +359,7 @@ def test_architecture_and_strengths_are_searched_together_and_the_ablation_keeps
     assert "depth" not in result.selected
 
 
-def test_what_is_exported_loads_into_ones_own_module_and_trains_to_the_same_score(store, monkeypatch):
+def test_an_exported_module_loads_in_plain_torch_and_retrains_to_the_same_score(store, monkeypatch):
     monkeypatch.chdir(store.parent)
     search = {**SEARCH, "dropout": {"low": 0.1, "high": 0.5}}
     network = {
@@ -389,7 +389,7 @@ def test_what_is_exported_loads_into_ones_own_module_and_trains_to_the_same_scor
     assert json.loads(again.stdout)["test"] == json.loads(first.stdout)["test"]
 
 
-def test_the_comment_of_an_exported_configuration_makes_the_network(store):
+def test_the_code_in_an_exported_configuration_builds_the_network(store):
     network = {
         "factory": "tests.helpers.factories:small",
         "image": [1, 8, 8],
@@ -405,7 +405,7 @@ def test_the_comment_of_an_exported_configuration_makes_the_network(store):
     assert [m.p for m in names["net"].modules() if isinstance(m, torch.nn.Dropout)] == [result.selected["dropout"]]
 
 
-def test_a_factory_may_be_given_from_python(store):
+def test_a_factory_may_be_passed_in_python(store):
     def build(n_inputs, n_outputs, size):
         return torch.nn.Sequential(torch.nn.Linear(n_inputs, size), torch.nn.ReLU(), torch.nn.Linear(size, n_outputs))
 
@@ -415,7 +415,7 @@ def test_a_factory_may_be_given_from_python(store):
     assert result.selected["size"] in (4, 8)
 
 
-def test_a_factory_from_python_is_for_modules(store):
+def test_a_factory_in_python_needs_kind_module(store):
     with pytest.raises(InputError) as caught:
         hpo.search(space({"kind": "mlp"}), store=store, factory=factories.plain)
     assert str(caught.value) == "factory: needs network.kind: module, got mlp."
@@ -447,8 +447,8 @@ def test_every_kind_is_searched_and_exported(store, network, monkeypatch):
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_architectures_are_sampled_by_tpe_beside_the_strengths(tmp_path, workers):
-    """Past its startup, and concluded by a process that has trained none of them."""
+def test_architectures_are_sampled_by_tpe_together_with_strengths(tmp_path, workers):
+    """After the startup trials, and completed by a process that has trained none of them."""
     made = space(
         {"factory": "tests.helpers.factories:plain", "search": {"style": {"choices": ["relu", "tanh"]}}},
         SEARCH
@@ -463,7 +463,7 @@ def test_architectures_are_sampled_by_tpe_beside_the_strengths(tmp_path, workers
     assert 1e-3 <= result.selected["learning_rate"] <= 1e-2
 
 
-def test_a_network_can_be_met_first_in_a_prediction():
+def test_a_network_can_be_built_first_in_a_prediction():
     net = module(factories.plain)
     tensors = {name: t.unsqueeze(0) for name, t in net.init(np.random.default_rng(0)).items()}
     hpo.nn.module.vmap_program.cache_clear()
@@ -471,8 +471,8 @@ def test_a_network_can_be_met_first_in_a_prediction():
     assert [p.name for p in module(factories.plain).parameters]
 
 
-def test_dropout2d_drops_channels_whatever_comes_after_them():
-    """As torch's: one draw for each channel of each row."""
+def test_dropout2d_drops_whole_channels():
+    """As in torch, there is one draw for each channel of each row."""
     draws = []
 
     def hidden(h, *_):
@@ -486,7 +486,7 @@ def test_dropout2d_drops_channels_whatever_comes_after_them():
     assert draws == [(4, 8, 5), (4, 8, 5)]
 
 
-def test_a_factory_that_hands_out_its_only_module_gets_it_back_unchanged():
+def test_a_module_that_a_factory_reuses_is_not_changed():
     only = torch.nn.Sequential(torch.nn.Linear(13, 8), torch.nn.Dropout(), torch.nn.Linear(8, 3))
     net = VmappedModule(lambda: only, "here:only", (), 13, 3)
     assert net.depth == 1
@@ -500,7 +500,7 @@ def test_a_factory_that_hands_out_its_only_module_gets_it_back_unchanged():
         ("import gone_package\n", "failed with ModuleNotFoundError: No module named 'gone_package'."),
     ],
 )
-def test_what_fails_in_somebodys_file_is_said(text, said, tmp_path, monkeypatch):
+def test_errors_in_a_users_file_are_reported(text, said, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", [*sys.path])
     importlib.invalidate_caches()

@@ -70,7 +70,7 @@ def test_every_sampler_for_several_objectives_finds_a_front_and_repeats_itself(t
     check_front(tmp_path, sampler)
 
 
-def test_the_sampler_is_told_every_objective_in_its_direction(tmp_path):
+def test_the_sampler_gets_every_objective_in_its_direction(tmp_path):
     made = make_space(objectives=["valid_loss", "valid_accuracy"], budget={"trials": 12})
     study, _ = run_search(tmp_path / "s", made, population=Weighed)
     assert [d.name for d in study.in_memory.directions] == ["MINIMIZE", "MAXIMIZE"]

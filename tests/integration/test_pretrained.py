@@ -1,5 +1,4 @@
-"""Networks that begin with the weights of another (`network.init`), against plain torch; and how strongly these are
-kept."""
+"""Networks that start from given weights (`network.init`), and regularizers that keep these, against plain torch."""
 
 import json
 from dataclasses import replace
@@ -28,7 +27,7 @@ from hpo.training.builder import NetworkBuilder
 from hpo.training.population import Population
 from hpo.training.worker import start_workers
 from hpo.training.worker_pool import WorkerPool
-from hpo.workflows import prepare as jobs
+from hpo.workflows import prepare
 from tests.helpers.searches import TINY, here, outcomes
 from tests.helpers.training import dataset, network, shifted, trained, trial
 
@@ -69,7 +68,7 @@ def weights(net, seed=5):
 
 
 @pytest.mark.parametrize("case", KINDS)
-def test_a_network_reads_what_plain_torch_has_written(case):
+def test_a_network_loads_a_state_dict_of_plain_torch(case):
     net = of(case, depth=3)
     module = plain(net)
     with torch.no_grad():
@@ -95,7 +94,7 @@ def test_a_network_reads_what_plain_torch_has_written(case):
 
 
 @pytest.mark.parametrize("case", KINDS)
-def test_the_head_is_what_has_as_many_rows_as_there_are_outputs(case):
+def test_the_output_layer_has_as_many_rows_as_there_are_outputs(case):
     net = of(case)
     state = weights(net)
     assert {len(state[name]) for name in net.output_names} == {3}
@@ -103,7 +102,7 @@ def test_the_head_is_what_has_as_many_rows_as_there_are_outputs(case):
     assert list(state)[-2:] == list(net.output_names) or case != "mlp"
 
 
-def test_a_layer_of_a_module_begins_with_each_matrix():
+def test_each_matrix_of_a_module_starts_a_layer():
     names = {
         "one.weight": (4, 3),
         "one.bias": (4,),
@@ -119,7 +118,7 @@ def test_a_layer_of_a_module_begins_with_each_matrix():
 
 
 @pytest.mark.parametrize("case", KINDS)
-def test_what_is_exported_says_which_network_it_was(case):
+def test_an_exported_network_describes_its_architecture(case):
     net = of(case, depth=3)
     said = network_json.network_section(json.loads(json.dumps(net.description(0.2))))
     depth = said.pop("depth", None)
@@ -147,7 +146,7 @@ def population(case, state, train=TRAIN):
 
 
 @pytest.mark.parametrize("case", KINDS)
-def test_every_fit_begins_with_the_weights(case):
+def test_every_fit_starts_from_the_initial_weights(case):
     state = weights(of(case))
     pop = population(case, state)
     for i in range(2):
@@ -159,23 +158,22 @@ def test_every_fit_begins_with_the_weights(case):
         assert all(torch.equal(own[name].float(), state[name].float()) for name in state)
 
 
-def test_a_fresh_output_layer_is_drawn_and_known_as_fresh():
+def test_a_new_output_layer_is_random_and_marked_as_newly_initialised():
     net = of("norms")
     state = {name: tensor for name, tensor in weights(net).items() if name not in net.output_names}
     one = begun(net, state)
     made, drawn = (one.initial_state(np.random.default_rng(7)), net.init(np.random.default_rng(7)))
     assert torch.equal(made["out.weight"], drawn["out.weight"])
     assert not torch.equal(made["0.weight"], drawn["0.weight"])
-    assert {p.name for p in one.parameter_infos if p.fresh} == {"out.weight", "out.bias"}
-    assert not any(p.fresh for p in net.parameter_infos)
+    assert {p.name for p in one.parameter_infos if p.newly_initialised} == {"out.weight", "out.bias"}
+    assert not any(p.newly_initialised for p in net.parameter_infos)
 
 
 # ---- how strongly they are kept, against plain torch
 
 
 def tuned(case, state, groups, params, epochs=3, pull=None):
-    """What plain torch makes of the weights, with a learning rate for each parameter by `groups(name)`; None: it
-    wants no gradient."""
+    """Train in plain torch and return the weights; `groups(name)` is a parameter's learning rate, None if frozen."""
     net = plain(of(case))
     net.load_state_dict(state, strict=False)
     fit = Fit(trial(), dataset().folds[0])
@@ -205,7 +203,7 @@ def tuned(case, state, groups, params, epochs=3, pull=None):
 
 
 def ours(case, state, epochs=3, **params):
-    """The same by us: the weights after the last epoch."""
+    """Return the weights after the same training in hpo."""
     train = TrainConfig(epochs=epochs, batch_size=TRAIN.batch_size, patience=epochs)
     pop = population(case, state, train)
     one = trial(**params)
@@ -226,7 +224,7 @@ def layer(case, name):
 
 @pytest.mark.parametrize("case", ["mlp", "norms", "residual", "resnet"])
 @pytest.mark.parametrize("s", [1, 2, 9])
-def test_freeze_is_layers_that_want_no_gradient(case, s):
+def test_freeze_equals_layers_without_gradients(case, s):
     state = weights(of(case))
     found, params = ours(case, state, freeze=s, weight_decay=0.3)
     expected = tuned(case, state, lambda name: None if 0 <= layer(case, name) < s else 1.0, params)
@@ -236,7 +234,7 @@ def test_freeze_is_layers_that_want_no_gradient(case, s):
             assert torch.equal(tensor.double(), state[name].double()) == (0 <= layer(case, name) < s)
 
 
-def test_frozen_weights_stay_to_the_last_bit_whatever_acts_on_them():
+def test_frozen_weights_stay_equal_bit_for_bit_under_all_regularizers():
     state = weights(of("norms"))
     all_of_them = {
         "l1": 1.0,
@@ -254,7 +252,7 @@ def test_frozen_weights_stay_to_the_last_bit_whatever_acts_on_them():
 
 
 @pytest.mark.parametrize("case", ["mlp", "norms", "residual", "resnet"])
-def test_layer_lr_decay_is_a_rate_for_each_layer(case):
+def test_layer_lr_decay_equals_one_learning_rate_per_layer(case):
     state, depth = weights(of(case)), of(case).hidden_layers
     found, params = ours(case, state, layer_lr_decay=0.4, weight_decay=0.3)
 
@@ -269,8 +267,8 @@ def test_layer_lr_decay_is_a_rate_for_each_layer(case):
     assert not all(torch.allclose(found[name].double(), others[name].double()) for name in found)
 
 
-def test_rows_of_other_depths_count_their_own_layers():
-    """The layer before the output is the second of one, and the third of another."""
+def test_layers_are_counted_per_network_in_stacks_of_different_depths():
+    """The layer before the output is the second layer of one network, and the third of another."""
     trials = [
         trial("0", depth=3, layer_lr_decay=0.9),
         trial("1", depth=2, layer_lr_decay=0.9),
@@ -280,7 +278,7 @@ def test_rows_of_other_depths_count_their_own_layers():
     assert all(same(together[one.label], trained(dataset(), [one])[one.label]) for one in trials)
 
 
-def test_true_zeros_stay_zeros_where_layers_learn_slowly():
+def test_exact_zeros_stay_zeros_with_low_layer_learning_rates():
     (found,) = trained(dataset(), [trial("0", l1=3.0, layer_lr_decay=0.9)], epochs=5).values()
     assert found.nonzero_share < 0.9
 
@@ -288,7 +286,7 @@ def test_true_zeros_stay_zeros_where_layers_learn_slowly():
 @pytest.mark.parametrize(
     "case", ["mlp", "layer norm"]
 )  # before batch normalisation, a bias has no gradient but by rounding
-def test_l2_sp_is_the_penalty_on_the_way_from_the_first_weights(case):
+def test_l2_sp_equals_the_penalty_on_the_distance_from_the_initial_weights(case):
     net = of(case)
     state = {name: tensor for name, tensor in weights(net).items() if name not in net.output_names}
     drawn = net.state_dict(net.init(Fit(trial(), Fold(0, *[torch.arange(1)] * 2)).stream("init")))
@@ -298,7 +296,7 @@ def test_l2_sp_is_the_penalty_on_the_way_from_the_first_weights(case):
         assert torch.allclose(tensor.double(), expected[name].double(), rtol=1e-8, atol=1e-8), name
 
 
-def test_l2_sp_holds_a_network_by_its_first_weights():
+def test_l2_sp_keeps_a_network_near_its_initial_weights():
     state = weights(of("mlp"))
     ends = [ours("mlp", state, 20, l2_sp=s)[0] for s in (0.0, 0.01, 1.0)]
     far = [sum(float((end[name] - state[name]).square().sum()) for name in state) for end in ends]
@@ -310,7 +308,7 @@ def test_l2_sp_holds_a_network_by_its_first_weights():
 
 @pytest.fixture(scope="module")
 def source(unrecorded, tmp_path_factory):  # noqa: ARG001 - a fixture of a module cannot name it otherwise
-    """A folder with two tables of wines of other scales, and `src`, the network that was trained on the first."""
+    """A folder with two tables of wines on different scales, and `src`, a network trained on the first table."""
     folder = tmp_path_factory.mktemp("source")
     frame = load_wine(as_frame=True).frame.rename(columns=lambda name: name.replace("/", "_"))
     frame["colour"] = np.where(frame["color_intensity"] > 5, "dark", "pale")
@@ -351,8 +349,8 @@ TUNED = {
 
 
 def asked(folder, **changes):
-    """The job of a space beside the source."""
-    return jobs.prepare(loader.parse(TUNED | changes), folder)
+    """The experiment of a space beside the source."""
+    return prepare.prepare(loader.parse(TUNED | changes), folder)
 
 
 def refused(folder, **changes):
@@ -361,32 +359,41 @@ def refused(folder, **changes):
     return str(error.value)
 
 
-def test_a_space_takes_over_architecture_encoding_and_weights(source):
-    job = asked(source)
-    said, there = job.space.network, json.loads((source / "src/preprocess.json").read_text())
-    assert (said.width, said.activation, said.batch_norm, job.space.search["depth"].choices) == (6, "tanh", True, (1,))
-    assert list(job.data.preprocess.features) == there["features"]
-    assert all("weights of src" in note for note in job.data.notes if "begins" in note)
-    assert any("left out: more" in note for note in job.data.notes)
-    saved, net = load_file(source / "src/weights.safetensors"), job.networks.network_for(job.space.middle())
+def test_a_space_adopts_architecture_encoding_and_weights(source):
+    experiment = asked(source)
+    said, there = experiment.space.network, json.loads((source / "src/preprocess.json").read_text())
+    assert (said.width, said.activation, said.batch_norm, experiment.space.search["depth"].choices) == (
+        6,
+        "tanh",
+        True,
+        (1,),
+    )
+    assert list(experiment.data.preprocess.features) == there["features"]
+    assert all("weights of src" in note for note in experiment.data.notes if "begins" in note)
+    assert any("left out: more" in note for note in experiment.data.notes)
+    saved, net = (
+        load_file(source / "src/weights.safetensors"),
+        experiment.networks.network_for(experiment.space.middle()),
+    )
     made = net.state_dict(net.initial_state(np.random.default_rng(0)))
     assert made.keys() == saved.keys()
     assert all(torch.equal(made[name], saved[name]) for name in saved)
     frame = pd.read_csv(source / "second.csv")
     alcohol = next(f for f in there["features"] if f["column"] == "alcohol")
-    rows = job.data.table_rows([0, 1]).index
+    rows = experiment.data.table_rows([0, 1]).index
     at = there["features"].index(alcohol)
-    assert np.allclose(job.data.x[:2, at], (frame["alcohol"][rows] - alcohol["mean"]) / alcohol["scale"], atol=1e-5)
-    assert not any("Far from all" in note for note in job.data.notes)
+    assert np.allclose(
+        experiment.data.x[:2, at], (frame["alcohol"][rows] - alcohol["mean"]) / alcohol["scale"], atol=1e-5
+    )
+    assert not any("Far from all" in note for note in experiment.data.notes)
     unlike = asked(source, network={"init": "src", "activation": "relu"})
     assert (unlike.space.network.activation, unlike.space.network.width) == ("relu", 6)
     assert any("trained with activation: tanh, which is relu here" in note for note in unlike.data.notes)
-    assert not any("activation" in note for note in job.data.notes)
+    assert not any("activation" in note for note in experiment.data.notes)
 
 
-def test_frozen_and_still_a_network_predicts_as_its_source(source):
-    """As the first weights do: learning rates that change nothing, through search, final training, export and
-    prediction."""
+def test_a_fully_frozen_network_predicts_as_its_source(source):
+    """The initial weights are unchanged after search, refit, export and prediction."""
     off = {"learning_rate": 1e-12, "freeze": 1}
     (source / "still.yaml").write_text(
         yaml.safe_dump(TUNED | {"study": "still", "search": off, "budget": {"trials": 1}})
@@ -423,7 +430,7 @@ def test_frozen_and_still_a_network_predicts_as_its_source(source):
     assert outcomes(source / "mlruns", "still-best")["0"]["valid"] == outcomes(source / "mlruns", "still")["0"]["valid"]
 
 
-def test_a_whole_search_begins_there_and_is_bound_to_it(source, monkeypatch):
+def test_a_search_starts_from_the_weights_and_is_bound_to_them(source, monkeypatch):
     reported = []
     monkeypatch.setattr("hpo.report.write", lambda material, _: reported.append(material))
     (source / "second.yaml").write_text(yaml.safe_dump(TUNED))
@@ -461,33 +468,37 @@ def test_a_whole_search_begins_there_and_is_bound_to_it(source, monkeypatch):
         (source / "moved").rename(source / "src")
 
 
-def test_rows_that_are_far_from_all_it_knows_are_told(source):
+def test_rows_far_from_the_pretraining_data_are_noted(source):
     pd.read_csv(source / "second.csv").eval("ash = 1000 * ash").to_csv(source / "far.csv", index=False)
     assert any("trained on: ash. Weights" in note for note in asked(source, data={"source": "far.csv"}).data.notes)
 
 
-def test_other_classes_have_an_output_layer_of_their_own(source):
+def test_other_classes_get_a_new_output_layer(source):
     frame = pd.read_csv(source / "second.csv")
     for name, target, size in (
         ("two", frame["target"].clip(0, 1), 2),
         ("named", frame["target"].map("abc".__getitem__), 3),
     ):
         frame.assign(target=target).to_csv(source / f"{name}.csv", index=False)
-        job = asked(source, data={"source": f"{name}.csv"})
-        net = job.networks.network_for(job.space.middle())
-        assert {p.name for p in net.parameter_infos if p.fresh} == {"out.weight", "out.bias"}
+        experiment = asked(source, data={"source": f"{name}.csv"})
+        net = experiment.networks.network_for(experiment.space.middle())
+        assert {p.name for p in net.parameter_infos if p.newly_initialised} == {"out.weight", "out.bias"}
         assert net.initial_state(np.random.default_rng(0))["out.weight"].shape == (size, 6)
-        assert any("output layer is initialized at random" in note for note in job.data.notes)
+        assert any("output layer is initialized at random" in note for note in experiment.data.notes)
     same_classes = asked(source)
-    assert not any(p.fresh for p in same_classes.networks.network_for(same_classes.space.middle()).parameter_infos)
+    assert not any(
+        p.newly_initialised for p in same_classes.networks.network_for(same_classes.space.middle()).parameter_infos
+    )
 
 
-def test_bare_weights_begin_a_network_of_the_same_shape(source):
+def test_a_weights_file_initializes_a_network_of_the_same_shape(source):
     bare = {"init": "src/weights.safetensors", "width": 6, "batch_norm": True, "activation": "tanh"}
     search = TUNED["search"] | {"depth": 1}
-    job = asked(source, network=bare, search=search, data={"source": "second.csv", "drop": ["more"]})
-    assert job.state.keys() == load_file(source / "src/weights.safetensors").keys()
-    assert job.data.preprocess.features != tuple(json.loads((source / "src/preprocess.json").read_text())["features"])
+    experiment = asked(source, network=bare, search=search, data={"source": "second.csv", "drop": ["more"]})
+    assert experiment.state.keys() == load_file(source / "src/weights.safetensors").keys()
+    assert experiment.data.preprocess.features != tuple(
+        json.loads((source / "src/preprocess.json").read_text())["features"]
+    )
     text = refused(source, network=bare, search=search)
     assert "0.weight of src/weights.safetensors has the shape (6, 15), and this network needs (6, 16)" in text
     assert "name the exported directory" in text
@@ -524,7 +535,7 @@ def test_bare_weights_begin_a_network_of_the_same_shape(source):
         ),
     ],
 )
-def test_what_does_not_fit_is_one_sentence(source, changes, words, monkeypatch):
+def test_mismatched_weights_are_refused_in_one_sentence(source, changes, words, monkeypatch):
     monkeypatch.chdir(source / "src")
     text = refused(source, **changes)
     assert text.count("\n") == 0
@@ -540,26 +551,26 @@ def test_what_does_not_fit_is_one_sentence(source, changes, words, monkeypatch):
         ("network.json", b'{"average": 5, "network": []}', "holds several networks; export a single one"),
     ],
 )
-def test_damaged_files_are_told(source, tmp_path, name, content, words):
+def test_damaged_files_are_refused(source, tmp_path, name, content, words):
     for file in (source / "src").iterdir():
         (tmp_path / file.name).write_bytes(file.read_bytes())
     (tmp_path / name).write_bytes(content)
     assert words in refused(source, network={"init": str(tmp_path)})
 
 
-def test_workers_begin_with_the_same_weights(source):
-    job = asked(source)
-    task = (job.space, job.factory, job.data.as_samples(), 2, dict(job.state))
+def test_workers_start_from_the_same_weights(source):
+    experiment = asked(source)
+    task = (experiment.space, experiment.factory, experiment.data.as_samples(), 2, dict(experiment.state))
     one = shifted(trial("0", depth=1), freeze=1, l2_sp=0.0, layer_lr_decay=0.0)
     with start_workers(2) as workers:
-        crew = WorkerPool(workers, *task)
-        crew.admit(one)
+        pool = WorkerPool(workers, *task)
+        pool.admit(one)
         for _ in range(50):
-            if any(score.stop_reason for score in crew.train_epoch()):
+            if any(score.stop_reason for score in pool.train_epoch()):
                 break
-        released = crew.release(one)
+        released = pool.release(one)
     here_too = Population.from_space(*task)
     here_too.admit(one)
     run(here_too, 3)
     assert same(released, here_too.release(one))
-    assert torch.equal(released.weights["0.weight"][0].T, job.state["0.weight"])
+    assert torch.equal(released.weights["0.weight"][0].T, experiment.state["0.weight"])

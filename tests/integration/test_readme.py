@@ -1,5 +1,4 @@
-"""What the README and the pages of docs/ show is what works: space files, code, links, and the lines that use a
-result."""
+"""The examples in README.md and docs/ work: space files, code, links, and the lines that use a result."""
 
 import io
 import re
@@ -80,7 +79,7 @@ def test_the_pages_name_every_key_and_every_command():
         assert not missing, (page, missing)
 
 
-def test_the_space_file_is_sound_and_shows_the_defaults(tmp_path):
+def test_the_space_file_is_valid_and_shows_the_defaults(tmp_path):
     path = tmp_path / "loans.yaml"
     path.write_text(*code_blocks("yaml", page="docs/space-file.md"))
     space = loader.load(path)
@@ -89,7 +88,7 @@ def test_the_space_file_is_sound_and_shows_the_defaults(tmp_path):
     assert space == least
 
 
-def test_the_ways_of_splitting_are_sound(tmp_path):
+def test_the_documented_splits_are_valid(tmp_path):
     customers = loans().assign(
         customer=[i % 90 for i in range(len(loans()))], date=pd.date_range("2026-01-01", periods=len(loans()))
     )
@@ -103,18 +102,18 @@ def test_the_ways_of_splitting_are_sound(tmp_path):
         assert not {"customer", "date"} & {feature["column"] for feature in found.preprocess.features}
 
 
-def test_the_made_table_is_the_one_that_is_shipped():
+def test_the_generated_table_equals_the_shipped_one():
     shipped = pd.read_csv(ROOT / "search_spaces" / "loans.csv")
     pd.testing.assert_frame_equal(shipped, pd.read_csv(io.StringIO(loans().to_csv(index=False))))
 
 
 @pytest.mark.parametrize("name", ["reg", "tabular", "text"])
-def test_the_ready_spaces_are_sound(name):
+def test_the_shipped_spaces_are_valid(name):
     assert here("check", ROOT / "search_spaces" / f"{name}.yaml").exit_code == 0
 
 
 @pytest.mark.usefixtures("unrecorded")
-def test_ten_lines_of_plain_torch_predict_as_hpo_does(store, monkeypatch):
+def test_the_documented_torch_code_predicts_as_hpo_does(store, monkeypatch):
     folder = store.parent
     space = yaml.safe_load((ROOT / "search_spaces" / "tabular.yaml").read_text())
     space |= {"budget": {"trials": 4}, "train": {"epochs": 3}, "study": "readme", "finalists": 1}
@@ -139,7 +138,7 @@ def test_ten_lines_of_plain_torch_predict_as_hpo_does(store, monkeypatch):
 
 
 @pytest.mark.usefixtures("unrecorded")
-def test_ones_own_network_is_searched_from_a_file_and_from_python_and_its_weights_load(store, monkeypatch):
+def test_the_documented_own_network_is_searched_and_its_weights_load(store, monkeypatch):
     folder = store.parent
     monkeypatch.chdir(folder)
     (space,), (nets, load) = (code_blocks(language, page="docs/own-network.md") for language in ("yaml", "python"))

@@ -1,5 +1,5 @@
-"""The final network: what each way trains on, that what is exported is what was tested, and that nothing touches the
-test part before, or at all without a final network."""
+"""The final network: the rows that each kind of refit trains on, equality of the exported and the tested network, and
+a test part that is not read before the final network, or without one."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -12,14 +12,14 @@ from sklearn import metrics as sk
 import hpo
 from hpo.core.errors import InputError
 from hpo.data.dataset import Dataset
+from hpo.regularizers.configs import make_config
 from hpo.selection.result import RefitResult
 from hpo.space import loader
 from hpo.study.directory import StudyDirectory
 from hpo.study.weights import WeightStore
 from hpo.training.population import Population
 from hpo.training.program import Program
-from hpo.workflows import prepare as jobs
-from hpo.workflows import search
+from hpo.workflows import prepare, search
 from tests.helpers.refits import LOAN_ROWS, SPLITS, check_export, write_refit_space
 from tests.helpers.searches import TINY, here, outcomes
 
@@ -47,8 +47,8 @@ def final(store, result):
 
 
 @pytest.mark.parametrize("split", SPLITS)
-def test_scaled_trains_on_every_row_but_the_test_part_for_the_stated_epochs(store, monkeypatch, split):
-    """What every batch holds is read from its targets."""
+def test_scaled_trains_on_all_development_rows_for_the_reported_epochs(store, monkeypatch, split):
+    """The rows of every batch are identified by their targets."""
     seen, before = {}, Program.train_step
 
     def step(program, *given):
@@ -61,7 +61,7 @@ def test_scaled_trains_on_every_row_but_the_test_part_for_the_stated_epochs(stor
     monkeypatch.setattr(Program, "train_step", step)
     path = write_refit_space(store, "regression", split)
     result = hpo.search(path, store=store)
-    said, data = result.refit, jobs.load(path).data
+    said, data = result.refit, prepare.load(path).data
     mine = np.array(seen["refit", f"{result.trial}-scaled-{said.epochs}"]).reshape(said.epochs, said.rows).round(3)
     whole = data.without_validation()
     expected = (whole.y.double() * whole.target_scale).numpy().round(3)
@@ -72,14 +72,14 @@ def test_scaled_trains_on_every_row_but_the_test_part_for_the_stated_epochs(stor
 
 
 def smooth(curve):
-    """Each epoch as the mean of the five around it, of fewer at the ends."""
+    """Return the mean of the five epochs around each epoch, or of fewer at the ends."""
     return [
         np.mean([curve[i] for i in range(epoch - 2, epoch + 3) if 0 <= i < len(curve)]) for epoch in range(len(curve))
     ]
 
 
-def test_the_epochs_are_those_at_which_the_smoothed_mean_of_the_fresh_curves_is_best(store):
-    """A network that is too large, trained too fast and too long: its curves turn."""
+def test_the_epochs_are_best_for_the_smoothed_mean_of_the_re_evaluation_curves(store):
+    """The network is too large, and is trained too fast and too long, so its validation loss rises again."""
     overfits = {
         "search": {"learning_rate": 0.003, "depth": 2, "weight_decay": {"low": 1e-4, "high": 1e-3}, "dropout": 0.0},
         "network": {"width": 32},
@@ -101,13 +101,13 @@ def test_the_epochs_are_those_at_which_the_smoothed_mean_of_the_fresh_curves_is_
 # ---- keep
 
 
-def test_keep_comes_to_the_very_network_of_the_search(store):
+def test_keep_reproduces_the_network_of_the_search(store):
     path = write_refit_space(store, refit="keep")
     result = hpo.search(path, store=store)
-    job = jobs.load(path)
+    experiment = prepare.load(path)
     known = outcomes(store)[result.trial]
     trial = hpo.core.trial.Outcome.from_json(known).trial
-    alone = Population.from_space(job.space, None, job.data.as_samples(), rows=1)
+    alone = Population.from_space(experiment.space, None, experiment.data.as_samples(), rows=1)
     alone.admit(trial)
     last = ""
     while not last:
@@ -123,19 +123,21 @@ def test_keep_comes_to_the_very_network_of_the_search(store):
 
 
 def probabilities(net, rows):
-    """Of each single network, (fits, rows, classes)."""
+    """Return the probabilities of each single network, (fits, rows, classes)."""
     weights, network = net
     return network.predict(weights, rows.expand(len(next(iter(weights.values()))), -1, -1)).softmax(2)
 
 
 @pytest.mark.parametrize("split", SPLITS)
-def test_an_average_is_the_mean_of_the_probabilities_of_a_network_a_fold(store, split):
+def test_average_is_the_mean_of_the_probabilities_of_one_network_per_fold(store, split):
     path = write_refit_space(store, split=split, refit="average")
     result = hpo.search(path, store=store)
-    job, weights = jobs.load(path), final(store, result)
-    whole = job.data.without_validation()
-    assert len(next(iter(weights.values()))) == len(job.data.new_folds(1).folds) == 3
-    each = probabilities((weights, job.networks.network_for(result.selected)), whole.test.reveal().x)
+    experiment, weights = prepare.load(path), final(store, result)
+    whole = experiment.data.without_validation()
+    assert len(next(iter(weights.values()))) == len(experiment.data.new_folds(1).folds) == 3
+    each = probabilities(
+        (weights, experiment.networks.network_for(make_config(result.selected))), whole.test.reveal().x
+    )
     mean, y = each.mean(0), whole.test.reveal().y
     assert not torch.allclose(each[0], each[1], atol=1e-4)
     assert result.test["loss"] == pytest.approx(float(torch.nn.functional.nll_loss(mean.log(), y)), abs=1e-5)
@@ -143,28 +145,28 @@ def test_an_average_is_the_mean_of_the_probabilities_of_a_network_a_fold(store, 
 
 
 @pytest.mark.parametrize(("split", "way", "task"), EXPORTED)  # more in tests/slow
-def test_what_is_exported_scores_the_reported_test_score_on_raw_rows_and_trains_to_it_again(store, split, way, task):
+def test_an_export_reproduces_the_test_score_on_raw_rows_and_by_retraining(store, split, way, task):
     check_export(store, split, way, task)
 
 
-def test_the_ways_are_compared_by_folds_within_the_training_rows_of_fresh_folds(store):
-    """The numbers once more, step by step."""
+def test_the_kinds_of_refit_are_compared_by_nested_cross_validation(store):
+    """The scores are recomputed step by step."""
     path = write_refit_space(store)
     result = hpo.search(path, store=store)
-    job, known, compared = jobs.load(path), outcomes(store), result.refit.comparison
+    experiment, known, compared = prepare.load(path), outcomes(store), result.refit.comparison
     fresh = np.array(known[f"{result.trial}-fresh-1"]["fold_curves"]["valid_loss"])  # (epochs, folds)
     found = {"scaled": [], "keep": [], "average": []}
     for fold in range(fresh.shape[1]):
         nested, trial = (
-            job.data.nested_folds(1, fold),
+            experiment.data.nested_folds(1, fold),
             hpo.core.trial.Outcome.from_json(known[f"{result.trial}-nested-{fold}"]).trial,
         )
-        alone = Population.from_space(job.space, None, nested, rows=len(nested.folds))
+        alone = Population.from_space(experiment.space, None, nested, rows=len(nested.folds))
         alone.admit(trial)
         scores = []
         while not (scores and scores[-1].stop_reason):
             scores += alone.train_epoch()
-        learned, network = alone.release(trial).weights, job.networks.network_for(trial.params)
+        learned, network = alone.release(trial).weights, experiment.networks.network_for(trial.params)
         judged = [(nested.x[one.test], nested.y[one.test]) for one in nested.folds]
         chances = [
             network.predict({n: w[i : i + 1] for n, w in learned.items()}, x[None])[0].double().softmax(1)
@@ -179,7 +181,7 @@ def test_the_ways_are_compared_by_folds_within_the_training_rows_of_fresh_folds(
     assert {way: said["loss"] for way, said in compared.items()} == pytest.approx(
         {way: np.mean(one) for way, one in found.items()}, rel=1e-5
     )
-    overlap = np.mean([len(f.valid) / len(f.train) for f in job.data.new_folds(1).folds])
+    overlap = np.mean([len(f.valid) / len(f.train) for f in experiment.data.new_folds(1).folds])
     for way, said in compared.items():
         gains = np.subtract(found["scaled"], found[way])
         assert said["gain"] == pytest.approx(gains.mean(), abs=1e-6)
@@ -193,7 +195,7 @@ def test_the_ways_are_compared_by_folds_within_the_training_rows_of_fresh_folds(
 
 
 class SealedTestPart:
-    """A test part that has a length and nothing else."""
+    """A test part with a length, but without rows."""
 
     def __init__(self, rows):
         self.count = rows
@@ -204,8 +206,8 @@ class SealedTestPart:
 
 def test_without_a_final_network_the_test_part_is_untouched(store, monkeypatch):
     path = write_refit_space(store, refit="none")
-    job = jobs.load(path)
-    sealed = replace(job, data=replace(job.data, test=SealedTestPart(len(job.data.test))))
+    experiment = prepare.load(path)
+    sealed = replace(experiment, data=replace(experiment.data, test=SealedTestPart(len(experiment.data.test))))
     monkeypatch.setattr(Dataset, "without_validation", None)  # which has the test part in another encoding
     result = search.search(sealed, StudyDirectory(store, "tiny"))
     assert result.refit == RefitResult("none", None, None, None, {})
@@ -213,7 +215,7 @@ def test_without_a_final_network_the_test_part_is_untouched(store, monkeypatch):
     assert not {o["trial"]["role"] for o in outcomes(store).values()} & {"nested", "refit"}
     assert list((store / "studies" / "tiny" / "weights").iterdir()) == []
     with pytest.raises(TypeError, match="'NoneType' object is not callable"):  # with one, that would have been seen
-        search.search(replace(sealed, space=jobs.load(path, refit="scaled").space), StudyDirectory(store, "tiny"))
+        search.search(replace(sealed, space=prepare.load(path, refit="scaled").space), StudyDirectory(store, "tiny"))
 
 
 def test_without_a_final_network_there_is_a_configuration_but_no_weights(store):
@@ -235,8 +237,8 @@ def test_without_a_final_network_there_is_a_configuration_but_no_weights(store):
 
 
 @pytest.mark.parametrize("way", ["scaled", "keep", "average"])
-def test_a_point_of_ones_own_is_refitted_as_it_says(store, way):
-    """Without an exported number of epochs it is trained as long as its search trial found best."""
+def test_a_single_configuration_is_refitted_as_specified(store, way):
+    """Without an exported number of epochs, it is trained for the best number of epochs of its search trial."""
     point = {key: 0.01 if key != "depth" else 1 for key in TINY["search"]}
     result = hpo.search(write_refit_space(store, search=point, budget={"trials": 1}, refit=way), store=store)
     known = outcomes(store)
@@ -246,19 +248,19 @@ def test_a_point_of_ones_own_is_refitted_as_it_says(store, way):
         assert result.refit.epochs == known["0"]["best_epoch"] == known[label]["epochs"]
 
 
-def test_a_final_network_on_folds_cannot_be_kept():
+def test_keep_is_refused_with_folds():
     path = Path("s.yaml")
     with pytest.raises(
         hpo.core.errors.InputError,
         match=r"^refit: keep needs a search on one split, and data.split.folds makes a network for",
     ):
-        jobs.prepare(
+        prepare.prepare(
             loader.parse(TINY | {"data": {"source": "sklearn:wine", "split": {"folds": 3}}, "refit": "keep"}), path
         )
 
 
-def test_without_room_for_folds_within_folds_the_ways_are_not_compared(tmp_path, monkeypatch):
-    """The search is not lost for it: nothing that was trained ends in vain."""
+def test_the_kinds_of_refit_are_not_compared_without_memory_for_nested_folds(tmp_path, monkeypatch):
+    """The search still has a result."""
 
     def crowded(*_):
         raise InputError("too many.")

@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 
 from hpo.report.tables import png
 from tests.helpers.pages import plots, titles, without_plotly
-from tests.helpers.searches import Unrecorded, here, outcomes, write_space
+from tests.helpers.searches import here, outcomes, search_unrecorded, write_space
 
 NUMBERS = {"study": "numbers", "data": {"source": "sklearn:diabetes"}}
 LONGER = {"study": "longer", "budget": {"trials": 24}, "pruner": "none"}
@@ -35,11 +35,7 @@ def searched(tmp_path_factory):
         key = json.dumps(changes)
         if key not in searches:
             store = tmp_path_factory.mktemp("searched") / "mlruns"
-            with pytest.MonkeyPatch.context() as patch:
-                patch.setattr("hpo.workflows.search.Recorder", Unrecorded)
-                ran = here("search", "--space", write_space(store, **changes), "--store", store, "--json")
-            assert ran.exit_code == 0, ran.stderr
-            result = json.loads(ran.stdout)
+            result = search_unrecorded(write_space(store, **changes), store).to_json()
             searches[key] = (store, result, (store / "studies" / result["study"] / "report.html").read_text())
         return searches[key]
 
@@ -153,17 +149,9 @@ def test_the_page_is_written_from_the_store_if_the_data_file_is_missing(tmp_path
     rows = np.random.default_rng(0).normal(size=(120, 3))
     lines = ["a,b,y", *(f"{a:.4f},{b:.4f},{'yes' if a + b + c > 0 else 'no'}" for a, b, c in rows)]
     (store.parent / "mine.csv").write_text("\n".join(lines))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("hpo.workflows.search.Recorder", Unrecorded)
-        space = write_space(
-            store,
-            study="mine",
-            data={"source": "mine.csv", "target": "y"},
-            search=GRID,
-            sampler="grid",
-            budget={"trials": 20},
-        )
-        assert here("search", "--space", space, "--store", store, "--quiet").exit_code == 0
+    data = {"source": "mine.csv", "target": "y"}
+    space = write_space(store, study="mine", data=data, search=GRID, sampler="grid", budget={"trials": 20})
+    search_unrecorded(space, store)
     (store.parent / "mine.csv").unlink()
     assert here("report", "--store", store, "-o", tmp_path / "page.html").exit_code == 0
     page = (tmp_path / "page.html").read_text()
@@ -195,17 +183,8 @@ def test_rows_that_a_browser_cannot_show_as_images_are_listed(tmp_path, channels
     pixels = draw.normal(size=(80, 4 * channels))
     table = pd.DataFrame(pixels, columns=[f"p{i}" for i in range(4 * channels)]).assign(y=draw.choice(["a", "b"], 80))
     table.to_csv(store.parent / "mine.csv", index=False)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("hpo.workflows.search.Recorder", Unrecorded)
-        space = write_space(
-            store,
-            study="mine",
-            data={"source": "mine.csv", "target": "y"},
-            network={"width": 8, "image": [channels, 2, 2]},
-            budget={"trials": 3},
-        )
-        ran = here("search", "--space", space, "--store", store, "--quiet")
-    assert ran.exit_code == 0, ran.exception
+    data, network = {"source": "mine.csv", "target": "y"}, {"width": 8, "image": [channels, 2, 2]}
+    search_unrecorded(write_space(store, study="mine", data=data, network=network, budget={"trials": 3}), store)
     page = (store / "studies/mine/report.html").read_text()
     assert '<ol class="rows">' in page
     assert "data:image/png" not in without_plotly(page)
@@ -220,10 +199,8 @@ def test_names_and_values_of_the_data_are_escaped(tmp_path):
         {f"a{evil}": draw.normal(size=80), "b": draw.choice([evil, "</script>"], 80), evil: draw.normal(size=80)}
     )
     table.to_csv(store.parent / "mine.csv", index=False)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("hpo.workflows.search.Recorder", Unrecorded)
-        space = write_space(store, study="mine", data={"source": "mine.csv", "target": evil}, budget={"trials": 3})
-        assert here("search", "--space", space, "--store", store, "--quiet").exit_code == 0
+    space = write_space(store, study="mine", data={"source": "mine.csv", "target": evil}, budget={"trials": 3})
+    search_unrecorded(space, store)
     page = without_plotly((store / "studies/mine/report.html").read_text())
     assert "<!--" not in page
     assert page.count("<script") == page.count("</script>") == 2

@@ -1,4 +1,4 @@
-"""A search that was cut off, at any moment and more than once, is trial for trial the search that was not."""
+"""A search that was interrupted, at any moment and more than once, equals an uninterrupted one trial by trial."""
 
 import pytest
 
@@ -19,11 +19,11 @@ from tests.helpers.studies import (
 
 
 @pytest.mark.parametrize(("sampler", "pruner"), RESUMED)
-def test_a_search_that_was_cut_off_is_the_search_that_was_not(tmp_path, sampler, pruner):
+def test_an_interrupted_search_equals_an_uninterrupted_one(tmp_path, sampler, pruner):
     check_resumed(tmp_path, sampler, pruner, attempts=2)  # six, and gp, in tests/slow
 
 
-def test_a_trial_that_had_ended_is_not_trained_again(tmp_path):
+def test_ended_trials_are_not_trained_again(tmp_path):
     made = make_space(train={"epochs": 12, "patience": 12}, budget={"trials": 40})
     with pytest.raises(Killed):
         run_search(tmp_path / "cut", made, dies=150)
@@ -37,8 +37,8 @@ def test_a_trial_that_had_ended_is_not_trained_again(tmp_path):
 
 
 @pytest.mark.parametrize("rows", [2, 11])
-def test_it_ends_with_other_rows_too(tmp_path, rows):
-    """Memory may have run out meanwhile: then other trials are proposed, but none is lost and none comes twice."""
+def test_an_interrupted_search_ends_with_other_numbers_of_rows(tmp_path, rows):
+    """If memory has run out in between, other trials are proposed, but none is lost or repeated."""
     made = make_space(train={"epochs": 12, "patience": 12}, budget={"trials": 40})
     with pytest.raises(Killed):
         run_search(tmp_path / "cut", made, dies=150)
@@ -52,8 +52,8 @@ def test_a_deterministic_search_does_not_depend_on_rows_workers_or_kills(tmp_pat
     check_deterministic(tmp_path, sampler, pruner, [(2, UnevenCurves), (7, Apart), (32, UnevenCurves)])
 
 
-def test_a_deterministic_search_knows_what_is_older_than_its_lag_and_nothing_else(tmp_path, monkeypatch):
-    """By itself and step by step: what the sampler sees at each proposal, and the pruner at each decision."""
+def test_a_deterministic_search_sees_exactly_the_trials_older_than_its_lag(tmp_path, monkeypatch):
+    """Checks the trials that the sampler sees at each proposal, and the pruner at each decision."""
     monkeypatch.setattr("hpo.study.study.LAG", 8)
     seen = []
 

@@ -37,7 +37,7 @@ def finished(new_store):
 
 @pytest.fixture(scope="module")
 def diabetes(new_store):
-    """A regression, run by a person who wants to see nothing but its result."""
+    """A regression, searched with --quiet."""
     store = new_store()
     train = {"epochs": 20, "batch_size": 32}
     space = write_space(store, study="diabetes", data={"source": "sklearn:diabetes"}, train=train)
@@ -49,7 +49,7 @@ def diabetes(new_store):
 
 @pytest.fixture(scope="module")
 def diverged(new_store):
-    """A search that cannot succeed."""
+    """A search in which every trial diverges."""
     store = new_store()
     space = write_space(store, search=TINY["search"] | {"learning_rate": 1e30}, budget={"trials": 3})
     return SimpleNamespace(store=store, ran=here("search", "--space", space, "--store", store, "--quiet"))
@@ -57,7 +57,7 @@ def diverged(new_store):
 
 @pytest.fixture(scope="module")
 def table(new_store):
-    """A search on a user's own CSV, with gaps and categories of text, numbers and truth values; and its export."""
+    """A search on a CSV with missing values and categories of text, numbers and truth values, and its export."""
     store = new_store()
     raw = loans(240).assign(branch=lambda t: t.pop("past_due"), member=lambda t: t["debt_ratio"] > 0.3)
     raw.loc[[3, 77], "repaid"] = None
@@ -73,7 +73,7 @@ def table(new_store):
     return SimpleNamespace(store=store, result=result, weights=weights, best=best)
 
 
-def test_the_json_object_holds_what_is_promised(finished):
+def test_the_json_object_has_the_documented_keys(finished):
     result = finished.result
     assert result.keys() >= PROMISED
     assert result["trials"].keys() == {"complete", "pruned", "failed"}
@@ -85,7 +85,7 @@ def test_the_json_object_holds_what_is_promised(finished):
     assert result["selected"].keys() == TINY["search"].keys()
 
 
-def test_the_best_of_the_search_and_the_baselines_are_finalists_and_one_of_them_is_selected(finished):
+def test_the_selected_configuration_is_one_of_the_finalists(finished):
     result, known = finished.result, outcomes(finished.store)
     searched = {
         label: o["value"] for label, o in known.items() if o["trial"]["role"] == "search" and o["state"] == "complete"
@@ -104,7 +104,7 @@ def test_the_best_of_the_search_and_the_baselines_are_finalists_and_one_of_them_
     assert len(result["reevaluated_scores"]["loss"]) == finalists[result["trial"]]["fits"] == result["verdict"]["fits"]
 
 
-def test_what_was_trained_is_counted_by_what_it_was_for(finished):
+def test_epochs_are_counted_by_role(finished):
     result, known = finished.result, outcomes(finished.store).values()
     counted = [o for o in known if o["trial"]["role"] in ("search", "baseline")]
     assert result["epochs_trained"] == sum(o["epochs"] for o in counted)
@@ -115,14 +115,14 @@ def test_what_was_trained_is_counted_by_what_it_was_for(finished):
     assert result["fit_epochs"]["finalist"] > folds * 4
 
 
-def test_progress_goes_to_stderr_and_the_object_alone_to_stdout(finished):
+def test_progress_goes_to_stderr_and_only_the_object_to_stdout(finished):
     assert finished.ran.stdout.count("\n") == 1
     assert "wine · 178 rows, 13 columns, 3 classes" in finished.ran.stderr
     assert "searching learning_rate, depth, dropout, weight_decay" in finished.ran.stderr
     assert '"study"' not in finished.ran.stderr
 
 
-def test_quiet_says_only_the_result(diabetes):
+def test_quiet_prints_only_the_result(diabetes):
     assert diabetes.ran.stderr == ""
     assert " is significantly better than the usual defaults" in diabetes.ran.stdout.splitlines()[0]
     assert "6 trials: " in diabetes.ran.stdout
@@ -139,7 +139,7 @@ def test_the_same_command_again_prints_the_stored_result_and_trains_nothing(fini
 
 
 def test_regression_is_reported_in_the_targets_own_units(diabetes):
-    """The mean absolute error lies between a linear fit's and that of always saying the mean, in the target's units."""
+    """The mean absolute error, in the target's units, lies between those of a linear fit and a constant prediction."""
     x, y = load_diabetes(return_X_y=True)
     rest, test = train_test_split(np.arange(len(y)), test_size=0.2, random_state=0)
     linear = np.abs(LinearRegression().fit(x[rest], y[rest]).predict(x[test]) - y[test]).mean()
@@ -165,7 +165,7 @@ def test_regression_is_reported_in_the_targets_own_units(diabetes):
         ({"data": {"source": "sklearn:iris"}}, "the rows of its data differ"),
     ],
 )
-def test_another_space_under_the_same_name_is_refused_with_what_differs(finished, tmp_path, changes, difference):
+def test_another_space_under_the_same_name_is_refused_with_the_difference(finished, tmp_path, changes, difference):
     before = (finished.store / "studies/tiny/journal.log").read_bytes()
     refused = here("search", "--space", write_space(tmp_path / "mlruns", **changes), "--store", finished.store)
     assert refused.exit_code == 2
@@ -180,7 +180,7 @@ def test_a_search_in_which_every_trial_diverges_fails_with_the_cause(diverged):
     assert diverged.ran.stdout == ""
 
 
-def test_a_study_is_not_removed_without_a_yes(diverged):
+def test_a_study_is_not_removed_without_confirmation(diverged):
     unanswered = here("delete", "tiny", "--store", diverged.store)
     assert (unanswered.exit_code, unanswered.stderr.splitlines()[-1]) == (
         2,
@@ -214,7 +214,7 @@ def test_studies_lists_each_with_its_scores(name, shown, request):
 
 
 @pytest.mark.parametrize("form", ["yaml", "json"])
-def test_the_exported_configuration_is_a_sound_space_of_one_point(table, tmp_path, form):
+def test_the_exported_configuration_is_a_valid_space_of_one_point(table, tmp_path, form):
     path = tmp_path / f"best.{form}"
     exported = here("export", "--store", table.store, "--study", "loans", "--format", form, "-o", path)
     assert exported.exit_code == 0
@@ -238,7 +238,7 @@ def test_searching_the_exported_point_gives_its_score_again(table):
 
 @pytest.fixture(scope="module")
 def raw(table):
-    """The rows of the test part as the user's file spells them."""
+    """The rows of the test part as they are in the user's file."""
     rows = pd.read_csv(table.best.parent / "loans.csv", dtype=str, keep_default_na=False)
     rows = rows[rows["repaid"] != ""].reset_index(drop=True)
     _, test = train_test_split(np.arange(len(rows)), test_size=0.2, random_state=0, stratify=rows["repaid"])
@@ -261,7 +261,7 @@ def test_predictions_of_raw_test_rows_have_the_accuracy_of_the_result(table, raw
     assert (chances.idxmax(axis=1) == "probability_" + found["prediction"]).all()
 
 
-def test_ten_lines_of_plain_torch_predict_the_same(table, raw):
+def test_plain_torch_predicts_the_same(table, raw):
     layers = json.loads((table.weights / "network.json").read_text())
     net = torch.nn.Sequential(*[getattr(torch.nn, name)(*arguments) for name, *arguments in layers]).eval()
     net.load_state_dict(load_file(table.weights / "weights.safetensors"))
@@ -280,7 +280,7 @@ def test_ten_lines_of_plain_torch_predict_the_same(table, raw):
     assert found["probability_yes"].to_numpy() == pytest.approx(chances[:, 1].numpy(), abs=1e-6)
 
 
-def test_new_rows_may_spell_truth_otherwise_and_hold_unknown_and_missing_values(table, raw):
+def test_new_rows_may_have_other_spellings_and_unknown_and_missing_values(table, raw):
     other = raw.assign(member=raw["member"].str.lower(), home="a boat", region="", income="")
     same = raw.assign(home="a tent", region="", income="")
     pd.testing.assert_frame_equal(predicted(table, other), predicted(table, same))
@@ -303,7 +303,7 @@ def test_rows_that_cannot_be_predicted_are_refused_with_the_column(table, raw, t
     assert refused.stdout == ""
 
 
-def test_a_name_in_brackets_is_a_name_not_a_colour(tmp_path, monkeypatch):
+def test_names_in_brackets_are_not_read_as_markup(tmp_path, monkeypatch):
     monkeypatch.setattr("hpo.workflows.search.Recorder", Unrecorded)
     store = tmp_path / "here" / "mlruns"
     store.parent.mkdir()

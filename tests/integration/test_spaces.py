@@ -94,5 +94,5 @@ def test_the_cocktail_uses_one_augmentation_at_a_time():
     for first in range(len(ways)):
         sampled = {way: middle[way] or space.search[way].middle() for way in ways}
         switches = {f"{way}_enabled": i >= first for i, way in enumerate(ways)}
-        params = space.params(middle | sampled | switches)
+        params = space.params({**middle, **sampled, **switches})
         assert [way for way in ways if params[way]] == [ways[first]]

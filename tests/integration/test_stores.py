@@ -12,20 +12,20 @@ from hpo.study.directory import StudyDirectory
 from tests.helpers.searches import TINY, here, write_space
 
 
-def test_a_store_that_was_moved_is_found_where_it_is(store):
-    """Its own database is not looked for at the old place, where a new and empty one would come into being."""
+def test_a_moved_store_uses_its_own_database(store):
+    """Its database is not opened at the old path, where a new, empty one would be created."""
     space = write_space(store)
     assert here("search", "--space", space, "--store", store, "--quiet").exit_code == 0
     moved = store.rename(store.parent / "moved")
-    place = StudyDirectory(moved, "tiny")
-    assert place.mlflow()["tracking_uri"] == f"sqlite:///{moved / 'mlflow.db'}"
+    directory = StudyDirectory(moved, "tiny")
+    assert directory.mlflow()["tracking_uri"] == f"sqlite:///{moved / 'mlflow.db'}"
     assert here("delete", "tiny", "--yes", "--store", moved).exit_code == 0
-    assert MlflowClient(place.tracking_uri).get_experiment_by_name("tiny") is None
+    assert MlflowClient(directory.tracking_uri).get_experiment_by_name("tiny") is None
     assert not store.exists()
 
 
 @pytest.mark.usefixtures("unrecorded")
-def test_an_exported_point_says_when_its_rows_have_changed(store):
+def test_changed_rows_of_an_exported_configuration_are_noted(store):
     space = write_space(store)
     assert here("search", "--space", space, "--store", store, "--quiet").exit_code == 0
     point = store.parent / "point.yaml"
@@ -39,7 +39,7 @@ def test_an_exported_point_says_when_its_rows_have_changed(store):
 
 
 @pytest.mark.usefixtures("unrecorded")
-def test_a_score_that_the_test_rows_do_not_define_is_null(store):
+def test_undefined_test_scores_are_null(store):
     """An area under the curve needs two classes; the two test rows here hold one."""
     y = [0] * 40 + [1] * 6
     pd.DataFrame({"a": range(46), "b": [*range(23)] * 2, "y": y}).to_csv(store.parent / "t.csv", index=False)
@@ -51,7 +51,7 @@ def test_a_score_that_the_test_rows_do_not_define_is_null(store):
 
 
 @pytest.mark.usefixtures("unrecorded")
-def test_runs_go_to_the_mlflow_of_the_environment_from_python_and_from_the_command_line(store, monkeypatch):
+def test_runs_go_to_the_mlflow_of_the_environment_variable(store, monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://elsewhere:5000")
     point = {"search": {"learning_rate": 0.01}, "budget": {"trials": 1}, "refit": "none"}
     ran = here("search", "--space", write_space(store, study="a", **point), "--store", store, "--json")

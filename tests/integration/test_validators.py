@@ -1,5 +1,4 @@
-"""Whole searches that follow what needs no labels of the other domain, and how far that would have led where labels
-tell."""
+"""Searches that follow a validator, and the rating of validators if target labels are available."""
 
 import json
 from dataclasses import replace
@@ -13,6 +12,7 @@ from scipy.stats import spearmanr
 from hpo.core.metrics import METRICS, VALIDATORS
 from hpo.core.trial import Outcome, Trial
 from hpo.core.trial_key import TrialKey
+from hpo.regularizers.configs import make_config
 from hpo.selection import validator_ranking
 from hpo.selection.validator_ranking import rank
 from hpo.space.formatting import format_score
@@ -27,7 +27,7 @@ NONE = {"source": "target.csv", "column": "y", "test": 0.3}
 
 
 def domains(folder, kind="classes"):
-    """Two tables, the second of which lies elsewhere: target.csv beside source.csv."""
+    """Two tables from different distributions: source.csv and target.csv."""
     stream = np.random.default_rng(0)
     for name, rows, moved in (("source", 160, 0.0), ("target", 140, 1.0)):
         x = stream.normal(size=(rows, 3)) + np.array([moved, 0, 0])
@@ -53,7 +53,7 @@ def searched(store, path):
 
 @pytest.mark.parametrize("metric", ["dev", "snd"])
 @pytest.mark.usefixtures("unrecorded")
-def test_a_search_follows_a_criterion_to_its_end(store, metric):
+def test_a_search_follows_a_validator(store, metric):
     said, result = searched(store, space(store, metric))
     assert result["metric"] == metric
     found = outcomes(store)
@@ -79,7 +79,7 @@ def test_a_search_follows_a_criterion_to_its_end(store, metric):
 
 
 @pytest.mark.usefixtures("unrecorded")
-def test_no_label_of_the_target_has_a_hand_in_what_is_selected(new_store):
+def test_labels_of_the_target_do_not_influence_the_selection(new_store):
     found = []
     for shuffled in (False, True):
         store = new_store()
@@ -97,7 +97,7 @@ def test_no_label_of_the_target_has_a_hand_in_what_is_selected(new_store):
 
 
 @pytest.mark.usefixtures("unrecorded")
-def test_labels_tell_how_far_each_criterion_would_have_led(store):
+def test_target_labels_rate_the_validators(store):
     target = {"labels": "validation-only", "few": 20}
     said, result = searched(store, space(store, "accuracy", target, budget={"trials": 8}, pruner="none"))
     whole = [
@@ -119,7 +119,7 @@ def test_labels_tell_how_far_each_criterion_would_have_led(store):
 
 
 @pytest.mark.usefixtures("unrecorded")
-def test_a_regression_can_be_chosen_by_the_weighed_losses(store):
+def test_a_regression_can_follow_the_weighted_losses(store):
     _, result = searched(store, space(store, "dev", kind="numbers", finalists=0, refit="none"))
     assert result["task"] == "regression"
     assert {"iwv", "dev", "source_loss"} <= result["valid"].keys()
@@ -174,22 +174,22 @@ def test_a_regression_can_be_chosen_by_the_weighed_losses(store):
         ),
     ],
 )
-def test_what_cannot_be_followed_is_said_in_a_sentence(store, changes, sentence):
+def test_invalid_validators_are_refused(store, changes, sentence):
     ran = here("check", space(store, **changes))
     assert ran.exit_code == 2
     assert sentence in ran.stderr
 
 
-def test_boosting_repeats_whatever_belongs_to_a_row():
+def test_boosting_repeats_all_row_tensors():
     data = replace(foreign(), auxiliary=foreign().x[:, :2])
     twice = replace(data, folds=data.folds * 2).copy_per_fold()
     for name in ("x", "y", "density_ratio", "auxiliary"):
         assert torch.equal(getattr(twice, name)[twice.folds[1].train], getattr(data, name)[data.folds[0].train])
 
 
-def test_a_criterion_that_is_trained_for_is_noted(store):
+def test_a_validator_that_is_also_a_loss_term_is_noted(store):
     ran = here("check", space(store, "infomax", search=SEARCH | {"entropy": "auto"}))
-    assert "note: train.metric: infomax is what search.entropy trains for" in ran.stdout
+    assert "note: train.metric: search.entropy optimizes infomax directly" in ran.stdout
 
 
 # ---- ranking
@@ -197,7 +197,7 @@ def test_a_criterion_that_is_trained_for_is_noted(store):
 
 def outcome(label, state="complete", **valid):
     return Outcome(
-        Trial(TrialKey.parse(label), "search", {}, 0),
+        Trial(TrialKey.parse(label), "search", make_config({}), 0),
         state,
         "",
         0.0,
@@ -216,7 +216,7 @@ def outcome(label, state="complete", **valid):
     )
 
 
-def test_a_criterion_that_ranks_like_the_truth_has_correlation_1_and_loses_nothing():
+def test_a_validator_that_ranks_like_the_true_score_has_correlation_1_and_no_regret():
     trials = [outcome(str(i), accuracy=i / 10, snd=float(i), iwv=float(i)) for i in range(5)]
     found = {one.validator: one for one in rank(trials, "accuracy")}
     assert (found["snd"].spearman, found["snd"].regret, found["snd"].chosen) == (pytest.approx(1), 0, "4")
@@ -240,7 +240,7 @@ def test_trials_that_were_pruned_or_have_no_score_are_not_ranked():
     assert rank(trials[: validator_ranking.MIN_TRIALS - 1], "accuracy") == []
 
 
-def test_what_does_not_differ_has_no_rank_correlation():
+def test_equal_scores_have_no_rank_correlation():
     (found,) = rank([outcome(str(i), accuracy=0.5, snd=float(i)) for i in range(4)], "accuracy")
-    assert np.isnan(found.spearman)
+    assert found.spearman is None
     assert found.regret == 0

@@ -1,4 +1,4 @@
-"""A search that is killed at any moment goes on with the same command: every trial once, what had ended unchanged."""
+"""A killed search is resumed by the same command; every trial is there once, and ended trials are unchanged."""
 
 import json
 import re
@@ -27,7 +27,7 @@ from tests.helpers.searches import PATIENCE, here, hpo, launched, outcomes, wait
 
 EARLY = 2  # kills within the first second
 LATE = 1  # kills while trials train
-# Then a kill in each of the phases that follow the search, told by what the journal says when the last of them begins.
+# Then a kill in each phase after the search: the entry of the journal that shows that the phase has begun.
 PHASES = {
     "finals": rb'"start_round:[a-z0-9]+-fresh-1"',
     "ablation": rb'"start_round:ablation-',
@@ -38,7 +38,7 @@ PHASES = {
 
 @pytest.fixture(scope="module")
 def undisturbed(new_store):
-    """The search as it should end."""
+    """The uninterrupted search."""
     store = new_store()
     space = write_space(store, **KILLED_SPACE)
     ran = here("search", "--space", space, "--store", store, "--json")
@@ -46,7 +46,7 @@ def undisturbed(new_store):
 
 
 def interrupt(store, space, how: signal.Signals, moment) -> tuple[int, str]:
-    """Starts the search and sends a signal when `moment()` returns; its exit code and what it said."""
+    """Start the search and send a signal when `moment()` returns; return the exit code and the output."""
     with launched("search", "--space", space, "--store", store) as search:
         moment()
         search.send_signal(how)
@@ -112,14 +112,14 @@ def disturbed(new_store):
     )
 
 
-def test_the_kills_hit_a_search_at_work(disturbed):
+def test_the_kills_interrupt_running_trials(disturbed):
     sizes = [len(snapshot) for snapshot in disturbed.snapshots[: -len(PHASES)]]
     assert sizes == sorted(set(sizes))
     assert 0 < sizes[0] < sizes[-1] < TRIALS
 
 
-def test_the_kills_hit_the_finals_the_ablation_the_comparison_and_the_last_training(disturbed):
-    """Each before what comes next had ended, and none when all was done."""
+def test_the_kills_interrupt_every_phase_after_the_search(disturbed):
+    """Each kill came before the next phase had ended, and none after the last phase."""
     found = [{o["trial"]["role"] for o in known.values()} for known in disturbed.phases.values()]
     after = {
         "finals": {"ablation", "nested", "refit"},
@@ -132,12 +132,12 @@ def test_the_kills_hit_the_finals_the_ablation_the_comparison_and_the_last_train
     assert "refit" in {o["trial"]["role"] for o in disturbed.known.values()}
 
 
-def test_what_had_ended_before_a_kill_is_never_touched_again(disturbed):
+def test_outcomes_stored_before_a_kill_never_change(disturbed):
     for snapshot in disturbed.snapshots:
         assert {label: disturbed.known[label] for label in snapshot} == snapshot
 
 
-def test_every_trial_is_there_exactly_once_in_the_study_and_in_mlflow(disturbed):
+def test_every_trial_is_stored_once_in_the_study_and_in_mlflow(disturbed):
     assert sum(disturbed.result["trials"].values()) == TRIALS
     numbers = [int(label) for label in disturbed.known if label.isdigit()]
     assert sorted(numbers) == list(range(TRIALS - 2))
@@ -152,7 +152,7 @@ def test_every_trial_is_there_exactly_once_in_the_study_and_in_mlflow(disturbed)
     assert "space.yaml" in {artifact.path for artifact in disturbed.client.list_artifacts(disturbed.run_id)}
 
 
-def test_trials_and_result_are_bit_for_bit_those_of_a_search_in_peace(disturbed, undisturbed):
+def test_trials_and_result_equal_an_uninterrupted_search_bit_for_bit(disturbed, undisturbed):
     def timeless(known):
         """Remove the times, and the rounds of trials after the search, which may begin in another round."""
         late = {label for label, o in known.items() if o["trial"]["role"] not in ("search", "baseline")}
@@ -168,8 +168,8 @@ def test_trials_and_result_are_bit_for_bit_those_of_a_search_in_peace(disturbed,
     }
 
 
-def test_equals_are_chosen_between_whatever_their_order(undisturbed):
-    """Else the study would choose other finalists when it is opened again."""
+def test_ties_are_broken_independently_of_the_order(undisturbed):
+    """Otherwise, a reopened study would select other finalists."""
     found = [Outcome.from_json(o) for o in undisturbed.known.values() if o["trial"]["role"] == "search"]
     first = max(found, key=lambda o: o.value)
     found.append(replace(first, trial=replace(first.trial, key=TrialKey(77))))
@@ -177,7 +177,7 @@ def test_equals_are_chosen_between_whatever_their_order(undisturbed):
     assert len({best(order, METRICS["accuracy"]).trial.label for order in shuffled}) == 1
 
 
-def test_ctrl_c_ends_with_a_sentence_and_a_run_that_says_killed(disturbed):
+def test_ctrl_c_ends_with_a_message_and_a_killed_run(disturbed):
     code, err = disturbed.stopped
     assert code == 130
     assert err.splitlines()[-1] == "Stopped. Finished trials are stored; the same command resumes the search."
@@ -185,8 +185,8 @@ def test_ctrl_c_ends_with_a_sentence_and_a_run_that_says_killed(disturbed):
     assert disturbed.status == "KILLED"
 
 
-def test_a_journal_torn_anywhere_is_a_shorter_journal(undisturbed, tmp_path):
-    """Whatever a kill leaves of a write, the study opens; a trial has its whole history or none of it."""
+def test_a_truncated_journal_is_read_as_a_shorter_one(undisturbed, tmp_path):
+    """The study opens after any partial write; a trial has its whole history or none."""
     space = loader.load(undisturbed.space)
     fingerprint = prepare(space.data, tmp_path).fingerprint
     whole = StudyDirectory(undisturbed.store, "tiny").journal.read_bytes()
@@ -205,7 +205,7 @@ def test_a_journal_torn_anywhere_is_a_shorter_journal(undisturbed, tmp_path):
     assert len(begun) > TRIALS / 2  # or the cuts hit nothing
 
 
-def test_a_journal_damaged_within_is_not_guessed_at(undisturbed, tmp_path):
+def test_a_journal_damaged_in_the_middle_is_refused(undisturbed, tmp_path):
     lines = StudyDirectory(undisturbed.store, "tiny").journal.read_bytes().splitlines(keepends=True)
     lines[4] = b"\0" * 9 + b"\n"
     (tmp_path / "journal.log").write_bytes(b"".join(lines))

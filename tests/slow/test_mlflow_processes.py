@@ -52,7 +52,7 @@ def test_the_ui_is_served_on_loopback_and_ends_with_its_command(recorded):
 
 @pytest.fixture(scope="module")
 def enlarged(recorded):
-    """The same search with a larger budget, after MLflow lost some runs; its writer is killed, and it is run again."""
+    """The same search with a larger budget, after MLflow lost some runs; it is run again after its writer is killed."""
     client, store = recorded.client, recorded.store
     for label in ("0", "none"):
         client.delete_run(recorded.runs[label].info.run_id)

@@ -14,11 +14,11 @@ from tests.helpers.studies import (
 
 
 @pytest.mark.parametrize(("sampler", "pruner"), RESUMED)
-def test_a_search_that_is_often_killed_is_the_undisturbed_search(tmp_path, sampler, pruner):
+def test_an_often_killed_search_equals_an_uninterrupted_one(tmp_path, sampler, pruner):
     check_resumed(tmp_path, sampler, pruner, attempts=6)
 
 
-def test_a_search_with_gp_that_is_killed_is_the_undisturbed_search(tmp_path):
+def test_a_killed_search_with_gp_equals_an_uninterrupted_one(tmp_path):
     check_resumed(tmp_path, "gp", "median", attempts=3)
 
 

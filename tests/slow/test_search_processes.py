@@ -37,7 +37,7 @@ def test_a_search_ends_with_its_time_budget_and_locks_its_study(store):
 
 
 @pytest.mark.usefixtures("unrecorded")
-def test_two_workers_find_what_one_process_finds_on_folds_and_in_the_finals(new_store):
+def test_two_workers_equal_one_process_on_folds_and_in_the_finals(new_store):
     found = []
     changes = {
         "data": {"source": "sklearn:wine", "split": {"folds": 3}},

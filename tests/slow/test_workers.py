@@ -17,6 +17,7 @@ from hpo.core.trial import Trial
 from hpo.core.trial_key import TrialKey
 from hpo.data.dataset import prepare
 from hpo.nn.device import CPU
+from hpo.regularizers.configs import make_config
 from hpo.space import loader
 from hpo.space.settings import EnsembleConfig
 from hpo.study.directory import StudyDirectory
@@ -25,8 +26,8 @@ from hpo.training.population import Population
 from hpo.training.worker import start_workers
 from hpo.training.worker_pool import WorkerPool
 from hpo.workflows import add_ensemble, completed
-from hpo.workflows import prepare as jobs
 from hpo.workflows.callbacks import Watcher
+from hpo.workflows.prepare import prepare as prepare_experiment
 from tests.helpers.kills import KILLED_SPACE as KILLED
 from tests.helpers.kills import TIME_KEYS, TRIALS, count_ended
 from tests.helpers.searches import PATIENCE, TINY, here, launched, outcomes, processes, wait_for, write_space
@@ -34,14 +35,14 @@ from tests.helpers.searches import PATIENCE, TINY, here, launched, outcomes, pro
 # Proposals depend on the number of the trial only, not on the order in which trials end.
 SPACE = KILLED | {"sampler": "random", "pruner": "none"}
 EPOCHS = 3
-SPACE_OF_CREWS = loader.parse(TINY | {"train": {"epochs": EPOCHS, "patience": EPOCHS, "batch_size": 32}})
+POOL_SPACE = loader.parse(TINY | {"train": {"epochs": EPOCHS, "patience": EPOCHS, "batch_size": 32}})
 
 
 def trial(label: str, **params: float) -> Trial:
     return Trial(
         TrialKey.parse(label),
         "search",
-        {"learning_rate": 1e-2, "depth": 2, "weight_decay": 0.1, "dropout": 0.2, **params},
+        make_config({"learning_rate": 1e-2, "depth": 2, "weight_decay": 0.1, "dropout": 0.2, **params}),
         int(label),
     )
 
@@ -103,7 +104,7 @@ def disturbed(new_store):
     )
 
 
-def test_two_workers_find_what_one_process_finds_whatever_becomes_of_them(alone, disturbed):
+def test_two_workers_equal_one_process_despite_kills_and_interruptions(alone, disturbed):
     assert [len(pids) for pids in disturbed.workers.values()] == [2, 2, 2]
     assert 3 < disturbed.before < TRIALS
     assert timeless(disturbed.known) == timeless(alone.known)
@@ -123,12 +124,12 @@ def test_two_workers_find_what_one_process_finds_whatever_becomes_of_them(alone,
         assert disturbed.result[key] == alone.result[key]
 
 
-def test_no_worker_outlives_its_search(disturbed):
+def test_workers_end_with_their_search(disturbed):
     for pids in disturbed.workers.values():
         wait_for(lambda pids=pids: not any(map(running, pids)))
 
 
-def test_a_worker_that_dies_is_mentioned_and_when_all_have_a_sentence_says_how_to_go_on(disturbed):
+def test_a_lost_worker_is_noted_and_losing_all_ends_with_the_command_to_resume(disturbed):
     lost = disturbed.told["lost"]
     assert lost.code == 1
     assert "Traceback" not in lost.err
@@ -137,27 +138,27 @@ def test_a_worker_that_dies_is_mentioned_and_when_all_have_a_sentence_says_how_t
     assert last.startswith("The last worker process ended (signal 9")
 
 
-def test_ctrl_c_ends_a_search_with_workers_as_any(disturbed):
+def test_ctrl_c_ends_a_search_with_workers(disturbed):
     assert disturbed.told["interrupted"].code == 130
     assert "Traceback" not in disturbed.told["interrupted"].err
 
 
-def test_the_first_lines_say_how_many_workers(disturbed):
+def test_the_headline_names_the_number_of_workers(disturbed):
     assert "random, no pruning · 10 trials at once in 2 workers" in disturbed.told["killed"].err
 
 
-def test_more_workers_than_cores_are_mentioned(tmp_path):
-    job = jobs.prepare(SPACE_OF_CREWS, tmp_path)
-    assert "note: 500 workers share" in "\n".join(headline(job, 500, 500))
-    assert "note:" not in "\n".join(headline(job, 500, 1))
+def test_more_workers_than_cores_are_noted(tmp_path):
+    experiment = prepare_experiment(POOL_SPACE, tmp_path)
+    assert "note: 500 workers share" in "\n".join(headline(experiment, 500, 500))
+    assert "note:" not in "\n".join(headline(experiment, 500, 1))
 
 
-# ---- the crew, epoch by epoch
+# ---- the pool, epoch by epoch
 
 
 @pytest.fixture(scope="module")
 def data():
-    return prepare(SPACE_OF_CREWS.data, Path()).as_samples()
+    return prepare(POOL_SPACE.data, Path()).as_samples()
 
 
 @pytest.fixture
@@ -166,15 +167,15 @@ def notes():
 
 
 @pytest.fixture
-def crew(data, notes):
+def pool(data, notes):
     with start_workers(2) as workers:
-        yield WorkerPool(workers, SPACE_OF_CREWS, None, data, rows=4, note=notes.append)
+        yield WorkerPool(workers, POOL_SPACE, None, data, rows=4, note=notes.append)
 
 
 @pytest.fixture(scope="module")
 def expected(data):
-    """What each trial leaves behind where it is trained by one population."""
-    population = Population.from_space(SPACE_OF_CREWS, None, data, rows=4)
+    """The trained trials of a single population."""
+    population = Population.from_space(POOL_SPACE, None, data, rows=4)
     trials = [trial(str(i), depth=1 + i % 2) for i in range(4)]
     for of in trials:
         population.admit(of)
@@ -183,105 +184,105 @@ def expected(data):
     return {of.label: (of, population.release(of)) for of in trials}
 
 
-def finish(crew, meanwhile=lambda _: None):
-    """Trains until every trial has ended; what they leave behind, and the epochs that were told, by label."""
+def finish(pool, meanwhile=lambda _: None):
+    """Train until every trial has ended; return the trained trials and the reported epochs, by label."""
     left, told = {}, {}
-    while crew.members:
-        for score in crew.train_epoch():
+    while pool.members:
+        for score in pool.train_epoch():
             told.setdefault(score.trial.label, []).append(score.epoch)
             meanwhile(score)
             if score.stop_reason:
-                left[score.trial.label] = crew.release(score.trial)
+                left[score.trial.label] = pool.release(score.trial)
     return left, told
 
 
-def test_a_crew_has_room_for_its_rows_and_spreads_its_trials_evenly(crew, expected):
+def test_a_pool_has_room_for_its_rows_and_spreads_its_trials_evenly(pool, expected):
     for of, _ in expected.values():
-        assert crew.has_room()
-        crew.admit(of)
-    assert not crew.has_room()
-    homes = [member.worker for member in crew.members.values()]
+        assert pool.has_room()
+        pool.admit(of)
+    assert not pool.has_room()
+    homes = [member.worker for member in pool.members.values()]
     assert sorted(map(homes.count, set(homes))) == [2, 2]
 
 
-def test_no_worker_waits_for_another(crew, expected):
-    """While one is held up, the trials of the other come to their end."""
+def test_workers_do_not_wait_for_each_other(pool, expected):
+    """While one worker is blocked, the trials of the other worker end."""
     for of, _ in expected.values():
-        crew.admit(of)
-    held, _ = crew.workers
+        pool.admit(of)
+    held, _ = pool.workers
     os.kill(held.process.pid, signal.SIGSTOP)
-    there = [label for label, member in crew.members.items() if member.worker is not held]
+    there = [label for label, member in pool.members.items() if member.worker is not held]
     left = []
     while len(left) < len(there):
-        for score in crew.train_epoch():
+        for score in pool.train_epoch():
             if score.stop_reason:
-                crew.release(score.trial)
+                pool.release(score.trial)
                 left.append(score.trial.label)
     assert sorted(left) == sorted(there)
     os.kill(held.process.pid, signal.SIGCONT)
-    assert finish(crew)[1].keys() == expected.keys() - set(there)
+    assert finish(pool)[1].keys() == expected.keys() - set(there)
 
 
 @pytest.mark.parametrize("epoch", [1, EPOCHS])
-def test_trials_of_a_lost_worker_are_trained_again_and_told_once(crew, expected, notes, epoch):
-    """Also the one that is to be released at this very moment."""
+def test_trials_of_a_lost_worker_are_trained_again_and_reported_once(pool, expected, notes, epoch):
+    """Also the trial that is about to be released."""
     for of, _ in expected.values():
-        crew.admit(of)
+        pool.admit(of)
     lost = []
 
     def kill(score):
         if not lost and score.epoch == epoch:
-            lost.append(crew.members[score.trial.label].worker)
+            lost.append(pool.members[score.trial.label].worker)
             lost[0].process.kill()
             lost[0].process.wait()
 
-    left, told = finish(crew, kill)
+    left, told = finish(pool, kill)
     assert told == {label: list(range(1, EPOCHS + 1)) for label in expected}
     assert all(same(left[label], released) for label, (_, released) in expected.items())
     (note,) = notes
     assert note.startswith("A worker process ended (signal 9, as when memory runs out); its ")
 
 
-def test_a_worker_without_trials_takes_over_half_of_what_another_has(crew, expected):
+def test_an_idle_worker_takes_over_half_of_the_trials_of_another(pool, expected):
     for of, _ in expected.values():
-        crew.admit(of)
-    emptied, other = crew.workers
+        pool.admit(of)
+    emptied, other = pool.workers
     os.kill(other.process.pid, signal.SIGSTOP)
-    leaving = {label for label, member in crew.members.items() if member.worker is emptied}
-    while leaving & crew.members.keys():
-        for score in crew.train_epoch():
+    leaving = {label for label, member in pool.members.items() if member.worker is emptied}
+    while leaving & pool.members.keys():
+        for score in pool.train_epoch():
             if score.trial.label in leaving:
-                crew.release(score.trial)
+                pool.release(score.trial)
     os.kill(other.process.pid, signal.SIGCONT)
     homes = []
-    left, told = finish(crew, lambda _: homes.append([member.worker for member in crew.members.values()]))
+    left, told = finish(pool, lambda _: homes.append([member.worker for member in pool.members.values()]))
     assert any(emptied in found and other in found for found in homes)
     assert told.keys() == left.keys() == expected.keys() - leaving
     assert all(epochs[-1] == EPOCHS for epochs in told.values())
     assert all(same(released, expected[label][1]) for label, released in left.items())
 
 
-def test_what_is_raised_in_a_worker_is_raised_here_with_its_traceback(data):
+def test_exceptions_of_a_worker_are_raised_with_their_traceback(data):
     with start_workers(2) as workers:
-        crew = WorkerPool(workers, SPACE_OF_CREWS, None, replace(data, y=data.y[:1]), rows=4)
-        crew.admit(trial("0"))
+        pool = WorkerPool(workers, POOL_SPACE, None, replace(data, y=data.y[:1]), rows=4)
+        pool.admit(trial("0"))
         with pytest.raises(IndexError) as raised:
-            finish(crew)
+            finish(pool)
     (note,) = raised.value.__notes__
     assert note.startswith("In a worker process:\nTraceback")
     assert "hpo/training/stack.py" in note
 
 
-def test_a_crew_that_is_lost_before_it_began_says_so(data):
+def test_a_pool_that_is_lost_before_it_began_says_so(data):
     with start_workers(2) as workers:
         for worker in workers:
             worker.process.kill()
             worker.process.wait()
         with pytest.raises(WorkersError, match=r"^The last worker process ended \(signal 9"):
-            WorkerPool(workers, SPACE_OF_CREWS, None, data, rows=4)
+            WorkerPool(workers, POOL_SPACE, None, data, rows=4)
 
 
-def test_workers_find_somebodys_factory_where_the_search_found_it(tmp_path):
+def test_workers_import_a_users_factory_from_the_same_folder(tmp_path):
     (tmp_path / "nets_for_the_workers.py").write_text(
         "from torch import nn\n\n\ndef build(n_inputs, n_outputs, width):\n"
         "    return nn.Sequential(nn.Linear(n_inputs, width), nn.ReLU(), nn.Dropout(), nn.Linear(width, n_outputs))\n"
@@ -289,15 +290,15 @@ def test_workers_find_somebodys_factory_where_the_search_found_it(tmp_path):
     network = {"kind": "module", "factory": "nets_for_the_workers:build", "width": 8}
     search = {key: value for key, value in TINY["search"].items() if key != "depth"}
     made = TINY | {"network": network, "search": search, "train": {"epochs": 2, "batch_size": 32}}
-    job = jobs.prepare(loader.parse(made), tmp_path)
-    trials = [replace(trial(label), params={"learning_rate": 1e-2, "dropout": 0.2}) for label in "01"]
-    population = Population.from_space(job.space, job.factory, job.data.as_samples(), rows=2)
+    experiment = prepare_experiment(loader.parse(made), tmp_path)
+    trials = [replace(trial(label), params=make_config({"learning_rate": 1e-2, "dropout": 0.2})) for label in "01"]
+    population = Population.from_space(experiment.space, experiment.factory, experiment.data.as_samples(), rows=2)
     with start_workers(2) as workers:
-        crew = WorkerPool(workers, job.space, job.factory, job.data.as_samples(), rows=2)
+        pool = WorkerPool(workers, experiment.space, experiment.factory, experiment.data.as_samples(), rows=2)
         for of in trials:
-            crew.admit(of)
+            pool.admit(of)
             population.admit(of)
-        left, _ = finish(crew)
+        left, _ = finish(pool)
     for _ in range(2):
         list(population.train_epoch())
     assert all(same(left[of.label], population.release(of)) for of in trials)
@@ -313,7 +314,7 @@ def test_a_factory_that_another_process_cannot_import_is_refused_with_workers(tm
 # ---- how many
 
 
-def test_one_worker_is_no_process_at_all():
+def test_one_worker_starts_no_process():
     with start_workers(1) as workers:
         assert workers == []
 
@@ -326,7 +327,7 @@ def test_less_than_one_worker_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize("kind", ["greedy", "snapshot"])
-def test_an_ensemble_trained_in_workers_is_that_of_one_process(new_store, kind):
+def test_an_ensemble_trained_in_workers_equals_that_of_one_process(new_store, kind):
     store = new_store()
     hpo.search(TINY, store=store)
     search = completed.load(StudyDirectory(store, "tiny"))

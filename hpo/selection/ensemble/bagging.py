@@ -65,7 +65,7 @@ def bootstrap_folds(n_rows: int, size: int, seed: int, groups: np.ndarray | None
     folds = []
     for number in range(size):
         rng = np.random.default_rng([seed, number])
-        drawn = rng.integers(unit.max() + 1, size=n_rows)  # of groups, this is more than needed
+        drawn = rng.integers(unit.max() + 1, size=n_rows)  # with groups, fewer would be enough
         train = drawn
         if groups is not None:
             n_groups = int(np.searchsorted(np.bincount(unit)[drawn].cumsum(), n_rows)) + 1
@@ -77,9 +77,10 @@ def bootstrap_folds(n_rows: int, size: int, seed: int, groups: np.ndarray | None
 
 
 def out_of_bag_rows(data: Dataset, everything: Fold, bootstrap: Fold) -> Tensor:
-    """Return the rows that can score the network of a bootstrap sample: those in validation folds that it did not draw.
+    """Return the rows on which the network of a bootstrap sample can be scored.
 
-    `everything` is the fold of which the sample was drawn. Of two domains, rows of the source are excluded.
+    These are the rows in validation folds that the sample does not contain; with two domains, only rows of the target.
+    `everything` is the fold from which the sample was drawn.
     """
     never_drawn = data.cv_rows[~torch.isin(data.cv_rows, everything.train)]
     rows = torch.cat([bootstrap.test, never_drawn])

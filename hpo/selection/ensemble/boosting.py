@@ -1,8 +1,8 @@
 """Boosting: Friedman (Annals of Statistics, 2001), with networks as in Schwenk & Bengio (Neural Computation, 2000).
 
 Each network is trained on the loss of its outputs added to the sum of the earlier networks, so it fits their residual:
-of a regression the difference to the target, of a classification the gradient of the cross-entropy. Its outputs are
-then added to the sum, multiplied by a shrinkage factor.
+the difference to the target in a regression, the gradient of the cross-entropy in a classification. Its outputs are
+then multiplied by a shrinkage factor and added to the sum.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def boosted_ensemble(context: EnsembleContext) -> FittedEnsemble:
 
 
 def fit(predictions: OutOfFoldPredictions, metric: str) -> Combination:
-    """Return the shrunken sum of the first stages, as many as have the best `metric`."""
+    """Return the shrunken sum of the first stages, whose number gives the best `metric`."""
     stages, _, outputs = predictions.logits.shape
     sums: Tensor = SHRINKAGE * predictions.logits.double().cumsum(0)
     scores = METRICS[metric].minimised(predictions.scores((metric,), sums)[metric].numpy())

@@ -1,4 +1,4 @@
-"""What every kind of ensemble needs: a study with a result, and a trainer for its members."""
+"""The inputs of every kind of ensemble: a study with a result, and a trainer for its members."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class MemberTrainer(Protocol):
 
 @dataclass(frozen=True)
 class EnsembleContext:
-    """The study of which an ensemble is built, its `result`, the requested `config`, and the members' `trainer`."""
+    """The study from which an ensemble is built, its `result`, the requested `config`, and the members' `trainer`."""
 
     experiment: Experiment
     study: Study
@@ -52,7 +52,7 @@ class EnsembleContext:
         return self.study.outcomes[self.result.trial]
 
     def pool(self) -> list[Outcome]:
-        """Return the baselines and the best trials with different configurations, as many as the config asks for."""
+        """Return the baselines and the `pool` best trials with different configurations."""
         space = self.experiment.space.model_copy(update={"finalists": self.config.pool})
         return [outcome for outcome in select_finalists(self.study, space) if outcome.state != "failed"]
 
@@ -64,7 +64,7 @@ class EnsembleContext:
         return Finalist(outcome, self.experiment.space, reevaluations).epochs
 
     def trial(self, outcome: Outcome, kind: str | None = None, stage: int | None = None) -> Trial:
-        """Make the trial that trains the configuration of `outcome` as a member of an ensemble, with a seed of its own.
+        """Make the trial that trains the configuration of `outcome` as a member of an ensemble, with another seed.
 
         Its key names the searched trial, or the `kind` of ensemble if all members have the same configuration, and the
         `stage` of boosting.
@@ -78,8 +78,8 @@ class EnsembleContext:
     ) -> Mapping[str, TrainedMember]:
         """Train members together to their end; return them by label.
 
-        `n_networks` is the number that the progress bar shows, if not the number of trials; `copies` is how many sets
-        of weights each trial leaves. Raises InputError if their weights do not fit into memory, or if the last
+        `n_networks` is the number that the progress bar shows (default: the number of trials); `copies` is the number
+        of sets of weights per trial. Raises InputError if their weights do not fit into memory, or if the last
         minibatch has one row and a network cannot be trained on a single row.
         """
         self._check_memory(len(trials) * copies, len(samples.folds))

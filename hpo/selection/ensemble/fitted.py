@@ -69,17 +69,20 @@ def assemble(
         raise SearchFailedError("Every network of the ensemble diverged. Lower search.learning_rate.")
     predictions = _out_of_fold_predictions(networks, data, trained)
     combination = fit(predictions)
-    final = [i for i, fold in enumerate(data.folds) if not len(fold.test)] or list(range(len(data.folds)))
+    final_fits = [i for i, fold in enumerate(data.folds) if not len(fold.test)] or list(range(len(data.folds)))
     kept, combination = combination.without_unused_members(data.n_outputs)
-    members = [replace(trained[i], weights={name: w[final] for name, w in trained[i].weights.items()}) for i in kept]
+    members = [
+        replace(trained[i], weights={name: tensor[final_fits] for name, tensor in trained[i].weights.items()})
+        for i in kept
+    ]
     expected = estimate(predictions, fit, tracked_metrics(data.task, labelled_metric(space.train.metric)))
-    return FittedEnsemble(members, replace(combination, networks_per_member=len(final)), data, expected)
+    return FittedEnsemble(members, replace(combination, networks_per_member=len(final_fits)), data, expected)
 
 
 def _out_of_fold_predictions(
     networks: NetworkBuilder, data: Dataset, members: Sequence[Member]
 ) -> OutOfFoldPredictions:
-    """Predict the test rows of every fold by the networks of that fold; the folds follow one another."""
+    """Predict the test rows of every fold by the networks of that fold, and concatenate the folds in their order."""
     tested = [(i, fold) for i, fold in enumerate(data.folds) if len(fold.test)]
 
     def predict(member: Member) -> Tensor:

@@ -26,8 +26,8 @@ def stacked_ensemble(context: EnsembleContext) -> FittedEnsemble:
 def _fit_pool(context: EnsembleContext, fit: FitCombination) -> FittedEnsemble:
     """Train all trials of the pool and combine them by `fit`.
 
-    A member predicts by the mean of its fold networks. If the rows are ordered in time, the first folds train on little
-    but the distant past, so a member then predicts by one more network that is trained on all rows.
+    The prediction of a member is the mean of its fold networks. If the rows are ordered in time, the first folds have
+    few and old training rows, so the prediction comes from one more network that is trained on all rows.
     """
     experiment, all_rows = context.experiment, context.experiment.data.without_validation()
     folds = held_out_folds(all_rows, experiment.data.new_folds(1), with_all=all_rows.over_time)

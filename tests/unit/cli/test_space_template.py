@@ -1,4 +1,4 @@
-"""`hpo init`: the first space for somebody's own table is itself legal, and fits the table."""
+"""`hpo init`: the first space for a user's table is valid, and fits the table."""
 
 import numpy as np
 import pandas as pd

@@ -1,6 +1,7 @@
 """What is selected, and how surely: rules and evidence as pure functions."""
 
 import math
+from random import Random
 
 import numpy as np
 import pytest
@@ -42,9 +43,9 @@ def test_the_selected_beats_the_defaults_beyond_noise_or_is_the_defaults(found: 
 
 
 @given(candidates(), st.sampled_from(sorted(SELECTION_RULES)), st.randoms(use_true_random=False))
-def test_the_order_of_candidates_does_not_matter(found: list[Candidate], rule: str, random: object) -> None:
+def test_the_order_of_candidates_does_not_matter(found: list[Candidate], rule: str, random: Random) -> None:
     shuffled = list(found)
-    random.shuffle(shuffled)  # type: ignore[attr-defined]
+    random.shuffle(shuffled)
     assert choose(rule, found, OVERLAP) == choose(rule, shuffled, OVERLAP)
 
 

@@ -98,7 +98,7 @@ def test_features_without_a_finite_ratio_give_nan(features):
     source, _, other = rows()
     source = replace(source, features=torch.full_like(source.features, features))
     found = validators.dev("classification", source, torch.full_like(other, features))
-    if features == features:  # noqa: PLR0124 -- else it is not a number, and so is the criterion
+    if features == features:  # noqa: PLR0124 -- else it is not a number, and so is the validator
         assert found.tolist() == pytest.approx([each_loss("classification", source, i).mean() for i in range(FITS)])
     else:
         assert found.isnan().all()

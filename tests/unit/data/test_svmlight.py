@@ -82,7 +82,7 @@ def test_the_most_frequent_indices_are_kept_if_there_is_a_limit(tmp_path):
     wide = np.zeros((N, 3000))
     wide[np.arange(3000) % N, np.arange(3000)] = 1
     written(tmp_path, wide, y)
-    assert prepared(tmp_path, split={"test": 0.01}).n_inputs > 2900  # none is left out by itself
+    assert prepared(tmp_path, split={"test": 0.01}).n_inputs > 2900  # no column is left out automatically
 
 
 def test_labels_comments_and_empty_rows(tmp_path):

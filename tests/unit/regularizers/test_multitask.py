@@ -118,10 +118,10 @@ def test_rows_with_an_unknown_auxiliary_target_do_not_count():
         for i in (0, 1)
     ]
     assert torch.allclose(found, torch.stack(expected))
-    nobody = replace(data, auxiliary=torch.full_like(data.auxiliary, torch.nan))
+    unlabelled = replace(data, auxiliary=torch.full_like(data.auxiliary, torch.nan))
     assert (
         STRENGTHS["multitask"].loss(
-            s, step(data=nobody, extra=own), ForwardOutput(batch, features, features, None, None)
+            s, step(data=unlabelled, extra=own), ForwardOutput(batch, features, features, None, None)
         )
         == 0
     ).all()

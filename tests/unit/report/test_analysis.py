@@ -13,6 +13,7 @@ from hpo.core.trial_key import TrialKey
 from hpo.nn.mlp import Mlp
 from hpo.regularizers import registered
 from hpo.regularizers.base import Regularizer
+from hpo.regularizers.configs import make_config
 from hpo.report import analysis, optuna_plots, plots, predictions, sentences
 from hpo.report import weights as layers
 from hpo.report.analysis import Ridge, Trend
@@ -33,7 +34,7 @@ def outcome(label, value, gap, role="search", state="complete", **params):
     trial = Trial(
         TrialKey.parse(str(label)),
         role,
-        {"learning_rate": 1e-2, "depth": 1, "weight_decay": 0.0, "dropout": 0.0} | params,
+        make_config({"learning_rate": 1e-2, "depth": 1, "weight_decay": 0.0, "dropout": 0.0} | params),
         0,
     )
     train, valid = {"loss": value - gap}, {"loss": value}

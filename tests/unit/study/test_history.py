@@ -106,7 +106,9 @@ def test_a_study_longer_than_the_visible_past_resumes_with_the_same_trials(tmp_p
         o.trial for o in peace.outcomes.values()
     ]
     if sampler == "tpe":
-        assert len(peace.in_memory.trials()) <= 15 + 5 + 1 < len(peace.outcomes)  # the sampler is not told the last one
+        assert (
+            len(peace.in_memory.trials()) <= 15 + 5 + 1 < len(peace.outcomes)
+        )  # the last outcome is not reported to the sampler
 
 
 @pytest.mark.parametrize("direction", WAYS)

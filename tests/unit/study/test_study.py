@@ -197,7 +197,7 @@ def test_ranking_prefers_complete_trials_and_uses_the_direction_of_the_metric(tm
 
 
 def test_gp_does_not_propose_a_pruned_point_again(tmp_path):
-    """Optuna's GP sampler ignores pruned trials, so it is told that they are complete; in the study they stay
+    """Optuna's GP sampler ignores pruned trials, so they are reported to it as complete; in the study they stay
     pruned."""
     search = {"learning_rate": RANGE, "weight_decay": 0.0, "dropout": {"low": 0.0, "high": 0.9}}
     study = run_study(tmp_path, make_space(sampler="gp", search=search), RecordedCurves(rows=1))

@@ -18,7 +18,7 @@ RANDOM = {"run_uuid", "artifact_uri"}  # these contain the random id of the run
 def opened(store):
     """An MLflow writer, and a client of its database."""
     (store / "studies" / "s").mkdir(parents=True)
-    opening = {
+    header = {
         "uri": f"sqlite:///{store}/mlflow.db",
         "folder": str(store / "studies" / "s"),
         "study": "s",
@@ -28,7 +28,7 @@ def opened(store):
         "view": {},
         "space": "",
     }
-    return MlflowWriter(opening), MlflowClient(opening["uri"])
+    return MlflowWriter(header), MlflowClient(header["uri"])
 
 
 def rows(store):

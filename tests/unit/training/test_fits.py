@@ -15,6 +15,7 @@ from hpo.core.trial import Trial
 from hpo.core.trial_key import TrialKey
 from hpo.data.config import DataConfig
 from hpo.data.dataset import prepare
+from hpo.regularizers.configs import make_config
 from hpo.space import loader
 from hpo.space.settings import TrainConfig
 from hpo.testing import same
@@ -22,7 +23,7 @@ from hpo.training.capacity import row_budget
 from hpo.training.population import Population
 from hpo.training.worker import start_workers
 from hpo.training.worker_pool import WorkerPool
-from hpo.workflows import prepare as jobs
+from hpo.workflows.prepare import prepare as prepare_experiment
 from tests.helpers.oracle import train_plain
 from tests.helpers.searches import TINY
 from tests.helpers.training import EVERYTHING, busy, dataset, limit_memory, network, population, trial
@@ -229,7 +230,7 @@ def test_memory_too_short_for_one_trial_of_several_fits_ends_with_a_sentence(mon
     limit_memory(monkeypatch, "train_epoch", most=1)
     for i in range(2):
         pop.admit(trial(str(i)))
-    with pytest.raises(SearchFailedError, match=r"^Memory ran out over a single trial"):
+    with pytest.raises(SearchFailedError, match=r"^Memory ran out with a single trial in training"):
         finish(pop)
 
 
@@ -305,7 +306,7 @@ def proposed(label, **params):
     return Trial(
         TrialKey.parse(label),
         "search",
-        {"learning_rate": 0.1, "depth": 2, "weight_decay": 0.1, "dropout": 0.2, **params},
+        make_config({"learning_rate": 0.1, "depth": 2, "weight_decay": 0.1, "dropout": 0.2, **params}),
         int(label),
     )
 
@@ -318,41 +319,41 @@ def expected(samples, trials):
 
 
 def test_workers_train_several_fits_a_trial_and_then_something_else():
-    """A second crew of the same workers trains fresh folds, although the first was left in the middle of an epoch."""
+    """A second pool of the same workers trains fresh folds, although the first was left in the middle of an epoch."""
     data = folds()
     trials = [proposed(str(i), depth=1 + i % 2) for i in range(4)]
     with start_workers(2) as workers:
-        crew = WorkerPool(workers, SPACE, None, data.as_samples(), rows=20)
+        pool = WorkerPool(workers, SPACE, None, data.as_samples(), rows=20)
         for of in trials:
-            assert crew.has_room()
-            crew.admit(of)
-        assert not crew.has_room()
-        released, _ = finish(crew)
+            assert pool.has_room()
+            pool.admit(of)
+        assert not pool.has_room()
+        released, _ = finish(pool)
         assert all(same(released[label], one) for label, one in expected(data.as_samples(), trials).items())
-        crew = WorkerPool(workers, SPACE, None, data.as_samples(), rows=20)
-        crew.admit(trials[0])
-        crew.admit(trials[1])
-        list(crew.train_epoch())  # of one worker; the other still has to tell
-        assert crew.workers == workers
+        pool = WorkerPool(workers, SPACE, None, data.as_samples(), rows=20)
+        pool.admit(trials[0])
+        pool.admit(trials[1])
+        list(pool.train_epoch())  # of one worker; the other still has to tell
+        assert pool.workers == workers
         workers[0].process.kill()
         workers[0].process.wait()
-        crew = WorkerPool(workers, SPACE, None, data.new_folds(1), rows=20)
+        pool = WorkerPool(workers, SPACE, None, data.new_folds(1), rows=20)
         for of in trials:
-            crew.admit(of)
-        assert crew.workers == workers[1:]
-        released, _ = finish(crew)
+            pool.admit(of)
+        assert pool.workers == workers[1:]
+        released, _ = finish(pool)
         assert all(same(released[label], one) for label, one in expected(data.new_folds(1), trials).items())
 
 
 def test_the_first_line_says_how_many_folds(tmp_path):
-    job = jobs.prepare(SPACE, tmp_path)
-    assert job.rows() == 10
-    said = headline(job, job.rows())
+    experiment = prepare_experiment(SPACE, tmp_path)
+    assert experiment.rows() == 10
+    said = headline(experiment, experiment.rows())
     assert said[0].endswith(" · 5 folds of 142 rows · test 36 (untouched)")
     assert said[0].startswith("wine · 178 rows, 13 columns, 3 classes")
     assert said[-1].endswith("2 trials at once on one core")
     twice = SPACE.data.model_copy(update={"split": SPACE.data.split.model_copy(update={"repeats": 2})})
     assert (
         "5 folds of 142 rows, 2 times ·"
-        in headline(jobs.prepare(SPACE.model_copy(update={"data": twice}), tmp_path), 10)[0]
+        in headline(prepare_experiment(SPACE.model_copy(update={"data": twice}), tmp_path), 10)[0]
     )

@@ -14,7 +14,7 @@ from hpo.space.loader import parse
 from hpo.space.settings import TrainConfig
 from hpo.testing import run, same
 from hpo.training.capacity import row_budget
-from hpo.workflows import prepare as job
+from hpo.workflows.prepare import prepare as prepare_experiment
 from tests.helpers.training import EVERYTHING, busy, dataset, limit_memory, population, trained, trial
 
 
@@ -83,7 +83,9 @@ def test_copies_that_regularizers_keep_take_memory_too():
     assert row_budget(100, 1_000_000, memory=32e6 * 8, weight_copies=4) == 2
     search = {"l1": {"low": 0, "high": 1}, "ema": 0.9, "swa": 0.5}
     assert (
-        job.prepare(parse({"study": "s", "data": {"source": "sklearn:iris"}, "search": search}), Path()).weight_copies
+        prepare_experiment(
+            parse({"study": "s", "data": {"source": "sklearn:iris"}, "search": search}), Path()
+        ).weight_copies
         == 2
     )
 
@@ -127,7 +129,9 @@ def test_memory_that_is_too_short_for_a_single_trial_ends_with_a_sentence(monkey
     for i in range(2):
         pop.admit(trial(str(i)))
     limit_memory(monkeypatch, "train_epoch", most=0)
-    with pytest.raises(SearchFailedError, match=r"^Memory ran out over a single trial: take a smaller network"):
+    with pytest.raises(
+        SearchFailedError, match=r"^Memory ran out with a single trial in training: use a smaller network"
+    ):
         run(pop, 3)
 
 

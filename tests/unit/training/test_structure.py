@@ -259,7 +259,7 @@ def test_baselines_have_the_usual_structure_and_schedule_and_the_middle_depth():
 
 def test_the_ablation_has_the_structure_of_the_selected():
     selected = trial(skip="residual", batch_norm=True, epochs=7, dropout=0.3)
-    assert baselines.ablation(selected).params == selected.params | {"dropout": 0.0}
+    assert baselines.ablation(selected).params == {**selected.params, "dropout": 0.0}
 
 
 @pytest.mark.parametrize(
