@@ -28,10 +28,10 @@ class Goal:
     unit: str
 
     @property
-    def verdict(self) -> str:
-        """Compare the rounded value, as it is shown, with the goal."""
+    def missed_by(self) -> str:
+        """Compare the rounded value, as it is shown, with the goal; "–" if the goal is met."""
         missing = round(self.aim, 1) - round(self.reached, 1)
-        return "met" if missing <= 0 else f"missed by {missing:.1f}{self.unit}"
+        return "–" if missing <= 0 else f"{missing:.1f}{self.unit}"
 
 
 def faster(result: Mapping[str, Any]) -> list[Json]:

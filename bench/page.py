@@ -29,7 +29,7 @@ comes to the peak of matrix products on this machine.
 {goals}
 ```
 
-![Time of the other tools relative to hpo by width; share of the peak that training reaches by rows](bench.png)
+![Time of the other tools relative to hpo by width; share of the peak that training reaches by fits](bench.png)
 
 ```
 {names}
@@ -47,7 +47,8 @@ On all {machine[cores]} cores:
 {all_cores}
 ```
 
-Training without study and recorder, on one core; GFLOP/s, and their share of the peak of {peak:.0f}:
+Training without study and recorder, on one core, by the number of fits that train together; GFLOP/s, and their share
+of the peak of {peak:.0f}:
 
 ```
 {rows}
@@ -70,7 +71,7 @@ reverse. The faster run counts (*ms each*); the *slower* one is shown next to it
 
 *Seconds* are from the first proposal to the last record. Those of hpo include the creation of its journal and the
 start of its writer process. The MLflow databases of all tools exist before their clocks start, joblib's processes are
-warm, and Ray is initialised, but the start of its two actors is part of its fit. *Startup* is the rest, mostly
+warm, and Ray is initialized, but the start of its two actors is part of its fit. *Startup* is the rest, mostly
 imports; *with startup* divides it by hpo's number of trial-epochs, for all tools. *Each* is a trial-epoch. *÷ hpo* on
 all cores is relative to hpo with workers. *Core* is the processor time of a process and its children relative to the
 wall time of its cores: below 1, other processes used them, or it waited for the disk, as the recipe does; Ray does
@@ -81,8 +82,8 @@ loss, next to that of hpo on the same configurations with other seeds: the tools
 the first layer, whose input needs no gradient), one for a scored row. The other parts of an epoch (optimizer, noise,
 loss, batches) take time but do not count. The *peak* is the faster of torch ({torch:.0f}) and numpy ({numpy:.0f}) at
 a product of two square float32 matrices of {square}, on one thread, in the same process and environment; the best of
-all tries before and after. The share in the goals is that of depth 1–5 and as many rows as hpo's search trains
-together ({search_rows}). Larger numbers of rows are left out if an epoch takes over a second.
+all tries before and after. The share in the goals is that of depth 1–5 and as many fits as hpo's search trains
+together ({search_rows}). Larger numbers of fits are left out if an epoch takes over a second.
 """
 
 
@@ -128,9 +129,9 @@ def names(result: Mapping[str, Any]) -> str:
 
 
 def goal_table(result: Mapping[str, Any]) -> str:
-    """Return the goals, the measured values, and whether these meet them."""
-    lines = [[g.what, f"{g.aim:g}{g.unit}", f"{g.reached:.1f}{g.unit}", g.verdict] for g in goals(result)]
-    return aligned([["goal", "at least", "measured", ""], *lines])
+    """Return the goals, the measured values, and by how much these miss them."""
+    lines = [[g.what, f"{g.aim:g}{g.unit}", f"{g.reached:.1f}{g.unit}", g.missed_by] for g in goals(result)]
+    return aligned([["", "goal", "reached", "missed by"], *lines])
 
 
 def run_table(result: Mapping[str, Any], *, one_core: bool) -> str:
@@ -158,7 +159,7 @@ def run_table(result: Mapping[str, Any], *, one_core: bool) -> str:
 
 
 def row_table(result: Mapping[str, Any]) -> str:
-    """Return milliseconds per trial-epoch, GFLOP/s and the share of the peak by rows, in blocks by depth and width."""
+    """Return milliseconds per trial-epoch, GFLOP/s and the share of the peak by fits, in blocks by depth and width."""
     cells = {(c["depth"], c["rows"], c["width"]): c for c in result["rows"]["cells"]}
     blocks = []
     for depth in dict.fromkeys(depth for depth, _, _ in cells):
@@ -166,7 +167,7 @@ def row_table(result: Mapping[str, Any]) -> str:
             [f"depth {depth}", *(text for w in result["widths"] for text in (f"{w}: ms each", "GFLOP/s", "share"))]
         ]
         for n in sorted({rows for _, rows, _ in cells}):
-            line = [f"{n} rows" if n > 1 else "1 row"]
+            line = [f"{n} fits" if n > 1 else "1 fit"]
             for width in result["widths"]:
                 c = cells.get((depth, n, width))
                 share = f"{c['gflops'] / peak(result):.0%}" if c else ""

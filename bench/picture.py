@@ -1,4 +1,4 @@
-"""Draw the picture of docs/bench.md: readable when small and without colour, with marks and labels at the lines."""
+"""Draw the picture of docs/bench.md: readable when small and without color, with marks and labels at the lines."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def _shares(axes: Any, result: Mapping[str, Any]) -> None:
     axes.set_xscale("log", base=2)
     ticks = sorted({c["rows"] for c in result["rows"]["cells"]})
     axes.set_xticks(ticks, [str(tick) for tick in ticks])
-    axes.set(xlabel="rows trained together", ylim=(0, 100), title="% of this machine's matrix peak, by width")
+    axes.set(xlabel="fits trained together", ylim=(0, 100), title="% of this machine's matrix peak, by width")
     _plot(axes, lines, _WIDTH_MARKS)
 
 

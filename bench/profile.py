@@ -53,7 +53,7 @@ PARTS: dict[str, list[tuple[Any, str]]] = {
     "noise": [(Noise, "dropout"), (Noise, "permutation")],
     "gathering rows": [(Samples, "inputs"), (Samples, "targets")],
     "losses and metrics": [(program, "losses"), (stack, "measure")],
-    "rows that come and go": [(Population, "admit"), (Population, "release")],
+    "fits that start and end": [(Population, "admit"), (Population, "release")],
     "the rest of training": [(Stack, "train_epoch")],
     "propose": [(Study, "ask")],
     "judge": [(Study, "report")],
@@ -122,7 +122,7 @@ def profiled(width: int, trials: int, epochs: int) -> Json:
     return {
         "width": width,
         "trials": trials,
-        "rows": result.rows,
+        "rows": result.slots,
         "epochs": epochs,
         "ms": ms,
         "all": 1000 * total / count,

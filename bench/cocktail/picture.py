@@ -1,4 +1,4 @@
-"""Draw the picture of docs/cocktail.md: readable without colour. Hollow marks are others, filled ones hpo."""
+"""Draw the picture of docs/cocktail.md: readable without color. Hollow marks are others, filled ones hpo."""
 
 from __future__ import annotations
 

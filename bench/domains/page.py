@@ -31,14 +31,14 @@ def tables(records: Records, about: Mapping[str, Any]) -> str:
     seeds = sorted({r["seed"] for r in records})
     longest = max(r["seconds"] for r in records)
     reviews = (
-        f", of reviews {about['seconds']:g} seconds of sampling"
+        f" (on reviews, {about['seconds']:g} seconds of sampling)"
         if any(r["task"] in sets.REVIEWS for r in records)
         else ""
     )
     head = (
-        f"{len(records)} searches from {len(seeds)} seed{'s' * (len(seeds) > 1)}, of {about['trials']} "
-        f"trials{reviews}, in {about['workers']} "
-        f"process{'es' * (about['workers'] > 1)}; the longest took {longest:.0f} seconds from start to end on "
+        f"{len(records)} searches with {len(seeds)} seed{'s' * (len(seeds) > 1)}, in {about['workers']} "
+        f"process{'es' * (about['workers'] > 1)}: {about['trials']} trials each{reviews}; "
+        f"the longest took {longest:.0f} seconds from start to end on "
         f"{about['cores']} core{'s' * (about['cores'] > 1)} of {about['cpu']}; "
         f"{about['date']}, torch {about['torch']}, Optuna {about['optuna']}, scikit-learn {about['scikit-learn']}. "
         "Accuracy on the target's test rows in percent; a ± is a standard error over seeds."

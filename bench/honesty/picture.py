@@ -1,4 +1,4 @@
-"""Draw the picture of docs/honesty.md, readable without colour: hollow squares are the plain tuner, circles hpo."""
+"""Draw the picture of docs/honesty.md, readable without color: hollow squares are the plain tuner, circles hpo."""
 
 from __future__ import annotations
 

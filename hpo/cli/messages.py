@@ -9,7 +9,7 @@ from hpo.core.trial import Outcome
 from hpo.data.dataset import Dataset
 from hpo.nn import device as devices
 from hpo.selection.result import SearchResult
-from hpo.space.formatting import format_param, format_score
+from hpo.space.formatting import format_param, format_score, short_metric
 from hpo.space.space import Space
 from hpo.study import ranking
 from hpo.study.directory import StudyDirectory
@@ -86,25 +86,25 @@ def displayed_score(valid: Mapping[str, float], task: Task, metric: str) -> str:
     return f" ({displayed} {format_score(valid[displayed])})" if displayed != metric else ""
 
 
-def study_line(directory: StudyDirectory) -> list[str]:
-    """Return a row of `hpo studies`: name, state, trials, best validation score, test score of the selection, date."""
+def study_rows(directory: StudyDirectory) -> list[list[str]]:
+    """Return the rows of a study in `hpo studies`: name, state, trials, best validation score, test score of the
+    selection, date; and a row with the test score of each ensemble."""
     attrs = read_attrs(directory.journal)
     if not attrs:
-        return [directory.name, "empty", "0", "–", "–", "–"]
+        return [[directory.name, "empty", "0", "–", "–", "–"]]
     if attrs.get("schema") != SCHEMA:
-        return [directory.name, "other version of hpo", "–", "–", "–", "–"]
+        return [[directory.name, "other version", "–", "–", "–", "–"]]
     outcomes = [o for o in map(Outcome.from_json, attrs["outcomes"]) if o.trial.in_budget]
     metric = attrs["space"]["train"]["metric"]
     best = ranking.best(outcomes, METRICS[metric])
     result = SearchResult.from_json(attrs["result"]) if attrs.get("result") else None
     finished = result is not None and sum(result.trials.values()) == len(outcomes)  # else an extension was interrupted
     state = "running" if directory.running() else "finished" if finished else "stopped"
-    best_score = f"{metric} {format_score(best.value)}" if best else "–"
-    tests = ["–", "–"] if result is None else [_test_scores(result), result.date]
-    return [directory.name, state, str(len(outcomes)), best_score, *tests]
-
-
-def _test_scores(result: SearchResult) -> str:
-    metric = display_metric(result.task, result.metric)
-    ensembles = [f"{kind} {format_score(ensemble.test.get(metric))}" for kind, ensemble in result.ensembles.items()]
-    return f"{metric} {format_score(result.test.get(metric))}" + (f" ({', '.join(ensembles)})" if ensembles else "")
+    best_score = f"{short_metric(metric)} {format_score(best.value)}" if best else "–"
+    row = [directory.name, state, str(len(outcomes)), best_score]
+    if result is None:
+        return [[*row, "–", "–"]]
+    displayed = display_metric(result.task, result.metric)
+    ensembles = [f"{kind} {format_score(entry.test.get(displayed))}" for kind, entry in result.ensembles.items()]
+    score = f"{short_metric(displayed)} {format_score(result.test.get(displayed))}"
+    return [[*row, score, result.date], *(["", "", "", "", ensemble, ""] for ensemble in ensembles)]

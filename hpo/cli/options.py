@@ -76,7 +76,7 @@ def _ignore_interrupts() -> None:
 @click.group(cls=_Group)
 @click.version_option(package_name="hpo")
 def main() -> None:
-    """Find the strengths of regularizers: from a space file to the best configuration and an honest score."""
+    """Tune the regularization of a neural network: a space file in, the best configuration and an honest score out."""
 
 
 def write(text: str, output: str | None) -> None:

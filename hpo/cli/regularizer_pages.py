@@ -11,6 +11,8 @@ from hpo.core.errors import InputError, did_you_mean
 from hpo.core.yaml_document import format_value
 from hpo.regularizers import FAMILY
 from hpo.regularizers.base import Regularizer
+from hpo.space.hyperparameter import DEFAULTS
+from hpo.space.parser import LEARNING_RATE, auto_range, searchable
 
 _KINDS = {
     "strength": "Strengths: one number per network; a strength that a space does not name is off",
@@ -27,6 +29,7 @@ _NEEDS = {
     "target": "another domain (data.target.source)",
     "features": "a network that ends in nn.Linear, as all built-in ones do",
 }
+_LEARNING_RATE = "the step size of AdamW"
 _WIDTH = 80
 
 
@@ -46,18 +49,34 @@ def facts(member: Regularizer) -> dict[str, Any]:
     }
 
 
+def learning_rate_facts() -> dict[str, Any]:
+    """Return the facts of the learning rate, the search key that is no regularizer, as plain values."""
+    return {
+        "name": LEARNING_RATE,
+        "kind": "optimizer",
+        "summary": _LEARNING_RATE,
+        "range": auto_range(LEARNING_RATE),
+        "default": DEFAULTS[LEARNING_RATE],
+    }
+
+
+def learning_rate_page() -> list[str]:
+    """Describe the learning rate, with its default range."""
+    text = f"{LEARNING_RATE}: {_LEARNING_RATE}; auto: {as_yaml(auto_range(LEARNING_RATE))}"
+    return textwrap.wrap(text, _WIDTH, break_on_hyphens=False)
+
+
 def find(name: str) -> Regularizer:
     """Return the regularizer of that name. Raises InputError if there is none."""
     if name not in FAMILY:
-        raise InputError(
-            f"{name} is not a regularizer.{did_you_mean(name, list(FAMILY), ' List them with: hpo regularizers')}"
-        )
+        hint = did_you_mean(name, searchable(), " List them with: hpo regularizers")
+        raise InputError(f"{name} is not a search key.{hint}")
     return FAMILY[name]
 
 
 def overview() -> list[str]:
-    """List all regularizers by kind and name."""
-    lines: list[str] = []
+    """List all search keys: the learning rate, then the regularizers by kind and name."""
+    lines = [*learning_rate_page(), ""]
     for kind, title in _KINDS.items():
         members = sorted((member for member in FAMILY.values() if member.kind == kind), key=lambda member: member.name)
         lines += [*_wrapped(title, ""), ""] if members else []

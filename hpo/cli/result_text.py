@@ -11,15 +11,27 @@ from hpo.core.metrics import display_metric, labelled_metric
 from hpo.report.summary import adaptation_lines, regularization_line, validator_table, verdict_line
 from hpo.selection.result import EnsembleResult, SearchResult
 from hpo.selection.score_table import selected_lines, table_lines
-from hpo.space.formatting import align_rows, config_lines, format_score, trial_name
+from hpo.space.formatting import (
+    align_rows,
+    config_lines,
+    format_score,
+    format_with_error,
+    short_metric,
+    stacked_head,
+    trial_name,
+)
 from hpo.study.directory import StudyDirectory
 from hpo.tracking.mlflow_server import HOST, PORT, link
+from hpo.workflows.callbacks import reevaluation_method
 from hpo.workflows.compare import Difference
 from hpo.workflows.completed import CompletedStudy
 
 
-def result_lines(result: SearchResult, store: str) -> list[str]:
-    """Return the lines at the end of a search: the verdict, the configuration, the final table, the next commands."""
+def result_lines(result: SearchResult, store: str, *, new_splits: bool = True) -> list[str]:
+    """Return the lines at the end of a search: the verdict, the configuration, the final table, the next commands.
+
+    Without `new_splits`, the re-evaluation used the splits of the search with new seeds.
+    """
     verdict = verdict_line(result)
     return [
         *([verdict, ""] if verdict else []),
@@ -29,7 +41,7 @@ def result_lines(result: SearchResult, store: str) -> list[str]:
         *table_lines(result),
         "",
         *_front(result),
-        *_expected(result),
+        *_expected(result, reevaluation_method(new_splits)),
         *_validators(result),
         *_refit(result),
         *(ensemble_line(ensemble, result) for ensemble in result.ensembles.values()),
@@ -92,7 +104,7 @@ def _front(result: SearchResult) -> list[str]:
     return [*_indented([head, *rows]), ""]
 
 
-def _expected(result: SearchResult) -> list[str]:
+def _expected(result: SearchResult, method: str) -> list[str]:
     """The displayed metric in the search, in the re-evaluation and on the test rows, with its prediction interval."""
     metric = display_metric(result.task, result.metric)
     path = result.score.get(metric)
@@ -105,7 +117,7 @@ def _expected(result: SearchResult) -> list[str]:
         else "no interval from a single validation part; set data.split.folds"
     )
     name, reevaluated = metric.replace("_", " "), format_score(path.reevaluated)
-    scores = f"{format_score(path.search)} in the search → {reevaluated} re-evaluated on new splits and seeds"
+    scores = f"{format_score(path.search)} in the search → {reevaluated} re-evaluated {method}"
     if result.test_domain_differs:
         return [
             f"On the source, {name} is {reevaluated} ({interval}): {scores}. That says nothing about the target domain."
@@ -175,7 +187,8 @@ def ensemble_line(ensemble: EnsembleResult, result: SearchResult) -> str:
 def _members(ensemble: EnsembleResult) -> str:
     size = ensemble.networks // ensemble.networks_per_member
     if ensemble.networks_per_member > 1:
-        return f"{_count(size, 'configuration')}, each {ensemble.networks_per_member} networks on folds"
+        each = f"{ensemble.networks_per_member} networks{' each' if size > 1 else ''} (one per fold)"
+        return f"{_count(size, 'configuration')} with {each}"
     return _count(size, "network")
 
 
@@ -191,14 +204,14 @@ def _diversity(ensemble: EnsembleResult, result: SearchResult) -> str:
 
 
 def ensemble_lines(ensemble: EnsembleResult, result: SearchResult, store: str) -> list[str]:
-    """The end of `hpo ensemble`: the shares of the members, the line of the ensemble, and the next command."""
+    """The end of `hpo ensemble`: the line of the ensemble, the shares of its members, and the next command."""
     shares = sorted(((member.share, member.trial) for member in ensemble.members), reverse=True)
     distinct = len({trial for _, trial in shares}) > 1
-    members = ", ".join(f"{trial_name(trial)} {100 * share:.0f} %" for share, trial in shares)
+    members = ", ".join(f"{trial_name(trial)} ({100 * share:.0f} %)" for share, trial in shares)
     options = f"--study {result.study}{_store_option(store)}"
     return [
-        *([members] if distinct else []),
         ensemble_line(ensemble, result),
+        *([f"Members: {members}"] if distinct else []),
         *_test_warning(result),
         f"Keep:    hpo export {options} --weights best --ensemble {ensemble.kind}",
     ]
@@ -206,8 +219,8 @@ def ensemble_lines(ensemble: EnsembleResult, result: SearchResult, store: str) -
 
 def comparison_lines(first: CompletedStudy, second: CompletedStudy, differences: Sequence[Difference]) -> list[str]:
     """The scores and the selected configurations of two studies, and whether the scores differ significantly."""
-    names = [difference.metric.replace("_", " ") for difference in differences]
-    rows = [["", *(f"re-eval. {name}" for name in names), *(f"test {name}" for name in names)]]
+    names = [short_metric(difference.metric) for difference in differences]
+    rows = stacked_head(["", *(f"re-eval. {name}" for name in names), *(f"test {name}" for name in names)])
     lines = [""]
     for i, study in enumerate((first, second)):
         test = study.result.test
@@ -224,11 +237,12 @@ def _difference_line(difference: Difference, first: str, second: str) -> str:
     kind = "paired " if difference.paired else ""
     fits = _count(difference.fits, f"{kind}fit") + ("" if difference.paired else " on different splits")
     finite = math.isfinite(difference.standard_error)
-    by = f"± {difference.standard_error:.2g} (standard error, {fits})" if finite else f"over {fits}"
+    reference = f"(± one standard error, {fits})" if finite else f"over {fits}"
     verdict = "the difference is significant" if difference.significant else "the difference is not significant"
     return (
-        f"By {difference.metric.replace('_', ' ')}, {second} is {format_score(abs(difference.gain))} "
-        f"{'better' if difference.gain >= 0 else 'worse'} than {first}, {by}: {verdict}."
+        f"By {difference.metric.replace('_', ' ')}, {second} is "
+        f"{format_with_error(abs(difference.gain), difference.standard_error)} "
+        f"{'better' if difference.gain >= 0 else 'worse'} than {first} {reference}: {verdict}."
     )
 
 

@@ -75,7 +75,8 @@ def search(
     if as_json:
         click.echo(json.dumps(result.to_json()))
     else:
-        print_lines(result_text.result_lines(result, store))
+        new_splits = not experiment.data.has_single_draw
+        print_lines(result_text.result_lines(result, store, new_splits=new_splits))
 
 
 @main.command()
@@ -124,18 +125,25 @@ def shift(path: str, plugins: tuple[str, ...], as_json: bool) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @PLUGIN
 def regularizers(name: str | None, as_json: bool, plugins: tuple[str, ...]) -> None:
-    """List everything that can be searched. With NAME, describe one regularizer."""
+    """List everything that can be searched. With NAME, describe one search key."""
     from hpo.cli import regularizer_pages as pages
     from hpo.regularizers import FAMILY
+    from hpo.space.parser import LEARNING_RATE
     from hpo.space.plugins import load
 
     load(plugins, Path())
-    member = pages.find(name) if name else None
+    if name == LEARNING_RATE:
+        facts: object = pages.learning_rate_facts()
+        lines = pages.learning_rate_page()
+    elif name:
+        member = pages.find(name)
+        facts, lines = pages.facts(member), pages.page(member)
+    else:
+        facts, lines = [pages.facts(regularizer) for regularizer in FAMILY.values()], pages.overview()
     if as_json:
-        facts = pages.facts(member) if member else [pages.facts(regularizer) for regularizer in FAMILY.values()]
         click.echo(json.dumps(facts, indent=2))
     else:
-        print_lines(pages.page(member) if member else pages.overview())
+        print_lines(lines)
 
 
 @main.command()
@@ -151,4 +159,4 @@ def init(data: str, target: str, output: str | None) -> None:
     folder = Path(output).parent if output else Path()
     write(space_template.space_text(Path(data), target, folder), output)
     if output:
-        click.echo(f"Wrote {output}. Next: hpo search --space {output}", err=True)
+        click.echo(f"Wrote {output}. Next: hpo check {output}", err=True)

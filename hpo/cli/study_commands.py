@@ -191,7 +191,7 @@ def ensemble(
 @click.option("--weights", required=True, help="The folder that `hpo export --weights` wrote.")
 @click.option("-o", "--output", help="File for the predictions (CSV); default: standard output.")
 def predict(data: str, weights: str, output: str | None) -> None:
-    """Predict the rows of a file with exported weights."""
+    """Predict the rows of a .csv, .parquet, .svmlight or .libsvm file with exported weights."""
     from hpo.export import predict as predictions
 
     if output and Path(output).resolve() == Path(data).resolve():
@@ -212,7 +212,8 @@ def studies(store: str) -> None:
         click.echo(f"There is no study in {store} yet; start one with: hpo search --space SPACE.yaml", err=True)
         return
     head = ["study", "state", "trials", "best valid", "selected test", "date"]
-    for line in formatting.align_rows([head, *map(messages.study_line, directories)]):
+    rows = [row for entry in directories for row in messages.study_rows(entry)]
+    for line in formatting.align_rows([head, *rows], gap=2):
         click.echo(line)
 
 

@@ -1,4 +1,4 @@
-"""Losses and metrics of stacked networks: vectorised over fits, one value per fit. Tested against scikit-learn."""
+"""Losses and metrics of stacked networks: vectorized over fits, one value per fit. Tested against scikit-learn."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Metric:
     bounds: tuple[float, float]
     is_validator: bool = False  # computed on unlabelled rows of another domain, see `hpo/core/validators.py`
 
-    def minimised(self, values: _Values) -> _Values:
+    def minimized(self, values: _Values) -> _Values:
         """Return `values`, negated if higher values of the metric are better, so that lower is better.
 
         Applying it twice returns the original values.
@@ -99,7 +99,7 @@ def row_losses(task: Task, logits: Tensor, y: Tensor) -> Tensor:
     """Return the loss of each row, (fit, batch); arguments as in `losses`."""
     if task == "regression":
         return (logits.squeeze(-1) - y).square()
-    # Put classes before rows: the kernel vectorises contiguous rows, but not ten classes (54 instead of 182 µs).
+    # Put classes before rows: the kernel vectorizes contiguous rows, but not ten classes (54 instead of 182 µs).
     y = y if y.dim() == 2 else y.transpose(1, 2)
     return torch.nn.functional.cross_entropy(logits.transpose(1, 2), y, reduction="none")
 

@@ -9,18 +9,18 @@ import numpy as np
 from hpo.core.metrics import METRICS
 from hpo.core.trial import TrainedTrial, train_valid_gap
 
-# Objectives that are not metrics, all to be minimised.
+# Objectives that are not metrics, all to be minimized.
 _OTHER = ("train_loss", "gap", "nonzero_share", "parameters", "seconds", "epochs")
 OBJECTIVES = (*(f"valid_{name}" for name in METRICS), *_OTHER)
 
 
 def lower_is_better(name: str) -> bool:
-    """Return whether the search minimises the objective `name`."""
+    """Return whether the search minimizes the objective `name`."""
     return name in _OTHER or METRICS[name.removeprefix("valid_")].better == "lower"
 
 
-def minimised(name: str, value: float) -> float:
-    """Return a value of the objective `name`, negated if the objective is maximised, so that lower is better."""
+def minimized(name: str, value: float) -> float:
+    """Return a value of the objective `name`, negated if the objective is maximized, so that lower is better."""
     return value if lower_is_better(name) else -value
 
 
@@ -40,7 +40,7 @@ def compute_objectives(names: Sequence[str], trained: TrainedTrial, epochs: int,
 
 
 def pareto_front(values: Sequence[Sequence[float]]) -> list[int]:
-    """Return the ascending indices of the Pareto-optimal rows of `values` (points, objectives), all to be minimised.
+    """Return the ascending indices of the Pareto-optimal rows of `values` (points, objectives), all to be minimized.
 
     A point dominates another one if it is at least as good in every objective and better in one. Equal points do not
     dominate each other.

@@ -58,7 +58,7 @@ class Samples:
     """Rows to train and evaluate on. If folds have different encodings, each fold has a copy of the rows.
 
     `x`: (rows, inputs).
-    `y`: (rows,), class indices or standardised numbers; -1 or NaN for target rows without a label, so that an
+    `y`: (rows,), class indices or standardized numbers; -1 or NaN for target rows without a label, so that an
     accidental use fails.
     `weight`: (rows,), or None.
     `classes`: the labels by index, empty for regression.
@@ -67,7 +67,7 @@ class Samples:
     `image`: (channels, height, width) if each row is an image, else ().
     `augmented`: variants of `x` by regularizer, (variants, rows, inputs).
     `offset`: (rows, outputs), added to the outputs of a network, or None.
-    `auxiliary`: (rows, outputs), a second target: standardised numbers or one-hot classes, NaN where unknown, or None.
+    `auxiliary`: (rows, outputs), a second target: standardized numbers or one-hot classes, NaN where unknown, or None.
     `density_ratio`: (rows,), target over source density at source rows, with mean 1, and 1 at all other rows, or None.
     `valid_is_target`: whether validation rows are labelled rows of the target domain.
     """

@@ -40,7 +40,7 @@ class Candidate:
         return float(self.scores.mean()) if self.sound else math.inf
 
 
-# The value that each rule minimises among the candidates within one standard error of the best.
+# The value that each rule minimizes among the candidates within one standard error of the best.
 SELECTION_RULES: dict[str, Callable[[Candidate], float]] = {
     "best": lambda c: c.mean,
     "one_se": lambda c: -c.amount,

@@ -37,7 +37,7 @@ def best_window_mean(curve: Sequence[float], metric: Metric) -> float:
     values = np.asarray(curve, dtype=float)
     window = min(WINDOW, len(values))
     means = np.convolve(values, np.full(window, 1 / window), mode="valid")
-    return metric.minimised(float(metric.minimised(means).min()))
+    return metric.minimized(float(metric.minimized(means).min()))
 
 
 def scores_at_common_stop(curves: Mapping[str, np.ndarray], metric: Metric) -> dict[str, np.ndarray]:
@@ -49,7 +49,7 @@ def scores_at_common_stop(curves: Mapping[str, np.ndarray], metric: Metric) -> d
     five epochs around the stop, because a single epoch depends more on chance than on the configuration.
     """
     smooth = {name: _smooth(curve) for name, curve in curves.items()}
-    scores = np.nan_to_num(metric.minimised(smooth[f"valid_{metric.name}"]), nan=0.0)
+    scores = np.nan_to_num(metric.minimized(smooth[f"valid_{metric.name}"]), nan=0.0)
     folds = scores.shape[1]
     total = scores.sum(1)
     epochs = [int((total - scores[:, fold] if folds > 1 else total).argmin()) for fold in range(folds)]
@@ -57,7 +57,7 @@ def scores_at_common_stop(curves: Mapping[str, np.ndarray], metric: Metric) -> d
 
 
 def _smooth(curves: np.ndarray) -> np.ndarray:
-    """Return the centred mean over five epochs, or fewer at both ends, (epochs, folds)."""
+    """Return the centered mean over five epochs, or fewer at both ends, (epochs, folds)."""
     half = WINDOW // 2
     return np.array([curves[max(0, i - half) : i + half + 1].mean(0) for i in range(len(curves))])
 
@@ -73,7 +73,7 @@ def best_epoch(curves: list[np.ndarray], metric: Metric) -> int:
     defined = ~np.isnan(folds).all(0)
     if not defined.any():
         return longest
-    return int(_smooth(metric.minimised(folds[:, defined]).mean(1, keepdims=True)).argmin()) + 1
+    return int(_smooth(metric.minimized(folds[:, defined]).mean(1, keepdims=True)).argmin()) + 1
 
 
 def standard_error(scores: np.ndarray, test_train_ratio: float) -> float:

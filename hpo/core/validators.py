@@ -1,4 +1,4 @@
-"""Validators: metrics for another domain that need no target labels; vectorised over fits, one value per fit.
+"""Validators: metrics for another domain that need no target labels; vectorized over fits, one value per fit.
 
 `source_loss` assumes that a network that is good on the source is good on the target as well; `iwv` and `dev`
 weight the source loss by the density ratio of the two domains; the others evaluate the predictions for target rows,
@@ -19,7 +19,7 @@ from hpo.core.metrics import Task, losses, row_losses
 
 NEED_SOURCE_LABELS = ("source_loss", "iwv", "dev")
 SND_TEMPERATURE = 0.05  # as in the paper
-MAX_NEIGHBOURS = 500  # rows among which neighbours are searched; the cost is quadratic
+MAX_NEIGHBORS = 500  # rows among which neighbors are searched; the cost is quadratic
 # The range of the log inverse temperature, and the bisections, which determine it with an error of 0.002.
 _MAX_LOG_SHARPNESS, _BISECTIONS = 4.0, 12
 MAX_RATIO = 100.0  # density ratios are clipped to this, and to its inverse
@@ -64,7 +64,7 @@ def compute_validators(
 
 
 def inverse_temperature(source: LabelledOutputs) -> Tensor:
-    """Return the factor of the logits that minimises the loss on source rows, (fit, 1, 1).
+    """Return the factor of the logits that minimizes the loss on source rows, (fit, 1, 1).
 
     This is temperature scaling (Guo et al., ICML 2017). The overall confidence of a network depends on learning
     rate, epochs and noise, and is unrelated to its accuracy: without calibration, an entropy prefers overconfident
@@ -129,9 +129,9 @@ def gaussian_ratio(source: Tensor, target: Tensor, x: Tensor) -> Tensor:
     for Gaussians (Chen et al., IEEE TSP 2010).
     """
     mean_s, mean_t = source.mean(1, keepdim=True), target.mean(1, keepdim=True)
-    centred = torch.cat([source - mean_s, target - mean_t], dim=1)
-    covariance = (centred.transpose(1, 2) @ centred).double() / centred.shape[1]
-    shrunk = _shrink_covariance(covariance, centred.shape[1])
+    centered = torch.cat([source - mean_s, target - mean_t], dim=1)
+    covariance = (centered.transpose(1, 2) @ centered).double() / centered.shape[1]
+    shrunk = _shrink_covariance(covariance, centered.shape[1])
     difference = (mean_t - mean_s).transpose(1, 2).double()
     direction = torch.linalg.solve_ex(shrunk, difference).result  # nan for a fit that has diverged
     middle = (mean_s + mean_t).double() / 2
@@ -155,15 +155,15 @@ def _shrink_covariance(covariance: Tensor, rows: int) -> Tensor:
 
 
 def snd(logits: Tensor) -> Tensor:
-    """Return soft neighbourhood density (Saito et al., ICCV 2021), (fit,); higher is better.
+    """Return soft neighborhood density (Saito et al., ICCV 2021), (fit,); higher is better.
 
-    It is the entropy of the similarities of a row's prediction to those of other rows: in dense neighbourhoods,
-    many are similar. At most `MAX_NEIGHBOURS` evenly spaced rows are used.
+    It is the entropy of the similarities of a row's prediction to those of other rows: in dense neighborhoods,
+    many are similar. At most `MAX_NEIGHBORS` evenly spaced rows are used.
     """
-    step = -(-logits.shape[1] // MAX_NEIGHBOURS)
+    step = -(-logits.shape[1] // MAX_NEIGHBORS)
     predictions = torch.nn.functional.normalize(logits[:, ::step].softmax(2).float(), dim=2)
     similarity = predictions @ predictions.transpose(1, 2) / SND_TEMPERATURE
-    similarity.diagonal(dim1=1, dim2=2).fill_(-1e4)  # a row is not its own neighbour; exp of this is zero
+    similarity.diagonal(dim1=1, dim2=2).fill_(-1e4)  # a row is not its own neighbor; exp of this is zero
     # The entropy of softmax(a) is logsumexp(a) minus the mean of a under it, which avoids a logarithm of each element.
     largest = similarity.amax(2, keepdim=True)
     probability = (similarity - largest).exp_()

@@ -56,7 +56,7 @@ def generate(x: np.ndarray, condition: np.ndarray, variants: int, seed: int) -> 
 def _train(x: Tensor, condition: Tensor, rng: torch.Generator) -> Autoencoder:
     model = Autoencoder(x.shape[1], condition.shape[1])
     with torch.no_grad():
-        for parameter in model.parameters():  # torch initialises them from its global generator
+        for parameter in model.parameters():  # torch initializes them from its global generator
             if parameter.dim() == 2:
                 nn.init.kaiming_uniform_(parameter, nonlinearity="relu", generator=rng)
             else:

@@ -200,7 +200,7 @@ def _dataset(encoder: FoldEncoder, folds: Sequence[FoldIndices], notes: Sequence
 
 
 def _mark_image(table: Table, image: Sequence[int]) -> Table:
-    """Mark a table of pixels, which share one scale: standardising each would enlarge those that hardly vary."""
+    """Mark a table of pixels, which share one scale: standardizing each would enlarge those that hardly vary."""
     is_image = bool(image) and math.prod(image) == len(table.numeric) == len(table.features.columns)
     return replace(table, image=True) if is_image else table
 

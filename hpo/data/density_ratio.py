@@ -24,9 +24,9 @@ def estimate(x: np.ndarray, source: np.ndarray, target: np.ndarray) -> np.ndarra
 
     The classifier is fitted on the rows with the indices `source` and `target`; the mean ratio of source rows is 1.
 
-    A regularised logistic regression separates the domains; the rows on which it is fitted get out-of-fold logits. A
+    A regularized logistic regression separates the domains; the rows on which it is fitted get out-of-fold logits. A
     second logistic regression on these logits calibrates them (Platt, 1999), so that the ratios are 1 if the domains
-    cannot be separated. Normalising the mean removes the influence of the domains' sizes.
+    cannot be separated. Normalizing the mean removes the influence of the domains' sizes.
     """
     rows, domain = np.concatenate([source, target]), np.repeat([0, 1], [len(source), len(target)])
     n_folds = min(_FOLDS, len(source), len(target))

@@ -31,7 +31,7 @@ Fitted = tuple[Preprocessor, np.ndarray]  # with the matrix (table rows, inputs)
 class EncodedTarget:
     """Targets of all table rows and of the test rows, with weights if classes are balanced.
 
-    `mean` and `scale` standardise the numbers of a regression.
+    `mean` and `scale` standardize the numbers of a regression.
     """
 
     y: Tensor

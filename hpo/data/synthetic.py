@@ -20,7 +20,7 @@ from hpo.data import autoencoder
 
 REGULARIZER = "synthetic"  # the regularizer that uses synthetic rows
 Kind = Literal["smote", "gaussian_mixture", "vae"]
-_NEIGHBOURS = 5  # as in Chawla et al.
+_NEIGHBORS = 5  # as in Chawla et al.
 _MAX_COMPONENTS = 5
 _MIN_ROWS = 10  # per component, on average
 _REGRESSION_GROUPS = 10  # groups of equal size, by the number to predict
@@ -45,18 +45,18 @@ def generate(kind: Kind, x: np.ndarray, y: np.ndarray, classes: int, variants: i
 
 
 def _smote(x: np.ndarray, y: np.ndarray, classes: int, variants: int, rng: np.random.Generator) -> np.ndarray:
-    """Interpolate between a row and one of its nearest neighbours (SMOTE; Chawla et al., JAIR 2002).
+    """Interpolate between a row and one of its nearest neighbors (SMOTE; Chawla et al., JAIR 2002).
 
-    Neighbours are of the same class; in a regression, the neighbours of a row are the rows with the nearest targets. A
-    row without neighbours is copied.
+    Neighbors are of the same class; in a regression, the neighbors of a row are the rows with the nearest targets. A
+    row without neighbors is copied.
     """
     synthetic = np.repeat(x[None].astype(float), variants, 0)
     for rows in _groups(y, classes) if classes else [np.arange(len(y))]:
         points = x[rows] if classes else y[:, None]
-        neighbours = _nearest(points, min(_NEIGHBOURS, len(rows) - 1))
-        if neighbours.shape[1]:
-            chosen = rng.integers(neighbours.shape[1], size=(variants, len(rows)))
-            partner = x[rows[neighbours[np.arange(len(rows)), chosen]]]
+        neighbors = _nearest(points, min(_NEIGHBORS, len(rows) - 1))
+        if neighbors.shape[1]:
+            chosen = rng.integers(neighbors.shape[1], size=(variants, len(rows)))
+            partner = x[rows[neighbors[np.arange(len(rows)), chosen]]]
             synthetic[:, rows] += rng.random((variants, len(rows), 1)) * (partner - x[rows])
     return synthetic
 
@@ -65,9 +65,9 @@ def _nearest(points: np.ndarray, n: int) -> np.ndarray:
     """Return the indices of the `n` nearest other points of each point, (points, n)."""
     if not n:
         return np.empty((len(points), 0), dtype=int)
-    neighbours = NearestNeighbors(n_neighbors=n).fit(points).kneighbors(return_distance=False)
-    assert isinstance(neighbours, np.ndarray)
-    return neighbours
+    neighbors = NearestNeighbors(n_neighbors=n).fit(points).kneighbors(return_distance=False)
+    assert isinstance(neighbors, np.ndarray)
+    return neighbors
 
 
 def _gaussian_mixture(
@@ -106,20 +106,20 @@ def _components(x: np.ndarray) -> np.ndarray:
 def gaussian(x: np.ndarray, n: int, rng: np.random.Generator) -> np.ndarray:
     """Draw `n` rows from the Gaussian of `x` with a shrunk covariance, without computing the covariance matrix.
 
-    A random sum of the centred rows has their covariance; noise adds the part that shrinkage moves to the diagonal.
+    A random sum of the centered rows has their covariance; noise adds the part that shrinkage moves to the diagonal.
     """
     mean = x.mean(0, dtype=float)
-    centred = x - mean
+    centered = x - mean
     # With few rows, rounding errors put scikit-learn's value outside of 0 to 1.
-    shrinkage = float(np.clip(ledoit_wolf_shrinkage(centred, assume_centered=True), 0, 1)) if len(x) > 1 else 1.0
-    correlated = rng.standard_normal((n, len(x))) @ centred / np.sqrt(len(x))
-    isotropic = rng.standard_normal((n, x.shape[1])) * np.sqrt(np.square(centred).mean())
+    shrinkage = float(np.clip(ledoit_wolf_shrinkage(centered, assume_centered=True), 0, 1)) if len(x) > 1 else 1.0
+    correlated = rng.standard_normal((n, len(x))) @ centered / np.sqrt(len(x))
+    isotropic = rng.standard_normal((n, x.shape[1])) * np.sqrt(np.square(centered).mean())
     rows: np.ndarray = mean + np.sqrt(1 - shrinkage) * correlated + np.sqrt(shrinkage) * isotropic
     return rows
 
 
 def _vae(x: np.ndarray, y: np.ndarray, classes: int, variants: int, rng: np.random.Generator) -> np.ndarray:
-    """Generate rows with a variational autoencoder that is conditioned on the class, or on the standardised number."""
+    """Generate rows with a variational autoencoder that is conditioned on the class, or on the standardized number."""
     condition = np.eye(classes)[y] if classes else (y - y.mean())[:, None] / (y.std() or 1.0)
     return autoencoder.generate(x, condition, variants, int(rng.integers(2**31)))
 

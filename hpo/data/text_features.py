@@ -5,7 +5,7 @@ are fitted on training rows, and on the target rows that a fold adapts to. A ter
 the weight 0, so the inputs are the same as those of a vectorizer that was fitted on these rows only.
 
 Indices of `index:value` pairs are terms, with their values in place of counts. Values that cannot be counts (negative
-values, or a table with few zeros) are instead standardised by training rows, as numeric columns are.
+values, or a table with few zeros) are instead standardized by training rows, as numeric columns are.
 """
 
 from __future__ import annotations

@@ -97,7 +97,7 @@ def contiguous(h: Tensor) -> Tensor:
 
 
 def batch_norm_by(norm: nn.Module, reference: Tensor, h: Tensor) -> Tensor:
-    """Batch-normalise `h` by the mean and variance of `reference`, both (rows, channels, …).
+    """Batch-normalize `h` by the mean and variance of `reference`, both (rows, channels, …).
 
     Method: Ioffe & Szegedy, ICML 2015.
     """

@@ -75,7 +75,7 @@ class Mlp(BatchedNetwork):
 
     @cached_property
     def buffers(self) -> tuple[Parameter, ...]:
-        """The running statistics of batch normalisation."""
+        """The running statistics of batch normalization."""
         if not self.batch_norm:
             return ()
         return tuple(
@@ -265,7 +265,7 @@ def shake_drop_keep(fits_per_layer: tuple[int, ...], layer: int, dtype: torch.dt
 
 
 def _layer_norm(params: Tensors, name: str, z: Tensor) -> Tensor:
-    """Layer-normalise z (fit, batch, features) as `torch.nn.LayerNorm` does (Ba, Kiros & Hinton, 2016)."""
+    """Layer-normalize z (fit, batch, features) as `torch.nn.LayerNorm` does (Ba, Kiros & Hinton, 2016)."""
     normed = torch.nn.functional.layer_norm(z, z.shape[2:], eps=_EPS)
     return normed * params[f"{name}.weight"].unsqueeze(1) + params[f"{name}.bias"].unsqueeze(1)
 
@@ -273,7 +273,7 @@ def _layer_norm(params: Tensors, name: str, z: Tensor) -> Tensor:
 def _batch_norm(
     params: Tensors, buffers: Tensors, name: str, z: Tensor, training: bool, labelled: int | None
 ) -> Tensor:
-    """Batch-normalise z (fit, batch, features) as `torch.nn.BatchNorm1d` does (Ioffe & Szegedy, ICML 2015).
+    """Batch-normalize z (fit, batch, features) as `torch.nn.BatchNorm1d` does (Ioffe & Szegedy, ICML 2015).
 
     Training uses the statistics of the first `labelled` samples, or of all.
     """

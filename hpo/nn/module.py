@@ -237,7 +237,7 @@ def vmap_program(network: VmappedModule) -> VmapProgram:
 
 
 def _check_tensors(network: VmappedModule, program: VmapProgram) -> None:
-    """Raise InputError if the module has uninitialised layers, or tensors that float32 cannot represent."""
+    """Raise InputError if the module has uninitialized layers, or tensors that float32 cannot represent."""
     if any(map(torch.nn.parameter.is_lazy, program.module.parameters())):
         raise network.error("has layers without a size; give them one, using n_inputs.")
     for name, t in (*program.trained, *program.buffers):

@@ -61,7 +61,7 @@ class BatchedNetwork(ABC):
 
     @abstractmethod
     def init(self, stream: np.random.Generator) -> dict[str, Tensor]:
-        """Return randomly initialised parameters and buffers of one fit by name, without the fit axis."""
+        """Return randomly initialized parameters and buffers of one fit by name, without the fit axis."""
 
     def initial_state(self, stream: np.random.Generator) -> dict[str, Tensor]:
         """Return the initial tensors of a fit: `init_weights`, completed by `init`."""
@@ -69,9 +69,9 @@ class BatchedNetwork(ABC):
 
     @property
     def parameter_infos(self) -> tuple[Parameter, ...]:
-        """The parameters. Given `init_weights`, those that it lacks are marked as newly initialised."""
+        """The parameters. Given `init_weights`, those that it lacks are marked as newly initialized."""
         return tuple(
-            replace(p, newly_initialised=bool(self.init_weights) and p.name not in self.init_weights)
+            replace(p, newly_initialized=bool(self.init_weights) and p.name not in self.init_weights)
             for p in self.parameters
         )
 
@@ -96,7 +96,7 @@ class BatchedNetwork(ABC):
 
         In training, `hidden(h, h_in, site)` is called at each hook point, `buffers` may be updated in place,
         and a network that `needs_rng` draws from `noise(site)`. If samples of another domain follow the first
-        `labelled` ones, batch normalisation uses the statistics of these only, so that their outputs are the
+        `labelled` ones, batch normalization uses the statistics of these only, so that their outputs are the
         same as without the others.
         """
 

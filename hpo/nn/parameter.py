@@ -19,7 +19,7 @@ class Parameter:
     units: int = 0  # of a weight, the axis of `shape` that counts its output units
     inputs: int | None = None  # of a weight applied to the data itself, the axis of `shape` that counts its inputs
     layer: int = -1  # the index of the layer among those with a matrix, 0 next to the data; -1 for the output layer
-    newly_initialised: bool = False  # initialised at random, although the network starts from given weights
+    newly_initialized: bool = False  # initialized at random, although the network starts from given weights
 
 
 class WeightMatrices(Protocol):

@@ -58,7 +58,7 @@ class VmapProgram:
         rows, self._batched = len(x), batched
         self._labelled = None if labelled is None else (labelled, x.shape[1])
         # Buffers are stored among floats, but a module may need them as integers or booleans. They are copied, because
-        # vmap's rule of batch normalisation loses updates of tensors that are not contiguous.
+        # vmap's rule of batch normalization loses updates of tensors that are not contiguous.
         typed = {
             name: buffers[name].to(b.dtype if not b.is_floating_point() else x.dtype, copy=training).contiguous()
             for name, b in self.buffers
@@ -106,7 +106,7 @@ class VmapProgram:
         return [out, *self.feature_tap.pop(len(x))], {name: tensors[name] for name, _ in self.buffers}
 
     def _run_layer(self, layer: nn.Module, forward: Callable[..., Tensor], h: Tensor, *more: Any) -> Tensor:
-        """Run a channel layer; batch normalisation uses the statistics of the labelled samples only."""
+        """Run a channel layer; batch normalization uses the statistics of the labelled samples only."""
         uses_batch = layer.training and isinstance(layer, nn.modules.batchnorm._BatchNorm)  # noqa: SLF001 -- no public name
         if self._labelled is None or not uses_batch:
             return self._run_fitwise(layer, forward, h, *more)

@@ -14,13 +14,13 @@ def uniform_within(noise: Noise, s: Tensor, rows: int) -> Tensor:
     return noise.uniform((rows,)).mul(2).sub_(1).mul_(s.unsqueeze(1))
 
 
-def interval_mask(centre: Tensor, extent: Tensor, side: int) -> Tensor:
-    """Return 1 for each pixel whose centre lies within half an `extent` of `centre`, else 0, (…, side).
+def interval_mask(center: Tensor, extent: Tensor, side: int) -> Tensor:
+    """Return 1 for each pixel whose center lies within half an `extent` of `center`, else 0, (…, side).
 
-    `centre` and `extent`, both (…), are in pixels along one side.
+    `center` and `extent`, both (…), are in pixels along one side.
     """
-    pixels = torch.arange(side, dtype=centre.dtype, device=centre.device) + 0.5
-    distance = (pixels - centre.unsqueeze(-1)).abs_()
+    pixels = torch.arange(side, dtype=center.dtype, device=center.device) + 0.5
+    distance = (pixels - center.unsqueeze(-1)).abs_()
     return torch.lt(distance, extent.unsqueeze(-1) / 2, out=torch.empty_like(distance))
 
 
@@ -31,7 +31,7 @@ def rectangle_mask(rows: Tensor, columns: Tensor, image: Image) -> Tensor:
 
 
 def pixel_offsets(x: Tensor, image: Image) -> tuple[Tensor, Tensor]:
-    """Return the offset of each pixel from the image centre: downwards (height, 1), and to the right (width,)."""
+    """Return the offset of each pixel from the image center: downwards (height, 1), and to the right (width,)."""
     down, right = (torch.arange(side, dtype=x.dtype, device=x.device) - (side - 1) / 2 for side in image[1:])
     return down.unsqueeze(1), right
 
@@ -41,7 +41,7 @@ def resample(
 ) -> Tensor:
     """Return each image sampled at other positions, (fit, batch, inputs).
 
-    `down` and `right` are the positions relative to the centre, in pixels, each as two tensors whose sum has the
+    `down` and `right` are the positions relative to the center, in pixels, each as two tensors whose sum has the
     shape (fit, batch, height, width). Values between pixels are interpolated linearly; positions outside have the
     value of the border. Fits for which `acting` (fit,) is false get `x` itself, bit for bit.
     """
@@ -56,7 +56,7 @@ def resample(
 
 
 def rotate(x: Tensor, image: Image, angle: Tensor, acting: Tensor) -> Tensor:
-    """Return each image rotated about its centre by `angle` (fit, batch), in radians, to the left.
+    """Return each image rotated about its center by `angle` (fit, batch), in radians, to the left.
 
     Fits for which `acting` (fit,) is false get `x` itself, bit for bit.
     """

@@ -10,7 +10,7 @@ from hpo.regularizers.base import Batch, Regularizer, Step
 class Adversarial(Regularizer):
     """Adversarial training with the fast gradient sign method.
 
-    Each standardised input moves by `s` in the direction in which the loss rises, and the network learns from the
+    Each standardized input moves by `s` in the direction in which the loss rises, and the network learns from the
     moved samples only, as in Wong, Rice & Kolter (ICLR 2020), but without their random start: the perturbation
     starts at the sample itself.
     """

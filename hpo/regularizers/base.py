@@ -151,7 +151,7 @@ class Regularizer:
         """Return the parameters that are trained in addition to the network, which has `features` features.
 
         Their names begin with the name of the regularizer, their role is "regularizer", their depth 0. A matrix
-        (inputs, outputs) is initialised as in torch.nn.Linear, everything else with zeros.
+        (inputs, outputs) is initialized as in torch.nn.Linear, everything else with zeros.
         """
         del features, data
         return ()

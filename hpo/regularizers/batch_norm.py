@@ -2,14 +2,14 @@ from hpo.regularizers.base import Regularizer
 
 
 class BatchNorm(Regularizer):
-    """Batch normalisation after the linear part of each hidden layer.
+    """Batch normalization after the linear part of each hidden layer.
 
-    A sample is normalised by the minibatch that it happens to be in, which acts as noise. The setting decides which
+    A sample is normalized by the minibatch that it happens to be in, which acts as noise. The setting decides which
     stack a fit joins; there is no hook.
     """
 
     name = "batch_norm"
-    summary = "normalises each hidden unit by its mean and deviation in the minibatch"
+    summary = "normalizes each hidden unit by its mean and deviation in the minibatch"
     kind = "structure"
     needs = ("mlp",)
     choices = (False, True)

@@ -16,8 +16,8 @@ from hpo.regularizers._adaptation import (
 )
 from hpo.regularizers.base import ForwardOutput, Regularizer, Step
 
-_MAX_INPUTS = 1024  # of the adversary; larger outer products are randomised
-_RANDOM_INPUTS = 256  # of a randomised product: half the work of 1,280; the paper's 1,024 would double it
+_MAX_INPUTS = 1024  # of the adversary; larger outer products are randomized
+_RANDOM_INPUTS = 256  # of a randomized product: half the work of 1,280; the paper's 1,024 would double it
 
 
 class Cdan(Regularizer):
@@ -27,7 +27,7 @@ class Cdan(Regularizer):
     class is aligned with the same class of the other domain. As in the authors' code, no gradient flows through the
     probabilities; the paper's weighting of samples by their entropy (CDAN+E) is left out.
 
-    If the outer product has more than 1,024 elements, it is replaced by the paper's randomised product: the
+    If the outer product has more than 1,024 elements, it is replaced by the paper's randomized product: the
     element-wise product of both factors, each multiplied by a fixed random matrix.
     """
 
@@ -56,7 +56,7 @@ def outer_product(h: Tensor, probabilities: Tensor) -> Tensor:
     """Return the outer product of features and class probabilities, (fit, batch, width × classes).
 
     `h` is (fit, batch, width), `probabilities` (fit, batch, classes). Products of more than `_MAX_INPUTS` elements
-    are randomised to (fit, batch, _RANDOM_INPUTS).
+    are randomized to (fit, batch, _RANDOM_INPUTS).
     """
     sides = (h, probabilities)
     if h.shape[2] * probabilities.shape[2] <= _MAX_INPUTS:

@@ -5,7 +5,7 @@ from hpo.regularizers.base import ForwardOutput, Regularizer, Step
 
 
 class Entropy(Regularizer):
-    """Entropy minimisation (Grandvalet & Bengio, NeurIPS 2004) on the other domain.
+    """Entropy minimization (Grandvalet & Bengio, NeurIPS 2004) on the other domain.
 
     The loss term is strength × the mean entropy of the predictions for the other domain, which moves the decision
     boundaries to where its samples are sparse. The term is also minimal if a single class is predicted for all samples;

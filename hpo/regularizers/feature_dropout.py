@@ -9,7 +9,7 @@ from hpo.regularizers.base import Batch, Regularizer, Step
 class FeatureDropout(Regularizer):
     """Each column of the table is set to 0 with probability `s`, separately for each sample.
 
-    For a numeric column, which is standardised, 0 is the mean. All inputs of a categorical column are set to 0
+    For a numeric column, which is standardized, 0 is the mean. All inputs of a categorical column are set to 0
     together, so that it has no category. The remaining inputs are not rescaled, so that an input means the same as in
     evaluation.
     """

@@ -10,8 +10,8 @@ class Freeze(Regularizer):
 
     They stay equal bit for bit, whatever other regularizers do; if all hidden layers are frozen, only the output
     layer learns, which is feature extraction. Noise still acts on frozen layers. As in torch for layers with
-    `requires_grad=False`, batch normalisation still updates its running statistics, so that training and evaluation
-    use the same normalisation (Li et al., AdaBN, 2017).
+    `requires_grad=False`, batch normalization still updates its running statistics, so that training and evaluation
+    use the same normalization (Li et al., AdaBN, 2017).
     """
 
     name = "freeze"

@@ -5,7 +5,7 @@ from hpo.regularizers.base import ForwardOutput, Regularizer, Step
 
 
 class Infomax(Regularizer):
-    """Information maximisation (Krause, Perona & Gomes, NeurIPS 2010) on the other domain.
+    """Information maximization (Krause, Perona & Gomes, NeurIPS 2010) on the other domain.
 
     The loss term is strength × (the mean entropy of the predictions - the entropy of their mean): predictions
     should be certain for each sample and use all classes. It is the loss of SHOT (Liang, Hu & Feng, ICML 2020).

@@ -8,13 +8,13 @@ from hpo.regularizers.base import Batch, Regularizer, Step
 
 
 class InputNoise(Regularizer):
-    """Gaussian noise of standard deviation `s` on every standardised input.
+    """Gaussian noise of standard deviation `s` on every standardized input.
 
     To first order it is a penalty on the network's slope (Bishop, Neural Computation 1995).
     """
 
     name = "input_noise"
-    summary = "adds Gaussian noise of this standard deviation to the standardised inputs"
+    summary = "adds Gaussian noise of this standard deviation to the standardized inputs"
     needs_rng = "step"
     prior = {"low": 0.01, "high": 1.0, "log": True, "optional": True}
     probe = (0.05, 1.0)

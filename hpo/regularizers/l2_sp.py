@@ -8,7 +8,7 @@ class L2Sp(Regularizer):
     """L2-SP (Li, Grandvalet & Davoine, ICML 2018): the penalty strength / 2 × ‖w - w⁰‖² in the loss.
 
     It pulls every parameter, biases and norms included, towards its initial value: the weights of `network.init`,
-    or the random ones. Its gradient passes through Adam's moments, as that of `l2` does. A newly initialised output
+    or the random ones. Its gradient passes through Adam's moments, as that of `l2` does. A newly initialized output
     layer is not pulled; the paper's β, which shrinks it, corresponds to `l2` or `weight_decay`.
     """
 
@@ -24,5 +24,5 @@ class L2Sp(Regularizer):
     def gradient(self, s: Tensor, step: Step) -> None:
         start = step.views(step.weight_copies[self.name])
         for name, grad in step.grads.items():
-            if not step.infos[name].newly_initialised:
+            if not step.infos[name].newly_initialized:
                 grad.add_((step.params[name] - start[name]).mul_(per_fit(s, grad)))

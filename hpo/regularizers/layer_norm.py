@@ -2,13 +2,13 @@ from hpo.regularizers.base import Regularizer
 
 
 class LayerNorm(Regularizer):
-    """Layer normalisation after the linear part of each hidden layer.
+    """Layer normalization after the linear part of each hidden layer.
 
-    It follows batch normalisation if both are used. The setting decides which stack a fit joins; there is no hook.
+    It follows batch normalization if both are used. The setting decides which stack a fit joins; there is no hook.
     """
 
     name = "layer_norm"
-    summary = "normalises the hidden units of a layer by their common mean and deviation"
+    summary = "normalizes the hidden units of a layer by their common mean and deviation"
     kind = "structure"
     needs = ("mlp",)
     choices = (False, True)

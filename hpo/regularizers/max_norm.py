@@ -9,7 +9,7 @@ class MaxNorm(Regularizer):
     """Max-norm (Srivastava et al., JMLR 2014, section 5.1).
 
     After the update the incoming weights of each unit, outputs included, are scaled back to a norm of at most `s`;
-    0 is off. A newly initialised linear layer of torch has norms of about 0.58.
+    0 is off. A newly initialized linear layer of torch has norms of about 0.58.
     """
 
     name = "max_norm"

@@ -16,10 +16,10 @@ TURN, SCALE, OFFSET, NOISE, MISSING = math.pi / 2, 0.5, 1.0, 1.0, 0.5
 
 
 class Randomization(Regularizer):
-    """Domain randomisation: each sample appears in a simulated domain of its own.
+    """Domain randomization: each sample appears in a simulated domain of its own.
 
     The changes are drawn uniformly, up to `s` times the largest ones: an image is rotated by up to 90 degrees; all
-    inputs, which are standardised, are multiplied by 1/2 to 3/2, shifted by up to 1 and given Gaussian noise with a
+    inputs, which are standardized, are multiplied by 1/2 to 3/2, shifted by up to 1 and given Gaussian noise with a
     standard deviation of up to 1; and up to half of the columns are missing, that is, set to 0, their mean. A network
     that works in all simulated domains may also work in a new domain.
     """

@@ -8,9 +8,9 @@ from hpo.regularizers.base import Batch, Regularizer, Step
 
 
 class Rotation(Regularizer):
-    """Each image is rotated about its centre by an angle between -s and s degrees.
+    """Each image is rotated about its center by an angle between -s and s degrees.
 
-    Beyond the border, the colours of the border continue.
+    Beyond the border, the colors of the border continue.
     """
 
     name = "rotation"

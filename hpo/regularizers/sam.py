@@ -9,7 +9,7 @@ _EPS = 1e-12  # as in the authors' code
 class Sam(Regularizer):
     """Sharpness-aware minimization (Foret et al., ICLR 2021).
 
-    The gradient is taken at the point in the neighbourhood where the loss is largest, which to first order lies at
+    The gradient is taken at the point in the neighborhood where the loss is largest, which to first order lies at
     distance `s` along the gradient, over all parameters of a fit. It needs a second forward and backward pass.
     """
 

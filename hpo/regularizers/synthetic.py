@@ -5,7 +5,7 @@ class Synthetic(Variants):
     """With probability `s`, a generated row replaces a row of the minibatch.
 
     It has the same class, or in a regression a similar target. `data.synthetic` selects the generator: interpolation
-    between neighbours (SMOTE), a mixture of Gaussians, or a variational autoencoder.
+    between neighbors (SMOTE), a mixture of Gaussians, or a variational autoencoder.
     """
 
     name = "synthetic"

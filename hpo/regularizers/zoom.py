@@ -7,9 +7,9 @@ from hpo.regularizers.base import Batch, Regularizer, Step
 
 
 class Zoom(Regularizer):
-    """Each image is scaled about its centre by a factor between 1 - s and 1 + s.
+    """Each image is scaled about its center by a factor between 1 - s and 1 + s.
 
-    Beyond the border, the colours of the border continue.
+    Beyond the border, the colors of the border continue.
     """
 
     name = "zoom"

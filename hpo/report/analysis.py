@@ -19,7 +19,7 @@ from hpo.space import regularization
 
 _ALPHA = 0.05  # level of the test of a correlation
 _MIN_RHO = 0.3  # of a clear correlation
-_MIN_TRIALS = 10  # with fewer trials, no correlation is computed
+MIN_TRIALS = 10  # with fewer trials, no correlation is computed
 _BOUND_MARGIN = 0.05  # of a range: values this close to a bound count as being at the bound
 _SMALL_GAP = 0.1  # of the validation loss
 
@@ -61,7 +61,7 @@ class Balance:
 
 def trend(x: Sequence[float], y: Sequence[float]) -> Trend | None:
     """Return the rank correlation; None for too few values or if all values are equal."""
-    if len(x) < _MIN_TRIALS or len(set(x)) < 2 or len(set(y)) < 2:
+    if len(x) < MIN_TRIALS or len(set(x)) < 2 or len(set(y)) < 2:
         return None
     correlation = spearmanr(x, y)
     return Trend(float(correlation.statistic), float(correlation.pvalue), len(x))
@@ -81,12 +81,12 @@ def gap_trends(inputs: ReportInputs) -> dict[str, Trend | None]:
 def balance(inputs: ReportInputs) -> Balance:
     """Compare the selected configuration with the other trials and with its ablation."""
     metric, hyperparameters = METRICS[inputs.space.train.metric], inputs.space.hyperparameters
-    ranked = sorted(inputs.complete_trials, key=lambda o: metric.minimised(o.value or 0.0))
+    ranked = sorted(inputs.complete_trials, key=lambda o: metric.minimized(o.value or 0.0))
     amounts = {
         o.trial.label: regularization.amount(hyperparameters, o.trial.params) for o in [*ranked, inputs.selected]
     }
     half = ranked[: math.ceil(len(ranked) / 2)]
-    amount_trend = trend([amounts[o.trial.label] for o in half], [metric.minimised(o.value or 0.0) for o in half])
+    amount_trend = trend([amounts[o.trial.label] for o in half], [metric.minimized(o.value or 0.0) for o in half])
     tenth = [amounts[o.trial.label] for o in ranked[: math.ceil(len(ranked) / 10)]]
     ablation = inputs.result.baselines.get("ablation")
     numbers = Balance(
@@ -150,9 +150,9 @@ def best_on_and_off(inputs: ReportInputs) -> dict[str, tuple[float, float]]:
         off: list[float] = []
         for outcome in inputs.complete_trials:
             value = outcome.trial.params.get(key, STRENGTHS[key].default_value)
-            (off if STRENGTHS[key].is_off(value) else on).append(metric.minimised(outcome.value or 0.0))
+            (off if STRENGTHS[key].is_off(value) else on).append(metric.minimized(outcome.value or 0.0))
         if on and off:
-            best[key] = (metric.minimised(min(on)), metric.minimised(min(off)))
+            best[key] = (metric.minimized(min(on)), metric.minimized(min(off)))
     return best
 
 
@@ -167,7 +167,7 @@ def droppable(inputs: ReportInputs) -> list[str]:
     if error is None:
         return []
     metric = METRICS[inputs.space.train.metric]
-    return [key for key, (on, off) in best_on_and_off(inputs).items() if metric.minimised(off - on) <= error]
+    return [key for key, (on, off) in best_on_and_off(inputs).items() if metric.minimized(off - on) <= error]
 
 
 @dataclass(frozen=True)
@@ -197,8 +197,8 @@ def ridge(inputs: ReportInputs) -> Ridge | None:
         return None
     metric = METRICS[inputs.space.train.metric]
     decayed = [o for o in inputs.complete_trials if o.trial.params["weight_decay"] > 0]
-    best = sorted(decayed, key=lambda o: metric.minimised(o.value or 0.0))[: max(_MIN_TRIALS, len(decayed) // 4)]
-    if len(best) < _MIN_TRIALS:
+    best = sorted(decayed, key=lambda o: metric.minimized(o.value or 0.0))[: max(MIN_TRIALS, len(decayed) // 4)]
+    if len(best) < MIN_TRIALS:
         return None
     rate, decay = ([float(o.trial.params[key]) for o in best] for key in keys)
     low, median, high = np.quantile(np.multiply(rate, decay), (0.25, 0.5, 0.75)).tolist()
@@ -248,10 +248,10 @@ def _stack(members: Sequence[Outcome], keys: Sequence[str]) -> Stack:
 
 def best_so_far(outcomes: Sequence[Outcome], metric: str) -> list[tuple[int, float]]:
     """Return (number, score) of each trial that improved the best score."""
-    minimised = METRICS[metric].minimised
+    minimized = METRICS[metric].minimized
     steps: list[tuple[int, float]] = []
     for outcome in outcomes:
         value = outcome.value
-        if value is not None and (not steps or minimised(value) < minimised(steps[-1][1])):
+        if value is not None and (not steps or minimized(value) < minimized(steps[-1][1])):
             steps.append((outcome.trial.key.number, value))
     return steps

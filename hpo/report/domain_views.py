@@ -74,14 +74,14 @@ def principal_plane(source: np.ndarray, target: np.ndarray) -> tuple[np.ndarray,
     """Project both domains (rows, inputs) on their two principal components, (rows, 2), with equal weight per
     domain."""
     means = source.mean(0, dtype=float), target.mean(0, dtype=float)
-    centre = (means[0] + means[1]) / 2
-    scaled = [(rows - centre) / np.sqrt(len(rows)) for rows in (source, target)]
+    center = (means[0] + means[1]) / 2
+    scaled = [(rows - center) / np.sqrt(len(rows)) for rows in (source, target)]
     axes = np.linalg.svd(np.concatenate(scaled), full_matrices=False)[2][:2]
     signs = np.sign(axes[np.arange(len(axes)), np.abs(axes).argmax(1)])
     axes = axes * signs[:, None]  # otherwise the sign would depend on the platform
     planes = [np.zeros((len(rows), 2)) for rows in (source, target)]
     for plane, rows in zip(planes, (source, target), strict=True):
-        plane[:, : len(axes)] = (rows - centre) @ axes.T
+        plane[:, : len(axes)] = (rows - center) @ axes.T
     return planes[0], planes[1]
 
 

@@ -65,16 +65,18 @@ def _class_predictions(inputs: ReportInputs, classes: ClassPredictions) -> Itera
     ]
     source = " of the source" if inputs.result.test_domain_differs else ""
     share = 100 * len(classes.errors) / len(classes.true)
-    yield Section(f"{share:.1f} % of held-out rows{source} are misclassified", "Predictions", _OUT_OF_FOLD, panels)
+    yield Section(
+        f"{share:.1f} % of held-out rows{source} are misclassified", "Misclassified rows", _OUT_OF_FOLD, panels
+    )
     if len(classes.errors):
         panel = Panel("", html=tables.misclassified(inputs.data, classes))
-        yield Section("Most confident mistakes", "Mistakes", "", [panel], wide=True)
+        yield Section("Most confident mistakes", "Most confident mistakes", "", [panel], wide=True)
 
 
 def _number_predictions(inputs: ReportInputs, numbers: NumberPredictions) -> Iterator[Section]:
     assert inputs.data is not None
     panel = Panel(sentences.residuals(numbers), plots.residuals(numbers, inputs.data.target_name))
-    yield Section("Prediction errors", "Predictions", _OUT_OF_FOLD, [panel], wide=True)
+    yield Section("Prediction errors", "Prediction errors", _OUT_OF_FOLD, [panel], wide=True)
     panel = Panel("", html=tables.largest_errors(inputs.data, numbers))
     yield Section("Largest errors", "Largest errors", "", [panel], wide=True)
 
@@ -88,10 +90,10 @@ def _domains(inputs: ReportInputs) -> Iterator[Section]:
     for view in (first, last):
         plane = plots.plane(domain_views.principal_plane(view.source, view.target))
         panels.append(Panel(domain_text.plane_caption(view), plane, title=view.name))
-    yield Section(domain_text.distance_title(first, last), "Another domain", domain_text.PLANE_TEXT, panels)
+    yield Section(domain_text.distance_title(first, last), "Distance of the domains", domain_text.PLANE_TEXT, panels)
     caption = f"{domain_text.DISTANCE_TEXT} {domain_text.distance_change(comparison.views)}".strip()
     panel = Panel(caption, html=domain_text.divergence_table(comparison.views))
-    yield Section("Distance of the domains by representation", "Divergence", "", [panel], wide=True)
+    yield Section("Distance of the domains by representation", "Distance by representation", "", [panel], wide=True)
     if comparison.effect is not None:
         effect = comparison.effect
         panels = [Panel(domain_text.effect_caption(effect), html=domain_text.group_table(effect))]

@@ -74,20 +74,20 @@ def history(study: OptunaStudy, inputs: ReportInputs) -> Plot:
         [trials, best, *lines],
         legend=True,
         xaxis={"title": {"text": "trial"}},
-        yaxis={"title": {"text": f"valid {metric}"}, **vertical},
+        yaxis={"title": {"text": f"ranking {metric}"}, **vertical},
     )
 
 
 def importance(study: OptunaStudy, importances: Mapping[str, Mapping[str, float]]) -> Plot:
     """Plot the importance of each hyperparameter for the score and, hatched, for the gap."""
     data = _data(study.importance(importances))
-    for bars, (name, colour, pattern) in zip(
+    for bars, (name, color, pattern) in zip(
         data, (("for the score", BLUE, ""), ("for the gap", ORANGE, "/")), strict=True
     ):
         marker = {
-            "color": colour,
+            "color": color,
             "pattern": {"shape": pattern, "size": 7, "solidity": 0.5},
-            "line": {"color": colour, "width": 1},
+            "line": {"color": color, "width": 1},
         }
         bars |= {"name": name, "marker": marker, "cliponaxis": False, "y": [key.replace("_", " ") for key in bars["y"]]}
     rows = len(set(data[0]["y"]))
@@ -129,8 +129,8 @@ def contour(study: OptunaStudy, inputs: ReportInputs, x: Axis, y: Axis) -> Plot:
     metric = METRICS[inputs.space.train.metric]
     surface, trials, *_ = _data(study.contour(x.key, y.key, metric.name))
     values = np.array([o.value for o in study.complete], dtype=float)
-    good, bad = (float(v) for v in np.quantile(metric.minimised(values), (0, _CONTOUR_QUANTILE)))
-    low, high = sorted((metric.minimised(good), metric.minimised(bad)))
+    good, bad = (float(v) for v in np.quantile(metric.minimized(values), (0, _CONTOUR_QUANTILE)))
+    low, high = sorted((metric.minimized(good), metric.minimized(bad)))
     step = (high - low) / 6 or 1.0
     surface |= {
         "zauto": False,

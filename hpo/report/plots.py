@@ -125,10 +125,7 @@ def _note(x: float, y: float, text: str, anchor: str, size: int) -> dict[str, An
 
 def finalists(scored: Mapping[str, FinalistScores], selected: str, metric: str) -> Plot:
     """Plot the score of each finalist in the search, and in the re-evaluation with its standard error, best first."""
-    names = {
-        label: f"{trial_name(label).removeprefix('the baseline ')}{' ★' if label == selected else ''}"
-        for label in scored
-    }
+    names = {label: f"{trial_name(label).removeprefix('the ')}{' ★' if label == selected else ''}" for label in scored}
     ordered = list(scored)[::-1]
     reevaluated = {k: v for k in ordered if (v := scored[k].reevaluated) is not None}
     searched = {k: v for k in ordered if (v := scored[k].search) is not None}
@@ -147,8 +144,8 @@ def finalists(scored: Mapping[str, FinalistScores], selected: str, metric: str) 
         points(
             list(searched.values()),
             [names[k] for k in searched],
-            [f"search {format_score(searched[k])}" for k in searched],
-            name="search",
+            [f"search, best epoch {format_score(searched[k])}" for k in searched],
+            name="search, best epoch",
             marker={"symbol": "circle-open", "size": 10, "color": INK, "opacity": 1, "line": {"width": 1.5}},
         ),
     ]
@@ -215,7 +212,7 @@ def reliability(bins: Sequence[Bin]) -> Plot:
 
 
 def plane(projected: tuple[np.ndarray, np.ndarray]) -> Plot:
-    """Plot the rows of two domains, which differ by shape and colour."""
+    """Plot the rows of two domains, which differ by shape and color."""
     marks = {
         "source": {"symbol": "circle-open", "size": 8, "color": INK, "opacity": 0.7, "line": {"width": 1.5}},
         "target": {"symbol": "triangle-up", "size": 8, "color": ORANGE, "opacity": 0.7},

@@ -42,7 +42,7 @@ def search_sections(inputs: ReportInputs, study: OptunaStudy, importances: Impor
         text = (
             f"Plots need at least {_MIN_TRIALS} complete trials; there {'is' if n_trials == 1 else 'are'} {n_trials}."
         )
-        yield Section("Too few trials for plots of the search", "Search", text)
+        yield Section("Too few trials for plots of the search", "Too few trials", text)
     yield from _front(inputs, study)
     yield from _finalists(inputs)
 
@@ -63,7 +63,7 @@ def _curves(inputs: ReportInputs) -> Section:
         Panel(sentences.curve(outcome), plots.curves(outcome, loss_axis), title=name)
         for name, outcome in compared.items()
     ]
-    return Section("Training and validation loss by epoch", "Curves", text, panels)
+    return Section("Training and validation loss by epoch", "Training and validation loss", text, panels)
 
 
 def _gaps(inputs: ReportInputs, study: OptunaStudy) -> Section:
@@ -81,20 +81,22 @@ def _gaps(inputs: ReportInputs, study: OptunaStudy) -> Section:
     for key in keys:
         axis = inputs.axes[key]
         figure = optuna_plots.slice_of_gap(study, inputs, axis)
-        panels.append(Panel(sentences.gap_trend(axis.title, trends[key]), figure, title=axis.title))
-    return Section(title, "Gap", text, panels)
+        too_few = sum(axis.covers(outcome.trial.params) for outcome in study.complete) < analysis.MIN_TRIALS
+        caption = sentences.gap_trend(axis.title, trends[key], too_few=too_few)
+        panels.append(Panel(caption, figure, title=axis.title))
+    return Section(title, "Train–valid gap", text, panels)
 
 
 def _importance(study: OptunaStudy, importances: Importances) -> Iterator[Section]:
     if not importances or len(importances["score"]) < 2:
         return
     caption = (
-        "The share of the ranking of the complete trials that each hyperparameter explains, by functional ANOVA "
-        f"(Hutter et al., ICML 2014) over {len(study.complete)} trials: a rough estimate. Plain bars: ranking by "
+        "How much of the differences in rank between complete trials each hyperparameter explains, by functional ANOVA "
+        f"(Hutter et al., ICML 2014) over {len(study.complete)} trials: a rough estimate. Plain bars: rank by "
         "score; hatched: by train–valid gap."
     )
     panel = Panel(caption, optuna_plots.importance(study, importances))
-    yield Section("Hyperparameter importance", "Importance", "", [panel], wide=True)
+    yield Section("Hyperparameter importance", "Hyperparameter importance", "", [panel], wide=True)
 
 
 def _ridge(inputs: ReportInputs, study: OptunaStudy) -> Iterator[Section]:
@@ -105,38 +107,38 @@ def _ridge(inputs: ReportInputs, study: OptunaStudy) -> Iterator[Section]:
     x, y = (inputs.axes[key] for key in ("learning_rate", "weight_decay"))
     metric = inputs.space.train.metric.replace("_", " ")
     caption = (
-        f"{sentences.ridge(analysis.ridge(inputs))} Contours of equal {metric}, interpolated between the trials "
-        "(dots); deeper blue is better."
+        f"{sentences.ridge(analysis.ridge(inputs))} Contours of equal ranking {metric}, interpolated between the "
+        "trials (dots); deeper blue is better."
     )
     panel = Panel(caption, optuna_plots.contour(study, inputs, x, y))
-    yield Section(title, "Ridge", "", [panel], wide=True)
+    yield Section(title, title, "", [panel], wide=True)
 
 
 def _parallel(inputs: ReportInputs, study: OptunaStudy) -> Section:
     metric = METRICS[inputs.space.train.metric]
-    ranked = sorted(study.complete, key=lambda o: metric.minimised(o.value or 0.0))
+    ranked = sorted(study.complete, key=lambda o: metric.minimized(o.value or 0.0))
     best = ranked[: max(_MIN_BEST, math.ceil(len(ranked) / 10))]
     figure = plots.parallel(study.complete, inputs.axes, {o.trial.label for o in best}, inputs.selected)
     panel = Panel(sentences.agreement(inputs, best), figure)
-    return Section("Hyperparameters of the best trials", "Parallel", "", [panel], wide=True)
+    return Section("Hyperparameters of the best trials", "Best trials", "", [panel], wide=True)
 
 
 def _history(inputs: ReportInputs, study: OptunaStudy) -> Section:
     panel = Panel(sentences.history(inputs), optuna_plots.history(study, inputs))
-    return Section("Best score over the search", "History", "", [panel], wide=True)
+    return Section("Best score over the search", "Best score", "", [panel], wide=True)
 
 
 def _front(inputs: ReportInputs, study: OptunaStudy) -> Iterator[Section]:
     keys = inputs.space.objective_names
     if len(keys) > 1 and len(study.complete) >= _MIN_TRIALS:
-        values = [[objectives.minimised(key, o.values[key]) for key in keys] for o in study.complete]
+        values = [[objectives.minimized(key, o.values[key]) for key in keys] for o in study.complete]
         names = [key.replace("_", " ") for key in keys]
         caption = (
             f"{len(pareto_front(values))} of {len(study.complete)} complete trials (without the baselines) are on the "
             f"Pareto front: no other trial is better in all of {', '.join(names)}."
         )
         panel = Panel(caption, optuna_plots.front(study))
-        yield Section(f"Pareto front of {names[0]} and {names[1]}", "Front", "", [panel], wide=True)
+        yield Section(f"Pareto front of {names[0]} and {names[1]}", "Pareto front", "", [panel], wide=True)
 
 
 def _finalists(inputs: ReportInputs) -> Iterator[Section]:
@@ -157,4 +159,4 @@ def stack_section(inputs: ReportInputs) -> Section:
     """Return the appendix about the networks that trained as one batched program."""
     stacks = analysis.stack_usage(inputs)
     panel = Panel(sentences.stacks(stacks), html=tables.stacks(stacks))
-    return Section("Appendix: networks that trained together", "Stacks", "", [panel], wide=True)
+    return Section("Appendix: networks that trained together", "Networks that trained together", "", [panel], wide=True)

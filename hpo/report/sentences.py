@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from hpo.core.metrics import METRICS
 from hpo.core.trial import Outcome
 from hpo.regularizers import is_off
-from hpo.regularizers.active import is_regularized
+from hpo.regularizers.active import active_params, is_regularized
 from hpo.report.analysis import Balance, Ridge, Stack, Trend, best_on_and_off, best_so_far, droppable
 from hpo.report.inputs import ReportInputs
 from hpo.report.predictions import Bin, ClassPredictions, NumberPredictions, calibration_error
@@ -86,8 +86,10 @@ def importance(inputs: ReportInputs, importances: Mapping[str, Mapping[str, floa
 
 
 def dropped(inputs: ReportInputs) -> str:
-    """Name the strengths that could be off; "" if each was always on or always off."""
-    keys, best = droppable(inputs), best_on_and_off(inputs)
+    """Name the strengths of the selected configuration that could be off; "" if each was on in all trials or in
+    none."""
+    best = {key: pair for key, pair in best_on_and_off(inputs).items() if key in active_params(inputs.result.selected)}
+    keys = [key for key in droppable(inputs) if key in best]
     if not best:
         return ""
     if not keys:
@@ -97,13 +99,13 @@ def dropped(inputs: ReportInputs) -> str:
         )
     metric = _name(inputs.space.train.metric)
     details = [
-        f"{_name(key)} (best {metric} {format_score(best[key][1])} without, {format_score(best[key][0])} with)"
+        f"{_name(key)} (best ranking {metric} {format_score(best[key][1])} without, {format_score(best[key][0])} with)"
         for key in keys
     ]
     names = ", ".join(details) if len(keys) <= _MAX_DETAILED else listed(keys)
     return (
-        f"Could be left out, one at a time: {names}. The best trial without it is worse by at most the standard error "
-        "of the selected configuration's score."
+        f"Could be left out, one at a time: {names}. The best trial without it is better, or worse by at most the "
+        "standard error of the selected configuration's score."
     )
 
 
@@ -114,9 +116,9 @@ def curve(outcome: Outcome) -> str:
     )
 
 
-def gap_trend(name: str, trend: Trend | None) -> str:
+def gap_trend(name: str, trend: Trend | None, *, too_few: bool = False) -> str:
     if trend is None:
-        return f"Gap by {name}."
+        return "Too few trials for a correlation." if too_few else f"Gap by {name}."
     if not trend.is_clear:
         return f"No clear relation between {name} and the gap ({_rho(trend)})."
     return f"The gap {'falls' if trend.rho < 0 else 'rises'} with {name} ({_rho(trend)})."
@@ -143,11 +145,12 @@ def history(inputs: ReportInputs) -> str:
     if not steps:
         return ""
     label, value = steps[-1]
+    best = f"Best ranking {_name(inputs.space.train.metric)} {format_score(value)}"
     later = len([o for o in inputs.search_trials if o.trial.key.number > label])
     if not later:
-        return f"Best score {format_score(value)}, by the last trial ({label}): a longer search may find a better one."
+        return f"{best}, by the last trial ({label}): a longer search may find a better one."
     trials = "the last trial" if later == 1 else f"the last {later} trials"
-    return f"Best score {format_score(value)} (trial {label}); {trials} did not improve it."
+    return f"{best} (trial {label}); {trials} did not improve it."
 
 
 def agreement(inputs: ReportInputs, best: Sequence[Outcome]) -> str:
@@ -177,11 +180,11 @@ def finalists(inputs: ReportInputs) -> str:
         for finalist in inputs.result.finalists.values()
         if finalist.search is not None and finalist.reevaluated is not None
     ]
-    worse = sum(metric.minimised(reevaluated - search) > 0 for search, reevaluated in pairs)
+    worse = sum(metric.minimized(reevaluated - search) > 0 for search, reevaluated in pairs)
     return (
-        f"{worse} of {len(pairs)} scored worse in the re-evaluation on new splits and seeds than in the search. Only "
-        "the re-evaluation decides, by a test on paired fits: configurations whose error bars overlap can differ "
-        "significantly."
+        f"{worse} of {len(pairs)} scored worse in the re-evaluation on new splits and seeds than at the best epoch of "
+        "the search. Only the re-evaluation decides, by a test on paired fits: configurations whose error bars overlap "
+        "can differ significantly."
     )
 
 

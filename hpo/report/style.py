@@ -1,6 +1,6 @@
-"""Plotly JSON in the style of the page: readable without colour, on light and dark background, in a narrow window.
+"""Plotly JSON in the style of the page: readable without color, on light and dark background, in a narrow window.
 
-A colour is written as `var:NAME`; `page.js` replaces it by the page's colour of that name, light or dark.
+A color is written as `var:NAME`; `page.js` replaces it by the page's color of that name, light or dark.
 """
 
 from __future__ import annotations

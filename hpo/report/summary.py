@@ -6,7 +6,7 @@ from hpo.core.metrics import METRICS, display_metric, labelled_metric
 from hpo.core.statistics import MIN_PAIRS
 from hpo.regularizers.active import is_regularized
 from hpo.selection.result import PairedGain, SearchResult
-from hpo.space.formatting import format_score, trial_name
+from hpo.space.formatting import format_score, format_with_error, trial_name
 
 _ALPHA = 0.05  # level of the test on the test rows of the target domain
 
@@ -24,22 +24,22 @@ def verdict_line(result: SearchResult) -> str:
     if verdict.rival == "defaults" or verdict.gain is None:
         return "The usual defaults are selected: every other configuration diverged in the re-evaluation."
     rival, metric = trial_name(verdict.rival), result.metric.replace("_", " ")
-    error = "" if verdict.standard_error is None else f" ± {verdict.standard_error:.2g}"
-    gain = f"{metric} {abs(verdict.gain):.3g}{error} {'better' if verdict.gain >= 0 else 'worse'}"
+    size = format_with_error(abs(verdict.gain), verdict.standard_error)
+    gain = f"{metric} {size} {'better' if verdict.gain >= 0 else 'worse'}"
+    unit = "" if verdict.standard_error is None else ", ± one standard error"
     fits = f"{verdict.fits} re-evaluation fit{'' if verdict.fits == 1 else 's'}"
     if verdict.significant:
         return (
-            f"{rival[0].upper()}{rival[1:]} is significantly better than the usual defaults "
-            f"({gain} over {fits}, ± standard error)."
+            f"{rival[0].upper()}{rival[1:]} is significantly better than the usual defaults ({gain} over {fits}{unit})."
         )
     if verdict.fits < MIN_PAIRS and verdict.gain > 0:
         return (
             f"{fits} {'is' if verdict.fits == 1 else 'are'} too few for a significance test, "
-            f"so the usual defaults are selected (best of the others: {rival}, {gain})."
+            f"so the usual defaults are selected (best of the others: {rival}, {gain}{unit})."
         )
     return (
         f"No trial is significantly better than the usual defaults "
-        f"(best: {rival}, {gain} over {fits}), so the defaults are selected."
+        f"(best: {rival}, {gain} over {fits}{unit}), so they are selected."
     )
 
 
@@ -54,7 +54,7 @@ def adaptation_lines(result: SearchResult) -> list[str]:
         return [f"On the target's test rows {metric.replace('_', ' ')} is {format_score(after)}."]
     reference = result.baselines[effect.reference]
     before, better = reference.test.get(metric), effect.better > effect.worse
-    improved = before is not None and after is not None and METRICS[metric].minimised(after - before) < 0
+    improved = before is not None and after is not None and METRICS[metric].minimized(after - before) < 0
     # If the counts of rows and the metric disagree about the direction, no difference is claimed.
     significant = effect.p_value < _ALPHA and better == improved
     test = "McNemar's test" if result.task == "classification" else "sign test"
@@ -74,7 +74,7 @@ def _change(metric: str, before: float | None, after: float | None) -> str:
         return f"has {name} {format_score(before)} → {format_score(after)}"
     if before == after:
         return f"left {name} at {format_score(after)}"
-    verb, difference = "gained" if METRICS[metric].minimised(after - before) < 0 else "lost", abs(after - before)
+    verb, difference = "gained" if METRICS[metric].minimized(after - before) < 0 else "lost", abs(after - before)
     amount = f"{100 * difference:.1f} points" if name.endswith("accuracy") else format_score(difference)
     return f"{verb} {amount} of {name} ({format_score(before)} → {format_score(after)})"
 
@@ -102,7 +102,7 @@ def regularization_line(result: SearchResult) -> str:
     if ablation is None or ablation.gap is None or gap is None:
         return ""
     if not is_regularized(result.selected):
-        return "Regularization did not help: the selected configuration has none."
+        return "The selected configuration has no regularization."
     gap_line, effect = _gap_line(gap, ablation.gap), result.regularization
     if effect is None or effect.gain is None:
         return gap_line
@@ -137,16 +137,14 @@ def _claim(effects: list[PairedGain]) -> str:
 
 
 def _signed_change(effect: PairedGain) -> str:
-    """Describe the change of one metric: `accuracy +0.6 ± 0.4 points`, `loss −0.022 ± 0.0083`."""
+    """Describe the change of one metric: `accuracy +0.6 ± 0.4 points`, `loss −0.0220 ± 0.0083`."""
     assert effect.gain is not None
     name = effect.metric.replace("_", " ")
     points = name.endswith("accuracy")
-
-    def number(value: float) -> str:
-        return f"{100 * value:.1f}" if points else format_score(value)
-
-    change = -METRICS[effect.metric].minimised(effect.gain)  # the gain is positive if the metric is better
-    size = number(abs(change))
-    sign = "" if points and size == "0.0" else "+" if change >= 0 else "−"
-    error = "" if effect.standard_error is None else f" ± {number(effect.standard_error)}"
-    return f"{name} {sign}{size}{error}{' points' if points else ''}"
+    change = -METRICS[effect.metric].minimized(effect.gain)  # the gain is positive if the metric is better
+    sign = "+" if change >= 0 else "−"
+    if not points:
+        return f"{name} {sign}{format_with_error(abs(change), effect.standard_error)}"
+    size = f"{100 * abs(change):.1f}"
+    error = "" if effect.standard_error is None else f" ± {100 * effect.standard_error:.1f}"
+    return f"{name} {'' if size == '0.0' else sign}{size}{error} points"

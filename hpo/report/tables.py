@@ -107,7 +107,7 @@ def misclassified(data: Dataset, predictions: ClassPredictions) -> str:
     classes, names = predictions.classes, []
     for i in shown:
         labels = f"actual {classes[predictions.true[i]]}, predicted {classes[predictions.predicted[i]]}"
-        names.append((labels, f"confidence {100 * predictions.confidence[i]:.0f} %"))
+        names.append((labels, f"confidence {100 * predictions.confidence[i]:.0f}\u00a0%"))
     more = len(predictions.errors) - len(shown)
     note = f'<p class="note">… and {more:,} more.</p>' if more else ""
     rows = predictions.rows[shown].tolist()
@@ -135,7 +135,12 @@ def _rows(data: Dataset, rows: Sequence[int], names: Sequence[str]) -> str:
 
 def _value(value: str | float) -> str:
     """Format a cell of the data; a missing value (NaN or an empty text) is a dash."""
-    return (value if isinstance(value, str) else "" if math.isnan(value) else f"{value:.6g}") or "–"
+    return (value if isinstance(value, str) else "" if math.isnan(value) else _number(value)) or "–"
+
+
+def _number(value: float) -> str:
+    """Return a number with a minus sign (U+2212)."""
+    return f"−{-value:.6g}" if value < 0 else f"{value:.6g}"
 
 
 def _are_images(data: Dataset) -> bool:

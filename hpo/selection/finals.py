@@ -78,7 +78,7 @@ class Finalist:
         """Return the values that the selection rules use, computed on the folds of the mask `defined` (fits,)."""
         network = networks.network_for(self.searched.trial.params)
         weights = sum(math.prod(p.shape) for p in network.parameters)
-        followed = self._metric.minimised(self.scores(self.space.train.metric))
+        followed = self._metric.minimized(self.scores(self.space.train.metric))
         return Candidate(
             self.label,
             np.where(np.isfinite(followed), followed, np.inf)[defined[: len(followed)]],

@@ -98,18 +98,18 @@ class RefitComparison:
             first = samples.folds[0]
             test_train_ratios.append(len(first.test) / (len(first.train) + len(first.valid)))
         self._save_predictions(finalist, results)
-        return self._summarise(results, float(np.mean(test_train_ratios)))
+        return self._summarize(results, float(np.mean(test_train_ratios)))
 
     def _save_predictions(self, finalist: Finalist, results: Sequence[_FoldResult]) -> None:
         rows, predictions = (torch.cat([getattr(r, name) for r in results]) for name in ("rows", "predictions"))
         self._oof_predictions.save(finalist.label, {"rows": rows, "predictions": predictions})
 
-    def _summarise(self, results: Sequence[_FoldResult], test_train_ratio: float) -> dict[str, dict[str, float]]:
+    def _summarize(self, results: Sequence[_FoldResult], test_train_ratio: float) -> dict[str, dict[str, float]]:
         scores = {kind: [result.scores[kind] for result in results] for kind in self._kinds}
-        minimised = {kind: self._metric.minimised(np.array(values)) for kind, values in scores.items()}
+        minimized = {kind: self._metric.minimized(np.array(values)) for kind, values in scores.items()}
         summary = {}
         for kind, values in scores.items():
-            gain, error = statistics.paired_gain(minimised[kind], minimised["scaled"], test_train_ratio)
+            gain, error = statistics.paired_gain(minimized[kind], minimized["scaled"], test_train_ratio)
             summary[kind] = {self._metric.name: float(np.mean(values)), "gain": gain, "standard_error": error}
         return summary
 

@@ -133,9 +133,8 @@ class AdaptationEffect:
 class ValidatorScore:
     """How well a validator, which needs no target labels, ranks `trials` finished trials.
 
-    `spearman` is the rank correlation with the labelled metric, 1 if both rank the trials alike, whether higher or
-    lower values are better (None: one of the two is constant). `regret` is the difference in that metric between the
-    best trial and `chosen`, the best one by the validator.
+    `spearman` is the rank correlation with the labelled metric, 1 if both rank the trials alike (None: one of them is
+    constant). `regret` is the difference in that metric between the best trial and `chosen`, the validator's best.
     """
 
     validator: str
@@ -197,9 +196,9 @@ class SearchResult:
 
     The attributes from `selected` (its parameters) to `test` describe the selected configuration like those of
     `ConfigScores`. `baselines` holds the others by name: `defaults`, `none`, `ablation` and `unadapted`. `rules` is
-    what each selection rule would select. `networks` names the weights of the final network of each of them.
-    `test_evaluations` counts how often the test rows have been scored; `test_domain_differs` says that they are of
-    another domain than all rows that selection used.
+    the trial that each selection rule would select. `networks` names the weights of the final network of each
+    configuration. `test_evaluations` counts how often the test rows have been scored; `test_domain_differs` is whether
+    they come from another domain than all rows that selection used.
     """
 
     study: str
@@ -235,7 +234,7 @@ class SearchResult:
     epochs_trained: int
     epochs_possible: int
     fit_epochs: Mapping[str, int]
-    rows: int
+    slots: int
     workers: int
     device: str
     notes: Sequence[str]

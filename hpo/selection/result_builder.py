@@ -132,7 +132,7 @@ def _regularization(
         return None
 
     def paired(metric: str) -> PairedGain:
-        scores, reference = (METRICS[metric].minimised(f.scores(metric)) for f in (selected, ablation))
+        scores, reference = (METRICS[metric].minimized(f.scores(metric)) for f in (selected, ablation))
         ratio = finals.test_train_ratio
         gain, error = statistics.paired_gain(scores, reference, ratio)
         significant = statistics.significantly_different(scores, reference, ratio, _REGULARIZATION_ALPHA)
@@ -213,7 +213,7 @@ def front(study: Study, space: Space) -> list[ParetoTrial]:
     if len(space.objective_names) < 2:
         return []
     goal = space.objective_names[0]
-    outcomes = sorted(study.front(), key=lambda o: (objectives.minimised(goal, o.values[goal]), o.trial.label))
+    outcomes = sorted(study.front(), key=lambda o: (objectives.minimized(goal, o.values[goal]), o.trial.label))
     return [
         ParetoTrial(
             trial=o.trial.label,

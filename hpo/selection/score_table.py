@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Protocol
 
 from hpo.core.metrics import Task, display_metric, labelled_metric
-from hpo.space.formatting import align_rows, config_lines, format_score, trial_name
+from hpo.space.formatting import align_rows, config_lines, format_score, short_metric, stacked_head, trial_name
 
 ROW_NAMES = {
     "selected": "selected",
@@ -89,12 +89,9 @@ def _row_names(configs: Mapping[str, ScoredConfig]) -> dict[str, str]:
 
 
 def _head(displayed: str, validators: list[str], reevaluated: bool, test_domain_differs: bool) -> list[list[str]]:
-    short = {"accuracy": "acc", "balanced_accuracy": "bal. acc"}.get(displayed, displayed.replace("_", " "))
+    short = short_metric(displayed)
     source, target = (" (source)", " (target)") if test_domain_differs else ("", "")
     scored = "re-eval." if reevaluated else "valid"
     cells = ["search loss", "re-eval. loss"] if reevaluated else ["valid loss"]
     cells += [f"{scored} {short}{source}", *(f"{scored} {name.replace('_', ' ')}" for name in validators)]
-    words = [[], *(cell.split() for cell in [*cells, "gap", f"test {short}{target}"])]
-    height = max(map(len, words))
-    columns = [[""] * (height - len(column)) + column for column in words]
-    return [list(row) for row in zip(*columns, strict=True)]
+    return stacked_head(["", *cells, "gap", f"test {short}{target}"])

@@ -33,8 +33,8 @@ def _order(score: ValidatorScore) -> tuple[float, float]:
 def _score(name: str, outcomes: list[Outcome], metric: str) -> ValidatorScore | None:
     if len(outcomes) < MIN_TRIALS:
         return None
-    values = [METRICS[name].minimised(o.valid[name]) for o in outcomes]
-    truth = [METRICS[metric].minimised(o.valid[metric]) for o in outcomes]
+    values = [METRICS[name].minimized(o.valid[name]) for o in outcomes]
+    truth = [METRICS[metric].minimized(o.valid[metric]) for o in outcomes]
     chosen = min(range(len(outcomes)), key=lambda i: (values[i], outcomes[i].trial.label))
     constant = len(set(values)) == 1 or len(set(truth)) == 1
     correlation = None if constant else float(spearmanr(values, truth).statistic)

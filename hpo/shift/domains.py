@@ -70,7 +70,7 @@ def reduce_dimensions(*parts: Matrix) -> list[np.ndarray]:
     """Return the same rows with at most 200 inputs, for trees and kernels, which would take minutes over thousands.
 
     More inputs are replaced by the 50 directions of largest variance over the rows of all parts, so that no part is
-    favoured.
+    favored.
     """
     if parts[0].shape[1] <= _MAX_INPUTS:
         return [np.asarray(part) for part in parts]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from hpo.core.trial_key import TrialKey
@@ -12,10 +13,14 @@ from hpo.regularizers.active import active_params
 
 _MAX_WIDTH = 100  # characters per line
 _MAX_LISTED = 8  # parameters in one line
+_MAX_DECIMALS = 6  # smaller errors are written like 1.2e-07
+_BASELINE_NAMES = {"none": "no regularization", "defaults": "the usual defaults"}
 
 
 def format_number(value: float) -> str:
-    """Return a short form of a number: 0.031, 2.1e-03, 12.5."""
+    """Return a short form of a number: 0.031, 2.1e-03, −12.5."""
+    if value < 0:
+        return f"−{format_number(-value)}"
     if isinstance(value, int) or float(value).is_integer():
         return f"{int(value):,}" if abs(value) < 1e6 else f"{value:.3g}"
     return f"{value:.1e}" if abs(value) < 1e-2 or abs(value) >= 1e4 else f"{value:.3g}"
@@ -47,29 +52,61 @@ def config_line(params: Mapping[str, Any]) -> str:
 
 
 def format_score(value: float | None) -> str:
+    """Return a short form of a score, – if there is none; a negative score has a minus sign (U+2212)."""
     if value is None:
         return "–"
-    if 0 < abs(value) < 0.01:
+    if value < 0:
+        return f"−{format_score(-value)}"
+    if 0 < value < 0.01:
         return f"{value:.2g}"
-    return f"{value:.3f}" if abs(value) < 10 else f"{value:,.4g}" if abs(value) < 1e4 else f"{value:.3g}"
+    return f"{value:.3f}" if value < 10 else f"{value:,.4g}" if value < 1e4 else f"{value:.3g}"
+
+
+def format_with_error(value: float, error: float | None) -> str:
+    """Return a score and its standard error with the same decimals: 0.000 ± 0.021, 0.0070 ± 0.0084.
+
+    The error has two significant digits. Without a finite error, return the score only.
+    """
+    if error is None or not math.isfinite(error):
+        return format_score(value)
+    decimals = max(0, 1 - math.floor(math.log10(error))) if error > 0 else 3
+    if decimals > _MAX_DECIMALS or not math.isfinite(value):
+        return f"{format_score(value)} ± {format_score(error)}"
+    return f"{value:,.{decimals}f} ± {error:,.{decimals}f}".replace("-", "−")
 
 
 def format_minutes(seconds: float) -> str:
     return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"
 
 
-def align_rows(rows: list[list[str]]) -> list[str]:
-    """Align rows of cells; the first column is left-aligned, the others are right-aligned."""
+def short_metric(name: str) -> str:
+    """Return the name of a metric for the head of a narrow column."""
+    return {"accuracy": "acc", "balanced_accuracy": "bal. acc"}.get(name, name.replace("_", " "))
+
+
+def stacked_head(titles: Sequence[str]) -> list[list[str]]:
+    """Return the head of a table as rows with one word of a title per cell, aligned at the bottom."""
+    words = [title.split() for title in titles]
+    height = max(map(len, words))
+    columns = [[""] * (height - len(column)) + column for column in words]
+    return [list(row) for row in zip(*columns, strict=True)]
+
+
+def align_rows(rows: list[list[str]], gap: int = 3) -> list[str]:
+    """Align rows of cells; the first column is left-aligned, the others are right-aligned, `gap` spaces apart."""
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    return [
-        "   ".join(c.rjust(w) if i else c.ljust(w) for i, (c, w) in enumerate(zip(row, widths, strict=True))).rstrip()
-        for row in rows
-    ]
+    lines = []
+    for row in rows:
+        padded = [cell.rjust(width) for cell, width in zip(row, widths, strict=True)]
+        padded[0] = row[0].ljust(widths[0])
+        lines.append((" " * gap).join(padded).rstrip())
+    return lines
 
 
 def trial_name(label: str) -> str:
+    """Return the name of a trial in a sentence: `trial 5`, `the usual defaults without regularization`."""
     key = TrialKey.parse(label)
-    name = f"trial {key.config}" if isinstance(key.config, int) else f"the baseline {key.config}"
+    name = f"trial {key.config}" if isinstance(key.config, int) else _BASELINE_NAMES.get(key.config, key.config)
     return name + {"ablation": " without regularization", "unadapted": " without adaptation"}.get(key.variant, "")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, get_args
@@ -11,6 +12,7 @@ from pydantic import ValidationError
 from hpo.core import yaml_document
 from hpo.core.errors import InputError, SpaceError, did_you_mean
 from hpo.core.yaml_document import Mistake, dotted, format_value
+from hpo.data.readers import is_readable
 from hpo.space.space import Space
 
 _MAX_BYTES = 1_000_000
@@ -19,7 +21,11 @@ _MAX_BYTES = 1_000_000
 def load(path: Path) -> Space:
     """Read a space file. Raises SpaceError with all mistakes, InputError if the file cannot be read."""
     try:
-        if path.stat().st_size > _MAX_BYTES:
+        size = path.stat().st_size
+        if is_readable(path.name) and path.is_file():
+            written = shlex.quote(str(path))
+            raise InputError(f"{path} is a data file; to write a space file for this table: hpo init {written}")
+        if size > _MAX_BYTES:
             raise InputError(
                 f"{path} is larger than 1 MB, the limit of a space file; name the space file, not the data."
             )
@@ -84,7 +90,7 @@ def _translate(error: Any) -> list[Mistake]:
     if kind == "mistakes":
         return list(context["mistakes"])
     path, got = tuple(error["loc"]), format_value(error["input"])
-    parent = dotted(path[:-1]) or "a space"
+    parent = dotted(path[:-1]) or "a space file"
     if kind == "extra_forbidden":
         return [Mistake(path, f"is not a key of {parent}.{did_you_mean(str(path[-1]), _keys(path[:-1]))}")]
     if kind == "literal_error":

@@ -47,7 +47,7 @@ def parse_search_key(key: str, raw: Any, path: Path) -> tuple[Hyperparameter | N
     if key in searchable():
         return parse(key, raw, path)
     hint = did_you_mean(key, searchable(), " List them with: hpo regularizers")
-    return None, [Mistake(path, f"is not a regularizer.{hint}")]
+    return None, [Mistake(path, f"is not a search key.{hint}")]
 
 
 def parse_argument(key: str, raw: Any, path: Path) -> tuple[Hyperparameter | None, list[Mistake]]:

@@ -283,7 +283,7 @@ def _path_of(space: Space, key: str) -> Path:
 
 
 def ensemble_mistake(space: Space, config: EnsembleConfig) -> str:
-    """Return the reason why a search of this space cannot build the ensemble, as the end of a sentence; "" if it can."""
+    """Return why a search of this space cannot build the ensemble, as the end of a sentence; "" if it can."""
     if space.refit.kind == "none":
         return "needs a final network to be compared with; set refit to another value than none."
     if space.train.metric in VALIDATORS and config.kind in (*POOLED_ENSEMBLES, "boosting"):

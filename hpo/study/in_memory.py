@@ -118,7 +118,7 @@ class InMemoryStudy:
             values = [outcome.values.get(name, math.nan), self.worst.get(name, math.nan)]
             values += curve if name == self._space.train.metric_key else []
             if finite := [value for value in values if math.isfinite(value)]:
-                self.worst[name] = max(finite, key=partial(objectives.minimised, name))
+                self.worst[name] = max(finite, key=partial(objectives.minimized, name))
 
     def _tell(self, number: int, outcome: Outcome, attrs: Mapping[str, Any]) -> None:
         state = _STATES[outcome.state]

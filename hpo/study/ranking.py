@@ -22,11 +22,11 @@ def ranked(outcomes: Iterable[Outcome], metric: Metric) -> list[Outcome]:
     """
     valued = [o for o in outcomes if o.value is not None and o.state != "failed"]
     candidates = [o for o in valued if o.state == "complete"] or valued
-    return sorted(candidates, key=lambda o: (metric.minimised(o.value or 0.0), o.valid["loss"], o.trial.label))
+    return sorted(candidates, key=lambda o: (metric.minimized(o.value or 0.0), o.valid["loss"], o.trial.label))
 
 
 def pareto_front(outcomes: Iterable[Outcome], objective_names: Sequence[str]) -> list[Outcome]:
     """The complete outcomes that no other outcome dominates in these objectives."""
     complete = [o for o in outcomes if o.state == "complete" and len(o.values) == len(objective_names)]
-    values = [[objectives.minimised(name, o.values[name]) for name in objective_names] for o in complete]
+    values = [[objectives.minimized(name, o.values[name]) for name in objective_names] for o in complete]
     return [complete[index] for index in objectives.pareto_front(values)]

@@ -15,8 +15,8 @@ from hpo.space.space import Space
 def view(space: Space, task: Task) -> dict[str, Any]:
     """Return the view of a search.
 
-    It has a table of the trials, best first, with states, scores and strengths as columns, the curves of the best
-    twenty, and a parallel-coordinates chart of strengths and score.
+    It has a table of the trials, sorted by the best-epoch score, with states, scores and strengths as columns, the
+    curves of the first twenty, and a parallel-coordinates chart of strengths and score.
     """
     followed = METRICS[space.train.metric]
     tracked, bounded = tracked_metrics(task, followed.name), display_metric(task, "loss")

@@ -47,10 +47,10 @@ class NetworkBuilder:
 
     def network_for(self, config: Config) -> BatchedNetwork:
         """Build the network of a configuration. Raises InputError if it does not fit the data or its factory."""
-        network = self._initialised_at_random(config)
+        network = self._initialized_at_random(config)
         return replace(network, init_weights=network.load_state(self.state)) if self.state else network
 
-    def _initialised_at_random(self, config: Config) -> Mlp | VmappedModule:
+    def _initialized_at_random(self, config: Config) -> Mlp | VmappedModule:
         section, structure, image = self.space.network, config.structure, self._image_shape()
         if self.build is None:
             shape = {key: structure.get(key, getattr(section, key)) for key in ("width", *MLP_KEYS)}

@@ -25,7 +25,7 @@ class Experiment:
 
     Relative paths start at `base_dir`. `max_parameters` is the size of the largest network. `factory` builds the
     networks (None: MLPs), which train on `device`. `state` are their initial weights, named as in plain torch, and
-    `init_digest` is the hash of these; both are empty if the networks are initialised at random.
+    `init_digest` is the hash of these; both are empty if the networks are initialized at random.
     """
 
     space: Space

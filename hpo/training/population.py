@@ -78,7 +78,7 @@ class Population:
         return not self.waiting and self._has_free_rows(n_elsewhere)
 
     def admit(self, trial: Trial) -> None:
-        """Give every fit of `trial` a newly initialised row; if other trials wait for memory, queue it behind them."""
+        """Give every fit of `trial` a newly initialized row; if other trials wait for memory, queue it behind them."""
         if self.waiting:
             self.waiting[trial.label] = (trial, 0)
         else:

@@ -54,7 +54,7 @@ class Stack:
     # ---- adding and removing rows, between epochs only
 
     def admit(self, fits: Sequence[Fit], network: BatchedNetwork, train: TrainConfig) -> list[FitState]:
-        """Add rows for the fits of one trial, initialised by the network, and return them."""
+        """Add rows for the fits of one trial, initialized by the network, and return them."""
         extra = self._extra_parameters(network)
         layout = _layout(network, extra)
         rows = [
@@ -181,9 +181,9 @@ class Stack:
 
     def _update_best(self, values: Tensor) -> None:
         """Update early stopping; keep the weights `values` (fit, size) of rows whose epoch is the best so far."""
-        key, minimised = f"valid_{self._metric.name}", self._metric.minimised
+        key, minimized = f"valid_{self._metric.name}", self._metric.minimized
         running = [(i, row) for i, row in enumerate(self.rows) if not row.stopped]
-        better = [i for i, row in running if row.update_early_stopping(minimised(row.values.get(key, math.nan)))]
+        better = [i for i, row in running if row.update_early_stopping(minimized(row.values.get(key, math.nan)))]
         if better:
             best = self.tensors.best[:, : self._layout.network_size]
             torch._foreach_copy_([best[i] for i in better], [values[i] for i in better])

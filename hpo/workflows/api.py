@@ -8,6 +8,8 @@ from typing import Any
 
 import torch
 
+from hpo.core.errors import InputError
+from hpo.core.yaml_document import format_value
 from hpo.nn import device as devices
 from hpo.selection.result import SearchResult
 from hpo.space import loader
@@ -27,7 +29,7 @@ def search(
     workers: int = 1,
     device: str = "auto",
     deterministic: bool = False,
-    plugins: Sequence[str] = (),
+    plugins: str | Sequence[str] = (),
 ) -> SearchResult:
     """Search a space and return the result, which prints as the final table of `hpo search`.
 
@@ -43,8 +45,10 @@ def search(
         workers: The number of processes that train, at most one per core.
         device: `cpu`, `cuda` or `auto`: the GPU if torch finds one and `workers` is 1, else the CPU.
         deterministic: Make the trials independent of the number of workers, which takes longer.
-        plugins: Modules with regularizers of your own (see docs/extending.md).
+        plugins: A module with regularizers of your own, or several (see docs/extending.md).
     """
+    _check_types(space, store)
+    plugins = [plugins] if isinstance(plugins, str) else plugins
     if isinstance(space, Mapping) and factory and isinstance(network := space.get("network", {}), Mapping):
         space = {**space, "network": {"kind": "module", **network}}
     uri = chosen_uri(Path(store), tracking_uri)
@@ -57,3 +61,11 @@ def search(
             experiment = prepare.load(Path(space), factory, resolved, plugin_modules=plugins, tracking_uri=uri)
         directory = StudyDirectory(Path(store), experiment.space.study)
         return workflow.search(experiment, directory, uri, workers=processes, deterministic=deterministic)
+
+
+def _check_types(space: object, store: object) -> None:
+    """Check the arguments that callers may confuse with others. Raises InputError."""
+    if not isinstance(space, str | Path | Mapping):
+        raise InputError(f"space must be a path or a mapping, got {format_value(space)}.")
+    if not isinstance(store, str | Path):
+        raise InputError(f"store must be a path, got {format_value(store)}.")

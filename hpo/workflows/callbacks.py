@@ -12,6 +12,11 @@ from hpo.study.study import Study
 from hpo.training.experiment import Experiment
 
 
+def reevaluation_method(new_splits: bool) -> str:
+    """Return how a re-evaluation differs from the search, as the end of a sentence."""
+    return "on new splits and seeds" if new_splits else "with new seeds"
+
+
 class Watcher:
     """Callbacks on the progress of a search. The methods of this class do nothing; the terminal overrides them."""
 

@@ -75,8 +75,8 @@ def _why_not_reevaluated(study: CompletedStudy) -> str:
 
 def _difference(metric: str, a: SearchResult, b: SearchResult, *, paired: bool) -> Difference | None:
     """Compare two results in one metric; None if one of them has no finite score."""
-    minimised = METRICS[metric].minimised
-    first, second = (minimised(np.array(result.reevaluated_scores[metric], dtype=float)) for result in (a, b))
+    minimized = METRICS[metric].minimized
+    first, second = (minimized(np.array(result.reevaluated_scores[metric], dtype=float)) for result in (a, b))
     if paired:
         first, second = statistics.finite_pairs(first, second)
     else:
@@ -92,5 +92,5 @@ def _difference(metric: str, a: SearchResult, b: SearchResult, *, paired: bool) 
         gain = float(first.mean() - second.mean())
         error = math.hypot(*(statistics.standard_error(scores, ratio) for scores in (first, second)))
         significant = abs(gain) > error * statistics.t_quantile(fits - 1, 1 - _ALPHA / 2)
-    means = (minimised(float(first.mean())), minimised(float(second.mean())))
+    means = (minimized(float(first.mean())), minimized(float(second.mean())))
     return Difference(metric, means, gain, error, fits, paired, significant)

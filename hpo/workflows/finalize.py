@@ -172,7 +172,7 @@ def _run_fields(session: SearchSession, startup: float) -> dict[str, Any]:
     """The fields of the result about this process, the machine and MLflow."""
     ids = session.recorder.ids
     return {
-        "rows": session.trainer.row_budget,
+        "slots": session.trainer.row_budget,
         "workers": session.trainer.n_workers,
         "device": devices.device_name(session.experiment.device),
         "versions": result_builder.versions(),

@@ -17,7 +17,7 @@ from hpo.training.population import Population
 from hpo.training.worker import Worker
 from hpo.training.worker_pool import WorkerPool
 from hpo.workflows import loop
-from hpo.workflows.callbacks import RunRecorder, Watcher
+from hpo.workflows.callbacks import RunRecorder, Watcher, reevaluation_method
 
 
 class StudyTrainer:
@@ -63,7 +63,7 @@ class StudyTrainer:
             self._study.enqueue(trial, anew=weights_lost)
         if not self._study.has_pending:
             return
-        self._watcher.phase(phase_title(trials), len(trials))
+        self._watcher.phase(phase_title(trials, new_splits=not self._experiment.data.has_single_draw), len(trials))
         data = samples()
         self._run(data, self._fixed_rows(data), self._note_row_budget)
 
@@ -126,13 +126,25 @@ class StudyTrainer:
         )
 
 
-def phase_title(trials: Sequence[Trial]) -> str:
-    """Describe a training phase after the search, for the progress display."""
+def phase_title(trials: Sequence[Trial], *, new_splits: bool) -> str:
+    """Describe a training phase after the search, for the progress display.
+
+    Without `new_splits`, a re-evaluation uses the splits of the search with new seeds.
+    """
     role, count = trials[0].role, len(trials)
     if role == "ablation":
         return f"training {trial_name(trials[0].label)}"
     return {
-        "finalist": f"retraining {count} finalist{'' if count == 1 else 's'} on new splits and seeds",
+        "finalist": f"re-evaluating {_finalists(trials)} {reevaluation_method(new_splits)}",
         "nested": "nested cross-validation of the final training",
         "refit": f"training the final network{'' if count == 1 else 's'}",
     }[role]
+
+
+def _finalists(trials: Sequence[Trial]) -> str:
+    """Count the finalists and the baselines; name the trial that is compared with the selected configuration."""
+    if trials[0].key.variant:
+        return trial_name(trials[0].label)
+    baselines = sum(isinstance(trial.key.config, str) for trial in trials)
+    counts = {"finalist": len(trials) - baselines, "baseline": baselines}
+    return " and ".join(f"{count} {noun}{'' if count == 1 else 's'}" for noun, count in counts.items() if count)

@@ -38,7 +38,7 @@ _EMPTY: dict[str, Any] = {
     "epochs_trained": 0,
     "epochs_possible": 0,
     "fit_epochs": {},
-    "rows": 0,
+    "slots": 0,
     "workers": 1,
     "device": "cpu",
     "notes": [],

@@ -49,7 +49,7 @@ SPACES = [
     (
         SPACE.replace("l1", "dropuot") + "seed: -1\n",
         [
-            "bad.yaml:3: search.dropuot is not a regularizer. Did you mean dropout?",
+            "bad.yaml:3: search.dropuot is not a search key. Did you mean dropout?",
             "bad.yaml:4: seed: must be at least 0, got -1.",
         ],
     ),
@@ -108,13 +108,15 @@ def test_invalid_spaces_and_data_are_refused(folder, command, text, sentences):
         ("a file/x.yaml", "a file/x.yaml cannot be read: Not a directory."),
         ("x" * 300, f"{'x' * 300} cannot be read: File name too long."),
         ("image.png", "image.png must be text in UTF-8, but line 1 contains the byte 0x89."),
-        ("huge.csv", "huge.csv is larger than 1 MB, the limit of a space file; name the space file, not the data."),
-        ("t.csv", "t.csv:1: a space must be a mapping with study, data and search, got a,b,y 0.0,u,0 1.0,v"),
+        ("huge.csv", "huge.csv is a data file; to write a space file for this table: hpo init huge.csv"),
+        ("t.csv", "t.csv is a data file; to write a space file for this table: hpo init t.csv"),
+        ("big.yaml", "big.yaml is larger than 1 MB, the limit of a space file; name the space file, not the data."),
     ],
 )
 def test_a_missing_space_file_is_refused(folder, command, path, sentence):
     (folder / "image.png").write_bytes(b"\x89PNG\r\n\x1a\n")
     (folder / "huge.csv").write_bytes(b"a" * 1_000_001)
+    (folder / "big.yaml").write_bytes(b"a" * 1_000_001)
     assert refused(folder, *command, path).startswith(sentence)
 
 

@@ -53,7 +53,7 @@ def scored(study, **scores):
 def test_the_same_selection_does_not_differ(studies):
     ran = here("compare", "tiny", "again", "--store", studies.store)
     assert ran.exit_code == 0, ran.stderr
-    assert "By loss, again is 0.000 better than tiny, ± 0 (standard error, " in ran.stdout
+    assert "By loss, again is 0.000 ± 0.000 better than tiny (± one standard error, " in ran.stdout
     assert ran.stdout.count("the difference is not significant") == 2
     for found in compare(studies.tiny, studies.again):
         assert (found.gain, found.standard_error, found.paired, found.significant) == (0, 0, True, False)
@@ -83,8 +83,25 @@ def test_the_order_of_the_studies_does_not_matter_and_higher_accuracy_is_better(
     assert found.significant
     assert back.significant
     said = comparison_lines(studies.tiny, studies.again, [back])
-    assert said[-1].startswith("By accuracy, again is 0.205 worse than tiny, ± ")
-    assert said[-1].endswith("8 paired fits): the difference is significant.")
+    assert said[-1].startswith("By accuracy, again is 0.2050 ± 0.0024 ")
+    assert " worse than tiny (± one standard error, 8 paired fits): " in said[-1]
+    assert said[-1].endswith(": the difference is significant.")
+
+
+def test_the_table_fits_80_columns(studies):
+    scores = np.linspace(0.6, 0.7, 8)
+    changed = [
+        scored(study, loss=scores, balanced_accuracy=scores, accuracy=scores)
+        for study in (studies.tiny, studies.other_split)
+    ]
+    lines = comparison_lines(*changed, compare(*changed))
+    table = lines[: lines.index("")]
+    assert max(map(len, table)) <= 80
+    assert [line.split() for line in table[:3]] == [
+        ["re-eval.", "test"],
+        ["re-eval.", "bal.", "re-eval.", "test", "bal.", "test"],
+        ["loss", "acc", "acc", "loss", "acc", "acc"],
+    ]
 
 
 def test_scores_on_different_splits_are_not_paired(studies):
@@ -96,7 +113,7 @@ def test_scores_on_different_splits_are_not_paired(studies):
     assert found[0].gain == pytest.approx(one.mean() - two.mean())
     assert found[0].standard_error == pytest.approx(np.hypot(*each), rel=0.02)
     said = here("compare", "tiny", "other-split", "--store", studies.store).stdout
-    assert "(standard error, 8 fits on different splits)" in said
+    assert "(± one standard error, 8 fits on different splits)" in said
 
 
 def test_only_metrics_of_both_studies_are_compared(studies):
@@ -167,11 +184,11 @@ def test_a_single_pair_has_no_standard_error(studies):
     one, two = scored(studies.tiny, loss=[1.5]), scored(studies.again, loss=[1.25])
     assert (
         comparison_lines(one, two, compare(one, two))[-1]
-        == "By loss, again is 0.250 better than tiny, over 1 paired fit: the difference is not significant."
+        == "By loss, again is 0.250 better than tiny over 1 paired fit: the difference is not significant."
     )
     two = scored(studies.other_split, loss=[1.25, 1.0])
     said = (
-        "By loss, other-split is 0.375 better than tiny, over 1 fit on different splits: "
+        "By loss, other-split is 0.375 better than tiny over 1 fit on different splits: "
         "the difference is not significant."
     )
     assert comparison_lines(one, two, compare(one, two))[-1] == said

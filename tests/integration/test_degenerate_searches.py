@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from hpo.cli.messages import study_line
+from hpo.cli.messages import study_rows
 from hpo.cli.result_text import result_lines
 from hpo.core.trial import Outcome
 from hpo.report import page
@@ -208,7 +208,7 @@ def test_a_diverged_final_network_is_noted_and_another_refit_is_possible(tmp_pat
         "Lower search.learning_rate."
     )
     assert lines.count(sentence) == 1
-    assert study_line(StudyDirectory(tmp_path / "mlruns", "tiny"))[1] == "finished"
+    assert study_rows(StudyDirectory(tmp_path / "mlruns", "tiny"))[0][1] == "finished"
     store, weights = tmp_path / "mlruns", tmp_path / "weights"
     refused = here("export", "--store", store, "--weights", weights)
     assert (refused.exit_code, refused.stdout) == (2, "")
@@ -239,7 +239,8 @@ def test_out_of_memory_in_the_finals_does_not_change_the_row_budget(tmp_path, mo
     watcher = Notes()
     result, _ = searched(space(tmp_path / "short", {}), watcher)
     assert any(note.startswith("Out of memory: from now on ") for note in watcher.notes)
-    assert read_attrs(StudyDirectory(tmp_path / "short/mlruns", "tiny").journal)["rows"] == result.rows == expected.rows
+    attrs = read_attrs(StudyDirectory(tmp_path / "short/mlruns", "tiny").journal)
+    assert attrs["rows"] == result.slots == expected.slots
     for key in ("trial", "reevaluated", "test", "finalists", "selected"):
         assert getattr(result, key) == getattr(expected, key), key
 

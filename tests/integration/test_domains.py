@@ -311,7 +311,7 @@ def test_labels_of_the_target_only_influence_the_test_score(store, folder, label
 # ---- what is learned from unlabelled rows, and what is not
 
 
-def test_numbers_are_standardised_by_labelled_training_rows_only(folder):
+def test_numbers_are_standardized_by_labelled_training_rows_only(folder):
     data = prepared(folder)
     train = rows_of(data, data.folds[0].train)
     (feature,) = [f for f in data.preprocess.features if f["column"] == "x0"]

@@ -391,8 +391,8 @@ def test_the_end_of_a_search_compares_the_ensemble_with_the_final_network(search
     )
     result = replace(completed.load(StudyDirectory(searched, "tiny")).result, ensembles={"greedy": entry})
     line = (
-        "Greedy ensemble of 7 configurations, each 4 networks on folds: test accuracy 0.981, the single network 0.975; "
-        "expected 0.978 from out-of-fold rows; disagreement 3.1 %, error correlation 0.61."
+        "Greedy ensemble of 7 configurations with 4 networks each (one per fold): test accuracy 0.981, the single "
+        "network 0.975; expected 0.978 from out-of-fold rows; disagreement 3.1 %, error correlation 0.61."
     )
     assert line in result_lines(result, "mlruns")
     between = ensemble_line(entry, replace(result, test_domain_differs=True))
@@ -462,7 +462,7 @@ def test_a_study_of_another_schema_is_listed_but_refused(searched, tmp_path, sch
     storage = open_storage(StudyDirectory(store, "tiny").journal)
     storage.set_attr("schema", schema)
     storage.close()
-    assert "tiny    other version of hpo" in here("studies", "--store", store).stdout
+    assert "tiny   other version " in here("studies", "--store", store).stdout
     sentence = (
         f"The study tiny was stored by another version of hpo (schema {schema or 'none'}, this one reads {SCHEMA}). "
         f"Set study to another name, or remove it with: hpo delete tiny\n"

@@ -107,22 +107,23 @@ FRONT = [
         (
             {"verdict": VERDICT},
             "No trial is significantly better than the usual defaults "
-            "(best: trial 3, loss 0.0123 ± 0.045 better over 8 re-evaluation fits), so the defaults are selected.",
+            "(best: trial 3, loss 0.012 ± 0.045 better over 8 re-evaluation fits, ± one standard error), so they are "
+            "selected.",
         ),
         (
             {"verdict": Verdict("none", -0.5, None, fits=1, significant=False)},
             "No trial is significantly better than the usual defaults "
-            "(best: the baseline none, loss 0.5 worse over 1 re-evaluation fit), so the defaults are selected.",
+            "(best: no regularization, loss 0.500 worse over 1 re-evaluation fit), so they are selected.",
         ),
         (
             {"verdict": replace(VERDICT, fits=3)},
             "3 re-evaluation fits are too few for a significance test, so the usual defaults are selected "
-            "(best of the others: trial 3, loss 0.0123 ± 0.045 better).",
+            "(best of the others: trial 3, loss 0.012 ± 0.045 better, ± one standard error).",
         ),
         (
             {"verdict": replace(VERDICT, standard_error=None, fits=1)},
             "1 re-evaluation fit is too few for a significance test, so the usual defaults are selected "
-            "(best of the others: trial 3, loss 0.0123 better).",
+            "(best of the others: trial 3, loss 0.012 better).",
         ),
         (
             {"verdict": replace(VERDICT, rival="defaults", gain=0.0)},
@@ -131,8 +132,8 @@ FRONT = [
         ({"rules": SAME, "rule": "best"}, "All rules (best, one_se, fastest) select it."),
         (
             {"rules": OTHER, "rule": "best"},
-            "Selected by best; one_se would select trial 3 without regularization, fastest would select the baseline "
-            "none.",
+            "Selected by best; one_se would select trial 3 without regularization, fastest would select no "
+            "regularization.",
         ),
         ({"rules": {}}, "Selected by its score in the search alone (finalists: 0), which is partly luck."),
         (
@@ -171,14 +172,14 @@ FRONT = [
         (
             {"verdict": replace(VERDICT, significant=True)},
             "Trial 3 is significantly better than the usual defaults "
-            "(loss 0.0123 ± 0.045 better over 8 re-evaluation fits, ± standard error).",
+            "(loss 0.012 ± 0.045 better over 8 re-evaluation fits, ± one standard error).",
         ),
         (
             {"refit": replace(REFIT, weights=None)},
             "The final network diverged, so there is none: the learning rate is too high for all rows. "
             "Lower search.learning_rate.",
         ),
-        ({"front": FRONT}, "the baseline none 0.750 0.250"),
+        ({"front": FRONT}, "no regularization 0.750 0.250"),
         ({"baselines": {}, "trial": "0"}, "Selected: trial 0"),
     ],
 )

@@ -116,7 +116,7 @@ def test_too_many_synthetic_rows_are_refused(folder, monkeypatch):
 # ---- another column to predict
 
 
-def test_a_numeric_auxiliary_target_is_standardised_and_is_no_input(folder):
+def test_a_numeric_auxiliary_target_is_standardized_and_is_no_input(folder):
     data = prepared(folder, auxiliary="income", split={"folds": 3})
     assert not any("income" in group for group in data.preprocess.groups)
     assert data.auxiliary.shape == (len(data.x), 1)

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hpo.core.errors import InputError
-from hpo.core.objectives import OBJECTIVES, compute_objectives, lower_is_better, minimised, pareto_front
+from hpo.core.objectives import OBJECTIVES, compute_objectives, lower_is_better, minimized, pareto_front
 from hpo.core.trial import TrainedTrial
 from hpo.space import loader
 from hpo.workflows import requirements
@@ -62,7 +62,7 @@ def test_every_objective_has_a_direction_and_a_value():
     }
     names = ("valid_loss", "valid_accuracy", "gap", "nonzero_share")
     assert [lower_is_better(name) for name in names] == [True, False, True, True]
-    assert [minimised(name, 2.0) for name in names] == [2.0, -2.0, 2.0, 2.0]
+    assert [minimized(name, 2.0) for name in names] == [2.0, -2.0, 2.0, 2.0]
 
 
 @pytest.mark.parametrize("sampler", ["tpe", "random", "qmc"])  # gp takes half a minute: see tests/slow

@@ -158,15 +158,15 @@ def test_every_fit_starts_from_the_initial_weights(case):
         assert all(torch.equal(own[name].float(), state[name].float()) for name in state)
 
 
-def test_a_new_output_layer_is_random_and_marked_as_newly_initialised():
+def test_a_new_output_layer_is_random_and_marked_as_newly_initialized():
     net = of("norms")
     state = {name: tensor for name, tensor in weights(net).items() if name not in net.output_names}
     one = begun(net, state)
     made, drawn = (one.initial_state(np.random.default_rng(7)), net.init(np.random.default_rng(7)))
     assert torch.equal(made["out.weight"], drawn["out.weight"])
     assert not torch.equal(made["0.weight"], drawn["0.weight"])
-    assert {p.name for p in one.parameter_infos if p.newly_initialised} == {"out.weight", "out.bias"}
-    assert not any(p.newly_initialised for p in net.parameter_infos)
+    assert {p.name for p in one.parameter_infos if p.newly_initialized} == {"out.weight", "out.bias"}
+    assert not any(p.newly_initialized for p in net.parameter_infos)
 
 
 # ---- how strongly they are kept, against plain torch
@@ -285,7 +285,7 @@ def test_exact_zeros_stay_zeros_with_low_layer_learning_rates():
 
 @pytest.mark.parametrize(
     "case", ["mlp", "layer norm"]
-)  # before batch normalisation, a bias has no gradient but by rounding
+)  # before batch normalization, a bias has no gradient but by rounding
 def test_l2_sp_equals_the_penalty_on_the_distance_from_the_initial_weights(case):
     net = of(case)
     state = {name: tensor for name, tensor in weights(net).items() if name not in net.output_names}
@@ -482,12 +482,12 @@ def test_other_classes_get_a_new_output_layer(source):
         frame.assign(target=target).to_csv(source / f"{name}.csv", index=False)
         experiment = asked(source, data={"source": f"{name}.csv"})
         net = experiment.networks.network_for(experiment.space.middle())
-        assert {p.name for p in net.parameter_infos if p.newly_initialised} == {"out.weight", "out.bias"}
+        assert {p.name for p in net.parameter_infos if p.newly_initialized} == {"out.weight", "out.bias"}
         assert net.initial_state(np.random.default_rng(0))["out.weight"].shape == (size, 6)
         assert any("output layer is initialized at random" in note for note in experiment.data.notes)
     same_classes = asked(source)
     assert not any(
-        p.newly_initialised for p in same_classes.networks.network_for(same_classes.space.middle()).parameter_infos
+        p.newly_initialized for p in same_classes.networks.network_for(same_classes.space.middle()).parameter_infos
     )
 
 

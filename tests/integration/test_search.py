@@ -16,7 +16,7 @@ from sklearn.model_selection import train_test_split
 
 from hpo.cli import main
 from hpo.space import loader
-from hpo.space.formatting import format_score
+from hpo.space.formatting import format_score, short_metric
 from tests.helpers.mlflow_runs import experiments
 from tests.helpers.searches import TINY, Unrecorded, here, hpo, outcomes, write_space
 from tests.helpers.tables import loans
@@ -210,7 +210,7 @@ def test_studies_lists_each_with_its_scores(name, shown, request):
         if o["trial"]["role"] in ("search", "baseline")
     ]
     assert f"loss {format_score(min(judged))}" in line
-    assert f"{shown} {format_score(search.result['test'][shown])}" in line
+    assert f"{short_metric(shown)} {format_score(search.result['test'][shown])}" in line
 
 
 @pytest.mark.parametrize("form", ["yaml", "json"])

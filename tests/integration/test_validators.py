@@ -65,7 +65,7 @@ def test_a_search_follows_a_validator(store, metric):
     assert all(
         f"valid_{metric}" in o["curves"] and set(VALIDATORS) - {"iwv"} <= o["valid"].keys() for o in complete.values()
     )
-    ranked = sorted(complete, key=lambda label: METRICS[metric].minimised(complete[label]["value"]))
+    ranked = sorted(complete, key=lambda label: METRICS[metric].minimized(complete[label]["value"]))
     finalist = next(label for label in ranked if label.isdigit())
     assert finalist in result["finalists"]
     assert result["reevaluated"][metric] is not None
@@ -106,7 +106,7 @@ def test_target_labels_rate_the_validators(store):
     assert {one["validator"] for one in result["validators"]} == set(VALIDATORS)
     true = [o["valid"]["accuracy"] for o in whole]
     for one in result["validators"]:
-        theirs = [-METRICS[one["validator"]].minimised(o["valid"][one["validator"]]) for o in whole]
+        theirs = [-METRICS[one["validator"]].minimized(o["valid"][one["validator"]]) for o in whole]
         assert one["spearman"] == pytest.approx(spearmanr(theirs, true).statistic)
         assert one["regret"] == pytest.approx(max(true) - true[int(np.argmax(theirs))])
         assert one["validator"].replace("_", " ") in said

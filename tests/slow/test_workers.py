@@ -119,7 +119,7 @@ def test_two_workers_equal_one_process_despite_kills_and_interruptions(alone, di
         "refit",
         "trials",
         "epochs_trained",
-        "rows",
+        "slots",
     ):
         assert disturbed.result[key] == alone.result[key]
 
@@ -273,7 +273,7 @@ def test_exceptions_of_a_worker_are_raised_with_their_traceback(data):
     assert "hpo/training/stack.py" in note
 
 
-def test_a_pool_that_is_lost_before_it_began_says_so(data):
+def test_workers_lost_before_the_start_are_reported(data):
     with start_workers(2) as workers:
         for worker in workers:
             worker.process.kill()

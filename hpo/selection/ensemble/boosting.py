@@ -53,7 +53,7 @@ def fit(predictions: OutOfFoldPredictions, metric: str) -> Combination:
     """Return the shrunken sum of the first stages, whose number gives the best `metric`."""
     stages, _, outputs = predictions.logits.shape
     sums: Tensor = SHRINKAGE * predictions.logits.double().cumsum(0)
-    scores = METRICS[metric].minimised(predictions.scores((metric,), sums)[metric].numpy())
+    scores = METRICS[metric].minimized(predictions.scores((metric,), sums)[metric].numpy())
     n_stages = int(np.nan_to_num(scores, nan=np.inf).round(12).argmin()) + 1
     weight = torch.where(torch.arange(stages) < n_stages, SHRINKAGE, 0.0)
     return Combination("sum", weight, torch.zeros(outputs))

@@ -47,6 +47,6 @@ def _ranked(predictions: OutOfFoldPredictions, metric: str, means: Tensor) -> li
     """Return the positions of `means` (candidates, rows, outputs), best first."""
     logits = means.clamp(min=1e-30).log() if predictions.task == "classification" else means
     scores = predictions.scores((metric,) if metric == "loss" else (metric, "loss"), logits)
-    followed = METRICS[metric].minimised(scores[metric].numpy()).round(12)  # differences by rounding are ties
+    followed = METRICS[metric].minimized(scores[metric].numpy()).round(12)  # differences by rounding are ties
     order: list[int] = np.lexsort((scores["loss"].numpy(), np.nan_to_num(followed, nan=np.inf))).tolist()
     return order

@@ -31,7 +31,7 @@ def fit(predictions: OutOfFoldPredictions, metric: str, size: int) -> Combinatio
 
 def _best_members(predictions: OutOfFoldPredictions, metric: str, size: int) -> list[int]:
     scores = predictions.scores((metric,), predictions.logits)[metric].double()
-    scores = METRICS[metric].minimised(scores).nan_to_num(nan=float("inf"))
+    scores = METRICS[metric].minimized(scores).nan_to_num(nan=float("inf"))
     return sorted(scores.argsort(stable=True)[:size].tolist())
 
 

@@ -79,7 +79,7 @@ def test_goals_name_the_sets_on_which_they_fail():
     ]
 
 
-def test_the_ensemble_is_judged_by_its_mean_over_splits():
+def test_the_ensemble_is_rated_by_its_mean_over_splits():
     records = [made(ensemble=0.95), made(split=12, ensemble=0.86), made("vehicle", ensemble=0.9)]
     assert numbers.ensemble_goal(records)[1:] == (4, 1, 2, ("vehicle",))
 
@@ -104,7 +104,7 @@ def test_the_columns_of_others_are_those_of_their_sources():
     assert [numbers.best_of_others(name) for name in sets.NAMES] == [77.4, 83.8, 97.4, 90.3, 100.0]
 
 
-def test_the_page_has_what_its_records_say(tmp_path):
+def test_the_page_shows_its_records(tmp_path):
     records = [made(name, split) for name in sets.NAMES for split in (11, 12)]
     (tmp_path / "cocktail.md").write_text("before\n<!-- python -m bench.cocktail -->\nold\n<!-- end -->\nafter\n")
     found = page.write(records, ABOUT, tmp_path)

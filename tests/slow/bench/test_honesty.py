@@ -120,7 +120,7 @@ def test_kept_defaults_are_not_worse_however_they_fared():
     assert numbers.kept_defaults([record]) == Share(1, 1)
 
 
-def test_without_paired_errors_nobody_is_judged_by_them():
+def test_without_paired_errors_there_is_no_verdict_by_them():
     record = made()
     del record["argmax"]["error"]
     assert numbers.worse([record], "argmax", 2) == Share(0, 0)
@@ -170,7 +170,7 @@ def test_losses_name_the_sets_where_ours_is_worse_the_worst_first():
     assert lines[2].startswith("- By hold-out, larger test loss than reported: bad +105.0")
 
 
-def test_the_page_has_what_its_records_say(tmp_path):
+def test_the_page_shows_its_records(tmp_path):
     records = [made(n, seed, mode) for n in ("a", "b") for seed in (0, 1) for mode in ("holdout", "folds")]
     (tmp_path / "honesty.md").write_text("before\n<!-- python -m bench.honesty -->\nold\n<!-- end -->\nafter\n")
     found = page.write(records, ABOUT, tmp_path)

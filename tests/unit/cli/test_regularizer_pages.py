@@ -66,7 +66,17 @@ def test_the_same_as_json():
 
 def test_an_unknown_one_is_said():
     said = here("regularizers", "drop_out")
-    assert (said.exit_code, said.stderr) == (2, "drop_out is not a regularizer. Did you mean dropout?\n")
+    assert (said.exit_code, said.stderr) == (2, "drop_out is not a search key. Did you mean dropout?\n")
+
+
+def test_the_learning_rate_is_listed_and_described():
+    line = "learning_rate: the step size of AdamW; auto: {low: 1.0e-4, high: 0.1, log: true}"
+    assert here("regularizers", "learning_rate").stdout == f"{line}\n"
+    assert here("regularizers").stdout.splitlines()[0] == line
+    facts = json.loads(here("regularizers", "learning_rate", "--json").stdout)
+    assert (facts["name"], facts["range"]) == ("learning_rate", {"low": 1e-4, "high": 0.1, "log": True})
+    said = here("regularizers", "learnin_rate")
+    assert (said.exit_code, said.stderr) == (2, "learnin_rate is not a search key. Did you mean learning_rate?\n")
 
 
 def test_numbers_are_numbers_to_every_reader_of_yaml():

@@ -13,7 +13,7 @@ from sklearn.metrics import log_loss
 
 from hpo.core import validators
 from hpo.core.metrics import METRICS, VALIDATORS
-from hpo.core.validators import MAX_NEIGHBOURS, MAX_RATIO, LabelledOutputs
+from hpo.core.validators import MAX_NEIGHBORS, MAX_RATIO, LabelledOutputs
 from hpo.space.settings import TrainConfig
 from hpo.testing import same
 from hpo.training import evaluation
@@ -125,7 +125,7 @@ def test_snd_is_the_entropy_of_soft_neighbourhoods():
 
 
 def test_snd_searches_neighbours_among_evenly_spaced_rows():
-    logits = normal(1, 2 * MAX_NEIGHBOURS + 3, CLASSES)
+    logits = normal(1, 2 * MAX_NEIGHBORS + 3, CLASSES)
     assert torch.equal(validators.snd(logits), validators.snd(logits[:, ::3]))
 
 
@@ -145,7 +145,7 @@ def test_infomax_is_not_best_for_a_single_class_as_entropy_is():
 
 
 @pytest.mark.parametrize("weight", [False, True])
-def test_the_temperature_minimises_the_smoothed_loss(weight):
+def test_the_temperature_minimizes_the_smoothed_loss(weight):
     source, _, _ = rows(weight=weight)
     source = replace(source, logits=source.logits + 2 * torch.nn.functional.one_hot(source.y, CLASSES))
     chance = 1 / (SOURCE + 1)

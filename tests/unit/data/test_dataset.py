@@ -27,7 +27,7 @@ def prepared(folder, frame, **data):
 
 
 def numbers(data, x):
-    """Return the rows of the file, decoded from the standardised column `row`."""
+    """Return the rows of the file, decoded from the standardized column `row`."""
     (feature,) = [f for f in data.preprocess.features if f["column"] == "row"]
     values = x[:, data.preprocess.features.index(feature)].double() * feature["scale"] + feature["mean"]
     return values.round().long().numpy()
@@ -127,7 +127,7 @@ def gaps():
     return rows(b=np.where(r.random(N) < 0.3, np.nan, r.gamma(2, 3, N)))
 
 
-def test_numbers_are_imputed_and_standardised_by_training_rows(tmp_path):
+def test_numbers_are_imputed_and_standardized_by_training_rows(tmp_path):
     frame = gaps()
     data = prepared(tmp_path, frame)
     train = frame["b"].to_numpy()[parts(data)[0]]
@@ -272,7 +272,7 @@ def test_a_matrix_too_large_for_memory_is_refused(tmp_path, monkeypatch):
 # ---- the target
 
 
-def test_a_regression_target_is_standardised_by_training_rows(tmp_path):
+def test_a_regression_target_is_standardized_by_training_rows(tmp_path):
     y = 1000 + np.arange(N) ** 2 / 3
     data = prepared(tmp_path, rows(y=y))
     train, _, test = parts(data)

@@ -220,7 +220,7 @@ def test_classes_too_small_for_the_folds_are_noted(tmp_path):
     assert sorted(len(fold.valid) for fold in data.folds) == [38, 38, 38, 39, 39]
 
 
-def test_the_target_is_standardised_by_development_rows(tmp_path):
+def test_the_target_is_standardized_by_development_rows(tmp_path):
     data, frame = prepared(tmp_path, {"folds": 4}), table()
     _, test = rows(data, data)
     known = frame["y"].drop(test)

@@ -65,7 +65,7 @@ def test_inputs_are_those_of_scikit_learn(tmp_path, zero_based, options):
 
 
 @pytest.mark.parametrize("make", [lambda x: x - 0.5, lambda x: x + 1.0], ids=["negative", "dense"])
-def test_values_that_are_not_counts_are_standardised_by_training_rows(tmp_path, make):
+def test_values_that_are_not_counts_are_standardized_by_training_rows(tmp_path, make):
     x, y = make(counts()[0].astype(float)), counts()[1]
     written(tmp_path, x, y)
     data = prepared(tmp_path)

@@ -60,7 +60,7 @@ def test_scores_and_errors_of_classes():
     assert (evaluations.count, evaluations.scored) == (1, ["0-scaled"])
 
 
-def test_scores_and_errors_of_numbers_are_in_units_of_the_target_and_standardised():
+def test_scores_and_errors_of_numbers_are_in_units_of_the_target_and_standardized():
     part = TestPart(TestRows(torch.zeros(2, 1), torch.tensor([1.0, -1.0]), None), "regression", 10.0)
     logits = torch.tensor([[1.5], [-2.0]])
     assert part.errors(logits) == pytest.approx(np.array([0.5, 1.0]))

@@ -1,4 +1,4 @@
-"""Text columns: how they are recognised and encoded, and which rows their weights are fitted on."""
+"""Text columns: how they are recognized and encoded, and which rows their weights are fitted on."""
 
 import io
 import re
@@ -55,7 +55,7 @@ def terms(data):
 # ---- column types
 
 
-def test_sentences_are_recognised_and_noted_and_other_columns_are_kept(folder):
+def test_sentences_are_recognized_and_noted_and_other_columns_are_kept(folder):
     data = prepared(folder)
     assert [d["column"] for d in data.preprocess.documents] == ["review"]
     assert data.notes == (

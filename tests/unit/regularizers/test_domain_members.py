@@ -159,7 +159,7 @@ def test_the_outer_product_is_that_of_features_and_probabilities():
     assert torch.allclose(outer_product(h, shares), expected)
 
 
-def test_the_randomised_product_keeps_inner_products():
+def test_the_randomized_product_keeps_inner_products():
     """Theorem 2 of the paper: on average, inner products equal those of the full outer products."""
     h, shares = drawn(1, 30, 400), torch.softmax(drawn(1, 30, 10, seed=1), 2)
     random = outer_product(h, shares)[0]
@@ -206,7 +206,7 @@ def test_adversaries_adapt_to_rotated_moons(name, s):
 
 
 def test_offsets_apply_to_the_target_domain_too():
-    """The offsets of boosting are such predictions: where they are certain, there is no entropy to minimise."""
+    """The offsets of boosting are such predictions: where they are certain, there is no entropy to minimize."""
     data = as_two_domains(dataset())
     base = torch.zeros(len(data.x), 3, dtype=torch.float64)
     base[torch.cat([data.folds[0].target, data.folds[0].target_valid]), 0] = 1e3

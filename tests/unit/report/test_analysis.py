@@ -135,6 +135,8 @@ def test_the_gap_falls_with_a_strength_by_its_rank_correlation():
         sentences.gap_trend("l1", Trend(0.1, 0.6, 20))
         == "No clear relation between l1 and the gap (Spearman 0.10, 20 trials)."
     )
+    assert sentences.gap_trend("l1", None) == "Gap by l1."
+    assert sentences.gap_trend("l1", None, too_few=True) == "Too few trials for a correlation."
 
 
 def test_losses_that_are_all_zero_can_be_plotted():
@@ -207,6 +209,18 @@ def test_a_strength_is_droppable_if_the_best_trial_without_it_is_within_a_standa
     inputs = report_inputs(trials, error=0.1)
     assert analysis.best_on_and_off(inputs) == {"weight_decay": (1.0, 1.05), "dropout": (1.0, 1.5)}
     assert analysis.droppable(inputs) == ["weight_decay"]
+    line = sentences.dropped(inputs)
+    assert "one at a time: weight decay (best ranking loss 1.050 without, 1.000 with)." in line
+
+
+def test_a_strength_that_is_off_in_the_selected_configuration_is_not_droppable_in_words():
+    trials = [
+        outcome(0, 1.0, 0.1, weight_decay=0.0, dropout=0.2),
+        outcome(1, 1.05, 0.1, weight_decay=0.1, dropout=0.3),
+    ]
+    inputs = report_inputs(trials, error=0.1)
+    assert analysis.droppable(inputs) == ["weight_decay"]
+    assert sentences.dropped(inputs) == ""
 
 
 def test_along_a_ridge_the_product_is_constant():

@@ -29,13 +29,13 @@ FILES = [
     (
         "foo: 1\n",
         [
-            "1: study is missing; a space needs it.",
-            "1: data is missing; a space needs it.",
-            "1: search is missing; a space needs it.",
-            f"1: foo is not a key of a space. {SPACE_KEYS}",
+            "1: study is missing; a space file needs it.",
+            "1: data is missing; a space file needs it.",
+            "1: search is missing; a space file needs it.",
+            f"1: foo is not a key of a space file. {SPACE_KEYS}",
         ],
     ),
-    ("study: s\nsearch: {}\n", ["1: data is missing; a space needs it.", f"2: {NO_POINT}"]),
+    ("study: s\nsearch: {}\n", ["1: data is missing; a space file needs it.", f"2: {NO_POINT}"]),
     ("a: b: c\n", ["1: this is not YAML: mapping values are not allowed here."]),
     ("study: [\n", ["2: this is not YAML: expected the node content, but found '<stream end>'."]),
     ('study: "s\ndata: 3\n', ["3: this is not YAML: found unexpected end of stream (in what begins in line 1)."]),
@@ -157,9 +157,9 @@ SEARCHES = [
     ("[dropout]", [f'{MAPPING} ["dropout"].']),
     ("{}", [NO_POINT]),
     ("{l1: 0.1, dropout: {choices: [0.5]}}", [NO_POINT]),
-    ("{dropuot: 0.1}", ["search.dropuot is not a regularizer. Did you mean dropout?"]),
-    ("{5: 2}", [f"search.5 is not a regularizer. {SEARCH_KEYS}"]),
-    ("{<<: {a: 1}}", [f"search.<< is not a regularizer. {SEARCH_KEYS}"]),
+    ("{dropuot: 0.1}", ["search.dropuot is not a search key. Did you mean dropout?"]),
+    ("{5: 2}", [f"search.5 is not a search key. {SEARCH_KEYS}"]),
+    ("{<<: {a: 1}}", [f"search.<< is not a search key. {SEARCH_KEYS}"]),
     (
         "{learning_rate: {low: 0.1, high: 0.0001}}",
         [
@@ -238,11 +238,11 @@ SEARCHES = [
 ]
 # A further section in line 4, after a valid search.
 SECTIONS = [
-    ("class_weigth: 3", [f"class_weigth is not a key of a space. {SPACE_KEYS}"]),
-    ("true: 3", ["true is not a key of a space. Did you mean pruner?"]),
-    ("'': 3", [f'"" is not a key of a space. {SPACE_KEYS}']),
-    ("is: 3", [f"is is not a key of a space. {SPACE_KEYS}"]),
-    ("k" * 99 + ": 3", [f"{'k' * 79}… is not a key of a space. {SPACE_KEYS}"]),
+    ("class_weigth: 3", [f"class_weigth is not a key of a space file. {SPACE_KEYS}"]),
+    ("true: 3", ["true is not a key of a space file. Did you mean pruner?"]),
+    ("'': 3", [f'"" is not a key of a space file. {SPACE_KEYS}']),
+    ("is: 3", [f"is is not a key of a space file. {SPACE_KEYS}"]),
+    ("k" * 99 + ": 3", [f"{'k' * 79}… is not a key of a space file. {SPACE_KEYS}"]),
     ("seed: -1", ["seed: must be at least 0, got -1."]),
     ("seed: 4294967296", ["seed: must be below 4,294,967,296, got 4294967296."]),
     ("seed: 1.0", ["seed: must be a whole number, got 1.0."]),
@@ -397,7 +397,7 @@ BROKEN = [
         [
             "3: budget.trials: must be at least 3 (two of them are the baselines), got 2.",
             "6: search.l1: needs choices, a step or points for the sampler grid.",
-            f"8: x is not a key of a space. {SPACE_KEYS}",
+            f"8: x is not a key of a space file. {SPACE_KEYS}",
         ],
     ),
     (
@@ -410,8 +410,8 @@ BROKEN = [
         "study: a b\nsearch:\n  dropuot: 1\n  l1:\n    low: x\nnetwork:\n  width: 0\n",
         [
             f"1: {NAME} a b.",
-            "1: data is missing; a space needs it.",
-            "3: search.dropuot is not a regularizer. Did you mean dropout?",
+            "1: data is missing; a space file needs it.",
+            "3: search.dropuot is not a search key. Did you mean dropout?",
             "4: search.l1: needs choices, or low and high; high is missing.",
             "5: search.l1.low: must be a number, got x.",
             "7: network.width: must be at least 1, got 0.",

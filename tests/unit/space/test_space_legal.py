@@ -131,7 +131,7 @@ def test_a_mapping_is_checked_like_a_file():
     with pytest.raises(SpaceError) as caught:
         loader.parse(raw | {"search": {5: 2, "l1": 10**400}, "seed": None})
     assert caught.value.mistakes == (
-        f"search[5] is not a regularizer. {SEARCH_KEYS}",
+        f"search[5] is not a search key. {SEARCH_KEYS}",
         f"search.l1: must be at most 1e+300, got 1{'0' * 78}….",
         "seed: must be a whole number, got nothing.",
     )
