@@ -1,4 +1,4 @@
-"""Find the strengths of regularizers: `hpo.search(space)` in Python, `hpo search` in the terminal."""
+"""Tune the regularization of a neural network."""
 
 from __future__ import annotations
 

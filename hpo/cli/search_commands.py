@@ -6,6 +6,8 @@ import json
 import signal
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import click
@@ -67,16 +69,23 @@ def search(
         )
         directory = StudyDirectory(Path(store), experiment.space.study)
         watcher = Watcher() if quiet else progress.SearchProgress(Console(stderr=True, markup=False))
-        try:
+        with _stop_on_interrupt():
             result = workflow.search(experiment, directory, uri, watcher, _STARTED, processes, deterministic)
-        except KeyboardInterrupt:
-            click.echo("\nStopped. Finished trials are stored; the same command resumes the search.", err=True)
-            sys.exit(130)
     if as_json:
         click.echo(json.dumps(result.to_json()))
     else:
         new_splits = not experiment.data.has_single_draw
         print_lines(result_text.result_lines(result, store, new_splits=new_splits))
+
+
+@contextmanager
+def _stop_on_interrupt() -> Iterator[None]:
+    """Exit with code 130 and one sentence after Ctrl-C or SIGTERM."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        click.echo("\nStopped. Finished trials are stored; the same command resumes the search.", err=True)
+        sys.exit(130)
 
 
 @main.command()

@@ -164,8 +164,8 @@ def ensemble(
     from rich.console import Console
 
     from hpo.cli import progress, result_text
+    from hpo.core.json_values import to_json
     from hpo.nn import device as devices
-    from hpo.selection.result import to_json
     from hpo.space.settings import POOLED_ENSEMBLES, EnsembleConfig
     from hpo.study.directory import find_study
     from hpo.training.worker import start_workers

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields, is_dataclass
+from dataclasses import dataclass, field, fields
 from typing import Any, Self
 
+from hpo.core import json_values
 from hpo.core.metrics import Task
 from hpo.nn.combination import Kind
 from hpo.selection.score_table import selected_lines, table_lines
@@ -259,7 +259,7 @@ class SearchResult:
 
     def to_json(self) -> dict[str, Any]:
         """Return the result as plain values, as `hpo search --json` prints it."""
-        return to_json(self)
+        return json_values.to_json(self)
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Self:
@@ -280,23 +280,3 @@ class SearchResult:
 
     def __repr__(self) -> str:
         return "\n".join([*selected_lines(self.trial, self.selected), "", *table_lines(self)])
-
-
-def json_number(value: Any) -> Any:
-    """Return the value, or None for a number that is not finite, which JSON does not have."""
-    return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def to_json(record: Any) -> dict[str, Any]:
-    """Return a record as a dictionary of plain values."""
-    return {f.name: _plain(getattr(record, f.name)) for f in fields(record)}
-
-
-def _plain(value: Any) -> Any:
-    if is_dataclass(value):
-        return to_json(value)
-    if isinstance(value, Mapping):
-        return {key: _plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    return json_number(value)

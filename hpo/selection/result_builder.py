@@ -13,6 +13,7 @@ from torch import Tensor
 
 from hpo.core import objectives, statistics
 from hpo.core import selection_rules as rules
+from hpo.core.json_values import json_number
 from hpo.core.metrics import METRICS, display_metric, labelled_metric, test_metrics, tracked_metrics
 from hpo.data.dataset import Dataset
 from hpo.data.test_part import TestEvaluations
@@ -32,7 +33,6 @@ from hpo.selection.result import (
     Scores,
     ValidatorScore,
     Verdict,
-    json_number,
 )
 from hpo.space.space import Space
 from hpo.study.study import Study
