@@ -36,7 +36,7 @@ from hpo.study.study import Study
 from hpo.study.weights import WeightStore
 from hpo.tracking.mlflow_writer import create_database
 from hpo.tracking.recorder import Recorder
-from hpo.training import program, stack
+from hpo.training import evaluation, program
 from hpo.training.population import Population
 from hpo.training.stack import Stack
 from hpo.workflows import loop, prepare, search
@@ -52,7 +52,7 @@ PARTS: dict[str, list[tuple[Any, str]]] = {
     "L1": [(type(STRENGTHS["l1"]), "after_step")],
     "noise": [(Noise, "dropout"), (Noise, "permutation")],
     "gathering rows": [(Samples, "inputs"), (Samples, "targets")],
-    "losses and metrics": [(program, "losses"), (stack, "measure")],
+    "losses and metrics": [(program, "losses"), (evaluation, "evaluate")],
     "fits that start and end": [(Population, "admit"), (Population, "release")],
     "the rest of training": [(Stack, "train_epoch")],
     "propose": [(Study, "ask")],

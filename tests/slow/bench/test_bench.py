@@ -4,6 +4,7 @@ from collections import Counter
 
 import pytest
 
+from bench import flat, profile
 from bench.book import Book
 from bench.judge import Goal, faster
 from bench.rows import flops
@@ -71,3 +72,9 @@ def test_the_faster_run_counts_and_is_compared_on_as_many_cores():
         "workers": (1.0, 1.0, 1.0, 11.0),
         "ray": (8.0, 9.0, 8.0, 18.0),
     }
+
+
+@pytest.mark.parametrize("module", [flat, profile])
+def test_every_timed_function_exists(module):
+    timed = [pair for pairs in module.PARTS.values() for pair in pairs]
+    assert [(owner, name) for owner, name in timed if not hasattr(owner, name)] == []
