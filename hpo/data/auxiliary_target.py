@@ -1,4 +1,4 @@
-"""Encode a second column to predict: numbers, or class memberships."""
+"""Encode the auxiliary target, a second column that networks predict, as numbers or class memberships."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pandas as pd
 from hpo.core.errors import InputError, truncate
 from hpo.data.column_types import as_text, check_finite, is_bool, unsupported_type
 
-MAX_CLASSES = 20  # a numeric column with more distinct values is predicted as a number, as the target is
+MAX_CLASSES = 20  # a numeric column with more distinct values is predicted as a number; same limit as for the target
 
 
 def encode(values: pd.Series, name: str) -> np.ndarray:

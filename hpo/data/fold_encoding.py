@@ -1,4 +1,4 @@
-"""Encode folds of table rows as tensors, each fold with the preprocessing of its own training rows."""
+"""Encode folds of table rows as tensors, each with preprocessing that is fitted on the fold's own training rows."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from hpo.data.table import Table
 from hpo.data.text_features import TermCounts
 
 MAX_NUMBERS = 1_000_000_000  # in the encoded rows of all folds together: four gigabytes
-Fitted = tuple[Preprocessor, np.ndarray]  # with the matrix (table rows, inputs) that it encodes
+Fitted = tuple[Preprocessor, np.ndarray]  # and the matrix (table rows, inputs) that it produces
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class EncodedTarget:
 
 @dataclass(frozen=True, kw_only=True)
 class FoldEncoder(SplitTable):
-    """Encodes folds on demand from the table, whose targets were removed from it.
+    """Encodes folds on demand from a table from which the targets have been removed.
 
     `rows`: all development rows, in the order of `Samples.x`.
     `term_counts`: one entry per text column.
@@ -64,7 +64,7 @@ class FoldEncoder(SplitTable):
     pretrained: Fitted | None = None
 
     def encode(self, folds: Sequence[FoldIndices]) -> tuple[Samples, Fitted, EncodedTarget]:
-        """Encode all development rows once per fold, one fold below the other.
+        """Encode all development rows once per fold, and stack the folds along the rows.
 
         Also returns the last fold's preprocessor with the matrix of all table rows, and the targets of all table rows.
         """
@@ -107,7 +107,7 @@ class FoldEncoder(SplitTable):
     def fit(self, fold: FoldIndices) -> Fitted:
         """Fit the preprocessing on the training rows of a fold.
 
-        Categories and terms are listed from all development rows.
+        The lists of categories and terms come from all development rows.
         """
         if self.pretrained is not None:
             return self.pretrained
@@ -128,7 +128,7 @@ class FoldEncoder(SplitTable):
                 yield synthetic.REGULARIZER, variant, matrix
 
     def _density_ratio(self, encoded: np.ndarray, fold: FoldIndices) -> np.ndarray:
-        """Estimate target over source density at every source row, (table rows,); 1 at all other rows."""
+        """Return the estimated ratio of target to source density at each source row, 1 at all others, (table rows,)."""
         is_source = self.table.domain == SOURCE
         ratio = density_ratio.estimate(encoded, fold.train[is_source[fold.train]], fold.target[~is_source[fold.target]])
         return np.where(is_source, ratio, 1.0)
@@ -150,7 +150,7 @@ class FoldEncoder(SplitTable):
         return EncodedTarget(torch.tensor(self.y), weight, torch.tensor(self.test_y), test_weight)
 
     def _variant_counts(self) -> dict[str, int]:
-        """Return the number of augmented copies of each row by regularizer."""
+        """Return how many augmented copies of each row every regularizer needs."""
         counts = {name: len(self.term_counts[0].variants[name]) for name in self.augmentations}
         return counts | ({synthetic.REGULARIZER: self.data.synthetic.variants} if self.with_synthetic else {})
 
@@ -178,6 +178,6 @@ def _fold(fold: FoldIndices, position: np.ndarray) -> Fold:
 
 
 def _columns(preprocess: Preprocessor) -> Tensor:
-    """Number the table column, or text term, of each input, (inputs,), in order of appearance."""
+    """Return the number of each input's table column or text term, (inputs,), numbered by first appearance."""
     number = {group: i for i, group in enumerate(dict.fromkeys(preprocess.groups))}
     return torch.tensor([number[group] for group in preprocess.groups])

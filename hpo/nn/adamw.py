@@ -22,7 +22,7 @@ class OptimizerState:
     exp_avg_sq: Tensor
     steps: Tensor  # (fit, 1), the number of steps taken, float32
     decay: Tensor  # (fit,)
-    # For each fit, the deepest first: its weights, its other parameters, the parameters of regularizers.
+    # One entry per fit, deepest first: its weights, its other parameters, and the parameters of regularizers.
     segments: Sequence[tuple[slice, slice, slice]]
 
 
@@ -76,7 +76,7 @@ class BatchedAdamW:
     """
 
     def __init__(self, state: OptimizerState) -> None:
-        # The segments of the deepest fit. Values that a shallower fit lacks are zero with zero gradients, and stay so.
+        # The deepest fit's segments serve all fits. What a shallower fit lacks stays zero, as its gradients are zero.
         _, others, extra = state.segments[0]
         self._parts = [slice(0, others.stop), *([extra] if extra.stop > extra.start else [])]
         self._state = state

@@ -37,7 +37,7 @@ class Backend(Protocol):
     def noise(
         self, streams: Sequence[Stream], epochs: Sequence[int], dtype: torch.dtype, device: torch.device
     ) -> Noise:
-        """Return the noise of one epoch from the streams of one use; `epochs` are the completed epochs of each fit."""
+        """Return the noise of one epoch from the streams of one use; `epochs` counts those completed by each fit."""
 
     def optimizer(self, state: OptimizerState) -> Optimizer: ...
     def weights(self, state: OptimizerState) -> WeightMatrices: ...
@@ -46,7 +46,7 @@ class Backend(Protocol):
 class CpuBackend:
     """Computes fit by fit on the CPU, so that the bits of a fit cannot depend on the other fits of its stack."""
 
-    block = 128  # the activations of 16 fits fit into the cache
+    block = 128  # small enough to keep the activations of 16 fits in the cache
 
     def product(self, a: Tensor, b: Tensor, out: Tensor) -> Tensor:
         """Write the product into `out` with numpy, which calls BLAS once per fit."""

@@ -11,7 +11,7 @@ from torch import Tensor
 from hpo.core.metrics import Task, average_predictions
 
 Kind = Literal["mean", "sum", "linear"]
-_MIN_LOG_PROBABILITY = -20.0  # log probabilities are clipped here before a linear rule
+_MIN_LOG_PROBABILITY = -20.0  # the lower bound of log probabilities in a linear rule
 
 
 @dataclass(frozen=True)
@@ -22,8 +22,8 @@ class Combination:
 
     `mean`: the weighted mean of probabilities or numbers; `weight` (members,) sums to 1. `sum`: the weighted sum of
     the outputs, with `weight` (members,). `linear`: `weight` (outputs, members × outputs), applied to the
-    concatenated outputs of the members, as log probabilities or numbers. `bias` (outputs,) is added to a sum or
-    linear function.
+    concatenated outputs of the members, as log probabilities or numbers. `bias` (outputs,) is added to
+    the result of `sum` and `linear`.
     """
 
     kind: Kind

@@ -34,7 +34,7 @@ class VmapProgram:
         self.exclude_from_training([name for name, p in self.trained if not p.requires_grad])
         self.sequential_reason = ""
         self._batched = False
-        self._labelled: tuple[int, int] | None = None  # the number of labelled samples, and of all samples
+        self._labelled: tuple[int, int] | None = None  # the numbers of labelled samples and of all samples
         for part in module.modules():
             if isinstance(part, _CHANNEL_LAYERS):
                 part.forward = functools.partial(self._run_layer, part, part.forward)  # type: ignore[method-assign]  # on this instance
@@ -58,7 +58,7 @@ class VmapProgram:
         rows, self._batched = len(x), batched
         self._labelled = None if labelled is None else (labelled, x.shape[1])
         # Buffers are stored among floats, but a module may need them as integers or booleans. They are copied, because
-        # vmap's rule of batch normalization loses updates of tensors that are not contiguous.
+        # vmap's rule for batch normalization loses updates to tensors that are not contiguous.
         typed = {
             name: buffers[name].to(b.dtype if not b.is_floating_point() else x.dtype, copy=training).contiguous()
             for name, b in self.buffers
@@ -118,7 +118,7 @@ class VmapProgram:
     def _run_fitwise(self, layer: nn.Module, forward: Callable[..., Tensor], h: Tensor, *more: Any) -> Tensor:
         """Run a channel layer on contiguous tensors.
 
-        A norm of plain rows gets them as the last axis, for which torch's kernel is four times faster.
+        A norm of vectors, one per row, is given the rows as the last axis: torch's kernel is then four times faster.
         """
         if not self._batched:
             return forward(h, *more)
@@ -142,7 +142,7 @@ def _plain_attention() -> Iterator[None]:
 class FeatureTap:
     """Records the input of the last nn.Linear with `n_outputs` outputs that a module calls in a forward pass.
 
-    A module may have no such layer, or give it something else than one vector per sample.
+    A module may have no such layer, or may pass it something other than one vector per sample.
     """
 
     width: int | None = None  # the size of the vectors; None before the first pass, or if there are none

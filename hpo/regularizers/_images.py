@@ -42,8 +42,8 @@ def resample(
     """Return each image sampled at other positions, (fit, batch, inputs).
 
     `down` and `right` are the positions relative to the center, in pixels, each as two tensors whose sum has the
-    shape (fit, batch, height, width). Values between pixels are interpolated linearly; positions outside have the
-    value of the border. Fits for which `acting` (fit,) is false get `x` itself, bit for bit.
+    shape (fit, batch, height, width). Values between pixels are interpolated linearly; positions outside
+    the image have the value of its border. Fits for which `acting` (fit,) is false get `x` itself, bit for bit.
     """
     height, width = image[1:]
     grid = x.new_empty((*x.shape[:2], height, width, 2))
@@ -56,7 +56,7 @@ def resample(
 
 
 def rotate(x: Tensor, image: Image, angle: Tensor, acting: Tensor) -> Tensor:
-    """Return each image rotated about its center by `angle` (fit, batch), in radians, to the left.
+    """Return each image rotated counterclockwise about its center by `angle` (fit, batch), in radians.
 
     Fits for which `acting` (fit,) is false get `x` itself, bit for bit.
     """

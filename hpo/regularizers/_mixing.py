@@ -9,7 +9,7 @@ from hpo.regularizers.base import Batch
 
 
 def partners(t: Tensor) -> Tensor:
-    """Return another sample of the minibatch for each sample, (fit, batch, …): the preceding one.
+    """Return a partner for each sample, (fit, batch, …): the sample that precedes it in the minibatch.
 
     Minibatches are shuffled, so this is a random partner.
     """

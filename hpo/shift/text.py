@@ -14,7 +14,7 @@ from hpo.shift.domains import Domains
 from hpo.shift.verdict import ShiftReport
 from hpo.space.formatting import align_rows, format_number
 
-_MAX_ROWS = 12  # columns that the terminal shows
+_MAX_ROWS = 12  # the most columns that the terminal shows
 _MAX_LISTED = 200  # with more columns, JSON lists only those with a shift
 _UNDETECTABLE = (
     "Concept shift (whether labels follow from the columns as in the source) "
@@ -38,7 +38,7 @@ def report_lines(name: str, domains: Domains, report: ShiftReport, notes: Sequen
 
 
 def verdict_sentences(domains: Domains, report: ShiftReport) -> list[str]:
-    """Return one sentence for each kind of shift, or one that says that none was found."""
+    """Return one sentence for each kind of shift that was found, or a sentence saying that there is none."""
     sentences = [_SENTENCES[kind](domains, report) for kind in report.kinds]
     if not sentences:
         tests = report.unlabelled
@@ -151,7 +151,7 @@ _SENTENCES = {"covariate": _covariate, "prior": _prior, "concept": _concept}
 
 
 def _shares(domains: Domains, report: ShiftReport) -> str:
-    """Return the label whose share changed most; after a covariate shift, only counted shares are valid."""
+    """Describe the label whose share changed most; after a covariate shift, only counted shares are valid."""
     shares = report.unlabelled.shares
     if not shares.counted and "covariate" in report.kinds:
         return "cannot be estimated: rows of the same class differ"
@@ -183,7 +183,7 @@ def _noun(columns: Sequence[ColumnShift]) -> str:
 
 
 def format_change(column: ColumnShift) -> str:
-    """Format the change of a column: `mean 38 → 51`, `rent 45 % → 70 %`; of a term, the share of rows with it."""
+    """Format the change of a column: `mean 38 → 51`, `rent 45 % → 70 %`. For a term: the share of rows with it."""
     if column.kind == "term":
         return f"in {100 * column.before:.0f} % → {100 * column.after:.0f} % of rows"
     if column.kind == "number" and column.what == "mean":
@@ -201,7 +201,7 @@ def p_phrase(p: float) -> str:
 
 
 def _finite(value: Any) -> Any:
-    """Replace NaN and infinity, which JSON does not have, by None."""
+    """Replace NaN and infinity, which JSON does not have, with None."""
     if isinstance(value, dict):
         return {key: _finite(item) for key, item in value.items()}
     if isinstance(value, list | tuple):

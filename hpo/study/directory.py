@@ -25,7 +25,7 @@ from typing import IO
 
 from hpo.core.errors import InputError, StoreError, did_you_mean
 
-SQLITE = "sqlite:///"  # begins MLflow's URI of a database that is a file
+SQLITE = "sqlite:///"  # the prefix of MLflow's URI for a database file
 NETWORK = "network"  # the folder of the final network, in a study and in its MLflow run
 
 
@@ -67,7 +67,7 @@ class StudyDirectory:
     def mlflow(self, required: bool = True) -> dict[str, str]:
         """Where MLflow has recorded the search: `tracking_uri`, `experiment_id`, `run_id`.
 
-        If nothing is recorded yet, raises InputError, or returns {} if it is not `required`.
+        If nothing is recorded yet, raises InputError if `required`, else returns {}.
         """
         path = self.folder / "mlflow.json"
         if path.exists():
@@ -90,7 +90,7 @@ class StudyDirectory:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Hold the lock of the study within the context. The kernel releases it however this process ends."""
+        """Hold the lock of the study within the context. The kernel releases it, no matter how this process ends."""
         try:
             for folder in (self.weights, self.oof_predictions):
                 folder.mkdir(parents=True, exist_ok=True)
@@ -124,7 +124,7 @@ def _acquired(file: IO[str]) -> bool:
 
 
 def studies(root: Path) -> list[StudyDirectory]:
-    """Every study in the store, the one that was written last at the end."""
+    """Every study in the store, ordered by the time of its last write, the latest at the end."""
     directories = [StudyDirectory(root, path.parent.name) for path in (root / "studies").glob("*/journal.log")]
     return sorted(directories, key=lambda directory: directory.journal.stat().st_mtime)
 

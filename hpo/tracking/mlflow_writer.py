@@ -1,8 +1,8 @@
 """The process that writes to MLflow (`python -m hpo.tracking.mlflow_writer`): JSON lines in, JSON lines out.
 
 `hpo.tracking.recorder` sends `open`, then a `trial` for each trial, then `finish`. The process answers `open` and
-`finish`, or with `error` before it exits. If its input ends early, the search was killed, and the next session sends
-the missing messages again.
+`finish`. If it fails, it answers `error` and exits. If its input ends early, the search was killed, and the next
+session sends the missing messages again.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # MLflow reads it when it is imported
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # MLflow reads this variable on import
 
 from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, RunTag, ViewType
@@ -42,7 +42,7 @@ _VIEW_TAG = "mlflow.sharedViewState."
 _MAX_POINTS = 1000  # MLflow's limit of metrics per batch
 _MAX_VALUES = 100  # MLflow's limit of parameters, and of tags, per batch
 _MAX_WAIT = 1.0  # seconds that a trial may wait to be written together with others
-_MAX_TRIALS = 100  # that are written together
+_MAX_TRIALS = 100  # trials that may be written together
 
 
 class MlflowWriter:
@@ -58,7 +58,7 @@ class MlflowWriter:
         self.run_id = self._search_run(header)
         self._set_view(header["view"])
         in_store = uri.startswith(SQLITE) and Path(uri.removeprefix(SQLITE)).parent == folder.resolve().parent.parent
-        # The URI of the store's own database is not stored, so that the database is found after the store was moved.
+        # The URI of the store's own database is not stored, so that the database can be found after the store is moved.
         location = {"tracking_uri": "" if in_store else uri, "experiment_id": self.experiment_id, "run_id": self.run_id}
         write_atomic(folder / "mlflow.json", json.dumps(location).encode())
         self._written = self._written_trials()
@@ -73,8 +73,8 @@ class MlflowWriter:
         return sqlite_writer.SqliteWriter(database, self.experiment_id, location)
 
     def _set_view(self, view: Mapping[str, Any]) -> None:
-        """Store the columns and charts with which the page of this search opens, in the form of MLflow's UI."""
-        # Trials after the search are scored on other rows, so they must not be listed among those of the search.
+        """Store the columns and charts that the page of this search initially shows, in the format of MLflow's UI."""
+        # Trials run after the search are scored on other rows, so they must not be listed among its own trials.
         roles = " AND ".join(["", *(f"tags.`hpo.role` != '{role}'" for role in ("finalist", "nested", "refit"))])
         state = {**view, "searchFilter": f"tags.`mlflow.parentRunId` = '{self.run_id}'{roles}"}
         packed = base64.b64encode(zlib.compress(json.dumps(state, separators=(",", ":")).encode(), 9)).decode()
@@ -111,7 +111,7 @@ class MlflowWriter:
         """Return the labels of completely written trials, and delete runs that a killed writer left incomplete."""
         labels: set[str] = set()
         query = f"tags.`mlflow.parentRunId` = '{self.run_id}'"
-        # As a list, because pages shift when a run is deleted.
+        # All runs are listed before any is deleted, because a deletion shifts the pages that follow.
         for run in list(runs_of(self._client, self.experiment_id, query, ViewType.ACTIVE_ONLY)):
             if run.info.status == "RUNNING":
                 self._client.delete_run(run.info.run_id)
@@ -136,7 +136,7 @@ class MlflowWriter:
         run_id = run.info.run_id
         params = [Param(key, str(value)) for key, value in message["params"].items()]
         points = [Metric(key, value, time_ms, step) for key, value, time_ms, step in message["points"]]
-        first = _MAX_POINTS - _MAX_VALUES  # MLflow limits metrics and parameters of a batch together
+        first = _MAX_POINTS - _MAX_VALUES  # MLflow also limits the sum of metrics and parameters per batch
         self._client.log_batch(run_id, points[:first], params[:_MAX_VALUES])
         for start in range(_MAX_VALUES, len(params), _MAX_VALUES):
             self._client.log_batch(run_id, params=params[start : start + _MAX_VALUES])
@@ -181,7 +181,7 @@ def points(message: Mapping[str, Any]) -> list[tuple[str, float, int, int]]:
 
 
 def create_database(path: Path) -> None:
-    """Create MLflow's database, first under another name, because a partly migrated database cannot be opened."""
+    """Create MLflow's database under another name, then rename it: a partly migrated database cannot be opened."""
     with _locked(path.with_suffix(".lock")):
         if path.exists():
             return
@@ -199,7 +199,7 @@ def create_database(path: Path) -> None:
 def fetch_artifact(uri: str, reference: str) -> Path:
     """Download the artifact `runs:/RUN_ID/ARTIFACT` and return its local path. Raises InputError.
 
-    Without ARTIFACT, it is the final network of a search.
+    If ARTIFACT is omitted, the final network of the search is downloaded.
     """
     run_id, _, artifact = reference.partition(":/")[2].partition("/")
     missing = f"{truncate(reference)} is not in the MLflow at {uri}"
@@ -267,11 +267,11 @@ def _wait_for_predecessor(folder: Path) -> None:
 
 
 def main() -> None:
-    # The rows of a run are many short-lived objects; a fifth of the time went into garbage collection.
+    # The rows of a run are many short-lived objects; by default, garbage collection takes a fifth of the time.
     gc.set_threshold(100_000)
     logging.getLogger("mlflow").setLevel(logging.WARNING)
     logging.getLogger("alembic").setLevel(logging.WARNING)
-    # MLflow prints a line per run of a remote server: only answers go to the pipe, everything else to the log.
+    # MLflow prints a line per run of a remote server, so only answers go to the pipe; everything else goes to the log.
     pipe = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
 

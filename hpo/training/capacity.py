@@ -10,16 +10,17 @@ import torch
 
 from hpo.nn.device import CPU
 
-# Trials in training, of one fit each. Measured on a CPU: with fewer rows a step is expensive, with more it is no
-# cheaper.
+# Trials that train at once if each has one fit. Measured on a CPU: with fewer rows a step is expensive, and with more
+# it gets no cheaper.
 _MIN_TRIALS, _MAX_TRIALS = 16, 32
 _MAX_GPU_TRIALS = 512  # a kernel launch costs the same for all of them; not measured on a GPU yet
 # With fewer trials per worker, a step is expensive; with more, more trials start without the results of others and are
 # pruned later (docs/decisions/).
 _MIN_TRIALS_PER_WORKER = 12
-# Of trials with several fits: trials that begin together cannot be compared with each other, and are pruned later.
+# If trials have several fits: trials that begin together cannot be compared with each other, and are pruned later.
 _MAX_ROWS_OF_FOLDS = 32
-# Parameters of all rows: with more, optimizer and matrix products wait for memory, and more rows make no step cheaper.
+# Parameters of all rows together: beyond this, a step waits for memory (in the optimizer and matrix products), and
+# more rows make it no cheaper.
 _CACHED_PARAMETERS = 2**21
 _MIN_LARGE_TRIALS = 8  # even if their parameters exceed the cache
 # Numbers per parameter: value, gradient, two moments and best value, and copies of them while rows enter and leave.
@@ -71,7 +72,7 @@ def free_memory(device: torch.device = CPU) -> float | None:
     with suppress(OSError, ValueError, StopIteration):
         lines = Path("/proc/meminfo").read_text(encoding="utf-8").splitlines()
         free = 1024 * float(next(line for line in lines if line.startswith("MemAvailable")).split()[1])
-        with suppress(OSError, ValueError, KeyError):  # an unlimited group has "max", which is no number
+        with suppress(OSError, ValueError, KeyError):  # an unlimited group has "max", which is not a number
             group = Path("/sys/fs/cgroup")
             limit, used = (float((group / f"memory.{name}").read_text(encoding="utf-8")) for name in ("max", "current"))
             stat = dict(line.split() for line in (group / "memory.stat").read_text(encoding="utf-8").splitlines())

@@ -23,9 +23,9 @@ from hpo.training.capacity import free_memory, row_budget
 class Experiment:
     """A prepared search: its space is checked and its data are loaded.
 
-    Relative paths start at `base_dir`. `max_parameters` is the size of the largest network. `factory` builds the
-    networks (None: MLPs), which train on `device`. `state` are their initial weights, named as in plain torch, and
-    `init_digest` is the hash of these; both are empty if the networks are initialized at random.
+    Paths are relative to `base_dir`. `max_parameters` is the size of the largest network. `factory` builds the
+    networks (None: MLPs), which train on `device`. `state` holds their initial weights, named as in plain torch, and
+    `init_digest` is the hash of these weights; both are empty if the networks are initialized at random.
     """
 
     space: Space
@@ -48,7 +48,7 @@ class Experiment:
         return sum(key in STRENGTHS and STRENGTHS[key].needs_weight_copy for key in self.space.search)
 
     def rows(self, workers: int = 1) -> int:
-        """Return how many fits train at once, always whole trials; see `row_budget`."""
+        """Return how many fits train at once, never splitting a trial; see `row_budget`."""
 
         memory, fits = free_memory(self.device), len(self.data.folds)
         return row_budget(

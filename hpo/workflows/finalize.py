@@ -33,7 +33,7 @@ from hpo.workflows.session import SearchSession
 def finalize(
     session: SearchSession, selection: Selection | None, compared: Mapping[str, Finalist], startup: float
 ) -> SearchResult:
-    """Return the result of a search whose finals are over.
+    """Return the result of a search whose finals have ended.
 
     `compared` holds the selected configuration and those it is compared with, by name; `selection` is None without
     finals; `startup` is in seconds.
@@ -114,8 +114,11 @@ def _compare_refits(session: SearchSession, selected: Finalist) -> dict[str, dic
 def _final_networks(
     session: SearchSession, compared: Mapping[str, Finalist]
 ) -> tuple[dict[str, FinalNetwork], dict[str, Tensor]]:
-    """Train the final networks, by trial label, and predict the test rows with them: logits (1, rows, outputs) by the
-    name of the configuration. A network that diverged is in neither."""
+    """Train the final networks and predict the test rows with them.
+
+    Returns the networks by trial label, and the logits (1, rows, outputs) by configuration name. Neither includes a
+    network that diverged.
+    """
     experiment, kind = session.experiment, session.experiment.space.refit.kind
     if kind == "none":
         return {}, {}
@@ -207,8 +210,10 @@ def _note_lost_ensembles(session: SearchSession, result: SearchResult) -> None:
 
 
 def _exported(session: SearchSession, selected: Finalist, networks: Mapping[str, FinalNetwork]) -> list[Path]:
-    """Export the final network into the study directory, from which `network.init: runs:/RUN_ID` of another search can
-    load it, and return the path; an empty list if there is no final network."""
+    """Export the final network into the study directory, and return its path, or an empty list if there is none.
+
+    Another search can load it with `network.init: runs:/RUN_ID`.
+    """
     if selected.label not in networks:
         return []
     final, params = networks[selected.label], selected.searched.trial.params
@@ -219,7 +224,7 @@ def _exported(session: SearchSession, selected: Finalist, networks: Mapping[str,
 
 
 def _store(study: Study, experiment: Experiment, result: SearchResult) -> None:
-    """Store the result with its space. Until then an earlier result remains valid."""
+    """Store the result with its space. An earlier result remains valid until this is done."""
     source = {
         "base": str(experiment.base_dir.resolve()),
         "space": configuration.space_dict(experiment.space),
