@@ -48,8 +48,9 @@ def combine_branches(skip: str, branches: Sequence[Tensor], keep: float | Tensor
 
     `draws` (…, SKIPS[skip], batch, 1) are uniform in [0, 1), different for each sample; None in evaluation, which
     uses the expectation. Shake-Shake (Gastaldi, 2017) mixes two branches and divides the gradient between them in
-    other proportions. ShakeDrop (Yamada et al., IEEE Access 2019) leaves a branch unchanged with probability
-    `keep`; otherwise it multiplies the branch by a number in ±1, and its gradient by another one in 0 to 1.
+    different proportions. ShakeDrop (Yamada et al., IEEE Access 2019) leaves a branch unchanged with probability
+    `keep`; otherwise it multiplies the branch by a number between -1 and 1, and its gradient by another
+    number between 0 and 1.
     """
     if skip == "shake-shake":
         first, second = branches
@@ -139,7 +140,7 @@ def resnet(n_inputs: int, n_outputs: int, depth: int = 2, width: int = 128) -> n
 
 
 def cnn(image: Sequence[int], n_outputs: int, depth: int = 2, width: int = 16) -> nn.Module:
-    """Return a small convolutional network: `depth` times convolution, norm, activation and dropout.
+    """Return a small convolutional network: convolution, norm, activation and dropout, repeated `depth` times.
 
     The first convolution has `width` channels; each further one halves the sides and doubles the channels.
     """

@@ -121,8 +121,8 @@ def add_needs(member: Regularizer, data: Samples) -> Samples:
 def as_two_domains(data: Samples) -> Samples:
     """Return the same rows as two domains, with density ratios.
 
-    The second half of the training rows becomes the target domain: its labels are removed, its inputs scaled
-    and shifted. A quarter of it serves as target validation rows.
+    The second half of the training rows becomes the target domain: its labels are removed, and its inputs are
+    scaled and shifted. A quarter of it serves as target validation rows.
     """
     (fold,) = data.folds
     labelled, target = fold.train.chunk(2)
@@ -147,8 +147,8 @@ def stacked_fits_equal_single_fits(case: Case) -> None:
 def default_value_equals_absence(case: Case) -> None:
     """Check that a regularizer at its default value has no effect.
 
-    If it passes a target batch through the network, this holds up to rounding: matrix products over more rows,
-    whose gradients are zero, are summed in another order.
+    If the regularizer passes a target batch through the network, this holds up to rounding: the matrix products then
+    have additional rows, whose gradients are zero, and are summed in another order.
     """
     with_key, without_key = case.train([case.trial("0", case.member.default_value)]), case.train([case.trial("0")])
     claim = f"{case.member.name} has an effect at {case.member.default_value}, its default value"
@@ -159,7 +159,7 @@ def default_value_equals_absence(case: Case) -> None:
 
 
 def changing_one_fit_leaves_the_others_bit_equal(case: Case) -> None:
-    """Check that another configuration of one fit changes nothing in the other fits."""
+    """Check that changing the configuration of one fit changes nothing in the other fits."""
     first, *others = case.three_trials()
     changed = _changed(first, **{case.member.name: case.member.probe[0], "learning_rate": 0.02})
     before, after = case.train([first, *others]), case.train([changed, *others])
@@ -185,7 +185,7 @@ def reused_slot_equals_new_slot(case: Case) -> None:
 def entering_and_leaving_fits_leave_the_default_bit_equal(case: Case) -> None:
     """Check that a fit at the default value is not affected while another fit with a strength enters and leaves.
 
-    A regularizer that is off in all fits is left out of the program, so this changes the program twice.
+    A regularizer that is off in all fits is left out of the program, so the program changes twice.
     """
     off, entering = case.trial("0", case.member.default_value), case.trial("1", case.member.probe[1])
     population = case.population()

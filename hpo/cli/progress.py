@@ -22,7 +22,7 @@ _LINE_INTERVAL = 5.0  # seconds between lines without a terminal
 
 
 class PhaseProgress(Watcher):
-    """The progress of a phase: one line that stays in place on a terminal, else one line every few seconds."""
+    """The progress of a phase: one line that stays in place on a terminal, otherwise one every few seconds."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
@@ -57,7 +57,7 @@ class PhaseProgress(Watcher):
 
 
 class SearchProgress(Watcher):
-    """The progress of a search: four lines that stay in place on a terminal, else one line every few seconds."""
+    """The progress of a search: four lines that stay in place on a terminal, otherwise one every few seconds."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
@@ -74,7 +74,7 @@ class SearchProgress(Watcher):
             trials = "trial" if self._done_before == 1 else "trials"
             _print(self._console, f"resuming after {self._done_before} {trials}")
         if self._console.is_terminal:
-            # Refreshed by the training loop: a refresh thread would compete with training and take 1 % of the time.
+            # The training loop refreshes it: a refresh thread would compete with training and take 1 % of the time.
             self._live = Live(console=self._console, auto_refresh=False, transient=True)
             self._live.start()
 

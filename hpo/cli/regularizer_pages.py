@@ -50,7 +50,7 @@ def facts(member: Regularizer) -> dict[str, Any]:
 
 
 def learning_rate_facts() -> dict[str, Any]:
-    """Return the facts of the learning rate, the search key that is no regularizer, as plain values."""
+    """Return the facts of the learning rate, the only search key that is no regularizer, as plain values."""
     return {
         "name": LEARNING_RATE,
         "kind": "optimizer",

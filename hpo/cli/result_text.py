@@ -30,7 +30,7 @@ from hpo.workflows.completed import CompletedStudy
 def result_lines(result: SearchResult, store: str, *, new_splits: bool = True) -> list[str]:
     """Return the lines at the end of a search: the verdict, the configuration, the final table, the next commands.
 
-    Without `new_splits`, the re-evaluation used the splits of the search with new seeds.
+    If `new_splits` is False, the re-evaluation used the splits of the search with new seeds.
     """
     verdict = verdict_line(result)
     return [

@@ -31,4 +31,4 @@ def _check_object_name(name: str) -> str:
 
 
 ObjectName = Annotated[str, AfterValidator(_check_object_name)]
-"""A function of the user, written `package.module:function`."""
+"""The name of a user's function, in the form `package.module:function`."""

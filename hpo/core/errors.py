@@ -20,7 +20,7 @@ class HpoError(Exception):
 
 
 class InputError(HpoError):
-    """Input of the user must change; nothing was written."""
+    """The user's input must change; nothing was written."""
 
     exit_code = 2
 
@@ -46,7 +46,7 @@ class SearchFailedError(HpoError):
 
 
 def truncate(value: object, limit: int = 80) -> str:
-    """Return a value as quoted in a message: one line, printable, at most `limit` characters."""
+    """Return a value as it is quoted in a message: one line, printable, at most `limit` characters."""
     text = value if isinstance(value, str) else str(value).lower() if isinstance(value, bool) else repr(value)
     text = "".join(c if c.isprintable() else repr(c)[1:-1] for c in text[: limit + 1])
     return text if len(text) <= limit else text[: limit - 1] + "…"
@@ -60,7 +60,7 @@ def describe_exception(error: Exception) -> str:
 def did_you_mean(name: str, known: Sequence[str], otherwise: str | None = None) -> str:
     """Return ` Did you mean X?` if a known name is similar to `name`.
 
-    If none is, return `otherwise`, or the list of known names.
+    If no known name is similar, return `otherwise`, or the list of known names if `otherwise` is None.
     """
     from difflib import get_close_matches
 

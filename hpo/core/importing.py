@@ -26,8 +26,8 @@ def is_object_name(name: str) -> bool:
 def import_object(name: str, folder: Path, key: str = "network.factory", returns: str = "a torch.nn.Module") -> Factory:
     """Import the function `package.module:function`.
 
-    It may also lie in `folder`, the folder of the space file, or in the working directory. `key` is the key of the
-    space file that names it. Raises InputError.
+    The module may also lie in `folder`, the folder of the space file, or in the working directory. `key` is the key of
+    the space file that names the function. Raises InputError.
     """
     module_name, _, path = name.partition(":")
     module = import_module(module_name, folder, key)
@@ -46,7 +46,7 @@ def import_object(name: str, folder: Path, key: str = "network.factory", returns
 def import_module(name: str, folder: Path, key: str) -> ModuleType:
     """Import a module, which may also lie in `folder`, the folder of the space file, or in the working directory.
 
-    Raises InputError about `key`, the key of the space file that names it.
+    Raises InputError about `key`, the key of the space file that names the module.
     """
     for directory in (str(folder.resolve()), str(Path.cwd())):
         if directory not in sys.path:
@@ -88,7 +88,7 @@ def match_arguments(
     """Return those `available` arguments that the signature of the factory names, as (name, value) pairs.
 
     `required` maps keys of the space file, which the signature must accept, to their paths in the file. Raises
-    InputError if it does not, or if the factory needs an argument that is not available.
+    InputError if the signature does not accept one of them, or if the factory needs an argument that is not available.
     """
     parameters = inspect.signature(factory).parameters
     takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters.values())

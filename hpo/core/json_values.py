@@ -9,7 +9,7 @@ from typing import Any
 
 
 def json_number(value: Any) -> Any:
-    """Return the value, or None for a number that is not finite, which JSON does not have."""
+    """Return the value, or None if it is a number that is not finite, because JSON has no such numbers."""
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 

@@ -67,26 +67,26 @@ def reported_metrics(task: Task, followed: str) -> tuple[str, ...]:
 
 
 def labelled_metric(followed: str) -> str:
-    """Return the followed metric, or the loss if it is a validator: the metric for comparisons on labelled rows."""
+    """Return the metric for comparisons on labelled rows: the followed one, or the loss if that is a validator."""
     return "loss" if followed in VALIDATORS else followed
 
 
 def test_metrics(task: Task, followed: str) -> tuple[str, ...]:
-    """Return the metrics of a test part: those of all results, and for classification several others.
+    """Return the metrics of a test part: those that all results contain and, for classification, several others.
 
-    The test part is evaluated once, so all metrics of it are computed together.
+    The test part is evaluated once, so all its metrics are computed together.
     """
     others = ("roc_auc", "f1_macro", "precision", "recall", "ece", "brier") if task == "classification" else ()
     return tuple(dict.fromkeys((*reported_metrics(task, followed), *others)))
 
 
 def tracked_metrics(task: Task, followed: str) -> tuple[str, ...]:
-    """Return the metrics of every epoch: the loss, a bounded metric, and the followed metric."""
+    """Return the metrics that are tracked in every epoch: the loss, a bounded metric, and the followed metric."""
     return tuple(dict.fromkeys(("loss", display_metric(task, "loss"), followed)))
 
 
 def losses(task: Task, logits: Tensor, y: Tensor, weight: Tensor | None) -> Tensor:
-    """Return the cross entropy or squared error averaged over the batch, (fit,); weighted as in torch.
+    """Return the cross entropy or squared error, weighted as in torch and averaged over the batch, (fit,).
 
     `logits` is (fit, batch, outputs), `y` (fit, batch) or class probabilities (fit, batch, classes), `weight` (fit,
     batch) or None.
@@ -125,7 +125,7 @@ def display_metric(task: Task, followed: str) -> str:
 def compute_metrics(
     names: Sequence[str], task: Task, logits: Tensor, y: Tensor, weight: Tensor | None, scale: float
 ) -> dict[str, Tensor]:
-    """Return each named metric by name, (fit,); shapes as in `losses`.
+    """Return the values of each named metric, (fit,), by name; the arguments have the same shapes as in `losses`.
 
     For training, regression targets were divided by `scale`; loss and mae are returned in the original units.
     """
@@ -215,7 +215,7 @@ def _ece(logits: Tensor, y: Tensor) -> Tensor:
 
 
 def _brier(logits: Tensor, y: Tensor) -> Tensor:
-    """Return the Brier score: the squared distance of probabilities and truth, summed over classes.
+    """Return the Brier score: the squared distance between probabilities and truth, summed over classes.
 
     For two classes, as in scikit-learn, it is half of that: the squared error of the second class's probability.
     (Brier, Monthly Weather Review 1950.)

@@ -28,7 +28,7 @@ def compute_objectives(names: Sequence[str], trained: TrainedTrial, epochs: int,
     """Return the named objectives of a trial at its best epoch.
 
     `gap` is validation loss minus training loss, `parameters` the number of weights of one network of the trial, and
-    `seconds` the time from its start to its end, during which other trials are trained as well.
+    `seconds` the time from the start to the end of the trial, during which other trials are trained as well.
     """
     values = {f"valid_{name}": value for name, value in trained.valid.items()}
     values["train_loss"] = trained.train["loss"]
@@ -42,8 +42,8 @@ def compute_objectives(names: Sequence[str], trained: TrainedTrial, epochs: int,
 def pareto_front(values: Sequence[Sequence[float]]) -> list[int]:
     """Return the ascending indices of the Pareto-optimal rows of `values` (points, objectives), all to be minimized.
 
-    A point dominates another one if it is at least as good in every objective and better in one. Equal points do not
-    dominate each other.
+    A point dominates another one if it is at least as good in every objective and better in at least one. Equal
+    points do not dominate each other.
     """
     points = np.asarray(values, dtype=float)
     return [

@@ -68,7 +68,8 @@ class Samples:
     `augmented`: variants of `x` by regularizer, (variants, rows, inputs).
     `offset`: (rows, outputs), added to the outputs of a network, or None.
     `auxiliary`: (rows, outputs), a second target: standardized numbers or one-hot classes, NaN where unknown, or None.
-    `density_ratio`: (rows,), target over source density at source rows, with mean 1, and 1 at all other rows, or None.
+    `density_ratio`: (rows,), the ratio of target to source density, or None. Its mean over source rows is 1, and it is
+    1 at all other rows.
     `valid_is_target`: whether validation rows are labelled rows of the target domain.
     """
 
@@ -88,7 +89,7 @@ class Samples:
     valid_is_target: bool = False
 
     def as_samples(self) -> Samples:
-        """Return only the fields of `Samples`, which training uses, without the table and the test part."""
+        """Return a copy with only the fields of `Samples`, which training uses: no table and no test part."""
         return Samples(**{f.name: getattr(self, f.name) for f in fields(Samples)})
 
     def copy_per_fold(self) -> Samples:
@@ -125,13 +126,13 @@ class Samples:
         return take_rows(self.x, index)
 
     def targets(self, index: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Return the rows `index` (fit, batch) of `y` and of `weight`, or None without weights, each (fit, batch)."""
+        """Return the rows `index` (fit, batch) of `y` and of `weight` (None without weights), each (fit, batch)."""
         return take_rows(self.y, index), None if self.weight is None else take_rows(self.weight, index)
 
     def density_ratios(self, index: Tensor) -> Tensor | None:
-        """Return the rows `index` (fit, batch) of `density_ratio`, or None without ratios, (fit, batch)."""
+        """Return the rows `index` (fit, batch) of `density_ratio`, (fit, batch), or None if there are no ratios."""
         return None if self.density_ratio is None else take_rows(self.density_ratio, index)
 
     def offsets(self, index: Tensor) -> Tensor | None:
-        """Return the rows `index` (fit, batch) of `offset`, or None without offsets, (fit, batch, outputs)."""
+        """Return the rows `index` (fit, batch) of `offset`, (fit, batch, outputs), or None if there are no offsets."""
         return None if self.offset is None else take_rows(self.offset, index)

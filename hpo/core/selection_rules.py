@@ -18,9 +18,10 @@ _ALPHA = 0.05  # the level of the test against the defaults
 class Candidate:
     """The values of a finalist that the rules use.
 
-    `scores` (fits,) are those of the re-evaluation: lower is better, and infinity means that the fit diverged. Equal
-    positions belong to equal splits and seeds; a candidate that dropped out has fewer scores. `amount` is the
-    amount of regularization from 0 to 1, `work` the training effort, `nonzero` the number of weights that are not zero.
+    `scores` (fits,) are those of the re-evaluation: lower is better, and infinity means that the fit diverged. The
+    same position belongs to the same split and seed in all candidates; one that dropped out has fewer scores. `amount`
+    is the amount of regularization from 0 to 1, `work` the training effort, `nonzero` the number of weights that are
+    not zero.
     """
 
     label: str
@@ -36,7 +37,7 @@ class Candidate:
 
     @property
     def mean(self) -> float:
-        """The mean score, infinite if it diverged."""
+        """The mean score, or infinity if the candidate is not sound."""
         return float(self.scores.mean()) if self.sound else math.inf
 
 

@@ -11,7 +11,7 @@ from scipy.stats import binomtest
 
 from hpo.core.metrics import Metric
 
-LEVEL = 0.9  # of the intervals that are reported
+LEVEL = 0.9  # the level of the intervals that are reported
 WINDOW = 5  # epochs
 MIN_PAIRS = 4  # with fewer pairs, a small variance is likely due to chance
 
@@ -20,7 +20,7 @@ MIN_PAIRS = 4  # with fewer pairs, a small variance is likely due to chance
 class PairedCounts:
     """The numbers of rows that a network predicts better and worse than another one, and the p-value of the sign test.
 
-    For right and wrong classes, the sign test is McNemar's test.
+    If each prediction is either right or wrong, the sign test is McNemar's test.
     """
 
     better: int
@@ -31,8 +31,8 @@ class PairedCounts:
 def best_window_mean(curve: Sequence[float], metric: Metric) -> float:
     """Return the best mean of five consecutive epochs of a curve, or of all epochs if there are fewer.
 
-    The best single epoch of a noisy curve is luck that another split or seed will not repeat. Ranked by five
-    epochs, trials come closer to their ranking in re-evaluation (docs/decisions/selection.md).
+    The best single epoch of a noisy curve is luck that another split or seed will not repeat. The ranking
+    of trials by five epochs is closer to their ranking in re-evaluation (docs/decisions/selection.md).
     """
     values = np.asarray(curve, dtype=float)
     window = min(WINDOW, len(values))
@@ -41,11 +41,11 @@ def best_window_mean(curve: Sequence[float], metric: Metric) -> float:
 
 
 def scores_at_common_stop(curves: Mapping[str, np.ndarray], metric: Metric) -> dict[str, np.ndarray]:
-    """Return the scores of each fold around the epoch at which the *other* folds would stop, name → (folds,).
+    """Return the scores of each fold around the epoch at which the *other* folds would stop, (folds,) by name.
 
-    `curves` are (epochs, folds); a metric that is undefined on the rows of a fold is nan. Scored at its own best
-    epoch, a fold would be evaluated on the rows that stopped it, and look better than on new rows. The other folds
-    stop where the mean of their curves of `metric` is best; a single fold stops itself. Scores are averaged over
+    `curves` are (epochs, folds); a metric that is undefined on the rows of a fold is nan. If a fold were scored at
+    its own best epoch, it would be evaluated on the rows that stopped it, and look better than on new rows. The other
+    folds stop where the mean of their curves of `metric` is best; a single fold stops itself. Scores are averaged over
     five epochs around the stop, because a single epoch depends more on chance than on the configuration.
     """
     smooth = {name: _smooth(curve) for name, curve in curves.items()}
@@ -134,8 +134,8 @@ def t_quantile(degrees_of_freedom: int, probability: float) -> float:
 def prediction_interval(scores: np.ndarray, test_train_ratio: float, valid_test_ratio: float) -> tuple[float, float]:
     """Return the interval that contains the score of a new test part with probability `LEVEL`.
 
-    `valid_test_ratio` is the number of validation rows over the number of test rows. It adds the sampling error of the
-    test part; 0 stands for infinitely many test rows.
+    `valid_test_ratio` is the number of validation rows over the number of test rows. It accounts for the sampling error
+    of the test part; 0 stands for infinitely many test rows.
     """
     if len(scores) < 2:
         return float("-inf"), float("inf")

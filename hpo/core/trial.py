@@ -25,7 +25,7 @@ class Trial:
     """A configuration to train.
 
     `epochs` is the maximum number of epochs (None: that of the space). `cycle` is the number of epochs after which the
-    learning rate, on a cosine, restarts (None: it does not restart).
+    cosine schedule of the learning rate restarts (None: it does not restart).
     """
 
     key: TrialKey
@@ -47,7 +47,7 @@ class Trial:
 
     @property
     def keep_weights(self) -> bool:
-        """Whether its weights are needed after the training."""
+        """Whether its weights are needed after training."""
         return self.role in ("nested", "refit")
 
     def to_json(self) -> dict[str, Any]:
@@ -59,7 +59,7 @@ class Trial:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Trial:
-        """Return the trial of a mapping that `to_json` made. Raises ValueError if its label is not that of a trial."""
+        """Return the trial from a mapping of `to_json`. Raises ValueError if its label is not that of a trial."""
         fields = dict(data)
         key, config = TrialKey.parse(fields.pop("label")), Config(fields.pop("params"), fields.pop("parts"))
         return cls(key, params=config, **fields)
@@ -122,7 +122,7 @@ class TrainedTrial:
 
     `best_epoch` is the rounded mean of the best epochs of its fits, or 0 if a fit has none. `train` and `valid` are the
     means over fits of every metric of the task, without noise. `weights` are the tensors by name, fit axis first, in
-    the order of the folds; `cycle_weights` those at the end of each cycle of the learning rate, up to a divergence.
+    the order of the folds; `cycle_weights` are those at the end of each cycle of the learning rate, up to a divergence.
     """
 
     best_epoch: int
@@ -135,7 +135,7 @@ class TrainedTrial:
 
 
 def train_valid_gap(train: Mapping[str, float], valid: Mapping[str, float]) -> float:
-    """Return the generalization gap, validation loss minus training loss, of scores by metric name."""
+    """Return the generalization gap, validation loss minus training loss; both arguments are scores by metric name."""
     return valid["loss"] - train["loss"]
 
 
@@ -171,7 +171,7 @@ class Outcome:
         return self.epoch_times[-1] if self.epoch_times else self.started
 
     def with_gap(self) -> dict[str, list[float]]:
-        """Return the curves, with that of the train–valid gap: validation minus training loss, both without noise."""
+        """Return the curves, including the train–valid gap: validation minus training loss, both without noise."""
         curves = dict(self.curves)
         if "valid_loss" in curves:
             curves["gap"] = [v - t for v, t in zip(curves["valid_loss"], curves["train_loss"], strict=True)]
@@ -185,5 +185,5 @@ class Outcome:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Outcome:
-        """Return the outcome of a mapping that `to_json` made."""
+        """Return the outcome from a mapping that `to_json` returned."""
         return cls(**{**data, "trial": Trial.from_json(data["trial"])})

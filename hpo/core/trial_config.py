@@ -15,7 +15,7 @@ class Config(Mapping[str, Any]):
     """The values of all hyperparameters by key, also available by part.
 
     It is a read-only mapping, equal to every mapping with the same keys and values. `by_key` has the values in the
-    order in which they are shown, `parts` the part that each key belongs to. `hpo.regularizers.configs` builds it.
+    order in which they are shown; `parts` has the part of each key. `hpo.regularizers.configs` builds configurations.
     """
 
     by_key: Mapping[str, Any]
@@ -36,7 +36,7 @@ class Config(Mapping[str, Any]):
 
     @cached_property
     def strengths(self) -> Mapping[str, float]:
-        """The strength of each regularizer; one at its default value is off."""
+        """The strength of each regularizer; a regularizer whose strength has its default value is off."""
         return self._part("strength")
 
     @cached_property
@@ -55,7 +55,7 @@ class Config(Mapping[str, Any]):
         return self._part("argument")
 
     def with_values(self, values: Mapping[str, Any]) -> Config:
-        """Return a copy with other values for some of its keys. Raises KeyError if it does not have one of them."""
+        """Return a copy with other values for some of its keys. Raises KeyError if one of the keys does not exist."""
         if unknown := values.keys() - self.by_key.keys():
             raise KeyError(*sorted(unknown))
         return Config({**self.by_key, **values}, self.parts)

@@ -20,9 +20,9 @@ _NUMBERS = ("stage", "draw", "fold", "epochs")
 class TrialKey:
     """The configuration that a trial trains, and the purpose of the trial.
 
-    `config` is Optuna's number of a searched trial, or the name of a baseline (`none`, `defaults`) or of a kind of
+    `config` is the number of a searched trial in Optuna, or the name of a baseline (`none`, `defaults`) or of a kind of
     ensemble. `variant` is the difference from that configuration: without regularization (`ablation`), without domain
-    adaptation (`unadapted`), or trained as a member of an ensemble (`ensemble`), which for boosting has a `stage`.
+    adaptation (`unadapted`), or trained as a member of an ensemble (`ensemble`); in boosting, it also has a `stage`.
 
     A trial after the search has at most one of these: the `draw` of new splits in a re-evaluation, the outer `fold` of
     nested cross-validation, or the kind of `refit`, with its fixed number of `epochs` if it has one.
@@ -48,7 +48,7 @@ class TrialKey:
 
     @classmethod
     def parse(cls, label: str) -> TrialKey:
-        """Return the key whose string is `label`. Raises ValueError if there is none."""
+        """Return the key whose string is `label`. Raises ValueError if there is no such key."""
         match = _FORM.fullmatch(label)
         if match is None:
             raise ValueError(f"{label!r} is not the label of a trial")
@@ -64,7 +64,7 @@ class TrialKey:
 
     @property
     def number(self) -> int:
-        """Optuna's number of a searched trial. Raises ValueError for any other trial."""
+        """The number of a searched trial in Optuna. Raises ValueError for any other trial."""
         if not isinstance(self.config, int) or not self.is_searched:
             raise ValueError(f"{self} is not a searched trial")
         return self.config
@@ -78,7 +78,7 @@ class TrialKey:
         return replace(self, variant="unadapted")
 
     def reevaluation(self, draw: int) -> TrialKey:
-        """Return the key of the re-evaluation on the new splits number `draw`."""
+        """Return the key of the re-evaluation on draw number `draw` of new splits."""
         return replace(self, draw=draw)
 
     def nested(self, fold: int) -> TrialKey:
@@ -86,5 +86,5 @@ class TrialKey:
         return replace(self, fold=fold)
 
     def refitted(self, kind: RefitKind, epochs: int | None) -> TrialKey:
-        """Return the key of the final network; `epochs` is None if early stopping determines them."""
+        """Return the key of the final network; `epochs` is None if early stopping determines their number."""
         return replace(self, refit=kind, epochs=epochs)

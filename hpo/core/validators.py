@@ -19,8 +19,8 @@ from hpo.core.metrics import Task, losses, row_losses
 
 NEED_SOURCE_LABELS = ("source_loss", "iwv", "dev")
 SND_TEMPERATURE = 0.05  # as in the paper
-MAX_NEIGHBORS = 500  # rows among which neighbors are searched; the cost is quadratic
-# The range of the log inverse temperature, and the bisections, which determine it with an error of 0.002.
+MAX_NEIGHBORS = 500  # the number of rows that are searched for neighbors; the cost is quadratic in it
+# The range of the log inverse temperature, and the number of bisections that determine it with an error of 0.002.
 _MAX_LOG_SHARPNESS, _BISECTIONS = 4.0, 12
 MAX_RATIO = 100.0  # density ratios are clipped to this, and to its inverse
 
@@ -39,7 +39,7 @@ class LabelledOutputs:
 def compute_validators(
     names: Sequence[str], task: Task, source: LabelledOutputs, logits: Tensor, features: Tensor | None, scale: float
 ) -> dict[str, Tensor]:
-    """Return each named validator by name, (fit,).
+    """Return the values of each named validator, (fit,), by name.
 
     `logits` (fit, m, outputs) and `features` (fit, m, width) are those of target rows. Regression targets were
     divided by `scale`; losses are returned in the original units.
@@ -64,10 +64,10 @@ def compute_validators(
 
 
 def inverse_temperature(source: LabelledOutputs) -> Tensor:
-    """Return the factor of the logits that minimizes the loss on source rows, (fit, 1, 1).
+    """Return the factor for the logits with which the loss on source rows is lowest, (fit, 1, 1).
 
     This is temperature scaling (Guo et al., ICML 2017). The overall confidence of a network depends on learning
-    rate, epochs and noise, and is unrelated to its accuracy: without calibration, an entropy prefers overconfident
+    rate, epochs and noise, and is unrelated to its accuracy: without calibration, an entropy would prefer overconfident
     networks. Labels are smoothed by 1 / (rows + 1), as in Platt (1999); otherwise, the optimal confidence would be
     unbounded if all rows are predicted correctly.
     """
@@ -123,10 +123,10 @@ def dev(task: Task, source: LabelledOutputs, features: Tensor) -> Tensor:
 
 
 def gaussian_ratio(source: Tensor, target: Tensor, x: Tensor) -> Tensor:
-    """Return the density ratio of target over source at x (fit, n, width), (fit, n), for Gaussian domains.
+    """Return the density ratio of target over source at `x` (fit, n, width) for Gaussian domains, (fit, n).
 
-    Both have a common covariance, as in linear discriminant analysis; it is shrunk by the amount that is optimal
-    for Gaussians (Chen et al., IEEE TSP 2010).
+    Both domains have a common covariance, as in linear discriminant analysis; it is shrunk by the amount that is
+    optimal for Gaussians (Chen et al., IEEE TSP 2010).
     """
     mean_s, mean_t = source.mean(1, keepdim=True), target.mean(1, keepdim=True)
     centered = torch.cat([source - mean_s, target - mean_t], dim=1)
@@ -157,8 +157,8 @@ def _shrink_covariance(covariance: Tensor, rows: int) -> Tensor:
 def snd(logits: Tensor) -> Tensor:
     """Return soft neighborhood density (Saito et al., ICCV 2021), (fit,); higher is better.
 
-    It is the entropy of the similarities of a row's prediction to those of other rows: in dense neighborhoods,
-    many are similar. At most `MAX_NEIGHBORS` evenly spaced rows are used.
+    It is the entropy of the similarities of a row's prediction to those of other rows: in a dense
+    neighborhood, many rows are similar. At most `MAX_NEIGHBORS` evenly spaced rows are used.
     """
     step = -(-logits.shape[1] // MAX_NEIGHBORS)
     predictions = torch.nn.functional.normalize(logits[:, ::step].softmax(2).float(), dim=2)

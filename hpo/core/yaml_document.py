@@ -1,4 +1,4 @@
-"""Load YAML by the rules of YAML 1.2, with the line of each key: `1e-4` is a number, `off` and `yes` are text.
+"""Load YAML with the line of each key, by the rules of YAML 1.2: `1e-4` is a number, `off` and `yes` are text.
 
 Keys must be unique. Only mappings, lists and plain scalars can result, so a file can never run code.
 """
@@ -44,7 +44,7 @@ class _TooLargeError(Exception):
 
 @dataclass(frozen=True)
 class Mistake:
-    """A mistake in a file: its place, and a sentence, which may be the continuation of the name of the key."""
+    """A mistake in a file: its place, and a sentence, which may continue from the name of the key."""
 
     path: Path
     text: str

@@ -1,4 +1,4 @@
-"""A small conditional variational autoencoder with a learned standard deviation of each input.
+"""A small conditional variational autoencoder with a learned standard deviation for each input.
 
 Kingma & Welling, Auto-Encoding Variational Bayes, ICLR 2014; conditional: Sohn, Lee & Yan, NeurIPS 2015.
 """
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 STEPS, _BATCH, _LR = 500, 128, 1e-2
 _HIDDEN, _MAX_CODES = 64, 8
-_MAX_LOG_VARIANCE = 10.0  # of a code; usually it is about 0, but for outliers it may be so large that exp overflows
+_MAX_LOG_VARIANCE = 10.0  # of a code: usually about 0, but so large for some outliers that exp would overflow
 
 
 class Autoencoder(nn.Module):
@@ -29,7 +29,7 @@ class Autoencoder(nn.Module):
         self.log_deviation = nn.Parameter(torch.zeros(inputs))
 
     def loss(self, x: Tensor, condition: Tensor, noise: Tensor) -> Tensor:
-        """Return the mean negative evidence lower bound of the rows, with one sample of each code from `noise`."""
+        """Return the negative evidence lower bound, averaged over the rows; `noise` gives one sample of each code."""
         mean, log_variance = self.encoder(torch.cat([x, condition], 1)).chunk(2, 1)
         log_variance = log_variance.clamp(max=_MAX_LOG_VARIANCE)
         decoded = self.decoder(torch.cat([mean + (log_variance / 2).exp() * noise, condition], 1))

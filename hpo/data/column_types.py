@@ -37,7 +37,7 @@ class ColumnError(InputError):
 
 @dataclass(frozen=True)
 class ColumnTypes:
-    """Columns by type, in the order of the table; `declared` are those that the space names as categorical or text."""
+    """Columns by type, in the order of the table; `declared`: those that the space names as categorical or text."""
 
     numeric: tuple[str, ...]
     categorical: tuple[str, ...]
@@ -180,12 +180,15 @@ def unsupported_type(column: pd.Series) -> str | None:
 
 
 def row_name(row: Any) -> str:
-    """Return the name of a row in messages, counted from 1; `row` is its entry in the index of `SourceRows.frame`."""
+    """Return the name of a row for messages, which count rows from 1.
+
+    `row` is its entry in the index of `SourceRows.frame`.
+    """
     return f"row {row[1] + 1} of {row[0]}" if isinstance(row, tuple) else f"row {row + 1}"
 
 
 def check_finite(numbers: pd.Series, what: str) -> None:
-    """Raise InputError, which names `what`, for the first number that is infinite or too large to be squared."""
+    """Raise InputError for the first number that is infinite or too large to be squared; the message names `what`."""
     for row in numbers.index[numbers.abs() > MAX_VALUE]:
         value = "infinite" if np.isinf(numbers[row]) else f"{numbers[row]:.3g}, beyond {MAX_VALUE:g},"
         raise InputError(f"{what} is {value} in {row_name(row)}; fix or remove that row.")

@@ -82,7 +82,7 @@ class TextConfig(Section):
 
 
 class SplitConfig(Section):
-    """Shares of all rows for the test and the validation part, or the number of cross-validation `folds`.
+    """The test and the validation part as shares of all rows, or the number of cross-validation `folds`.
 
     No value of the column `groups` occurs on both sides of a split. With the column `time`, networks are evaluated on
     rows that are later than their training rows.
@@ -163,11 +163,12 @@ def _check_share_or_file(raw: Any) -> float | str:
 
 
 class TargetConfig(Section):
-    """The column to predict and, with a `source`, the target domain, for whose rows predictions are needed.
+    """The column to predict and, if `source` is set, the target domain: the rows for which predictions are needed.
 
-    Networks train on the labels of `data.source`, and on those of the target domain that `labels` allows:
-    `none`; `few` rows per class, for training and validation; `validation-only`, either `few` rows per class or all
-    rows outside the test part.
+    Networks train on the labels of `data.source`. `labels` decides which labels of the target domain are used:
+    `none`: no labels.
+    `few`: the labels of `few` rows per class, for training and validation.
+    `validation-only`: the labels of `few` rows per class, or of all rows outside the test part if `few` is not set.
     `test` is a share of the rows of `source`, or a file.
     """
 
@@ -276,5 +277,5 @@ class DataConfig(Section):
 
     @property
     def all_sources(self) -> str:
-        """All files or data sets, of both domains, for messages."""
+        """All files or data sets of both domains, for messages."""
         return ", ".join([*self.sources, *self.target.files.values()])

@@ -28,7 +28,7 @@ from hpo.data.table import Table, load
 from hpo.data.test_part import TestPart, TestRows
 from hpo.data.text_features import TermCounts
 
-_FEW_VALIDATION_ROWS = 30  # with fewer, the score of a trial is noted as unreliable
+_FEW_VALIDATION_ROWS = 30  # with fewer, a note says that the scores of trials are unreliable
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,7 +57,7 @@ class Dataset(Samples):
     def new_folds(self, draw: int) -> Samples:
         """Split the development rows anew for each `draw` (1, 2, …), to re-evaluate trials.
 
-        The number of folds is configured; otherwise, it is chosen so that training parts are as large as in the search.
+        If the number of folds is not configured, it is chosen so that training parts are as large as in the search.
         With `has_single_draw`, the folds are those of the search. Raises InputError if such folds cannot be drawn.
         """
         return self._encoder.encode(self._encoder.fold_sampler.new_folds(draw))[0]
@@ -65,7 +65,7 @@ class Dataset(Samples):
     def nested_folds(self, draw: int, fold: int) -> Samples:
         """Split the training rows of one fold of `new_folds(draw)` into folds of the same kind.
 
-        Their `test` rows are the validation rows of the outer fold. Raises InputError if such folds cannot be drawn.
+        Their `test` rows are the validation rows of the outer fold. Raises InputError if these folds cannot be drawn.
         """
         return self._encoder.encode(self._encoder.fold_sampler.nested_folds(draw, fold))[0]
 
@@ -89,7 +89,7 @@ class Dataset(Samples):
         return {refit, *(len(f.train) for f in self.folds), *(train for sizes in new_sizes for train, _ in sizes)}
 
     def table_rows(self, rows: Sequence[int]) -> pd.DataFrame:
-        """Return the table columns, without the target, of `rows` of `x`; the index holds the rows of the table."""
+        """Return the table columns, without the target, of `rows` of `x`; its index holds their table rows."""
         return self._encoder.table.features.iloc[self._encoder.rows[[row % self.n_development for row in rows]]]
 
     @property
@@ -120,7 +120,7 @@ class Dataset(Samples):
         return not self.valid_is_target and self.origin.test_is_target
 
     def training_samples(self) -> Samples:
-        """Return the samples for folds that share one encoding; with synthetic rows, `separate_folds()`."""
+        """Return samples whose folds share one encoding, or `separate_folds()` if several folds have synthetic rows."""
         return self.separate_folds() if self._encoder.with_synthetic and len(self.folds) > 1 else self.as_samples()
 
     def separate_folds(self) -> Samples:
@@ -200,7 +200,7 @@ def _dataset(encoder: FoldEncoder, folds: Sequence[FoldIndices], notes: Sequence
 
 
 def _mark_image(table: Table, image: Sequence[int]) -> Table:
-    """Mark a table of pixels, which share one scale: standardizing each would enlarge those that hardly vary."""
+    """Mark a table of pixels, which share one scale: standardizing each pixel would enlarge those that hardly vary."""
     is_image = bool(image) and math.prod(image) == len(table.numeric) == len(table.features.columns)
     return replace(table, image=True) if is_image else table
 

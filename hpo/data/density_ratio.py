@@ -1,6 +1,6 @@
 """Estimate the ratio of target to source density at each row with a domain classifier.
 
-Ratios by classifiers: Bickel, Brückner & Scheffer (ICML 2007); their use: Sugiyama, Krauledat & Müller (JMLR 2007).
+The ratios follow Bickel, Brückner & Scheffer (ICML 2007); their use follows Sugiyama, Krauledat & Müller (JMLR 2007).
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedKFold
 
-CLIP_QUANTILE = 0.99  # of the ratios of source rows; larger ratios are clipped, so that no few rows dominate
-MAX_SPREAD = 1e4  # the largest ratio over the smallest one, limited so that every ratio has a logarithm
+CLIP_QUANTILE = 0.99  # of the ratios of source rows; larger ratios are clipped, so that a few rows cannot dominate
+MAX_SPREAD = 1e4  # the limit of the largest ratio divided by the smallest, so that every ratio has a logarithm
 SPARSE_SHARE = 0.2  # with a smaller share of nonzero numbers, a sparse matrix is faster
 _FOLDS = 5
 
 
 def estimate(x: np.ndarray, source: np.ndarray, target: np.ndarray) -> np.ndarray:
-    """Estimate p_target(x) / p_source(x) at all rows of x (rows, inputs), (rows,).
+    """Estimate p_target(x) / p_source(x) at each row of x (rows, inputs); returns (rows,).
 
     The classifier is fitted on the rows with the indices `source` and `target`; the mean ratio of source rows is 1.
 

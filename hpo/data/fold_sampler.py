@@ -1,4 +1,4 @@
-"""Draw folds of table rows, of one domain or two: training and validation rows, and target rows to adapt to."""
+"""Draw folds from the table rows of one domain or two: training and validation rows, and target rows to adapt to."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class FoldIndices:
 class FoldSampler:
     """Assigns all development rows to folds. Every method returns row indices of the table.
 
-    `splitter` splits `cv_rows` into training and validation rows; with `eval_only`, all are validation rows.
+    `splitter` splits `cv_rows` into training and validation rows; with `eval_only`, they are only used for validation.
     Every fold trains on `train_only`.
     `target_splitter` splits `unlabelled_target`, rows of the target domain without labels: a fold adapts to the first
     part and computes validators on the second.
@@ -56,7 +56,7 @@ class FoldSampler:
         return np.concatenate([self.train_only, self.source_holdout, self.cv_rows, self.unlabelled_target])
 
     def reorder(self, rows: np.ndarray) -> FoldSampler:
-        """Return a sampler with its rows in the order of `rows`, on which later draws depend."""
+        """Return a sampler whose rows are in the order of `rows`; later draws depend on this order."""
         train_only, cv_rows, unlabelled = (
             rows[np.isin(rows, part)] for part in (self.train_only, self.cv_rows, self.unlabelled_target)
         )
@@ -94,7 +94,7 @@ class FoldSampler:
     def nested_folds(self, draw: int, fold: int) -> list[FoldIndices]:
         """Split the training rows of one fold of `new_folds(draw)` into folds of the same kind.
 
-        Their `test` rows are the validation rows of that outer fold. Raises InputError if the folds cannot be drawn.
+        Their `test` rows are the validation rows of the outer fold. Raises InputError if these folds cannot be drawn.
         """
         if self.eval_only:
             raise InputError(
@@ -108,7 +108,7 @@ class FoldSampler:
         ]
 
     def without_validation(self, rows: np.ndarray) -> FoldIndices:
-        """Build a single fold from `rows`, in their order: trains on all trainable rows, adapts to all target rows."""
+        """Build one fold of `rows`, in their order; it trains on all trainable rows and adapts to all target rows."""
         target = self.unlabelled_target
         if len(self.train_only):
             target = np.concatenate([target, self.cv_rows])

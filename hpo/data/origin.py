@@ -15,7 +15,7 @@ from hpo.data.sources import SOURCE
 class Origin:
     """Indices into the table, counted from 0, and the domain of each table row (see `sources.py`).
 
-    `rows` (development rows,): the table row of each row of `Samples.x`, which repeats them once per fold.
+    `rows` (development rows,): the table row of each row of `Samples.x`, which repeats these rows once per fold.
     """
 
     rows: np.ndarray
@@ -33,7 +33,7 @@ class Origin:
         return bool((self.table_domain[self.test_rows] != SOURCE).any())
 
     def source_rows(self, fold: Fold) -> np.ndarray:
-        """Return the source rows of the first fold that are not trained on, or else those that are trained on."""
+        """Return the source rows of the first fold that are not trained on, or, without any, those that are."""
         for parts in ((fold.valid, fold.source_valid), (fold.train,)):
             rows = torch.cat(parts).numpy()
             if len(source := rows[self.domain[rows] == SOURCE]):

@@ -29,7 +29,7 @@ class Preprocessor:
     """Computes the inputs of a network from raw columns.
 
     `features`: one entry per input that is made of a number or a category.
-    A number `{column, median, mean, scale}` becomes (value or median - mean) / scale.
+    A number `{column, median, mean, scale}` becomes (value - mean) / scale; the median replaces a missing value.
     A category `{column, equals}` becomes 1 if the text equals it, else 0; a missing value is the text "".
     `documents`: one entry per text column, which has one input for each of its `terms`, or for each of its hashes
     (`features` is their number); see `text_features.py`.
@@ -126,7 +126,7 @@ def _numeric_features(table: Table, train: np.ndarray, scaling: Pipeline) -> lis
 def encode_pretrained(preprocess: Preprocessor, table: Table) -> np.ndarray:
     """Encode all rows (table rows, inputs) with a preprocessor that was fitted elsewhere.
 
-    Raises InputError if the table lacks a column or has another type of column.
+    Raises InputError if the table lacks a column, or if a column has another type.
     """
     required = {
         **dict.fromkeys((f["column"] for f in preprocess.features), ("categorical", table.categorical)),
@@ -151,7 +151,7 @@ def encode_pretrained(preprocess: Preprocessor, table: Table) -> np.ndarray:
 
 
 def far_columns(preprocess: Preprocessor, x: np.ndarray) -> list[str]:
-    """Return the numeric columns of which over 1 % of the rows lie more than ten standard deviations from the mean."""
+    """Return the numeric columns in which over 1 % of the rows lie more than ten standard deviations from the mean."""
     shares = (np.abs(x) > _FAR).mean(0)
     return [
         feature["column"]

@@ -12,7 +12,7 @@ import pandas as pd
 from hpo.core.errors import InputError, truncate
 from hpo.data import svmlight
 
-# Called with the path, the columns to read as text where a file has no types, and the name of the target where a file
+# Called with the path, the columns to read as text if the file has no types, and the name of the target if the file
 # names no columns. `read_file` turns a ValueError or OSError into an InputError that names the file.
 Reader = Callable[[Path, Sequence[str], str], pd.DataFrame]
 
@@ -20,8 +20,8 @@ Reader = Callable[[Path, Sequence[str], str], pd.DataFrame]
 def _read_csv(path: Path, text_columns: Sequence[str], label: str) -> pd.DataFrame:
     del label
     shown = truncate(str(path), 300)
-    # pandas renames the second of two columns with one name, and uses the first column of rows that are too long as an
-    # index: the training data would differ from the file.
+    # pandas renames the second of two columns with the same name, and uses the first column as an index if rows are too
+    # long: the training data would differ from the file.
     try:
         header = pd.read_csv(path, header=None, nrows=1, dtype=str, index_col=False).iloc[0].dropna()
         for column in header[header.duplicated()]:

@@ -1,4 +1,4 @@
-"""Read all rows that a space names, of both domains if there are two, and stack them."""
+"""Read and stack the rows of all files that a space names, from both domains if there are two."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from hpo.data.column_types import as_text, join_names
 from hpo.data.config import DATASETS, DataConfig
 from hpo.data.readers import read_file
 
-SOURCE, TARGET, TEST = 0, 1, 2  # the domain of a row; TEST is a file of target rows that is only tested on
+SOURCE, TARGET, TEST = 0, 1, 2  # the domain of a row; TEST marks target rows from a file that is only used for the test
 _DOMAIN_NAMES = ("the source", "the target", "data.target.test")  # for messages
 NamedFrame = tuple[str, pd.DataFrame]
 
 
 @dataclass(frozen=True)
 class SourceRows:
-    """All rows with their targets, which rows of other domains than the source may lack.
+    """All rows with their targets; rows of domains other than the source may lack a target.
 
     `domain` (rows,): the domain of each row. With several files, the index of `frame` holds the file and the row in it.
     """
@@ -143,7 +143,7 @@ def _read_one(source: str, data: DataConfig, base: Path, key: str) -> NamedFrame
 
 
 def _stack(frames: Sequence[pd.DataFrame], names: Sequence[str]) -> pd.DataFrame:
-    """Stack frames, with the columns of the first; the index holds the name of each row's frame and its row there."""
+    """Stack frames, with the columns of the first; the index holds the name of each row's frame and its row in it."""
     indexed = [
         frame
         if isinstance(frame.index, pd.MultiIndex)

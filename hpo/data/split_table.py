@@ -68,7 +68,7 @@ def _encode_target(table: Table) -> tuple[np.ndarray, tuple[Any, ...]]:
 def _split_rows(table: Table, data: DataConfig, y: np.ndarray, notes: list[str]) -> tuple[FoldSampler, np.ndarray]:
     """Return a sampler of all development rows, and the test rows.
 
-    `y` (table rows,) holds all targets. Labels that may not be used only count as present or missing.
+    `y` (table rows,) holds all targets. For a label that may not be used, only its presence matters.
     """
     labels = y if table.task == "classification" else None
     splitter = Splitter(table.name, data.split, labels, table.groups, table.time)
@@ -107,7 +107,7 @@ def _split_rows(table: Table, data: DataConfig, y: np.ndarray, notes: list[str])
 
 
 def _target_splitter(table: Table, data: DataConfig, source_splitter: Splitter, notes: list[str]) -> Splitter:
-    """Return the splitter of target rows: by groups or time only if the target has that column, too."""
+    """Return the splitter of target rows, which splits by groups or time only if the target has that column, too."""
     source, target = (np.flatnonzero(table.domain == domain) for domain in (SOURCE, TARGET))
     groups, time = (
         values if values is not None and len(values) > len(source) else None for values in (table.groups, table.time)

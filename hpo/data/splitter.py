@@ -1,4 +1,4 @@
-"""Draw splits of table rows into training and validation or test rows: row indices only, drawn from seeds."""
+"""Split table rows into training rows and validation or test rows; splits hold row indices and are drawn from seeds."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class Splitter:
         return folds
 
     def new_folds(self, rows: np.ndarray, draw: int) -> list[RowSplit]:
-        """Split the development `rows` into folds that the search did not use; over time, into the same folds."""
+        """Split the development `rows` into folds that the search did not use; splits over time repeat its folds."""
         return self._redraw(rows, self._seed(draw, 0))
 
     def nested_folds(self, rows: np.ndarray, draw: int, fold: int) -> list[RowSplit]:
@@ -65,7 +65,7 @@ class Splitter:
         return self._redraw(rows, self._seed(draw, fold + 1))
 
     def target_folds(self, rows: np.ndarray, n_folds: int, draw: int, part: int) -> list[RowSplit]:
-        """Split unlabelled rows of the target domain into `n_folds` splits, with the seeds of the labelled folds."""
+        """Split unlabelled target rows into `n_folds` splits, with the seeds of the folds of labelled rows."""
         if n_folds == 1:
             return [self.hold_out(rows, self._valid_share, "validation", [])]
         repeats = self.split.repeats if (draw, part) == (0, 0) else 1
@@ -76,7 +76,7 @@ class Splitter:
         ]
 
     def sample_per_class(self, rows: np.ndarray, n: int) -> np.ndarray:
-        """Draw `n` of `rows` from each class (all if a class has fewer), or in total without classes."""
+        """Draw `n` of `rows` from each class (all if a class has fewer), or `n` in total if there are no classes."""
         shuffled = np.random.default_rng([self.split.seed, n]).permutation(rows)
         if self.labels is None:
             return shuffled[:n]
@@ -85,14 +85,14 @@ class Splitter:
 
     @property
     def n_new_folds(self) -> int:
-        """The number of new folds: as configured, or else such that training parts are as large as in the search."""
+        """The configured number of folds, or else a number with which training parts are as large as in the search."""
         if self.split.folds is not None:
             return self.split.folds
         return 1 if self.time is not None else int(np.clip(round(1 / self._valid_share), 2, 10))
 
     @property
     def _valid_share(self) -> float:
-        """The share of the validation part in the rows that remain without the test part."""
+        """The validation part as a share of the rows outside the test part."""
         return self.split.valid / (1 - self.split.test)
 
     def _seed(self, draw: int, part: int) -> int:
@@ -121,7 +121,7 @@ class Splitter:
         return [(self.shuffle(rows[train]), rows[valid]) for train, valid in folds]
 
     def _random_split(self, rows: np.ndarray, share: float, part: str, notes: list[str]) -> RowSplit:
-        """Split `rows` in two, the second a `share` of them, stratified by class if every class is large enough."""
+        """Split `rows`, stratified if every class is large enough; the second part holds a `share` of the rows."""
         stratify = None
         if self.labels is not None:
             counts = np.bincount(self.labels[rows])
@@ -159,13 +159,13 @@ class Splitter:
 
     @staticmethod
     def _start_of_time_step(time: np.ndarray, position: int) -> int:
-        """Return the first position with the time at `position`, so that rows of one time stay together."""
+        """Return the first position that has the same time as `position`, so that rows of one time stay together."""
         return int(np.searchsorted(time, time[position]))
 
     def _split_groups(self, rows: np.ndarray, shares: Sequence[float], seed: int, purpose: str) -> list[np.ndarray]:
         """Split `rows` into parts of approximately the given shares without dividing a group.
 
-        Of many random assignments, return the one with the most even counts of every class. scikit-learn's
+        Tries many random assignments and returns the one with the most even counts of every class. scikit-learn's
         StratifiedGroupKFold assigns groups in an order that hardly depends on its seed, or, in some of its versions,
         ignores classes.
         """

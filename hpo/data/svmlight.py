@@ -1,4 +1,4 @@
-"""Read svmlight files, as LIBSVM and scikit-learn write them: a label and the nonzero `index:value` pairs of each row.
+"""Read svmlight files, as LIBSVM and scikit-learn write them: each row has a label and its nonzero `index:value` pairs.
 
 The pairs of a row stay text, in one column; `text_features.py` turns them into inputs. An index is only a name.
 """
@@ -18,13 +18,13 @@ from hpo.core.errors import InputError, truncate
 from hpo.core.samples import MAX_VALUE
 
 SUFFIXES = (".svmlight", ".libsvm")
-COLUMN = "features"  # of the pairs
+COLUMN = "features"  # the name of the column of pairs
 _PAIR = r"\d{1,15}:[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d{1,3})?"
 _PAIRS = re.compile(rf"(?:{_PAIR}(?:\s+|$))*")
 
 
 def read(path: Path, text_columns: Sequence[str], label: str) -> pd.DataFrame:
-    """Read the columns `label`, NaN in rows without a label, and `features`. Raises InputError."""
+    """Read two columns: `label`, which is NaN in rows without a label, and `features`. Raises InputError."""
     del text_columns
     labels, rows = [], []
     shown = truncate(str(path), 300)
@@ -54,7 +54,7 @@ def read(path: Path, text_columns: Sequence[str], label: str) -> pd.DataFrame:
 
 @dataclass(frozen=True, eq=False)
 class Pairs:
-    """All pairs in a column of `n_texts` texts: the text, index and value of each, (pairs,)."""
+    """All pairs in a column of `n_texts` texts: the row of the text, the index and the value of each pair, (pairs,)."""
 
     n_texts: int
     row: np.ndarray

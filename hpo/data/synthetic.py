@@ -76,7 +76,7 @@ def _gaussian_mixture(
     """Draw rows from a Gaussian mixture for each class, or for each group of similar targets in a regression.
 
     BIC (Schwarz, Annals of Statistics 1978) selects the number of components among mixtures with diagonal covariances;
-    each component then gets the covariance of its own rows, shrunk as by Ledoit & Wolf (J. Multivariate Analysis 2004).
+    each component then gets the covariance of its own rows, shrunk as in Ledoit & Wolf (J. Multivariate Analysis 2004).
     """
     synthetic = np.empty((variants, *x.shape))
     for rows in _groups(y, classes):

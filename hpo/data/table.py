@@ -133,7 +133,7 @@ def _auxiliary(column: str, frame: pd.DataFrame, name: str) -> np.ndarray:
 
 
 def _input_columns(data: DataConfig, frame: pd.DataFrame, name: str) -> pd.DataFrame:
-    """Remove the columns that are no inputs. Raises InputError if none is left or the first one counts the rows."""
+    """Remove the columns that are not inputs. Raises InputError if none is left or if the first counts the rows."""
     others = [c for c in (data.split.groups, data.split.time, data.auxiliary) if c is not None]
     frame = frame.drop(columns=[*check_columns(data.drop, "drop", frame, name), *others])
     if not len(frame.columns):
@@ -151,7 +151,7 @@ def _input_columns(data: DataConfig, frame: pd.DataFrame, name: str) -> pd.DataF
 def _target_domain_numbers(
     frame: pd.DataFrame, numeric: tuple[str, ...], domain: np.ndarray, name: str
 ) -> pd.DataFrame:
-    """Convert the columns that are numeric in the source to numbers in all rows."""
+    """Convert the columns that are numeric in the source to numbers, in the rows of all domains."""
     converted = {}
     for column in (c for c in numeric if pd.api.types.is_object_dtype(frame[c])):
         numbers = pd.to_numeric(frame[column], errors="coerce")
@@ -242,7 +242,7 @@ def _convert_source_target(target: pd.Series, task: Task) -> pd.Series:
 
 
 def _check_target_domain(target: pd.Series, task: Task) -> None:
-    """Check the targets of other domains than the source, where present. Raises InputError."""
+    """Check the targets, where present, of domains other than the source. Raises InputError."""
     present = target.dropna()
     if bool(pd.api.types.is_numeric_dtype(present.infer_objects())) and not is_bool(present):
         check_finite(present.astype("float64"), f"data.target: the target {truncate(target.name)}")

@@ -57,7 +57,7 @@ class TestEvaluations:
 class TestPart:
     """The rows on which only final networks and ensembles are scored, encoded like the training rows of these networks.
 
-    The tensors are private: code outside this class passes functions or predictions in. `reveal` is the one exception.
+    The tensors are private: code outside this class passes in functions or predictions. Only `reveal` returns them.
     """
 
     __test__: ClassVar = False

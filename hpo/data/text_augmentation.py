@@ -1,7 +1,7 @@
-"""Generate augmented texts, once and before training, since strings cannot be tensors.
+"""Generate augmented texts once, before training, since strings cannot be tensors.
 
 Four edits are those of EDA (Wei & Zou, EMNLP 2019), which changes a tenth of the words; back translation (Sennrich et
-al., ACL 2016) calls a function of the user. An augmented text depends only on the text, the regularizer and the number
+al., ACL 2016) calls the user's function. An augmented text depends only on the text, the regularizer and the number
 of the variant.
 """
 
@@ -143,7 +143,7 @@ def _synonyms(key: str, config: TextConfig, base: Path) -> Synonyms:
 
 
 def _wordnet(key: str) -> Synonyms:
-    """Return English synonyms from WordNet, for words that are not stop words, as EDA does."""
+    """Return a function from a word to its English synonyms in WordNet; like EDA, it leaves out stop words."""
     from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
 
     try:

@@ -5,7 +5,7 @@ are fitted on training rows, and on the target rows that a fold adapts to. A ter
 the weight 0, so the inputs are the same as those of a vectorizer that was fitted on these rows only.
 
 Indices of `index:value` pairs are terms, with their values in place of counts. Values that cannot be counts (negative
-values, or a table with few zeros) are instead standardized by training rows, as numeric columns are.
+values, or a table with few zeros) are instead standardized on the training rows, as numeric columns are.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ _DENSE = 0.5  # values are not treated as counts if at least this share of them 
 class TermCounts:
     """A text column as term counts, and the same for its augmented texts.
 
-    `document` is the entry of `Preprocessor.documents` without its fitted weights. `matrix` (table rows, terms);
-    `variants`: by regularizer one matrix (development rows, terms) per variant.
+    `document` is the entry of `Preprocessor.documents` without its fitted weights. `matrix` is (table rows, terms).
+    `variants` holds, for each regularizer, one matrix (development rows, terms) per variant.
     """
 
     document: Mapping[str, Any]
@@ -44,7 +44,7 @@ class TermCounts:
 
 
 def count_terms(name: str, column: str, texts: Sequence[str], rows: np.ndarray, config: TextConfig) -> TermCounts:
-    """Select the most frequent terms of `rows`, sorted, and count them in all rows of the table `name`.
+    """Select the most frequent terms of `rows`, sort them, and count them in all rows of the table `name`.
 
     Raises InputError if there is no term.
     """
@@ -126,10 +126,10 @@ def terms(document: Mapping[str, Any]) -> list[str]:
 
 
 def fit(counts: TermCounts, train: np.ndarray, target: np.ndarray) -> dict[str, Any]:
-    """Return the document with the term weights `idf` of the rows `train` and `target`.
+    """Return the document with its term weights `idf`, fitted on the rows `train` and `target`.
 
-    They are those of TfidfVectorizer with smoothing, and 0 for terms that occur in none of these rows. Hashes have no
-    weights. Values that are not counts get `mean` and `scale` of the rows `train` instead.
+    The weights are those of TfidfVectorizer with smoothing, and 0 for terms that occur in none of these rows. Hashes
+    have no weights. Values that are not counts get the `mean` and `scale` of the rows `train` instead.
     """
     document = dict(counts.document)
     if "features" in document:

@@ -104,8 +104,8 @@ def single_point(
 ) -> dict[str, Any]:
     """Return the selected configuration of a result as a space with a single point.
 
-    `network` is the network of the configuration. The study is named with a `suffix`; relative paths, which start at
-    `base`, are rewritten to start at `folder`.
+    `network` is the network of the configuration. The name of the study ends with `suffix`. Relative paths, which start
+    at `base`, are rewritten to start at `folder`.
     """
     needed = plugins.needed(space.search)
     return {

@@ -1,4 +1,4 @@
-"""Predict raw rows with the files of `hpo export --weights`, in plain torch as docs/export.md shows it."""
+"""Predict raw rows with the files of `hpo export --weights`, in plain torch, as docs/export.md shows."""
 
 from __future__ import annotations
 
@@ -25,7 +25,9 @@ _BLOCK = 8192  # rows per forward pass
 
 
 def predict(data: Path, folder: Path) -> pd.DataFrame:
-    """Predict every row of a file: the column `prediction` and, for classes, one `probability_CLASS` each.
+    """Predict every row of a file.
+
+    The result has the column `prediction` and, if the target is a class, one column `probability_CLASS` per class.
 
     Raises InputError if the file lacks a column, or the exported files are incomplete or damaged.
     """
@@ -105,7 +107,7 @@ def _numbered(weights: dict[str, torch.Tensor], number: int) -> dict[str, torch.
 
 
 def build_network(description: Any, weights: dict[str, torch.Tensor], folder: Path) -> torch.nn.Module:
-    """Build the network of a description, load its weights and switch it to evaluation."""
+    """Build the network of a description, load its weights and switch it to evaluation mode."""
     if not isinstance(description, dict):
         layers = [getattr(torch.nn, name)(*arguments) for name, *arguments in description]
         net: torch.nn.Module = torch.nn.Sequential(*layers)

@@ -1,4 +1,4 @@
-"""Load the initial weights of networks (`network.init`): a network that was trained earlier."""
+"""Load the initial weights of networks (`network.init`) from a network that was trained earlier."""
 
 from __future__ import annotations
 

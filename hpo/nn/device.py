@@ -13,7 +13,7 @@ CPU = torch.device("cpu")
 def resolve_device(requested: str, workers: int = 1) -> torch.device:
     """Return the requested device. `auto` is the GPU if torch finds one and there is a single worker, else the CPU.
 
-    Raises InputError if `cuda` is requested and there is no GPU, or there are several workers.
+    Raises InputError if `cuda` is requested although there is no GPU, or although there are several workers.
     """
     if requested not in DEVICES:
         raise InputError(f"device must be {', '.join(DEVICES[:-1])} or {DEVICES[-1]}, got {requested!r}.")

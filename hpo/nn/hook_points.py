@@ -1,4 +1,4 @@
-"""Operations that leave `vmap` to work on the whole stack: hook points of regularizers, and contiguous memory."""
+"""Operations that leave `vmap` to work on the whole stack: regularizers at hook points, and contiguous memory."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from torch import Tensor, nn
 
 from hpo.nn.network import HiddenHook
 
-# For each kind of dropout, the end of the slice of the shape (fit, batch, channels, …) whose axes have independent
-# noise; None for all axes. Along the other axes, the noise is shared.
+# Maps each kind of dropout to an index into the shape (fit, batch, channels, …). The noise is independent along the
+# axes before this index, and shared along the others. None means that it is independent along all axes.
 _DROPOUTS: dict[type[nn.Module], int | None] = {nn.Dropout: None, nn.Dropout1d: -1, nn.Dropout2d: 3, nn.Dropout3d: 3}
 
 
 def identity(h: Tensor, *_: object) -> Tensor:
-    """Return `h`: the hook of a hook point outside training."""
+    """Return `h` unchanged. This is the hook of a hook point outside training."""
     return h
 
 
@@ -89,8 +89,8 @@ class _Contiguous(torch.autograd.Function):
 def contiguous(h: Tensor) -> Tensor:
     """Return `h` in contiguous memory, and make its gradient contiguous, too.
 
-    The sum over an axis of a strided tensor is taken in an order that depends on the number of fits, and
-    convolutions and norms leave the fit axis between batch and channels.
+    The order in which a strided tensor is summed along an axis depends on the number of fits, and convolutions and
+    norms return such tensors: they leave the fit axis between batch and channels.
     """
     out: Tensor = _Contiguous.apply(h)  # type: ignore[no-untyped-call]  # torch has no type for `apply`
     return out
@@ -103,10 +103,10 @@ def batch_norm_by(norm: nn.Module, reference: Tensor, h: Tensor) -> Tensor:
     """
     axes = [axis for axis in range(reference.dim()) if axis != 1]
     var, mean = torch.var_mean(reference, axes, correction=0, keepdim=True)
-    normed = (h - mean) * torch.rsqrt(var + norm.eps)  # type: ignore[operator]  # one of any dimension
+    normed = (h - mean) * torch.rsqrt(var + norm.eps)  # type: ignore[operator]  # a batch norm of any dimension
     shape = [-1 if axis == 1 else 1 for axis in range(reference.dim())]
     scale, shift = norm.weight, norm.bias
-    return normed if scale is None else normed * scale.view(shape) + shift.view(shape)  # type: ignore[operator]  # one of any dimension
+    return normed if scale is None else normed * scale.view(shape) + shift.view(shape)  # type: ignore[operator]  # likewise
 
 
 def insert_hook_points(module: nn.Module) -> list[HookPoint]:

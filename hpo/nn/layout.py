@@ -18,8 +18,8 @@ class Layout:
     """The position of each named tensor in a row of a flat buffer (fit, size).
 
     The order is: weights, other parameters, buffers, each sorted by depth, so that the tensors of a shallower
-    network come first in each segment. The parameters of regularizers begin at `network_size`; flat tensors without
-    them end there.
+    network come first in each segment. The parameters of regularizers begin at `network_size`; flat tensors that
+    lack these parameters end there.
     """
 
     def __init__(self, entries: Sequence[Parameter]) -> None:
@@ -31,7 +31,7 @@ class Layout:
         self.buffers = slice(self.trained_segments(_ANY_DEPTH)[1].stop, self.network_size)
 
     def views(self, flat: Tensor, depths: Sequence[int]) -> dict[str, Tensor]:
-        """Return `flat` (fit, size) as `{name: (fit, *shape)}` on the same memory, for fits of these descending depths.
+        """Return `flat` (fit, size) as `{name: (fit, *shape)}` in the same memory; the `depths` of the fits descend.
 
         The tensors of a layer contain only the fits that have it; a layer that no fit has is left out.
         """
@@ -43,7 +43,7 @@ class Layout:
         return views
 
     def trained_segments(self, depth: int) -> tuple[slice, slice, slice]:
-        """Return the slices of the weights, of the other parameters, and of regularizers' parameters for a `depth`."""
+        """Return the slices of the weights, other parameters and regularizers' parameters at this network `depth`."""
         starts, sizes = [0, 0], [0, 0]
         for p, length in zip(self._entries, self._lengths, strict=True):
             if (segment := _segment(p)) < 2:

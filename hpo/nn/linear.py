@@ -2,7 +2,8 @@
 
 On the CPU the products are computed by numpy: it calls BLAS once per fit, so that the bits of a fit cannot
 depend on other fits; it writes into the rows of a flat buffer, whereas torch would allocate a new tensor and copy
-it; and its BLAS uses the full vector units of every processor, whereas torch's BLAS uses half of them on some.
+it; and its BLAS uses the full vector units of every processor, whereas on some processors torch's BLAS uses only half
+of them.
 """
 
 from __future__ import annotations
@@ -23,8 +24,8 @@ from hpo.nn.backends import backend_for
 def one_thread() -> Iterator[None]:
     """Context manager: limit torch and numpy's BLAS to one thread.
 
-    Two threads that wait for each other next to another busy process are ten times slower, and the way a product is
-    divided among threads could change its last bit.
+    While another process is busy, two threads that wait for each other are ten times slower. Besides, the way in which
+    a product is divided among threads could change its last bit.
     """
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -36,7 +37,7 @@ def one_thread() -> Iterator[None]:
 
 
 def ignore_overflow() -> np.errstate:
-    """Return a context manager without numpy's overflow warnings; a diverging fit is detected by its loss."""
+    """Return a context manager that silences numpy's overflow warnings; a diverging fit is detected by its loss."""
     return np.errstate(over="ignore", invalid="ignore")
 
 
@@ -45,7 +46,7 @@ def _product(a: Tensor, b: Tensor, out: Tensor) -> Tensor:
 
 
 def _grad_buffer(parameter: Tensor) -> Tensor:
-    """Return the tensor to write the gradient of `parameter` into: its `grad`, if that is set."""
+    """Return the tensor to write the gradient of `parameter` into: its `grad` if that is set, else a new one."""
     return torch.empty_like(parameter) if parameter.grad is None else parameter.grad
 
 
@@ -86,7 +87,8 @@ def linear(h: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
 def output(h: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     """Apply the output layer: h (fit, batch, in), weight (fit, out, in), bias (fit, out) → (fit, out, batch).
 
-    Classes come before rows, as the loss needs them; a product with ten columns is slower than one with ten rows.
+    In the result, classes come before rows, because the loss needs this order, and because a product with ten columns
+    is slower than one with ten rows.
     """
     result: Tensor = _Output.apply(h, weight, bias)  # type: ignore[no-untyped-call]  # torch has no type for `apply`
     return result

@@ -87,7 +87,7 @@ class Mlp(BatchedNetwork):
 
     @property
     def _norms(self) -> tuple[str, ...]:
-        """The norms of a linear layer in their order, by the suffix that they add to its name."""
+        """The norms that follow a linear layer, in order, each as the suffix that it adds to the layer's name."""
         return ("norm",) * self.batch_norm + ("layer_norm",) * self.layer_norm
 
     def _branches(self, i: int) -> tuple[str, ...]:
@@ -123,8 +123,9 @@ class Mlp(BatchedNetwork):
     ) -> Outputs:
         """Compute the outputs (see `BatchedNetwork.forward`).
 
-        `hidden` is called after each hidden layer, or each of its branches. Fits may be shallower than `depth`:
-        the tensors of a layer contain the fits that have it, which come first.
+        `hidden` is called after each hidden layer, or, if a layer has several branches, after each of these. Fits may
+        be shallower than `depth`: the tensors of a layer contain only the fits that have this layer. The deepest fits
+        come first.
         """
         fits_per_layer = tuple(len(params[f"{i}.weight"]) for i in range(self.depth))
         h, finished = x, []  # `finished` collects the last hidden outputs of shallower fits
@@ -189,7 +190,7 @@ class Mlp(BatchedNetwork):
     def sequential_layers(self, dropout: float) -> list[list[object]]:
         """Return the layers of the equivalent `torch.nn.Sequential`, each as `[class name, *arguments]`.
 
-        Only a network without skips has one.
+        Only a network without skips has such an equivalent.
         """
         layers: list[list[object]] = []
         for i in range(self.depth):
@@ -257,7 +258,7 @@ def _transposed(p: Parameter, value: Tensor) -> Tensor:
 def shake_drop_keep(fits_per_layer: tuple[int, ...], layer: int, dtype: torch.dtype, device: torch.device) -> Tensor:
     """Return the probability that ShakeDrop leaves the layer unchanged, (fit, 1, 1), for each fit that has it.
 
-    It depends on the depth of each fit's own network, which follows from `fits_per_layer`, the deepest fits first.
+    It depends on the depth of each fit's own network, which follows from `fits_per_layer`. The deepest fits come first.
     """
     depths = [sum(row < fits for fits in fits_per_layer) for row in range(fits_per_layer[layer])]
     probabilities = [nets.keep_probability(layer, depth) for depth in depths]
@@ -275,7 +276,7 @@ def _batch_norm(
 ) -> Tensor:
     """Batch-normalize z (fit, batch, features) as `torch.nn.BatchNorm1d` does (Ioffe & Szegedy, ICML 2015).
 
-    Training uses the statistics of the first `labelled` samples, or of all.
+    Training uses the statistics of the first `labelled` samples, or of all samples if `labelled` is None.
     """
     running_mean, running_var = buffers[f"{name}.running_mean"], buffers[f"{name}.running_var"]
     if training:

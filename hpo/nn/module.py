@@ -1,8 +1,8 @@
-"""User networks: ordinary `torch.nn.Module`s, of which many run as one batched program by `torch.func`.
+"""User networks: ordinary `torch.nn.Module`s. `torch.func` can run many of them as one batched program.
 
-A factory function builds the module. Modules of one architecture have tensors of equal shapes, so these are
-stacked, and a single module is called with all of them under `vmap`. Every `nn.Dropout` is replaced by a hook
-point, at which regularizers act: with the searched rate of each fit instead of the module's own, and with noise
+A factory function builds the module. Modules of one architecture have tensors of equal shapes, so the
+tensors are stacked, and a single module is called with all of them under `vmap`. Every `nn.Dropout` is replaced by a
+hook point. Regularizers act there with the searched rate of each fit instead of the module's own rate, and with noise
 from the fit's own stream.
 """
 
@@ -197,7 +197,7 @@ def layer_indices(trained: Sequence[tuple[str, Tensor]]) -> dict[str, int]:
     """Return the layer of each parameter.
 
     Each submodule that directly owns a matrix starts a new layer, in the order of registration; one without a matrix,
-    such as a norm, belongs to the preceding layer. The last layer is the output layer, -1.
+    such as a norm, belongs to the preceding layer. The last layer is the output layer, with index -1.
     """
     parts = list(dict.fromkeys(name.rpartition(".")[0] for name, p in trained if p.dim() > 1))
     layers, layer = {}, 0
@@ -211,7 +211,7 @@ def layer_indices(trained: Sequence[tuple[str, Tensor]]) -> dict[str, int]:
 @functools.lru_cache(maxsize=32)
 def vmap_program(network: VmappedModule) -> VmapProgram:
     """Return the program of an architecture, after a trial run on random inputs. Raises InputError."""
-    # A copy, because its dropouts are replaced, and the factory may always return the same module.
+    # Work on a copy, because its dropouts are replaced, and the factory may return the same module every time.
     program = VmapProgram(copy.deepcopy(network.build(0)), network.image, network.n_outputs)
     _check_tensors(network, program)
     x = torch.randn(2, 3, network.n_inputs, generator=torch.Generator().manual_seed(0))
@@ -246,7 +246,7 @@ def _check_tensors(network: VmappedModule, program: VmapProgram) -> None:
 
 
 def _train_single(program: VmapProgram, row: Tensors, x: Tensor, seed: int = 0) -> dict[str, Tensor]:
-    """Return the results of `_train_step` for a single fit. An evaluation before it checks that this works as well."""
+    """Return the results of `_train_step` for a single fit. Before the step, check that an evaluation works, too."""
     tensors = {name: t.detach().clone().float().unsqueeze(0).to(x.device) for name, t in row.items()}
     with torch.random.fork_rng(devices=rng_devices(x.device)), torch.no_grad():
         torch.manual_seed(seed)
@@ -254,7 +254,7 @@ def _train_single(program: VmapProgram, row: Tensors, x: Tensor, seed: int = 0) 
     return {name: t[0] for name, t in _train_step(program, tensors, x.unsqueeze(0), batched=False, seed=seed).items()}
 
 
-@torch.enable_grad()  # a network may be built in a prediction
+@torch.enable_grad()  # a network may be built during a prediction, which disables gradients
 def _train_step(
     program: VmapProgram, tensors: dict[str, Tensor], x: Tensor, batched: bool, seed: int = 0
 ) -> dict[str, Tensor]:

@@ -22,14 +22,14 @@ HiddenHook = Callable[[Tensor, Tensor, int], Tensor]  # (h, h_in, site) → h
 
 
 class Outputs(NamedTuple):
-    """The outputs of a network, and the inputs of its last linear layer; None if the network does not expose them."""
+    """The outputs of a network and the inputs of its last linear layer, which are None if it does not expose them."""
 
     logits: Tensor  # (fit, batch, n_outputs)
     features: Tensor | None  # (fit, batch, width)
 
 
 def no_noise(site: int) -> Noise:
-    """Raise AssertionError: the `noise` argument of a forward pass in evaluation."""
+    """Raise AssertionError. This function is the `noise` argument of a forward pass in evaluation."""
     raise AssertionError(f"evaluation draws no noise, but site {site} requested some")
 
 
@@ -37,13 +37,13 @@ class BatchedNetwork(ABC):
     """An architecture as functions of tensors (fit, …).
 
     Networks with equal `stack_key` share a stack, in which the fits are sorted by depth. A network that is not
-    `batched` can be computed for one fit only and is the only one in its stack.
+    `batched` can be computed for only one fit at a time, and is alone in its stack.
     """
 
     depth: int  # the number of hook points for regularizers
     batched: bool = True
     needs_rng: bool = False  # whether it draws random numbers in training, at each hook point
-    width: int | None = None  # the number of features; None if it does not expose them
+    width: int | None = None  # the number of features; None if the network does not expose them
     init_weights: Tensors = MappingProxyType({})  # initial tensors that replace those of `init`, without the fit axis
 
     @property
@@ -57,7 +57,7 @@ class BatchedNetwork(ABC):
     @property
     @abstractmethod
     def buffers(self) -> tuple[Parameter, ...]:
-        """The tensors that are not trained, but scored, kept and exported, such as running statistics."""
+        """The tensors, such as running statistics, that are scored, kept and exported, but not trained."""
 
     @abstractmethod
     def init(self, stream: np.random.Generator) -> dict[str, Tensor]:
@@ -69,7 +69,7 @@ class BatchedNetwork(ABC):
 
     @property
     def parameter_infos(self) -> tuple[Parameter, ...]:
-        """The parameters. Given `init_weights`, those that it lacks are marked as newly initialized."""
+        """The parameters. If there are `init_weights`, parameters missing from them are marked as newly initialized."""
         return tuple(
             replace(p, newly_initialized=bool(self.init_weights) and p.name not in self.init_weights)
             for p in self.parameters
@@ -95,9 +95,9 @@ class BatchedNetwork(ABC):
         """Compute logits (fit, batch, n_outputs) and features for x (fit, batch, n_inputs).
 
         In training, `hidden(h, h_in, site)` is called at each hook point, `buffers` may be updated in place,
-        and a network that `needs_rng` draws from `noise(site)`. If samples of another domain follow the first
-        `labelled` ones, batch normalization uses the statistics of these only, so that their outputs are the
-        same as without the others.
+        and a network that `needs_rng` draws from `noise(site)`. The first `labelled` samples may be followed by
+        samples of another domain. Batch normalization then uses the statistics of the labelled samples only, so that
+        their outputs are the same as without the other samples.
         """
 
     @abstractmethod
@@ -122,10 +122,10 @@ class BatchedNetwork(ABC):
         """Return lines of Python that build the network in plain torch as `net`."""
 
     def check(self, smallest: int, device: torch.device) -> None:  # noqa: B027 -- built-in networks always work
-        """Raise InputError if it cannot be built, or trained on `device` with a minibatch of `smallest` samples."""
+        """Raise InputError if the network cannot be built, or trained on `device` with `smallest` samples per step."""
 
     def notes(self, dropout: bool) -> list[str]:
-        """Return notes for the user of a search; `dropout` is whether the space contains that key."""
+        """Return notes for the user of a search; `dropout` tells whether the space contains the key dropout."""
         del dropout
         return []
 

@@ -16,9 +16,9 @@ class Parameter:
     shape: tuple[int, ...]  # without the fit axis
     depth: int  # the smallest depth of a network that has this tensor
     role: Literal["weight", "bias", "norm", "buffer", "regularizer"]  # "regularizer": trained, but not exported
-    units: int = 0  # of a weight, the axis of `shape` that counts its output units
-    inputs: int | None = None  # of a weight applied to the data itself, the axis of `shape` that counts its inputs
-    layer: int = -1  # the index of the layer among those with a matrix, 0 next to the data; -1 for the output layer
+    units: int = 0  # for a weight: the axis of `shape` that counts its output units
+    inputs: int | None = None  # for a weight applied to the data itself: the axis of `shape` that counts its inputs
+    layer: int = -1  # the index among the layers with a matrix: 0 for the one next to the data, -1 for the output layer
     newly_initialized: bool = False  # initialized at random, although the network starts from given weights
 
 

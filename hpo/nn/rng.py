@@ -3,7 +3,7 @@
 Each fit has a stream for each use (see `Fit.stream`), so its numbers depend neither on the other fits nor on
 its position in the stack. Drawing for every layer and minibatch separately costs 10 to 17 % of a step; instead,
 every fit draws a block, which is handed out in slices. All fits of a stack request the same shapes in the same
-order from the start of an epoch, so one position serves all of them, and blocks never outlive an epoch: a fit
+order from the start of an epoch, so one position serves all of them. Blocks never outlive an epoch, so a fit
 that is admitted later gets the same numbers.
 
 A block is converted to its distribution once, in advance, so strengths must not change within an epoch.
@@ -23,8 +23,8 @@ _MIN_BLOCK = 1 << 14  # the draws per fit and block
 _MAX_BLOCK_FACTOR = 64  # a block is at most this multiple of the requested number
 _LINE = 64  # block sizes are multiples of this, so that the same vector instructions compute a fit at any position
 
-_UNIFORM_BITS = 24  # of a uniform number, so that float32 represents it exactly
-_GAMMA_ROUNDS = 4  # each round accepts at least 95 % of draws, so all rounds reject about one draw in 10**5
+_UNIFORM_BITS = 24  # the bits of a uniform number, few enough for float32 to represent it exactly
+_GAMMA_ROUNDS = 4  # each round accepts at least 95 % of draws, so about one draw in 10**5 is rejected in all rounds
 GAMMA_WORDS = 2 * _GAMMA_ROUNDS + 1  # 64-bit words for one draw of `log_gamma_ratio`
 
 
@@ -75,16 +75,16 @@ class Noise:
     def _factors(self, rate: Tensor, n: int) -> Tensor:
         draws = self._integers(n).to(self._dtype)
         threshold = (rate * 65536 - 32768).unsqueeze(1)
-        # Written as floats: a boolean mask and its conversion cost fifteen times as much.
+        # The comparison writes floats directly: a boolean mask and its conversion cost fifteen times as much.
         return torch.ge(draws, threshold, out=draws).mul_((1 / (1 - rate)).unsqueeze(1))
 
     def _uniforms(self, n: int) -> Tensor:
         return self._integers(n).to(self._dtype).add_(32768.5).mul_(2**-16)
 
     def _normals(self, n: int) -> Tensor:
-        """Look up 2**16 equally likely quantiles.
+        """Look up normal numbers in a table of 2**16 equally likely quantiles.
 
-        This takes a sixth of the time of numpy's generator, and gives the same bits in any fit.
+        This takes a sixth of the time that numpy's generator needs, and gives the same bits in any fit.
         """
         draws = self._integers(n).to(torch.int32).add_(32768)
         return _normal_quantiles(self._dtype).index_select(0, draws.flatten()).view(draws.shape)
@@ -165,8 +165,8 @@ def log_gamma_ratio(alpha: Tensor, words: Tensor) -> Tensor:
     """Return log(G1 / G2) of two independent Gamma(alpha) numbers, whose sigmoid is Beta(alpha, alpha).
 
     `alpha` is (fit, 1) and must be positive, `words` (fit, GAMMA_WORDS, n); the result is (fit, n) in the dtype of
-    alpha. Each Gamma(alpha) number is a Gamma(alpha + 1) number times U**(1 / alpha), in logs, because the power
-    underflows.
+    alpha. Each Gamma(alpha) number is a Gamma(alpha + 1) number times U**(1 / alpha). This is
+    computed in logs, because the power underflows.
     """
     proposal_words, acceptance_words, boost_words = torch.split(words, [_GAMMA_ROUNDS, _GAMMA_ROUNDS, 1], dim=1)
     draws = zip(normal_pairs(proposal_words, alpha.dtype), uniform_pairs(acceptance_words, alpha.dtype), strict=True)
@@ -178,8 +178,8 @@ def log_gamma_ratio(alpha: Tensor, words: Tensor) -> Tensor:
 def _log_gamma(shape: Tensor, x: Tensor, u: Tensor) -> Tensor:
     """Return the log of a Gamma(shape) number, (fit, n), for `shape` (fit, 1) of at least 1.
 
-    `x` are normal and `u` uniform numbers, both (fit, rounds, n). Rejection method of Marsaglia & Tsang (ACM TOMS
-    2000): the first accepted round, or d if there is none.
+    `x` are normal and `u` uniform numbers, both (fit, rounds, n). This is the rejection method of Marsaglia & Tsang
+    (ACM TOMS 2000). The number is that of the first accepted round, or d if no round is accepted.
     """
     d = shape.unsqueeze(1) - 1 / 3
     root = x / (9 * d).sqrt() + 1

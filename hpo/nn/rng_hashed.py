@@ -9,8 +9,8 @@ from torch import Tensor
 
 from hpo.nn.rng import Noise, normal_pairs
 
-# SplitMix64 (Steele, Lea & Flood, Fast splittable pseudorandom number generators, OOPSLA 2014), in the signed integers
-# of torch, whose products and sums wrap around in the same way.
+# SplitMix64 (Steele, Lea & Flood, Fast splittable pseudorandom number generators, OOPSLA 2014). It is computed in the
+# signed integers of torch, whose products and sums wrap around in the same way as those of unsigned integers.
 _GAMMA = 0x9E3779B97F4A7C15 - (1 << 64)
 _ROUNDS = ((30, 0xBF58476D1CE4E5B9 - (1 << 64)), (27, 0x94D049BB133111EB - (1 << 64)))
 
@@ -24,12 +24,12 @@ def splitmix(key: Tensor, position: Tensor) -> Tensor:
 
 
 def _shift_right(z: Tensor, bits: int) -> Tensor:
-    """Shift right as an unsigned number."""
+    """Shift `z` to the right as if it were unsigned."""
     return (z >> bits).bitwise_and_((1 << (64 - bits)) - 1)
 
 
 class HashedNoise(Noise):
-    """Random numbers for some fits of a stack for one use, each in one of its epochs.
+    """Random numbers for one use and some fits of a stack, each fit in one of its epochs.
 
     `keys` identify the streams and `epochs` are the epochs of the fits. The numbers of a fit depend on these two and on
     the count of numbers that it has drawn since the epoch began.

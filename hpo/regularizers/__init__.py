@@ -1,4 +1,4 @@
-"""All regularizers that hpo can search: `FAMILY` by name, and `STRENGTHS`, those that act through hooks.
+"""The regularizers that hpo can search, by name: `FAMILY` holds all, `STRENGTHS` those that act through hooks.
 
 To add one, write a module and add it to `_MEMBERS`; the contract test includes it automatically.
 """
@@ -123,7 +123,7 @@ _BUILT_IN = len(FAMILY)
 
 
 def is_off(key: str, value: object) -> bool:
-    """Return whether the search key `key` is a strength, and `value` switches it off."""
+    """Return whether the search key `key` is a strength that `value` switches off."""
     return key in STRENGTHS and STRENGTHS[key].is_off(value)
 
 

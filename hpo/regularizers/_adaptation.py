@@ -34,7 +34,7 @@ class _Reversed(torch.autograd.Function):
 
 
 def reverse_gradient(h: Tensor, factor: Tensor) -> Tensor:
-    """Gradient reversal (Ganin et al., JMLR 2016).
+    """Apply gradient reversal (Ganin et al., JMLR 2016).
 
     Returns `h` (fit, …); the backward pass multiplies its gradient by -`factor` (fit,).
     """
@@ -70,15 +70,15 @@ def domain_classification_loss(name: str, step: Step, inputs: Tensor, n_labelled
     params = {part: step.extra[f"{name}.{part}"] for part in ("hidden.weight", "hidden.bias", "out.weight", "out.bias")}
     h = (torch.bmm(inputs, params["hidden.weight"]) + params["hidden.bias"].unsqueeze(1)).relu()
     # Multiply and sum: for a single fit, bmm with a single column uses another kernel, which rounds differently.
-    logits = (h * params["out.weight"].transpose(1, 2)).sum(2) + params["out.bias"]  # of the target domain
+    logits = (h * params["out.weight"].transpose(1, 2)).sum(2) + params["out.bias"]  # positive for the target domain
     return (_softplus(logits[:, :n_labelled]).mean(1) + _softplus(-logits[:, n_labelled:]).mean(1)) / 2
 
 
 def _softplus(logits: Tensor) -> Tensor:
     """Return log(1 + exp(logits)).
 
-    Torch's own softplus rounds differently at the end of a tensor, and where that lies depends on the number of
-    fits.
+    Torch's own softplus rounds differently at the end of a tensor, and the position of that end depends on the
+    number of fits.
     """
     return logits.relu() + torch.log1p(torch.exp(-logits.abs()))
 
@@ -92,14 +92,14 @@ def log_probabilities(logits: Tensor) -> Tensor:
 
 
 def mean_entropy(log_shares: Tensor) -> Tensor:
-    """Return the mean entropy in nats of predictions (fit, batch, classes), (fit,)."""
+    """Return the mean entropy, (fit,), in nats, of the predictions (fit, batch, classes)."""
     return -(log_shares.exp() * log_shares).sum(2).mean(1)
 
 
 def entropy_of_mean(log_shares: Tensor) -> Tensor:
-    """Return the entropy in nats of the mean of predictions (fit, batch, classes), (fit,).
+    """Return the entropy, (fit,), in nats, of the mean of the predictions (fit, batch, classes).
 
-    It measures how evenly they use the classes.
+    It measures how evenly the predictions use the classes.
     """
     log_mean = torch.logsumexp(log_shares, 1) - math.log(log_shares.shape[1])
     return -(log_mean.exp() * log_mean).sum(1)

@@ -27,7 +27,7 @@ def lerp_weights_(mean: Tensor, step: Step, values: Tensor, share: Tensor) -> No
 
 
 def fit_norms(tensors: Mapping[str, Tensor], rows: int) -> Tensor:
-    """Return the norm of all tensors of each fit together, (rows,).
+    """Return the joint norm of all tensors of each fit, (rows,).
 
     Each tensor (fit, …) may have only the first rows. The sum goes tensor by tensor: in a sum over flat rows, the
     order of the terms, and with it the last bit, would depend on the depth of the deepest network in the stack.

@@ -47,7 +47,7 @@ def resample(
     """
     height, width = image[1:]
     grid = x.new_empty((*x.shape[:2], height, width, 2))
-    # Written in place, because stacking the two coordinates takes longer than the sampling.
+    # The grid is written in place, because stacking the two coordinates takes longer than the sampling.
     for axis, (positions, side) in enumerate(((right, width), (down, height))):
         torch.add(positions[0] * (2 / side), positions[1] * (2 / side), out=grid[..., axis])
     pixels = x.reshape(-1, *image)

@@ -17,7 +17,7 @@ def partners(t: Tensor) -> Tensor:
 
 
 def mix(batch: Batch, x: Tensor, share: Tensor) -> Batch:
-    """Return a minibatch with the mixed inputs `x`, of which a `share` (fit,) comes from partners.
+    """Return a minibatch with the mixed inputs `x`, in which the share of the partner is `share` (fit,).
 
     Targets, weights and offsets are mixed in the same proportion.
 

@@ -9,7 +9,7 @@ from hpo.regularizers import STRENGTHS, is_off
 
 
 def active_params(params: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a configuration without the strengths that are off; configurations with equal results train alike."""
+    """Return a configuration without the strengths that are off; configurations that this makes equal train alike."""
     return {key: value for key, value in params.items() if not is_off(key, value)}
 
 

@@ -2,7 +2,7 @@
 
 Order of a step: `batch` → forward (`hidden` after each hidden layer) → `loss` → gradient →
 [`perturb` → forward → `loss` → gradient, with the same noise] → `gradient` → AdamW (`decay`) →
-`after_step`; after the last step of an epoch, `after_epoch`.
+`after_step`. After the last step of an epoch, `after_epoch` follows.
 
 Hooks take `(s, step, …)`, where `s` (fit,) holds the strength of each network of the stack. Never branch on its
 values: one call handles networks with different strengths. If several regularizers use the same hook, they act in
@@ -84,7 +84,7 @@ class Step:
     extra: Mapping[str, Tensor]  # (fit, *shape), the `extra_parameters` of regularizers by name
     flat_params: Tensor  # (fit, size), shares its memory with `params`
     previous_params: Tensor | None  # (fit, size), before the update, if a regularizer `needs_previous_weights`
-    views: Callable[[Tensor], Mapping[str, Tensor]]  # views a flat tensor by name, like `params`, on the same memory
+    views: Callable[[Tensor], Mapping[str, Tensor]]  # views of a flat tensor by name, like `params`, sharing memory
     layers: Tensor  # (fit,), the number of layers before the output layer
     buffers: slice  # the part of `flat_params` with buffers: not trained, changed only by the forward pass
     flat_grads: Tensor  # (fit, size), shares its memory with `grads`
@@ -114,7 +114,7 @@ class Regularizer:
     needs_weight_copy: ClassVar[bool] = False  # whether it has its own copy of all values, initially equal to them
     needs_previous_weights: ClassVar[bool] = False  # whether it needs the values before an update
     uses_target_batch: ClassVar[bool] = False  # whether samples of another domain pass through the network as well
-    # The properties that a search must have for it.
+    # The properties that a search must have to use this regularizer.
     needs: ClassVar[
         tuple[Literal["classes", "image", "text", "mlp", "target", "features", "generated", "auxiliary"], ...]
     ] = ()
@@ -148,7 +148,7 @@ class Regularizer:
         return h
 
     def extra_parameters(self, features: int, data: Samples) -> tuple[Parameter, ...]:
-        """Return the parameters that are trained in addition to the network, which has `features` features.
+        """Return the parameters that are trained in addition to those of the network, which has `features` features.
 
         Their names begin with the name of the regularizer, their role is "regularizer", their depth 0. A matrix
         (inputs, outputs) is initialized as in torch.nn.Linear, everything else with zeros.

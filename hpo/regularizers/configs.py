@@ -12,7 +12,7 @@ from hpo.regularizers import FAMILY
 def make_config(values: Mapping[str, Any]) -> Config:
     """Return the configuration with these values, in their order.
 
-    A key of the family belongs to the part that is the kind of its member. All other keys except the learning rate are
+    The part of a key in the family is the kind of its member. All other keys except the learning rate are
     arguments of the network's factory.
     """
     return Config(dict(values), {key: _part(key) for key in values})

@@ -44,7 +44,7 @@ class CutMix(Regularizer):
 def _rectangle_mask(noise: Noise, size: Tensor, image: Image) -> Tensor:
     """Return 1 for the inputs within a rectangle at a random place, else 0, (fit, inputs).
 
-    The rectangle is as wide and as high as the image times the square root of `size` (fit,).
+    Its sides are those of the image times the square root of `size` (fit,).
     """
     places, root = noise.uniform((2,)), size.sqrt()
     rows, columns = (interval_mask(places[:, i] * side, root * side, side) for i, side in enumerate(image[1:]))

@@ -32,7 +32,7 @@ class GroupLasso(Regularizer):
 def _block_soft_threshold_(weight: Tensor, columns: Tensor, distance: Tensor) -> None:
     """Apply the block soft threshold in place.
 
-    `weight` is (fit, inputs, …), `distance` (fit, 1) the threshold of a group of one weight.
+    `weight` is (fit, inputs, …); `distance`, (fit, 1), is the threshold of a group of one weight.
     """
     group = columns if len(columns) else torch.arange(weight.shape[1], device=weight.device)
     squares = weight.square().flatten(2).sum(2).T  # (inputs, fit)

@@ -34,8 +34,8 @@ class Spectral(Regularizer):
 def _leading(weight: Tensor) -> tuple[Tensor, Tensor]:
     """Return the leading left singular vector and its projection for `weight` (fit, units, rest).
 
-    That is u (fit, units, 1), and weightᵀ·u (fit, 1, rest), which is σ times the right singular vector. Both are
-    zero for a weight of zeros.
+    These are u (fit, units, 1) and weightᵀ·u (fit, 1, rest); the latter is σ times the right singular vector. Both
+    are zero for a weight of zeros.
     """
     largest = weight.square().sum(2).argmax(1).view(-1, 1, 1)
     v = weight.take_along_dim(largest, 1)

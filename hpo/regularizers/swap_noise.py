@@ -36,7 +36,7 @@ class SwapNoise(Regularizer):
 def _shuffle_columns(x: Tensor, data: Samples) -> Tensor:
     """Return `x` (fit, batch, inputs) with the values of each column from another sample.
 
-    The first column takes those of the next sample, the second column those of the one after it, and so on.
+    The first column takes its values from the next sample, the second column from the one after it, and so on.
     Minibatches are shuffled, so these are random samples, and the columns of a sample come from different ones.
     """
     fits, rows, inputs = x.shape

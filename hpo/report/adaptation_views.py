@@ -20,13 +20,13 @@ from hpo.report import domain_views
 from hpo.report.domain_views import Divergence, GroupComparison, PredictionChange
 from hpo.report.inputs import ReferenceNetwork, ReportInputs
 
-_MAX_ROWS = 400  # of each domain that are shown and compared
+_MAX_ROWS = 400  # rows of each domain that are shown and compared
 _BLOCK = 1024  # rows per forward pass
 
 
 @dataclass(frozen=True)
 class RepresentationView:
-    """Rows of the source and the target in one representation, (rows, inputs or features), and their distance."""
+    """The rows of both domains in one representation, (rows, inputs or features), and the distance of the domains."""
 
     name: str
     source: np.ndarray
@@ -38,8 +38,9 @@ class RepresentationView:
 class TargetEffect:
     """How the final network differs from the network `reference` on the test rows of the target.
 
-    `groups` are classes, with the `changes` of confusions, or fifths of a numeric target. The configurations differ in
-    strengths that adapt to the target (`adaptation_differs`), in others (`others_differ`), or in both.
+    `groups` are the classes, or fifths of a numeric target; `changes` are the confusions whose number changed, empty
+    for a numeric target. The two configurations differ in strengths that adapt to the target (`adaptation_differs`), in
+    others (`others_differ`), or in both.
     """
 
     reference: str

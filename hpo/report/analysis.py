@@ -18,10 +18,10 @@ from hpo.report.inputs import ReportInputs
 from hpo.space import regularization
 
 _ALPHA = 0.05  # level of the test of a correlation
-_MIN_RHO = 0.3  # of a clear correlation
+_MIN_RHO = 0.3  # the smallest absolute value of a clear correlation
 MIN_TRIALS = 10  # with fewer trials, no correlation is computed
-_BOUND_MARGIN = 0.05  # of a range: values this close to a bound count as being at the bound
-_SMALL_GAP = 0.1  # of the validation loss
+_BOUND_MARGIN = 0.05  # share of a range: a value this close to a bound counts as being at the bound
+_SMALL_GAP = 0.1  # share of the validation loss, below which a gap is too small to matter
 
 Standing = Literal["over", "under", "well", "little"]
 
@@ -43,10 +43,11 @@ class Trend:
 class Balance:
     """Whether the selected configuration is over- or under-regularized, with the numbers behind it.
 
-    `gap` and `gap_without` (without regularization) are those of the search; `gap_share` is the gap relative to the
-    validation loss. `trend` correlates the amount of regularization with the score among the better half of the trials
-    (negative: more is better). `amount` is that of the selected configuration, `best_amount` the median of the best
-    tenth. `at_bounds` are strengths at the most regularized end of their ranges.
+    `gap` and `gap_without` (the gap without regularization) were measured in the search; `gap_share` is `gap` relative
+    to the validation loss. `trend` correlates the amount of regularization with the score among the better half of the
+    trials; if it is negative, more regularization goes with better scores. `amount` is the amount of regularization of
+    the selected configuration, `best_amount` its median over the best tenth of the trials. `at_bounds` are strengths at
+    the most regularized end of their ranges.
     """
 
     standing: Standing
@@ -105,9 +106,9 @@ def balance(inputs: ReportInputs) -> Balance:
 def _standing(inputs: ReportInputs, balance: Balance) -> Standing:
     """Judge the amount of regularization.
 
-    Over: the ablation is significantly better, or less regularization goes with better scores. Under: more
-    regularization goes with better scores, or a strength is at the end of its range and there is a gap. Little: the gap
-    is too small to matter.
+    The result is "over" if the ablation is significantly better, or if less regularization goes with better scores. It
+    is "under" if more regularization goes with better scores, or if a strength is at the end of its range and there is
+    a gap. It is "little" if the gap is too small to matter, otherwise "well".
     """
     effect = inputs.result.regularization
     ablation_is_better = bool(effect and effect.significant and effect.gain is not None and effect.gain < 0)
@@ -143,7 +144,10 @@ def _at_bounds(inputs: ReportInputs) -> tuple[str, ...]:
 
 
 def best_on_and_off(inputs: ReportInputs) -> dict[str, tuple[float, float]]:
-    """Return the best scores (with, without) each strength that was on in some complete trials and off in others."""
+    """Return the best scores (with the strength, without it) by strength.
+
+    Only strengths that were on in some complete trials and off in others are included.
+    """
     metric, best = METRICS[inputs.space.train.metric], {}
     for key in inputs.strengths:
         on: list[float] = []
@@ -159,8 +163,8 @@ def best_on_and_off(inputs: ReportInputs) -> dict[str, tuple[float, float]]:
 def droppable(inputs: ReportInputs) -> list[str]:
     """Return the strengths that can be off at the cost of at most one standard error of the re-evaluated score.
 
-    The cost is the difference of the best trials with and without the strength. Without a re-evaluation, the list is
-    empty.
+    The cost is the difference in score between the best trial with the strength and the best one without it. If there
+    was no re-evaluation, the list is empty.
     """
     finalist = inputs.result.finalists.get(inputs.result.trial)
     error = finalist.standard_error if finalist else None
@@ -174,7 +178,7 @@ def droppable(inputs: ReportInputs) -> list[str]:
 class Ridge:
     """Learning rate and weight decay of the best quarter of the trials that have both.
 
-    `trend` is their correlation; `product` is the median of learning rate × weight decay, `low` and `high` its
+    `trend` is the correlation of the two; `product` is the median of learning rate × weight decay, `low` and `high` its
     quartiles.
     """
 
@@ -209,8 +213,8 @@ def ridge(inputs: ReportInputs) -> Ridge | None:
 class Stack:
     """Configurations that trained as one batched program.
 
-    `shape` are the hyperparameters that all of them share, `trials` is their number (`only_trial`: the label of a
-    single trial, else ""), and `mean` and `peak` count the networks in training at the same time.
+    `shape` holds the hyperparameters that all of them share, and `trials` is their number. If there is only one trial,
+    `only_trial` is its label, otherwise "". `mean` and `peak` count the networks in training at the same time.
     """
 
     shape: Mapping[str, Any]
@@ -221,9 +225,10 @@ class Stack:
 
 
 def stack_usage(inputs: ReportInputs) -> list[Stack]:
-    """Return the stacks over all workers, the largest first, by the rounds in which their trials were in training.
+    """Return the stacks, the one with the most trials first.
 
-    Only trials within the budget are counted.
+    The networks in training are counted over all workers, by the rounds in which their trials were in training. Only
+    trials within the budget are counted.
     """
     groups: dict[object, list[Outcome]] = {}
     for outcome in inputs.outcomes.values():
@@ -237,7 +242,7 @@ def stack_usage(inputs: ReportInputs) -> list[Stack]:
 def _stack(members: Sequence[Outcome], keys: Sequence[str]) -> Stack:
     first = members[0].trial.params
     shape = {key: first.get(key) for key in keys if all(o.trial.params.get(key) == first.get(key) for o in members)}
-    networks: dict[int, int] = {}  # in training, by round
+    networks: dict[int, int] = {}  # number of networks in training, by round
     for outcome in members:
         fits = len(next(iter(outcome.fold_curves.values()), [[0]])[0]) if outcome.fold_curves else 1
         for number in range(outcome.rounds[0], outcome.rounds[1] + 1):

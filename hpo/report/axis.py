@@ -13,8 +13,8 @@ from typing import Any
 from hpo.regularizers import FAMILY, STRENGTHS
 from hpo.space.hyperparameter import Hyperparameter
 
-_OFF_MARGIN = 0.12  # of the range: the distance of "off" from its end
-_MAX_TICKS = 5  # without "off"
+_OFF_MARGIN = 0.12  # distance of "off" from the end of the range, as a share of the range
+_MAX_TICKS = 5  # not counting "off"
 
 
 @dataclass(frozen=True)

@@ -20,8 +20,8 @@ DISTANCE_TEXT = (
 TEST_ROWS_TEXT = "Counts over the test rows of the target, which were not used for any decision."
 CHANGES_TEXT = "Confusions that are more or less frequent."
 _ALPHA = 0.05
-_MAX_ROWS = 12  # of a table
-_SMALL_CHANGE = 0.1  # of a distance
+_MAX_ROWS = 12  # rows of a table
+_SMALL_CHANGE = 0.1  # of a distance: up to it, the domains count as about as far apart
 
 
 def distance_title(inputs: RepresentationView, features: RepresentationView) -> str:

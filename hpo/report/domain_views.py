@@ -17,15 +17,15 @@ from hpo.shift.domains import reduce_dimensions
 from hpo.shift.mmd import gaussian_kernel, unbiased_mmd2
 
 _FOLDS = 5
-_MAX_ROWS = 500  # of each domain: the kernel matrix grows with the square of the rows
-_GROUPS = 5  # of a numeric target, with the same number of rows each
+_MAX_ROWS = 500  # rows of each domain; the kernel matrix grows with the square of their number
+_GROUPS = 5  # groups of rows by the size of a numeric target, with the same number of rows each
 
 
 @dataclass(frozen=True)
 class Divergence:
     """Two distances between the domains.
 
-    The proxy A-distance is 0 if a linear classifier cannot tell the domains apart and 2 if it always can. MMD² has a
+    The proxy A-distance is 0 if a linear classifier cannot tell the domains apart and 2 if it always can. MMD² uses a
     Gaussian kernel as wide as the median distance of two rows, so spaces of different scale can be compared.
     """
 
@@ -54,9 +54,9 @@ class PredictionChange:
 
 
 def divergence(source: np.ndarray, target: np.ndarray) -> Divergence:
-    """Return the distances between rows (n, inputs) and (m, inputs), at most 500 of each.
+    """Return the distances between the source (n, inputs) and the target (m, inputs), over at most 500 rows of each.
 
-    The proxy A-distance is 2 (1 - 2 error), at least 0, where `error` is the cross-validated error of a linear
+    The proxy A-distance is 2 (1 - 2 error), but at least 0, where `error` is the cross-validated error of a linear
     classifier with both domains weighted equally (Ben-David et al., A theory of learning from different domains,
     Machine Learning 2010). The estimate of MMD² can be negative by chance (Gretton et al., JMLR 2012).
     """
@@ -71,8 +71,10 @@ def divergence(source: np.ndarray, target: np.ndarray) -> Divergence:
 
 
 def principal_plane(source: np.ndarray, target: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Project both domains (rows, inputs) on their two principal components, (rows, 2), with equal weight per
-    domain."""
+    """Project both domains, (rows, inputs), on their first two principal components and return (rows, 2) of each.
+
+    Both domains have the same weight.
+    """
     means = source.mean(0, dtype=float), target.mean(0, dtype=float)
     center = (means[0] + means[1]) / 2
     scaled = [(rows - center) / np.sqrt(len(rows)) for rows in (source, target)]
@@ -88,7 +90,7 @@ def principal_plane(source: np.ndarray, target: np.ndarray) -> tuple[np.ndarray,
 def compare_classes(
     true: np.ndarray, before: np.ndarray, after: np.ndarray, classes: Sequence[Any]
 ) -> list[GroupComparison]:
-    """Compare the recall of each class, the largest gain first; `true`, `before` and `after` (rows,) are indices."""
+    """Compare the recall of each class, the largest gain first; all three arrays are class indices (rows,)."""
     groups = []
     for i, name in enumerate(classes):
         rows = true == i
@@ -101,7 +103,7 @@ def compare_classes(
 def prediction_changes(
     true: np.ndarray, before: np.ndarray, after: np.ndarray, classes: Sequence[Any]
 ) -> list[PredictionChange]:
-    """Return the confusions whose number differs without and with adaptation, the largest difference first."""
+    """Return the confusions that adaptation makes more or less frequent, the largest difference first."""
     counts = np.zeros((2, len(classes), len(classes)), dtype=int)
     for count, predicted in zip(counts, (before, after), strict=True):
         np.add.at(count, (true, predicted), 1)

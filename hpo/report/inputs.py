@@ -26,7 +26,7 @@ from hpo.training.builder import NetworkBuilder
 class ReferenceNetwork:
     """A final network that does not adapt to the target domain.
 
-    `name` describes it in words, `params` is its configuration; the weights are (fit, …).
+    `name` describes it in words, `params` is its configuration; the weights have the shape (fit, …).
     """
 
     name: str
@@ -39,11 +39,11 @@ class ReferenceNetwork:
 class ReportInputs:
     """The `result` of a search, the outcome of each trial by label, and the final network.
 
-    `weights` are those of the final `network`, (fit, …); {} if there is no final network. `oof_predictions` holds the
-    indices `rows` (n,) of rows of `data` and their out-of-fold `predictions` by networks of the selected configuration
-    (see `hpo.selection.refit_comparison`); it is {} if there are none, and `missing_reason` says why. `stack_key` maps
-    a configuration to the stack in which it trains. If the final network adapts to another domain, it is compared with
-    `reference`.
+    `weights` are those of the final `network`, of shape (fit, …), or {} if there is no final network. `oof_predictions`
+    holds the indices `rows` (n,) of rows of `data`, and the out-of-fold `predictions` for them by networks of the
+    selected configuration (see `hpo.selection.refit_comparison`). If there are none, it is {}, and `missing_reason`
+    says why. `stack_key` maps a configuration to the stack in which it trains. If the final network adapts to another
+    domain, it is compared with `reference`.
     """
 
     result: SearchResult

@@ -29,7 +29,7 @@ from hpo.report.style import (
     star,
 )
 
-_CONTOUR_QUANTILE = 0.75  # of the scores; worse ones have no contour lines
+_CONTOUR_QUANTILE = 0.75  # quantile of the scores; worse scores have no contour lines
 
 
 def _data(figure: Figure) -> list[dict[str, Any]]:
@@ -125,7 +125,7 @@ def slice_of_gap(study: OptunaStudy, inputs: ReportInputs, axis: Axis) -> Plot:
 
 
 def contour(study: OptunaStudy, inputs: ReportInputs, x: Axis, y: Axis) -> Plot:
-    """Plot labelled contours of the score over two hyperparameters; scores beyond the third quartile have no lines."""
+    """Plot labelled contours of the score over two hyperparameters; the worst quarter has no lines."""
     metric = METRICS[inputs.space.train.metric]
     surface, trials, *_ = _data(study.contour(x.key, y.key, metric.name))
     values = np.array([o.value for o in study.complete], dtype=float)
@@ -165,7 +165,7 @@ def contour(study: OptunaStudy, inputs: ReportInputs, x: Axis, y: Axis) -> Plot:
 
 
 def front(study: OptunaStudy) -> Plot:
-    """Plot the Pareto front of the first two objectives over the other trials."""
+    """Plot the Pareto front of the first two objectives, on top of the other trials."""
     figure = study.front()
     data = _data(figure)
     others, best = data[0], data[-1]

@@ -28,11 +28,11 @@ _TREES = 32  # half of Optuna's default, for half the time
 
 
 class OptunaStudy:
-    """The complete trials of a search as Optuna studies with the score or the train–valid gap as value."""
+    """The complete trials of a search as Optuna studies, whose value is the score or the train–valid gap."""
 
     def __init__(self, space: Space, axes: Mapping[str, Axis], complete: Sequence[Outcome]) -> None:
-        """`complete`: the outcomes with a value, in the order in which they were proposed."""
-        optuna.logging.set_verbosity(optuna.logging.ERROR)  # it warns about hyperparameters with one value
+        """`complete` holds the outcomes that have a value, in the order in which they were proposed."""
+        optuna.logging.set_verbosity(optuna.logging.ERROR)  # Optuna warns about hyperparameters with one value
         self._space, self._axes = space, axes
         self.complete = [
             o for o in complete if all(a.covers(o.trial.params) for a in axes.values() if a.key in o.trial.params)
@@ -66,10 +66,10 @@ class OptunaStudy:
     def importances(self) -> dict[str, dict[str, float]]:
         """Return the importance of each hyperparameter for the `score` and for the `gap`, the most important first.
 
-        Each sums to 1; {} for too few trials. An importance is the share of the variance of the trials' ranks that a
-        hyperparameter explains, by functional ANOVA. Ranks are used, because a few failed trials would explain all the
-        variance of a loss. Optuna's default, PED-ANOVA, is not used: it gives the highest importance to a value of one
-        of the best trials that is rare among the other trials.
+        The importances for each of the two sum to 1. If there are too few trials, the result is {}. An importance is
+        the share of the variance of the trials' ranks that a hyperparameter explains, by functional ANOVA. Ranks are
+        used because a few failed trials would explain all the variance of a loss. Optuna's default, PED-ANOVA, is not
+        used: it gives the highest importance to a value of one of the best trials that is rare among the other trials.
         """
         if len(self.complete) < _MIN_TRIALS or len(self._axes) < 2:
             return {}

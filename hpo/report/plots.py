@@ -49,7 +49,7 @@ def curves(outcome: Outcome, loss_axis: Mapping[str, Any]) -> Plot:
 
 
 def parallel(trials: Sequence[Outcome], axes: Mapping[str, Axis], best: set[str], selected: Outcome) -> Plot:
-    """Draw one line per trial through its values, with the axes below each other, which fits a narrow window."""
+    """Draw one line per trial through its values; the axes are below each other, to fit a narrow window."""
     others = {"line": {"color": SOFT, "width": 1, "dash": "dot"}, "name": "other trials", "opacity": 0.45}
     emphasized = {"line": {"color": BLUE, "width": 2}, "name": "best trials", "opacity": 0.9}
     data = []
@@ -100,7 +100,7 @@ def _drawn_axis(axis: Axis, y: int) -> tuple[list[dict[str, Any]], list[dict[str
 
 
 def _spread(axis: Axis) -> list[tuple[float, str]]:
-    """Return the ticks of an axis from 0 to 1 without those that would overlap."""
+    """Return (position from 0 to 1, label) of the ticks of an axis, without those that would overlap."""
     kept: list[tuple[float, str]] = []
     ticks = [(axis.to_fraction(position), text) for position, text in axis.ticks()]
     distance = max((len(text) for _, text in ticks), default=0) * 0.022

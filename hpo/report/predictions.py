@@ -15,8 +15,10 @@ _BINS = 10
 
 @dataclass(frozen=True)
 class ClassPredictions:
-    """Predicted classes: `rows` (n,) of the data, class indices `true` and `predicted` (n,), probabilities (n,
-    classes)."""
+    """Predicted classes: indices `rows` of rows of the data and class indices `true` and `predicted`, each (n,).
+
+    `probabilities` are (n, classes).
+    """
 
     rows: np.ndarray
     true: np.ndarray
@@ -52,7 +54,7 @@ class ClassPredictions:
 
 @dataclass(frozen=True)
 class Bin:
-    """Predictions of similar confidence: its mean, their accuracy, and their number."""
+    """Predictions of similar confidence: their mean confidence, accuracy, and number."""
 
     confidence: float
     accuracy: float
@@ -81,7 +83,7 @@ class NumberPredictions:
 
 
 def class_predictions(inputs: ReportInputs) -> ClassPredictions | None:
-    """Return the out-of-fold predictions of a classification, None if there are none."""
+    """Return the out-of-fold predictions of a classification; None if there are none."""
     if inputs.data is None or not inputs.oof_predictions or inputs.data.task != "classification":
         return None
     rows, log_probabilities = (inputs.oof_predictions[name].numpy() for name in ("rows", "predictions"))
@@ -92,7 +94,7 @@ def class_predictions(inputs: ReportInputs) -> ClassPredictions | None:
 
 
 def number_predictions(inputs: ReportInputs) -> NumberPredictions | None:
-    """Return the out-of-fold predictions of a regression, None if there are none."""
+    """Return the out-of-fold predictions of a regression; None if there are none."""
     if inputs.data is None or not inputs.oof_predictions or inputs.data.task != "regression":
         return None
     rows, residuals = (inputs.oof_predictions[name].numpy() for name in ("rows", "predictions"))
@@ -101,7 +103,7 @@ def number_predictions(inputs: ReportInputs) -> NumberPredictions | None:
 
 
 def reliability(predictions: ClassPredictions) -> list[Bin]:
-    """Group predictions in ten bins of confidence; empty bins are left out."""
+    """Group predictions into ten bins of confidence; empty bins are left out."""
     confidence, is_right = predictions.confidence, predictions.true == predictions.predicted
     index = np.minimum((confidence * _BINS).astype(int), _BINS - 1)
     members = (index == i for i in range(_BINS))

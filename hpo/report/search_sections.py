@@ -17,7 +17,7 @@ from hpo.report.style import log_axis_layout
 
 Importances = Mapping[str, Mapping[str, float]]
 _MIN_TRIALS = 5  # with fewer complete trials, there are no plots
-_MIN_BEST = 3  # at least as many trials are emphasized
+_MIN_BEST = 3  # at least this many trials are emphasized
 
 
 def opening(inputs: ReportInputs, importances: Importances) -> str:
@@ -48,7 +48,7 @@ def search_sections(inputs: ReportInputs, study: OptunaStudy, importances: Impor
 
 
 def _curves(inputs: ReportInputs) -> Section:
-    compared = {name: outcome for name, outcome in inputs.compared.items() if outcome.valid}  # others diverged
+    compared = {name: outcome for name, outcome in inputs.compared.items() if outcome.valid}  # the others diverged
     loss_axis = log_axis_layout(
         value
         for outcome in compared.values()

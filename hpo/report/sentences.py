@@ -15,13 +15,13 @@ from hpo.report.predictions import Bin, ClassPredictions, NumberPredictions, cal
 from hpo.report.summary import adaptation_lines, regularization_line, verdict_line
 from hpo.space.formatting import format_number, format_score, trial_name
 
-_MATTERS = 1.5  # times the importance that all hyperparameters would have if they were equal
+_MATTERS = 1.5  # times the importance that each hyperparameter would have if all were equal
 _HARDLY_MATTERS = 0.5
 _MAX_DETAILED = 3  # strengths that are listed with their scores
-_MIN_AGREEING = 3  # best trials, below which no agreement is described
-_MAX_COLUMNS = 30  # names of unused columns
-_CONFIDENCE_MARGIN = 0.02  # between confidence and accuracy, for "well calibrated"
-_MIN_SLOPE = 0.1  # of residuals over predictions that is described
+_MIN_AGREEING = 3  # with fewer best trials, no agreement is described
+_MAX_COLUMNS = 30  # unused columns that are named
+_CONFIDENCE_MARGIN = 0.02  # largest difference of confidence and accuracy that counts as "well calibrated"
+_MIN_SLOPE = 0.1  # the smallest slope of residuals over predictions that is described
 
 
 def standing(balance: Balance) -> str:
@@ -59,7 +59,7 @@ def reasons(inputs: ReportInputs, balance: Balance) -> str:
 def verdict(inputs: ReportInputs, balance: Balance, importances: Mapping[str, Mapping[str, float]]) -> list[str]:
     """Return the sentences at the top of the page, the conclusion first."""
     result = inputs.result
-    lead = [] if result.test_domain_differs else [standing(balance)]  # the gap on the source does not judge the target
+    lead = [] if result.test_domain_differs else [standing(balance)]  # the source's gap says nothing on the target
     lead += adaptation_lines(result)
     lines = [*lead, verdict_line(result), reasons(inputs, balance), regularization_line(result)]
     return [line for line in [*lines, importance(inputs, importances), dropped(inputs)] if line]
@@ -154,8 +154,8 @@ def history(inputs: ReportInputs) -> str:
 
 
 def agreement(inputs: ReportInputs, best: Sequence[Outcome]) -> str:
-    """Name the hyperparameters in which the best trials agree most and least, by the part of the range that they
-    span."""
+    """Name the hyperparameters in which the best trials agree most and least, by the part of its range that these
+    trials span."""
     line = "Each line is a trial."
     if len(best) < _MIN_AGREEING:
         return line

@@ -1,6 +1,6 @@
 """Plotly JSON in the style of the page: readable without color, on light and dark background, in a narrow window.
 
-A color is written as `var:NAME`; `page.js` replaces it by the page's color of that name, light or dark.
+A color is written as `var:NAME`; `page.js` replaces it with the page's color of that name, light or dark.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from hpo.report.axis import Axis, format_tick
 Plot = dict[str, Any]
 
 INK, SOFT, FAINT, BLUE, ORANGE, PAPER = "var:ink", "var:soft", "var:faint", "var:blue", "var:orange", "var:paper"
-SMALL, MEDIUM = 240, 340  # pixels high
+SMALL, MEDIUM = 240, 340  # heights in pixels
 _MIN_TICKS, _MAX_TICKS = 3, 6
 
 

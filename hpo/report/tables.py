@@ -24,7 +24,7 @@ _MAX_IMAGES = 24
 _MAX_ROWS = 12
 _MAX_CONFUSIONS = 24
 _MAX_VALUES = 12  # columns of a row that are shown
-_CHANNELS = (1, 3)  # of an image that a browser can show: grey, or red, green and blue
+_CHANNELS = (1, 3)  # numbers of channels that a browser can show: grey, or red, green and blue
 
 
 def params(inputs: ReportInputs) -> str:

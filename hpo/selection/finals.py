@@ -26,13 +26,14 @@ from hpo.training.builder import NetworkBuilder
 TrainFixed = Callable[[Sequence[Trial], Callable[[], Samples]], None]
 """Trains trials that are never pruned, except those with a stored outcome; the second argument makes the samples."""
 
-_DRAWS = 2  # of new splits; each has enough folds that training parts are as large as in the search
+_DRAWS = 2  # draws of new splits; each has enough folds to make its training parts as large as in the search
 
 
 def n_draws(data: Dataset) -> int:
     """Return the number of new splits.
 
-    It is 1 if the splits are not random, as for rows ordered in time: another draw would only change the seeds.
+    It is 1 if the splits are not random, for example if the rows are ordered in time, because another draw would only
+    change the seeds.
     """
     return 1 if data.has_single_draw else _DRAWS
 
@@ -53,7 +54,7 @@ class Finalist:
     def scores(self, metric: str) -> np.ndarray:
         """Return the score of each re-evaluation fit, (fits,), at the epoch where the other folds of its draw stop.
 
-        It is NaN where the fit diverged, or where the validation rows of the fold do not define the metric.
+        A score is NaN if the fit diverged, or if the validation rows of the fold do not define the metric.
         """
         return np.concatenate([self._scores(outcome)[f"valid_{metric}"] for outcome in self.reevaluations])
 
@@ -70,7 +71,7 @@ class Finalist:
 
     @cached_property
     def epochs(self) -> int:
-        """The best number of epochs by the mean of all re-evaluation curves, else by the search."""
+        """The best number of epochs by the mean of all complete re-evaluation curves or, without any, by the search."""
         curves = [self._curves(o)[self.space.train.metric_key] for o in self.reevaluations if o.state == "complete"]
         return statistics.best_epoch(curves, self._metric) if curves else max(1, self.searched.best_epoch)
 
@@ -119,7 +120,7 @@ class Finals:
 
     @cached_property
     def test_train_ratio(self) -> float:
-        """The number of validation rows of the new splits over that of their training rows."""
+        """The number of validation rows in the new splits, divided by the number of their training rows."""
         return sum(valid for _, valid in self._sizes) / sum(train for train, _ in self._sizes)
 
     @cached_property
@@ -147,14 +148,17 @@ class Finals:
                 return
 
     def evaluate_like(self, outcome: Outcome, finalist: Finalist) -> Finalist:
-        """Re-evaluate a configuration that cannot be selected, on the draws of the finalist to compare it with."""
+        """Re-evaluate, on the draws of `finalist`, a configuration that is compared with it but cannot be selected."""
         reference = Finalist(outcome, self._space)
         for draw in range(1, len(finalist.reevaluations) + 1):
             self._reevaluate([reference], draw)
         return reference
 
     def candidates(self) -> list[Candidate]:
-        """Return all finalists for the selection rules, without the folds that do not define the followed metric."""
+        """Return all finalists as candidates for the selection rules.
+
+        Their scores leave out the folds that do not define the followed metric.
+        """
         finalists = list(self.finalists.values())
         longest = max(finalists, key=lambda f: len(f.reevaluations))
         undefined = np.zeros(len(longest.undefined()), dtype=bool)

@@ -24,7 +24,7 @@ class FinalNetwork:
     """A final network, or several whose predictions are averaged.
 
     `label` names its weights in the store, `data` is the data set in the encoding that it was trained on, and `epochs`
-    the fixed number of epochs (None: early stopping determined it).
+    is the fixed number of epochs (None: early stopping determined the number).
     """
 
     label: str
@@ -35,9 +35,9 @@ class FinalNetwork:
 class Refit:
     """Trains final networks.
 
-    `scaled` trains one network on all development rows, for as many epochs as was best in the re-evaluation: more rows
-    mean more updates per epoch, so the updates grow with the rows. `keep` takes the network of the search. `average`
-    trains one network per fold of new splits and averages their predictions.
+    `scaled` trains one network on all development rows, for the number of epochs that was best in the re-evaluation.
+    More rows mean more updates per epoch, so the number of updates grows with the number of rows. `keep` takes the
+    network of the search. `average` trains one network per fold of new splits and averages their predictions.
     """
 
     def __init__(
@@ -55,7 +55,7 @@ class Refit:
     def final(self, kind: RefitKind, finalists: Sequence[Finalist]) -> dict[str, FinalNetwork]:
         """Train the final networks of some configurations; return them by label, without those that diverged.
 
-        With the seed of the searched trial, `keep` reproduces the network of the search exactly.
+        Because it uses the seed of the searched trial, `keep` reproduces the network of the search exactly.
         """
         epochs: dict[str, int | None] = {f.label: None for f in finalists}
         if kind == "scaled":
@@ -71,7 +71,7 @@ class Refit:
         }
 
     def logits(self, final: FinalNetwork, config: Config) -> Tensor:
-        """Predict the test part: logits (1, rows, outputs)."""
+        """Predict the test part and return the logits (1, rows, outputs)."""
         weights = self._weights.load(final.label)
         fits = len(next(iter(weights.values())))
         network = self._networks.network_for(config)

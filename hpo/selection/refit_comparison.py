@@ -24,9 +24,9 @@ from hpo.training.builder import NetworkBuilder
 
 @dataclass(frozen=True)
 class _FoldResult:
-    """The score of each kind of refit on one outer fold, and the averaged predictions of its rows.
+    """The score of each kind of refit on one outer fold, and the averaged predictions for its rows.
 
-    `rows` is (n,); `predictions` are logits (n, classes), or the errors of a regression, (n, 1), in the unit of the
+    `rows` is (n,); `predictions` are the logits (n, classes) or, in a regression, the errors (n, 1) in the unit of the
     target.
     """
 
@@ -39,9 +39,9 @@ class RefitComparison:
     """Estimates the score of each kind of refit for one configuration by nested cross-validation.
 
     The outer folds are those of the first draw of new splits. The training rows of each outer fold are split again into
-    inner folds. Three kinds are scored on its validation rows: the network of one inner fold (`keep`), the mean of all
-    inner folds (`average`), and the network that the re-evaluation trained on the outer fold, after as many epochs as
-    were best in the inner folds (`scaled`).
+    inner folds. Three kinds are scored on the validation rows of the outer fold: the network of one inner fold
+    (`keep`), the averaged networks of all inner folds (`average`), and the network that the re-evaluation trained on
+    the outer fold, after the number of epochs that was best in the inner folds (`scaled`).
 
     The averaged predictions of the inner networks are saved for the report, since these networks have used the outer
     validation rows neither for training nor for early stopping.
@@ -69,9 +69,9 @@ class RefitComparison:
     def compare(self, finalist: Finalist) -> dict[str, dict[str, float]]:
         """Return the mean score of each kind of refit, its gain over `scaled`, and the paired error of the gain.
 
-        The score is the followed metric, or the loss if that needs no labels. Returns {} if a network diverged. Raises
-        InputError if inner folds cannot be drawn, do not fit into memory, or leave a minibatch of one row on which the
-        network cannot be trained.
+        The score is the followed metric or, if the followed metric needs no labels, the loss. Returns {} if a network
+        diverged. Raises InputError if inner folds cannot be drawn, do not fit into memory, or leave a minibatch of one
+        row on which the network cannot be trained.
 
         The result is stored with the study, because the networks are not kept.
         """

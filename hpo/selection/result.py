@@ -12,15 +12,15 @@ from hpo.nn.combination import Kind
 from hpo.selection.score_table import selected_lines, table_lines
 
 Scores = Mapping[str, float | None]
-"""Scores by metric; None if the rows do not define the metric (a ROC curve of a single class) or training diverged."""
+"""Scores by metric; None if the rows do not define the metric (a ROC curve needs two classes) or training diverged."""
 
 
 @dataclass(frozen=True)
 class ConfigScores:
     """One configuration of the final table, with its scores in the search, in the re-evaluation and on the test rows.
 
-    `train` and `valid` are those of its best epoch in the search. `reevaluated` are means over the fits on new splits
-    and seeds, empty without a re-evaluation; `test` is empty if the configuration has no final network.
+    `train` and `valid` are its scores at its best epoch in the search. `reevaluated` holds means over the fits on new
+    splits and seeds and is empty without a re-evaluation; `test` is empty if the configuration has no final network.
     """
 
     trial: str
@@ -107,8 +107,8 @@ class RefitResult:
     """The final network: the requested `kind`, the name of its `weights` (None: it diverged, or none was requested),
     its epochs (None: early stopping) and training rows.
 
-    `comparison` has one entry per kind from nested cross-validation: the mean in one metric, the `gain` over `scaled`
-    and the `standard_error` of the gain. It is empty if the kinds could not be compared.
+    `comparison` holds the result of nested cross-validation for each kind: the mean of one metric, the `gain` over
+    `scaled` and the `standard_error` of the gain. It is empty if the kinds could not be compared.
     """
 
     kind: str
@@ -121,7 +121,7 @@ class RefitResult:
 @dataclass(frozen=True)
 class AdaptationEffect:
     """The numbers of test rows of the target domain on which the selected network is `better` and `worse` than the
-    network of `reference`, which does not adapt; `p_value` is that of the sign test (McNemar's test for classes)."""
+    network of `reference`, which does not adapt; `p_value` is from the sign test (McNemar's test for classes)."""
 
     reference: str
     better: int
@@ -134,7 +134,8 @@ class ValidatorScore:
     """How well a validator, which needs no target labels, ranks `trials` finished trials.
 
     `spearman` is the rank correlation with the labelled metric, 1 if both rank the trials alike (None: one of them is
-    constant). `regret` is the difference in that metric between the best trial and `chosen`, the validator's best.
+    constant). `regret` is the difference in that metric between the best trial and `chosen`, the trial that the
+    validator rates best.
     """
 
     validator: str
@@ -168,9 +169,9 @@ class EnsembleMember:
 
 @dataclass(frozen=True)
 class EnsembleResult:
-    """An ensemble: of `networks` networks, `networks_per_member` for each member, combined by `rule`.
+    """An ensemble of `networks` networks, `networks_per_member` for each member, combined by `rule`.
 
-    `expected` are its scores on out-of-fold rows, `single` the test scores of the final network, for comparison.
+    `expected` holds its scores on out-of-fold rows; `single` holds the test scores of the final network for comparison.
     """
 
     kind: str
@@ -192,13 +193,13 @@ class EnsembleResult:
 
 @dataclass(frozen=True, repr=False)
 class SearchResult:
-    """The selected configuration, the reasons for it, the configurations for comparison, and the scores of all.
+    """The selected configuration, why it was selected, the configurations it is compared with, and the scores of all.
 
-    The attributes from `selected` (its parameters) to `test` describe the selected configuration like those of
-    `ConfigScores`. `baselines` holds the others by name: `defaults`, `none`, `ablation` and `unadapted`. `rules` is
-    the trial that each selection rule would select. `networks` names the weights of the final network of each
-    configuration. `test_evaluations` counts how often the test rows have been scored; `test_domain_differs` is whether
-    they come from another domain than all rows that selection used.
+    The attributes from `selected` (its parameters) to `test` describe the selected configuration as those of
+    `ConfigScores` do. `baselines` holds the others by name: `defaults`, `none`, `ablation` and `unadapted`. `rules`
+    maps each selection rule to the trial that it would select. `networks` names the weights of the final network of
+    each configuration. `test_evaluations` counts how often the test rows have been scored; `test_domain_differs` says
+    whether the test rows come from another domain than all rows that the selection used.
     """
 
     study: str

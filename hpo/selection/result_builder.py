@@ -38,15 +38,15 @@ from hpo.space.space import Space
 from hpo.study.study import Study
 from hpo.training.experiment import Experiment
 
-_REGULARIZATION_ALPHA = 0.1  # of the two-sided test of the selected configuration against its ablation
+_REGULARIZATION_ALPHA = 0.1  # level of the two-sided test of the selected configuration against its ablation
 
 
 @dataclass(frozen=True)
 class Selection:
     """The decision of the finals.
 
-    `selected` is the label of the selected trial, `rule` the rule that selected it, `choices` the label that each rule
-    would select, and `verdict` the comparison with the defaults.
+    `selected` is the label of the selected trial, `rule` is the rule that selected it, `choices` maps each rule to the
+    label that it would select, and `verdict` is the comparison with the defaults.
     """
 
     finals: Finals
@@ -127,7 +127,7 @@ def _finals_fields(
 def _regularization(
     experiment: Experiment, finals: Finals, selected: Finalist, ablation: Finalist
 ) -> RegularizationEffect | None:
-    """Compare the selected configuration with its ablation; None if it uses no regularizer."""
+    """Compare the selected configuration with its ablation; return None if it uses no regularizer."""
     if ablation is selected:
         return None
 
@@ -172,7 +172,7 @@ def _config_scores(experiment: Experiment, finalist: Finalist, test: Mapping[str
 
 
 def _finalists(finals: Finals, metric: str) -> dict[str, FinalistScores]:
-    """The scores of all finalists, best re-evaluation first; those that diverged are last."""
+    """Return the scores of all finalists, the best re-evaluation first and those that diverged last."""
     scores = {}
     for candidate in sorted(finals.candidates(), key=lambda c: (not math.isfinite(c.mean), c.mean, c.label)):
         finalist = finals.finalists[candidate.label]
@@ -195,8 +195,9 @@ def adaptation(
 ) -> AdaptationEffect | None:
     """Compare the selected network with its reference, which does not adapt, on the test rows of the target domain.
 
-    `logits` (1, rows, outputs) of the final networks on the test rows, by name. None if the selected configuration does
-    not adapt, one of the two networks is missing or the test rows are not of another domain.
+    `logits` holds the logits (1, rows, outputs) of the final networks on the test rows, by name. Returns None if the
+    selected configuration does not adapt, if one of the two networks is missing, or if the test rows are not of another
+    domain.
     """
     selected, reference = compared["selected"], "unadapted" if "unadapted" in compared else "ablation"
     if not (active_adaptation(selected.searched.trial.params) and {"selected", reference} <= logits.keys()):
@@ -237,7 +238,7 @@ def refit_result(kind: str, final: FinalNetwork | None, comparison: Mapping[str,
 
 
 def fit_epochs(study: Study) -> dict[str, int]:
-    """Return the epochs of single networks that were trained, by the role of their trial."""
+    """Return the number of trained epochs, counted for each single network, by the role of the trial."""
     epochs: dict[str, int] = {}
     for outcome in study.outcomes.values():
         role = "search" if outcome.trial.in_budget else outcome.trial.role

@@ -1,4 +1,4 @@
-"""Measure on labelled target rows how well validators, which use no target labels, rank the trials of a search."""
+"""Use labelled target rows to measure how well validators, which use no target labels, rank the trials of a search."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ MIN_TRIALS = 3  # with two trials, a rank correlation is always 1 or -1
 
 
 def rank(outcomes: Iterable[Outcome], metric: str) -> list[ValidatorScore]:
-    """Compare every validator that was computed with `metric`, best rank correlation first.
+    """Compare every computed validator with `metric`; the best rank correlation comes first.
 
     Only complete trials count, each at its best epoch.
     """

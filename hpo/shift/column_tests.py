@@ -12,7 +12,7 @@ from scipy.stats.contingency import expected_freq
 from hpo.shift.domains import ALPHA, Column, Terms
 
 _BINS = 10
-_MAX_COLUMNS = 1000  # that are tested
+_MAX_COLUMNS = 1000  # the most columns that are tested
 _MIN_EXPECTED = 5  # with fewer rows expected in a cell of a table, the χ² approximation is poor
 
 
@@ -41,7 +41,7 @@ class ColumnShift:
 def column_shifts(columns: Sequence[Column], terms: Sequence[Terms] = ()) -> list[ColumnShift]:
     """Test all columns and all terms of text columns; the smallest p comes first.
 
-    Of more than 1,000 columns, evenly spaced ones are tested.
+    If there are more than 1,000 columns, only evenly spaced ones are tested.
     """
     step = max(1, -(-len(columns) // _MAX_COLUMNS))
     shifts = [_column_shift(column) for column in columns[::step]]
@@ -61,7 +61,8 @@ def _column_shift(column: Column) -> ColumnShift:
 def _number_shift(column: Column) -> ColumnShift:
     """Compare numbers with the Kolmogorov–Smirnov test.
 
-    If values are missing, their shares are compared too, and both p-values are doubled for the two tests.
+    If values are missing, the shares of missing values are compared too, and both p-values are doubled because there
+    are two tests.
     """
     missing_s, missing_t = np.isnan(column.source), np.isnan(column.target)
     source, target = column.source[~missing_s], column.target[~missing_t]
@@ -83,7 +84,7 @@ def _decile_counts(source: np.ndarray, target: np.ndarray) -> np.ndarray:
     """Count the rows of each domain in the deciles of the source, (2, bins).
 
     There is a separate bin for each value that fills a decile or more, and for missing values. Otherwise, a shift away
-    from a value of all rows, or to missing values, would stay within one bin.
+    from a value that all source rows have, or to missing values, would stay within one bin.
     """
     known = source[~np.isnan(source)]
     deciles, repeats = np.unique(
@@ -118,7 +119,7 @@ def _term_shifts(text: Terms) -> list[ColumnShift]:
     shifts = []
     for term, in_source, in_target in zip(text.terms, source_rows, target_rows, strict=True):
         counts = np.array([[n - in_source, in_source], [m - in_target, in_target]])
-        # A term in fewer rows cannot be tested.
+        # A term in fewer than 10 rows cannot be tested.
         p = chi_square(counts) if in_source + in_target >= 2 * _MIN_EXPECTED else 1.0
         kl, psi = divergences(counts)
         shares = in_source / n, in_target / m
@@ -127,9 +128,9 @@ def _term_shifts(text: Terms) -> list[ColumnShift]:
 
 
 def chi_square(counts: np.ndarray) -> float:
-    """Return the p-value of Pearson's χ² test for a table (2, values).
+    """Return the p-value of Pearson's χ² test for a table of counts (2, values).
 
-    Values of which fewer than 5 rows are expected in one of the domains are pooled.
+    Values with fewer than 5 expected rows in one of the domains are pooled.
     """
     rare = expected_freq(counts).min(0) < _MIN_EXPECTED
     pooled = np.column_stack([counts[:, ~rare], counts[:, rare].sum(1)]) if rare.any() else counts
@@ -140,7 +141,7 @@ def chi_square(counts: np.ndarray) -> float:
 
 
 def divergences(counts: np.ndarray) -> tuple[float, float]:
-    """Return (KL divergence of the target from the source, PSI) of a table (2, bins).
+    """Return (KL divergence of the target from the source, PSI) of a table of counts (2, bins).
 
     Half a row is added to each bin; otherwise an empty bin would make both infinite.
     """

@@ -11,10 +11,10 @@ from hpo.shift.domains import SEED, Domains
 from hpo.shift.source_model import SourcePredictions
 
 _DRAWS = 1999
-_MIN_ROWS = 8  # of each domain in a region
+_MIN_ROWS = 8  # rows of each domain that a region needs
 _MAX_REGIONS = 40
 _MIN_SHARE = 1e-3  # replaces an estimated label share of 0
-_MAX_CATEGORIES = 10  # of a column that are regions
+_MAX_CATEGORIES = 10  # categories of a column that become regions
 
 
 @dataclass(frozen=True)
@@ -22,8 +22,8 @@ class Region:
     """A part of the table, described by `where`, and the number of labelled target `rows` in it.
 
     `source` and `target` are the mean Brier scores of the source model on source rows and on labelled target rows.
-    `excess` is the difference between target and source of the score above what the model expects. `p` is adjusted for
-    all regions.
+    `excess` says by how much more the score exceeds the expectation of the model on target rows than on source rows.
+    `p` is adjusted for all regions.
     """
 
     where: str
@@ -50,11 +50,11 @@ def concept_test(domains: Domains, predicted: SourcePredictions, adjust_shares: 
     shift of p(x) into harder regions does not count. Errors that the model makes in both domains cancel, since the same
     models predict both. The score is bounded, so no single row decides. It is compared over all rows and in regions
     (the lower and upper half of each column, each category), and so is the share of each class minus its expectation.
-    The largest difference in standard errors is compared with labels drawn from the model (maxT: Westfall & Young,
-    1993).
+    The largest difference, in standard errors, is compared with those for labels drawn from the model (maxT: Westfall &
+    Young, 1993).
 
-    `adjust_shares`: label shares may differ, or rows were labelled by class. Then the predictions are first adjusted to
-    the label shares of the labelled rows, and shares are not compared.
+    `adjust_shares` means that label shares may differ, or that rows were labelled by class. Then the predictions are
+    first adjusted to the label shares of the labelled rows, and shares are not compared.
     """
     y = np.concatenate([domains.y_s, domains.y_t])
     is_target = np.repeat([False, True], [len(domains.y_s), len(domains.y_t)])
@@ -124,8 +124,9 @@ def max_z_test(
 ) -> np.ndarray:
     """Return adjusted p-values of sums that have mean 0 if labels are drawn by `probabilities` (rows, classes).
 
-    A table is (value of each row for each label that it could have (rows, classes), weights of the rows in each sum
-    (rows, sums)). If the values of source rows vary more than the model expects, the same is assumed of target rows.
+    Each table is a pair: the value of each row for each label that it could have, (rows, classes), and the weight of
+    each row in each sum, (rows, sums). If the values of source rows vary more than the model expects, the same is
+    assumed of target rows.
     """
     rng = np.random.default_rng(SEED)
     limits = probabilities.cumsum(1)[:, :-1]
@@ -153,7 +154,10 @@ def _difference_weights(rows: np.ndarray, is_target: np.ndarray) -> np.ndarray:
 
 
 def _regions(domains: Domains) -> dict[str, np.ndarray]:
-    """Return masks over source rows followed by labelled target rows; of many columns, evenly spaced ones are used."""
+    """Return masks over source rows followed by labelled target rows.
+
+    If there are many columns, only evenly spaced ones are used.
+    """
     regions: dict[str, np.ndarray] = {}
     step = max(1, -(-2 * len(domains.columns) // _MAX_REGIONS))
     for column in domains.columns[::step]:

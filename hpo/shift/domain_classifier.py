@@ -22,7 +22,7 @@ class ClassifierTest:
     """The area under the ROC curve of a domain classifier (0.5: it cannot tell the domains apart).
 
     `interval` is DeLong's 95 % interval. `p` is the p-value of the rank test (Mann & Whitney), whose variance assumes
-    no difference.
+    that the domains do not differ.
     """
 
     model: str
@@ -70,7 +70,7 @@ def stratified_folds(y: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
 
 
 def _linear_scores(x: Matrix, target: np.ndarray) -> np.ndarray:
-    """Return out-of-fold scores as ranks within each fold: models of different folds have no common scale."""
+    """Return out-of-fold scores as ranks within each fold, because models of different folds have no common scale."""
     scores = np.empty(len(target))
     for train, held_out in StratifiedKFold(FOLDS, shuffle=True, random_state=SEED).split(np.zeros(len(target)), target):
         model = LogisticRegression(class_weight="balanced", max_iter=1000).fit(x[train], target[train])

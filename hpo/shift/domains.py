@@ -10,11 +10,11 @@ import numpy as np
 from scipy.sparse import csr_matrix, issparse, vstack
 from sklearn.decomposition import TruncatedSVD
 
-ALPHA = 0.005  # level of each of the three tests that name a shift; without a shift, about 2 of 100 draws get a name
+ALPHA = 0.005  # level of each of the three tests that name a shift; without one, about 2 of 100 draws still get a name
 SEED = 0  # of all folds, permutations, resamples and trees
-_MAX_INPUTS = 200  # above it, trees and kernels use the directions of largest variance
+_MAX_INPUTS = 200  # with more inputs, trees and kernels use the directions of largest variance
 _DIRECTIONS = 50
-_MAX_DENSITY = 0.2  # share of nonzero numbers, up to which a wide matrix is stored sparse
+_MAX_DENSITY = 0.2  # the largest share of nonzero numbers at which a wide matrix is stored sparse
 
 Matrix: TypeAlias = Any  # np.ndarray or csr_matrix, which have no type in common; (rows, inputs)
 
@@ -44,7 +44,7 @@ class Domains:
     """Encoded rows and labels of both domains.
 
     `x_s` (n, inputs) has the class indices `y_s` (n,). The rows `labelled` of `x_t` (m, inputs) have the class indices
-    `y_t`. `labelled_by_class`: a fixed number of labels was drawn per class, so their shares carry no information.
+    `y_t`. If `labelled_by_class`, a fixed number of labels was drawn per class, so label shares carry no information.
     `columns` and `terms` hold the same rows in their own units.
     """
 
@@ -67,10 +67,10 @@ def as_sparse(x: Matrix) -> Matrix:
 
 
 def reduce_dimensions(*parts: Matrix) -> list[np.ndarray]:
-    """Return the same rows with at most 200 inputs, for trees and kernels, which would take minutes over thousands.
+    """Return the same rows with at most 200 inputs; trees and kernels would take minutes for thousands of inputs.
 
-    More inputs are replaced by the 50 directions of largest variance over the rows of all parts, so that no part is
-    favored.
+    If there are more, they are replaced by the 50 directions of largest variance over the rows of all parts, so that no
+    part is favored.
     """
     if parts[0].shape[1] <= _MAX_INPUTS:
         return [np.asarray(part) for part in parts]

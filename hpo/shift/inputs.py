@@ -17,7 +17,7 @@ from hpo.data.sources import SOURCE, TARGET
 from hpo.shift.domains import Column, Domains, Terms, as_sparse
 
 _TARGET_BINS = 3
-_MIN_ROWS = 20  # of a domain
+_MIN_ROWS = 20  # rows that each domain needs
 
 
 def build_domains(spec: DataConfig, data: Dataset) -> Domains:

@@ -61,8 +61,8 @@ def estimate_label_shares(domains: Domains, predicted: SourcePredictions) -> Lab
 def black_box_shares(source: np.ndarray, y: np.ndarray, target: np.ndarray) -> np.ndarray:
     """Return the non-negative label shares (classes,) with which the mean predictions of the source equal the target's.
 
-    Black-box shift estimation with predicted probabilities, i.e. a soft confusion matrix (Lipton, Wang & Smola, ICML
-    2018).
+    This is black-box shift estimation with predicted probabilities, i.e. a soft confusion matrix (Lipton, Wang & Smola,
+    ICML 2018).
     """
     classes = source.shape[1]
     confusion = source.T @ np.eye(classes)[y] / len(y)

@@ -9,7 +9,7 @@ from scipy.spatial.distance import pdist, squareform
 
 from hpo.shift.domains import SEED, Matrix, reduce_dimensions
 
-_MAX_ROWS = 500  # of each domain: the kernel matrix grows with the square of the rows
+_MAX_ROWS = 500  # rows of each domain; the kernel matrix grows with the square of their number
 _PERMUTATIONS = 999
 
 

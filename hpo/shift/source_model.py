@@ -32,10 +32,10 @@ class SourcePredictions:
 def predict_domains(x_s: Matrix, y_s: np.ndarray, x_t: Matrix, classes: int) -> SourcePredictions:
     """Train a logistic regression and a random forest, and return the predictions of the one with the lower loss.
 
-    The loss is out-of-fold, on source rows. Each source row is predicted by the model of the fold that holds it out,
+    The loss is out-of-fold on source rows. Each source row is predicted by the model of the fold that holds it out,
     and each target row by the model of one fold, in turn, so that without a shift, both have predictions of the same
-    distribution. A single model of all source rows would be more confident on target rows than the five models are on
-    source rows, which would look like a shift.
+    distribution. A single model trained on all source rows would be more confident on target rows than the five models
+    are on source rows, which would look like a shift.
     """
     reduced_s, reduced_t = reduce_dimensions(x_s, x_t)
     models: list[tuple[str, Callable[[], Classifier], Matrix, Matrix]] = [
@@ -70,7 +70,7 @@ def _cross_predict(
 
 
 def _calibrate(source: np.ndarray, y: np.ndarray, target: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Scale the confidence of both by the temperature that fits source rows best (Guo et al., ICML 2017)."""
+    """Scale the confidence on both domains by the temperature that fits source rows best (Guo et al., ICML 2017)."""
     best = minimize_scalar(
         lambda t: cross_entropy(_with_temperature(source, t), y).mean(), bounds=(-2.0, 2.0), method="bounded"
     )

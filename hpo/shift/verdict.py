@@ -18,15 +18,15 @@ from hpo.shift.source_model import SourcePredictions, predict_domains
 
 Kind = Literal["covariate", "prior", "concept"]
 _DECISIVE = math.log(10)  # a log-likelihood ratio
-_MIN_RESAMPLED = 50  # source rows with the label shares of the target, below which they are not tested
+_MIN_RESAMPLED = 50  # with fewer source rows resampled to the label shares of the target, they are not tested
 
 
 @dataclass(frozen=True)
 class UnlabelledTests:
     """The results that need no target labels.
 
-    `residual` tests p(x) again after source rows were resampled to the label shares of the target; None if these are
-    the same or if too few rows can be drawn.
+    `residual` tests p(x) again after source rows were resampled to the label shares of the target. It is None if the
+    shares are the same or if too few rows can be drawn.
     """
 
     kinds: tuple[Kind, ...]
@@ -38,8 +38,10 @@ class UnlabelledTests:
 
 @dataclass(frozen=True)
 class ShiftReport:
-    """The shifts by name (`kinds`, empty for none) and the results of all tests; `concept` is None without target
-    labels."""
+    """The names of the shifts (`kinds`, empty if there is none) and the results of all tests.
+
+    `concept` is None without target labels.
+    """
 
     kinds: tuple[Kind, ...]
     unlabelled: UnlabelledTests
@@ -56,10 +58,10 @@ def diagnose(domains: Domains) -> ShiftReport:
        shift. If not, or if predictions do not differ, it is a *covariate* shift. A change of columns exactly along the
        direction that labels follow looks the same as a prior shift. Randomly drawn labelled target rows distinguish the
        two: it is covariate if unchanged label shares make their labels ten times more likely.
-    3. With labelled target rows: test whether their labels follow the source model, given their columns and, after a
-       prior shift, the new label shares. If not, it is a *concept* shift. One exception after a covariate shift: if the
-       labelled rows have other label shares than the source, and their labels follow the model once it has these label
-       shares, it is a *prior* shift in addition.
+    3. If there are labelled target rows, test whether their labels follow the source model, given their columns and,
+       after a prior shift, the new label shares. If not, it is a *concept* shift. There is one exception after a
+       covariate shift: if the labelled rows have other label shares than the source, and their labels follow the model
+       once it is adjusted to these label shares, it is a *prior* shift in addition.
     """
     return name_shift(domains, run_unlabelled_tests(domains))
 
@@ -77,7 +79,7 @@ def run_unlabelled_tests(domains: Domains) -> UnlabelledTests:
 
 
 def name_shift(domains: Domains, unlabelled: UnlabelledTests) -> ShiftReport:
-    """Correct the result of `run_unlabelled_tests` by labelled target rows, and take step 3 of `diagnose`."""
+    """Correct the result of `run_unlabelled_tests` with labelled target rows, and take step 3 of `diagnose`."""
     if not len(domains.y_t):
         return ShiftReport(unlabelled.kinds, unlabelled, None)
     kinds = unlabelled.kinds
@@ -98,7 +100,7 @@ def name_shift(domains: Domains, unlabelled: UnlabelledTests) -> ShiftReport:
 
 
 def _same_shares_p(domains: Domains) -> float:
-    """Return the p-value that labelled target rows have the label shares of the source."""
+    """Return the p-value of the hypothesis that labelled target rows have the label shares of the source."""
     return chi_square(np.array([np.bincount(y, minlength=len(domains.classes)) for y in (domains.y_s, domains.y_t)]))
 
 

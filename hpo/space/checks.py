@@ -1,4 +1,4 @@
-"""The rules for one key under `search:`; each violation is a sentence."""
+"""The rules for one key under `search:`; each violation is reported as a sentence."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def _range(key: str, raw: Mapping[str, Any], path: Path) -> Iterator[Mistake]:
 
 
 def _step(key: str, step: Any) -> str:
-    """Check a step without its range; "" if it is valid."""
+    """Check a step by itself, without the range; "" if it is valid."""
     if not is_number(step) or not 0 < step <= _LARGEST:
         return f"must be a number above 0, got {format_value(step)}."
     return f"must be a whole number, got {format_value(step)}." if is_integer(key) and not isinstance(step, int) else ""
@@ -145,7 +145,7 @@ def _value(key: str, value: Any) -> Iterator[str]:
 
 
 def _listed(names: tuple[str | bool, ...]) -> str:
-    """`none, residual or shake-drop`"""
+    """Return the names as one phrase, such as `none, residual or shake-drop`."""
     *most, last = map(format_value, names)
     return f"{', '.join(most)} or {last}" if most else last
 
@@ -185,7 +185,7 @@ def _prior(key: str, raw: Mapping[str, Any], values: Hyperparameter | None, path
 
 
 def _best(key: str, best: Any, values: Hyperparameter, *, listed: bool) -> str:
-    """Check the expected best value; "" if it is valid. In a range, it may be any number, even between two steps."""
+    """Check the expected best value; "" if it is valid. In a range, it may be any number, also between two steps."""
     if best == "off" and not values.contains(best):  # "off" may also be a regular value of a factory's argument
         return (
             "" if values.optional else f"must be a value of {key}, got off; add optional: true to search off as well."

@@ -81,7 +81,7 @@ def _check_value(key: str, value: Any, hyperparameter: Hyperparameter) -> str:
 
 
 def _cycle(hyperparameters: Mapping[str, Hyperparameter]) -> list[str]:
-    """Keys whose conditions depend on each other in a circle; [] if there are none."""
+    """Return keys whose conditions depend on each other in a circle; [] if there are none."""
     done: set[str] = set()
 
     def visit(key: str, path: list[str]) -> list[str]:

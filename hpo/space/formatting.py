@@ -13,7 +13,7 @@ from hpo.regularizers.active import active_params
 
 _MAX_WIDTH = 100  # characters per line
 _MAX_LISTED = 8  # parameters in one line
-_MAX_DECIMALS = 6  # smaller errors are written like 1.2e-07
+_MAX_DECIMALS = 6  # standard errors that need more are written like 1.2e-07
 _BASELINE_NAMES = {"none": "no regularization", "defaults": "the usual defaults"}
 
 
@@ -52,7 +52,7 @@ def config_line(params: Mapping[str, Any]) -> str:
 
 
 def format_score(value: float | None) -> str:
-    """Return a short form of a score, – if there is none; a negative score has a minus sign (U+2212)."""
+    """Return a short form of a score, or – if there is none; a negative score has a minus sign (U+2212)."""
     if value is None:
         return "–"
     if value < 0:
@@ -111,7 +111,7 @@ def trial_name(label: str) -> str:
 
 
 def flat(value: Mapping[str, Any], path: str = "") -> dict[str, Any]:
-    """Nested mappings as one mapping with dotted keys."""
+    """Return nested mappings as one mapping with dotted keys."""
     by_key: dict[str, Any] = {}
     for key, part in value.items():
         by_key |= flat(part, f"{path}{key}.") if isinstance(part, Mapping) else {f"{path}{key}": part}

@@ -24,7 +24,7 @@ class Prior:
 class Hyperparameter:
     """The values of one search key: either `choices` (a single one is a fixed value), or `low` to `high`."""
 
-    choices: tuple[Any, ...] = ()  # numbers, text or truth values; of a key of the family in its order
+    choices: tuple[Any, ...] = ()  # numbers, text or truth values; for a key of the family, in its order
     low: float = 0.0
     high: float = 0.0
     log: bool = False
@@ -44,14 +44,14 @@ class Hyperparameter:
 
     @property
     def count(self) -> float:
-        """The number of values; infinite without choices, step or whole numbers."""
+        """The number of values; infinite for a continuous range."""
         steps = self.step or (1 if self.integer else None)
         values = len(self.choices) or (math.inf if steps is None else steps_between(self.low, self.high, steps) + 1)
         return values * (2 if self.optional else 1)
 
     @property
     def bounds(self) -> tuple[Any, Any]:
-        """The smallest and the largest value; of values that are not numbers, the first and the last."""
+        """The smallest and the largest value; if the values are not numbers, the first and the last."""
         if not self.choices:
             return self.low, self.high
         return (min(self.choices), max(self.choices)) if self.numeric else (self.choices[0], self.choices[-1])
@@ -70,16 +70,16 @@ class Hyperparameter:
         return is_number(value) and self.low <= value <= self.high and self.clip(value) == value
 
     def rounded(self, value: Any) -> Any:
-        """A sampled value as it is trained: from a continuous range, rounded to four digits.
+        """Return a sampled value as it is used in training: rounded to four digits if the range is continuous.
 
-        The exported, recorded and trained number is then the same short number.
+        The number that is trained with, recorded and exported is then the same short number.
         """
         if self.choices or self.step or self.integer:
             return value
         return min(max(float(f"{value:.4g}"), self.low), self.high)
 
     def clip(self, value: Any) -> Any:
-        """The value that is nearest to `value`; among values that are not numbers, `value` itself or the first."""
+        """Return the nearest value; if the values are not numbers, `value` if it is one of them, else the first."""
         if self.choices and not self.numeric:
             return value if self.contains(value) else self.choices[0]
         if self.choices:
@@ -106,7 +106,7 @@ class Hyperparameter:
         return float((value - self.low) / (self.high - self.low))
 
     def from_unit(self, position: float) -> float:
-        """The number at a position of a range, 0 to 1; the inverse of `to_unit`, without steps."""
+        """The number at a position, 0 to 1, of a range; the inverse of `to_unit`, without steps."""
         if self.log:
             return float(min(max(self.low * math.exp(position * math.log(self.high / self.low)), self.low), self.high))
         return self.low + position * (self.high - self.low)

@@ -64,7 +64,7 @@ def _validate(raw: Any) -> tuple[Space | None, list[Mistake]]:
         return None, [Mistake((), f"a space must be a mapping with study, data and search, got {format_value(raw)}.")]
     space, mistakes = _parse(raw)
     wrong = {m.path[:1] for m in mistakes}
-    if wrong and not wrong & {("search",), ("budget",)}:  # check the rules between those two in any case
+    if wrong and not wrong & {("search",), ("budget",)}:  # check the rules between these two sections as well
         valid = {key: value for key, value in raw.items() if key in Space.model_fields and (key,) not in wrong}
         _, more = _parse({"study": "any", "data": {"source": "sklearn:iris"}, **valid})
         mistakes += [m for m in more if m not in mistakes]
@@ -85,7 +85,7 @@ def _sentence(mistake: Mistake) -> str:
 
 
 def _translate(error: Any) -> list[Mistake]:
-    """Translate an error of pydantic to mistakes with a sentence each."""
+    """Translate an error of pydantic into mistakes with one sentence each."""
     kind, context = error["type"], error.get("ctx", {})
     if kind == "mistakes":
         return list(context["mistakes"])

@@ -29,7 +29,7 @@ class NetworkConfig(Section):
 
     model_config = ConfigDict(arbitrary_types_allowed=True)
 
-    init: str | None = None  # an exported directory, a .safetensors, or runs:/RUN_ID
+    init: str | None = None  # an exported directory, a .safetensors file, or runs:/RUN_ID
     kind: Literal["mlp", "resnet", "cnn", "module"] = "mlp"
     factory: ObjectName | None = None  # for kind module
     width: Annotated[int, Field(ge=1, le=int(FAMILY["width"].allowed[1]))] | None = None
@@ -43,8 +43,7 @@ class NetworkConfig(Section):
     @model_validator(mode="before")
     @classmethod
     def _default_width(cls, raw: Any) -> Any:
-        """Set the default width of the kind; not with `init`, whose weights determine the width, nor for kind
-        module."""
+        """Set the default width of the kind, unless it is module or `init` is given, whose weights set the width."""
         if not isinstance(raw, Mapping) or raw.get("init") is not None:
             return raw
         width = WIDTHS.get(kind) if isinstance(kind := raw.get("kind", "mlp"), str) else None

@@ -43,7 +43,7 @@ def parse_mapping(raw: Any, path: tuple[str, ...], parse_key: Parse) -> dict[str
 
 
 def parse_search_key(key: str, raw: Any, path: Path) -> tuple[Hyperparameter | None, list[Mistake]]:
-    """Parse a key of `search:`; None with the mistakes if it is wrong."""
+    """Parse a key of `search:`; return None and the mistakes if it is wrong."""
     if key in searchable():
         return parse(key, raw, path)
     hint = did_you_mean(key, searchable(), " List them with: hpo regularizers")
@@ -51,7 +51,7 @@ def parse_search_key(key: str, raw: Any, path: Path) -> tuple[Hyperparameter | N
 
 
 def parse_argument(key: str, raw: Any, path: Path) -> tuple[Hyperparameter | None, list[Mistake]]:
-    """Parse a key of `network.search:`, an argument of the factory; None with the mistakes if it is wrong."""
+    """Parse a key of `network.search:`, an argument of the factory; return None and the mistakes if it is wrong."""
     if not key.isidentifier() or keyword.iskeyword(key):
         return None, [Mistake(path, "must be the name of an argument of the factory.")]
     if key in FAMILY and "mlp" in FAMILY[key].needs:
@@ -67,7 +67,7 @@ def parse_argument(key: str, raw: Any, path: Path) -> tuple[Hyperparameter | Non
 
 
 def parse(key: str, raw: Any, path: Path) -> tuple[Hyperparameter | None, list[Mistake]]:
-    """Parse the value of a key; None with the mistakes if it is wrong."""
+    """Parse the value of a key; return None and the mistakes if it is wrong."""
     if raw == AUTO and key in searchable():
         raw = {"range": AUTO}
     if not isinstance(raw, Mapping):
@@ -119,8 +119,10 @@ def _range_rules(key: str, raw: Mapping[str, Any], path: Path) -> Iterator[Mista
 
 
 def _has_integers(key: str, shape: Mapping[str, Any]) -> bool:
-    """Whether the values are whole numbers: as defined for keys of hpo, or if the range of a factory's argument is
-    written with whole numbers."""
+    """Return whether the values are whole numbers.
+
+    Each key of hpo defines this; an argument of a factory has whole numbers if its range is written with them.
+    """
     if key in searchable():
         return checks.is_integer(key)
     return bool(shape) and all(

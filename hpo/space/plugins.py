@@ -56,7 +56,7 @@ def loaded() -> list[str]:
 
 
 def needed(searched: Iterable[str]) -> list[str]:
-    """Return the loaded modules that define any of the keys `searched`."""
+    """Return the loaded modules that define any of the `searched` keys."""
     searched = set(searched)
     return [module for module, members in LOADED.items() if searched & set(members)]
 
@@ -76,7 +76,7 @@ def require(names: Sequence[str], study: str) -> None:
 
 
 def _members(module: ModuleType) -> Iterator[Regularizer]:
-    """Yield the regularizers of a module: its instances, and an instance of each class without one in the module."""
+    """Yield the regularizers of a module: its instances, and a new one of each class that has none in it."""
     public = [value for name, value in vars(module).items() if not name.startswith("_")]
     instances = [value for value in public if isinstance(value, Regularizer)]
     yield from instances

@@ -35,10 +35,9 @@ _AROUND = {"low": _Around(2, 0.3, 0.5), "medium": _Around(4, 0.15, 0.7), "high":
 
 
 def prior_point(hyperparameters: Mapping[str, Hyperparameter], seed: int, number: int) -> dict[str, Any]:
-    """The parameters of proposal `number` that follow from the priors, by the names of the sampler's parameters; {}
-    if none.
+    """Return the parameters of proposal `number` that follow from the priors, by the sampler's names; {} if none do.
 
-    They depend only on the study's seed and the number, so an interrupted search proposes the same.
+    They depend only on the study's seed and the number, so an interrupted search proposes the same ones again.
     """
     priors = {key: values.prior for key, values in hyperparameters.items() if values.prior is not None}
     if number > max((_AROUND[prior.confidence].trials for prior in priors.values()), default=-1):
@@ -52,7 +51,10 @@ def prior_point(hyperparameters: Mapping[str, Hyperparameter], seed: int, number
 
 
 def _draw(key: str, values: Hyperparameter, prior: Prior, around: _Around, rng: np.random.Generator) -> dict[str, Any]:
-    """The magnitude and the switch of one key. Every key draws three numbers, so that no key influences another."""
+    """Return the magnitude and the switch of one key.
+
+    Three random numbers are drawn for each key, needed or not, so that no key influences another.
+    """
     shift, change, choice = rng.normal(), rng.random(), rng.random()
     params: dict[str, Any] = {}
     off = values.optional and prior.best == "off"

@@ -14,11 +14,11 @@ _ON = 0.1  # the position of the smallest value of a strength that can be off
 
 
 def amount(hyperparameters: Mapping[str, Hyperparameter], params: Mapping[str, Any]) -> float:
-    """The amount of regularization of a configuration: the mean of its positions in the searched ranges, from 0
-    (least) to 1.
+    """The amount of regularization of a configuration: the mean position of its values in the searched ranges,
+    from 0 (least) to 1.
 
-    Each key of the family defines the direction of more regularization, and off is 0. Keys without a direction do not
-    count.
+    Each key of the family defines in which direction regularization increases; a key that is off counts as 0. Keys
+    without a direction do not count.
     """
     positions = []
     for key, values in hyperparameters.items():

@@ -27,7 +27,7 @@ from hpo.space.parser import parse_mapping, parse_search_key, searchable
 from hpo.space.priors import SWITCH
 from hpo.space.settings import POOLED_ENSEMBLES, BudgetConfig, EnsembleConfig, RefitConfig, TrainConfig
 
-_MAX_ARCHITECTURES = 32  # that are all tried before a search; of more architectures, only a part is tried
+_MAX_ARCHITECTURES = 32  # up to this many are all tried before a search; of more, only some are
 _MAX_GRID_POINTS = 100_000  # Optuna lists all points of a grid
 
 
@@ -113,8 +113,8 @@ class Space(Section):
 
     @property
     def hyperparameters(self) -> dict[str, Hyperparameter]:
-        """Every parameter of a trial, in the order in which they are shown: the learning rate, the structure of the
-        network, the strengths. A parameter with a default that the space does not name has that value."""
+        """Every parameter of a trial, in the order in which parameters are shown: the learning rate, the structure of
+        the network, the strengths. A parameter that the space does not name has its default value, if any."""
         # A module's factory may have no depth, or its own default.
         defaults = {key: value for key, value in DEFAULTS.items() if key != "depth" or self.network.kind != "module"}
         fixed = {key: Hyperparameter(choices=(value,), integer=key == "depth") for key, value in defaults.items()}
@@ -149,8 +149,8 @@ class Space(Section):
 
     def architectures(self) -> Iterator[Config]:
         """The parameters at the middle of the space, then with every combination of the structure. If there are too
-        many combinations: each value of one structural parameter (the bounds of a range), with the others at their
-        middle and at their largest value."""
+        many combinations, they are replaced by each value of each structural parameter (for a range, its bounds), with
+        the others at their middle and at their largest value."""
         yield self.middle()
         structure = {
             key: values
@@ -169,7 +169,7 @@ class Space(Section):
 
     def params(self, sampled: Mapping[str, Any]) -> Config:
         """The value of each parameter in a trial: sampled, fixed or default. Where the parameter is switched off or its
-        condition does not hold, it is the default value."""
+        condition does not hold, its value is the default."""
         by_key: dict[str, Any] = {}
         for key, values in self.hyperparameters.items():
             on = sampled.get(key + SWITCH, True)
@@ -261,7 +261,7 @@ def _architecture_rules(space: Space) -> Iterator[Mistake]:
 
 
 def _objective_rules(space: Space) -> Iterator[Mistake]:
-    """Check the objectives, and that sampler and pruner support several of them: not all of Optuna's do."""
+    """Check the objectives, and that sampler and pruner support several objectives: not all of Optuna's do."""
     names = space.objective_names
     if names[0] != space.train.metric_key:
         yield Mistake(

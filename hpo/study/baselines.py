@@ -14,7 +14,7 @@ from hpo.space.hyperparameter import Hyperparameter
 from hpo.space.space import Space
 from hpo.study.seeds import fit_seed
 
-DEFAULT_STRENGTHS = {"weight_decay": 1e-2, "dropout": 0.15}  # of the baseline `defaults`
+DEFAULT_STRENGTHS = {"weight_decay": 1e-2, "dropout": 0.15}  # the strengths of the baseline `defaults`
 
 
 def baseline_trials(space: Space) -> list[Trial]:
@@ -36,8 +36,8 @@ def baseline_trials(space: Space) -> list[Trial]:
 
 
 def _usual_value(space: Space, key: str, values: Hyperparameter) -> Any:
-    """The value that a key other than a strength has in the baselines: its usual one, or the middle of its range for
-    the depth and for a factory's arguments, whose usual values are unknown."""
+    """The value, in the baselines, of a key that is not a strength. It is the usual value, except that the depth, and
+    a factory's arguments, whose usual values are unknown, get the middle of their range."""
     if key == "learning_rate":
         return values.clip(1e-3)
     if key == "depth" or key not in FAMILY:

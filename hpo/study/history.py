@@ -14,8 +14,8 @@ from optuna.storages import InMemoryStorage
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-BEST = 25  # the number of best trials, which TPE models as good ones, at any length of the study
-RECENT = 250  # the number of most recent trials that are visible in addition
+BEST = 25  # the number of best trials, which TPE models as the good ones, however long the study is
+RECENT = 250  # the number of most recent trials that are visible in addition to the best
 
 
 class History(InMemoryStorage):
@@ -55,7 +55,7 @@ class History(InMemoryStorage):
         return done
 
     def set_trial_intermediate_value(self, trial_id: int, step: int, intermediate_value: float) -> None:
-        """Set the value without Optuna's copy of the trial, which protects readers in other threads."""
+        """Set the value without copying the trial; Optuna copies it to protect readers in other threads."""
         self.get_trial(trial_id).intermediate_values[step] = intermediate_value
 
     def get_all_trials(
@@ -72,7 +72,7 @@ class History(InMemoryStorage):
 
     @contextmanager
     def before(self, number: float) -> Iterator[None]:
-        """Hide, within the context, all trials of that number or above."""
+        """Within the context, hide all trials with this number or a higher one."""
         self._horizon = number
         try:
             yield
@@ -85,7 +85,7 @@ class History(InMemoryStorage):
         return bisect_left(self._complete, self._horizon)
 
     def percentile(self, step: int, percent: float) -> tuple[float, int]:
-        """A percentile of the values of all complete trials at `step`, by numpy's definition, and their number."""
+        """A percentile (as numpy defines it) of all complete trials' values at `step`, and the number of values."""
         values = self._values.get(step, array("d"))
         if hidden := self._complete[self.n_complete :]:
             values = values[:]
@@ -101,8 +101,8 @@ class History(InMemoryStorage):
         return (a + (b - a) * fraction if fraction < 0.5 else b - (b - a) * (1 - fraction)), len(values)
 
     def set_folds(self, number: int, curve: Sequence[Sequence[float]]) -> None:
-        """Set the values of a trial by epoch, then by fold. An empty curve removes them: the trial cannot be an
-        incumbent."""
+        """Set the values of a trial by epoch, then by fold. An empty curve removes them, so that the trial
+        cannot be an incumbent."""
         self._folds[number] = [[self.sign * value for value in values] for values in curve]
         if not curve:
             del self._folds[number]
@@ -116,10 +116,11 @@ class History(InMemoryStorage):
         return np.array(self._folds[number])
 
     def incumbent(self, number: int, epochs: int) -> np.ndarray | None:
-        """Return the first `epochs` epochs of the incumbent, with which trial `number` is compared, (epochs, folds).
+        """Return the first `epochs` epochs of the incumbent, with which trial `number` is compared.
 
-        The incumbent is the visible complete trial with the best value, or without complete trials the best of the
-        trials in training that have reached that epoch. Returns None if there is no such trial.
+        The shape is (epochs, folds). The incumbent is the visible complete trial with the best value. If there are no
+        complete trials, it is the best of the trials in training that have reached that epoch. Returns None if there
+        is no such trial.
         """
         for _, complete in self._ranked:
             if complete < self._horizon:

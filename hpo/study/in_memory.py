@@ -73,7 +73,7 @@ class InMemoryStudy:
         self._study.sampler = samplers.sampler(self._space, number)
         if point := priors.prior_point(self._space.hyperparameters, self._space.seed, number):
             self._study.enqueue_trial(point)
-        # The QMC sampler warns about trials of which some parameters are fixed, as if the space were conditional.
+        # The QMC sampler warns about trials with some fixed parameters, as if the space were conditional.
         optuna.logging.set_verbosity(optuna.logging.ERROR if point else optuna.logging.WARNING)
         self._study.ask(self._distributions)
         self.proposed += 1
@@ -95,7 +95,7 @@ class InMemoryStudy:
             return self._pruner.prune(self._study, self._history.get_trial(number))
 
     def replay(self, outcome: Outcome, epochs: int) -> None:
-        """Record the first epochs of a trial that has ended, as `prune` did while it was trained."""
+        """Record the first epochs of a trial that has ended, as `prune` did while the trial was in training."""
         number = outcome.trial.key.number
         reported, folds = self._reported(outcome)[:epochs], outcome.fold_curves.get(self._space.train.metric_key, [])
         for epoch in range(len(self._history.get_trial(number).intermediate_values), len(reported)):
@@ -108,8 +108,8 @@ class InMemoryStudy:
     def tell(self, outcome: Outcome, attrs: Mapping[str, Any] | None) -> None:
         """Report the outcome of a trial to sampler and pruner.
 
-        `attrs` are the attributes that they stored with the trial after its proposal; None stands for a trial that was
-        not proposed, of which only the worst values are recorded.
+        `attrs` are the attributes that they stored with the trial after its proposal. For a trial that was not
+        proposed, `attrs` is None, and only its worst values are recorded.
         """
         if attrs is not None:
             self._tell(outcome.trial.key.number, outcome, attrs)
@@ -142,6 +142,6 @@ class InMemoryStudy:
         self._history.set_trial_state_values(number, state, values if finite else None)
 
     def _reported(self, outcome: Outcome) -> list[float]:
-        """The epochs that the pruner has seen: without the last one, unless the trial was pruned there."""
+        """The epochs that the pruner has seen: all but the last one, or all of them if the trial was pruned."""
         curve = outcome.curves.get(self._space.train.metric_key, [])
         return curve if outcome.state == "pruned" else curve[:-1]

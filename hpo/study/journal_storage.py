@@ -17,7 +17,8 @@ from hpo.core.errors import StoreError
 from hpo.study.optuna_storage import OptunaStudyStorage
 
 _MORE = "more"  # marks a record that is not the last of its batch; Optuna ignores unknown keys
-# A power failure loses the records of at most this time; a killed process loses nothing. A sync takes milliseconds.
+# A power failure loses at most the records of this many seconds; a killed process loses nothing. A sync takes
+# milliseconds.
 _SYNC_SECONDS = 1.0
 
 
@@ -38,8 +39,8 @@ class JournalStudyStorage(OptunaStudyStorage):
 class Journal:
     """Optuna's journal backend (`read_logs`, `append_logs`) for a file that has a single writer.
 
-    Optuna's own file backend locks and syncs for every record, half a millisecond each, and what a killed process
-    leaves behind (a stale lock, a torn last line) stops the next reader. Here the lock of the study protects the
+    Optuna's own file backend locks and syncs for every record, which takes half a millisecond each, and a stale lock
+    or a torn last line that a killed process leaves behind stops the next reader. Here, the study's lock protects the
     file, and records that belong together are written in a `batch`: all of them but the last are marked with "more",
     and a batch that lacks its last record is cut off.
     """
@@ -73,8 +74,8 @@ class Journal:
 
     @contextmanager
     def batch(self) -> Iterator[None]:
-        """Write the records that are appended in this context at its end, in one piece; after an exception, none of
-        them."""
+        """Collect the records that are appended in this context, and write them in one piece when it ends. After an
+        exception, none of them is written."""
         records = self._batch = []
         try:
             yield

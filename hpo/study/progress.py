@@ -33,8 +33,8 @@ class RunningTrial:
         self.times.append(round(time.time(), 3))  # milliseconds, as in MLflow
 
     def _by_fold(self, score: Score) -> list[str]:
-        """The metrics whose values are kept by fold: all validation metrics of a finalist, the pruning metric of
-        others."""
+        """The metrics whose values are kept by fold: for a finalist all validation metrics, for other trials the
+        pruning metric."""
         if self.trial.role in ("finalist", "nested"):
             return [name for name in score.values if name.startswith("valid_")]
         return [score.metric] if len(score.values.get(score.metric, ())) > 1 else []
@@ -43,8 +43,8 @@ class RunningTrial:
         self.state, self.reason = state, reason
 
     def to_outcome(self, released: TrainedTrial, metric: str, names: Sequence[str], ended: int) -> Outcome:
-        """The outcome of the trial. `metric` is the followed one, `names` are the objectives, the first of which is
-        that metric; `ended` is the round in which the trial ended."""
+        """The outcome of the trial. `metric` is the followed metric; `names` are the objectives, the first of which
+        is that metric; `ended` is the round in which the trial ended."""
         has_best = released.best_epoch > 0
         value = (
             statistics.best_window_mean(self.curves[f"valid_{metric}"], METRICS[metric])

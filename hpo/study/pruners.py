@@ -1,4 +1,4 @@
-"""The pruners of hpo: a percentile pruner (with 50, the median pruner), and one that compares trials fold by fold."""
+"""The pruners of hpo: a percentile pruner (at 50, the median pruner), and one that compares trials fold by fold."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from hpo.study.history import History
 
 
 class PercentilePruner(pruners.BasePruner):
-    """Makes the decisions of Optuna's percentile pruner for trials that report every epoch, but from sorted values.
+    """Makes the same decisions as Optuna's percentile pruner if trials report every epoch, but from sorted values.
 
-    Optuna's pruner collects and sorts the values of all complete trials at every epoch of every trial.
+    Optuna's own pruner collects and sorts the values of all complete trials at every epoch of every trial.
     """
 
     def __init__(self, history: History, percentile: float, **options: Any) -> None:
@@ -30,7 +30,7 @@ class PercentilePruner(pruners.BasePruner):
         self._min_trials = options.get("n_min_trials", 1)
 
     def prune(self, study: Study, trial: FrozenTrial) -> bool:
-        del study  # with several objectives, it has no single direction, so that of the history is used
+        del study  # with several objectives, it has no single direction, so the history's direction is used
         reports = trial.intermediate_values
         step = max(reports, default=-1)
         if self._history.n_complete < max(1, self._startup) or step < max(0, self._warmup):
@@ -51,18 +51,18 @@ class PairedPruner(pruners.BasePruner):
     """Stops a trial that is significantly worse than the incumbent on the same folds at the same epoch, or worse than
     the median of the complete trials.
 
-    The incumbent is the complete trial with the best value; while no trial is complete, the best trial in training. A
-    hard fold is hard for both trials of a pair, so with a few folds, the difference of two trials is more accurate than
-    the score of either. Stopping a cross-validation early by comparison with the incumbent is from
-    Bergman et al., "Don't Waste Your Time: Early Stopping Cross-Validation" (AutoML 2024). Folds share most of their
-    training rows, so the naive variance of a mean over folds is far too small; it is corrected as in Nadeau & Bengio,
-    "Inference for the Generalization Error" (Machine Learning, 2003).
+    The incumbent is the complete trial with the best value; while no trial is complete, it is the best trial in
+    training. A hard fold is hard for both trials of a pair, so with a few folds, the difference between two trials is
+    more accurate than the score of either. The idea of stopping a cross-validation early by comparison with the
+    incumbent is from Bergman et al., "Don't Waste Your Time: Early Stopping Cross-Validation" (AutoML 2024). Folds
+    share most of their training rows, so the naive variance of a mean over folds is far too small; it is corrected as
+    in Nadeau & Bengio, "Inference for the Generalization Error" (Machine Learning, 2003).
     """
 
     def __init__(self, history: History, test_train_ratio: float, confidence: float = 0.6, **options: Any) -> None:
-        """`test_train_ratio` is the number of validation rows of a fold over its training rows; `confidence` is that
-        of the one-sided test, from 0.5 (any difference stops) to 1 (only the median prunes). `options` are the median
-        pruner's."""
+        """`test_train_ratio` is the ratio of a fold's validation rows to its training rows. `confidence` is the
+        confidence of the one-sided test, from 0.5 (any difference stops the trial) to 1 (only the median prunes).
+        `options` are those of the median pruner."""
         self._history = history
         self._test_train_ratio = test_train_ratio
         self._confidence = confidence

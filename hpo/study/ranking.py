@@ -17,8 +17,8 @@ def best(outcomes: Iterable[Outcome], metric: Metric) -> Outcome | None:
 def ranked(outcomes: Iterable[Outcome], metric: Metric) -> list[Outcome]:
     """The complete outcomes that have a value, best first; if none is complete, the pruned ones.
 
-    Ties are broken by loss and label, never by the order in which trials ended, which an interruption can change: the
-    resumed search would select another trial.
+    Ties are broken by loss and label, never by the order in which trials ended: an interruption can change that
+    order, and the resumed search would then select another trial.
     """
     valued = [o for o in outcomes if o.value is not None and o.state != "failed"]
     candidates = [o for o in valued if o.state == "complete"] or valued

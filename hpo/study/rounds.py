@@ -1,9 +1,9 @@
 """The rounds of a search: each round starts trials in free slots, trains every trial for one epoch and reports them.
 
 A proposal depends on the trials that have ended before it, so after an interruption, trials must begin and end in the
-same rounds as without it. A resumed search therefore goes back to the earliest round in which an unfinished trial
-began. Trials that ended in a later round are not trained again but replayed: they occupy their slots, and the pruner
-sees their epochs, until the round in which they ended.
+same rounds as they would have without it. A resumed search therefore goes back to the earliest round in which an
+unfinished trial began. Trials that ended in a later round are not trained again but replayed: they occupy their slots,
+and the pruner sees their epochs, until the round in which they ended.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class EpochRounds:
 
     @staticmethod
     def epochs(outcome: Outcome, end: int) -> int:
-        """The number of epochs of a trial by the end of round `end`; without workers, one per round."""
+        """The number of epochs that a trial has completed by the end of round `end`; without workers, one per round."""
         begun, ended = outcome.rounds
         return outcome.epochs * (end - begun + 1) // (ended - begun + 1)
 

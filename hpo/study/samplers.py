@@ -137,8 +137,8 @@ def _optuna_options(section: str, kind: str) -> Iterator[None]:
 
 
 def _test_train_ratio(split: SplitConfig) -> float:
-    """Return validation rows over training rows of a fold. In a split by time, training parts grow from fold to fold,
-    so the rows of all folds are summed."""
+    """Return the ratio of a fold's validation rows to its training rows. In a split by time, training parts grow from
+    fold to fold, so the rows of all folds are summed."""
     folds = split.folds or 2
     return 2 / (folds + 1) if split.time else 1 / (folds - 1)
 

@@ -1,6 +1,6 @@
 """The persistent storage of a study: the interface that `Study` uses, and the class for each kind of location.
 
-A storage is written when a trial is proposed and when it ends, never in between. To add one, write a module
+A storage is written when a trial is proposed and when it ends, never in between. To add a class, write a module
 `hpo/study/NAME_storage.py` with a class that has the methods of `StudyStorage` (`hpo.study.optuna_storage` has most of
 them, for any Optuna storage) and a dict `STORAGES`: `{scheme: class}`. The module is found by its name.
 """
@@ -53,11 +53,11 @@ class StudyStorage(Protocol):
         """The attributes that samplers store with the study, such as their position in a sequence."""
 
     def set_sampler_attrs(self, attrs: Mapping[str, Any]) -> None:
-        """Store those attributes of samplers that have changed."""
+        """Store the attributes of samplers; only those that have changed are written."""
 
     def trials(self) -> list[FrozenTrial]:
-        """The proposed trials by number. User attributes: those of `add_trial`; once a trial has ended, `outcome` and
-        perhaps `sampler_attrs`, as `finish_trial` stored them."""
+        """The proposed trials by number. Their user attributes are those given to `add_trial` and, once a trial has
+        ended, `outcome` and perhaps `sampler_attrs`, as `finish_trial` stored them."""
 
     def add_trial(self, trial: FrozenTrial, attrs: Mapping[str, Any]) -> None:
         """Store a proposed trial, with `attrs` as its user attributes."""

@@ -25,13 +25,13 @@ from hpo.study.resume import StoredStudy, open_study, refuse_time, study_identit
 from hpo.study.rounds import EpochRounds
 from hpo.study.storage import open_storage
 
-# In a deterministic search, a trial depends only on trials that are older by at least this many numbers
+# In a deterministic search, a trial depends only on trials that are older by more than this many numbers
 # (docs/decisions/reproducibility.md).
 LAG = 16
 
 
 class Study:
-    """One search over one space. Create it with the study's lock held."""
+    """One search over one space. Hold the study's lock when you create it."""
 
     def __init__(
         self, space: Space, location: Path | str, fingerprint: str, deterministic: bool = False, init_digest: str = ""
@@ -39,7 +39,7 @@ class Study:
         """Open the study stored at `location` (see `open_storage`), or create it. Raises InputError if it was started
         with another space, other data (`fingerprint`) or other initial weights (`init_digest`).
 
-        `deterministic`: a trial depends on exactly the trials that are older by `LAG` numbers or more, never on the
+        `deterministic`: a trial depends on exactly the trials that are older by more than `LAG` numbers, never on the
         number of slots or workers; a proposal waits until they have ended.
         """
         if deterministic:
@@ -49,7 +49,7 @@ class Study:
         self._storage = open_storage(location)
         self._lag = LAG if deterministic else None
         self.in_memory = InMemoryStudy(space, self._lag)
-        self._pending: list[tuple[int, Trial]] = []  # with the rounds in which they begin
+        self._pending: list[tuple[int, Trial]] = []  # trials, each with the round in which it begins
         self._running: dict[str, RunningTrial] = {}
         self._unreported: list[Outcome] = []  # ended, but not yet reported to sampler and pruner
         self.outcomes: dict[str, Outcome] = {}
@@ -74,7 +74,7 @@ class Study:
         return self._may_propose() and not self._rounds.has_later_replays() and self._has_enough_results()
 
     def n_replayed(self) -> int:
-        """The number of trials that occupy a slot without being trained: they had ended before the search was
+        """The number of trials that occupy a slot without being trained, because they had ended before the search was
         interrupted."""
         return len(self._rounds.replayed_trials())
 
@@ -88,7 +88,7 @@ class Study:
         return trial
 
     def report(self, scores: Iterable[Score]) -> list[Trial]:
-        """Record one epoch of the trials in training, and end the round. Returns the trials that end with it.
+        """Record one epoch of the trials in training, and end the round. Returns the trials that end.
 
         The scores are processed in the order of trial numbers, so their own order has no influence.
         """
@@ -250,7 +250,7 @@ class Study:
 
     def _tell_finished(self) -> None:
         """Tell sampler and pruner the outcomes of earlier rounds, in the order of rounds and trial numbers. In a
-        deterministic search, tell them the outcomes that they may know, in the order of trial numbers."""
+        deterministic search, tell them the outcomes that they are allowed to see, in the order of trial numbers."""
         limit = self._visible_below()
         due = [o for o in self._unreported if _position(o.trial) < limit]
         self._unreported = [o for o in self._unreported if _position(o.trial) >= limit]
@@ -267,7 +267,7 @@ class Study:
             self.in_memory.replay(outcome, self._rounds.epochs(outcome, end))
 
     def _add_outcome(self, outcome: Outcome) -> None:
-        """Add an outcome, and update the counts and the best outcome, so that no epoch needs all outcomes for them."""
+        """Add an outcome, and update the counts and the best outcome, so that no epoch goes through all outcomes."""
         self.outcomes[outcome.trial.label] = outcome
         if outcome.trial.in_budget:
             self.counts[outcome.state] += 1
@@ -296,5 +296,5 @@ class Study:
 
 
 def _position(trial: Trial) -> int:
-    """The position of a trial in its round: by number, after the fixed trials."""
+    """The position of a trial in its round: searched trials are ordered by number and follow the fixed trials."""
     return trial.key.number if trial.key.is_searched else -1

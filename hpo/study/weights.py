@@ -1,4 +1,4 @@
-"""Trained tensors on disk, as safetensors: never pickle."""
+"""Trained tensors on disk, as safetensors and never as pickle."""
 
 from __future__ import annotations
 

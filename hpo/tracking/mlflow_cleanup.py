@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # MLflow reads it when it is imported
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # MLflow reads this variable on import
 
 from mlflow import MlflowClient
 from mlflow.entities import Run, ViewType
@@ -56,8 +56,8 @@ def delete_runs(uri: str, experiment_id: str, run_id: str, artifacts: Path) -> N
 
 
 def _own_runs(runs: Sequence[Run], run_id: str) -> list[Run]:
-    """The runs of a study among those of an experiment: its trials, then its own run and earlier runs that this one
-    replaced."""
+    """The runs of a study among those of an experiment: its trials, then the run of the study itself and the
+    earlier runs that it replaced."""
     searches = {run.info.run_id: run.data.tags.get("hpo.search") for run in runs}
     search = searches.get(run_id)
     parents = {run_id, *(other for other, tag in searches.items() if search and tag == search)}
@@ -92,7 +92,7 @@ def _stage(client: MlflowClient, experiment_id: str) -> str:
 
 
 def _delete_rows(uri: str, artifacts: Path, runs: Iterable[Run], experiment_id: str | None) -> None:
-    """Delete runs that are marked as deleted from a database, with their artifacts, and perhaps an experiment.
+    """Delete from a database runs that are marked as deleted, with their artifacts, and the experiment if one is given.
     `mlflow gc` would also delete the runs, models and experiments that others have marked and may want to restore."""
     from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
     from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore

@@ -15,7 +15,8 @@ from pathlib import Path
 
 from hpo.core.errors import StoreError
 
-# On 127.0.0.1 and localhost MLflow covers a third of the page with an assistant; on a name under localhost it does not.
+# At 127.0.0.1 and localhost, MLflow covers a third of the page with an assistant; at a name under localhost, it does
+# not.
 HOST = "hpo.localhost"
 PORT = 5000
 QUIET = {

@@ -15,8 +15,8 @@ from hpo.space.space import Space
 def view(space: Space, task: Task) -> dict[str, Any]:
     """Return the view of a search.
 
-    It has a table of the trials, sorted by the best-epoch score, with states, scores and strengths as columns, the
-    curves of the first twenty, and a parallel-coordinates chart of strengths and score.
+    It has a table of the trials, with states, scores and strengths as columns, sorted by the best-epoch score. It also
+    has the curves of the first twenty trials, and a parallel-coordinates chart of strengths and score.
     """
     followed = METRICS[space.train.metric]
     tracked, bounded = tracked_metrics(task, followed.name), display_metric(task, "loss")
@@ -29,7 +29,7 @@ def view(space: Space, task: Task) -> dict[str, Any]:
     sections = [
         _section("hpo-curves", "Curves of the best twenty", True, columns=2, cardHeight=300),
         _section("hpo-strengths", "Strengths and score", True, columns=1, cardHeight=330),
-        # MLflow's name for the charts that it generates.
+        # "Model metrics" is MLflow's name for the charts that it generates.
         _section("hpo-rest", "Model metrics", False, isGenerated=True),
     ]
     return {
@@ -57,7 +57,7 @@ def view(space: Space, task: Task) -> dict[str, Any]:
 
 
 def _width(column: str) -> int:
-    """The width of a column in pixels: enough for its name; 86 are enough for the logged numbers."""
+    """The width of a column in pixels. It is enough for the name; 86 pixels are enough for the logged numbers."""
     return max(60 if column == "params.`depth`" else 86, int(len(column.split("`")[1]) * 6.4) + 22)
 
 

@@ -1,4 +1,4 @@
-"""Send ended trials to MLflow: true states, whole curves, one bulk write per trial, by a separate process.
+"""Send ended trials to MLflow through a separate process: true states, whole curves, one bulk write per trial.
 
 Starting MLflow takes a second, and writing a run to a server takes longer, so this is done in parallel to the training:
 the recorder turns outcomes into messages, and `hpo.tracking.mlflow_writer` at the other end of a pipe writes them.
@@ -31,7 +31,7 @@ class Recorder:
 
     def __init__(self, tracking_uri: str, folder: Path, header: Mapping[str, Any]) -> None:
         """Start the writer. `header` contains the experiment, and the search's run with its tags and parameters;
-        `folder` is that of the study, where the writer's log goes."""
+        `folder` is the folder of the study, where the writer's log goes."""
         self._uri = tracking_uri
         self._log = folder / "mirror.log"
         try:
@@ -80,8 +80,8 @@ class Recorder:
             self._end()
 
     def abandon(self, status: str) -> None:
-        """End the search's run with a status after a failure or Ctrl-C; after a failure of `close` there is nothing
-        to do."""
+        """End the search's run with a status after a failure or Ctrl-C. If `close` itself has failed, there is
+        nothing to do."""
         if self._ended:
             return
         with suppress(StoreError):  # the first failure is the one to report
@@ -170,7 +170,7 @@ def _environment() -> dict[str, str]:
         os.environ
         | QUIET
         | {
-            "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "4",  # half a minute; the default of seven retries takes four
+            "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "4",  # they take half a minute; the default of seven takes four minutes
             "GIT_PYTHON_REFRESH": "quiet",
             "OMP_NUM_THREADS": "1",
         }

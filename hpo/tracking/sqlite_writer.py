@@ -42,12 +42,12 @@ _INSERT = {
     table: f"INSERT INTO {table} ({', '.join(names)}) VALUES ({', '.join('?' * len(names))})"  # noqa: S608 - constants
     for table, names in _COLUMNS.items()
 }
-_TIMEOUT = 20.0  # seconds to wait while another process writes, as MLflow does
+_TIMEOUT = 20.0  # seconds to wait, as MLflow does, while another process writes
 Row = tuple[Any, ...]
 
 
 def is_supported(database: Path) -> bool:
-    """Whether MLflow's tables have the known columns; if not, its client writes the runs."""
+    """Whether MLflow's tables have the known columns; if not, MLflow's client writes the runs."""
     with closing(sqlite3.connect(database)) as connection:
         columns = {name: {row[1] for row in connection.execute(f"PRAGMA table_info({name})")} for name in _COLUMNS}
     return columns == {name: set(known) for name, known in _COLUMNS.items()}

@@ -20,9 +20,9 @@ _FACTORIES: dict[str, Factory] = {"resnet": nets.resnet, "cnn": nets.cnn}
 
 
 def factory(space: Space, base: Path) -> Factory | None:
-    """Return the function that makes the networks of a space, imported if it is the user's; None for an MLP.
+    """Return the function that makes the networks of a space, or None for an MLP.
 
-    Raises InputError if the space names no function or it cannot be imported.
+    A function of the user's is imported. Raises InputError if the space names no function or it cannot be imported.
     """
     kind, name = space.network.kind, space.network.factory
     if kind == "module":
@@ -36,7 +36,7 @@ def factory(space: Space, base: Path) -> Factory | None:
 class NetworkBuilder:
     """Builds the network of any configuration of a space.
 
-    `build` is the factory (None: an MLP). `state` are initial weights, named as in plain torch, or {}.
+    `build` is the factory (None: an MLP). `state` holds the initial weights, named as in plain torch; it may be empty.
     """
 
     space: Space

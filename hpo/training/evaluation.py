@@ -19,7 +19,7 @@ _PARTS = ("train", "valid", "target_valid", "source_valid")
 
 
 def rows_by_part(folds: Sequence[Fold]) -> dict[str, Tensor]:
-    """Stack the rows that fits on `folds` are scored on, by part, each (fits, rows)."""
+    """Return, for each part, the stacked rows on which the fits on `folds` are scored, (fits, rows)."""
     return {part: torch.stack([getattr(fold, part) for fold in folds]) for part in _PARTS}
 
 
@@ -29,7 +29,7 @@ def available_validators(data: Samples, network: BatchedNetwork, fold: Fold) -> 
 
 
 def unavailable_reason(name: str, data: Samples, network: BatchedNetwork, fold: Fold) -> str:
-    """Explain why a validator cannot be computed for a fit on a fold, and what to do; "" if it can."""
+    """Explain why a validator cannot be computed for a fit on a fold, and what to do; return "" if it can."""
     if not len(fold.valid) or not len(fold.target_valid):
         return (
             f"{name} is computed on unlabelled rows of another domain, and {no_target_rows_reason(data)}, "
@@ -74,10 +74,11 @@ def evaluate(
     parts: Mapping[str, Tensor],
     names: Mapping[str, Sequence[str]],
 ) -> dict[str, dict[str, Tensor]]:
-    """Compute metrics of stacked weights (fits, …) without noise, each (fits,).
+    """Compute the metrics of stacked weights (fits, …) without noise; each metric is (fits,).
 
-    `names` are the metrics of each part, and for `valid` validators as well; `parts` are the rows (see `rows_by_part`).
-    Validators use the held-out rows of the source as labelled rows if there are any, else the validation rows.
+    `names` lists the metrics of each part (for `valid`, validators as well); `parts` holds the rows of each part (see
+    `rows_by_part`). The labelled rows of validators are the held-out rows of the source if there are any, else the
+    validation rows.
     """
     validator_names = [name for name in names.get("valid", ()) if name in VALIDATORS]
     source = "source_valid" if parts["source_valid"].shape[1] else "valid"
@@ -104,7 +105,7 @@ def _outputs(
 ) -> list[Outputs]:
     """Compute the outputs for the rows of each part."""
     index, sizes = torch.cat(list(parts), dim=1), [part.shape[1] for part in parts]
-    blocks = torch.split(index, backend_for(index.device).block, dim=1)  # of all parts together, so there are fewer
+    blocks = torch.split(index, backend_for(index.device).block, dim=1)  # all parts together, for fewer blocks
     logits, all_features = network.predict_parts(weights, map(data.inputs, blocks), features)
     offset = data.offsets(index)
     logits = logits if offset is None else logits + offset

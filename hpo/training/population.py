@@ -48,8 +48,8 @@ class Population:
         self._on_row_budget = on_row_budget
         self.stacks: dict[object, Stack] = {}
         self.members: dict[str, TrialRows] = {}
-        self.waiting: dict[str, tuple[Trial, int]] = {}  # interrupted by a lack of memory, with the epochs reported
-        self.rows_lost = 0  # by how many rows a lack of memory has reduced the population
+        self.waiting: dict[str, tuple[Trial, int]] = {}  # interrupted when memory ran out, with their reported epochs
+        self.rows_lost = 0  # the number of rows by which running out of memory has reduced the population
 
     @classmethod
     def from_space(
@@ -63,7 +63,7 @@ class Population:
     ) -> Population:
         """Make the population for the networks and the training settings of a space.
 
-        `factory` builds the networks (None: an MLP), which start from the weights `state` where it has them.
+        `factory` builds the networks (None: an MLP), which start from those weights that `state` contains.
         """
         networks = NetworkBuilder(space, factory, data.n_inputs, data.n_outputs, state)
         return cls(data, lambda trial: networks.network_for(trial.params), space.train, rows, on_row_budget)
@@ -71,7 +71,7 @@ class Population:
     # ---- trials enter and leave
 
     def has_room(self, n_elsewhere: int = 0) -> bool:
-        """Return whether there are rows for another trial, if `n_elsewhere` trials outside take rows as well.
+        """Return whether there are rows for another trial, counting `n_elsewhere` trials outside the population.
 
         An empty population always has room for one trial.
         """
@@ -99,7 +99,7 @@ class Population:
                 return
 
     def detach(self, trial: Trial) -> MovedTrial | Trial:
-        """Free the rows of `trial` and return their state, for `attach` of another population.
+        """Free the rows of `trial` and return their state, to be passed to `attach` of another population.
 
         Returns the trial itself if it has no rows because it waits for memory.
         """
@@ -135,7 +135,7 @@ class Population:
         member = self.members[trial.label]
         trained, groups = trained_trial(member, member.results()), member.rows_by_stack()
         for stack, rows in groups.items():
-            if trial.label in self.members:  # else memory ran out in an earlier stack, which dropped all its rows
+            if trial.label in self.members:  # else memory ran out in an earlier stack, and the trial lost all its rows
                 with self._recover_from_oom(stack):
                     stack.drop([row.fit for row in rows])
         self.members.pop(trial.label, None)
@@ -156,7 +156,7 @@ class Population:
     # ---- training
 
     def train_epoch(self) -> Iterator[Score]:
-        """Train every stack for one epoch, and yield a score per trial as soon as its last stack is done.
+        """Train every stack for one epoch, and yield the score of each trial as soon as its last stack is done.
 
         Trials may be released while this generator is suspended.
         """
@@ -186,7 +186,7 @@ class Population:
         self._drop_empty_stacks()
 
     def _stack(self, fit: Fit, network: BatchedNetwork) -> Stack:
-        """Return the stack for a fit: same architecture, batch size, named regularizers and numbers of rows of data."""
+        """Return the stack for fits of this architecture, batch size, named regularizers and numbers of data rows."""
         trial, fold = fit.trial, fit.fold
         names = tuple(name for name in STRENGTHS if name in trial.params.strengths)
         unbatched, train = () if network.batched else (trial.label, fold.number), self._train.of(trial.params)
@@ -209,7 +209,7 @@ class Population:
 
     @contextmanager
     def _recover_from_oom(self, stack: Stack, entering: TrialRows | None = None) -> Iterator[None]:
-        """Catch a lack of memory in `stack`: its trials, and the trial `entering` it, will start again later.
+        """Handle running out of memory in `stack`: its trials, and the trial `entering` it, will start again later.
 
         Raises SearchFailedError if there is only one trial.
         """

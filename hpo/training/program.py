@@ -29,9 +29,9 @@ _HOOKS = ("batch", "hidden", "loss", "perturb", "gradient", "after_step", "after
 
 
 class Program:
-    """Trains rows, deepest first, in one program; it is made again whenever rows enter or leave.
+    """Trains rows, sorted by depth with the deepest first, in one program.
 
-    `names` are the regularizers that may act on the rows.
+    A new program is made whenever rows enter or leave. `names` are the regularizers that may act on the rows.
     """
 
     def __init__(
@@ -46,7 +46,7 @@ class Program:
         self.rows, self._tensors, self._layout, self.data, self._backend = rows, tensors, layout, data, backend
         self.network = rows[0].network
         self._depths = [row.network.depth for row in rows]
-        self._network_size = layout.network_size  # the flat values behind it are extra parameters of regularizers
+        self._network_size = layout.network_size  # any flat values beyond it are extra parameters of regularizers
         self._regularizers = {name: STRENGTHS[name] for name in names if _acts(STRENGTHS[name], rows)}
         self._hooks = {
             hook: [name for name, member in self._regularizers.items() if overrides(member, hook)] for hook in _HOOKS
@@ -68,12 +68,12 @@ class Program:
         self._make_optimizer()
 
     def _make_leaves(self) -> None:
-        """Make the views of the flat values that autograd differentiates, and those of the flat gradients."""
+        """Make the views of the flat values for autograd to differentiate, and the views of the flat gradients."""
         buffers = {b.name for b in self.network.buffers}
         views = self._layout.views(self._tensors.values, self._depths)
         self.flat_grads = torch.zeros_like(self._tensors.values)
-        # `data` has its own version counter, so that autograd does not mistake the update of a buffer for the update
-        # of a weight.
+        # `view.data` has its own version counter, so that autograd does not mistake the update of a buffer for the
+        # update of a weight.
         self._buffers = {name: view.data for name, view in views.items() if name in buffers}
         # Each view is its own leaf: autograd through slices of one tensor would fill all of it with zeros for each
         # slice. The gradients are views of another flat tensor, on which the optimizer works.
@@ -157,7 +157,7 @@ class Program:
         )
 
     def _epoch_noise(self) -> dict[str, dict[int | str, Noise]]:
-        """Return the noise of an epoch by user and hook point, for the first rows, which have the hook point."""
+        """Return the noise of an epoch by user and hook point, for those first rows that have the hook point."""
         noise: dict[str, dict[int | str, Noise]] = {}
         for name, points in self.rows[0].streams.items():
             for point in points if name in self._regularizers or name == NETWORK else ():
@@ -169,14 +169,14 @@ class Program:
         return noise
 
     def _noise(self, streams: Sequence[object]) -> Noise:
-        """Return the noise of the first rows, one per stream."""
+        """Return the noise of the first rows, as many as there are streams."""
         epochs = [row.epoch for row in self.rows[: len(streams)]]
         return self._backend.noise(streams, epochs, self.data.x.dtype, self.data.x.device)
 
     # ---- a step
 
     def train_step(self, step: Step, index: Tensor, target: Tensor | None) -> None:
-        """Train on the training rows `index` (fit, batch), and on as many rows `target` of the target domain."""
+        """Train on the training rows `index` (fit, batch), and on as many rows of the target domain, `target`."""
         batch = self._batch(step, index, target)
         if self._hooks["perturb"]:
             self.compute_perturbed_gradients(step, batch)
@@ -204,7 +204,7 @@ class Program:
         return batch
 
     def compute_perturbed_gradients(self, step: Step, batch: Batch) -> None:
-        """Compute the gradient at the weights or inputs that regularizers perturb; the weights themselves stay.
+        """Compute the gradient at weights or inputs perturbed by regularizers; the weights are restored afterwards.
 
         Both passes see the same noise; buffers are updated by the first pass only.
         """
@@ -225,17 +225,17 @@ class Program:
             replayable.clear()
 
     def _restored_generator(self) -> AbstractContextManager[None]:
-        """Restore torch's generator afterwards, so that a module that draws from it draws the same numbers again."""
+        """Restore torch's generator on exit, so that a module that uses it draws the same numbers again."""
         return nullcontext() if self.network.batched else torch.random.fork_rng(devices=rng_devices(self.data.x.device))
 
     def compute_gradients(
         self, step: Step, batch: Batch, buffers: Mapping[str, Tensor], to_inputs: bool = False
     ) -> Tensor:
-        """Write the gradient of the loss into `grads`; if `to_inputs`, return the gradient by the inputs."""
+        """Write the gradient of the loss into `grads`; if `to_inputs`, return that with respect to the inputs."""
         x = batch.x.detach().requires_grad_() if to_inputs else batch.x
         loss = self._losses(step, batch, x, buffers).sum()  # no mean: gradients must not depend on the number of rows
         leaves = list(self._leaves.values())
-        # Materialized as zeros for inputs that have no gradient because the network uses them as category numbers.
+        # Inputs that the network uses as category numbers have no gradient; it is materialized as zeros.
         grads = torch.autograd.grad(loss, [*leaves, x] if to_inputs else leaves, materialize_grads=to_inputs)
         with torch.no_grad():
             for view, grad in zip(self._grads.values(), grads, strict=False):

@@ -1,6 +1,6 @@
 """A stack: fits that share one batched tensor program, as its rows.
 
-Rows may differ in depth. They are sorted by depth, the deepest first, so that the rows that have a layer come first,
+Rows may differ in depth. They are sorted by depth, the deepest first, so that the rows with a given layer come first,
 and the layer is computed for these rows only.
 """
 
@@ -141,7 +141,7 @@ class Stack:
             return
         self.program = Program(rows, tensors, self._layout, self._names, self._data, self._backend)
         self._parts = evaluation.rows_by_part([row.fit.fold for row in rows])
-        # The training loss is computed without noise on as many rows as the validation loss, or on all training rows
+        # The training loss is computed without noise, on as many rows as the validation loss, or on all training rows
         # if there are no validation rows.
         self._parts["train"] = self._parts["train"][:, : self._parts["valid"].shape[1] or None]
 

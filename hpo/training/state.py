@@ -22,7 +22,7 @@ class FitState:
 
     fit: Fit
     network: BatchedNetwork
-    train: TrainConfig  # with the values that its trial sets
+    train: TrainConfig  # including the values that its trial sets
     order: Stream  # shuffles the training rows
     streams: Mapping[str, Mapping[int | str, Stream]]  # by user (regularizer or network) and by hook point
     epoch: int = 0
@@ -32,7 +32,7 @@ class FitState:
     values: Mapping[str, float] = field(default_factory=dict)  # the tracked metrics after its last epoch
 
     def __getstate__(self) -> dict[str, object]:
-        # Without the network, which may not be picklable: `Population.attach` builds it again.
+        # The network is left out, because it may not be picklable; `Population.attach` builds it again.
         return vars(self) | {"network": None}
 
     @property
@@ -50,8 +50,8 @@ class FitState:
     def lr(self) -> float:
         """The learning rate of the next epoch.
 
-        It is constant, or follows a cosine as torch's CosineAnnealingLR, over all epochs or over each cycle of the
-        trial.
+        It is constant, or follows a cosine like that of torch's CosineAnnealingLR, either over all epochs or over each
+        cycle of the trial.
         """
         lr = self.fit.trial.params.learning_rate
         if self.fit.trial.cycle is None and self.train.schedule != "cosine":

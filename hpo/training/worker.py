@@ -1,7 +1,7 @@
-"""A worker process, which trains a part of the trials (`python -m hpo.training.worker FD`), and its handle.
+"""A worker process (`python -m hpo.training.worker FD`), which trains some of the trials, and its handle.
 
-It is a subprocess and not a `multiprocessing.Process`, so that a script that calls `hpo.search` needs no `__main__`
-guard. This module imports nothing heavy, so that the workers load torch while the main process does.
+The process is a subprocess and not a `multiprocessing.Process`, so that a script that calls `hpo.search` needs no
+`__main__` guard. This module imports nothing heavy, so that the workers load torch while the main process does.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class WorkerLostError(Exception):
 
 
 class Worker:
-    """The handle of a worker process, which answers every message but the start of a task."""
+    """The handle of a worker process, which answers every message except the start of a task."""
 
     def __init__(self) -> None:
         self.pipe, remote = Pipe()
@@ -64,7 +64,7 @@ class Worker:
     def send(self, *message: object) -> None:
         """Send a message without waiting for its answer. Raises WorkerLostError."""
         try:
-            # Not `pipe.send`, whose pickling by torch would put tensors into shared memory.
+            # `pipe.send` is not used, because torch's pickling for it would put tensors into shared memory.
             self.pipe.send_bytes(pickle.dumps(message))
         except OSError as error:
             raise WorkerLostError(self) from error
@@ -162,8 +162,8 @@ def _listen(pipe: Connection, messages: SimpleQueue[bytes]) -> None:
 def _answer(population: Population, command: str, argument: Any) -> object:
     """Carry out a command of the main process and return the answer.
 
-    `release`: the trained trial. `detach`: the state of trials that move to another worker. `train`: the scores of an
-    epoch, and the number of rows lost so far because memory ran out.
+    The answer to `release` is the trained trial. The answer to `detach` is the state of the trials that move to another
+    worker. The answer to `train` is the scores of an epoch, and the number of rows lost so far because memory ran out.
     """
     from hpo.training.trial_rows import MovedTrial
 

@@ -35,8 +35,8 @@ class _Member:
 class WorkerPool:
     """Trains trials on one data set in several processes, up to `rows` fits at once.
 
-    `on_row_budget` is called with a smaller number of rows when memory runs out in a worker, `note` with a sentence
-    when a worker is lost. When the pool has no trials left, its workers can be used by another pool.
+    `on_row_budget` is called with a smaller number of rows when memory runs out in a worker, and `note` is called with
+    a sentence when a worker is lost. When the pool has no trials left, its workers can be used by another pool.
     """
 
     def __init__(
@@ -71,7 +71,7 @@ class WorkerPool:
         return list(self._workers)
 
     def has_room(self, n_elsewhere: int = 0) -> bool:
-        """Return whether there is room for another trial, if `n_elsewhere` trials outside take room as well.
+        """Return whether there is room for another trial, counting `n_elsewhere` trials outside the pool as well.
 
         An empty pool always has room for one trial.
         """
@@ -113,7 +113,7 @@ class WorkerPool:
         return trained
 
     def _retrain(self, member: _Member) -> TrainedTrial:
-        """Train a trial in this process up to its last reported epoch: its worker died before it was released."""
+        """Train a trial whose worker died before its release up to its last reported epoch, in this process."""
         return Population.from_space(*self._task).train_alone(member.trial, member.epoch)
 
     # ---- workers
@@ -137,7 +137,7 @@ class WorkerPool:
                 member.entering = None
 
     def _finished_scores(self) -> list[Score]:
-        """Wait for a worker to finish its epoch, and receive its scores; if several have, the earliest starter's."""
+        """Wait for a worker to finish its epoch, and receive its scores; of several, take the first to start."""
         if not self._training:
             return []
         ready = wait([worker.pipe for worker in self._training])
@@ -155,7 +155,7 @@ class WorkerPool:
         return [member for member in self.members.values() if member.worker is worker]
 
     def _least_busy(self) -> Worker:
-        """Return the worker with the fewest trials, an idle one if there are several."""
+        """Return the worker with the fewest trials; among several, prefer an idle one."""
         return min(self._workers, key=lambda worker: (len(self._members_of(worker)), worker in self._training))
 
     def _lose(self, worker: Worker) -> None:

@@ -36,8 +36,8 @@ def add(
     """Make an ensemble from a completed study and return its part of the result.
 
     It replaces an earlier ensemble of the same kind. After an interruption the study is unchanged, except perhaps for
-    the count of test evaluations, and the ensemble must be made from the beginning. Raises InputError if it cannot be
-    made from this study, SearchFailedError if all its networks diverge.
+    the count of test evaluations, and the ensemble must be made from the beginning. Raises InputError if the ensemble
+    cannot be made from this study, and SearchFailedError if all its networks diverge.
     """
     directory = search.directory
     refit = RefitConfig.model_validate({"kind": search.result.refit.kind})
@@ -57,7 +57,7 @@ def add(
             trainer = StudyTrainer(experiment, study, weights, run, watcher, workers)
             return _build_and_store(EnsembleContext(experiment, study, result, config, trainer), weights, run)
         except BaseException:
-            run.abandon("FINISHED")  # the run of the search, which has finished
+            run.abandon("FINISHED")  # this is the run of the search, which has finished
             raise
         finally:
             study.close()

@@ -21,7 +21,7 @@ _ALPHA = 0.05  # level of the two-sided test
 class Difference:
     """The advantage of the second selection over the first in `metric`, and its standard error.
 
-    `scores` are the means of both; `paired` says that both were scored on the same splits.
+    `scores` are the mean scores of both selections; `paired` says whether both were scored on the same splits.
     """
 
     metric: str

@@ -29,7 +29,7 @@ from hpo.workflows.prepare import run_fetcher
 
 @dataclass(frozen=True)
 class CompletedStudy:
-    """A study that has a result. Relative paths of its space start at `base`; `outcomes` are by trial label."""
+    """A study that has a result. Relative paths in its space start at `base`; `outcomes` are by trial label."""
 
     directory: StudyDirectory
     result: SearchResult
@@ -127,7 +127,7 @@ class CompletedStudy:
     def _members(
         self, ensemble: EnsembleResult, weights: network_files.Weights
     ) -> list[tuple[BatchedNetwork, network_files.Weights, float]]:
-        """Return network, weights and dropout rate of every member; the weights of member N are named "N.…"."""
+        """Return the network, weights and dropout rate of every member; the weights of member N are named "N.…"."""
         networks = self._networks()
         members: list[tuple[BatchedNetwork, network_files.Weights, float]] = []
         for number, member in enumerate(ensemble.members):
@@ -175,7 +175,7 @@ def load(directory: StudyDirectory, plugin_modules: Sequence[str] = ()) -> Compl
 
 
 def _as_selected(result: SearchResult, trial: ParetoTrial) -> SearchResult:
-    """Return the result as if a trial of the front had been selected; it has neither a re-evaluation nor a test."""
+    """Return the result as if a trial of the front had been selected, without re-evaluation and test scores."""
     return replace(
         result,
         selected=trial.params,

@@ -1,4 +1,4 @@
-"""Try the regularizers of plugins in a few training steps, so that errors show before a search of hours."""
+"""Try the regularizers of plugins in a few training steps, so that errors show before a search that takes hours."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from hpo.training.builder import NetworkBuilder
 from hpo.training.population import Population
 
 _ROWS = 5
-_BATCH_SIZE = 3  # two minibatches, of which the last is shorter
+_BATCH_SIZE = 3  # makes two minibatches, the last of which is shorter
 
 
 def check(space: Space, data: Dataset, networks: NetworkBuilder, names: list[str]) -> None:
-    """Train one epoch on a few rows with each of the regularizers `names`, at both of its probe values.
+    """Train one epoch on a few rows with each regularizer in `names`, at both of its probe values.
 
     Raises InputError if the training raises an exception.
     """

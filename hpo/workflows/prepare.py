@@ -71,10 +71,10 @@ def prepare(
     device: torch.device = devices.CPU,
     tracking_uri: str | None = None,
 ) -> Experiment:
-    """Check everything that can be checked before something is written, and return the experiment.
+    """Check everything that can be checked before anything is written, and return the experiment.
 
-    Relative paths start at `base`. `factory` replaces the factory that the space names. `network.init: runs:/…` is
-    downloaded from MLflow at `tracking_uri`. Raises InputError.
+    Relative paths start at `base`. `factory` replaces the factory that the space names. A network that
+    `network.init: runs:/…` names is downloaded from MLflow at `tracking_uri`. Raises InputError.
     """
     setup = _resolve(space, base, factory, device, tracking_uri)
     data = _load_data(setup)
@@ -197,7 +197,7 @@ def _changed_rows(space: Space, data: Dataset) -> list[str]:
 
 
 def _few_fits(space: Space, data: Dataset) -> list[str]:
-    """Return a note if there are too few re-evaluation fits for a significance test, as over time without folds."""
+    """Return a note if there are too few re-evaluation fits for a significance test (as over time without folds)."""
     fits = n_draws(data) * len(data.new_fold_sizes(1)) if _has_finals(space) else 0
     if not 0 < fits < MIN_PAIRS:
         return []

@@ -77,7 +77,7 @@ def publish(result: SearchResult, session: SearchSession, files: Sequence[Path])
 
 
 def _write_report(result: SearchResult, session: SearchSession) -> float | None:
-    """Write the report, and return the seconds that this took; None, with a note, if the report raised an exception."""
+    """Write the report and return the seconds this took; if the report raises an exception, note it and return None."""
     from hpo import report  # imports plotly, which takes a third of a second
 
     experiment, directory, began = session.experiment, session.directory, time.time()

@@ -1,6 +1,7 @@
 """Check that data and networks meet the needs of regularizers and validators: classes, images, a domain, features.
 
-Two needs are checked elsewhere: a text column when the table is read, and `network.kind: mlp` when the space is read.
+Two needs are checked elsewhere: the need for a text column when the table is read, and that for `network.kind: mlp`
+when the space is read.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from hpo.space.space import Space
 from hpo.training import evaluation
 
 _ENTROPY_REGULARIZERS = ("entropy", "infomax")
-_TRAINED_FOR = {"target_entropy": _ENTROPY_REGULARIZERS, "infomax": _ENTROPY_REGULARIZERS}  # by validator
+_TRAINED_FOR = {"target_entropy": _ENTROPY_REGULARIZERS, "infomax": _ENTROPY_REGULARIZERS}  # the keys are validators
 
 
 def check_task(space: Space, task: Task) -> None:
@@ -57,8 +58,8 @@ def check_validators(space: Space, data: Dataset, networks: Sequence[BatchedNetw
 
 
 def needs_density_ratio(space: Space) -> bool:
-    """Whether density ratios, whose estimation takes a while, are needed: for training, for the followed metric, or to
-    rate the validators on labelled target rows."""
+    """Return whether density ratios, whose estimation takes a while, are needed: for training, for the followed metric,
+    or to rate the validators on labelled target rows."""
     return (
         "importance" in space.search
         or "iwv" in _followed_validators(space).values()

@@ -38,16 +38,16 @@ def search(
     deterministic: bool = False,
     recorder: RecorderFactory | None = None,
 ) -> SearchResult:
-    """Search until the budget is spent, select by re-evaluation, and return the result; a finished study returns the
-    stored one.
+    """Search until the budget is spent, select by re-evaluation, and return the result; for a finished study, return
+    the stored result.
 
     `workers` are processes to train in (see `hpo.training.worker`); without any, this process trains. With
     `deterministic`, the trials do not depend on the number of workers (see `hpo.study`). `clock` is the time at which
-    the process began, for `startup_seconds`. `recorder` makes the object that mirrors the study to MLflow (default:
-    `Recorder`).
+    the process began, from which `startup_seconds` is computed. `recorder` makes the object that mirrors the study to
+    MLflow (default: `Recorder`).
 
-    Raises InputError if the study belongs to another space, StoreError if the store is lost, SearchFailedError if every
-    trial diverged. KeyboardInterrupt leaves a study that can be resumed.
+    Raises InputError if the study belongs to another space, StoreError if the store is lost, and SearchFailedError if
+    every trial diverged. KeyboardInterrupt leaves a study that can be resumed.
     """
     watcher = watcher or Watcher()
     if len(workers) > 1 and experiment.factory and not is_importable(experiment.factory):
@@ -69,7 +69,7 @@ def search(
 
 
 def _is_current(stored: SearchResult, experiment: Experiment, study: Study) -> bool:
-    """Whether a stored result is that of the same trials and the same options."""
+    """Return whether a stored result comes from the same trials and the same options."""
     return (stored.result_options, stored.trials) == (result_options(experiment), study.counts)
 
 
@@ -138,7 +138,7 @@ def _select(session: SearchSession) -> tuple[Selection | None, dict[str, Finalis
 def _reevaluated_variant(
     session: SearchSession, selected: Finalist, finals: Finals, reduce: Callable[[Trial], Trial]
 ) -> Finalist:
-    """Evaluate the selected configuration reduced by `reduce` on the same draws; a finalist is reused if it is the
+    """Reduce the selected configuration by `reduce`, and evaluate it on the same draws; reuse a finalist that has the
     same configuration."""
     variant = reduce(selected.searched.trial)
     for finalist in finals.finalists.values():
@@ -165,14 +165,14 @@ def _without_finals(session: SearchSession, best: Outcome) -> dict[str, Finalist
 
 
 def _trained(session: SearchSession, trial: Trial) -> Outcome:
-    """Train a configuration that the search did not propose on the rows of the search."""
+    """Train, on the rows of the search, a configuration that the search did not propose."""
     session.trainer.train([trial], lambda: session.experiment.data)
     return session.study.outcomes[trial.label]
 
 
 def _adapts_and_regularizes(trial: Trial) -> bool:
-    """Whether some regularizers of a configuration adapt and others do not. If all of them adapt, the ablation is the
-    configuration without adaptation."""
+    """Return whether some regularizers of a configuration adapt and others do not. If all of them adapt, the ablation
+    is the configuration without adaptation."""
     return 0 < len(active_adaptation(trial.params)) < len(active_strengths(trial.params))
 
 

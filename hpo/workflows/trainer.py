@@ -23,8 +23,8 @@ from hpo.workflows.callbacks import RunRecorder, Watcher, reevaluation_method
 class StudyTrainer:
     """Trains the search itself and, after it, fixed lists of trials: finalists, ablations, refits, ensemble members.
 
-    All of them run through the same loop, so all of them use the workers and the progress bar. All but the members of
-    ensembles are also recorded and can be resumed.
+    All of them run through the same loop, so all of them use the workers and the progress bar. All except the members
+    of ensembles are also recorded and can be resumed.
     """
 
     def __init__(
@@ -142,7 +142,7 @@ def phase_title(trials: Sequence[Trial], *, new_splits: bool) -> str:
 
 
 def _finalists(trials: Sequence[Trial]) -> str:
-    """Count the finalists and the baselines; name the trial that is compared with the selected configuration."""
+    """Count the finalists and the baselines, or name the trial that is compared with the selected configuration."""
     if trials[0].key.variant:
         return trial_name(trials[0].label)
     baselines = sum(isinstance(trial.key.config, str) for trial in trials)

@@ -59,13 +59,13 @@ def _bootstrap_data(all_rows: Dataset, size: int, seed: int) -> Dataset:
 def bootstrap_folds(n_rows: int, size: int, seed: int, groups: np.ndarray | None) -> tuple[Fold, ...]:
     """Draw folds that train on `n_rows` rows drawn with replacement and test on the rows that were not drawn.
 
-    With `groups` (rows,), whole groups are drawn until they have as many rows.
+    With `groups` (rows,), whole groups are drawn until together they have `n_rows` rows.
     """
     unit = np.arange(n_rows) if groups is None else np.unique(groups, return_inverse=True)[1]
     folds = []
     for number in range(size):
         rng = np.random.default_rng([seed, number])
-        drawn = rng.integers(unit.max() + 1, size=n_rows)  # with groups, fewer would be enough
+        drawn = rng.integers(unit.max() + 1, size=n_rows)  # with groups, fewer draws would be enough
         train = drawn
         if groups is not None:
             n_groups = int(np.searchsorted(np.bincount(unit)[drawn].cumsum(), n_rows)) + 1
@@ -79,8 +79,8 @@ def bootstrap_folds(n_rows: int, size: int, seed: int, groups: np.ndarray | None
 def out_of_bag_rows(data: Dataset, everything: Fold, bootstrap: Fold) -> Tensor:
     """Return the rows on which the network of a bootstrap sample can be scored.
 
-    These are the rows in validation folds that the sample does not contain; with two domains, only rows of the target.
-    `everything` is the fold from which the sample was drawn.
+    These are the rows in validation folds that the sample does not contain; with two domains, only rows of the target
+    domain. `everything` is the fold from which the sample was drawn.
     """
     never_drawn = data.cv_rows[~torch.isin(data.cv_rows, everything.train)]
     rows = torch.cat([bootstrap.test, never_drawn])
@@ -92,8 +92,8 @@ def out_of_bag_scores(
 ) -> dict[str, float]:
     """Score the ensemble on every row by the mean of the networks that were not trained on this row.
 
-    Fewer networks than the whole ensemble predict each row, so the score is slightly pessimistic. `members` are in the
-    order of the folds of `data`; `names` are the metrics.
+    Each row is predicted by fewer networks than the ensemble has, so the score is slightly pessimistic. `members` are
+    in the order of the folds of `data`; `names` are the metrics.
     """
     total = torch.zeros(len(data.x), data.n_outputs, dtype=torch.float64)
     count = torch.zeros(len(data.x), 1, dtype=torch.float64)

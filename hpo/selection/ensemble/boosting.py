@@ -1,7 +1,7 @@
 """Boosting: Friedman (Annals of Statistics, 2001), with networks as in Schwenk & Bengio (Neural Computation, 2000).
 
 Each network is trained on the loss of its outputs added to the sum of the earlier networks, so it fits their residual:
-the difference to the target in a regression, the gradient of the cross-entropy in a classification. Its outputs are
+the difference from the target in a regression, the gradient of the cross-entropy in a classification. Its outputs are
 then multiplied by a shrinkage factor and added to the sum.
 """
 
@@ -20,13 +20,14 @@ from hpo.selection.ensemble.context import EnsembleContext, held_out_folds
 from hpo.selection.ensemble.fitted import FittedEnsemble, Member, assemble
 from hpo.selection.ensemble.held_out import OutOfFoldPredictions
 
-SHRINKAGE = 0.3  # ten networks come within 3 % of the sum that they converge to
+SHRINKAGE = 0.3  # the sum of ten networks is within 3 % of its limit
 
 
 def boosted_ensemble(context: EnsembleContext) -> FittedEnsemble:
-    """Train the selected configuration stage by stage, on folds and on all rows; the folds choose the number of stages.
+    """Train the selected configuration stage by stage, on folds and on all rows.
 
-    If a stage diverges, the earlier stages are the ensemble.
+    The scores on the folds determine the number of stages. If a stage diverges, the ensemble consists of the earlier
+    stages.
     """
     experiment, outcome, size = context.experiment, context.selected, context.config.size
     all_rows = experiment.data.without_validation()
@@ -50,7 +51,7 @@ def boosted_ensemble(context: EnsembleContext) -> FittedEnsemble:
 
 
 def fit(predictions: OutOfFoldPredictions, metric: str) -> Combination:
-    """Return the shrunken sum of the first stages, whose number gives the best `metric`."""
+    """Return the shrunken sum of the first stages, as many of them as give the best `metric`."""
     stages, _, outputs = predictions.logits.shape
     sums: Tensor = SHRINKAGE * predictions.logits.double().cumsum(0)
     scores = METRICS[metric].minimized(predictions.scores((metric,), sums)[metric].numpy())

@@ -1,4 +1,4 @@
-"""Build an ensemble of a finished study, score it once on the test part, and store its weights."""
+"""Build an ensemble from a finished study, score it once on the test part, and store its weights."""
 
 from __future__ import annotations
 

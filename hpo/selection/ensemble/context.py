@@ -66,8 +66,8 @@ class EnsembleContext:
     def trial(self, outcome: Outcome, kind: str | None = None, stage: int | None = None) -> Trial:
         """Make the trial that trains the configuration of `outcome` as a member of an ensemble, with another seed.
 
-        Its key names the searched trial, or the `kind` of ensemble if all members have the same configuration, and the
-        `stage` of boosting.
+        Its key names the searched trial, or the `kind` of ensemble if all members have the same configuration. In
+        boosting, it also names the `stage`.
         """
         key = TrialKey(kind or outcome.trial.key.config, "ensemble", stage)
         seed = seeds.derived_seed(self.experiment.space, str(key))
@@ -79,8 +79,8 @@ class EnsembleContext:
         """Train members together to their end; return them by label.
 
         `n_networks` is the number that the progress bar shows (default: the number of trials); `copies` is the number
-        of sets of weights per trial. Raises InputError if their weights do not fit into memory, or if the last
-        minibatch has one row and a network cannot be trained on a single row.
+        of sets of weights per trial. Raises InputError if the weights do not fit into memory, or if the last minibatch
+        has one row and a network cannot be trained on a single row.
         """
         self._check_memory(len(trials) * copies, len(samples.folds))
         for trial in trials:
@@ -102,7 +102,7 @@ class EnsembleContext:
 
 
 def held_out_folds(samples: Samples, drawn: Samples, *, with_all: bool) -> tuple[Fold, ...]:
-    """Turn the folds of `drawn` into folds of `samples`, which hold every development row once.
+    """Turn the folds of `drawn` into folds of `samples`, which holds every development row once.
 
     The validation rows of each fold become its test rows, so that nothing stops a fit early and every network is scored
     on rows that it was not trained on. `with_all` adds a fold that trains on all rows and tests on none.

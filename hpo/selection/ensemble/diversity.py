@@ -15,8 +15,8 @@ def diversity(task: Task, logits: Tensor, y: Tensor, scale: float) -> dict[str, 
 
     `disagreement`: the share of rows for which two members predict different classes, or the mean absolute difference
     of their predictions, in the unit of the target (which was divided by `scale`). `error_correlation`: Pearson's
-    correlation of the errors, without members whose error is the same for all rows; in a classification, the error is 1
-    minus the probability of the true class. Returns {} for a single member.
+    correlation of the errors, leaving out members whose error is the same for all rows; in a classification, the error
+    is 1 minus the probability of the true class. Returns {} for a single member.
     """
     if task == "classification":
         predictions = logits.argmax(2).numpy()

@@ -23,7 +23,7 @@ from hpo.training.builder import NetworkBuilder
 class Member:
     """A configuration with the weights of its networks, whose predictions are averaged.
 
-    `label` is the trial that the configuration comes from; `weights` by name, fit axis first.
+    `label` is the trial that the configuration comes from; `weights` are by name, with the fit axis first.
     """
 
     label: str
@@ -35,8 +35,8 @@ class Member:
 class FittedEnsemble:
     """Members and the rule that combines them.
 
-    `data` is the data set that the networks were trained on, `expected` the estimated score on new rows by metric ({}
-    if it cannot be estimated).
+    `data` is the data set that the networks were trained on; `expected` is the estimated score on new rows by metric
+    ({} if it cannot be estimated).
     """
 
     members: Sequence[Member]
@@ -52,7 +52,7 @@ class FittedEnsemble:
         )
 
     def member_outputs(self, network_outputs: Tensor) -> Tensor:
-        """Average the outputs of the networks of each member: (members, rows, outputs)."""
+        """Average the outputs of the networks of each member, and return them as (members, rows, outputs)."""
         groups = torch.split(network_outputs, self.combination.networks_per_member)
         return torch.stack([average_predictions(self.data.task, group) for group in groups])
 
@@ -62,8 +62,9 @@ def assemble(
 ) -> FittedEnsemble:
     """Fit the combination of trained members on out-of-fold predictions, and estimate its score.
 
-    The members come with the weights of all folds of `data`. New rows are predicted by the folds without test rows
-    (they were trained on all rows) if there are any, else by all folds. Raises SearchFailedError if no member is left.
+    The members come with the weights of all folds of `data`. New rows are predicted by the networks of the folds
+    without test rows (these were trained on all rows) if there are any, else by the networks of all folds. Raises
+    SearchFailedError if no member is left.
     """
     if not trained:
         raise SearchFailedError("Every network of the ensemble diverged. Lower search.learning_rate.")

@@ -18,12 +18,12 @@ def fit(predictions: OutOfFoldPredictions, metric: str, size: int) -> Combinatio
 
 
 def choose(predictions: OutOfFoldPredictions, metric: str, size: int) -> Tensor:
-    """Return how often each member is selected, (members,), with sum `size`.
+    """Return how often each member is selected, (members,); the sum is `size`.
 
-    The selection starts with the n best members, for the n (at most half of `size`) whose mean is best. It then adds
-    the member that improves the mean most, with replacement, until there are `size`. This sorted initialization and the
-    replacement keep the greedy selection from overfitting the rows that it is made on. Ties are broken by loss, then by
-    position.
+    The selection starts with the n best members, where n (at most half of `size`) is the number that gives the best
+    mean. It then adds the member that improves the mean most, with replacement, until `size` are selected. This sorted
+    initialization and the replacement keep the greedy selection from overfitting the rows that it is made on. Ties are
+    broken by loss, then by position.
     """
     outputs = _averaged_outputs(predictions)
     order = _ranked(predictions, metric, outputs)
@@ -47,6 +47,6 @@ def _ranked(predictions: OutOfFoldPredictions, metric: str, means: Tensor) -> li
     """Return the positions of `means` (candidates, rows, outputs), best first."""
     logits = means.clamp(min=1e-30).log() if predictions.task == "classification" else means
     scores = predictions.scores((metric,) if metric == "loss" else (metric, "loss"), logits)
-    followed = METRICS[metric].minimized(scores[metric].numpy()).round(12)  # differences by rounding are ties
+    followed = METRICS[metric].minimized(scores[metric].numpy()).round(12)  # differences due to rounding are ties
     order: list[int] = np.lexsort((scores["loss"].numpy(), np.nan_to_num(followed, nan=np.inf))).tolist()
     return order

@@ -1,4 +1,4 @@
-"""Out-of-fold predictions, which an ensemble is fitted and scored on before the test."""
+"""Out-of-fold predictions, on which an ensemble is fitted and scored before the test."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class OutOfFoldPredictions:
     """Outputs of every member for rows that its networks were not trained on.
 
     `logits` are (members, rows, outputs); `y`, `weight` (or None) and `fold`, the number of each row's fold, are
-    (rows,). `ordered` is whether the folds follow each other in time. A regression target was divided by `scale`.
+    (rows,). `ordered` says whether the folds follow each other in time. A regression target was divided by `scale`.
     """
 
     task: Task
@@ -44,11 +44,11 @@ FitCombination = Callable[[OutOfFoldPredictions], Combination]
 
 
 def estimate(predictions: OutOfFoldPredictions, fit: FitCombination, names: Sequence[str]) -> dict[str, float]:
-    """Estimate the scores on new rows of the combination that `fit` returns, by cross-validation over the folds.
+    """Estimate, by cross-validation over the folds, how the combination that `fit` returns would score on new rows.
 
     Each fold is scored with a combination that is fitted on the other folds (on the earlier ones, if folds are ordered
-    in time): on the rows that it was fitted on, the combination looks better than it is. Returns {} if there are no
-    such folds.
+    in time), because a combination looks better than it is on the rows that it was fitted on. Returns {} if there are
+    no such folds to fit on.
     """
     scores: dict[str, list[float]] = {name: [] for name in names}
     for number in sorted(set(predictions.fold.tolist())):

@@ -26,7 +26,7 @@ def stacked_ensemble(context: EnsembleContext) -> FittedEnsemble:
 def _fit_pool(context: EnsembleContext, fit: FitCombination) -> FittedEnsemble:
     """Train all trials of the pool and combine them by `fit`.
 
-    The prediction of a member is the mean of its fold networks. If the rows are ordered in time, the first folds have
+    The prediction of a member is the mean over its fold networks. If the rows are ordered in time, the first folds have
     few and old training rows, so the prediction comes from one more network that is trained on all rows.
     """
     experiment, all_rows = context.experiment, context.experiment.data.without_validation()

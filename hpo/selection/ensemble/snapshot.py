@@ -17,10 +17,10 @@ from hpo.selection.ensemble.held_out import OutOfFoldPredictions
 
 
 def snapshot_ensemble(context: EnsembleContext) -> FittedEnsemble:
-    """Train the selected configuration in one cycle per member, each half as long as its best number of epochs.
+    """Train the selected configuration in one cycle per member.
 
-    It is trained on all rows, and on folds to estimate the score. If it diverges, the cycles before the divergence are
-    the members.
+    Each cycle takes half of the configuration's best number of epochs. The configuration is trained on all rows, and
+    also on folds to estimate the score. If it diverges, the cycles before the divergence are the members.
     """
     data, size, outcome = context.experiment.data, context.config.size, context.selected
     all_rows = data.without_validation()

@@ -12,7 +12,7 @@ from hpo.core.metrics import METRICS
 from hpo.nn.combination import Combination, stacking_inputs
 from hpo.selection.ensemble.held_out import OutOfFoldPredictions
 
-_PENALTIES = (1.0, 1e-1, 1e-2, 1e-3, 1e-4)  # of L2, relative to the mean loss per row; strongest first
+_PENALTIES = (1.0, 1e-1, 1e-2, 1e-3, 1e-4)  # L2 penalties, relative to the mean loss per row; strongest first
 _MISSING_CLASS = -20.0  # the bias of a class without rows
 
 
@@ -36,7 +36,7 @@ def _best_members(predictions: OutOfFoldPredictions, metric: str, size: int) -> 
 
 
 def _validation_masks(fold: Tensor) -> list[Tensor]:
-    """Return boolean masks (rows,) for cross-validation: one per fold, or five parts of a single fold."""
+    """Return boolean masks (rows,) for cross-validation: one per fold; a single fold is cut into up to five parts."""
     numbers = sorted(set(fold.tolist()))
     if len(numbers) > 1:
         return [fold == number for number in numbers]
@@ -74,8 +74,8 @@ def fit_linear(predictions: OutOfFoldPredictions, best: list[int], penalty: floa
 def _logistic_regression(predictions: OutOfFoldPredictions, x: np.ndarray, penalty: float) -> tuple[Tensor, Tensor]:
     """Return the coefficients (classes, inputs) and intercepts (classes,) of the classes that have rows."""
     weight = None if predictions.weight is None else predictions.weight.numpy() / float(predictions.weight.mean())
-    # Not Newton's method: its Hessian has (members × classes²)² numbers, and with 26 classes a fit takes a minute
-    # instead of the half second of the default solver.
+    # Newton's method is not used: its Hessian has (members × classes²)² numbers, and with 26 classes a fit takes a
+    # minute instead of the half second that the default solver takes.
     model = LogisticRegression(C=1 / (penalty * len(x)), max_iter=1000, tol=1e-6)
     model.fit(x, predictions.y.numpy(), weight)
     coefficients, intercept = torch.from_numpy(model.coef_).float(), torch.from_numpy(model.intercept_).float()
