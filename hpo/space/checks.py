@@ -97,7 +97,7 @@ def _range(key: str, raw: Mapping[str, Any], path: Path) -> Iterator[Mistake]:
 
 
 def _step(key: str, step: Any) -> str:
-    """Check a step by itself, without the range; "" if it is valid."""
+    """Check the type and size of a step, independently of the range. Returns "" if it is valid."""
     if not is_number(step) or not 0 < step <= _LARGEST:
         return f"must be a number above 0, got {format_value(step)}."
     return f"must be a whole number, got {format_value(step)}." if is_integer(key) and not isinstance(step, int) else ""
