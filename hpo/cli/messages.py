@@ -9,6 +9,7 @@ from hpo.core.trial import Outcome
 from hpo.data.dataset import Dataset
 from hpo.nn import device as devices
 from hpo.selection.result import SearchResult
+from hpo.selection.result_parts import EnsembleResult
 from hpo.space.formatting import format_param, format_score, short_metric
 from hpo.space.space import Space
 from hpo.study import ranking
@@ -87,24 +88,31 @@ def displayed_score(valid: Mapping[str, float], task: Task, metric: str) -> str:
 
 
 def study_rows(directory: StudyDirectory) -> list[list[str]]:
-    """Return the rows of a study in `hpo studies`: name, state, trials, best validation score, test score of the
-    selection, date; and a row with the test score of each ensemble."""
+    """Return the rows of a study in `hpo studies`: name, state, trials, selected trial, its expected score and its test
+    score in the same metric, date; and a row with both scores of each ensemble.
+
+    Before the first result, the best score of the search stands in parentheses in place of the expected score.
+    """
     attrs = read_attrs(directory.journal)
     if not attrs:
-        return [[directory.name, "empty", "0", "–", "–", "–"]]
+        return [[directory.name, "empty", "0", "–", "–", "–", "–"]]
     if attrs.get("schema") != SCHEMA:
-        return [[directory.name, "other version", "–", "–", "–", "–"]]
+        return [[directory.name, "other version", "–", "–", "–", "–", "–"]]
     outcomes = [o for o in map(Outcome.from_json, attrs["outcomes"]) if o.trial.in_budget]
-    metric = attrs["space"]["train"]["metric"]
-    best = ranking.best(outcomes, METRICS[metric])
+    followed = attrs["space"]["train"]["metric"]
+    best = ranking.best(outcomes, METRICS[followed])
     result = SearchResult.from_json(attrs["result"]) if attrs.get("result") else None
     finished = result is not None and sum(result.trials.values()) == len(outcomes)  # else an extension was interrupted
     state = "running" if directory.running() else "finished" if finished else "stopped"
-    best_score = f"{short_metric(metric)} {format_score(best.value)}" if best else "–"
-    row = [directory.name, state, str(len(outcomes)), best_score]
+    row = [directory.name, state, str(len(outcomes))]
     if result is None:
-        return [[*row, "–", "–"]]
+        score = f"(search: {short_metric(followed)} {format_score(best.value)})" if best else "–"
+        return [[*row, "–", score, "–", "–"]]
     displayed = display_metric(result.task, result.metric)
-    ensembles = [f"{kind} {format_score(entry.test.get(displayed))}" for kind, entry in result.ensembles.items()]
-    score = f"{short_metric(displayed)} {format_score(result.test.get(displayed))}"
-    return [[*row, score, result.date], *(["", "", "", "", ensemble, ""] for ensemble in ensembles)]
+    predictors: dict[str, SearchResult | EnsembleResult] = {result.trial: result, **result.ensembles}
+    metric = short_metric(displayed)
+    first, *others = [
+        [label, f"{metric} {format_score(one.expected.get(displayed))}", format_score(one.test.get(displayed))]
+        for label, one in predictors.items()
+    ]
+    return [[*row, *first, result.date], *(["", "", "", *cells, ""] for cells in others)]

@@ -7,9 +7,19 @@ import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
-from hpo.core.metrics import display_metric, labelled_metric
-from hpo.report.summary import adaptation_lines, regularization_line, validator_table, verdict_line
-from hpo.selection.result import EnsembleResult, SearchResult
+from hpo.core.metrics import display_metric
+from hpo.core.samples import epoch_rows
+from hpo.report.summary import (
+    adaptation_lines,
+    best_found_line,
+    contribution_table,
+    next_step_lines,
+    regularization_line,
+    validator_table,
+    verdict_line,
+)
+from hpo.selection.result import SearchResult
+from hpo.selection.result_parts import EnsembleResult
 from hpo.selection.score_table import selected_lines, table_lines
 from hpo.space.formatting import (
     align_rows,
@@ -22,9 +32,9 @@ from hpo.space.formatting import (
 )
 from hpo.study.directory import StudyDirectory
 from hpo.tracking.mlflow_server import HOST, PORT, link
-from hpo.workflows.callbacks import reevaluation_method
 from hpo.workflows.compare import Difference
 from hpo.workflows.completed import CompletedStudy
+from hpo.workflows.stages import reevaluation_method
 
 
 def result_lines(result: SearchResult, store: str, *, new_splits: bool = True) -> list[str]:
@@ -34,12 +44,13 @@ def result_lines(result: SearchResult, store: str, *, new_splits: bool = True) -
     """
     verdict = verdict_line(result)
     return [
-        *([verdict, ""] if verdict else []),
+        *([*filter(None, (verdict, best_found_line(result))), *_next_steps(result, store), ""] if verdict else []),
         *selected_lines(result.trial, result.selected),
         *_rules(result),
         "",
         *table_lines(result),
         "",
+        *_contributions(result),
         *_front(result),
         *_expected(result, reevaluation_method(new_splits)),
         *_validators(result),
@@ -50,6 +61,10 @@ def result_lines(result: SearchResult, store: str, *, new_splits: bool = True) -
         "",
         *_next_commands(result, store),
     ]
+
+
+def _next_steps(result: SearchResult, store: str) -> list[str]:
+    return next_step_lines(result, f"--study {result.study}{store_option(store)}")
 
 
 def _counts(result: SearchResult) -> str:
@@ -65,7 +80,7 @@ def _counts(result: SearchResult) -> str:
 
 
 def _next_commands(result: SearchResult, store: str) -> list[str]:
-    options = f"--study {result.study}{_store_option(store)}"
+    options = f"--study {result.study}{store_option(store)}"
     uri = result.tracking_uri
     base = uri.rstrip("/") if uri.startswith("http") else f"http://{HOST}:{PORT}"
     lines = [f"Look:    hpo ui {options}", f"         {link(result.experiment_id, result.run_id, base)}"]
@@ -75,7 +90,8 @@ def _next_commands(result: SearchResult, store: str) -> list[str]:
     return [*lines, f"Keep:    hpo export {options} -o best.yaml"]
 
 
-def _store_option(store: str) -> str:
+def store_option(store: str) -> str:
+    """Return the option of a command that names the store, after a space; "" for the default store."""
     return "" if store == "mlruns" else f" --store {shlex.quote(store)}"
 
 
@@ -116,14 +132,19 @@ def _expected(result: SearchResult, method: str) -> list[str]:
         if low is not None
         else "no interval from a single validation part; set data.split.folds"
     )
-    name, reevaluated = metric.replace("_", " "), format_score(path.reevaluated)
-    scores = f"{format_score(path.search)} in the search → {reevaluated} re-evaluated {method}"
+    name, expected = metric.replace("_", " "), format_score(path.expected)
+    scores = f"{format_score(path.search)} in the search → {format_score(path.reevaluated)} re-evaluated {method}"
     if result.test_domain_differs:
         return [
-            f"On the source, {name} is {reevaluated} ({interval}): {scores}. That says nothing about the target domain."
+            f"On the source, {name} is {expected} ({interval}): {scores}. That says nothing about the target domain."
         ]
     test = "" if path.test is None else f" → {format_score(path.test)} on the test rows"
-    return [f"Expect {name} {reevaluated} ({interval}): {scores}{test}."]
+    return [f"Expect {name} {expected} ({interval}): {scores}{test}."]
+
+
+def _contributions(result: SearchResult) -> list[str]:
+    caption, rows = contribution_table(result)
+    return [caption, *_indented(rows), ""] if rows else []
 
 
 def _validators(result: SearchResult) -> list[str]:
@@ -132,7 +153,7 @@ def _validators(result: SearchResult) -> list[str]:
 
 
 def _refit(result: SearchResult) -> list[str]:
-    """How the final network was trained, the scores of the kinds of refit, and a warning about repeated tests."""
+    """How the final networks were trained, and a warning about repeated tests."""
     refit = result.refit
     if refit.kind == "none":
         untouched = "the test rows were scored before" if result.test_evaluations else "the test rows are untouched"
@@ -142,21 +163,17 @@ def _refit(result: SearchResult) -> list[str]:
             "The final network diverged, so there is none: the learning rate is too high for all rows. "
             "Lower search.learning_rate."
         ]
+    rows = refit.rows or 0
+    part = f" of {epoch_rows(rows):,} rows" if epoch_rows(rows) < rows else ""
+    scaled = f"trained on all {rows:,} train + validation rows for {_count(refit.epochs or 0, 'epoch')}{part}"
+    average = f"the average of {_count(refit.networks, 'network')}"
     trained = {
-        "scaled": f"retrained on all {refit.rows:,} train + validation rows for {_count(refit.epochs or 0, 'epoch')}",
+        "scaled": scaled if refit.networks == 1 else f"{average}, {scaled}",
         "keep": "the network of the search",
-        "average": "one network per fold, predictions averaged",
+        "average": f"{average}, one per fold",
     }[refit.kind]
-    return [f"Final network: {trained}.{_refit_comparison(result)}", *_test_warning(result)]
-
-
-def _refit_comparison(result: SearchResult) -> str:
-    refit, metric = result.refit, labelled_metric(result.metric)
-    kinds = [
-        f"{kind} {format_score(refit.comparison[kind][metric])}{' (used)' if kind == refit.kind else ''}"
-        for kind in sorted(refit.comparison, key=lambda kind: kind != refit.kind)
-    ]
-    return f" Nested-CV {metric.replace('_', ' ')} by refit method: {', '.join(kinds)}." if kinds else ""
+    temperature = "" if refit.temperature in (None, 1) else f" Its logits are divided by {refit.temperature:.2f}."
+    return [f"Final network: {trained}.{temperature}", *_test_warning(result)]
 
 
 def _test_warning(result: SearchResult) -> list[str]:
@@ -174,7 +191,7 @@ def ensemble_line(ensemble: EnsembleResult, result: SearchResult) -> str:
     metric = display_metric(result.task, result.metric)
     expected = ensemble.expected.get(metric)
     rows = "out-of-fold rows of the source" if result.test_domain_differs else "out-of-fold rows"
-    single = "average of folds" if result.refit.kind == "average" else "single network"
+    single = "single network" if result.refit.networks == 1 else f"average of {result.refit.networks} networks"
     parts = [
         f"test {metric.replace('_', ' ')} {format_score(ensemble.test.get(metric))}, "
         f"the {single} {format_score(ensemble.single.get(metric))}",
@@ -208,7 +225,7 @@ def ensemble_lines(ensemble: EnsembleResult, result: SearchResult, store: str) -
     shares = sorted(((member.share, member.trial) for member in ensemble.members), reverse=True)
     distinct = len({trial for _, trial in shares}) > 1
     members = ", ".join(f"{trial_name(trial)} ({100 * share:.0f} %)" for share, trial in shares)
-    options = f"--study {result.study}{_store_option(store)}"
+    options = f"--study {result.study}{store_option(store)}"
     return [
         ensemble_line(ensemble, result),
         *([f"Members: {members}"] if distinct else []),

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import json
+import shlex
 import signal
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from hpo.cli.options import DEVICE, PLUGIN, STORE, WORKERS, main, print_lines, write
 from hpo.core.errors import InputError
+
+if TYPE_CHECKING:
+    from hpo.selection.result import SearchResult
 
 _STARTED = time.time()
 _URI = click.option(
@@ -22,7 +27,19 @@ _URI = click.option(
 
 
 @main.command()
-@click.option("--space", "path", required=True, help="The space file (YAML).")
+@click.argument("file", metavar="[SPACE]", required=False)
+@click.option("--space", "path", help="The space file (YAML); the same as the argument SPACE.")
+@click.option(
+    "--select",
+    type=click.Choice(["expected", "best", "safe", "one_se", "fastest", "sparsest"]),
+    help="Select by this rule, instead of by the one of the space file. A finished study is not searched again.",
+)
+@click.option("--trials", type=click.IntRange(1), help="Total number of trials, instead of the budget of the file.")
+@click.option(
+    "--seconds",
+    type=click.FloatRange(0, min_open=True),
+    help="Total time, instead of the budget of the file; with --trials: whichever limit is reached first.",
+)
 @STORE
 @_URI
 @WORKERS
@@ -37,7 +54,11 @@ _URI = click.option(
 @click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON object.")
 @click.option("--quiet", is_flag=True, help="Print only the result.")
 def search(
-    path: str,
+    file: str | None,
+    path: str | None,
+    select: str | None,
+    trials: int | None,
+    seconds: float | None,
     store: str,
     tracking_uri: str | None,
     workers: int,
@@ -49,32 +70,58 @@ def search(
     quiet: bool,
 ) -> None:
     """Search a space. Run it again to resume or to extend the budget."""
+    space, changes = _space_path(file, path), _changes(select, refit, trials, seconds)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # schedulers of clusters send SIGTERM
     from hpo.training.worker import start_workers
 
     with start_workers(workers) as processes:  # so that workers import torch at the same time as this process
         from rich.console import Console
 
-        from hpo.cli import progress, result_text
-        from hpo.nn import device as devices
-        from hpo.study.directory import StudyDirectory, chosen_uri
-        from hpo.workflows import prepare
-        from hpo.workflows import search as workflow
-        from hpo.workflows.callbacks import Watcher
+        from hpo.cli.display import Display
 
-        uri = chosen_uri(Path(store), tracking_uri)
-        torch_device = devices.resolve_device(device, workers)
-        experiment = prepare.load(
-            Path(path), device=torch_device, refit=refit, plugin_modules=plugins, tracking_uri=uri
-        )
-        directory = StudyDirectory(Path(store), experiment.space.study)
-        watcher = Watcher() if quiet else progress.SearchProgress(Console(stderr=True, markup=False))
-        with _stop_on_interrupt():
+        with _stop_on_interrupt(), Display(Console(stderr=True, markup=False, quiet=quiet)) as display:
+            display.show(["loading PyTorch"])
+            from hpo.cli import progress
+            from hpo.nn import device as devices
+            from hpo.study.directory import StudyDirectory, chosen_uri
+            from hpo.workflows import prepare
+            from hpo.workflows import search as workflow
+
+            display.show(["loading the data and trying the networks"])
+            uri = chosen_uri(Path(store), tracking_uri)
+            torch_device = devices.resolve_device(device, workers)
+            experiment = prepare.load(
+                space, device=torch_device, changes=changes, plugin_modules=plugins, tracking_uri=uri
+            )
+            directory = StudyDirectory(Path(store), experiment.space.study)
+            display.show(["opening the study"])
+            watcher = progress.SearchProgress(display)
             result = workflow.search(experiment, directory, uri, watcher, _STARTED, processes, deterministic)
+    _print_result(result, store, new_splits=not experiment.data.has_single_draw, as_json=as_json)
+
+
+def _space_path(argument: str | None, option: str | None) -> Path:
+    """Return the space file, which is named by the argument or by the option --space. Raises InputError."""
+    if argument and option:
+        raise InputError(f"The space file is named twice, {argument} and --space {option}; name it once.")
+    if path := argument or option:
+        return Path(path)
+    raise InputError("hpo search needs a space file: hpo search SPACE.yaml (hpo init DATA.csv writes one)")
+
+
+def _changes(select: str | None, refit: str | None, trials: int | None, seconds: float | None) -> dict[str, Any]:
+    """Return the sections of the space that the options replace."""
+    budget = {name: value for name, value in (("trials", trials), ("seconds", seconds)) if value is not None}
+    changes = {"select": select, "refit": refit, "budget": budget}
+    return {key: value for key, value in changes.items() if value}
+
+
+def _print_result(result: SearchResult, store: str, *, new_splits: bool, as_json: bool) -> None:
+    from hpo.cli import result_text
+
     if as_json:
         click.echo(json.dumps(result.to_json()))
     else:
-        new_splits = not experiment.data.has_single_draw
         print_lines(result_text.result_lines(result, store, new_splits=new_splits))
 
 
@@ -168,4 +215,4 @@ def init(data: str, target: str, output: str | None) -> None:
     folder = Path(output).parent if output else Path()
     write(space_template.space_text(Path(data), target, folder), output)
     if output:
-        click.echo(f"Wrote {output}. Next: hpo check {output}", err=True)
+        click.echo(f"Wrote {output}. Next: hpo check {shlex.quote(output)}", err=True)

@@ -8,11 +8,15 @@ from pathlib import Path
 import yaml
 
 from hpo.core.errors import truncate
+from hpo.core.samples import MAX_EPOCH_ROWS
 from hpo.core.yaml_document import Dumper
 from hpo.data import readers, table
 from hpo.data.column_types import ColumnError
 from hpo.data.config import DataConfig, TargetConfig
 
+_CLASS_WEIGHT = "  class_weight: auto             # one class has more than 70 % of the rows; 1 is balanced\n"
+_PASSES = 20  # over the training rows of a large table, on which an epoch is a part of a pass
+_TRAIN_SHARE = 0.6  # of the rows, as in `split` below
 _NO_DROP = "  # drop: [column]                # columns to leave out\n"
 
 _TEXT_SECTION = """\
@@ -34,7 +38,7 @@ data:
   target: {target}
   # task: {task:<24}# inferred from the target; set it to override
 {drop}  # categorical: [column]         # numbers that stand for categories, like postal codes
-{text}{weight}  split: {{test: 0.2, valid: 0.2, seed: 0}}   # shares of the rows; the test rows are scored once
+{text}  split: {{test: 0.2, valid: 0.2, seed: 0}}   # shares of the rows; the test rows are scored once
   # split: {{test: 0.2, folds: 5}}            # instead: cross-validation on the other rows
 
 network: {{kind: mlp, width: {width}, activation: relu, batch_norm: false}}
@@ -45,9 +49,9 @@ search:                          # a number fixes a key; a range samples it; opt
   weight_decay: {{low: 1.0e-4, high: 3.0, log: true, optional: true}}   # times the learning rate, as in torch
   l1: {{low: 1.0e-5, high: 0.3, log: true, optional: true}}             # makes weights exactly zero
   dropout: {{low: 0.0, high: {dropout}}}
-  # more, each with its range: hpo regularizers
+{weight}  # more, each with its range: hpo regularizers
 {read}
-train: {{epochs: {epochs}, batch_size: {batch}, patience: 10, metric: {metric}}}
+train: {{epochs: {epochs}, batch_size: auto, patience: 10, metric: {metric}}}
 budget: {{trials: {trials}}}     # or {{seconds: 120}}, or both: the first limit ends the search
 sampler: tpe
 seed: 0
@@ -65,7 +69,6 @@ def space_text(path: Path, target: str, folder: Path) -> str:
     small, large = rows < 2_000, rows > 20_000
     skewed = data.task == "classification" and data.target.value_counts(normalize=True).max() > 0.7
     kinds = f"{data.target.nunique()} classes" if data.task == "classification" else "regression"
-    weight = "  class_weight: balanced        # one class has more than 70 % of the rows\n" if skewed else ""
     lines = "".join(f"    - {_scalar(column)}   # it {reason}\n" for column, reason in dropped.items())
     drop = f"  drop:\n{lines}" if dropped else _NO_DROP
     text_columns = "".join(f"      - {_scalar(column)}\n" for column in data.text)
@@ -81,13 +84,12 @@ def space_text(path: Path, target: str, folder: Path) -> str:
         target=_scalar(target),
         task=data.task,
         drop=drop,
-        weight=weight,
+        weight=_CLASS_WEIGHT if skewed else "",
         width=64 if small else 128,
         lr="1.0e-1" if small else "3.0e-2",
         depth=3 if small else 4,
         dropout=0.6 if not large else 0.4,
-        epochs=100 if small else 20 if large else 60,
-        batch=32 if rows < 500 else 64 if rows < 5_000 else 256,
+        epochs=100 if small else max(60, round(_PASSES * _TRAIN_SHARE * rows / MAX_EPOCH_ROWS)),
         metric="balanced_accuracy" if skewed else "loss",
         trials=50 if large else 100,
     )

@@ -10,11 +10,15 @@ import sys
 import time
 import webbrowser
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from hpo.cli.options import DEVICE, PLUGIN, STORE, STUDY, WORKERS, main, print_lines, write
 from hpo.core.errors import InputError
+
+if TYPE_CHECKING:
+    from hpo.workflows.completed import CompletedStudy
 
 _ENSEMBLES = ["bagging", "greedy", "stacking", "snapshot", "boosting"]
 
@@ -58,6 +62,11 @@ def _show(address: str, browser: bool) -> None:
 @main.command()
 @STORE
 @STUDY
+@click.option(
+    "--trial",
+    metavar="TRIAL",
+    help="Write this trial, not the selected one: a number, defaults, none, or a variant such as without-dropout-12.",
+)
 @click.option("-o", "--output", help="File for the configuration; default: standard output.")
 @click.option("--format", "form", type=click.Choice(["yaml", "json"]), default="yaml", show_default=True)
 @click.option("--weights", help="Also write weights, network and preprocessing into this folder.")
@@ -73,6 +82,7 @@ def _show(address: str, browser: bool) -> None:
 def export(
     store: str,
     study: str | None,
+    trial: str | None,
     output: str | None,
     form: str,
     weights: str | None,
@@ -80,7 +90,8 @@ def export(
     pareto: bool,
     plugins: tuple[str, ...],
 ) -> None:
-    """Write the selected configuration as a space file. With --weights, also write the network."""
+    """Write the selected configuration, or any trial, as a space file. With --weights, also write the network."""
+    from hpo.cli.result_text import store_option
     from hpo.study.directory import find_study
     from hpo.workflows import completed
 
@@ -88,12 +99,14 @@ def export(
     name = search.directory.name
     if ensemble and not weights:
         raise InputError("--ensemble chooses the weights to write: name a folder for them with --weights.")
-    if pareto:
-        if output is None or weights or form != "yaml":
-            raise InputError(
-                "--pareto writes one YAML file per configuration: name a folder with -o, "
-                "and leave --format and --weights out."
-            )
+    if trial and (ensemble or pareto):
+        raise InputError("--trial writes a single configuration; leave --ensemble and --pareto out.")
+    if pareto and (output is None or weights or form != "yaml"):
+        raise InputError(
+            "--pareto writes one YAML file per configuration: name a folder with -o, "
+            "and leave --format and --weights out."
+        )
+    if pareto and output:
         for file in search.write_front(Path(output)):
             click.echo(f"Wrote {Path(output) / file}", err=True)
         return
@@ -101,12 +114,22 @@ def export(
         if ensemble:
             search.write_ensemble(Path(weights), ensemble)
         else:
-            search.write_network(Path(weights))
+            search.write_network(Path(weights), trial, store_option(store))
         click.echo(f"Wrote {weights}/weights.safetensors, network.json and preprocess.json of {name}.", err=True)
     if output or not weights:
-        write(search.configuration(Path(output).parent if output else Path(), form), output)
+        _write_configuration(search, trial, form, output)
+
+
+def _write_configuration(search: CompletedStudy, trial: str | None, form: str, output: str | None) -> None:
+    """Write the selected configuration, or that of `trial`, to the file `output` or to standard output."""
+    from hpo.space.formatting import trial_name
+
+    folder = Path(output).parent if output else Path()
+    text = search.trial_configuration(trial, folder, form) if trial else search.configuration(folder, form)
+    write(text, output)
     if output:
-        click.echo(f"Wrote {output}, the selected configuration of {name}.", err=True)
+        written = trial_name(trial) if trial else "the selected configuration"
+        click.echo(f"Wrote {output}, {written} of {search.directory.name}.", err=True)
 
 
 @main.command()
@@ -164,19 +187,19 @@ def ensemble(
     from rich.console import Console
 
     from hpo.cli import progress, result_text
+    from hpo.cli.display import Display
     from hpo.core.json_values import to_json
     from hpo.nn import device as devices
     from hpo.space.settings import POOLED_ENSEMBLES, EnsembleConfig
     from hpo.study.directory import find_study
     from hpo.training.worker import start_workers
     from hpo.workflows import add_ensemble, completed
-    from hpo.workflows.callbacks import Watcher
 
     if pool is not None and kind not in POOLED_ENSEMBLES:
         raise InputError(f"--pool is what greedy and stacking choose from; leave it out with --kind {kind}.")
     config = EnsembleConfig.model_validate({"kind": kind, "size": size} | ({} if pool is None else {"pool": pool}))
     search = completed.load(find_study(Path(store), study), plugins)
-    watcher = Watcher() if quiet else progress.PhaseProgress(Console(stderr=True, markup=False))
+    watcher = progress.StepProgress(Display(Console(stderr=True, markup=False, quiet=quiet)))
     with start_workers(workers) as processes:
         torch_device = devices.resolve_device(device, workers)
         result = add_ensemble.add(search, config, torch_device, watcher, workers=processes)
@@ -211,7 +234,7 @@ def studies(store: str) -> None:
     if not directories:
         click.echo(f"There is no study in {store} yet; start one with: hpo search --space SPACE.yaml", err=True)
         return
-    head = ["study", "state", "trials", "best valid", "selected test", "date"]
+    head = ["study", "state", "trials", "selected", "expected", "test", "date"]
     rows = [row for entry in directories for row in messages.study_rows(entry)]
     for line in formatting.align_rows([head, *rows], gap=2):
         click.echo(line)

@@ -57,6 +57,7 @@ METRICS = {
         Metric("infomax", "lower", ("classification",), (-math.inf, 0), is_validator=True),
     )
 }
+BALANCED_METRICS = ("balanced_accuracy", "f1_macro")  # metrics that count all classes alike, whatever their size
 VALIDATORS = tuple(m.name for m in METRICS.values() if m.is_validator)
 
 

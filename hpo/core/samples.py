@@ -16,6 +16,18 @@ from torch import Tensor
 from hpo.core.metrics import Task
 
 MAX_VALUE = 1e100  # the largest magnitude of an input that can be squared and summed
+MAX_EPOCH_ROWS = 16_384  # the rows that an epoch trains on and the rows that it is scored on; a power of two
+
+
+def epoch_rows(n_train: int) -> int:
+    """Return how many of the `n_train` training rows an epoch trains on."""
+    return min(n_train, MAX_EPOCH_ROWS)
+
+
+def scored_rows(rows: Tensor) -> Tensor:
+    """Return those of `rows` that a network is scored on: all of them, or evenly spaced ones if there are many."""
+    n = len(rows)
+    return rows if n <= MAX_EPOCH_ROWS else rows[torch.arange(MAX_EPOCH_ROWS, device=rows.device) * n // MAX_EPOCH_ROWS]
 
 
 def no_rows() -> Tensor:
@@ -68,6 +80,7 @@ class Samples:
     `augmented`: variants of `x` by regularizer, (variants, rows, inputs).
     `offset`: (rows, outputs), added to the outputs of a network, or None.
     `auxiliary`: (rows, outputs), a second target: standardized numbers or one-hot classes, NaN where unknown, or None.
+    `class_weights`: (classes,), the weights that balance the classes (see `hpo.data.fold_encoding`), or None.
     `density_ratio`: (rows,), the ratio of target to source density, or None. Its mean over source rows is 1, and it is
     1 at all other rows.
     `valid_is_target`: whether validation rows are labelled rows of the target domain.
@@ -85,6 +98,7 @@ class Samples:
     augmented: Mapping[str, Tensor] = field(default_factory=dict)
     offset: Tensor | None = None
     auxiliary: Tensor | None = None
+    class_weights: Tensor | None = None
     density_ratio: Tensor | None = None
     valid_is_target: bool = False
 
@@ -114,7 +128,7 @@ class Samples:
         folds = tuple(fold.remap(lambda rows: rows.to(device)) for fold in self.folds)
         optional = {
             name: tensor.to(device)
-            for name in ("weight", "offset", "auxiliary", "density_ratio")
+            for name in ("weight", "offset", "auxiliary", "class_weights", "density_ratio")
             if (tensor := getattr(self, name)) is not None
         }
         required = {name: getattr(self, name).to(device) for name in ("x", "y", "columns")}

@@ -48,12 +48,16 @@ def scores_at_common_stop(curves: Mapping[str, np.ndarray], metric: Metric) -> d
     folds stop where the mean of their curves of `metric` is best; a single fold stops itself. Scores are averaged over
     five epochs around the stop, because a single epoch depends more on chance than on the configuration.
     """
-    smooth = {name: _smooth(curve) for name, curve in curves.items()}
-    scores = np.nan_to_num(metric.minimized(smooth[f"valid_{metric.name}"]), nan=0.0)
+    epochs = common_stops(curves[f"valid_{metric.name}"], metric)
+    return {name: _smooth(curve)[epochs, range(len(epochs))] for name, curve in curves.items()}
+
+
+def common_stops(curve: np.ndarray, metric: Metric) -> list[int]:
+    """Return, for each fold of a curve (epochs, folds), the epoch, from 0, at which the other folds would stop."""
+    scores = np.nan_to_num(metric.minimized(_smooth(curve)), nan=0.0)
     folds = scores.shape[1]
     total = scores.sum(1)
-    epochs = [int((total - scores[:, fold] if folds > 1 else total).argmin()) for fold in range(folds)]
-    return {name: curve[epochs, range(folds)] for name, curve in smooth.items()}
+    return [int((total - scores[:, fold] if folds > 1 else total).argmin()) for fold in range(folds)]
 
 
 def _smooth(curves: np.ndarray) -> np.ndarray:

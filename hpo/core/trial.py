@@ -16,7 +16,7 @@ from hpo.core.samples import Fold
 from hpo.core.trial_config import Config
 from hpo.core.trial_key import TrialKey
 
-Role = Literal["search", "baseline", "ablation", "finalist", "nested", "refit"]
+Role = Literal["search", "baseline", "ablation", "finalist", "refit"]
 State = Literal["complete", "pruned", "failed"]
 
 
@@ -46,9 +46,14 @@ class Trial:
         return self.role in ("search", "baseline")
 
     @property
+    def keep_valid_logits(self) -> bool:
+        """Whether its predictions for the validation rows are needed after training."""
+        return self.role == "finalist"
+
+    @property
     def keep_weights(self) -> bool:
         """Whether its weights are needed after training."""
-        return self.role in ("nested", "refit")
+        return self.role == "refit"
 
     def to_json(self) -> dict[str, Any]:
         """Return the trial as a mapping for JSON."""
@@ -92,6 +97,7 @@ class Score:
     values: Mapping[str, np.ndarray]
     metric: str
     stop_reason: str  # why all its fits have stopped, or ""
+    fits_trained: int  # the number of its fits that were trained in this epoch: those that had not stopped before
 
     @cached_property
     def means(self) -> dict[str, float]:
@@ -123,6 +129,8 @@ class TrainedTrial:
     `best_epoch` is the rounded mean of the best epochs of its fits, or 0 if a fit has none. `train` and `valid` are the
     means over fits of every metric of the task, without noise. `weights` are the tensors by name, fit axis first, in
     the order of the folds; `cycle_weights` are those at the end of each cycle of the learning rate, up to a divergence.
+    `valid_logits` holds, for each fold, the logits of its validation rows after each epoch, (epochs, rows, outputs), if
+    the trial keeps them.
     """
 
     best_epoch: int
@@ -132,6 +140,7 @@ class TrainedTrial:
     fit_epochs: int  # epochs of all its fits together
     weights: Mapping[str, Tensor] = field(repr=False)
     cycle_weights: Sequence[Mapping[str, Tensor]] = field(default=(), repr=False)
+    valid_logits: Sequence[Tensor] = field(default=(), repr=False)
 
 
 def train_valid_gap(train: Mapping[str, float], valid: Mapping[str, float]) -> float:

@@ -6,14 +6,15 @@ import re
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-Variant = Literal["", "ablation", "unadapted", "ensemble"]
+Variant = Literal["", "ablation", "unadapted", "without", "ensemble"]
 RefitKind = Literal["scaled", "keep", "average"]
 _FORM = re.compile(
-    r"(?:(?P<variant>ablation|unadapted|ensemble)-)?"
+    r"(?:(?:(?P<variant>ablation|unadapted|ensemble)|(?P<without>without)-(?P<part>[^-]+))-)?"
     r"(?P<config>\d+|[a-z_]+)(?:-(?P<stage>\d+))?"
-    r"(?:-fresh-(?P<draw>\d+)|-nested-(?P<fold>\d+)|-(?P<refit>scaled|keep|average)(?:-(?P<epochs>\d+))?)?"
+    r"(?:-fresh-(?P<draw>\d+)|-(?P<refit>scaled|keep|average)(?:-(?P<epochs>\d+))?)?"
 )
-_NUMBERS = ("stage", "draw", "fold", "epochs")
+_REGULARIZATION = "regularization"  # all strengths that regularize, as a part that a key is without
+_NUMBERS = ("stage", "draw", "epochs")
 
 
 @dataclass(frozen=True)
@@ -22,27 +23,27 @@ class TrialKey:
 
     `config` is the number of a searched trial in Optuna, or the name of a baseline (`none`, `defaults`) or of a kind of
     ensemble. `variant` is the difference from that configuration: without regularization (`ablation`), without domain
-    adaptation (`unadapted`), or trained as a member of an ensemble (`ensemble`); in boosting, it also has a `stage`.
+    adaptation (`unadapted`), without a single strength, which is the `part` (`without`), or trained as a member of an
+    ensemble (`ensemble`); in boosting, it also has a `stage`.
 
-    A trial after the search has at most one of these: the `draw` of new splits in a re-evaluation, the outer `fold` of
-    nested cross-validation, or the kind of `refit`, with its fixed number of `epochs` if it has one.
+    A trial after the search has at most one of these: the `draw` of new splits in a re-evaluation, or the kind of
+    `refit`, with its fixed number of `epochs` if it has one.
 
     The string of a key names files, MLflow runs and stored outcomes: `12`, `none`, `ablation-12`, `12-fresh-1`,
-    `12-nested-0`, `12-scaled-39`, `12-keep`, `ensemble-12`, `ensemble-boosting-3`.
+    `without-l1-12`, `12-scaled-39`, `12-keep`, `ensemble-12`, `ensemble-boosting-3`.
     """
 
     config: int | str
     variant: Variant = ""
     stage: int | None = None
     draw: int | None = None
-    fold: int | None = None
     refit: RefitKind | None = None
     epochs: int | None = None
+    part: str | None = None
 
     def __str__(self) -> str:
-        parts: list[int | str | None] = [self.variant or None, self.config, self.stage]
+        parts: list[int | str | None] = [self.variant or None, self.part, self.config, self.stage]
         parts += ["fresh", self.draw] if self.draw is not None else []
-        parts += ["nested", self.fold] if self.fold is not None else []
         parts += [self.refit, self.epochs]
         return "-".join(str(part) for part in parts if part is not None)
 
@@ -55,7 +56,8 @@ class TrialKey:
         fields: dict[str, Any] = match.groupdict()
         config = int(fields["config"]) if fields["config"].isdigit() else fields["config"]
         numbers = {name: None if fields[name] is None else int(fields[name]) for name in _NUMBERS}
-        return cls(config, fields["variant"] or "", refit=fields["refit"], **numbers)
+        variant: Any = fields["variant"] or fields["without"] or ""
+        return cls(config, variant, refit=fields["refit"], part=fields["part"], **numbers)
 
     @property
     def is_searched(self) -> bool:
@@ -70,20 +72,24 @@ class TrialKey:
         return self.config
 
     def ablation(self) -> TrialKey:
-        """Return the key of the same configuration without regularization."""
-        return replace(self, variant="ablation")
+        """Return the key of the same configuration without regularization.
+
+        A configuration without a strength keeps that one in its key, because it need not be a regularizer.
+        """
+        return self.without(_REGULARIZATION) if self.part else replace(self, variant="ablation")
 
     def unadapted(self) -> TrialKey:
         """Return the key of the same configuration without domain adaptation."""
         return replace(self, variant="unadapted")
 
+    def without(self, part: str) -> TrialKey:
+        """Return the key of the same configuration without the strength `part`; several are joined by `+`."""
+        earlier = _REGULARIZATION if self.variant == "ablation" else self.part
+        return replace(self, variant="without", part="+".join(filter(None, (earlier, part))))
+
     def reevaluation(self, draw: int) -> TrialKey:
         """Return the key of the re-evaluation on draw number `draw` of new splits."""
         return replace(self, draw=draw)
-
-    def nested(self, fold: int) -> TrialKey:
-        """Return the key of the nested cross-validation within an outer fold."""
-        return replace(self, fold=fold)
 
     def refitted(self, kind: RefitKind, epochs: int | None) -> TrialKey:
         """Return the key of the final network; `epochs` is None if early stopping determines their number."""

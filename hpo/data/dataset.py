@@ -54,20 +54,14 @@ class Dataset(Samples):
         """The number of rows outside the test part; `x` holds them once per fold."""
         return len(self._encoder.rows)
 
-    def new_folds(self, draw: int) -> Samples:
+    def new_folds(self, draw: int, n_folds: int | None = None) -> Samples:
         """Split the development rows anew for each `draw` (1, 2, …), to re-evaluate trials.
 
+        Returns the first `n_folds` folds (None: all).
         If the number of folds is not configured, it is chosen so that training parts are as large as in the search.
         With `has_single_draw`, the folds are those of the search. Raises InputError if such folds cannot be drawn.
         """
-        return self._encoder.encode(self._encoder.fold_sampler.new_folds(draw))[0]
-
-    def nested_folds(self, draw: int, fold: int) -> Samples:
-        """Split the training rows of one fold of `new_folds(draw)` into folds of the same kind.
-
-        Their `test` rows are the validation rows of the outer fold. Raises InputError if these folds cannot be drawn.
-        """
-        return self._encoder.encode(self._encoder.fold_sampler.nested_folds(draw, fold))[0]
+        return self._encoder.encode(self._encoder.fold_sampler.new_folds(draw)[:n_folds])[0]
 
     def without_validation(self) -> Dataset:
         """Return the data for a refit: one fold with all trainable rows as training rows, and no validation rows."""
@@ -157,7 +151,7 @@ def prepare(
     folds = split.fold_sampler.search_folds(notes)
     notes += _few_validation_rows(data, folds)
     _check_training_rows(table, data, split, folds)
-    rows = np.concatenate(folds[0].rows) if len(folds) == 1 else split.fold_sampler.rows
+    rows = np.concatenate([*folds[0].parts.values()]) if len(folds) == 1 else split.fold_sampler.rows
     split = replace(split, fold_sampler=split.fold_sampler.reorder(rows))
     pretrained = None if encoder is None else (encoder, preprocessing.encode_pretrained(encoder, table))
     text_regularizers = tuple(name for name in augmentations if name != synthetic.REGULARIZER)

@@ -29,15 +29,17 @@ Fitted = tuple[Preprocessor, np.ndarray]  # and the matrix (table rows, inputs) 
 
 @dataclass(frozen=True)
 class EncodedTarget:
-    """Targets of all table rows and of the test rows, with weights if classes are balanced.
+    """Targets of all table rows and of the test rows, with weights if `data.class_weight` balances the classes.
 
-    `mean` and `scale` standardize the numbers of a regression.
+    `class_weights` (classes,) are the weights that balance them, None for a regression. `mean` and `scale` standardize
+    the numbers of a regression.
     """
 
     y: Tensor
     weight: Tensor | None
     test_y: Tensor
     test_weight: Tensor | None
+    class_weights: Tensor | None = None
     mean: float = 0.0
     scale: float = 1.0
 
@@ -99,6 +101,7 @@ class FoldEncoder(SplitTable):
             image=self.image if math.prod(self.image) == x.shape[2] else (),
             augmented={name: tensor.flatten(1, 2) for name, tensor in augmented.items()},
             auxiliary=torch.cat(auxiliary) if auxiliary else None,
+            class_weights=target.class_weights,
             density_ratio=ratio.flatten() if self.with_density_ratio and all(len(f.target) for f in folds) else None,
             valid_is_target=bool(len(self.fold_sampler.train_only)),
         )
@@ -139,15 +142,16 @@ class FoldEncoder(SplitTable):
         if self.table.task == "regression":
             mean, scale = float(self.y[known].mean()), float(self.y[known].std()) or 1.0
             y, test_y = (torch.tensor((values - mean) / scale, dtype=self.dtype) for values in both)
-            return EncodedTarget(y, None, test_y, None, mean, scale)
+            return EncodedTarget(y, None, test_y, None, mean=mean, scale=scale)
         weight, test_weight = None, None
-        if self.data.class_weight:  # as scikit-learn defines "balanced"
-            counts = np.bincount(self.y[known], minlength=len(self.classes))
-            by_class = len(known) / (len(self.classes) * np.maximum(counts, 1))
+        counts = np.bincount(self.y[known], minlength=len(self.classes))
+        by_class = len(known) / (len(self.classes) * np.maximum(counts, 1))  # as scikit-learn defines "balanced"
+        if self.data.class_weight:
             weight, test_weight = (
                 torch.tensor(np.where(values < 0, 0.0, by_class[values]), dtype=self.dtype) for values in both
             )
-        return EncodedTarget(torch.tensor(self.y), weight, torch.tensor(self.test_y), test_weight)
+        class_weights = torch.tensor(by_class, dtype=self.dtype)
+        return EncodedTarget(torch.tensor(self.y), weight, torch.tensor(self.test_y), test_weight, class_weights)
 
     def _variant_counts(self) -> dict[str, int]:
         """Return how many augmented copies of each row every regularizer needs."""
@@ -174,7 +178,7 @@ class FoldEncoder(SplitTable):
 
 def _fold(fold: FoldIndices, position: np.ndarray) -> Fold:
     """Convert table rows to rows of `Samples.x`; `position` (table rows,) maps one to the other."""
-    return Fold(fold.number, *(torch.from_numpy(position[part]) for part in fold.rows))
+    return Fold(fold.number, **{name: torch.from_numpy(position[rows]) for name, rows in fold.parts.items()})
 
 
 def _columns(preprocess: Preprocessor) -> Tensor:

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from hpo.core.errors import InputError
 from hpo.data.splitter import RowSplit, Splitter
 
 _NO_ROWS = np.empty(0, dtype=int)
@@ -20,15 +19,14 @@ class FoldIndices:
     number: int
     train: np.ndarray
     valid: np.ndarray
-    test: np.ndarray = field(default_factory=lambda: _NO_ROWS)
     target: np.ndarray = field(default_factory=lambda: _NO_ROWS)
     target_valid: np.ndarray = field(default_factory=lambda: _NO_ROWS)
     source_valid: np.ndarray = field(default_factory=lambda: _NO_ROWS)
 
     @property
-    def rows(self) -> tuple[np.ndarray, ...]:
-        """All parts, in the order of `samples.Fold`."""
-        return self.train, self.valid, self.test, self.target, self.target_valid, self.source_valid
+    def parts(self) -> dict[str, np.ndarray]:
+        """The rows of all parts, by the names of `samples.Fold`."""
+        return {name: rows for name, rows in vars(self).items() if name != "number"}
 
 
 @dataclass(frozen=True)
@@ -81,7 +79,7 @@ class FoldSampler:
             splits = [(_NO_ROWS, self.cv_rows)]
         else:
             splits = self.splitter.search_folds(self.cv_rows, notes)
-        return self._add_target_rows(splits, 0, 0, self.unlabelled_target)
+        return self._add_target_rows(splits, 0)
 
     def new_folds(self, draw: int) -> list[FoldIndices]:
         """Draw folds that differ from those of the search, if there are other folds.
@@ -89,23 +87,7 @@ class FoldSampler:
         If labelled rows are only used for validation, each part of them is the validation part of one network. Raises
         InputError if the folds cannot be drawn.
         """
-        return self._add_target_rows(self.splitter.new_folds(self.cv_rows, draw), draw, 0, self.unlabelled_target)
-
-    def nested_folds(self, draw: int, fold: int) -> list[FoldIndices]:
-        """Split the training rows of one fold of `new_folds(draw)` into folds of the same kind.
-
-        Their `test` rows are the validation rows of the outer fold. Raises InputError if these folds cannot be drawn.
-        """
-        if self.eval_only:
-            raise InputError(
-                "Nested folds need labelled rows to train on, and those of the target only validate "
-                "(labels: validation-only)."
-            )
-        outer = self.new_folds(draw)[fold]
-        splits = self.splitter.nested_folds(outer.train[np.isin(outer.train, self.cv_rows)], draw, fold)
-        return [
-            replace(inner, test=outer.valid) for inner in self._add_target_rows(splits, draw, fold + 1, outer.target)
-        ]
+        return self._add_target_rows(self.splitter.new_folds(self.cv_rows, draw), draw)
 
     def without_validation(self, rows: np.ndarray) -> FoldIndices:
         """Build one fold of `rows`, in their order; it trains on all trainable rows and adapts to all target rows."""
@@ -114,13 +96,11 @@ class FoldSampler:
             target = np.concatenate([target, self.cv_rows])
         return FoldIndices(0, rows[np.isin(rows, self.trainable_rows)], _NO_ROWS, target=rows[np.isin(rows, target)])
 
-    def _add_target_rows(
-        self, splits: Sequence[RowSplit], draw: int, part: int, unlabelled: np.ndarray
-    ) -> list[FoldIndices]:
+    def _add_target_rows(self, splits: Sequence[RowSplit], draw: int) -> list[FoldIndices]:
         """Turn splits into folds that also hold their training-only, source holdout and target rows."""
         target_splits: Sequence[RowSplit] = [(_NO_ROWS, _NO_ROWS)] * len(splits)
-        if self.target_splitter is not None and len(unlabelled):
-            target_splits = self.target_splitter.target_folds(unlabelled, len(splits), draw, part)
+        if self.target_splitter is not None and len(self.unlabelled_target):
+            target_splits = self.target_splitter.target_folds(self.unlabelled_target, len(splits), draw)
         folds = []
         for number, ((train, valid), (target, target_valid)) in enumerate(zip(splits, target_splits, strict=True)):
             trained = _NO_ROWS if self.eval_only else train

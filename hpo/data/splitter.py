@@ -58,21 +58,20 @@ class Splitter:
 
     def new_folds(self, rows: np.ndarray, draw: int) -> list[RowSplit]:
         """Split the development `rows` into folds that the search did not use; splits over time repeat its folds."""
-        return self._redraw(rows, self._seed(draw, 0))
+        if self.n_new_folds == 1:
+            return [self.hold_out(rows, self._valid_share, "validation", [])]
+        units = len(rows) if self.groups is None else len(np.unique(self.groups[rows]))
+        return self._folds(rows, max(2, min(self.n_new_folds, units)), self._seed(draw, 0), [])
 
-    def nested_folds(self, rows: np.ndarray, draw: int, fold: int) -> list[RowSplit]:
-        """Split the training `rows` of one fold of `new_folds(draw)` into folds of the same kind."""
-        return self._redraw(rows, self._seed(draw, fold + 1))
-
-    def target_folds(self, rows: np.ndarray, n_folds: int, draw: int, part: int) -> list[RowSplit]:
+    def target_folds(self, rows: np.ndarray, n_folds: int, draw: int) -> list[RowSplit]:
         """Split unlabelled target rows into `n_folds` splits, with the seeds of the folds of labelled rows."""
         if n_folds == 1:
             return [self.hold_out(rows, self._valid_share, "validation", [])]
-        repeats = self.split.repeats if (draw, part) == (0, 0) else 1
+        repeats = self.split.repeats if draw == 0 else 1
         return [
             fold
             for repeat in range(repeats)
-            for fold in self._folds(rows, n_folds // repeats, self._seed(draw, part + repeat), [])
+            for fold in self._folds(rows, n_folds // repeats, self._seed(draw, repeat), [])
         ]
 
     def sample_per_class(self, rows: np.ndarray, n: int) -> np.ndarray:
@@ -97,12 +96,6 @@ class Splitter:
 
     def _seed(self, draw: int, part: int) -> int:
         return int(np.random.SeedSequence((self.split.seed, draw, part)).generate_state(1)[0])
-
-    def _redraw(self, rows: np.ndarray, seed: int) -> list[RowSplit]:
-        if self.n_new_folds == 1:
-            return [self.hold_out(rows, self._valid_share, "validation", [])]
-        units = len(rows) if self.groups is None else len(np.unique(self.groups[rows]))
-        return self._folds(rows, max(2, min(self.n_new_folds, units)), seed, [])
 
     def _folds(self, rows: np.ndarray, k: int, seed: int, notes: list[str]) -> list[RowSplit]:
         if self.time is not None:

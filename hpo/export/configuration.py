@@ -10,22 +10,24 @@ from typing import Any
 
 import yaml
 
+from hpo.core.samples import epoch_rows
 from hpo.core.yaml_document import Dumper
 from hpo.nn.network import BatchedNetwork
 from hpo.regularizers.active import active_strengths
 from hpo.selection.result import SearchResult
 from hpo.space import plugins
+from hpo.space.formatting import trial_name
 from hpo.space.hyperparameter import Hyperparameter
 from hpo.space.network import MLP_KEYS
 from hpo.space.space import Space
 
 _HEADER = """\
-# {study}: the configuration that `hpo search` selected, as a space with a single point.
+# {study}: {description}, as a space with a single point.
 # `hpo search --space` with this file{flags} trains it again.
 #
 # From study {source}, trial {trial}, {date}. MLflow run {run_id}.
 # {scores}
-#
+{evidence}#
 # In your own torch code:
 #   {net}
 #   optimizer = torch.optim.AdamW(net.parameters(), lr={learning_rate}, weight_decay={weight_decay})
@@ -42,7 +44,7 @@ _COSINE = (
 )
 _OTHERS = "# These lines leave out {others}; what each does: hpo regularizers NAME\n"
 _IN_TORCH_CODE = ("weight_decay", "dropout", "l1")  # regularizers that the lines of torch code contain
-_SCORE_NAMES = {"valid": "valid", "reevaluated": "re-evaluated", "test": "test"}
+_SCORE_NAMES = {"valid": "valid", "reevaluated": "re-evaluated", "expected": "expected", "test": "test"}
 _KEY_ORDER = (
     "study",
     "data",
@@ -100,12 +102,19 @@ def as_yaml(value: Mapping[str, Any]) -> str:
 
 
 def single_point(
-    result: SearchResult, space: Space, network: BatchedNetwork, base: Path, folder: Path, suffix: str = "best"
+    result: SearchResult,
+    space: Space,
+    network: BatchedNetwork,
+    base: Path,
+    folder: Path,
+    suffix: str = "best",
+    evidence: str = "",
 ) -> dict[str, Any]:
     """Return the selected configuration of a result as a space with a single point.
 
     `network` is the network of the configuration. The name of the study ends with `suffix`. Relative paths, which start
-    at `base`, are rewritten to start at `folder`.
+    at `base`, are rewritten to start at `folder`. `evidence` says how the scores are known if `result` describes a
+    trial that was not selected.
     """
     needed = plugins.needed(space.search)
     return {
@@ -120,13 +129,28 @@ def single_point(
         },
         "train": {**space.train.model_dump(mode="json", exclude=set(space.search)), "seed": result.fit_seed},
         "budget": {"trials": 1},
-        "refit": {"kind": result.refit.kind} | ({} if result.refit.epochs is None else {"epochs": result.refit.epochs}),
+        "refit": _refit_section(result, space),
         "exported": {
             **({"plugins": needed} if needed else {}),
             **{key: getattr(result, key) for key in _PROVENANCE},
+            **_epoch_rows(result.refit.rows),
             "scores": {part: getattr(result, part) for part in ("train", *_SCORE_NAMES)},
+            **({"evidence": evidence} if evidence else {}),
         },
     }
+
+
+def _epoch_rows(n_train: int | None) -> dict[str, int]:
+    """Return the rows of an epoch of the final training if they are only a part of its `n_train` training rows."""
+    return {"epoch_rows": epoch_rows(n_train)} if n_train and epoch_rows(n_train) < n_train else {}
+
+
+def _refit_section(result: SearchResult, space: Space) -> dict[str, Any]:
+    """Return the section that trains the final networks again, for the same epochs and with the same temperature."""
+    refit = result.refit
+    networks = (refit.networks or space.refit.networks) if refit.kind == "scaled" else None
+    values = {"networks": networks, "epochs": refit.epochs, "temperature": refit.temperature}
+    return {"kind": refit.kind} | {key: value for key, value in values.items() if value is not None}
 
 
 def _data_section(space: Space, base: Path, folder: Path) -> dict[str, Any]:
@@ -163,18 +187,21 @@ def commented_yaml(point: Mapping[str, Any], network: BatchedNetwork) -> str:
     others = [key for key in active_strengths(search) if key not in _IN_TORCH_CODE]
     flags = "".join(f" --plugin {name}" for name in exported.get("plugins", ()))
     epochs = point["refit"].get("epochs", exported["best_epoch"])
+    part = f" of {exported['epoch_rows']:,} rows" if "epoch_rows" in exported else ""
     if point["network"].get("init"):
         code += "\n#   # and load the weights that network.init names"
     return _HEADER.format(
         flags=f" and{flags}" if flags else "",
         study=point["study"],
+        description=_description(exported),
+        evidence=f"# {exported['evidence']}\n" if "evidence" in exported else "",
         source=exported["study"],
         trial=exported["trial"],
         date=exported["date"],
         run_id=exported["run_id"],
         scores=_score_text(exported["scores"]),
         net=code,
-        epochs=f"{epochs} epoch{'' if epochs == 1 else 's'}",
+        epochs=f"{epochs} epoch{'' if epochs == 1 else 's'}{part}",
         batch_size=train["batch_size"],
         learning_rate=search["learning_rate"],
         weight_decay=search.get("weight_decay", 0.0),
@@ -182,6 +209,12 @@ def commented_yaml(point: Mapping[str, Any], network: BatchedNetwork) -> str:
         others=_OTHERS.format(others=", ".join(others)) if others else "",
         schedule=_COSINE.format(epochs=train["epochs"]) if train["schedule"] == "cosine" else "",
     ) + as_yaml(point)
+
+
+def _description(exported: Mapping[str, Any]) -> str:
+    if "evidence" not in exported:
+        return "the configuration that `hpo search` selected"
+    return f"{trial_name(exported['trial'])}, which `hpo search` did not select"
 
 
 def _score_text(scores: Mapping[str, Mapping[str, float | None]]) -> str:

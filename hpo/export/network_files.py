@@ -11,6 +11,7 @@ from safetensors.torch import save
 
 from hpo.core.errors import InputError, StoreError
 from hpo.data.dataset import Dataset
+from hpo.export.state_dicts import numbered
 from hpo.nn.combination import Combination
 from hpo.nn.network import BatchedNetwork
 from hpo.study.directory import write_atomic
@@ -19,17 +20,20 @@ Weights = Mapping[str, torch.Tensor]
 """Parameters by name, with the fit axis first."""
 
 
-def write_network(folder: Path, network: BatchedNetwork, weights: Weights, data: Dataset, dropout: float) -> None:
+def write_network(
+    folder: Path, network: BatchedNetwork, weights: Weights, data: Dataset, dropout: float, temperature: float
+) -> None:
     """Write `weights.safetensors`, `network.json` and `preprocess.json`, which suffice to predict raw rows.
 
-    If there are several fits, whose predictions are averaged, the names of the weights of fit N start with "N.". Raises
-    InputError if `folder` cannot be written.
+    If there are several fits, whose predictions are averaged, the names of the weights of fit N start with "N.". In a
+    classification, `preprocess.json` holds the `temperature` by which the logits must be divided. Raises InputError if
+    `folder` cannot be written.
     """
     states, description = _state_dicts(network, weights), network.description(dropout)
     if len(states) == 1:
-        _write(folder, states[0], description, data)
+        _write(folder, states[0], description, data, temperature)
     else:
-        _write(folder, _numbered(states), {"average": len(states), "network": description}, data)
+        _write(folder, numbered(states), {"average": len(states), "network": description}, data, temperature)
 
 
 def write_ensemble(
@@ -50,7 +54,7 @@ def write_ensemble(
         "networks": [network.description(dropout) for network, _, dropout in members],
     }
     combination = {"combine.weight": rule.weight, "combine.bias": rule.bias}
-    _write(folder, _numbered(states) | combination, description, data)
+    _write(folder, numbered(states) | combination, description, data, rule.temperature)
 
 
 def _state_dicts(network: BatchedNetwork, weights: Weights) -> list[dict[str, torch.Tensor]]:
@@ -59,17 +63,16 @@ def _state_dicts(network: BatchedNetwork, weights: Weights) -> list[dict[str, to
     return [network.state_dict({name: tensor[i].clone() for name, tensor in weights.items()}) for i in range(fits)]
 
 
-def _numbered(states: Sequence[Mapping[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
-    return {f"{i}.{name}": tensor for i, state in enumerate(states) for name, tensor in state.items()}
-
-
-def _write(folder: Path, state: Mapping[str, torch.Tensor], description: object, data: Dataset) -> None:
+def _write(
+    folder: Path, state: Mapping[str, torch.Tensor], description: object, data: Dataset, temperature: float
+) -> None:
     preprocess = {
         "task": data.task,
         "target": data.target_name,
         "classes": list(data.classes),
         "target_mean": data.target_mean,
         "target_scale": data.target_scale,
+        **({"temperature": temperature} if data.task == "classification" else {}),
         "columns": list(data.preprocess.columns),
         "text": list(data.preprocess.text_columns),
         "features": list(data.preprocess.features),

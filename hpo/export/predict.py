@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from hpo.core.errors import InputError, truncate
 from hpo.core.importing import import_object
 from hpo.data.preprocess import Preprocessor
 from hpo.data.readers import read_file
+from hpo.export.state_dicts import of_network
 from hpo.nn.combination import Combination
 
 Predictor = Callable[[torch.Tensor], torch.Tensor]
@@ -79,8 +81,9 @@ def _load(folder: Path) -> tuple[dict[str, Any], list[torch.nn.Module], Combinat
         preprocess, network = (json.loads(path.read_text(encoding="utf-8")) for path in paths[:2])
         weights = load_file(paths[2])
         descriptions, rule = _descriptions(network, weights)
+        rule = replace(rule, temperature=preprocess.get("temperature", 1.0))  # a regression has none
         several = len(descriptions) > 1 or "combine.weight" in weights
-        states = [_numbered(weights, i) if several else weights for i in range(len(descriptions))]
+        states = [of_network(weights, i) if several else weights for i in range(len(descriptions))]
         nets = [build_network(*pair, folder) for pair in zip(descriptions, states, strict=True)]
     except (ValueError, TypeError, AttributeError, KeyError, RuntimeError, SafetensorError) as error:
         raise InputError(
@@ -99,11 +102,6 @@ def _descriptions(network: Any, weights: dict[str, torch.Tensor]) -> tuple[list[
     averaged = isinstance(network, dict) and "average" in network
     descriptions = [network["network"]] * network["average"] if averaged else [network]
     return descriptions, Combination("sum", torch.ones(1), torch.zeros(1), len(descriptions))
-
-
-def _numbered(weights: dict[str, torch.Tensor], number: int) -> dict[str, torch.Tensor]:
-    """Return the weights of network `number`, whose names start with "NUMBER."."""
-    return {name.partition(".")[2]: tensor for name, tensor in weights.items() if name.partition(".")[0] == str(number)}
 
 
 def build_network(description: Any, weights: dict[str, torch.Tensor], folder: Path) -> torch.nn.Module:

@@ -18,6 +18,7 @@ from hpo.core.errors import InputError, truncate
 from hpo.core.yaml_document import format_value
 from hpo.data.preprocess import Preprocessor
 from hpo.export import configuration, network_json
+from hpo.export.state_dicts import of_network
 from hpo.nn.network import BatchedNetwork
 from hpo.space import loader
 from hpo.space.network import WIDTHS
@@ -33,8 +34,8 @@ class Pretrained:
     """A state dict in the names and shapes of plain torch.
 
     If it comes from an exported directory, `network` is the section that describes the network, `encoder` encodes its
-    inputs, and `classes` are those of its outputs. `name` is the value of `network.init`, `content` a hash of all its
-    files.
+    inputs, and `classes` are those of its outputs. If the directory holds several networks whose predictions are
+    averaged, it is the first of them. `name` is the value of `network.init`, `content` a hash of all its files.
     """
 
     name: str
@@ -159,15 +160,18 @@ def _from_directory(name: str, folder: Path) -> Pretrained:
     content = hashlib.sha256(b"".join((weights, *texts))).hexdigest()
     try:
         description, preprocess = map(json.loads, texts)
-        if isinstance(description, Mapping) and {"average", "ensemble"} & description.keys():
+        state = load(weights)
+        if isinstance(description, Mapping) and "ensemble" in description:
             raise InputError(
-                f"network.init: {name} holds several networks; export a single one: "
-                f"from a search with --refit scaled, without --ensemble."
+                f"network.init: {name} must hold the final network of a search, and holds an ensemble; "
+                f"export it again without --ensemble."
             )
+        if isinstance(description, Mapping) and "average" in description:
+            description, state = description["network"], of_network(state, 0)
         encoder = Preprocessor(tuple(preprocess["features"]), tuple(preprocess.get("documents", ())))
         _ = encoder.groups  # raises KeyError if a feature has no column
         section, classes = network_json.network_section(description), list(preprocess["classes"])
-        return Pretrained(name, load(weights), section, encoder, classes, content)
+        return Pretrained(name, state, section, encoder, classes, content)
     except (ValueError, TypeError, LookupError, StopIteration, SafetensorError) as error:
         raise InputError(
             f"network.init: the files in {name} do not belong together or are damaged "

@@ -23,13 +23,14 @@ class Combination:
     `mean`: the weighted mean of probabilities or numbers; `weight` (members,) sums to 1. `sum`: the weighted sum of
     the outputs, with `weight` (members,). `linear`: `weight` (outputs, members × outputs), applied to the
     concatenated outputs of the members, as log probabilities or numbers. `bias` (outputs,) is added to
-    the result of `sum` and `linear`.
+    the result of `sum` and `linear`. In a classification, the combined logits are divided by `temperature`.
     """
 
     kind: Kind
     weight: Tensor
     bias: Tensor
     networks_per_member: int = 1
+    temperature: float = 1.0
 
     def combine(self, task: Task, outputs: Tensor) -> Tensor:
         """Return the combined logits or numbers (rows, outputs).
@@ -38,7 +39,12 @@ class Combination:
         """
         groups = torch.split(outputs, self.networks_per_member)
         members = torch.stack([average_predictions(task, group) for group in groups])
-        weight, bias = self.weight.to(outputs.dtype), self.bias.to(outputs.dtype)
+        combined = self._combine_members(task, members)
+        return combined / self.temperature if task == "classification" else combined
+
+    def _combine_members(self, task: Task, members: Tensor) -> Tensor:
+        """Return the combined outputs (rows, outputs) of `members` (members, rows, outputs)."""
+        weight, bias = self.weight.to(members.dtype), self.bias.to(members.dtype)
         if self.kind == "linear":
             return stacking_inputs(task, members) @ weight.T + bias
         if self.kind == "mean" and task == "classification":

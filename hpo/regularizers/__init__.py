@@ -12,6 +12,7 @@ from hpo.regularizers.base import Regularizer
 from hpo.regularizers.batch_norm import BatchNorm
 from hpo.regularizers.batch_size import BatchSize
 from hpo.regularizers.cdan import Cdan
+from hpo.regularizers.class_weight import ClassWeight
 from hpo.regularizers.color_jitter import ColorJitter
 from hpo.regularizers.coral import Coral
 from hpo.regularizers.crop import Crop
@@ -72,6 +73,7 @@ _MEMBERS = (
     Epochs(),
     Patience(),
     Schedule(),
+    ClassWeight(),
     Importance(),
     SynonymReplacement(),
     RandomInsertion(),

@@ -23,6 +23,11 @@ def active_adaptation(params: Mapping[str, Any]) -> list[str]:
     return [key for key in active_strengths(params) if "target" in STRENGTHS[key].needs]
 
 
+def active_regularization(params: Mapping[str, Any]) -> list[str]:
+    """Return the strengths that are on and regularize: all with a direction, so not a class weight."""
+    return [key for key in active_strengths(params) if STRENGTHS[key].direction]
+
+
 def is_regularized(params: Mapping[str, Any]) -> bool:
-    """Return whether any strength is on."""
-    return bool(active_strengths(params))
+    """Return whether any strength that regularizes is on."""
+    return bool(active_regularization(params))

@@ -125,7 +125,7 @@ class Regularizer:
     default_value: ClassVar[float | str | bool] = 0.0  # "off" for a strength, else the usual value
     prior: ClassVar[Mapping[str, object]]  # a sensible range, written as in a space file
     direction: ClassVar[Literal[1, 0, -1]] = (
-        1  # 1 if larger values regularize more, -1 if smaller ones do, 0 if neither
+        1  # 1 if larger values regularize more, -1 if smaller ones do, 0 if it is no regularization
     )
     probe: ClassVar[tuple[float | str | bool, float | str | bool]]  # two strengths that must differ in effect
     source: ClassVar[str]  # the paper

@@ -52,7 +52,7 @@ class Axis:
             return cls(key, low, high, log, hyperparameter.integer, default_value=default_value)
         first, last = (math.log(low), math.log(high)) if log else (low, high)
         margin = _OFF_MARGIN * (last - first)
-        off = first - margin if FAMILY[key].direction > 0 else last + margin
+        off = first - margin if FAMILY[key].direction >= 0 else last + margin  # the least regularized is off
         off = math.exp(off) if log else off
         return cls(key, min(low, off), max(high, off), log, hyperparameter.integer, (), off, default_value)
 

@@ -10,12 +10,14 @@ from torch import Tensor
 
 from hpo.core.trial import Outcome
 from hpo.core.trial_config import Config
+from hpo.core.trial_key import TrialKey
 from hpo.data.dataset import Dataset
 from hpo.nn.network import BatchedNetwork
 from hpo.regularizers import STRENGTHS
 from hpo.regularizers.configs import make_config
 from hpo.report.axis import Axis
 from hpo.selection.result import SearchResult
+from hpo.space.formatting import trial_name
 from hpo.space.space import Space
 from hpo.study.directory import StudyDirectory
 from hpo.study.weights import WeightStore
@@ -41,9 +43,9 @@ class ReportInputs:
 
     `weights` are those of the final `network`, of shape (fit, …), or {} if there is no final network. `oof_predictions`
     holds the indices `rows` (n,) of rows of `data`, and the out-of-fold `predictions` for them by networks of the
-    selected configuration (see `hpo.selection.refit_comparison`). If there are none, it is {}, and `missing_reason`
+    selected configuration (see `hpo.selection.row_predictions`). If there are none, it is {}, and `missing_reason`
     says why. `stack_key` maps a configuration to the stack in which it trains. If the final network adapts to another
-    domain, it is compared with `reference`.
+    domain, it is compared with `reference`. `store` is the folder of the studies.
     """
 
     result: SearchResult
@@ -56,6 +58,7 @@ class ReportInputs:
     oof_predictions: Mapping[str, Tensor] = field(default_factory=dict)
     missing_reason: str = ""
     reference: ReferenceNetwork | None = None
+    store: str = "mlruns"
 
     @classmethod
     def from_study(
@@ -77,14 +80,24 @@ class ReportInputs:
         label, oof_store = result.refit.weights, WeightStore(directory.oof_predictions)
         oof_predictions = oof_store.load(result.trial) if oof_store.path(result.trial).exists() else {}
         missing_reason = data_error or (
-            "There was no nested cross-validation (refit: none, no finalists, too few rows, or a network diverged). "
+            "There was no re-evaluation (finalists: 0, or a single configuration), or a network diverged in it. "
             "The only held-out predictions are those of the test part, which are not shown row by row."
         )
-        weights = WeightStore(directory.weights).load(label) if label else {}
+        weights = WeightStore(directory.weights).load(label, result.refit.networks) if label else {}
         network = builder.network_for(make_config(result.selected))
         reference = _reference(result, builder, WeightStore(directory.weights)) if label else None
         return cls(
-            result, space, outcomes, stack_key, network, weights, data, oof_predictions, missing_reason, reference
+            result,
+            space,
+            outcomes,
+            stack_key,
+            network,
+            weights,
+            data,
+            oof_predictions,
+            missing_reason,
+            reference,
+            str(directory.root),
         )
 
     @cached_property
@@ -110,24 +123,49 @@ class ReportInputs:
 
     @property
     def selected(self) -> Outcome:
-        return self.outcomes[self.result.trial]
+        return self.training(self.result.trial)
+
+    def training(self, label: str) -> Outcome:
+        """Return the outcome of a configuration in the search or, if it was not a trial of the search, in the first
+        draw of the re-evaluation."""
+        return self.outcomes.get(label) or self.outcomes[_first_reevaluation(label)]
 
     @cached_property
-    def compared(self) -> dict[str, Outcome]:
-        """The selected configuration and its baselines by their names on the page; each trial is listed once."""
+    def compared(self) -> dict[str, str]:
+        """The labels of the selected configuration and its baselines by their names on the page; each trial is listed
+        once."""
         result = self.result
         entries = result.configurations
         names = {"selected": "selected", "unadapted": "without adaptation", "ablation": "without regularization"}
-        names |= {"defaults": "usual defaults", "none": "no regularization"}
-        compared: dict[str, Outcome] = {}
-        selected_baselines = [
-            names[key] for key in ("defaults", "none") if key in result.baselines and entries[key].trial == result.trial
-        ]
+        baselines = {key: entries[key].trial for key in ("defaults", "none") if key in entries}
+        names |= {key: trial_name(label).removeprefix("the ") for key, label in baselines.items()}
+        compared: dict[str, str] = {}
+        selected_baselines = [names[key] for key, label in baselines.items() if label == result.trial]
         names["selected"] += f" ({selected_baselines[-1]})" if selected_baselines else ""
         for key, name in names.items():
-            if key in entries and self.outcomes[entries[key].trial] not in compared.values():
-                compared[name] = self.outcomes[entries[key].trial]
+            if key in entries and entries[key].trial not in compared.values():
+                compared[name] = entries[key].trial
         return compared
+
+    @cached_property
+    def compared_trainings(self) -> dict[str, Outcome]:
+        """The outcomes of the compared configurations by name, all on the same rows, without those that diverged.
+
+        They are those of the first draw of the re-evaluation or, if one of them was not re-evaluated, of the search.
+        """
+        labels = {name: _first_reevaluation(label) for name, label in self.compared.items()}
+        if not self.compared_are_reevaluated:
+            labels = {name: label for name, label in self.compared.items() if label in self.outcomes}
+        return {name: o for name, label in labels.items() if (o := self.outcomes[label]).valid}
+
+    @property
+    def compared_are_reevaluated(self) -> bool:
+        """Whether all compared configurations were re-evaluated."""
+        return all(_first_reevaluation(label) in self.outcomes for label in self.compared.values())
+
+
+def _first_reevaluation(label: str) -> str:
+    return str(TrialKey.parse(label).reevaluation(1))
 
 
 def _reference(result: SearchResult, builder: NetworkBuilder, weights: WeightStore) -> ReferenceNetwork | None:
@@ -137,5 +175,6 @@ def _reference(result: SearchResult, builder: NetworkBuilder, weights: WeightSto
         label, entry = result.networks.get(key), result.baselines.get(key)
         if label and entry and entry.trial != result.trial and weights.path(label).exists():
             config = make_config(entry.params)
-            return ReferenceNetwork(name, config, builder.network_for(config), weights.load(label))
+            loaded = weights.load(label, result.refit.networks)
+            return ReferenceNetwork(name, config, builder.network_for(config), loaded)
     return None

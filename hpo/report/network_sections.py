@@ -4,16 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from hpo.report import adaptation_views, domain_text, domain_views, plots, predictions, sentences, tables, weights
+from hpo.report import (
+    adaptation_views,
+    domain_text,
+    domain_views,
+    network_text,
+    plots,
+    predictions,
+    tables,
+    weights,
+)
 from hpo.report.inputs import ReportInputs
 from hpo.report.predictions import ClassPredictions, NumberPredictions
 from hpo.report.section import Panel, Section
 from hpo.report.summary import validator_table
 
 _OUT_OF_FOLD = (
-    "Each row is predicted by networks of the selected configuration that used it neither for training nor for early "
-    "stopping (nested cross-validation). They were trained on fewer rows than the final network, which is therefore "
-    "slightly better. The test rows are not shown: looking at them one by one would leak them into your next decisions."
+    "Each row is predicted by networks of the selected configuration that were not trained on it: those of the "
+    "re-evaluation. They were trained on fewer rows than the final network, which is therefore slightly better. "
+    "The test rows are not shown: looking at them one by one would leak them into your next decisions."
 )
 
 
@@ -34,11 +43,11 @@ def _weights(inputs: ReportInputs) -> Iterator[Section]:
     zeros, total = sum(layer.zeros for layer in layers), sum(layer.weights for layer in layers)
     title = f"{100 * zeros / total:.0f} % of the weights are exactly zero" if zeros else "No weight is exactly zero"
     columns = weights.n_input_columns(inputs)
-    unused = sentences.unused(weights.unused_columns(inputs), columns) if columns else ""
+    unused = network_text.unused(weights.unused_columns(inputs), columns) if columns else ""
     panels = []
     for layer in layers:
         histogram = plots.histogram(layer) if layer.zeros < layer.weights else None
-        panels.append(Panel(sentences.zeros(layer.name, layer.zeros, layer.weights), histogram, title=layer.name))
+        panels.append(Panel(network_text.zeros(layer.name, layer.zeros, layer.weights), histogram, title=layer.name))
     yield Section(title, "Weights", f"The nonzero weights of the final network by layer. {unused}".strip(), panels)
 
 
@@ -57,11 +66,11 @@ def _class_predictions(inputs: ReportInputs, classes: ClassPredictions) -> Itera
     confusions = "Confusion matrix" if tables.is_matrix(classes) else "Most frequent confusions"
     panels = [
         Panel(
-            sentences.reliability(bins, classes),
+            network_text.reliability(bins, classes),
             plots.reliability(bins),
             title="Calibration: is it as confident as it is accurate?",
         ),
-        Panel(sentences.confused(classes), html=tables.confusion(classes), title=confusions),
+        Panel(network_text.confused(classes), html=tables.confusion(classes), title=confusions),
     ]
     source = " of the source" if inputs.result.test_domain_differs else ""
     share = 100 * len(classes.errors) / len(classes.true)
@@ -75,7 +84,7 @@ def _class_predictions(inputs: ReportInputs, classes: ClassPredictions) -> Itera
 
 def _number_predictions(inputs: ReportInputs, numbers: NumberPredictions) -> Iterator[Section]:
     assert inputs.data is not None
-    panel = Panel(sentences.residuals(numbers), plots.residuals(numbers, inputs.data.target_name))
+    panel = Panel(network_text.residuals(numbers), plots.residuals(numbers, inputs.data.target_name))
     yield Section("Prediction errors", "Prediction errors", _OUT_OF_FOLD, [panel], wide=True)
     panel = Panel("", html=tables.largest_errors(inputs.data, numbers))
     yield Section("Largest errors", "Largest errors", "", [panel], wide=True)

@@ -12,8 +12,10 @@ from plotly.graph_objects import Figure
 
 from hpo.core.metrics import METRICS
 from hpo.report.axis import Axis
+from hpo.report.importance import Importances
 from hpo.report.inputs import ReportInputs
 from hpo.report.optuna_study import OptunaStudy
+from hpo.report.robust import limits
 from hpo.report.style import (
     BLUE,
     INK,
@@ -23,11 +25,14 @@ from hpo.report.style import (
     SMALL,
     SOFT,
     Plot,
+    at_border,
     axis_layout,
     log_axis_layout,
     plot,
+    points,
     star,
 )
+from hpo.space.formatting import format_score, trial_name
 
 _CONTOUR_QUANTILE = 0.75  # quantile of the scores; worse scores have no contour lines
 
@@ -49,51 +54,68 @@ def history(study: OptunaStudy, inputs: ReportInputs) -> Plot:
     }
     best |= {"line": {"color": INK, "width": 2, "shape": "hv"}, "mode": "lines", "name": "best so far"}
     trials["x"] = best["x"] = [o.trial.key.number for o in study.complete]
-    lines = []
-    for name, dash in (("defaults", "dash"), ("none", "dot")):
-        baseline = inputs.outcomes.get(name)
-        if baseline and baseline.value is not None and math.isfinite(baseline.value):
-            ends = [0, max(trials["x"])]
-            lines.append(
-                {
-                    "type": "scatter",
-                    "mode": "lines",
-                    "x": ends,
-                    "y": [baseline.value] * 2,
-                    "hoverinfo": "name",
-                    "name": {"defaults": "usual defaults", "none": "no regularization"}[name],
-                    "line": {"color": ORANGE, "dash": dash, "width": 2},
-                }
-            )
-    vertical = (
-        log_axis_layout(trials["y"])
-        if METRICS[inputs.space.train.metric].bounds == (0, math.inf)
-        else {"type": "linear"}
-    )
+    lines = _baseline_lines(inputs, max(trials["x"]))
+    is_positive = METRICS[inputs.space.train.metric].bounds == (0, math.inf)
+    vertical = log_axis_layout(trials["y"]) if is_positive else {"type": "linear"}
+    is_log = vertical["type"] == "log"
+    shown = [value for value in trials["y"] if value > 0] if is_log else trials["y"]
+    if found := limits(shown, [line["y"][0] for line in lines if not is_log or line["y"][0] > 0], log=is_log):
+        texts = [f"{trial_name(o.trial.label)}: {format_score(o.value)}" for o in study.complete]
+        lines += filter(None, [at_border(trials["x"], trials["y"], texts, found)])
+        inside = [value for value in shown if found.contains(value)]
+        vertical = {**(log_axis_layout(inside) if is_log else vertical), "range": found.plotly_range}
     return plot(
         [trials, best, *lines],
         legend=True,
         xaxis={"title": {"text": "trial"}},
-        yaxis={"title": {"text": f"ranking {metric}"}, **vertical},
+        yaxis={"title": {"text": f"search {metric}"}, **vertical},
     )
 
 
-def importance(study: OptunaStudy, importances: Mapping[str, Mapping[str, float]]) -> Plot:
-    """Plot the importance of each hyperparameter for the score and, hatched, for the gap."""
-    data = _data(study.importance(importances))
-    for bars, (name, color, pattern) in zip(
-        data, (("for the score", BLUE, ""), ("for the gap", ORANGE, "/")), strict=True
-    ):
-        marker = {
-            "color": color,
-            "pattern": {"shape": pattern, "size": 7, "solidity": 0.5},
-            "line": {"color": color, "width": 1},
+def _baseline_lines(inputs: ReportInputs, last: float) -> list[dict[str, Any]]:
+    """Return the scores of the baselines as lines up to the trial number `last`."""
+    lines: list[dict[str, Any]] = []
+    for label, name, dash in (("defaults", "usual defaults", "dash"), ("none", "no regularization", "dot")):
+        baseline = inputs.outcomes.get(label)
+        if baseline and baseline.value is not None and math.isfinite(baseline.value):
+            style = {"color": ORANGE, "dash": dash, "width": 2}
+            ends = {"x": [0, last], "y": [baseline.value] * 2}
+            lines.append({"type": "scatter", "mode": "lines", **ends, "hoverinfo": "name", "name": name, "line": style})
+    return lines
+
+
+def importance(importances: Importances) -> Plot:
+    """Plot the importance of each hyperparameter for the score and, hatched, for the gap, with 90 % intervals."""
+    keys = list(importances["score"])[::-1]  # the most important is on top
+    data = []
+    for goal, name, color, pattern in (("score", "for the score", BLUE, ""), ("gap", "for the gap", ORANGE, "/")):
+        found = [importances[goal][key] for key in keys]
+        bars = {
+            "type": "bar",
+            "orientation": "h",
+            "name": name,
+            "x": [one.share for one in found],
+            "y": [key.replace("_", " ") for key in keys],
+            "hovertemplate": "%{y}: %{x:.0%}",
+            "marker": {
+                "color": color,
+                "pattern": {"shape": pattern, "size": 7, "solidity": 0.5},
+                "line": {"color": color, "width": 1},
+            },
+            "error_x": {
+                "type": "data",
+                "symmetric": False,
+                "array": [one.high - one.share for one in found],
+                "arrayminus": [one.share - one.low for one in found],
+                "color": INK,
+                "thickness": 1.2,
+                "width": 4,
+            },
         }
-        bars |= {"name": name, "marker": marker, "cliponaxis": False, "y": [key.replace("_", " ") for key in bars["y"]]}
-    rows = len(set(data[0]["y"]))
+        data.append(bars)
     return plot(
         data,
-        100 + 44 * rows,
+        100 + 44 * len(keys),
         legend=True,
         barmode="group",
         xaxis={"title": {"text": "share of importance"}, "rangemode": "tozero"},
@@ -104,24 +126,41 @@ def importance(study: OptunaStudy, importances: Mapping[str, Mapping[str, float]
 
 def slice_of_gap(study: OptunaStudy, inputs: ReportInputs, axis: Axis) -> Plot:
     """Plot the train–valid gap of each complete trial against one hyperparameter."""
-    (trials,) = _data(study.slice(axis.key, gap=True))
-    trials |= {"marker": {"color": BLUE, "size": 7, "opacity": 0.65}, "name": "trial"}
-    data: list[Mapping[str, Any]] = [trials]
     selected = inputs.selected
-    categories = (
-        {"type": "category", "categoryorder": "array", "categoryarray": [axis.label(c) for c in axis.choices]}
-        if axis.choices
-        else {}
-    )
-    if axis.choices:
-        # Optuna quotes text and groups points by value, so both coordinates are replaced.
-        shown = [o for o in study.complete if axis.key in o.trial.params]
-        trials |= {"x": [axis.label(o.trial.params[axis.key]) for o in shown], "y": [o.gap for o in shown]}
+    shown = [o for o in study.complete if axis.key in o.trial.params]
+    values = [o.trial.params[axis.key] for o in shown]
+    x: list[float | str] = [axis.label(value) if axis.choices else axis.position(value) for value in values]
+    y = [o.gap for o in shown]
+    texts = [f"{trial_name(o.trial.label)}: gap {format_score(o.gap)}" for o in shown]
+    data = [points(x, y, texts, name="trial")]
+    vertical: dict[str, Any] = {"title": {"text": "gap"}}
+    if found := limits(y, [selected.gap]):
+        data += filter(None, [at_border(x, y, texts, found)])
+        vertical["range"] = found.plotly_range
     if axis.covers(selected.trial.params):
         value = selected.trial.params[axis.key]
         data.append(star(axis.label(value) if axis.choices else axis.position(value), selected.gap))
+    names = [axis.label(choice) for choice in axis.choices]
+    categories = {"type": "category", "categoryorder": "array", "categoryarray": names}
     horizontal = {"title": {"text": axis.title}, **categories} if axis.choices else axis_layout(axis)
-    return plot(data, SMALL, xaxis=horizontal, yaxis={"title": {"text": "gap"}})
+    return plot(data, SMALL, xaxis=horizontal, yaxis=vertical)
+
+
+def better_half(study: OptunaStudy, inputs: ReportInputs, x: Axis, y: Axis) -> Plot:
+    """Plot the complete trials over two hyperparameters, the better half filled: too few trials for contours."""
+    metric = METRICS[inputs.space.train.metric]
+    ranked = sorted(study.complete, key=lambda o: metric.minimized(o.value or 0.0))
+    half = math.ceil(len(ranked) / 2)
+    data: list[Mapping[str, Any]] = []
+    for members, name, symbol in ((ranked[:half], "better half", "circle"), (ranked[half:], "others", "circle-open")):
+        places = [(x.position(o.trial.params[x.key]), y.position(o.trial.params[y.key])) for o in members]
+        texts = [f"{trial_name(o.trial.label)}: {metric.name} {format_score(o.value)}" for o in members]
+        marker = {"symbol": symbol, "size": 8, "color": INK, "opacity": 0.8, "line": {"width": 1.5}}
+        data.append(points([p for p, _ in places], [p for _, p in places], texts, name=name, marker=marker))
+    params = inputs.result.selected
+    if x.covers(params) and y.covers(params):
+        data.append(star(x.position(params[x.key]), y.position(params[y.key])) | {"showlegend": True})
+    return plot(data, MEDIUM, legend=True, xaxis=axis_layout(x), yaxis=axis_layout(y))
 
 
 def contour(study: OptunaStudy, inputs: ReportInputs, x: Axis, y: Axis) -> Plot:
@@ -158,7 +197,7 @@ def contour(study: OptunaStudy, inputs: ReportInputs, x: Axis, y: Axis) -> Plot:
         "showlegend": True,
     }
     data: list[Mapping[str, Any]] = [surface, trials]
-    params = inputs.selected.trial.params
+    params = inputs.result.selected
     if x.covers(params) and y.covers(params):
         data.append(star(x.position(params[x.key]), y.position(params[y.key])) | {"showlegend": True})
     return plot(data, MEDIUM + 60, legend=True, xaxis=axis_layout(x), yaxis=axis_layout(y))

@@ -9,10 +9,11 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
+import numpy as np
 import optuna
 from optuna import visualization
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
-from optuna.importance import BaseImportanceEvaluator, FanovaImportanceEvaluator, get_param_importances
+from optuna.importance import FanovaImportanceEvaluator, get_param_importances
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 from plotly.graph_objects import Figure
@@ -21,14 +22,16 @@ from scipy.stats import rankdata
 from hpo.core import objectives
 from hpo.core.trial import Outcome
 from hpo.report.axis import Axis
+from hpo.report.importance import Importance, summarize
 from hpo.space.space import Space
 
 _MIN_TRIALS = 15  # with fewer complete trials, importances are meaningless
-_TREES = 32  # half of Optuna's default, for half the time
+_SAMPLES = 16  # bootstrap samples of the trials
+_TREES = 2  # per bootstrap sample: together half of Optuna's default, for half the time
 
 
 class OptunaStudy:
-    """The complete trials of a search as Optuna studies, whose value is the score or the train–valid gap."""
+    """The complete trials of a search as Optuna studies."""
 
     def __init__(self, space: Space, axes: Mapping[str, Axis], complete: Sequence[Outcome]) -> None:
         """`complete` holds the outcomes that have a value, in the order in which they were proposed."""
@@ -40,18 +43,19 @@ class OptunaStudy:
 
     @cached_property
     def _score(self) -> optuna.Study:
-        return self._study([self._space.objective_names[0]], lambda outcome: [outcome.value])
+        return self._study([self._space.objective_names[0]], lambda i: [self.complete[i].value])
 
-    @cached_property
-    def _gap(self) -> optuna.Study:
-        return self._study(["gap"], lambda outcome: [outcome.gap])
-
-    def _study(self, goals: Sequence[str], values: Callable[[Outcome], Sequence[float | None]]) -> optuna.Study:
+    def _study(
+        self, goals: Sequence[str], values: Callable[[int], Sequence[float | None]], drawn: Sequence[int] | None = None
+    ) -> optuna.Study:
+        """Return a study of the complete trials at the positions `drawn` (default: all), whose values `values` maps
+        from the position."""
         directions = [
             StudyDirection.MINIMIZE if objectives.lower_is_better(goal) else StudyDirection.MAXIMIZE for goal in goals
         ]
         study = optuna.create_study(directions=directions, study_name=self._space.study)
-        study.add_trials([self._trial(outcome, values(outcome)) for outcome in self.complete])
+        positions = range(len(self.complete)) if drawn is None else drawn
+        study.add_trials([self._trial(self.complete[i], values(i)) for i in positions])
         return study
 
     def _trial(self, outcome: Outcome, values: Sequence[float | None]) -> FrozenTrial:
@@ -63,57 +67,41 @@ class OptunaStudy:
             distributions={axis.key: _distribution(axis) for axis in axes},
         )
 
-    def importances(self) -> dict[str, dict[str, float]]:
+    def importances(self) -> dict[str, dict[str, Importance]]:
         """Return the importance of each hyperparameter for the `score` and for the `gap`, the most important first.
 
-        The importances for each of the two sum to 1. If there are too few trials, the result is {}. An importance is
-        the share of the variance of the trials' ranks that a hyperparameter explains, by functional ANOVA. Ranks are
-        used because a few failed trials would explain all the variance of a loss. Optuna's default, PED-ANOVA, is not
-        used: it gives the highest importance to a value of one of the best trials that is rare among the other trials.
+        If there are too few trials, or if nearly all of them are equal, the result is {}. An importance is the share of
+        the variance of the trials' ranks that a hyperparameter explains, by functional ANOVA, averaged over bootstrap
+        samples of the trials. Ranks are used because a few failed trials would explain all the variance of a loss.
+        Optuna's default, PED-ANOVA, is not used: it gives the highest importance to a value of one of the best trials
+        that is rare among the other trials.
         """
         if len(self.complete) < _MIN_TRIALS or len(self._axes) < 2:
             return {}
-        return {
-            name: _as_floats(get_param_importances(study, evaluator=self._evaluator))
-            for name, study in self._ranked.items()
-        }
+        samples = {name: self._samples(ranks) for name, ranks in self._ranks.items()}
+        return {name: summarize(found) for name, found in samples.items()} if all(samples.values()) else {}
+
+    def _samples(self, ranks: Sequence[float]) -> list[dict[str, float]]:
+        """Return the importances in bootstrap samples of the trials, without samples in which all ranks are equal; none
+        if there are fewer than two others."""
+        rng, samples = np.random.default_rng(0), []
+        for seed in range(_SAMPLES):
+            study = self._study(["gap"], lambda i: [ranks[i]], rng.integers(len(ranks), size=len(ranks)).tolist())
+            evaluator = FanovaImportanceEvaluator(n_trees=_TREES, seed=seed)
+            try:
+                samples.append(_as_floats(get_param_importances(study, evaluator=evaluator)))
+            except RuntimeError:  # Optuna's way to say that no tree has any variance
+                continue
+        return samples if len(samples) > 1 else []
 
     @cached_property
-    def _ranked(self) -> dict[str, optuna.Study]:
-        values = {
-            "score": [float(o.value or 0.0) for o in self.complete],
-            "gap": [o.gap for o in self.complete],
-        }
-        ranks = {
-            name: dict(zip((o.trial.label for o in self.complete), rankdata(scores).tolist(), strict=True))
-            for name, scores in values.items()
-        }
-        return {name: self._ranked_study(rank) for name, rank in ranks.items()}
-
-    def _ranked_study(self, rank: Mapping[str, float]) -> optuna.Study:
-        return self._study(["gap"], lambda outcome: [rank[outcome.trial.label]])
-
-    @property
-    def _evaluator(self) -> FanovaImportanceEvaluator:
-        return FanovaImportanceEvaluator(n_trees=_TREES, seed=0)
-
-    def importance(self, importances: Mapping[str, Mapping[str, float]]) -> Figure:
-        """Plot the result of `importances`, with both bars of a hyperparameter next to each other."""
-        figures = [
-            visualization.plot_param_importances(study, evaluator=_FixedImportances(importances[name]))
-            for name, study in self._ranked.items()
-        ]
-        figure = Figure(data=[*figures[0].data, *figures[1].data], layout=figures[0].layout)
-        for bars, name in zip(figure.data, importances, strict=True):
-            bars.name = name
-        return figure
+    def _ranks(self) -> dict[str, list[float]]:
+        """The ranks of the complete trials, in their order, by `score` and by `gap`."""
+        score = rankdata([float(o.value or 0.0) for o in self.complete])
+        return {"score": score.tolist(), "gap": rankdata([o.gap for o in self.complete]).tolist()}
 
     def history(self, metric: str) -> Figure:
         return visualization.plot_optimization_history(self._score, target_name=metric)
-
-    def slice(self, key: str, gap: bool) -> Figure:
-        """Plot the gap or the score of each trial against one hyperparameter."""
-        return visualization.plot_slice(self._gap if gap else self._score, params=[key])
 
     def contour(self, x: str, y: str, metric: str) -> Figure:
         return visualization.plot_contour(self._score, params=[x, y], target_name=metric)
@@ -121,25 +109,8 @@ class OptunaStudy:
     def front(self) -> Figure:
         """Plot the Pareto front of the first two objectives."""
         goals = self._space.objective_names[:2]
-        study = self._study(goals, lambda outcome: [outcome.values[goal] for goal in goals])
+        study = self._study(goals, lambda i: [self.complete[i].values[goal] for goal in goals])
         return visualization.plot_pareto_front(study, target_names=[goal.replace("_", " ") for goal in goals])
-
-
-class _FixedImportances(BaseImportanceEvaluator):
-    """Importances that are already known, so that Optuna's plot does not compute them again."""
-
-    def __init__(self, importances: Mapping[str, float]) -> None:
-        self._importances = importances
-
-    def evaluate(
-        self,
-        study: optuna.Study,
-        params: list[str] | None = None,
-        *,
-        target: Callable[[FrozenTrial], float] | None = None,
-    ) -> dict[str, float]:
-        del study, params, target
-        return dict(self._importances)
 
 
 def _as_floats(importances: Mapping[str, float]) -> dict[str, float]:

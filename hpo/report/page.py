@@ -8,6 +8,7 @@ from pathlib import Path
 
 from plotly.offline import get_plotlyjs
 
+from hpo.report import next_steps
 from hpo.report.inputs import ReportInputs
 from hpo.report.network_sections import network_sections
 from hpo.report.optuna_study import OptunaStudy
@@ -29,6 +30,7 @@ def page(inputs: ReportInputs) -> str:
     study = OptunaStudy(inputs.space, inputs.axes, inputs.complete_trials)
     importances = study.importances()
     sections = [*search_sections(inputs, study, importances), *network_sections(inputs), stack_section(inputs)]
+    sections.append(next_steps.section(inputs))
     contents = "".join(
         f'<a href="#s{i}">{escape(section.short)}</a>' for i, section in enumerate(sections) if section.short
     )

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Mapping, Sequence
 from html import escape  # plotly renders text as HTML
 from typing import Any
 
 import numpy as np
 
+from hpo.core.selection_rules import DEFAULT
 from hpo.core.trial import Outcome
 from hpo.report.axis import Axis
 from hpo.report.predictions import Bin, NumberPredictions
+from hpo.report.robust import Limits, limits
 from hpo.report.style import BLUE, FAINT, INK, ORANGE, PAPER, SMALL, SOFT, Plot, plot, points
 from hpo.report.weights import Layer
-from hpo.selection.result import FinalistScores
+from hpo.selection.result_parts import ExpectedGain, FinalistScores
 from hpo.space.formatting import format_score, trial_name
+
+_NAME_WIDTH = 34  # characters per line of the name of a finalist
 
 
 def curves(outcome: Outcome, loss_axis: Mapping[str, Any]) -> Plot:
@@ -25,7 +30,8 @@ def curves(outcome: Outcome, loss_axis: Mapping[str, Any]) -> Plot:
         [v if math.isfinite(v) else None for v in outcome.curves[name]] for name in ("train_loss", "valid_loss")
     )
     epochs = list(range(1, len(valid) + 1))
-    line: dict[str, Any] = {"type": "scatter", "mode": "lines", "x": epochs, "hovertemplate": "epoch %{x}: %{y:.4g}"}
+    mode = "lines" if len(epochs) > 1 else "markers"  # one point has no line
+    line: dict[str, Any] = {"type": "scatter", "mode": mode, "x": epochs, "hovertemplate": "epoch %{x}: %{y:.4g}"}
     data = [
         line | {"y": train, "name": "training", "line": {"color": BLUE, "width": 2, "dash": "dash"}},
         line
@@ -124,40 +130,67 @@ def _note(x: float, y: float, text: str, anchor: str, size: int) -> dict[str, An
 
 
 def finalists(scored: Mapping[str, FinalistScores], selected: str, metric: str) -> Plot:
-    """Plot the score of each finalist in the search, and in the re-evaluation with its standard error, best first."""
-    names = {label: f"{trial_name(label).removeprefix('the ')}{' ★' if label == selected else ''}" for label in scored}
-    ordered = list(scored)[::-1]
-    reevaluated = {k: v for k in ordered if (v := scored[k].reevaluated) is not None}
-    searched = {k: v for k in ordered if (v := scored[k].search) is not None}
-    scores = list(reevaluated.values())
-    errors = [scored[label].standard_error or 0.0 for label in reevaluated]
-    texts = [f"re-evaluation {format_score(s)} ± {format_score(e)}" for s, e in zip(scores, errors, strict=True)]
+    """Plot the gain of each finalist over the usual defaults, which are at 0, with its 90 % interval, best first."""
+    gains = {label: found.gain for label, found in scored.items() if found.gain is not None and label != DEFAULT}
+    gains = dict(reversed(gains.items()))  # the best is on top
+    rows = [_finalist_name(label, selected) for label in gains]
+    default = _finalist_name(DEFAULT, selected)
+    bounds = limits([value for gain in gains.values() for value in (gain.low, gain.gain, gain.high)], [0.0])
     data = [
+        _intervals(list(gains.values()), rows, bounds),
         points(
-            scores,
-            [names[k] for k in reevaluated],
-            texts,
-            name="re-evaluation ± standard error",
-            marker={"symbol": "square", "size": 9, "opacity": 1},
-            error_x={"type": "data", "array": errors, "color": BLUE, "thickness": 1.5, "width": 5},
-        ),
-        points(
-            list(searched.values()),
-            [names[k] for k in searched],
-            [f"search, best epoch {format_score(searched[k])}" for k in searched],
-            name="search, best epoch",
+            [gain.measured for gain in gains.values()],
+            rows,
+            [
+                f"{row}: measured gain {format_score(gain.measured)}"
+                for row, gain in zip(rows, gains.values(), strict=True)
+            ],
+            name="measured gain",
             marker={"symbol": "circle-open", "size": 10, "color": INK, "opacity": 1, "line": {"width": 1.5}},
         ),
+        points([0.0], [default], ["the usual defaults: 0"], showlegend=False, marker={"color": INK, "size": 9}),
     ]
-    rows = [names[label] for label in ordered]
-    vertical = {"type": "category", "categoryorder": "array", "categoryarray": rows, "nticks": 0, "tickvals": rows}
+    rows = [*rows, default]
+    zero = {"type": "line", "x0": 0, "x1": 0, "y0": 0, "y1": 1, "yref": "paper", "line": {"color": INK, "dash": "dash"}}
+    horizontal: dict[str, Any] = {"title": {"text": f"gain in {metric} over the usual defaults"}}
     return plot(
         data,
-        90 + 30 * len(scored),
+        110 + 36 * len(rows),
         legend=True,
-        xaxis={"title": {"text": f"{metric} on validation rows"}},
-        yaxis=vertical,
+        shapes=[zero],
+        xaxis=horizontal | ({"range": bounds.plotly_range} if bounds else {}),
+        yaxis={"type": "category", "categoryorder": "array", "categoryarray": rows, "nticks": 0, "tickvals": rows},
     )
+
+
+def _finalist_name(label: str, selected: str) -> str:
+    """Return the name of a finalist in short lines, so that a narrow window has space for the plot."""
+    name = f"{trial_name(label).removeprefix('the ')}{' ★' if label == selected else ''}"
+    return "<br>".join(textwrap.wrap(name, _NAME_WIDTH))
+
+
+def _intervals(gains: Sequence[ExpectedGain], rows: Sequence[str], bounds: Limits | None) -> dict[str, Any]:
+    """Return the expected gains with their intervals; one beyond the axis is a triangle at the border."""
+    texts = [
+        f"{row}: expected gain {format_score(gain.gain)}, 90 % interval {format_score(gain.low)} to "
+        f"{format_score(gain.high)}"
+        for row, gain in zip(rows, gains, strict=True)
+    ]
+    x, symbols = [gain.gain for gain in gains], ["square"] * len(gains)
+    for i, gain in enumerate(gains):
+        if bounds and not bounds.contains(gain.gain):
+            x[i], symbols[i] = bounds.border(gain.gain), "triangle-right" if gain.gain > 0 else "triangle-left"
+    bars = {
+        "type": "data",
+        "symmetric": False,
+        "array": [gain.high - gain.gain for gain in gains],
+        "arrayminus": [gain.gain - gain.low for gain in gains],
+        "color": BLUE,
+        "thickness": 1.5,
+        "width": 5,
+    }
+    marker = {"symbol": symbols, "size": 9, "opacity": 1}
+    return points(x, rows, texts, name="expected gain, 90 % interval", marker=marker, error_x=bars)
 
 
 def histogram(layer: Layer) -> Plot:

@@ -3,30 +3,33 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from html import escape
 
 from hpo.core import objectives
 from hpo.core.metrics import METRICS
 from hpo.core.objectives import pareto_front
 from hpo.report import analysis, optuna_plots, plots, sentences, tables
+from hpo.report.balance import balance
+from hpo.report.importance import Importances
 from hpo.report.inputs import ReportInputs
 from hpo.report.optuna_study import OptunaStudy
 from hpo.report.section import Panel, Section
 from hpo.report.style import log_axis_layout
 
-Importances = Mapping[str, Mapping[str, float]]
 _MIN_TRIALS = 5  # with fewer complete trials, there are no plots
 _MIN_BEST = 3  # at least this many trials are emphasized
 
 
 def opening(inputs: ReportInputs, importances: Importances) -> str:
-    """Return the top of the page: the verdict, the selected configuration, the scores, and notes on the data."""
-    lead, *others = sentences.verdict(inputs, analysis.balance(inputs), importances)
+    """Return the top of the page: the selected configuration, its scores, the conclusions, and notes on the data."""
+    lead, *others = sentences.verdict(inputs, balance(inputs), importances)
     lines = "".join(f"<p>{escape(line)}</p>" for line in others)
     notes = "".join(f'<p class="note">{escape(note)}</p>' for note in inputs.result.notes)
-    head = f'<h1>{escape(sentences.title(inputs))}</h1><p class="lead">{escape(lead)}</p>'
-    return f"{head}{lines}{tables.params(inputs)}{tables.scores(inputs)}{notes}"
+    head = f"<h1>{escape(sentences.title(inputs))}</h1>{tables.params(inputs)}"
+    return (
+        f'{head}<p class="lead">{escape(lead)}</p>{lines}{tables.scores(inputs)}{tables.contributions(inputs)}{notes}'
+    )
 
 
 def search_sections(inputs: ReportInputs, study: OptunaStudy, importances: Importances) -> Iterator[Section]:
@@ -48,34 +51,28 @@ def search_sections(inputs: ReportInputs, study: OptunaStudy, importances: Impor
 
 
 def _curves(inputs: ReportInputs) -> Section:
-    compared = {name: outcome for name, outcome in inputs.compared.items() if outcome.valid}  # the others diverged
+    trainings = inputs.compared_trainings
     loss_axis = log_axis_layout(
         value
-        for outcome in compared.values()
+        for outcome in trainings.values()
         for name in ("train_loss", "valid_loss")
         for value in outcome.curves[name]
     )
-    text = (
-        "Losses in the search, evaluated without dropout or other noise, on the same scale. Dashed: training; solid: "
-        "validation; diamond: best epoch; shaded: the train–valid gap."
-    )
+    text = sentences.curves_text(trainings, reevaluated=inputs.compared_are_reevaluated)
     panels = [
         Panel(sentences.curve(outcome), plots.curves(outcome, loss_axis), title=name)
-        for name, outcome in compared.items()
+        for name, outcome in trainings.items()
     ]
-    return Section("Training and validation loss by epoch", "Training and validation loss", text, panels)
+    selected = trainings.get(next(iter(inputs.compared)))
+    return Section(sentences.curves_title(selected), "Training and validation loss", text, panels)
 
 
 def _gaps(inputs: ReportInputs, study: OptunaStudy) -> Section:
     trends = analysis.gap_trends(inputs)
     keys = sorted(inputs.axes, key=lambda key: -abs(trend.rho) if (trend := trends[key]) else 0)
-    falls = [key for key in keys if (trend := trends[key]) and trend.is_clear and trend.rho < 0]
-    title = (
-        f"The train–valid gap falls with {sentences.listed(falls)}" if falls else "Train–valid gap by hyperparameter"
-    )
     text = (
         "Each point is a complete trial; the star is the selected configuration. Spearman's rank correlation is 1 if "
-        "the gap always rises and −1 if it always falls."
+        "the gap always rises and −1 if it always falls. A triangle at the border is a value beyond it."
     )
     panels = []
     for key in keys:
@@ -84,34 +81,39 @@ def _gaps(inputs: ReportInputs, study: OptunaStudy) -> Section:
         too_few = sum(axis.covers(outcome.trial.params) for outcome in study.complete) < analysis.MIN_TRIALS
         caption = sentences.gap_trend(axis.title, trends[key], too_few=too_few)
         panels.append(Panel(caption, figure, title=axis.title))
-    return Section(title, "Train–valid gap", text, panels)
+    return Section(sentences.gap_title(trends), "Train–valid gap", text, panels)
 
 
 def _importance(study: OptunaStudy, importances: Importances) -> Iterator[Section]:
     if not importances or len(importances["score"]) < 2:
         return
+    trials = len(study.complete)
     caption = (
         "How much of the differences in rank between complete trials each hyperparameter explains, by functional ANOVA "
-        f"(Hutter et al., ICML 2014) over {len(study.complete)} trials: a rough estimate. Plain bars: rank by "
-        "score; hatched: by train–valid gap."
+        f"(Hutter et al., ICML 2014) over {trials} trials, with a 90 % interval over bootstrap samples of the trials. "
+        "It also counts effects without a direction, which Spearman's correlation does not. Plain bars: rank by score; "
+        "hatched: by train–valid gap."
     )
-    panel = Panel(caption, optuna_plots.importance(study, importances))
-    yield Section("Hyperparameter importance", "Hyperparameter importance", "", [panel], wide=True)
+    panel = Panel(caption, optuna_plots.importance(importances))
+    title = sentences.importance_title(importances, trials)
+    yield Section(title, "Hyperparameter importance", "", [panel], wide=True)
 
 
 def _ridge(inputs: ReportInputs, study: OptunaStudy) -> Iterator[Section]:
-    title = "Learning rate × weight decay"
+    name = "Learning rate × weight decay"
     if not {"learning_rate", "weight_decay"} <= inputs.axes.keys():
-        yield Section(title, "", "The two were not searched together, so their interaction cannot be shown.")
+        yield Section(name, "", "The two were not searched together, so their interaction cannot be shown.")
         return
     x, y = (inputs.axes[key] for key in ("learning_rate", "weight_decay"))
-    metric = inputs.space.train.metric.replace("_", " ")
-    caption = (
-        f"{sentences.ridge(analysis.ridge(inputs))} Contours of equal ranking {metric}, interpolated between the "
-        "trials (dots); deeper blue is better."
-    )
-    panel = Panel(caption, optuna_plots.contour(study, inputs, x, y))
-    yield Section(title, title, "", [panel], wide=True)
+    ridge = analysis.ridge(inputs)
+    caption = sentences.ridge(ridge)
+    if ridge is None:
+        panel = Panel(caption, optuna_plots.better_half(study, inputs, x, y))
+    else:
+        metric = inputs.space.train.metric.replace("_", " ")
+        caption += f" Contours of equal search {metric}, interpolated between the trials (dots); deeper blue is better."
+        panel = Panel(caption, optuna_plots.contour(study, inputs, x, y))
+    yield Section(sentences.ridge_title(ridge), name, "", [panel], wide=True)
 
 
 def _parallel(inputs: ReportInputs, study: OptunaStudy) -> Section:
@@ -150,9 +152,11 @@ def _finalists(inputs: ReportInputs) -> Iterator[Section]:
         )
         yield Section("There was no re-evaluation", "", text)
         return
-    figure = plots.finalists(finalists, inputs.result.trial, inputs.space.train.metric.replace("_", " "))
-    panel = Panel(sentences.finalists(inputs), figure)
-    yield Section("Finalists in the search and in the re-evaluation", "Finalists", "", [panel], wide=True)
+    metric = inputs.space.train.metric.replace("_", " ")
+    compared = any(scores.gain for scores in finalists.values())
+    figure = plots.finalists(finalists, inputs.result.trial, metric) if compared else None
+    panels = [Panel(sentences.finalists(inputs), figure), Panel("", html=tables.finalists(inputs))]
+    yield Section(sentences.finalists_title(finalists), "Finalists", "", panels, wide=True)
 
 
 def stack_section(inputs: ReportInputs) -> Section:

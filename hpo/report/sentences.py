@@ -1,112 +1,104 @@
-"""The numbers of a report in words, one function per sentence."""
+"""The numbers of the search in words, one function per sentence."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from hpo.core.metrics import METRICS
+from hpo.core.selection_rules import DEFAULT
 from hpo.core.trial import Outcome
 from hpo.regularizers import is_off
-from hpo.regularizers.active import active_params, is_regularized
-from hpo.report.analysis import Balance, Ridge, Stack, Trend, best_on_and_off, best_so_far, droppable
+from hpo.regularizers.active import is_regularized
+from hpo.report import balance_text
+from hpo.report.analysis import MIN_RIDGE_TRIALS, Ridge, Stack, Trend, best_so_far, still_improving
+from hpo.report.balance import Balance
+from hpo.report.importance import MIN_ORDERED, Importance, Importances, hardly_matter, leader
 from hpo.report.inputs import ReportInputs
-from hpo.report.predictions import Bin, ClassPredictions, NumberPredictions, calibration_error
 from hpo.report.summary import adaptation_lines, regularization_line, verdict_line
+from hpo.report.words import capitalized, listed, named, rho
+from hpo.selection.result_parts import FinalistScores
 from hpo.space.formatting import format_number, format_score, trial_name
 
-_MATTERS = 1.5  # times the importance that each hyperparameter would have if all were equal
-_HARDLY_MATTERS = 0.5
-_MAX_DETAILED = 3  # strengths that are listed with their scores
 _MIN_AGREEING = 3  # with fewer best trials, no agreement is described
-_MAX_COLUMNS = 30  # unused columns that are named
-_CONFIDENCE_MARGIN = 0.02  # largest difference of confidence and accuracy that counts as "well calibrated"
-_MIN_SLOPE = 0.1  # the smallest slope of residuals over predictions that is described
 
 
-def standing(balance: Balance) -> str:
-    return {
-        "over": "Probably over-regularized: less regularization may be better.",
-        "under": "Probably under-regularized: more regularization may be better.",
-        "well": "No sign of too much or too little regularization.",
-        "little": "There is little overfitting to reduce.",
-    }[balance.standing]
-
-
-def reasons(inputs: ReportInputs, balance: Balance) -> str:
-    """Give the reasons for the standing: the gap, the trend, and strengths at the end of their ranges."""
-    loss, direction = inputs.selected.valid["loss"], "above" if balance.gap >= 0 else "below"
-    gap = (
-        f"The validation loss of the selected configuration, {format_score(loss)}, "
-        f"is {format_score(abs(balance.gap))} {direction} its training loss"
-    )
-    if balance.gap_without is not None and is_regularized(inputs.result.selected):
-        gap += f"; without regularization the gap is {format_score(balance.gap_without)}"
-    sentences = [f"{gap}."]
-    if balance.trend:
-        if balance.trend.is_clear:
-            trend = f"{'more' if balance.trend.rho < 0 else 'less'} regularization goes with better scores"
-        else:
-            trend = "the amount of regularization has no clear relation to the score"
-        sentences.append(f"Among the better half of the complete trials, {trend} ({_rho(balance.trend)}).")
-    if balance.at_bounds:
-        are, their = ("is", "its range") if len(balance.at_bounds) == 1 else ("are", "their ranges")
-        names = listed(balance.at_bounds)
-        sentences.append(f"{names[0].upper()}{names[1:]} {are} at the most regularized end of {their}: extend {their}.")
-    return " ".join(sentences)
-
-
-def verdict(inputs: ReportInputs, balance: Balance, importances: Mapping[str, Mapping[str, float]]) -> list[str]:
-    """Return the sentences at the top of the page, the conclusion first."""
+def verdict(inputs: ReportInputs, balance: Balance, importances: Importances) -> list[str]:
+    """Return the sentences below the selected configuration, the conclusion first."""
     result = inputs.result
-    lead = [] if result.test_domain_differs else [standing(balance)]  # the source's gap says nothing on the target
+    # The gap and the effect of regularization on the source say nothing on the target.
+    lead = [] if result.test_domain_differs else [balance_text.standing(inputs, balance)]
     lead += adaptation_lines(result)
-    lines = [*lead, verdict_line(result), reasons(inputs, balance), regularization_line(result)]
-    return [line for line in [*lines, importance(inputs, importances), dropped(inputs)] if line]
+    effect = regularization_line(result) if is_regularized(result.selected) else ""  # else the lead says so
+    lines = [*lead, verdict_line(result), effect, balance_text.reasons(inputs, balance)]
+    return [line for line in [*lines, importance(inputs, importances), balance_text.droppable(inputs)] if line]
 
 
-def importance(inputs: ReportInputs, importances: Mapping[str, Mapping[str, float]]) -> str:
-    """Name the hyperparameters that explain most of the scores and of the gaps; "" without importances."""
+def importance(inputs: ReportInputs, importances: Importances) -> str:
+    """Name the hyperparameter that explains most of the scores, and most of the gaps, as far as the trials can tell; ""
+    without importances."""
     if not importances:
         return ""
-    by_score, by_gap = importances["score"], importances["gap"]
-    equal = 1 / len(by_score)
-    most = [key for key, share in by_score.items() if share >= _MATTERS * equal] or list(by_score)[:1]
-    least = [key for key, share in by_score.items() if share < _HARDLY_MATTERS * equal and key in inputs.strengths]
-    names, first_by_gap = listed(most), next(iter(by_gap))
-    by_gap_name = " and" if most == [first_by_gap] else f", {_name(first_by_gap)}"
-    sentence = (
-        f"{names[0].upper()}{names[1:]} {'explains' if len(most) == 1 else 'explain'} "
-        f"{100 * sum(by_score[key] for key in most):.0f} % of the differences in score{by_gap_name} "
-        f"{100 * by_gap[first_by_gap]:.0f} % of those in the gap"
-    )
+    trials, goals = len(inputs.complete_trials), {"score": "the differences in score", "gap": "those in the gap"}
+    leaders = {goal: key for goal in goals if (key := leader(importances[goal], trials))}
+    method = f"(fANOVA, {trials} trials)"
+    if not leaders:
+        return f"{capitalized(too_few_to_order(trials))}, so the hyperparameters have no order of importance {method}."
+    parts: list[str] = []
+    for goal, key in leaders.items():
+        share = f"{_share(importances[goal][key])} of {goals[goal]}"
+        if parts and key == leaders["score"]:
+            parts[0] += f" and {share}"
+        else:
+            parts.append(f"{named(key)} explains {share}")
+    least = [key for key in hardly_matter(importances["score"], trials) if key in inputs.strengths]
     if least:
-        sentence += f"; {listed(least)} hardly {'matters' if len(least) == 1 else 'matter'}"
-    return f"{sentence} (fANOVA over {len(inputs.complete_trials)} trials, a rough estimate)."
+        parts.append(f"{listed(least)} hardly {'matters' if len(least) == 1 else 'matter'} for the score")
+    return f"{capitalized('; '.join(parts))} {method}."
 
 
-def dropped(inputs: ReportInputs) -> str:
-    """Name the strengths of the selected configuration that could be off; "" if each was on in all trials or in
-    none."""
-    best = {key: pair for key, pair in best_on_and_off(inputs).items() if key in active_params(inputs.result.selected)}
-    keys = [key for key in droppable(inputs) if key in best]
-    if not best:
-        return ""
-    if not keys:
-        return (
-            "No regularizer could be left out: for each, the best trial without it is worse by more than the standard "
-            "error of the selected configuration's score."
+def importance_title(importances: Importances, trials: int) -> str:
+    """State which hyperparameter matters most for the score, if that can be told."""
+    key = leader(importances["score"], trials)
+    if key:
+        return f"{capitalized(named(key))} matters most for the score"
+    return f"Hyperparameter importance: {too_few_to_order(trials)}"
+
+
+def too_few_to_order(trials: int) -> str:
+    return f"{trials} trials are too few to tell" if trials < MIN_ORDERED else "the intervals overlap"
+
+
+def _share(importance: Importance) -> str:
+    return f"{100 * importance.share:.0f} % ± {100 * importance.sd:.0f} %"
+
+
+def curves_title(selected: Outcome | None) -> str:
+    """Describe the gap of the selected configuration; `selected` is None if it diverged."""
+    if selected is None:
+        return "Training and validation loss by epoch"
+    gap, curve = selected.gap, selected.with_gap()["gap"]
+    if gap <= 0:
+        return "No train–valid gap: validation loss is not above training loss"
+    change = "grows to" if gap > curve[0] else "is"
+    return f"The train–valid gap of the selected configuration {change} {format_score(gap)} at its best epoch"
+
+
+def curves_text(trainings: Mapping[str, Outcome], *, reevaluated: bool) -> str:
+    """Explain the plots of the losses, and name the configurations that were still improving at their last epoch."""
+    where = "in the first draw of the re-evaluation, averaged over its folds" if reevaluated else "in the search"
+    shown = "Dashed: training; solid: validation; diamond: best epoch; shaded: the train–valid gap."
+    text = f"Losses {where}, evaluated without dropout or other noise, on the same scale. {shown}"
+    below = [name for name, outcome in trainings.items() if outcome.gap < 0]
+    if below:
+        text += (
+            f" Validation below training ({', '.join(below)}) is not overfitting: the validation rows are easier to "
+            "predict, which is often chance."
         )
-    metric = _name(inputs.space.train.metric)
-    details = [
-        f"{_name(key)} (best ranking {metric} {format_score(best[key][1])} without, {format_score(best[key][0])} with)"
-        for key in keys
-    ]
-    names = ", ".join(details) if len(keys) <= _MAX_DETAILED else listed(keys)
-    return (
-        f"Could be left out, one at a time: {names}. The best trial without it is better, or worse by at most the "
-        "standard error of the selected configuration's score."
-    )
+    if improving := still_improving(trainings):
+        names = ", ".join(improving)
+        text += f" Still improving at their last epoch: {names}. More epochs may change which configuration is best."
+    return text
 
 
 def curve(outcome: Outcome) -> str:
@@ -116,28 +108,50 @@ def curve(outcome: Outcome) -> str:
     )
 
 
+def gap_title(trends: Mapping[str, Trend | None]) -> str:
+    """Name the hyperparameters with which the gap clearly falls or rises."""
+    clear = {key: trend for key, trend in trends.items() if trend and trend.is_clear}
+    falls, rises = ([key for key, trend in clear.items() if (trend.rho < 0) == down] for down in (True, False))
+    parts = [f"{verb} with {listed(keys)}" for verb, keys in (("falls", falls), ("rises", rises)) if keys]
+    if parts:
+        return f"The train–valid gap {' and '.join(parts)}"
+    if any(trends.values()):
+        return "Train–valid gap: no clear trend with any hyperparameter"
+    return "Train–valid gap: too few trials to tell a trend"
+
+
 def gap_trend(name: str, trend: Trend | None, *, too_few: bool = False) -> str:
     if trend is None:
         return "Too few trials for a correlation." if too_few else f"Gap by {name}."
     if not trend.is_clear:
-        return f"No clear relation between {name} and the gap ({_rho(trend)})."
-    return f"The gap {'falls' if trend.rho < 0 else 'rises'} with {name} ({_rho(trend)})."
+        return f"No clear trend of the gap with {name} ({rho(trend)})."
+    return f"The gap {'falls' if trend.rho < 0 else 'rises'} with {name} ({rho(trend)})."
+
+
+def ridge_title(ridge: Ridge | None) -> str:
+    name = "Learning rate × weight decay"
+    if ridge is None or ridge.trend is None:
+        return f"{name}: too few trials to tell"
+    return "A higher learning rate goes with a lower weight decay" if ridge.is_ridge else f"{name}: no clear relation"
 
 
 def ridge(ridge: Ridge | None) -> str:
     if ridge is None:
-        return "Too few trials with weight decay to relate the two."
+        return (
+            f"To relate the two, at least {MIN_RIDGE_TRIALS} complete trials with weight decay are needed. "
+            "Filled dots: the better half of the complete trials."
+        )
     product = (
         f"Among the best {ridge.trials} trials with weight decay, learning rate × weight decay has the median "
         f"{format_number(ridge.product)} (quartiles {format_number(ridge.low)} and {format_number(ridge.high)})"
     )
     if ridge.is_ridge and ridge.trend:
         return (
-            f"{product}. A higher learning rate goes with a lower weight decay ({_rho(ridge.trend)}): a ridge, along "
+            f"{product}. A higher learning rate goes with a lower weight decay ({rho(ridge.trend)}): a ridge, along "
             "which the product stays the same."
         )
-    rho = f" ({_rho(ridge.trend)})" if ridge.trend else ""
-    return f"{product}. No clear sign that a higher learning rate goes with a lower weight decay{rho}."
+    correlation = f" ({rho(ridge.trend)})" if ridge.trend else ""
+    return f"{product}. No clear sign that a higher learning rate goes with a lower weight decay{correlation}."
 
 
 def history(inputs: ReportInputs) -> str:
@@ -145,7 +159,7 @@ def history(inputs: ReportInputs) -> str:
     if not steps:
         return ""
     label, value = steps[-1]
-    best = f"Best ranking {_name(inputs.space.train.metric)} {format_score(value)}"
+    best = f"Best search {named(inputs.space.train.metric)} {format_score(value)}"
     later = len([o for o in inputs.search_trials if o.trial.key.number > label])
     if not later:
         return f"{best}, by the last trial ({label}): a longer search may find a better one."
@@ -168,9 +182,19 @@ def agreement(inputs: ReportInputs, best: Sequence[Outcome]) -> str:
         return line
     narrow, wide = min(spans, key=spans.__getitem__), max(spans, key=spans.__getitem__)
     return (
-        f"{line} The best {len(best)} agree most in {_name(narrow)} (they span {100 * spans[narrow]:.0f} % of its "
-        f"range) and least in {_name(wide)} ({100 * spans[wide]:.0f} %)."
+        f"{line} The best {len(best)} agree most in {named(narrow)} (they span {100 * spans[narrow]:.0f} % of its "
+        f"range) and least in {named(wide)} ({100 * spans[wide]:.0f} %)."
     )
+
+
+def finalists_title(finalists: Mapping[str, FinalistScores]) -> str:
+    """Count the finalists that are clearly better than the usual defaults."""
+    others = [scores.gain for label, scores in finalists.items() if scores.gain and label != DEFAULT]
+    better = sum(gain.low > 0 for gain in others)
+    if not others:
+        return "Re-evaluation: nothing can be compared with the usual defaults"
+    are = "are" if better > 1 else "is"
+    return f"Re-evaluation: {better or 'none'} of {len(others)} {are} clearly better than the usual defaults"
 
 
 def finalists(inputs: ReportInputs) -> str:
@@ -182,61 +206,11 @@ def finalists(inputs: ReportInputs) -> str:
     ]
     worse = sum(metric.minimized(reevaluated - search) > 0 for search, reevaluated in pairs)
     return (
-        f"{worse} of {len(pairs)} scored worse in the re-evaluation on new splits and seeds than at the best epoch of "
-        "the search. Only the re-evaluation decides, by a test on paired fits: configurations whose error bars overlap "
-        "can differ significantly."
+        "Each configuration is compared with the usual defaults on the same rows of the re-evaluation. Square: "
+        "expected gain, better to the right; line: its 90 % interval; circle: measured gain, on average too large. "
+        f"{worse} of {len(pairs)} trials of the search scored worse on the new splits and seeds of the re-evaluation "
+        "than in the search."
     )
-
-
-def zeros(name: str, zeros: int, weights: int) -> str:
-    if not zeros:
-        return f"None of the {weights:,} weights of {name} is exactly zero."
-    return f"{zeros:,} of {weights:,} weights of {name} are exactly zero ({100 * zeros / weights:.1f} %)."
-
-
-def unused(columns: Sequence[str], total: int) -> str:
-    if not columns:
-        return ""
-    names = ", ".join(columns[:_MAX_COLUMNS]) + (" …" if len(columns) > _MAX_COLUMNS else "")
-    return f"{len(columns)} of {total} columns (or terms) are not used, because all weights on them are zero: {names}."
-
-
-def reliability(bins: Sequence[Bin], predictions: ClassPredictions) -> str:
-    confidence = float(predictions.confidence.mean())
-    accuracy = float((predictions.true == predictions.predicted).mean())
-    verdict = "over-confident" if confidence > accuracy else "under-confident"
-    if abs(confidence - accuracy) <= _CONFIDENCE_MARGIN:
-        verdict = "well calibrated on average"
-    return (
-        f"Mean confidence {100 * confidence:.1f} %, accuracy {100 * accuracy:.1f} %: {verdict} "
-        f"(expected calibration error {calibration_error(bins):.3f})."
-    )
-
-
-def confused(predictions: ClassPredictions) -> str:
-    pairs = predictions.confused()
-    if not pairs:
-        return f"All {len(predictions.true):,} rows are classified correctly."
-    most = "; ".join(f"{true} predicted as {predicted} ({count})" for true, predicted, count in pairs[:3])
-    return f"{len(predictions.errors):,} of {len(predictions.true):,} rows are misclassified. Most often: {most}."
-
-
-def residuals(predictions: NumberPredictions) -> str:
-    residuals, predicted = predictions.residuals, predictions.predicted
-    bias, deviation, variance = float(residuals.mean()), float(residuals.std()), float(predicted.var())
-    slope = float(((predicted - predicted.mean()) * residuals).mean()) / variance if variance else 0.0
-    sentence = f"The prediction errors have a standard deviation of {format_score(deviation)}"
-    if math.sqrt(len(residuals)) * abs(bias) > 2 * deviation:
-        sentence += (
-            f" and a mean of {format_score(abs(bias))}: predictions are too {'high' if bias > 0 else 'low'} on average"
-        )
-    else:
-        sentence += " and no significant bias"
-    if slope > _MIN_SLOPE:
-        sentence += "; high predictions are too high and low ones too low, which more regularization would reduce"
-    elif slope < -_MIN_SLOPE:
-        sentence += "; high predictions are too low and low ones too high, which less regularization would reduce"
-    return f"{sentence}."
 
 
 def stacks(stacks: Sequence[Stack]) -> str:
@@ -252,15 +226,15 @@ def stacks(stacks: Sequence[Stack]) -> str:
 def shape(stack: Stack) -> str:
     if stack.only_trial:
         return trial_name(stack.only_trial)
-    return ", ".join(f"{_name(key)} {value}" for key, value in stack.shape.items()) or "all"
+    return ", ".join(f"{named(key)} {value}" for key, value in stack.shape.items()) or "all"
 
 
-def params(outcome: Outcome) -> list[tuple[str, str]]:
+def params(config: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Return (name, value) of each hyperparameter of a configuration."""
     pairs = []
-    for key, value in outcome.trial.params.items():
+    for key, value in config.items():
         text = str(value) if isinstance(value, str | bool) else format_number(value)
-        pairs.append((_name(key), "off" if is_off(key, value) else text))
+        pairs.append((named(key), "off" if is_off(key, value) else text))
     return pairs
 
 
@@ -268,17 +242,3 @@ def title(inputs: ReportInputs) -> str:
     label = inputs.result.trial
     baselines = {"defaults": "the usual defaults are", "none": "no regularization is"}
     return f"{inputs.result.study}: {baselines.get(label, f'{trial_name(label)} is')} selected"
-
-
-def _rho(trend: Trend) -> str:
-    return f"Spearman {f'{trend.rho:.2f}'.replace('-', '−')}, {trend.trials} trials"
-
-
-def _name(key: str) -> str:
-    return key.replace("_", " ")
-
-
-def listed(keys: Sequence[str]) -> str:
-    """Join the names of hyperparameters: a, b and c."""
-    names = [_name(key) for key in keys]
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from hpo.report.axis import Axis, format_tick
+from hpo.report.robust import Limits
 
 Plot = dict[str, Any]
 
@@ -90,6 +91,19 @@ def points(x: Sequence[float | str], y: Sequence[float | str], text: Sequence[st
         "marker": marker,
         **options,
     }
+
+
+def at_border(
+    x: Sequence[float | str], y: Sequence[float], text: Sequence[str], limits: Limits, name: str = "beyond the axis"
+) -> dict[str, Any] | None:
+    """Return triangles at the border for the values of `y` beyond the limits; None if there are none."""
+    beyond = [i for i, value in enumerate(y) if not limits.contains(value)]
+    if not beyond:
+        return None
+    symbols = ["triangle-up" if y[i] > limits.high else "triangle-down" for i in beyond]
+    marker = {"symbol": symbols, "size": 10, "color": ORANGE, "opacity": 1}
+    places = [limits.border(y[i]) for i in beyond]
+    return points([x[i] for i in beyond], places, [text[i] for i in beyond], name=name, marker=marker)
 
 
 def star(x: float | str, y: float) -> dict[str, Any]:

@@ -3,44 +3,114 @@
 from __future__ import annotations
 
 from hpo.core.metrics import METRICS, display_metric, labelled_metric
-from hpo.core.statistics import MIN_PAIRS
+from hpo.core.selection_rules import DEFAULT, PRACTICALLY_EQUAL
 from hpo.regularizers.active import is_regularized
-from hpo.selection.result import PairedGain, SearchResult
-from hpo.space.formatting import format_score, format_with_error, trial_name
+from hpo.report.gains import certainty_text, change_text, gain_text, is_clear
+from hpo.selection.finalist import Finalist
+from hpo.selection.result import SearchResult
+from hpo.selection.result_parts import ExpectedGain
+from hpo.space.formatting import format_param, format_score, trial_name
 
 _ALPHA = 0.05  # level of the test on the test rows of the target domain
 
 
 def verdict_line(result: SearchResult) -> str:
-    """Say whether a configuration is significantly better than the defaults; "" without a re-evaluation."""
+    """Say what was selected, and how much better than the usual defaults it is expected to be; "" without finals."""
     verdict = result.verdict
     if verdict is None:
         return ""
-    if verdict.gain is None and result.trial != "defaults":
-        return (
-            f"The usual defaults diverged in the re-evaluation, so {trial_name(result.trial)} is selected "
-            f"without a comparison."
-        )
-    if verdict.rival == "defaults" or verdict.gain is None:
+    rival, defaults, gain = trial_name(verdict.rival), trial_name(verdict.reference), verdict.gain
+    keeps_defaults = result.trial == verdict.reference
+    if gain is None and not keeps_defaults:
+        return f"The usual defaults diverged in the re-evaluation, so {rival} is selected without a comparison."
+    if verdict.rival == verdict.reference or gain is None:
         return "The usual defaults are selected: every other configuration diverged in the re-evaluation."
-    rival, metric = trial_name(verdict.rival), result.metric.replace("_", " ")
-    size = format_with_error(abs(verdict.gain), verdict.standard_error)
-    gain = f"{metric} {size} {'better' if verdict.gain >= 0 else 'worse'}"
-    unit = "" if verdict.standard_error is None else ", ± one standard error"
-    fits = f"{verdict.fits} re-evaluation fit{'' if verdict.fits == 1 else 's'}"
-    if verdict.significant:
-        return (
-            f"{rival[0].upper()}{rival[1:]} is significantly better than the usual defaults ({gain} over {fits}{unit})."
+    size, certainty = gain_text(result.metric, gain), certainty_text(result.metric, gain)
+    if not keeps_defaults:
+        return f"{_capitalized(rival)} is expected to have {size} than {defaults} ({certainty})."
+    if result.rule == "safe":
+        reason = "No configuration is significantly better than the usual defaults (select: safe)"
+    else:
+        reason = f"Nothing is expected to be more than {100 * PRACTICALLY_EQUAL:.0f} % better than {defaults}"
+    return f"{reason}, so they are selected. The closest is {rival} with {size} ({certainty})."
+
+
+def best_found_line(result: SearchResult) -> str:
+    """Name the best configuration that was found and say why another one was selected; "" if it was selected, or if
+    `verdict_line` says so already."""
+    best, verdict = result.best_found, result.verdict
+    if best is None or verdict is None or not best.reason:
+        return ""
+    if best.trial == verdict.rival and result.trial == verdict.reference:
+        return ""
+    size = "" if best.gain is None else f", with {gain_text(result.metric, best.gain)} than the usual defaults"
+    certainty = "" if best.gain is None else f" ({certainty_text(result.metric, best.gain)})"
+    return f"Best found: {trial_name(best.trial)}{size}{certainty}. It is not selected because {best.reason}."
+
+
+def evidence_line(result: SearchResult, finalist: Finalist) -> str:
+    """Say how the scores of a trial that was not selected are known."""
+    searched, parts = finalist.searched, []
+    if searched is not None and searched.state == "pruned":
+        parts.append(f"It was pruned after {searched.epochs} epoch{'' if searched.epochs == 1 else 's'}.")
+    if not finalist.reevaluations:
+        return " ".join([*parts, "Search score only, which is partly luck: it was not re-evaluated."])
+    fits = len(finalist.scores(result.metric))
+    if not finalist.complete:
+        return " ".join([*parts, f"A network diverged in its re-evaluation ({fits} fits)."])
+    scores = result.finalists.get(finalist.label)
+    parts.append(f"Re-evaluated on new splits and seeds ({fits} fit{'' if fits == 1 else 's'}).")
+    if scores and scores.gain and finalist.label != DEFAULT:
+        gain = scores.gain
+        size, certainty = gain_text(result.metric, gain), certainty_text(result.metric, gain)
+        parts.append(f"Expected to have {size} than the usual defaults ({certainty}).")
+    return " ".join(parts)
+
+
+def next_step_lines(result: SearchResult, options: str) -> list[str]:
+    """Say how to take the best configuration that was found, if another one was selected, and what the search could
+    have seen, if that is the usual defaults.
+
+    `options` are the options of `hpo export` that name the study.
+    """
+    verdict = result.verdict
+    best = result.best_found
+    if verdict is None or best is None or not best.reason:
+        return []
+    lines = []
+    keeps_defaults = result.trial == verdict.reference and result.rule != "safe"
+    if keeps_defaults and verdict.gain is not None and verdict.detectable is not None:
+        metric = result.metric.replace("_", " ")
+        lines.append(
+            f"With these {verdict.fits} re-evaluation fits, a measured gain in {metric} below about "
+            f"{format_score(verdict.detectable)} is not enough; that of {trial_name(verdict.rival)} is "
+            f"{format_score(verdict.gain.measured)}. Smaller gains need more rows."
         )
-    if verdict.fits < MIN_PAIRS and verdict.gain > 0:
-        return (
-            f"{fits} {'is' if verdict.fits == 1 else 'are'} too few for a significance test, "
-            f"so the usual defaults are selected (best of the others: {rival}, {gain}{unit})."
-        )
-    return (
-        f"No trial is significantly better than the usual defaults "
-        f"(best: {rival}, {gain} over {fits}{unit}), so they are selected."
+    name = f"trial-{best.trial}" if best.trial.isdecimal() else best.trial
+    again = "; or search again with --select best" if result.rules.get("best") == best.trial else ""
+    lines.append(
+        f"To use {trial_name(best.trial)} all the same: hpo export {options} --trial {best.trial} -o {name}.yaml{again}"
     )
+    return lines
+
+
+def contribution_table(result: SearchResult) -> tuple[str, list[list[str]]]:
+    """Return a caption and a table of what each strength contributes; "" and no rows if that was not measured."""
+    gains = result.contributions
+    rows = [[format_param(name, result.selected[name]), *_contribution(result.metric, g)] for name, g in gains.items()]
+    if result.regularization and len(gains) > 1:
+        rows.append(["all of them", *_contribution(result.metric, result.regularization)])
+    if not rows:
+        return "", []
+    return "What each regularizer contributes, compared with the same configuration without it:", rows
+
+
+def _contribution(metric: str, gain: ExpectedGain) -> list[str]:
+    return [change_text(metric, gain), certainty_text(metric, gain) + ("" if is_clear(gain) else ": cannot tell")]
+
+
+def _capitalized(text: str) -> str:
+    return text[0].upper() + text[1:]
 
 
 def adaptation_lines(result: SearchResult) -> list[str]:
@@ -97,22 +167,20 @@ def validator_table(result: SearchResult) -> tuple[str, list[list[str]]]:
 
 
 def regularization_line(result: SearchResult) -> str:
-    """Compare the selected configuration with its ablation; "" if one of the two diverged or there is none."""
-    ablation, gap = result.baselines.get("ablation"), result.configurations["selected"].gap
+    """Compare the selected configuration with the same without regularization; "" if there is no comparison."""
+    ablation, gap = result.baselines.get("ablation"), result.gap
     if ablation is None or ablation.gap is None or gap is None:
         return ""
     if not is_regularized(result.selected):
         return "The selected configuration has no regularization."
-    gap_line, effect = _gap_line(gap, ablation.gap), result.regularization
-    if effect is None or effect.gain is None:
+    gap_line, gain = _gap_line(gap, ablation.gap), result.regularization
+    if gain is None:
         return gap_line
-    effects: list[PairedGain] = [effect, *([effect.followed] if effect.followed else [])]
-    changes = ", ".join(_signed_change(gain) for gain in effects if gain.gain is not None)
     where = " on the source" if result.test_domain_differs else ""
-    return (
-        f"Regularization {_claim(effects)}: {changes} in the re-evaluation{where}, compared with the same "
-        f"configuration without it. {gap_line}"
-    )
+    size, certainty = gain_text(result.metric, gain), certainty_text(result.metric, gain)
+    claim = f"With its regularization, the selected configuration is expected to have {size} than without{where}"
+    doubt = "" if is_clear(gain) else "; this evidence cannot tell whether regularization helps"
+    return f"{claim} ({certainty}){doubt}. {gap_line}"
 
 
 def _gap_line(gap: float, gap_without: float) -> str:
@@ -123,28 +191,3 @@ def _gap_line(gap: float, gap_without: float) -> str:
     if gap <= 0:
         return "Regularization closed the train–valid gap."
     return f"Regularization reduced the train–valid gap by {100 * (1 - gap / gap_without):.0f} %."
-
-
-def _claim(effects: list[PairedGain]) -> str:
-    """Name the metrics that changed significantly: `significantly improved accuracy and loss`."""
-    verbs: dict[str, list[str]] = {}
-    for effect in effects:
-        if effect.significant and effect.gain is not None:
-            verbs.setdefault("improved" if effect.gain >= 0 else "worsened", []).append(effect.metric.replace("_", " "))
-    if not verbs:
-        return "made no measurable difference"
-    return "significantly " + " and ".join(f"{verb} {' and '.join(names)}" for verb, names in verbs.items())
-
-
-def _signed_change(effect: PairedGain) -> str:
-    """Describe the change of one metric: `accuracy +0.6 ± 0.4 points`, `loss −0.0220 ± 0.0083`."""
-    assert effect.gain is not None
-    name = effect.metric.replace("_", " ")
-    points = name.endswith("accuracy")
-    change = -METRICS[effect.metric].minimized(effect.gain)  # the gain is positive if the metric is better
-    sign = "+" if change >= 0 else "−"
-    if not points:
-        return f"{name} {sign}{format_with_error(abs(change), effect.standard_error)}"
-    size = f"{100 * abs(change):.1f}"
-    error = "" if effect.standard_error is None else f" ± {100 * effect.standard_error:.1f}"
-    return f"{name} {'' if size == '0.0' else sign}{size}{error} points"

@@ -11,13 +11,17 @@ from html import escape
 import numpy as np
 from PIL import Image
 
-from hpo.core.metrics import display_metric, labelled_metric
+from hpo.core.selection_rules import DEFAULT
 from hpo.data.dataset import Dataset
 from hpo.report import sentences
 from hpo.report.analysis import Stack
+from hpo.report.gains import certainty_text, change_text
 from hpo.report.inputs import ReportInputs
 from hpo.report.predictions import ClassPredictions, NumberPredictions
-from hpo.space.formatting import format_score
+from hpo.report.summary import contribution_table
+from hpo.report.words import named
+from hpo.selection import score_table
+from hpo.space.formatting import format_score, trial_name
 
 _MAX_CLASSES = 16  # of a confusion matrix; with more classes, the confusions are listed
 _MAX_IMAGES = 24
@@ -30,36 +34,43 @@ _CHANNELS = (1, 3)  # numbers of channels that a browser can show: grey, or red,
 def params(inputs: ReportInputs) -> str:
     """Return the selected configuration as a list."""
     pairs = "".join(
-        f"<div><dt>{escape(key)}</dt><dd>{escape(value)}</dd></div>" for key, value in sentences.params(inputs.selected)
+        f"<div><dt>{escape(key)}</dt><dd>{escape(value)}</dd></div>"
+        for key, value in sentences.params(inputs.result.selected)
     )
     return f"<dl>{pairs}</dl>"
 
 
 def scores(inputs: ReportInputs) -> str:
     """Return the table of the selected configuration and its baselines."""
-    result = inputs.result
-    displayed = display_metric(result.task, result.metric)
-    validators = [result.metric] if labelled_metric(result.metric) != result.metric else []
-    reevaluated = bool(result.reevaluated)
-    source, target = (" (source)", " (target)") if result.test_domain_differs else ("", "")
-    scored = "re-eval." if reevaluated else "valid"
-    metrics = [f"{scored} {_name(displayed)}{source}", *(f"{scored} {_name(key)}" for key in validators)]
-    losses = ["search loss", "re-eval. loss"] if reevaluated else ["search loss"]
-    head = ["configuration", *losses, *metrics, "gap", f"test {_name(displayed)}{target}"]
-    configs = {config.trial: config for config in result.configurations.values()}
+    names = {label: name for name, label in inputs.compared.items()}
+    head, rows = score_table.score_columns(inputs.result, names)
+    return table(["configuration", *head], rows)
+
+
+def contributions(inputs: ReportInputs) -> str:
+    """Return the table of what each strength contributes; "" if that was not measured."""
+    caption, rows = contribution_table(inputs.result)
+    if not rows:
+        return ""
+    return f"<p>{escape(caption)}</p>{table(['', 'with it', 'certainty'], rows)}"
+
+
+def finalists(inputs: ReportInputs) -> str:
+    """Return the table of the finalists, best first."""
+    metric = named(inputs.result.metric)
+    # The gains are those of calibrated predictions, and so are the scores in the table at the top.
+    raw = " (uncalibrated)" if inputs.result.task == "classification" and metric == "loss" else ""
+    compared = "compared with the usual defaults"
+    head = ["configuration", f"search {metric}", f"re-eval. {metric}{raw}", compared, "certainty"]
     rows = []
-    for name, outcome in inputs.compared.items():
-        config = configs[outcome.trial.label]
-        means = config.reevaluated if reevaluated else config.valid
-        cells = [means.get(key) for key in (*(["loss"] if reevaluated else []), displayed, *validators)]
-        rows.append(
-            [name, *map(format_score, (config.valid.get("loss"), *cells, config.gap, config.test.get(displayed)))]
-        )
+    for label, found in inputs.result.finalists.items():
+        cells = ["–", "–"]
+        if found.gain and label != DEFAULT:
+            certainty = certainty_text(inputs.result.metric, found.gain).replace(" %", "\u00a0%")
+            cells = [change_text(inputs.result.metric, found.gain), certainty]
+        star = " ★" if label == inputs.result.trial else ""
+        rows.append([f"{trial_name(label)}{star}", *map(format_score, (found.search, found.reevaluated)), *cells])
     return table(head, rows)
-
-
-def _name(metric: str) -> str:
-    return metric.replace("_", " ")
 
 
 def stacks(stacks: Sequence[Stack]) -> str:

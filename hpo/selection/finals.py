@@ -4,33 +4,43 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
 
+from hpo.core import posterior
 from hpo.core import selection_rules as rules
-from hpo.core import statistics
-from hpo.core.metrics import METRICS, Metric
+from hpo.core.metrics import METRICS, Metric, labelled_metric
+from hpo.core.posterior import Gain, Measurement
 from hpo.core.samples import Samples
-from hpo.core.selection_rules import SELECTION_RULES, Candidate
+from hpo.core.selection_rules import DEFAULT, Candidate
 from hpo.core.trial import Outcome, Trial
 from hpo.data.dataset import Dataset
-from hpo.regularizers.active import active_params
+from hpo.regularizers.active import active_params, active_regularization, active_strengths
+from hpo.selection import evidence, expectation, out_of_fold
+from hpo.selection.evidence import Evidence
+from hpo.selection.expectation import Expectation
+from hpo.selection.finalist import Finalist
+from hpo.selection.out_of_fold import DrawPredictions
 from hpo.space import regularization
 from hpo.space.space import Space
-from hpo.study import ranking, seeds
+from hpo.study import baselines, ranking, seeds
 from hpo.study.study import Study
+from hpo.study.weights import WeightStore
 from hpo.training.builder import NetworkBuilder
 
 TrainFixed = Callable[[Sequence[Trial], Callable[[], Samples]], None]
 """Trains trials that are never pruned, except those with a stored outcome; the second argument makes the samples."""
 
 _DRAWS = 2  # draws of new splits; each has enough folds to make its training parts as large as in the search
+_ENOUGH_ROWS = 10_000  # validation rows of a draw: with more, the choice of the training seed matters more
+_NEAR = 0.03  # the distance in a range below which two values make no difference that could be measured
+_MOST_ROUNDS = 4  # in which the choice may change because its own evidence grows
+_HOPELESS = 0.1  # a finalist drops out if the probability that it is better than the leader is at most this
 
 
 def n_draws(data: Dataset) -> int:
-    """Return the number of new splits.
+    """Return the largest number of new splits.
 
     It is 1 if the splits are not random, for example if the rows are ordered in time, because another draw would only
     change the seeds.
@@ -38,85 +48,41 @@ def n_draws(data: Dataset) -> int:
     return 1 if data.has_single_draw else _DRAWS
 
 
-@dataclass
-class Finalist:
-    """A configuration of the search and the outcomes of its re-evaluation, one per draw of new splits."""
-
-    searched: Outcome
-    space: Space
-    reevaluations: list[Outcome] = field(default_factory=list)
-
-    @property
-    def label(self) -> str:
-        """The label of the searched trial."""
-        return self.searched.trial.label
-
-    def scores(self, metric: str) -> np.ndarray:
-        """Return the score of each re-evaluation fit, (fits,), at the epoch where the other folds of its draw stop.
-
-        A score is NaN if the fit diverged, or if the validation rows of the fold do not define the metric.
-        """
-        return np.concatenate([self._scores(outcome)[f"valid_{metric}"] for outcome in self.reevaluations])
-
-    def mean(self, metric: str) -> float:
-        """Return the mean of the finite scores, NaN if there are none."""
-        scores = self.finite_scores(metric)
-        return float(scores.mean()) if len(scores) else math.nan
-
-    def finite_scores(self, metric: str) -> np.ndarray:
-        """Return the scores of the folds that define the metric and did not diverge."""
-        scores = self.scores(metric)
-        finite: np.ndarray = scores[np.isfinite(scores)]
-        return finite
-
-    @cached_property
-    def epochs(self) -> int:
-        """The best number of epochs by the mean of all complete re-evaluation curves or, without any, by the search."""
-        curves = [self._curves(o)[self.space.train.metric_key] for o in self.reevaluations if o.state == "complete"]
-        return statistics.best_epoch(curves, self._metric) if curves else max(1, self.searched.best_epoch)
-
-    def candidate(self, networks: NetworkBuilder, defined: np.ndarray) -> Candidate:
-        """Return the values that the selection rules use, computed on the folds of the mask `defined` (fits,)."""
-        network = networks.network_for(self.searched.trial.params)
-        weights = sum(math.prod(p.shape) for p in network.parameters)
-        followed = self._metric.minimized(self.scores(self.space.train.metric))
-        return Candidate(
-            self.label,
-            np.where(np.isfinite(followed), followed, np.inf)[defined[: len(followed)]],
-            amount=regularization.amount(self.space.hyperparameters, self.searched.trial.params),
-            work=weights * float(np.mean([o.best_epoch for o in self.reevaluations])),
-            nonzero=weights * float(np.mean([o.nonzero_share for o in self.reevaluations])),
-        )
-
-    def undefined(self) -> np.ndarray:
-        """Return a mask (fits,) of the folds whose rows do not define the followed metric.
-
-        All folds of a diverged trial count as defined, because its scores are NaN for another reason.
-        """
-        key = self.space.train.metric_key
-        masks = [np.isnan(self._curves(o)[key]).all(0) & (o.state == "complete") for o in self.reevaluations]
-        return np.concatenate(masks)
-
-    @property
-    def _metric(self) -> Metric:
-        return METRICS[self.space.train.metric]
-
-    def _scores(self, outcome: Outcome) -> dict[str, np.ndarray]:
-        curves = self._curves(outcome)
-        if outcome.state == "complete":
-            return statistics.scores_at_common_stop(curves, self._metric)
-        return {name: np.full(curve.shape[1], np.nan) for name, curve in curves.items()}
-
-    def _curves(self, outcome: Outcome) -> dict[str, np.ndarray]:
-        return {name: np.array(curve) for name, curve in outcome.fold_curves.items()}
+def n_folds(data: Dataset) -> int:
+    """Return the number of folds of a draw that are trained: on a large table, a few of them decide as well as all."""
+    sizes = data.new_fold_sizes(1)
+    return min(len(sizes), math.ceil(_ENOUGH_ROWS / (sum(valid for _, valid in sizes) / len(sizes))))
 
 
 class Finals:
-    """Re-evaluates finalists on one draw of new splits after another, until a single finalist or no draw is left."""
+    """Re-evaluates finalists on one draw of new splits after another, as long as the decision is open.
 
-    def __init__(self, space: Space, data: Dataset, networks: NetworkBuilder, study: Study, train: TrainFixed) -> None:
+    A second draw evaluates the leader and the defaults again, and as many of the others that may turn out to be the
+    best as `affordable` allows: it says whether a number of further fits may be trained. Unless `with_variants` is
+    false, the leader is then also evaluated without each of its strengths, and without all of them; these variants are
+    finalists like any other.
+    """
+
+    def __init__(
+        self,
+        space: Space,
+        data: Dataset,
+        networks: NetworkBuilder,
+        study: Study,
+        weights: WeightStore,
+        train: TrainFixed,
+        affordable: Callable[[int], bool] = lambda _: True,
+        *,
+        with_variants: bool = True,
+        draws: int = _DRAWS,
+        max_epochs: int | None = None,
+    ) -> None:
         self._space, self._data, self._networks, self._study, self._train = space, data, networks, study, train
+        self._weights, self._affordable, self._with_variants = weights, affordable, with_variants
+        self._draws, self._max_epochs = min(draws, n_draws(data)), max_epochs
         self.finalists: dict[str, Finalist] = {}
+        self._samples: dict[int, Samples] = {}
+        self._measured: tuple[tuple[tuple[str, int], ...], Evidence] | None = None  # with what it was measured on
 
     @cached_property
     def test_train_ratio(self) -> float:
@@ -130,67 +96,230 @@ class Finals:
 
     @cached_property
     def _sizes(self) -> list[tuple[int, int]]:
-        return self._data.new_fold_sizes(1)
+        return self._data.new_fold_sizes(1)[: self._n_folds]
 
-    def run(self, outcomes: Iterable[Outcome]) -> None:
-        """Re-evaluate the trials of `outcomes` draw by draw.
+    @cached_property
+    def _n_folds(self) -> int:
+        return n_folds(self._data)
 
-        A finalist that is clearly behind the best drops out before the next draw. The defaults never drop out, because
-        all others are compared with them.
+    def run(self, finalists: Iterable[Finalist]) -> None:
+        """Re-evaluate the finalists draw by draw.
+
+        A finalist that is clearly behind the leader drops out before the next draw. The defaults never drop out,
+        because all others are compared with them.
         """
-        self.finalists = {o.trial.label: Finalist(o, self._space) for o in outcomes}
-        remaining = list(self.finalists.values())
-        for draw in range(1, n_draws(self._data) + 1):
-            self._reevaluate(remaining, draw)
-            dropped = rules.dropped(self.candidates(), self.test_train_ratio) - {rules.DEFAULT}
-            remaining = [f for f in remaining if f.label not in dropped]
-            if len(remaining) < 2:
-                return
+        self.finalists = {f.label: f for f in finalists}
+        self._reevaluate(list(self.finalists.values()), 1)
+        if not self.finalists[DEFAULT].reevaluations:  # the time was up
+            return
+        for draw in range(2, self._draws + 1):
+            self._reevaluate(self._remaining(), draw)
+        self._add_variants(self.leader)
 
-    def evaluate_like(self, outcome: Outcome, finalist: Finalist) -> Finalist:
-        """Re-evaluate, on the draws of `finalist`, a configuration that is compared with it but cannot be selected."""
-        reference = Finalist(outcome, self._space)
-        for draw in range(1, len(finalist.reevaluations) + 1):
-            self._reevaluate([reference], draw)
-        return reference
+    def settle(self, rule: str) -> str:
+        """Return the label of the finalist that a rule selects once it and its variants are evaluated like the rest.
+
+        More evidence can change the choice. A choice that is still open after a few rounds is between configurations
+        that hardly differ.
+        """
+        for _ in range(_MOST_ROUNDS):
+            selected, known = self.choices()[rule], self._n_evaluations
+            self._add_variants(self.finalists[selected])
+            self._complete(self.finalists[selected])
+            if self._n_evaluations == known:
+                break
+        return self.choices()[rule]
+
+    @property
+    def _n_evaluations(self) -> int:
+        return sum(len(f.reevaluations) for f in self.finalists.values())
+
+    def _complete(self, finalist: Finalist) -> None:
+        """Evaluate a finalist on all draws of the defaults."""
+        for draw in range(len(finalist.reevaluations) + 1, len(self.finalists[DEFAULT].reevaluations) + 1):
+            self._reevaluate([finalist], draw)
+            if len(finalist.reevaluations) < draw:  # the time was up
+                break
+
+    def _add_variants(self, finalist: Finalist) -> None:
+        """Evaluate, on the first draw, a configuration without each of its strengths and without regularization. A
+        variant that equals a finalist is not trained again."""
+        if not self._with_variants:
+            return
+        trial, regularizing = finalist.trial, active_regularization(finalist.trial.params)
+        variants = [baselines.ablation(trial)] if regularizing else []
+        names = [name for name in active_strengths(trial.params) if [name] != regularizing]  # that one is the ablation
+        variants += [baselines.without_strength(trial, name) for name in names]
+        added = [Finalist(variant, self._space) for variant in variants if self.find(variant) is None]
+        self.finalists |= {f.label: f for f in added}
+        self._reevaluate(added, 1)
+
+    def evaluate(self, trial: Trial) -> Finalist | None:
+        """Evaluate a configuration on all draws, or return the finalist that trains like it; None if the time is up."""
+        found = self.find(trial)
+        if found is None:
+            found = self.finalists[trial.label] = Finalist(trial, self._space)
+        self._complete(found)
+        return found if found.reevaluations else None
+
+    def find(self, trial: Trial) -> Finalist | None:
+        """Return the finalist that trains like `trial`, which may have another label, or None."""
+        same = active_params(trial.params)
+        return next((f for f in self.finalists.values() if active_params(f.trial.params) == same), None)
+
+    # ---- what is known about the finalists
+
+    @property
+    def leader(self) -> Finalist:
+        """The finalist with the largest expected gain."""
+        sound = [c for c in self.candidates() if c.sound]
+        best = max(sound, key=lambda c: (c.gain.mean, c.label == self.reference, c.label), default=None)
+        return self.finalists[best.label if best else DEFAULT]
 
     def candidates(self) -> list[Candidate]:
-        """Return all finalists as candidates for the selection rules.
-
-        Their scores leave out the folds that do not define the followed metric.
-        """
-        finalists = list(self.finalists.values())
-        longest = max(finalists, key=lambda f: len(f.reevaluations))
-        undefined = np.zeros(len(longest.undefined()), dtype=bool)
-        for finalist in finalists:
-            mask = finalist.undefined()
-            undefined[: len(mask)] |= mask
-        return [f.candidate(self._networks, ~undefined) for f in finalists]
+        """Return all finalists as candidates for the selection rules."""
+        reference = self.reference
+        return [self._candidate(finalist, reference) for finalist in self.finalists.values()]
 
     def choices(self) -> dict[str, str]:
         """Return the label of the finalist that each rule selects."""
         candidates = self.candidates()
-        return {rule: rules.choose(rule, candidates, self.test_train_ratio) for rule in SELECTION_RULES}
+        return {rule: rules.choose(rule, candidates, self.test_train_ratio) for rule in rules.SELECTION_RULES}
+
+    def gain(self, label: str, reference: str) -> Gain | None:
+        """Return the posterior gain of one finalist over another; None if one of them diverged."""
+        if not (self.finalists[label].complete and self.finalists[reference].complete):
+            return None
+        if label == reference:
+            return Gain.zero()
+        against = self.reference
+        others = [f.label for f in self.finalists.values() if f.complete and f.label != against]
+        prior = posterior.prior_variance([self._measurement(other, against) for other in others])
+        return posterior.posterior_gain(self._measurement(label, reference), prior)
+
+    def _measurement(self, label: str, reference: str) -> Measurement:
+        if not self._metric.is_validator:
+            return self._evidence.measurement(label, reference)
+        finalists = (self.finalists[label], self.finalists[reference])
+        scores, against = (self._metric.minimized(f.scores(self._metric.name)) for f in finalists)
+        return evidence.measurement_by_folds(scores, against, self.test_train_ratio)
+
+    def error(self, label: str) -> float:
+        """Return the mean error of a finalist in the followed metric: the unit of relative gains."""
+        if self._metric.is_validator:
+            return abs(self.finalists[label].mean(self._metric.name))
+        return float(self._evidence.errors[label].mean())
+
+    def expectation(self, label: str, metrics: Sequence[str], networks: int) -> Expectation | None:
+        """Return the scores to expect of `networks` networks of a finalist on the test rows; None if it diverged."""
+        if not self.finalists[label].complete:
+            return None
+        return expectation.expect(self.draws(), label, metrics, networks, len(self._data.test), self._space.seed)
+
+    def draws(self) -> list[DrawPredictions]:
+        """Return the predictions of all finalists that did not diverge, draw by draw."""
+        complete = [f for f in self.finalists.values() if f.complete]
+        most = max((len(f.reevaluations) for f in complete), default=0)
+        return [self._predictions(complete, draw) for draw in range(1, most + 1)]
+
+    def _predictions(self, finalists: Sequence[Finalist], draw: int) -> DrawPredictions:
+        trials = {f.label: f.reevaluations[draw - 1].trial for f in finalists if len(f.reevaluations) >= draw}
+        return out_of_fold.load(self._weights, trials, self._split(draw), self._data.n_development)
+
+    @property
+    def _evidence(self) -> Evidence:
+        evaluated = tuple((f.label, len(f.reevaluations)) for f in self.finalists.values())
+        if self._measured is None or self._measured[0] != evaluated:
+            metric = labelled_metric(self._metric.name)
+            self._measured = (evaluated, evidence.measure(self.draws(), metric, self._space.seed))
+        return self._measured[1]
+
+    def _candidate(self, finalist: Finalist, reference: str) -> Candidate:
+        network = self._networks.network_for(finalist.trial.params)
+        weights = sum(math.prod(p.shape) for p in network.parameters)
+        return Candidate(
+            finalist.label,
+            self.gain(finalist.label, reference) or Gain.zero(),
+            self._metric.minimized(finalist.scores(self._metric.name)),
+            finalist.complete,
+            amount=regularization.amount(self._space.hyperparameters, finalist.trial.params),
+            work=weights * float(np.mean([o.best_epoch for o in finalist.outcomes])),
+            nonzero=weights * float(np.mean([o.nonzero_share for o in finalist.outcomes])),
+        )
+
+    @property
+    def reference(self) -> str:
+        """The label of the finalist over which gains are measured: the usual defaults at the learning rate with the
+        smallest error or, if all of them diverged, another one."""
+        complete = [label for label, f in self.finalists.items() if f.complete]
+        defaults = [label for label in complete if label in rules.DEFAULTS]
+        return min(defaults, key=self.error) if defaults else complete[0] if complete else DEFAULT
+
+    def _remaining(self) -> list[Finalist]:
+        """Return the leader, the defaults, and as many of the other finalists that may turn out to be the best as can
+        be paid for, the most probable first."""
+        leader = self.leader
+        staying = [
+            f for f in self.finalists.values() if f.complete and f.label in (leader.label, self.reference, DEFAULT)
+        ]
+        gains = [(self.gain(f.label, leader.label), f) for f in self.finalists.values() if f not in staying]
+        open_ = [(gain.probability, f) for gain, f in gains if gain and gain.probability > _HOPELESS]
+        for _, finalist in sorted(open_, key=lambda pair: -pair[0]):
+            if not self._affordable((len(staying) + 1) * len(self._sizes)):
+                break
+            staying.append(finalist)
+        return staying
+
+    # ---- training
+
+    @property
+    def _metric(self) -> Metric:
+        return METRICS[self._space.train.metric]
+
+    def _split(self, draw: int) -> Samples:
+        if draw not in self._samples:
+            self._samples[draw] = self._data.new_folds(draw, self._n_folds)
+        return self._samples[draw]
 
     def _reevaluate(self, finalists: Sequence[Finalist], draw: int) -> None:
-        seed = seeds.derived_seed(
-            self._space, f"fresh-{draw}"
-        )  # the same seed for all finalists, so that their scores are paired
+        if not finalists:
+            return
+        # The same seed for all finalists, so that their scores are paired.
+        seed = seeds.derived_seed(self._space, f"fresh-{draw}")
         trials = [
-            Trial(f.searched.trial.key.reevaluation(draw), "finalist", f.searched.trial.params, seed) for f in finalists
+            Trial(f.trial.key.reevaluation(draw), "finalist", f.trial.params, seed, self._epochs(f)) for f in finalists
         ]
-        self._train(trials, lambda: self._data.new_folds(draw))
+        self._train(trials, lambda: self._split(draw))
         for finalist, trial in zip(finalists, trials, strict=True):
-            finalist.reevaluations.append(self._study.outcomes[trial.label])
+            outcome = self._study.outcomes[trial.label]
+            if outcome.state != "pruned":  # the time was up: networks that are not trained to their end prove nothing
+                finalist.reevaluations.append(outcome)
+        self.finalists = {label: f for label, f in self.finalists.items() if f.searched or f.reevaluations}
+
+    def _epochs(self, finalist: Finalist) -> int | None:
+        """Return the largest number of epochs of a fit, None if it is that of the space."""
+        if self._max_epochs is None:
+            return None
+        return min(self._max_epochs, self._space.train.of(finalist.trial.params).epochs)
 
 
-def select_finalists(study: Study, space: Space) -> list[Outcome]:
-    """Return the baselines and the best trials of the search, each with a different configuration."""
+def select_finalists(study: Study, space: Space, number: int) -> list[Outcome]:
+    """Return the baselines and the best `number` trials of the search, without near-copies of better ones."""
     finalists = [study.outcomes[label] for label in ("none", "defaults")]
     for outcome in ranking.ranked(study.search_outcomes(), METRICS[space.train.metric]):
-        if len(finalists) >= 2 + space.finalists:
+        if len(finalists) >= 2 + number:
             break
-        params = active_params(outcome.trial.params)
-        if all(params != active_params(finalist.trial.params) for finalist in finalists):
+        if not any(_is_near(space, outcome.trial, finalist.trial) for finalist in finalists):
             finalists.append(outcome)
     return finalists
+
+
+def _is_near(space: Space, first: Trial, second: Trial) -> bool:
+    """Return whether two configurations are nearly the same: close to each other in the range of every key, with the
+    same strengths on."""
+    a, b = active_params(first.params), active_params(second.params)
+    return a.keys() == b.keys() and all(
+        abs(values.to_unit(a[key]) - values.to_unit(b[key])) < _NEAR if values.numeric else a[key] == b[key]
+        for key, values in space.hyperparameters.items()
+        if values.sampled and key in a
+    )

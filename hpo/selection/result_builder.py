@@ -2,105 +2,99 @@
 
 from __future__ import annotations
 
-import math
 import platform
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
-from typing import Any
+from typing import Any, ClassVar
 
 from torch import Tensor
 
 from hpo.core import objectives, statistics
-from hpo.core import selection_rules as rules
 from hpo.core.json_values import json_number
-from hpo.core.metrics import METRICS, display_metric, labelled_metric, test_metrics, tracked_metrics
+from hpo.core.metrics import VALIDATORS, labelled_metric, test_metrics, tracked_metrics
+from hpo.core.trial import Trial
 from hpo.data.dataset import Dataset
 from hpo.data.test_part import TestEvaluations
-from hpo.regularizers.active import active_adaptation
+from hpo.regularizers.active import active_adaptation, active_strengths
 from hpo.selection import validator_ranking
-from hpo.selection.finals import Finalist, Finals
-from hpo.selection.refit import FinalNetwork
-from hpo.selection.result import (
+from hpo.selection.decision import Selection, best_found, expected_gain
+from hpo.selection.expectation import Expectation
+from hpo.selection.finalist import Finalist
+from hpo.selection.finals import Finals
+from hpo.selection.refit import FinalLogits, FinalNetwork, n_networks
+from hpo.selection.result_parts import (
     AdaptationEffect,
     ConfigScores,
+    ExpectedGain,
     FinalistScores,
-    PairedGain,
     ParetoTrial,
     RefitResult,
-    RegularizationEffect,
     ScorePath,
-    Scores,
     ValidatorScore,
-    Verdict,
 )
+from hpo.space.settings import RefitConfig
 from hpo.space.space import Space
+from hpo.study import baselines
 from hpo.study.study import Study
 from hpo.training.experiment import Experiment
 
-_REGULARIZATION_ALPHA = 0.1  # level of the two-sided test of the selected configuration against its ablation
-
 
 @dataclass(frozen=True)
-class Selection:
-    """The decision of the finals.
+class TestScores:
+    """The scores of the final networks of a configuration on the test rows: of their average, and of the first one."""
 
-    `selected` is the label of the selected trial, `rule` is the rule that selected it, `choices` maps each rule to the
-    label that it would select, and `verdict` is the comparison with the defaults.
-    """
+    __test__: ClassVar = False  # pytest would collect a class of this name
 
-    finals: Finals
-    selected: str
-    rule: str
-    choices: Mapping[str, str]
-    verdict: Verdict
-
-    @classmethod
-    def by_rule(cls, finals: Finals, rule: str) -> Selection:
-        choices = finals.choices()
-        return cls(finals, choices[rule], rule, choices, _verdict(finals, choices[rule]))
-
-
-def _verdict(finals: Finals, label: str) -> Verdict:
-    candidates = {c.label: c for c in finals.candidates()}
-    default = candidates[rules.DEFAULT]
-    rivals = [c for c in rules.in_contention(list(candidates.values())) if c.label != rules.DEFAULT]
-    best = min(rivals, key=lambda c: c.mean, default=default)
-    rival = candidates[label] if label != rules.DEFAULT else best
-    gain, error = statistics.paired_gain(rival.scores, default.scores, finals.test_train_ratio)
-    significant = rival in rules.better_than_default(list(candidates.values()), finals.test_train_ratio)
-    fits = len(statistics.finite_pairs(rival.scores, default.scores)[0])
-    return Verdict(rival.label, json_number(gain), json_number(error), fits, significant)
+    average: Mapping[str, float]
+    single: Mapping[str, float]
 
 
 def selection_fields(
     experiment: Experiment,
     selection: Selection | None,
     compared: Mapping[str, Finalist],
-    tests: Mapping[str, Mapping[str, float]],
+    expected: Mapping[str, Expectation],
+    tests: Mapping[str, TestScores],
 ) -> dict[str, Any]:
     """Return the fields of a `SearchResult` about the selected configuration and those it is compared with.
 
-    `selection` is None without finals; `tests` are the scores on the test rows, by name.
+    `selection` is None without finals; `expected` are the results of `expectations`, and `tests` the scores on the test
+    rows, both by name.
     """
-    configs = {name: _config_scores(experiment, f, tests.get(name, {})) for name, f in compared.items()}
+    names = tracked_metrics(experiment.data.task, experiment.space.train.metric)
+    configs = {
+        name: _config_scores(finalist, names, expected.get(name), tests.get(name, TestScores({}, {})))
+        for name, finalist in compared.items()
+    }
     config = configs.pop("selected")
     chosen = {key: value for key, value in vars(config).items() if key != "params"}
-    return {
-        "selected": config.params,
-        **chosen,
-        "baselines": configs,
-        **(_finals_fields(experiment, selection, compared, config.test) if selection else _fields_without_finals()),
-    }
+    finals_fields = _finals_fields(experiment, selection, config, expected) if selection else _fields_without_finals()
+    return {"selected": config.params, **chosen, "baselines": configs, **finals_fields}
+
+
+def expectations(
+    experiment: Experiment, selection: Selection | None, compared: Mapping[str, Finalist], refit: RefitConfig
+) -> dict[str, Expectation]:
+    """Return what to expect of the final predictor of each compared configuration, by name; {} without finals."""
+    if selection is None:
+        return {}
+    finals, n_final = selection.finals, n_networks(refit, experiment.data) or 1
+    metrics = [
+        name for name in tracked_metrics(experiment.data.task, experiment.space.train.metric) if name not in VALIDATORS
+    ]
+    found = {name: finals.expectation(f.label, metrics, n_final) for name, f in compared.items()}
+    return {name: expectation for name, expectation in found.items() if expectation}
 
 
 def _fields_without_finals() -> dict[str, Any]:
     return {
-        "rule": "best",
+        "rule": "search",
         "rules": {},
         "score": {},
         "verdict": None,
         "regularization": None,
+        "contributions": {},
         "finalists": {},
         "reevaluated_scores": {},
         "test_train_ratio": None,
@@ -108,78 +102,88 @@ def _fields_without_finals() -> dict[str, Any]:
 
 
 def _finals_fields(
-    experiment: Experiment, selection: Selection, compared: Mapping[str, Finalist], test: Scores
+    experiment: Experiment, selection: Selection, config: ConfigScores, expected: Mapping[str, Expectation]
 ) -> dict[str, Any]:
-    selected, finals, metric = compared["selected"], selection.finals, experiment.space.train.metric
-    names = tracked_metrics(experiment.data.task, metric)
+    finals, metric = selection.finals, experiment.space.train.metric
+    selected = finals.finalists[selection.selected]
+    names, finalists = tracked_metrics(experiment.data.task, metric), _finalists(finals, metric)
     return {
         "rule": selection.rule,
         "rules": dict(selection.choices),
-        "score": {name: _score_path(experiment, selected, name, test.get(name), finals) for name in names},
+        "score": {name: _score_path(name, config, selected, expected.get("selected")) for name in names},
         "verdict": selection.verdict,
-        "regularization": _regularization(experiment, finals, selected, compared["ablation"]),
-        "finalists": _finalists(finals, metric),
+        "regularization": _gain_over(finals, selected, baselines.ablation(selected.trial)),
+        "contributions": _contributions(finals, selected),
+        "finalists": finalists,
+        "best_found": best_found(selection),
         "reevaluated_scores": {name: [json_number(v) for v in selected.scores(name).tolist()] for name in names},
         "test_train_ratio": finals.test_train_ratio,
     }
 
 
-def _regularization(
-    experiment: Experiment, finals: Finals, selected: Finalist, ablation: Finalist
-) -> RegularizationEffect | None:
-    """Compare the selected configuration with its ablation; return None if it uses no regularizer."""
-    if ablation is selected:
-        return None
-
-    def paired(metric: str) -> PairedGain:
-        scores, reference = (METRICS[metric].minimized(f.scores(metric)) for f in (selected, ablation))
-        ratio = finals.test_train_ratio
-        gain, error = statistics.paired_gain(scores, reference, ratio)
-        significant = statistics.significantly_different(scores, reference, ratio, _REGULARIZATION_ALPHA)
-        return PairedGain(metric, json_number(gain), json_number(error), significant)
-
-    followed = experiment.space.train.metric
-    displayed = display_metric(experiment.data.task, followed)
-    effect = paired(displayed)
-    return RegularizationEffect(**vars(effect), followed=paired(followed) if followed != displayed else None)
+def _contributions(finals: Finals, selected: Finalist) -> dict[str, ExpectedGain]:
+    """Return the gain of the selected configuration over itself without each of its strengths."""
+    gains = {
+        name: _gain_over(finals, selected, baselines.without_strength(selected.trial, name))
+        for name in active_strengths(selected.trial.params)
+    }
+    return {name: gain for name, gain in gains.items() if gain}
 
 
-def _score_path(
-    experiment: Experiment, finalist: Finalist, metric: str, test: float | None, finals: Finals
-) -> ScorePath:
-    low, high = statistics.prediction_interval(
-        finalist.finite_scores(metric), finals.test_train_ratio, finals.valid_rows / len(experiment.data.test)
+def _gain_over(finals: Finals, selected: Finalist, variant: Trial) -> ExpectedGain | None:
+    """Return the gain over a variant; None if the variant is the configuration itself or was not evaluated."""
+    other = finals.find(variant)
+    return None if other is None or other is selected else expected_gain(finals, selected.label, other.label)
+
+
+def _score_path(metric: str, config: ConfigScores, selected: Finalist, expected: Expectation | None) -> ScorePath:
+    known = expected is not None and metric in expected.interval
+    interval = list(expected.interval[metric]) if expected and known else [None, None]
+    average = expected.average[metric] if expected and known else json_number(selected.mean(metric))
+    return ScorePath(
+        search=config.search_score if metric == selected.space.train.metric else config.valid.get(metric),
+        reevaluated=config.reevaluated.get(metric),
+        expected=average,
+        interval=interval,
+        test=config.test.get(metric),
     )
-    lowest, highest = METRICS[metric].bounds
-    interval = [max(low, lowest), min(high, highest)] if math.isfinite(high - low) else [None, None]
-    search = json_number(finalist.searched.valid.get(metric))
-    return ScorePath(search, json_number(finalist.mean(metric)), interval, test)
 
 
-def _config_scores(experiment: Experiment, finalist: Finalist, test: Mapping[str, float]) -> ConfigScores:
-    outcome, names = finalist.searched, tracked_metrics(experiment.data.task, experiment.space.train.metric)
+def _config_scores(
+    finalist: Finalist, metrics: Sequence[str], expected: Expectation | None, test: TestScores
+) -> ConfigScores:
+    searched, outcome = finalist.searched, finalist.outcomes[0]
+    means = {name: finalist.mean(name) for name in metrics} if finalist.reevaluations else {}
     return ConfigScores(
-        trial=outcome.trial.label,
-        params=dict(outcome.trial.params),
-        fit_seed=outcome.trial.seed,
+        trial=finalist.label,
+        params=dict(finalist.trial.params),
+        fit_seed=finalist.trial.seed,
         best_epoch=outcome.best_epoch,
         nonzero_share=outcome.nonzero_share,
+        search_score=searched.value if searched else None,
         train=json_scores(outcome.train),
-        valid=json_scores(outcome.valid),
-        reevaluated=json_scores({name: finalist.mean(name) for name in names} if finalist.reevaluations else {}),
-        test=json_scores(test),
+        valid=json_scores(searched.valid if searched else {}),
+        gap=json_number(finalist.gap),
+        reevaluated=json_scores(means | dict(expected.single if expected else {})),
+        expected=json_scores(means | dict(expected.average if expected else {})),
+        test=json_scores(test.average),
+        test_single=json_scores(test.single),
     )
 
 
 def _finalists(finals: Finals, metric: str) -> dict[str, FinalistScores]:
-    """Return the scores of all finalists, the best re-evaluation first and those that diverged last."""
+    """Return the scores of all finalists, the largest expected gain first and those that diverged last."""
     scores = {}
-    for candidate in sorted(finals.candidates(), key=lambda c: (not math.isfinite(c.mean), c.mean, c.label)):
+    for candidate in sorted(finals.candidates(), key=lambda c: (not c.sound, -c.gain.mean, c.label)):
         finalist = finals.finalists[candidate.label]
         error = statistics.standard_error(finalist.finite_scores(metric), finals.test_train_ratio)
-        search, mean = finalist.searched.valid.get(metric), finalist.mean(metric)
-        fits = len(finalist.scores(metric))
-        scores[candidate.label] = FinalistScores(json_number(search), json_number(mean), json_number(error), fits)
+        scores[candidate.label] = FinalistScores(
+            search=finalist.searched.value if finalist.searched else None,
+            reevaluated=json_number(finalist.mean(metric)),
+            standard_error=json_number(error),
+            fits=len(finalist.scores(metric)),
+            gain=expected_gain(finals, candidate.label, finals.reference),
+        )
     return scores
 
 
@@ -191,21 +195,21 @@ def validators(study: Study, experiment: Experiment) -> list[ValidatorScore]:
 
 
 def adaptation(
-    compared: Mapping[str, Finalist], networks: Mapping[str, FinalNetwork], logits: Mapping[str, Tensor]
+    compared: Mapping[str, Finalist], networks: Mapping[str, FinalNetwork], logits: Mapping[str, FinalLogits]
 ) -> AdaptationEffect | None:
     """Compare the selected network with its reference, which does not adapt, on the test rows of the target domain.
 
-    `logits` holds the logits (1, rows, outputs) of the final networks on the test rows, by name. Returns None if the
+    `logits` holds the logits of the final networks on the test rows, by name. Returns None if the
     selected configuration does not adapt, if one of the two networks is missing, or if the test rows are not of another
     domain.
     """
     selected, reference = compared["selected"], "unadapted" if "unadapted" in compared else "ablation"
-    if not (active_adaptation(selected.searched.trial.params) and {"selected", reference} <= logits.keys()):
+    if not (active_adaptation(selected.trial.params) and {"selected", reference} <= logits.keys()):
         return None
     data = networks[selected.label].data
     if not data.origin.test_is_target:
         return None
-    counts = statistics.paired_counts(*(data.test.errors(logits[name][0]) for name in (reference, "selected")))
+    counts = statistics.paired_counts(*(data.test.errors(logits[name].average[0]) for name in (reference, "selected")))
     return AdaptationEffect(reference, counts.better, counts.worse, counts.p_value)
 
 
@@ -229,12 +233,13 @@ def front(study: Study, space: Space) -> list[ParetoTrial]:
     ]
 
 
-def refit_result(kind: str, final: FinalNetwork | None, comparison: Mapping[str, Mapping[str, float]]) -> RefitResult:
-    """Describe the final network; `final` is None if it diverged or `kind` is `none`."""
-    scores = {name: json_scores(values) for name, values in comparison.items()}
+def refit_result(kind: str, final: FinalNetwork | None) -> RefitResult:
+    """Describe the final networks; `final` is None if one of them diverged or `kind` is `none`."""
     if final is None:
-        return RefitResult(kind, None, None, None, scores)
-    return RefitResult(kind, final.label, final.epochs, len(final.data.folds[0].train), scores)
+        return RefitResult(kind, None, None, None)
+    temperature = final.temperature if final.data.task == "classification" else None
+    rows = len(final.data.folds[0].train)
+    return RefitResult(kind, final.label, final.epochs, rows, final.networks, temperature)
 
 
 def fit_epochs(study: Study) -> dict[str, int]:
@@ -244,6 +249,12 @@ def fit_epochs(study: Study) -> dict[str, int]:
         role = "search" if outcome.trial.in_budget else outcome.trial.role
         epochs[role] = epochs.get(role, 0) + outcome.fit_epochs
     return epochs
+
+
+def final_scores(space: Space, final: FinalNetwork, logits: FinalLogits, evaluations: TestEvaluations) -> TestScores:
+    """Score the final networks of a configuration on the test rows."""
+    average = test_scores(space, final.data, logits.average, final.average_label, evaluations)
+    return TestScores(average, test_scores(space, final.data, logits.single, final.label, evaluations))
 
 
 def test_scores(

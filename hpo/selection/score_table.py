@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from hpo.core.metrics import Task, display_metric, labelled_metric
@@ -18,18 +18,24 @@ ROW_NAMES = {
 
 
 class ScoredConfig(Protocol):
-    """The scores of one configuration; see `hpo.selection.result.ConfigScores`."""
+    """The scores of one configuration; see `hpo.selection.result_parts.ConfigScores`."""
 
     @property
     def trial(self) -> str: ...
     @property
+    def search_score(self) -> float | None: ...
+    @property
     def valid(self) -> Mapping[str, float | None]: ...
+    @property
+    def gap(self) -> float | None: ...
     @property
     def reevaluated(self) -> Mapping[str, float | None]: ...
     @property
+    def expected(self) -> Mapping[str, float | None]: ...
+    @property
     def test(self) -> Mapping[str, float | None]: ...
     @property
-    def gap(self) -> float | None: ...
+    def test_single(self) -> Mapping[str, float | None]: ...
 
 
 class ScoredSearch(Protocol):
@@ -51,8 +57,8 @@ def selected_lines(trial: str, params: Mapping[str, Any]) -> list[str]:
 
 
 def table_lines(result: ScoredSearch) -> list[str]:
-    """Return the table as aligned, indented lines of text."""
-    return ["  " + line for line in align_rows(score_table(result))]
+    """Return the table as aligned, indented lines of text, which fit a terminal of 80 columns."""
+    return ["  " + line for line in align_rows(score_table(result), gap=2)]
 
 
 def score_table(result: ScoredSearch) -> list[list[str]]:
@@ -61,17 +67,40 @@ def score_table(result: ScoredSearch) -> list[list[str]]:
     A configuration that occurs twice is listed once: "selected: usual defaults".
     """
     configs = result.configurations
-    displayed = display_metric(result.task, result.metric)
-    validators = [result.metric] if labelled_metric(result.metric) != result.metric else []
-    reevaluated = bool(configs["selected"].reevaluated)
+    head, rows = score_columns(result, {configs[key].trial: name for key, name in _row_names(configs).items()})
+    return [*stacked_head(["", *head]), *rows]
+
+
+def score_columns(result: ScoredSearch, names: Mapping[str, str]) -> tuple[list[str], list[list[str]]]:
+    """Return the titles of the columns of scores, and a row for each configuration in `names`, which begins with its
+    name; `names` maps labels of trials to names.
+
+    The columns are the search score, the expected scores of the final predictor (without a re-evaluation: the scores of
+    the search at the best epoch), the train–valid gap, and the test scores. If the final predictor averages several
+    networks, another row has the scores of a single network.
+    """
+    selected = result.configurations["selected"]
+    configs = {config.trial: config for config in (*result.configurations.values(), selected)}
+    reevaluated, followed = bool(selected.expected), labelled_metric(result.metric)
+    shown = list(dict.fromkeys((followed, display_metric(result.task, result.metric))))
+    scored = [*shown, *([result.metric] if result.metric != followed else [])]
     rows = []
-    for key, name in _row_names(configs).items():
-        config = configs[key]
-        scores = config.reevaluated if reevaluated else config.valid
-        losses = [config.valid.get("loss"), *([scores.get("loss")] if reevaluated else [])]
-        metrics = [scores.get(metric) for metric in (displayed, *validators)]
-        rows.append([name, *map(format_score, (*losses, *metrics, config.gap, config.test.get(displayed)))])
-    return [*_head(displayed, validators, reevaluated, result.test_domain_differs), *rows]
+    for label, name in names.items():
+        config = configs[label]
+        means = config.expected if reevaluated else config.valid
+        cells = [config.search_score, *map(means.get, scored), config.gap, *map(config.test.get, shown)]
+        rows.append([name, *map(format_score, cells)])
+        if label == selected.trial and selected.test_single != selected.test:
+            cells = [None, *map(selected.reevaluated.get, scored), None, *map(selected.test_single.get, shown)]
+            rows.append(["…a single network", *map(format_score, cells)])
+    return _titles(result, "expected" if reevaluated else "valid", scored, shown), rows
+
+
+def _titles(result: ScoredSearch, scored_name: str, scored: Sequence[str], shown: Sequence[str]) -> list[str]:
+    source, target = (" (source)", " (target)") if result.test_domain_differs else ("", "")
+    scores = [f"{scored_name} {short_metric(name)}{source if name == shown[-1] else ''}" for name in scored]
+    tests = [f"test {short_metric(name)}{target}" for name in shown]
+    return [f"search {short_metric(result.metric)}", *scores, "gap", *tests]
 
 
 def _row_names(configs: Mapping[str, ScoredConfig]) -> dict[str, str]:
@@ -86,12 +115,3 @@ def _row_names(configs: Mapping[str, ScoredConfig]) -> dict[str, str]:
     if same and same[-1] != "ablation":
         names["selected"] = f"selected: {ROW_NAMES[same[-1]]}"
     return names
-
-
-def _head(displayed: str, validators: list[str], reevaluated: bool, test_domain_differs: bool) -> list[list[str]]:
-    short = short_metric(displayed)
-    source, target = (" (source)", " (target)") if test_domain_differs else ("", "")
-    scored = "re-eval." if reevaluated else "valid"
-    cells = ["search loss", "re-eval. loss"] if reevaluated else ["valid loss"]
-    cells += [f"{scored} {short}{source}", *(f"{scored} {name.replace('_', ' ')}" for name in validators)]
-    return stacked_head(["", *cells, "gap", f"test {short}{target}"])

@@ -9,7 +9,7 @@ from scipy.stats import spearmanr
 
 from hpo.core.metrics import METRICS, VALIDATORS
 from hpo.core.trial import Outcome
-from hpo.selection.result import ValidatorScore
+from hpo.selection.result_parts import ValidatorScore
 
 MIN_TRIALS = 3  # with two trials, a rank correlation is always 1 or -1
 

@@ -14,7 +14,16 @@ from hpo.regularizers.active import active_params
 _MAX_WIDTH = 100  # characters per line
 _MAX_LISTED = 8  # parameters in one line
 _MAX_DECIMALS = 6  # standard errors that need more are written like 1.2e-07
-_BASELINE_NAMES = {"none": "no regularization", "defaults": "the usual defaults"}
+_FASTER = {
+    "": "",
+    "_fast": " at three times the usual learning rate",
+    "_faster": " at ten times the usual learning rate",
+}
+_BASELINE_NAMES = {
+    baseline + suffix: name + rate
+    for baseline, name in (("none", "no regularization"), ("defaults", "the usual defaults"))
+    for suffix, rate in _FASTER.items()
+}
 
 
 def format_number(value: float) -> str:
@@ -107,6 +116,8 @@ def trial_name(label: str) -> str:
     """Return the name of a trial in a sentence: `trial 5`, `the usual defaults without regularization`."""
     key = TrialKey.parse(label)
     name = f"trial {key.config}" if isinstance(key.config, int) else _BASELINE_NAMES.get(key.config, key.config)
+    if key.part:
+        return f"{name} without {' and '.join(part.replace('_', ' ') for part in key.part.split('+'))}"
     return name + {"ablation": " without regularization", "unadapted": " without adaptation"}.get(key.variant, "")
 
 

@@ -18,8 +18,11 @@ from hpo.space.space import Space
 _MAX_BYTES = 1_000_000
 
 
-def load(path: Path) -> Space:
-    """Read a space file. Raises SpaceError with all mistakes, InputError if the file cannot be read."""
+def load(path: Path, changes: Mapping[str, Any] | None = None) -> Space:
+    """Read a space file; `changes` are sections that replace those of the file.
+
+    Raises SpaceError with all mistakes, InputError if the file cannot be read.
+    """
     try:
         size = path.stat().st_size
         if is_readable(path.name) and path.is_file():
@@ -43,7 +46,7 @@ def load(path: Path) -> Space:
     mistakes = list(document.mistakes)
     space = None
     if document.value is not None:
-        space, wrong = _validate(document.value)
+        space, wrong = _validate(_with_changes(document.value, changes or {}))
         mistakes += [m for m in wrong if not any(path[: len(m.path)] == m.path for path in document.unreadable)]
     if mistakes or space is None:
         placed = sorted(((m.line or document.line(m.path), m) for m in mistakes), key=lambda pair: pair[0])
@@ -57,6 +60,10 @@ def parse(raw: Mapping[str, Any]) -> Space:
     if space is None:
         raise SpaceError([_sentence(m) for m in mistakes])
     return space
+
+
+def _with_changes(raw: Any, changes: Mapping[str, Any]) -> Any:
+    return {**raw, **changes} if isinstance(raw, Mapping) else raw
 
 
 def _validate(raw: Any) -> tuple[Space | None, list[Mistake]]:

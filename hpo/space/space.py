@@ -49,7 +49,7 @@ class Space(Section):
     pruner: Pruner = Strategy(kind="median")
     objectives: Annotated[list[Literal[*OBJECTIVES]], Field(min_length=1)] | None = None  # type: ignore[valid-type]  # from a table
     finalists: Annotated[int, Field(ge=0, le=100)] = 4
-    select: Literal[*SELECTION_RULES] = "one_se"  # type: ignore[valid-type]  # from a table
+    select: Literal[*SELECTION_RULES] = "expected"  # type: ignore[valid-type]  # from a table
     refit: Annotated[RefitConfig, BeforeValidator(lambda raw: {"kind": raw} if isinstance(raw, str) else raw)] = (
         RefitConfig()
     )
@@ -129,9 +129,11 @@ class Space(Section):
 
     @property
     def batch_sizes(self) -> list[int]:
-        """The batch sizes that a trial may have."""
+        """The batch sizes that a trial may have; none while it is `auto`."""
         values = self.search.get("batch_size")
-        return [self.train.batch_size] if values is None else [*values.values(), *self._inactive_values("batch_size")]
+        if values is None:
+            return [] if self.train.batch_size is None else [self.train.batch_size]
+        return [*values.values(), *self._inactive_values("batch_size")]
 
     def default_of(self, key: str) -> Any:
         """The value of a key whose condition does not hold: its default value; for the width, that of the network's
@@ -223,8 +225,9 @@ def _cross_section_rules(space: Space) -> Iterator[Mistake]:
     if space.pruner.kind == "paired" and space.data.split.folds is None:
         yield Mistake(("pruner",), "compares folds, so it needs data.split.folds; set it, or choose median.")
     yield from (Mistake((*_path_of(space, key), *m.path), m.text) for key, m in conditions.check(space.hyperparameters))
-    for key in sorted(space.train.model_fields_set & space.search.keys()):
-        yield Mistake(("train", key), "is set twice, here and under search; remove one of them.")
+    twice = [("train", key) for key in sorted(space.train.model_fields_set & space.search.keys())]
+    twice += [("data", "class_weight")] if space.data.class_weight and "class_weight" in space.search else []
+    yield from (Mistake(path, "is set twice, here and under search; remove one of them.") for path in twice)
     yield from _architecture_rules(space)
     if space.sampler.kind != "grid":
         return
@@ -253,7 +256,7 @@ def _architecture_rules(space: Space) -> Iterator[Mistake]:
     mlp_keys = [key for key in space.search if key in FAMILY and "mlp" in FAMILY[key].needs]
     yield from (Mistake(("search", key), f"needs kind: mlp, got kind: {kind}.") for key in mlp_keys if kind != "mlp")
     batch_norm = space.search["batch_norm"].contains(True) if "batch_norm" in space.search else network.batch_norm
-    if batch_norm and min(space.batch_sizes) < 2:
+    if batch_norm and any(size < 2 for size in space.batch_sizes):
         section = ("search",) if "batch_size" in space.search else ("train",)
         yield Mistake(
             (*section, "batch_size"), "must be at least 2 with batch_norm, which cannot normalize a single row."

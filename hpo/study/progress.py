@@ -35,7 +35,7 @@ class RunningTrial:
     def _by_fold(self, score: Score) -> list[str]:
         """The metrics whose values are kept by fold: for a finalist all validation metrics, for other trials the
         pruning metric."""
-        if self.trial.role in ("finalist", "nested"):
+        if self.trial.role == "finalist":
             return [name for name in score.values if name.startswith("valid_")]
         return [score.metric] if len(score.values.get(score.metric, ())) > 1 else []
 

@@ -25,8 +25,7 @@ class StoredStudy:
     trials: list[FrozenTrial]  # the proposals, by number
     sampler_attrs: dict[str, Any]  # set by the sampler, for the study
     trial_attrs: dict[str, dict[str, Any]]  # set by sampler and pruner after the proposal, by trial label
-    elapsed: float  # seconds of searching in earlier sessions
-    seconds: float  # total seconds of earlier sessions
+    elapsed: float  # seconds of earlier sessions
 
 
 def refuse_time(space: Space) -> None:
@@ -75,7 +74,6 @@ def _read(storage: StudyStorage) -> StoredStudy:
         sampler_attrs=storage.sampler_attrs(),
         trial_attrs={str(trial.number): trial.user_attrs.get("sampler_attrs", {}) for trial in trials},
         elapsed=attrs.get("elapsed") or 0.0,
-        seconds=attrs.get("seconds") or 0.0,
     )
 
 

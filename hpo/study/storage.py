@@ -21,7 +21,7 @@ import hpo.study
 from hpo.core.errors import InputError
 from hpo.core.trial import Outcome
 
-SCHEMA = 1  # the version of the stored attributes and outcomes; a study of another version cannot be read
+SCHEMA = 2  # the version of the stored attributes and outcomes; a study of another version cannot be read
 
 
 class StudyStorage(Protocol):

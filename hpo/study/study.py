@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
@@ -45,7 +45,7 @@ class Study:
         if deterministic:
             refuse_time(space)
         self._space = space
-        self._metric = METRICS[space.train.metric]
+        self.metric = METRICS[space.train.metric]
         self._storage = open_storage(location)
         self._lag = LAG if deterministic else None
         self.in_memory = InMemoryStudy(space, self._lag)
@@ -59,7 +59,10 @@ class Study:
         self._baselines = len(fixed)
         identity = study_identity(space, fingerprint, init_digest)
         self._load(open_study(self._storage, identity, self.in_memory.directions, deterministic), fixed)
-        self._began, self._stopped = time.time(), 0.0
+        self._began = time.time()
+        self.reserve: Callable[[], float] = lambda: 0.0  # seconds of the time budget that are not for the search
+        self.may_stop_baselines = True  # whether the time budget also ends the baselines
+        self._deadline = math.inf
 
     # ---- the loop
 
@@ -107,7 +110,7 @@ class Study:
     def finish(self, trial: Trial, released: TrainedTrial) -> Outcome:
         """Store the outcome of a trial. Once this has returned, the outcome survives the end of this process."""
         running, ended = self._running.pop(trial.label), self._rounds.now - 1
-        outcome = running.to_outcome(released, self._metric.name, self._space.objective_names, ended)
+        outcome = running.to_outcome(released, self.metric.name, self._space.objective_names, ended)
         with self._storage.batch():
             if self._is_proposed(trial):
                 number = trial.key.number
@@ -115,7 +118,6 @@ class Study:
             else:
                 self.set_attr(f"outcome:{trial.label}", outcome.to_json())
             self.set_attr("elapsed", self.elapsed())
-            self.set_attr("seconds", self.seconds())
         self._add_outcome(outcome)
         if trial.in_budget:
             self._unreported.append(outcome)
@@ -123,11 +125,18 @@ class Study:
 
     # ---- fixed trials, time, attributes, outcomes
 
-    def enqueue(self, trial: Trial, *, anew: bool = False) -> None:
-        """Train a trial that the sampler did not propose. If it has an outcome, it is trained again only if `anew`."""
+    def enqueue(self, trial: Trial, *, anew: bool = False) -> bool:
+        """Train a trial that the sampler did not propose. If it has an outcome, it is trained again only if `anew`, or
+        if the time was up during its training and now there is time, because the budget was raised.
+
+        Returns whether it will be trained.
+        """
         done = self.outcomes.get(trial.label)
-        if done is None or done.trial != trial or anew:
-            self._pending.append((self._start_rounds.get(trial.label, self._rounds.now), trial))
+        anew |= done is not None and done.state == "pruned" and time.time() < self._deadline
+        if done is not None and done.trial == trial and not anew:
+            return False
+        self._pending.append((self._start_rounds.get(trial.label, self._rounds.now), trial))
+        return True
 
     def cancel_pending(self) -> None:
         """Drop the unfinished trials. Fixed trials leave nothing in the storage; proposed trials begin again in the
@@ -135,22 +144,17 @@ class Study:
         self._pending.clear()
         self._running.clear()
 
-    @property
-    def has_pending(self) -> bool:
-        """Whether a fixed or a cut-off trial is waiting to be trained."""
-        return bool(self._pending)
-
     def elapsed(self) -> float:
-        """Seconds of searching, in all sessions."""
-        return self._elapsed_before + (self._stopped or time.time()) - self._began
+        """The seconds of all sessions, which `budget.seconds` limits."""
+        return self._elapsed_before + time.time() - self._began
 
-    def stop_clock(self) -> None:
-        """End the search time of this session: later trials do not use the time budget."""
-        self._stopped = time.time()
+    def include_startup(self, seconds: float) -> None:
+        """Count the seconds that this process took until now to load its packages and data."""
+        self._began -= seconds
 
-    def seconds(self) -> float:
-        """The total seconds of all sessions."""
-        return self._seconds_before + time.time() - self._began
+    def stop_after(self, seconds: float) -> None:
+        """End the re-evaluations that are still in training `seconds` from now; they have no result then."""
+        self._deadline = time.time() + seconds
 
     def set_attr(self, key: str, value: Any) -> None:
         """Store a JSON value with the study; `get_attr` returns it."""
@@ -209,9 +213,14 @@ class Study:
         unfinished = [running.trial for running in self._running.values()] + [trial for _, trial in self._pending]
         return min([self.in_memory.proposed - self._lag, *map(_position, unfinished)])
 
+    def _time_is_up(self, trial: Trial) -> bool:
+        if trial.role == "finalist":
+            return time.time() > self._deadline
+        return (trial.role == "search" or self.may_stop_baselines) and trial.in_budget and self._out_of_time()
+
     def _out_of_time(self) -> bool:
         seconds = self._space.budget.seconds
-        return seconds is not None and self.elapsed() > seconds
+        return seconds is not None and self.elapsed() + self.reserve() > seconds
 
     def propose(self) -> Trial:
         self._tell_finished()
@@ -242,7 +251,7 @@ class Study:
             trial.key.number, score.epoch, score.value, score.metric_per_fit
         ):
             running.stop("pruned", f"{self._space.pruner.kind} pruner in epoch {score.epoch}")
-        elif trial.role == "search" and self._out_of_time():
+        elif self._time_is_up(trial):
             running.stop("pruned", f"the time was up in epoch {score.epoch}")
         return bool(running.reason)
 
@@ -271,11 +280,11 @@ class Study:
         self.outcomes[outcome.trial.label] = outcome
         if outcome.trial.in_budget:
             self.counts[outcome.state] += 1
-            self._best = ranking.best([o for o in (outcome, self._best) if o], self._metric)
+            self._best = ranking.best([o for o in (outcome, self._best) if o], self.metric)
 
     def _load(self, stored: StoredStudy, fixed: list[Trial]) -> None:
         """Restore the stored state; trials without an outcome are trained again."""
-        self._elapsed_before, self._seconds_before = stored.elapsed, stored.seconds
+        self._elapsed_before = stored.elapsed
         for outcome in stored.outcomes:
             self._add_outcome(outcome)
         self._start_rounds, self._trial_attrs = stored.start_rounds, stored.trial_attrs

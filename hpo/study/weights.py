@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Collection, Mapping
 from pathlib import Path
 
+from safetensors import safe_open
 from safetensors.torch import load_file, save
 from torch import Tensor
 
@@ -32,13 +33,24 @@ class WeightStore:
     def save(self, label: str, weights: Mapping[str, Tensor]) -> None:
         write_atomic(self.path(label), save({name: tensor.contiguous() for name, tensor in weights.items()}))
 
-    def load(self, label: str) -> dict[str, Tensor]:
+    def load(self, label: str, n_fits: int | None = None) -> dict[str, Tensor]:
+        """Return the stored tensors, those of the first `n_fits` fits only if that is given.
+
+        Raises InputError if they are missing.
+        """
         if not self.path(label).exists():
             raise InputError(
                 f"The weights of trial {label} are missing from {self._folder}; "
                 "run the search again under another study name."
             )
-        return load_file(self.path(label))
+        return {name: tensor[:n_fits] for name, tensor in load_file(self.path(label)).items()}
+
+    def n_fits(self, label: str) -> int:
+        """Return the length of the first axis of the stored tensors, 0 if there are none."""
+        if not self.path(label).exists():
+            return 0
+        with safe_open(self.path(label), framework="pt") as file:
+            return min((file.get_slice(name).get_shape()[0] for name in file.keys()), default=0)  # noqa: SIM118 - not a mapping
 
     def path(self, label: str) -> Path:
         return self._folder / f"{label}.safetensors"

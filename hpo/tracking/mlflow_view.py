@@ -15,12 +15,13 @@ from hpo.space.space import Space
 def view(space: Space, task: Task) -> dict[str, Any]:
     """Return the view of a search.
 
-    It has a table of the trials, with states, scores and strengths as columns, sorted by the best-epoch score. It also
-    has the curves of the first twenty trials, and a parallel-coordinates chart of strengths and score.
+    It has a table of the trials, with states, scores and strengths as columns, sorted by the search score. It also has
+    the curves of the first twenty trials, and a parallel-coordinates chart of strengths and score.
     """
     followed = METRICS[space.train.metric]
     tracked, bounded = tracked_metrics(task, followed.name), display_metric(task, "loss")
-    scores = [f"metrics.`best_valid_{name}`" for name in dict.fromkeys((followed.name, "loss", bounded))]
+    scores = ["metrics.`search_score`"]
+    scores += [f"metrics.`best_valid_{name}`" for name in dict.fromkeys((followed.name, "loss", bounded))]
     params = list(space.params({}))
     columns = ["tags.`hpo.state`", *scores, *(f"params.`{name}`" for name in params)]
     columns += ["metrics.`best_gap`", "metrics.`nonzero_share`", "metrics.`epochs`", "tags.`hpo.role`"]
@@ -33,7 +34,7 @@ def view(space: Space, task: Task) -> dict[str, Any]:
         _section("hpo-rest", "Model metrics", False, isGenerated=True),
     ]
     return {
-        "orderByKey": f"metrics.`best_valid_{followed.name}`",
+        "orderByKey": "metrics.`search_score`",
         "orderByAsc": followed.better == "lower",
         "startTime": "ALL",
         "lifecycleFilter": "Active",

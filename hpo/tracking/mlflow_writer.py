@@ -75,7 +75,7 @@ class MlflowWriter:
     def _set_view(self, view: Mapping[str, Any]) -> None:
         """Store the columns and charts that the page of this search initially shows, in the format of MLflow's UI."""
         # Trials run after the search are scored on other rows, so they must not be listed among its own trials.
-        roles = " AND ".join(["", *(f"tags.`hpo.role` != '{role}'" for role in ("finalist", "nested", "refit"))])
+        roles = " AND ".join(["", *(f"tags.`hpo.role` != '{role}'" for role in ("finalist", "refit"))])
         state = {**view, "searchFilter": f"tags.`mlflow.parentRunId` = '{self.run_id}'{roles}"}
         packed = base64.b64encode(zlib.compress(json.dumps(state, separators=(",", ":")).encode(), 9)).decode()
         now = int(time.time() * 1000)

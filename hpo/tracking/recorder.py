@@ -140,6 +140,8 @@ def message(outcome: Outcome) -> dict[str, Any]:
         trial.role, trial.label
     )
     summary: dict[str, float] = {f"best_valid_{key}": value for key, value in outcome.valid.items()}
+    if outcome.value is not None and trial.role not in ("finalist", "refit"):  # on other rows than the search
+        summary["search_score"] = outcome.value
     if outcome.valid:
         summary["best_gap"] = outcome.gap
         summary["best_epoch"] = outcome.best_epoch

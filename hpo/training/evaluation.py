@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from hpo.core import metrics, validators
 from hpo.core.metrics import METRICS, VALIDATORS
-from hpo.core.samples import Fold, Samples
+from hpo.core.samples import Fold, Samples, scored_rows
 from hpo.core.validators import NEED_SOURCE_LABELS, LabelledOutputs
 from hpo.nn.backends import backend_for
 from hpo.nn.network import BatchedNetwork, Outputs
@@ -18,9 +19,17 @@ _MIN_DEV_ROWS = 4  # each half must have a covariance
 _PARTS = ("train", "valid", "target_valid", "source_valid")
 
 
+@dataclass(frozen=True)
+class Evaluation:
+    """The metrics of stacked weights by part and name, each (fits,), and their logits (fits, rows, outputs) by part."""
+
+    scores: Mapping[str, dict[str, Tensor]]
+    logits: Mapping[str, Tensor]
+
+
 def rows_by_part(folds: Sequence[Fold]) -> dict[str, Tensor]:
     """Return, for each part, the stacked rows on which the fits on `folds` are scored, (fits, rows)."""
-    return {part: torch.stack([getattr(fold, part) for fold in folds]) for part in _PARTS}
+    return {part: torch.stack([scored_rows(getattr(fold, part)) for fold in folds]) for part in _PARTS}
 
 
 def available_validators(data: Samples, network: BatchedNetwork, fold: Fold) -> tuple[str, ...]:
@@ -73,8 +82,8 @@ def evaluate(
     weights: Mapping[str, Tensor],
     parts: Mapping[str, Tensor],
     names: Mapping[str, Sequence[str]],
-) -> dict[str, dict[str, Tensor]]:
-    """Compute the metrics of stacked weights (fits, …) without noise; each metric is (fits,).
+) -> Evaluation:
+    """Compute the logits and the metrics of stacked weights (fits, …) without noise.
 
     `names` lists the metrics of each part (for `valid`, validators as well); `parts` holds the rows of each part (see
     `rows_by_part`). The labelled rows of validators are the held-out rows of the source if there are any, else the
@@ -97,7 +106,7 @@ def evaluate(
         scores["valid"] |= validators.compute_validators(
             validator_names, data.task, labelled, *outputs["target_valid"], data.target_scale
         )
-    return scores
+    return Evaluation(scores, {part: outputs[part].logits for part in names})
 
 
 def _outputs(

@@ -11,12 +11,17 @@ import torch
 from torch import Tensor
 
 from hpo.core.importing import Factory
+from hpo.core.samples import MAX_EPOCH_ROWS
 from hpo.data.dataset import Dataset
 from hpo.nn import device as devices
 from hpo.regularizers import STRENGTHS
 from hpo.space.space import Space
 from hpo.training.builder import NetworkBuilder
 from hpo.training.capacity import free_memory, row_budget
+
+# A time budget on a large table may end after few trials. As many are then trained at once as in a search of this many:
+# with more, none would end in time for the pruner and the sampler to learn from it.
+_FEW_TRIALS = 12
 
 
 @dataclass(frozen=True)
@@ -50,7 +55,8 @@ class Experiment:
     def rows(self, workers: int = 1) -> int:
         """Return how many fits train at once, never splitting a trial; see `row_budget`."""
 
-        memory, fits = free_memory(self.device), len(self.data.folds)
-        return row_budget(
-            self.space.budget.trials, self.max_parameters, workers, memory, fits, self.device, self.weight_copies
-        )
+        memory, fits, trials = free_memory(self.device), len(self.data.folds), self.space.budget.trials
+        n_train = max(len(fold.train) for fold in self.data.folds)
+        if self.space.budget.seconds is not None and n_train > MAX_EPOCH_ROWS:
+            trials = _FEW_TRIALS if trials is None else min(trials, _FEW_TRIALS)
+        return row_budget(trials, self.max_parameters, workers, memory, fits, self.device, self.weight_copies)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from hpo.core.metrics import losses
-from hpo.core.samples import Samples
+from hpo.core.samples import Samples, epoch_rows
 from hpo.nn.adamw import OptimizerState
 from hpo.nn.backends import Backend
 from hpo.nn.device import rng_devices
@@ -61,6 +61,7 @@ class Program:
         self._soft_targets = data.task == "classification" and any(member.soft_targets for member in members)
         self._uses_target = any(member.uses_target_batch for member in members)
         self._train_index = torch.stack([row.fit.fold.train for row in rows])
+        self._n_rows = epoch_rows(self._train_index.shape[1])
         self._target_index = torch.stack([row.fit.fold.target for row in rows])
         needs_previous = any(member.needs_previous_weights for member in members)
         self._previous_params = torch.empty_like(tensors.values[:, : self._network_size]) if needs_previous else None
@@ -106,8 +107,7 @@ class Program:
 
         On a GPU the steps are only queued: nothing here waits for a result.
         """
-        order = self._noise([row.order for row in self.rows]).permutation(self._train_index.shape[1])
-        batches = torch.split(self._train_index.gather(1, order), batch_size, dim=1)
+        batches = torch.split(self._epoch_index(), batch_size, dim=1)
         targets = torch.split(self._target_order(), batch_size, dim=1) if self._uses_target else [None] * len(batches)
         lr = [row.lr for row in self.rows]
         self.optimizer.set_lr(lr)
@@ -121,12 +121,30 @@ class Program:
                 values = self._regularizers[name].after_epoch(self._strengths[name], step, values)
         return values
 
+    def _epoch_index(self) -> Tensor:
+        """Return the training rows of an epoch in random order, (fit, rows): all, or the next part of a pass."""
+        n_train = self._train_index.shape[1]
+        if n_train == self._n_rows:
+            return self._train_index.gather(1, self._noise([row.order for row in self.rows]).permutation(n_train))
+        return torch.stack([self._next_part(row) for row in self.rows])
+
+    def _next_part(self, row: FitState) -> Tensor:
+        """Take the next rows of the shuffled training rows of a fit, (rows,), which are shuffled again at their end."""
+        train = row.fit.fold.train
+        unseen = train[:0] if row.unseen is None else row.unseen
+        if len(unseen) < self._n_rows:
+            noise = self._backend.noise([row.order], [row.passes], self.data.x.dtype, self.data.x.device)
+            unseen = torch.cat([unseen, train[noise.permutation(len(train))[0]]])
+            row.passes += 1
+        row.unseen = unseen[self._n_rows :]
+        return unseen[: self._n_rows]
+
     def _target_order(self) -> Tensor:
-        """Shuffle the rows of the target domain, repeated to the number of training rows: (fit, n_train)."""
+        """Shuffle the rows of the target domain, repeated or cut to the number of rows of an epoch: (fit, rows)."""
         streams = [row.streams[TARGET][0] for row in self.rows]
         order = self._noise(streams).permutation(self._target_index.shape[1])
-        times = -(-self._train_index.shape[1] // order.shape[1])
-        return self._target_index.gather(1, order).repeat(1, times)[:, : self._train_index.shape[1]]
+        times = -(-self._n_rows // order.shape[1])
+        return self._target_index.gather(1, order).repeat(1, times)[:, : self._n_rows]
 
     def _first_step(self, lr: Sequence[float], minibatches: int) -> Step:
         values = self._tensors.values[:, : self._network_size]

@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -24,6 +23,7 @@ from hpo.nn.parameter import Parameter
 from hpo.regularizers import STRENGTHS
 from hpo.space.settings import TrainConfig
 from hpo.training import evaluation
+from hpo.training.evaluation import Evaluation
 from hpo.training.program import NETWORK, TARGET, Program
 from hpo.training.state import FitResult, FitState, Tensors
 
@@ -44,7 +44,7 @@ class Stack:
         self._names = names
         self._copying = [name for name in names if STRENGTHS[name].needs_weight_copy]
         self._data = data
-        self._batch_size, self._metric = train.batch_size, METRICS[train.metric]
+        self._batch_size, self._metric = train.minibatch, METRICS[train.metric]
         self._backend = backend_for(data.x.device)
         self._tracked = tracked_metrics(data.task, train.metric)
         self._reported = reported_metrics(data.task, train.metric)
@@ -123,7 +123,7 @@ class Stack:
         validators = evaluation.available_validators(self._data, network, rows[0].fit.fold)
         names = {"train": self._reported, "valid": (*self._reported, *validators)}
         names = {part: part_names for part, part_names in names.items() if parts[part].shape[1]}
-        scores = evaluation.evaluate(self._data, network, weights, parts, names)
+        scores = evaluation.evaluate(self._data, network, weights, parts, names).scores
         return [
             FitResult(
                 row,
@@ -160,24 +160,22 @@ class Stack:
 
     def _train_epoch(self) -> None:
         weights = self.program.train_epoch(self._batch_size)
-        metrics = {name: value.tolist() for name, value in self.evaluate(weights).items()}
+        evaluated = self.evaluate(weights)
+        scores = tracked_scores(evaluated)
+        arrays = torch.stack([value.double() for value in scores.values()]).cpu().numpy()  # in a single transfer
+        metrics = {name: array.tolist() for name, array in zip(scores, arrays, strict=True)}
         for i, row in enumerate(self.rows):
             row.epoch += 1
             row.values = {name: value[i] for name, value in metrics.items()}
+            if row.fit.trial.keep_valid_logits and not row.stopped:
+                row.valid_logits.append(evaluated.logits["valid"][i].float().cpu().clone())
         self._update_best(weights)
 
-    def evaluate(self, values: Tensor) -> dict[str, np.ndarray]:
-        """Compute the tracked metrics of the weights `values` (fit, size), each (fit,)."""
-        scores = self.device_scores(values)
-        arrays = torch.stack([value.double() for value in scores.values()]).cpu().numpy()  # in a single transfer
-        return dict(zip(scores, arrays, strict=True))
-
-    def device_scores(self, values: Tensor) -> dict[str, Tensor]:
-        """Compute the tracked metrics on the device, without waiting for them."""
+    def evaluate(self, values: Tensor) -> Evaluation:
+        """Compute the tracked metrics of the weights `values` (fit, size) on the device, without waiting for them."""
         weights = self.program.views(values)
         names = {"train": ("loss",)} | ({"valid": self._tracked} if self._parts["valid"].shape[1] else {})
-        scores = evaluation.evaluate(self._data, self.program.network, weights, self._parts, names)
-        return {f"{part}_{name}": value for part, metrics in scores.items() for name, value in metrics.items()}
+        return evaluation.evaluate(self._data, self.program.network, weights, self._parts, names)
 
     def _update_best(self, values: Tensor) -> None:
         """Update early stopping; keep the weights `values` (fit, size) of rows whose epoch is the best so far."""
@@ -187,6 +185,11 @@ class Stack:
         if better:
             best = self.tensors.best[:, : self._layout.network_size]
             torch._foreach_copy_([best[i] for i in better], [values[i] for i in better])
+
+
+def tracked_scores(evaluated: Evaluation) -> dict[str, Tensor]:
+    """Return the metrics of an evaluation under the names of the curves: `train_loss`, `valid_loss`, …."""
+    return {f"{part}_{name}": value for part, metrics in evaluated.scores.items() for name, value in metrics.items()}
 
 
 def initial_value(parameter: Parameter, fit: Fit) -> Tensor:

@@ -25,11 +25,14 @@ class FitState:
     train: TrainConfig  # including the values that its trial sets
     order: Stream  # shuffles the training rows
     streams: Mapping[str, Mapping[int | str, Stream]]  # by user (regularizer or network) and by hook point
+    unseen: Tensor | None = None  # (rows,), what is left of the shuffled training rows, if an epoch takes only a part
+    passes: int = 0  # how often the training rows were shuffled, if an epoch takes only a part
     epoch: int = 0
     best_epoch: int = 0
     best: float = math.inf  # the best followed metric so far, negated if higher is better
     stopped: str = ""  # why it stopped, or ""
     values: Mapping[str, float] = field(default_factory=dict)  # the tracked metrics after its last epoch
+    valid_logits: list[Tensor] = field(default_factory=list)  # (rows, outputs) by epoch, if the trial keeps them
 
     def __getstate__(self) -> dict[str, object]:
         # The network is left out, because it may not be picklable; `Population.attach` builds it again.

@@ -69,6 +69,7 @@ class TrialRows:
             values={name: np.array([row.values[name] for row in rows]) for name in latest.values},
             metric=metric,
             stop_reason=latest.stopped if all(row.stopped for row in rows) else "",
+            fits_trained=len(self.rows),
         )
 
     def results(self) -> list[FitResult]:
@@ -122,4 +123,5 @@ def trained_trial(trial: TrialRows, fits: Sequence[FitResult]) -> TrainedTrial:
         fit_epochs=sum(fit.row.epoch for fit in fits),
         weights=weights,
         cycle_weights=tuple(trial.cycle_weights),
+        valid_logits=tuple(torch.stack(fit.row.valid_logits) for fit in fits if fit.row.valid_logits),
     )

@@ -11,7 +11,7 @@ from hpo.core.errors import InputError
 from hpo.nn.linear import one_thread
 from hpo.selection.ensemble import build
 from hpo.selection.ensemble.context import EnsembleContext
-from hpo.selection.result import EnsembleResult
+from hpo.selection.result_parts import EnsembleResult
 from hpo.space.settings import EnsembleConfig, RefitConfig
 from hpo.space.space import ensemble_mistake
 from hpo.study.storage import read_attrs
@@ -55,10 +55,13 @@ def add(
         try:
             weights = WeightStore(directory.weights)
             trainer = StudyTrainer(experiment, study, weights, run, watcher, workers)
-            return _build_and_store(EnsembleContext(experiment, study, result, config, trainer), weights, run)
+            ensemble = _build_and_store(EnsembleContext(experiment, study, result, config, trainer), weights, run)
         except BaseException:
             run.abandon("FINISHED")  # this is the run of the search, which has finished
             raise
+        else:
+            watcher.complete()
+            return ensemble
         finally:
             study.close()
             watcher.end()

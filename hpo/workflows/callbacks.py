@@ -10,11 +10,7 @@ from hpo.core.trial import Outcome, Score
 from hpo.selection.finals import Finals
 from hpo.study.study import Study
 from hpo.training.experiment import Experiment
-
-
-def reevaluation_method(new_splits: bool) -> str:
-    """Return how a re-evaluation differs from the search, as the end of a sentence."""
-    return "on new splits and seeds" if new_splits else "with new seeds"
+from hpo.workflows.stages import Step
 
 
 class Watcher:
@@ -23,8 +19,8 @@ class Watcher:
     def begin(self, experiment: Experiment, study: Study, rows: int, workers: int) -> None:
         """Handle the start of the search, with `rows` networks trained at once in `workers` processes."""
 
-    def phase(self, sentence: str, trials: int) -> None:
-        """Handle the start of a training phase after the search: `trials` trials, described by `sentence`."""
+    def begin_step(self, step: Step) -> None:
+        """Handle the start of a step of a stage; the step before it has ended."""
 
     def epoch(self, score: Score) -> None:
         """Handle the end of one epoch of one trial."""
@@ -35,8 +31,14 @@ class Watcher:
     def selected(self, finals: Finals) -> None:
         """Handle the end of the selection among the finalists."""
 
+    def waiting(self, sentence: str) -> None:
+        """Handle the end of a step and a pause, whose reason is `sentence`, until the next step begins."""
+
+    def complete(self) -> None:
+        """Handle the successful end of the last step."""
+
     def end(self) -> None:
-        """Handle the end of all training, also after an error."""
+        """Handle the end of the search, also after an error."""
 
 
 class RunRecorder(Protocol):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,8 @@ from hpo.export import configuration, network_files, pretrained
 from hpo.nn.combination import Combination
 from hpo.nn.network import BatchedNetwork
 from hpo.regularizers.configs import make_config
-from hpo.selection.result import EnsembleResult, ParetoTrial, RefitResult, SearchResult
+from hpo.selection.result import SearchResult
+from hpo.selection.result_parts import EnsembleResult
 from hpo.space import loader, plugins
 from hpo.space.space import Space
 from hpo.study import resume
@@ -24,7 +25,9 @@ from hpo.study.directory import StudyDirectory, write_atomic
 from hpo.study.storage import read_attrs
 from hpo.study.weights import WeightStore
 from hpo.training.builder import NetworkBuilder, factory
+from hpo.workflows import single_trial
 from hpo.workflows.prepare import run_fetcher
+from hpo.workflows.single_trial import SingleTrial
 
 
 @dataclass(frozen=True)
@@ -41,7 +44,21 @@ class CompletedStudy:
         """Return the selected configuration as text, for a file in `folder`; `form` is yaml or json."""
         network = self.network()
         point = configuration.single_point(self.result, self.space, network, self.base, folder)
-        return json.dumps(point, indent=2) + "\n" if form == "json" else configuration.commented_yaml(point, network)
+        return _as_text(point, network, form)
+
+    def trial(self, label: str) -> SingleTrial:
+        """Return any trial of the study by its label. Raises InputError if it does not exist or diverged."""
+        return single_trial.find(label, self.result, self.space, self.outcomes)
+
+    def trial_configuration(self, label: str, folder: Path, form: str, suffix: str | None = None) -> str:
+        """Return the configuration of any trial as text, as `configuration` does for the selected one.
+
+        The name of its study ends with `suffix` (default: a name for the trial).
+        """
+        found, suffix = self.trial(label), suffix or single_trial.description(label)
+        network = self._networks().network_for(make_config(found.result.selected))
+        point = configuration.single_point(found.result, self.space, network, self.base, folder, suffix, found.evidence)
+        return _as_text(point, network, form)
 
     def write_front(self, folder: Path) -> list[str]:
         """Write every configuration of the Pareto front as a space with a single point, and return the file names.
@@ -57,11 +74,9 @@ class CompletedStudy:
         try:
             folder.mkdir(parents=True, exist_ok=True)
             for trial in self.result.front:
-                network, name = self._networks().network_for(make_config(trial.params)), f"trial-{trial.trial}"
-                result = _as_selected(self.result, trial)
-                point = configuration.single_point(result, self.space, network, self.base, folder, name)
-                written.append(f"{name}.yaml")
-                write_atomic(folder / written[-1], configuration.commented_yaml(point, network).encode())
+                written.append(f"trial-{trial.trial}.yaml")
+                text = self.trial_configuration(trial.trial, folder, "yaml", f"trial-{trial.trial}")
+                write_atomic(folder / written[-1], text.encode())
         except (OSError, StoreError) as error:
             raise InputError(f"{folder} cannot be written; name another folder with -o.") from error
         return written
@@ -96,25 +111,41 @@ class CompletedStudy:
             )
         weights = WeightStore(self.directory.weights).load(ensemble.weights)
         rule = Combination(
-            ensemble.rule, weights["combine.weight"], weights["combine.bias"], ensemble.networks_per_member
+            ensemble.rule,
+            weights["combine.weight"],
+            weights["combine.bias"],
+            ensemble.networks_per_member,
+            ensemble.temperature or 1.0,
         )
         members = self._members(ensemble, weights)
         network_files.write_ensemble(folder, members, rule, self._data().without_validation())
 
-    def write_network(self, folder: Path) -> None:
-        """Write the files with which the final network predicts raw rows. Raises InputError if there is none, or if
-        the data are not those of the search."""
-        data, refit = self._data(), self.result.refit
+    def write_network(self, folder: Path, label: str | None = None, store_option: str = "") -> None:
+        """Write the files with which the final networks predict raw rows: of the trial `label`, or the selected one.
+
+        `store_option` names the store in the commands of an error message. Raises InputError if these networks were not
+        trained, or if the data are not those of the search.
+        """
+        if label is not None and label != self.result.trial:
+            found, final = self.trial(label), single_trial.final_weights(label, self.result)
+            if final is None:
+                raise single_trial.no_networks(label, store_option, self.result)
+            self._write_network(folder, found.result.selected, *final)
+            return
+        refit = self.result.refit
         if refit.weights is None:
             reason = "it was searched with refit: none" if refit.kind == "none" else "its final network diverged"
             other = "scaled" if refit.kind in ("none", "average") else "average"
             raise InputError(
                 f"{self.space.study} has no network, because {reason}; search it again with --refit {other}."
             )
-        weights = WeightStore(self.directory.weights).load(refit.weights)
+        self._write_network(folder, self.result.selected, refit.weights, refit.temperature or 1.0)
+
+    def _write_network(self, folder: Path, params: Mapping[str, Any], weights: str, temperature: float) -> None:
+        data, refit, network = self._data(), self.result.refit, self._networks().network_for(make_config(params))
+        tensors = WeightStore(self.directory.weights).load(weights, refit.networks)
         encoded = data if refit.kind == "keep" else data.without_validation()
-        dropout = self.result.selected.get("dropout", 0.0)
-        network_files.write_network(folder, self.network(), weights, encoded, dropout)
+        network_files.write_network(folder, network, tensors, encoded, params.get("dropout", 0.0), temperature)
 
     def network(self) -> BatchedNetwork:
         """Return the network of the selected configuration."""
@@ -174,17 +205,5 @@ def load(directory: StudyDirectory, plugin_modules: Sequence[str] = ()) -> Compl
     return CompletedStudy(directory, result, loader.parse(source["space"]), Path(source["base"]), outcomes)
 
 
-def _as_selected(result: SearchResult, trial: ParetoTrial) -> SearchResult:
-    """Return the result as if a trial of the front had been selected, without re-evaluation and test scores."""
-    return replace(
-        result,
-        selected=trial.params,
-        trial=trial.trial,
-        fit_seed=trial.fit_seed,
-        best_epoch=trial.best_epoch,
-        train=trial.train,
-        valid=trial.valid,
-        reevaluated={},
-        test={},
-        refit=RefitResult("scaled", None, None, None, {}),
-    )
+def _as_text(point: Mapping[str, Any], network: BatchedNetwork, form: str) -> str:
+    return json.dumps(point, indent=2) + "\n" if form == "json" else configuration.commented_yaml(point, network)

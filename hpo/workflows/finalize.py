@@ -8,26 +8,28 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor
-
 from hpo.core.errors import InputError, SearchFailedError
 from hpo.data.test_part import TestEvaluations
 from hpo.export import configuration, network_files
 from hpo.nn import device as devices
-from hpo.selection import result_builder
+from hpo.regularizers.active import active_adaptation
+from hpo.selection import out_of_fold, result_builder
+from hpo.selection.decision import Selection
 from hpo.selection.ensemble import build
 from hpo.selection.ensemble.context import EnsembleContext
-from hpo.selection.finals import Finalist
-from hpo.selection.refit import FinalNetwork, Refit
-from hpo.selection.refit_comparison import RefitComparison
-from hpo.selection.result import EnsembleResult, SearchResult
-from hpo.selection.result_builder import Selection
+from hpo.selection.finalist import Finalist
+from hpo.selection.refit import FinalLogits, FinalNetwork, Refit
+from hpo.selection.result import SearchResult
+from hpo.selection.result_parts import EnsembleResult
+from hpo.selection.row_predictions import row_predictions
 from hpo.space import plugins
+from hpo.space.settings import RefitConfig
 from hpo.study.study import Study
 from hpo.study.weights import WeightStore
 from hpo.training.experiment import Experiment
 from hpo.workflows import publish
 from hpo.workflows.session import SearchSession
+from hpo.workflows.stages import REPORT_STEP
 
 
 def finalize(
@@ -39,30 +41,41 @@ def finalize(
     finals; `startup` is in seconds.
     """
     experiment, study, selected = session.experiment, session.study, compared["selected"]
-    comparison = _compare_refits(session, selected)
-    networks, logits = _final_networks(session, compared)
-    tests, evaluations = dict[str, dict[str, float]](), _test_evaluations(study)
-    for name, rows in logits.items():
-        final = networks[compared[name].label]
-        tests[name] = result_builder.test_scores(experiment.space, final.data, rows, final.label, evaluations)
+    _save_row_predictions(session, selection, selected)
+    refit = experiment.space.refit.with_networks(session.plan.networks())
+    expected = result_builder.expectations(experiment, selection, compared, refit)
+    temperatures = {compared[name].label: expectation.temperature for name, expectation in expected.items()}
+    networks, logits = _final_networks(session, compared, temperatures, refit)
+    evaluations = _test_evaluations(study)
+    tests = {
+        name: result_builder.final_scores(experiment.space, networks[compared[name].label], parts, evaluations)
+        for name, parts in logits.items()
+    }
     _store_test_evaluations(study, evaluations)
     result = SearchResult(
-        **result_builder.selection_fields(experiment, selection, compared, tests),
+        **result_builder.selection_fields(experiment, selection, compared, expected, tests),
         **_study_fields(study, experiment),
         **_run_fields(session, startup),
         networks={name: networks[f.label].label for name, f in compared.items() if f.label in networks},
+        temperatures={name: networks[f.label].temperature for name, f in compared.items() if f.label in networks},
         test_evaluations=evaluations.count,
         adaptation=result_builder.adaptation(compared, networks, logits),
-        refit=result_builder.refit_result(experiment.space.refit.kind, networks.get(selected.label), comparison),
+        refit=result_builder.refit_result(experiment.space.refit.kind, networks.get(selected.label)),
     )
     result = _with_ensemble(session, result)
     _note_lost_ensembles(session, result)
     kept = [result.refit.weights, *(ensemble.weights for ensemble in result.ensembles.values())]
     files = [session.weights.path(name) for name in kept if name] + _exported(session, selected, networks)
+    session.watcher.begin_step(REPORT_STEP)
     result = publish.publish(result, session, files)
-    result = replace(result, seconds=study.seconds())
+    if result.report_seconds is not None:
+        session.watcher.complete()
+    result = replace(result, seconds=study.elapsed())
+    if note := session.plan.overrun_note():
+        session.watcher.note(note)
     _store(study, experiment, result)
-    session.weights.retain_only({*filter(None, kept), *(network.label for network in networks.values())})
+    used = {*filter(None, kept), *(network.label for network in networks.values())}
+    session.weights.retain_only(used | _reevaluation_files(study))
     return result
 
 
@@ -84,59 +97,59 @@ def result_options(experiment: Experiment) -> dict[str, Any]:
     }
 
 
-def _compare_refits(session: SearchSession, selected: Finalist) -> dict[str, dict[str, float]]:
-    """Compare the kinds of refit by nested cross-validation.
+def _reevaluation_files(study: Study) -> set[str]:
+    """Return the labels of the files of all re-evaluations, with which another configuration can be selected later."""
+    trials = (outcome.trial for outcome in study.outcomes.values())
+    return {out_of_fold.file_label(trial) for trial in trials if trial.keep_valid_logits}
 
-    If there are too few rows or too little memory, add a note and continue: the search may have taken hours, and its
-    result does not depend on this comparison.
-    """
-    experiment, study = session.experiment, session.study
-    if not selected.reevaluations or experiment.space.refit.kind == "none":
-        return {}
-    refits = RefitComparison(
-        experiment.space,
-        experiment.data,
-        experiment.networks,
-        study,
-        session.weights,
-        WeightStore(session.directory.oof_predictions),
-        session.trainer.train,
-        experiment.device,
-    )
-    try:
-        return refits.compare(selected)
-    except (InputError, SearchFailedError, MemoryError) as error:
-        study.cancel_pending()  # the trials of the comparison would otherwise be trained with the next phase
-        session.watcher.note(f"The refit methods are not compared. {error}")
-        return {}
+
+def _save_row_predictions(session: SearchSession, selection: Selection | None, selected: Finalist) -> None:
+    """Save the out-of-fold predictions of the selected configuration, which the report shows."""
+    found = row_predictions(selection.finals.draws(), selected.label) if selection else {}
+    if found:
+        WeightStore(session.directory.oof_predictions).save(selected.label, found)
 
 
 def _final_networks(
-    session: SearchSession, compared: Mapping[str, Finalist]
-) -> tuple[dict[str, FinalNetwork], dict[str, Tensor]]:
+    session: SearchSession, compared: Mapping[str, Finalist], temperatures: Mapping[str, float], config: RefitConfig
+) -> tuple[dict[str, FinalNetwork], dict[str, FinalLogits]]:
     """Train the final networks and predict the test rows with them.
 
-    Returns the networks by trial label, and the logits (1, rows, outputs) by configuration name. Neither includes a
-    network that diverged.
+    `temperatures` are by trial label; the one that the space specifies comes first. Returns the networks by trial
+    label, and the logits by configuration name. Neither includes a configuration of which a network diverged.
     """
-    experiment, kind = session.experiment, session.experiment.space.refit.kind
+    experiment, kind = session.experiment, config.kind
     if kind == "none":
         return {}, {}
+    if specified := experiment.space.refit.temperature:
+        temperatures = {**temperatures, compared["selected"].label: specified}
     refit = Refit(
-        experiment.space,
+        experiment.space.model_copy(update={"refit": config}),
         experiment.data,
         experiment.networks,
         session.study,
         session.weights,
         session.trainer.train,
     )
-    networks = refit.final(kind, list({f.label: f for f in compared.values()}.values()))
+    finalists = {f.label: f for name, f in compared.items() if name in _tested(compared)}
+    networks = refit.final(kind, list(finalists.values()), temperatures)
     logits = {
-        name: refit.logits(networks[f.label], f.searched.trial.params)
-        for name, f in compared.items()
-        if f.label in networks
+        name: refit.logits(networks[f.label], f.trial.params) for name, f in compared.items() if f.label in networks
     }
     return networks, logits
+
+
+def _tested(compared: Mapping[str, Finalist]) -> set[str]:
+    """Return the names of the configurations that get final networks.
+
+    After a re-evaluation these are the selected configuration, the usual defaults and, with domain adaptation, the
+    reference without it, because the out-of-fold scores of the others are enough.
+    """
+    selected = compared["selected"]
+    if not selected.reevaluations:
+        return set(compared)
+    reference = "unadapted" if "unadapted" in compared else "ablation"
+    return {"selected", "defaults", *([reference] if active_adaptation(selected.trial.params) else [])}
 
 
 def _test_evaluations(study: Study) -> TestEvaluations:
@@ -173,6 +186,7 @@ def _study_fields(study: Study, experiment: Experiment) -> dict[str, Any]:
 
 def _run_fields(session: SearchSession, startup: float) -> dict[str, Any]:
     """The fields of the result about this process, the machine and MLflow."""
+    session.watcher.waiting("waiting for the process that writes to MLflow")
     ids = session.recorder.ids
     return {
         "slots": session.trainer.row_budget,
@@ -216,10 +230,11 @@ def _exported(session: SearchSession, selected: Finalist, networks: Mapping[str,
     """
     if selected.label not in networks:
         return []
-    final, params = networks[selected.label], selected.searched.trial.params
-    network, weights = session.experiment.networks.network_for(params), session.weights.load(final.label)
-    folder = session.directory.network
-    network_files.write_network(folder, network, weights, final.data, params.strengths.get("dropout", 0.0))
+    final, params = networks[selected.label], selected.trial.params
+    network = session.experiment.networks.network_for(params)
+    weights, folder = session.weights.load(final.label, final.networks), session.directory.network
+    dropout = params.strengths.get("dropout", 0.0)
+    network_files.write_network(folder, network, weights, final.data, dropout, final.temperature)
     return [folder]
 
 

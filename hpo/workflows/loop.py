@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Protocol
 
 from hpo.core.trial import Score, TrainedTrial, Trial
+from hpo.selection import out_of_fold
 from hpo.selection.ensemble.context import TrainedMember
 from hpo.study.study import Study
 from hpo.study.weights import WeightStore
@@ -81,7 +82,10 @@ def run(
     def finish(trial: Trial, trained: TrainedTrial) -> None:
         if trial.keep_weights:
             weights.save(trial.label, trained.weights)
-        recorder.record(study.finish(trial, trained))
+        outcome = study.finish(trial, trained)
+        if trial.keep_valid_logits:
+            out_of_fold.save(weights, outcome, trained, study.metric.name)
+        recorder.record(outcome)
 
     run_trials(study, population, finish, watch)
 

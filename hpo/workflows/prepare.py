@@ -7,12 +7,14 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from hpo.core.errors import InputError
 from hpo.core.importing import Factory, qualified_name
+from hpo.core.samples import epoch_rows
 from hpo.core.statistics import MIN_PAIRS
 from hpo.data import dataset as data_module
 from hpo.data import synthetic, text_augmentation
@@ -21,9 +23,9 @@ from hpo.export import pretrained
 from hpo.export.pretrained import Pretrained
 from hpo.nn import device as devices
 from hpo.nn.network import BatchedNetwork
+from hpo.regularizers import FAMILY
 from hpo.selection.finals import n_draws
 from hpo.space import loader, plugins
-from hpo.space.settings import RefitConfig
 from hpo.space.space import Space
 from hpo.study import samplers
 from hpo.study.directory import StudyDirectory
@@ -48,19 +50,17 @@ def load(
     path: Path,
     factory: Factory | None = None,
     device: torch.device = devices.CPU,
-    refit: str | None = None,
+    changes: Mapping[str, Any] | None = None,
     plugin_modules: Sequence[str] = (),
     tracking_uri: str | None = None,
 ) -> Experiment:
     """Prepare the experiment of a space file.
 
-    `refit` replaces the kind of refit in the file; `plugin_modules` are modules with regularizers. See `prepare` for
-    the other arguments. Raises InputError.
+    `changes` are sections that replace those of the file; `plugin_modules` are modules with regularizers. See `prepare`
+    for the other arguments. Raises InputError.
     """
     plugins.load(plugin_modules, path.parent)
-    space = loader.load(path)
-    if refit is not None:
-        space = space.model_copy(update={"refit": RefitConfig.model_validate({"kind": refit})})
+    space = loader.load(path, changes)
     return prepare(space, path.parent, factory, device, tracking_uri)
 
 
@@ -78,6 +78,7 @@ def prepare(
     """
     setup = _resolve(space, base, factory, device, tracking_uri)
     data = _load_data(setup)
+    setup, data = _with_batch_size(setup, data)
     _validate(setup.space, data)
     return _probe(setup, data)
 
@@ -124,6 +125,23 @@ def _load_data(setup: _Setup) -> Dataset:
     )
 
 
+def _with_batch_size(setup: _Setup, data: Dataset) -> tuple[_Setup, Dataset]:
+    """Choose the batch size if it is `auto`; add notes for the user on it and on epochs that are parts of a pass."""
+    space, n_train = setup.space, max(len(fold.train) for fold in data.folds)
+    notes = []
+    if "batch_size" not in space.search and space.train.batch_size is None:
+        train = space.train.with_batch_size(n_train)
+        setup = dataclasses.replace(setup, space=space.model_copy(update={"train": train}))
+        if train.minibatch != FAMILY["batch_size"].default_value:
+            notes.append(f"train.batch_size: auto is {train.minibatch:,} for {n_train:,} training rows.")
+    if epoch_rows(n_train) < n_train:
+        notes.append(
+            f"An epoch trains on {epoch_rows(n_train):,} of the {n_train:,} training rows, so the {space.max_epochs} "
+            f"epochs of a trial are at most {space.max_epochs * epoch_rows(n_train) / n_train:.1f} passes over them."
+        )
+    return setup, dataclasses.replace(data, notes=(*data.notes, *notes))
+
+
 def _validate(space: Space, data: Dataset) -> None:
     """Check the space against its data. Raises InputError."""
     requirements.check_task(space, data.task)
@@ -154,7 +172,8 @@ def _probe(setup: _Setup, data: Dataset) -> Experiment:
         notes += [f"Every network starts with the weights of {initial.name}.", *([note] if note else [])]
     network_builder = NetworkBuilder(space, setup.factory, data.n_inputs, data.n_outputs, state)
     plugin_check.check(space, data, network_builder, plugins.members(space.search))
-    all_notes = (*data.notes, *_changed_rows(space, data), *notes, *requirements.notes(space), *_few_fits(space, data))
+    notes += requirements.notes(space, data)
+    all_notes = (*data.notes, *_changed_rows(space, data), *notes, *_few_fits(space, data))
     return Experiment(
         space=space,
         base_dir=setup.base,
@@ -173,7 +192,7 @@ def _probe_networks(setup: _Setup, data: Dataset) -> tuple[list[BatchedNetwork],
     space = setup.space
     rows = data.training_sizes(n_draws(data) if _has_finals(space) else 0)
     sizes = space.batch_sizes
-    smallest_batch = 1 if 1 in {*sizes, *rows, *(n % size for n in rows for size in sizes)} else 2
+    smallest_batch = 1 if 1 in {*sizes, *rows, *(epoch_rows(n) % size for n in rows for size in sizes)} else 2
     network_builder = NetworkBuilder(space, setup.factory, data.n_inputs, data.n_outputs)
     networks = [network_builder.network_for(params) for params in space.architectures()]
     for network in networks:

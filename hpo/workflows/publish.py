@@ -40,7 +40,13 @@ def run_header(experiment: Experiment, study: Study) -> dict[str, Any]:
 
 def run_metrics(result: SearchResult) -> dict[str, float]:
     """Return the numbers of a result as metrics of the MLflow run of the search."""
-    parts = {"valid": result.valid, "fresh": result.reevaluated, "test": result.test}
+    parts = {
+        "valid": result.valid,
+        "fresh": result.reevaluated,
+        "expected": result.expected,
+        "test": result.test,
+        "contribution": {name: gain.gain for name, gain in result.contributions.items()},
+    }
     for kind, ensemble in result.ensembles.items():
         parts |= {
             f"ensemble_{kind}_test": ensemble.test,
@@ -50,6 +56,10 @@ def run_metrics(result: SearchResult) -> dict[str, float]:
     scores = {
         f"{part}_{name}": value for part, values in parts.items() for name, value in values.items() if value is not None
     }
+    if result.search_score is not None:
+        scores["search_score"] = result.search_score
+    if result.verdict and result.verdict.gain:
+        scores |= {"expected_gain": result.verdict.gain.gain, "probability_of_gain": result.verdict.gain.probability}
     return scores | {f"trials_{state}": count for state, count in result.trials.items()}
 
 
@@ -69,7 +79,8 @@ def publish(result: SearchResult, session: SearchSession, files: Sequence[Path])
     session.recorder.close(
         "FINISHED",
         tags={f"selected.{key}": value for key, value in result.selected.items()}
-        | {"hpo.selected": result.trial, "hpo.rule": result.rule},
+        | {"hpo.selected": result.trial, "hpo.rule": result.rule}
+        | ({"hpo.best_found": result.best_found.trial} if result.best_found else {}),
         metrics=run_metrics(result),
         artifacts=[*map(str, [*pages, best, *files])],
     )

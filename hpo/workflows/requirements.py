@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from hpo.core.errors import InputError
-from hpo.core.metrics import METRICS, VALIDATORS, Task, reported_metrics
+from hpo.core.metrics import BALANCED_METRICS, METRICS, VALIDATORS, Task, reported_metrics
 from hpo.data.dataset import Dataset
 from hpo.nn.network import BatchedNetwork
 from hpo.regularizers import FAMILY
@@ -17,6 +17,7 @@ from hpo.space.space import Space
 from hpo.training import evaluation
 
 _ENTROPY_REGULARIZERS = ("entropy", "infomax")
+_IMBALANCED = 2.0  # the largest class has at least this many times as many training rows as the smallest
 _TRAINED_FOR = {"target_entropy": _ENTROPY_REGULARIZERS, "infomax": _ENTROPY_REGULARIZERS}  # the keys are validators
 
 
@@ -67,7 +68,7 @@ def needs_density_ratio(space: Space) -> bool:
     )
 
 
-def notes(space: Space) -> list[str]:
+def notes(space: Space, data: Dataset) -> list[str]:
     """Return notes for the user about settings that are valid, but rarely intended."""
     biased = [
         f"{key}: search.{member} optimizes {name} directly, so it tends to rate even the largest strength as good; "
@@ -81,7 +82,21 @@ def notes(space: Space) -> list[str]:
         f"search.{key} keeps the initial weights of a network, and without network.init these are random."
         for key in keeping
     ]
-    return [*biased, *random]
+    return [*biased, *random, *_unweighted_classes(space, data)]
+
+
+def _unweighted_classes(space: Space, data: Dataset) -> list[str]:
+    """Return a note if a search follows a metric that counts all classes alike, but trains mostly on the largest."""
+    weighted = space.data.class_weight is not None or "class_weight" in space.search
+    if space.is_point or weighted or space.train.metric not in BALANCED_METRICS or data.class_weights is None:
+        return []
+    ratio = float(data.class_weights.max() / data.class_weights.min())
+    if ratio < _IMBALANCED:
+        return []
+    return [
+        f"train.metric: {space.train.metric} counts all classes alike, and the largest class has {ratio:.1f} times as "
+        f"many training rows as the smallest; add class_weight: auto under search."
+    ]
 
 
 def _missing(space: Space, data: Dataset) -> Iterator[str]:

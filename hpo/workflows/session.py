@@ -9,6 +9,7 @@ from hpo.study.study import Study
 from hpo.study.weights import WeightStore
 from hpo.training.experiment import Experiment
 from hpo.workflows.callbacks import RunRecorder, Watcher
+from hpo.workflows.time_plan import TimePlan
 from hpo.workflows.trainer import StudyTrainer
 
 
@@ -24,3 +25,4 @@ class SearchSession:
     watcher: Watcher
     weights: WeightStore
     trainer: StudyTrainer
+    plan: TimePlan

@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from hpo.core.samples import Samples
-from hpo.core.trial import Trial
+from hpo.core.trial import Score, Trial
+from hpo.selection import out_of_fold
 from hpo.selection.ensemble.context import TrainedMember
-from hpo.space.formatting import trial_name
 from hpo.study.study import Study
 from hpo.study.weights import WeightStore
 from hpo.training.capacity import free_memory, row_budget
@@ -16,8 +16,8 @@ from hpo.training.experiment import Experiment
 from hpo.training.population import Population
 from hpo.training.worker import Worker
 from hpo.training.worker_pool import WorkerPool
-from hpo.workflows import loop
-from hpo.workflows.callbacks import RunRecorder, Watcher, reevaluation_method
+from hpo.workflows import loop, stages
+from hpo.workflows.callbacks import RunRecorder, Watcher
 
 
 class StudyTrainer:
@@ -35,7 +35,9 @@ class StudyTrainer:
         recorder: RunRecorder,
         watcher: Watcher,
         workers: Sequence[Worker] = (),
+        record_epoch: Callable[[Score], None] = lambda _: None,
     ) -> None:
+        self._record_epoch = record_epoch
         self._experiment, self._study, self._weights = experiment, study, weights
         self._recorder, self._watcher = recorder, watcher
         self.row_budget = study.get_attr("rows") or experiment.rows(max(1, len(workers)))
@@ -50,35 +52,44 @@ class StudyTrainer:
 
     def search(self) -> None:
         """Train until the budget of the search is spent."""
+        self._watcher.begin_step(stages.search_step(self._experiment.space))
         self._run(self._experiment.data, self.row_budget, self._on_row_budget)
 
-    def train(self, trials: Sequence[Trial], samples: Callable[[], Samples]) -> None:
-        """Train fixed trials to their end, except those whose outcome the study already holds.
+    def train(self, trials: Sequence[Trial], samples: Callable[[], Samples], n_fits: int = 1) -> None:
+        """Train fixed trials to their end, except those whose outcome, and weights of `n_fits` fits, are stored.
 
         `samples` is called only if at least one trial must be trained. The trials are not proposed by the sampler, so
         as many of them as fit into memory train at once.
         """
+        pending = []
         for trial in trials:
-            weights_lost = trial.keep_weights and not self._weights.path(trial.label).exists()
-            self._study.enqueue(trial, anew=weights_lost)
-        if not self._study.has_pending:
+            labels = [trial.label] * trial.keep_weights + [out_of_fold.file_label(trial)] * trial.keep_valid_logits
+            weights_lost = not all(self._weights.path(label).exists() for label in labels)
+            weights_lost |= trial.keep_weights and self._weights.n_fits(trial.label) < n_fits
+            if self._study.enqueue(trial, anew=weights_lost):
+                pending.append(trial)
+        if not pending:
             return
-        self._watcher.phase(phase_title(trials, new_splits=not self._experiment.data.has_single_draw), len(trials))
+        new_splits = not self._experiment.data.has_single_draw
+        self._watcher.begin_step(stages.fixed_step(trials, self._max_epochs(pending), new_splits=new_splits))
         data = samples()
         self._run(data, self._fixed_rows(data), self._note_row_budget)
 
-    def train_members(
-        self, title: str, n_networks: int, trials: Sequence[Trial], samples: Samples
-    ) -> Mapping[str, TrainedMember]:
+    def train_members(self, title: str, trials: Sequence[Trial], samples: Samples) -> Mapping[str, TrainedMember]:
         """Train the members of an ensemble to their end, and return them by label.
 
-        Their outcomes are neither stored with the study nor recorded. The progress bar shows `title` and `n_networks`.
+        Their outcomes are neither stored with the study nor recorded. The progress display shows `title`.
         """
-        self._watcher.phase(f"training {title}", n_networks)
+        self._watcher.begin_step(stages.ensemble_step(title, self._max_epochs(trials)))
         members = loop.UnstoredTrials(trials)
         with self._population(samples, self._fixed_rows(samples), self._note_row_budget) as population:
             loop.run_trials(members, population, members.finish, self._watcher.epoch)
         return members.results
+
+    def _max_epochs(self, trials: Sequence[Trial]) -> dict[str, int]:
+        """Return the largest number of epochs of each trial, by label."""
+        train = self._experiment.space.train
+        return {trial.label: trial.epochs or train.of(trial.params).epochs for trial in trials}
 
     def _fixed_rows(self, samples: Samples) -> int:
         """Return how many fits of fixed trials train at once."""
@@ -95,7 +106,11 @@ class StudyTrainer:
 
     def _run(self, samples: Samples, rows: int, on_row_budget: Callable[[int], None]) -> None:
         with self._population(samples, rows, on_row_budget) as population:
-            loop.run(self._study, population, self._weights, self._recorder, self._watcher.epoch)
+            loop.run(self._study, population, self._weights, self._recorder, self._watch)
+
+    def _watch(self, score: Score) -> None:
+        self._record_epoch(score)
+        self._watcher.epoch(score)
 
     @contextmanager
     def _population(
@@ -124,27 +139,3 @@ class StudyTrainer:
         self._watcher.note(
             f"Out of memory: from now on {rows} networks are trained at once; interrupted trials start again."
         )
-
-
-def phase_title(trials: Sequence[Trial], *, new_splits: bool) -> str:
-    """Describe a training phase after the search, for the progress display.
-
-    Without `new_splits`, a re-evaluation uses the splits of the search with new seeds.
-    """
-    role, count = trials[0].role, len(trials)
-    if role == "ablation":
-        return f"training {trial_name(trials[0].label)}"
-    return {
-        "finalist": f"re-evaluating {_finalists(trials)} {reevaluation_method(new_splits)}",
-        "nested": "nested cross-validation of the final training",
-        "refit": f"training the final network{'' if count == 1 else 's'}",
-    }[role]
-
-
-def _finalists(trials: Sequence[Trial]) -> str:
-    """Count the finalists and the baselines, or name the trial that is compared with the selected configuration."""
-    if trials[0].key.variant:
-        return trial_name(trials[0].label)
-    baselines = sum(isinstance(trial.key.config, str) for trial in trials)
-    counts = {"finalist": len(trials) - baselines, "baseline": baselines}
-    return " and ".join(f"{count} {noun}{'' if count == 1 else 's'}" for noun, count in counts.items() if count)

@@ -24,6 +24,7 @@ CASES = {
     "shake-drop": ({"depth": 4, "dropout": 0.2}, {}, {"skip": "shake-drop", "activation": "tanh"}, {}),
     "a skip of one layer": ({"depth": 1}, {}, {"skip": "shake-drop"}, {}),
     "class weight": ({}, {}, {}, {"class_weight": "balanced"}),
+    "searched class weight": ({"class_weight": 0.6, "weight_decay": 0.3}, {}, {}, {}),
     "regression": ({"l1": 0.01, "dropout": 0.2}, {}, {}, {"source": "sklearn:diabetes"}),
     **{name: ({"weight_decay": 0.1}, {}, {"activation": name}, {}) for name in ACTIVATIONS},
     **{kind: ({"weight_decay": 0.3, "l1": 0.02, "dropout": 0.4}, {}, {"kind": kind}, {}) for kind in FACTORIES},

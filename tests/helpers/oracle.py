@@ -60,6 +60,7 @@ def train_plain(data, of, train, epochs, kind="mlp", fold=None, **more):
     noise = {}
     net, sites = plain_module(kind, network(data, of, kind, **more), fit, of.params.get("dropout", 0.0), noise)
     lr, l1 = of.params["learning_rate"], of.params.get("l1", 0.0)
+    class_weight = balanced(data, fold) ** of.params["class_weight"] if "class_weight" in of.params else None
     way = backend_for(CPU)
     optimizer = torch.optim.AdamW(net.parameters(), lr=lr, weight_decay=of.params.get("weight_decay", 0.0))
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=train.epochs)
@@ -74,7 +75,7 @@ def train_plain(data, of, train, epochs, kind="mlp", fold=None, **more):
         net.train()
         for batch in torch.split(fold.train[order.permutation(len(fold.train))[0]], train.batch_size):
             optimizer.zero_grad()
-            plain_loss(data, net(data.x[batch]), batch).backward()
+            plain_loss(data, net(data.x[batch]), batch, class_weight).backward()
             optimizer.step()
             with torch.no_grad():
                 for p in net.parameters():
@@ -88,10 +89,16 @@ def train_plain(data, of, train, epochs, kind="mlp", fold=None, **more):
     return net.state_dict(), curve
 
 
-def plain_loss(data, out, rows):
+def balanced(data, fold):
+    """The weight of each class that balances the classes of the training rows."""
+    counts = torch.bincount(data.y[fold.train]).double()
+    return len(fold.train) / (len(counts) * counts)
+
+
+def plain_loss(data, out, rows, by_class=None):
+    """The loss of rows, with a weight of each class if there is one."""
     if data.task == "regression":
         return torch.nn.functional.mse_loss(out[:, 0], data.y[rows])
-    if data.weight is None:
-        return torch.nn.functional.cross_entropy(out, data.y[rows])
-    by_class = torch.stack([data.weight[data.y == c][0] for c in range(len(data.classes))])
+    if data.weight is not None:
+        by_class = torch.stack([data.weight[data.y == c][0] for c in range(len(data.classes))])
     return torch.nn.functional.cross_entropy(out, data.y[rows], weight=by_class)

@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from hpo.selection.result import RefitResult, SearchResult
+from hpo.selection.result import SearchResult
+from hpo.selection.result_parts import RefitResult
 
 _EMPTY: dict[str, Any] = {
     "study": "tiny",
@@ -13,16 +14,21 @@ _EMPTY: dict[str, Any] = {
     "fit_seed": 0,
     "best_epoch": 1,
     "nonzero_share": 1.0,
+    "search_score": None,
     "train": {},
     "valid": {},
+    "gap": None,
     "reevaluated": {},
+    "expected": {},
     "test": {},
+    "test_single": {},
     "baselines": {},
     "rule": "best",
     "rules": {},
     "score": {},
     "verdict": None,
     "regularization": None,
+    "contributions": {},
     "finalists": {},
     "reevaluated_scores": {},
     "test_train_ratio": None,
@@ -32,7 +38,7 @@ _EMPTY: dict[str, Any] = {
     "front": [],
     "validators": [],
     "adaptation": None,
-    "refit": RefitResult("none", None, None, None, {}),
+    "refit": RefitResult("none", None, None, None),
     "metric": "loss",
     "task": "classification",
     "epochs_trained": 0,

@@ -9,6 +9,7 @@ import zlib
 import numpy as np
 import optuna
 import pytest
+import torch
 from optuna.distributions import FloatDistribution
 from optuna.study import StudyDirection
 from optuna.trial import TrialState, create_trial
@@ -64,7 +65,7 @@ class RecordedCurves:
         if self.diverges(trial) and epoch == 3:
             loss = math.nan
         values = {"train_loss": np.array([loss / 2]), "valid_loss": np.array([loss]), "valid_accuracy": np.array([0.5])}
-        return Score(trial, epoch, values, "valid_loss", "trained all epochs" if epoch == self.epochs else "")
+        return Score(trial, epoch, values, "valid_loss", "trained all epochs" if epoch == self.epochs else "", 1)
 
     @staticmethod
     def floor(trial):
@@ -75,7 +76,8 @@ class RecordedCurves:
         _, epoch = self.members.pop(trial.label)
         best = 2 if self.diverges(trial) else epoch
         scores = {"loss": self.floor(trial) + 1 / best, "accuracy": 0.5, "balanced_accuracy": 0.5}
-        return TrainedTrial(best, scores, scores, 1.0, fit_epochs=epoch, weights={})
+        logits = [torch.zeros(epoch, 1, 2)] if trial.keep_valid_logits else []
+        return TrainedTrial(best, scores, scores, 1.0, fit_epochs=epoch, weights={}, valid_logits=logits)
 
 
 class NullSinks:
@@ -159,7 +161,8 @@ class UnevenCurves(RecordedCurves):
         draw = np.random.default_rng([trial.seed, epoch])
         ends = 5 + zlib.crc32(str(trial.seed).encode()) % 8
         values = {name: value + 0.3 * draw.random() for name, value in score.values.items()}
-        return Score(trial, epoch, values, score.metric, "no progress" if epoch == min(ends, self.epochs) else "")
+        stop_reason = "no progress" if epoch == min(ends, self.epochs) else ""
+        return Score(trial, epoch, values, score.metric, stop_reason, 1)
 
     def train_epoch(self):
         scores = list(super().train_epoch())
@@ -215,7 +218,7 @@ class FoldedCurves(UnevenCurves):
         draw = np.random.default_rng([trial.seed, epoch, 1])
         hard = np.linspace(0, 2, FOLDS)
         values = {name: value + hard + 0.1 * draw.standard_normal(FOLDS) for name, value in score.values.items()}
-        return Score(trial, epoch, values, score.metric, score.stop_reason)
+        return Score(trial, epoch, values, score.metric, score.stop_reason, FOLDS)
 
 
 GOALS = ["valid_loss", "nonzero_share", "epochs"]

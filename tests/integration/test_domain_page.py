@@ -14,8 +14,9 @@ from hpo.cli.result_text import result_lines
 from hpo.core.statistics import PairedCounts
 from hpo.report import adaptation_views, domain_text, summary
 from hpo.report.adaptation_views import TargetEffect
-from hpo.selection.result import AdaptationEffect, ConfigScores
+from hpo.selection.result_parts import AdaptationEffect
 from tests.helpers.pages import plots, titles, without_plotly
+from tests.helpers.reports import config_scores
 from tests.helpers.results import search_result
 from tests.helpers.searches import TINY, search_unrecorded, write_space
 from tests.helpers.tables import three_places
@@ -210,7 +211,7 @@ def test_a_search_without_finalists_has_the_same_reference(searched):
 def result_on_target(metric, before, after, reevaluated=(None, None), differs=True, counts=None):
     """Return a result whose ablation has the score `before` and whose selected configuration has `after`."""
     means = [{} if mean is None else {metric: mean} for mean in reevaluated]
-    ablation = ConfigScores("ablation-0", {}, 0, 1, 1.0, {}, {}, means[0], {metric: before})
+    ablation = replace(config_scores("ablation-0", 1.0, 0.1), reevaluated=means[0], test={metric: before})
     return search_result(
         metric="infomax" if metric == "accuracy" else metric,
         test_domain_differs=differs,

@@ -22,6 +22,7 @@ from hpo.training.population import Population
 from hpo.workflows import requirements
 from tests.helpers.searches import here, outcomes, write_space
 from tests.helpers.tables import domain, reviews
+from tests.helpers.training import dataset
 
 ALL = ("train", "valid", "test", "target", "target_valid")
 TARGET = {"source": "new.csv", "column": "y"}
@@ -107,8 +108,7 @@ def test_sizes_of_folds(folder, target, expected, repeats):
 )
 def test_parts_are_disjoint_and_new_draws_differ(folder, target, split):
     data = prepared(folder, target, split=split)
-    nested = [] if data.has_single_draw else [data.nested_folds(1, 0)]
-    for samples in (data, data.new_folds(1), data.new_folds(2), *nested):
+    for samples in (data, data.new_folds(1), data.new_folds(2)):
         for fold in samples.folds:
             rows = np.concatenate([rows_of(data, getattr(fold, part)) for part in ALL])
             assert len(np.unique(rows)) == len(rows)
@@ -121,23 +121,6 @@ def test_parts_are_disjoint_and_new_draws_differ(folder, target, split):
     ]
     assert same == ([True, same[1]] if data.has_single_draw else [False, False])
     assert data.has_single_draw == (target.get("labels") == "validation-only")
-    if data.has_single_draw:
-        with pytest.raises(InputError, match=r"^Nested folds need labelled rows to train on"):
-            data.nested_folds(1, 0)
-
-
-def test_nested_folds_are_tested_on_the_outer_fold(folder):
-    for target, learned in (({}, 80), ({"labels": "few", "few": 10}, 116)):
-        data = prepared(folder, target)
-        outer, inner = data.new_folds(1), data.nested_folds(1, 0)
-        assert len(outer.folds[0].train) == learned
-        for fold in inner.folds:
-            assert set(rows_of(data, fold.test)) == set(rows_of(data, outer.folds[0].valid))
-            inside = set(rows_of(data, torch.cat([fold.train, fold.valid])))
-            assert inside == set(rows_of(data, outer.folds[0].train))
-            assert set(rows_of(data, torch.cat([fold.target, fold.target_valid]))) == set(
-                rows_of(data, outer.folds[0].target)
-            )
 
 
 def test_a_time_column_of_the_source_orders_only_the_source(folder):
@@ -181,7 +164,6 @@ def test_no_target_row_has_a_label_unless_it_is_allowed(folder, split, column, t
         data,
         data.new_folds(1),
         data.without_validation(),
-        *([] if data.has_single_draw else [data.nested_folds(1, 0)]),
     ):
         other, y = foreign(data, samples), samples.y
         hidden = y.isnan() if column == "x3" else y == -1
@@ -228,11 +210,7 @@ def test_labels_of_the_target_do_not_influence_the_split(folder, split, column):
         found.append(
             [
                 data.test.reveal().y,
-                *(
-                    one
-                    for s in (data, data.new_folds(1), data.nested_folds(1, 0), data.without_validation())
-                    for one in said(s)
-                ),
+                *(one for s in (data, data.new_folds(1), data.without_validation()) for one in said(s)),
             ]
         )
     (test, *first), (other, *second) = found
@@ -604,7 +582,7 @@ def test_messages_name_the_file_of_a_row(folder):
     ],
 )
 def test_every_fit_of_a_search_has_rows_to_adapt_to(store, folder, monkeypatch, labels, more):
-    """In the search, the re-evaluation, nested folds, each kind of refit, and ensembles."""
+    """In the search, the re-evaluation, each kind of refit, and ensembles."""
     seen = []
     usual = Population.__init__
 
@@ -781,6 +759,6 @@ def test_frozen_random_weights_are_noted():
     space = loader.parse(
         {"study": "s", "data": {"source": "sklearn:wine"}, "search": {"freeze": {"low": 0, "high": 1}}}
     )
-    assert requirements.notes(space) == [
+    assert requirements.notes(space, dataset()) == [
         "search.freeze keeps the initial weights of a network, and without network.init these are random."
     ]

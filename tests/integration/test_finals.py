@@ -9,19 +9,22 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 
 import hpo
 from hpo.cli.result_text import result_lines
 from hpo.core.metrics import METRICS
 from hpo.core.selection_rules import DEFAULT
-from hpo.core.trial import Outcome
+from hpo.core.trial import Outcome, TrainedTrial, Trial
 from hpo.core.trial_key import TrialKey
-from hpo.selection import finals
-from hpo.selection.finals import Finals
+from hpo.regularizers.configs import make_config
+from hpo.selection import finals, out_of_fold
+from hpo.selection.finalist import Finalist
+from hpo.selection.finals import Finals, n_draws
 from hpo.space import loader
-from hpo.study import baselines, ranking
+from hpo.study import ranking
 from hpo.study.directory import StudyDirectory
-from hpo.training.experiment import Experiment
+from hpo.study.weights import WeightStore
 from hpo.training.population import Population
 from hpo.workflows import completed, prepare
 from hpo.workflows import search as searching
@@ -32,7 +35,7 @@ from tests.helpers.searches import TINY, Killed, KilledOnClose, Unrecorded, here
 
 pytestmark = pytest.mark.usefixtures("unrecorded")
 SPACE = TINY | {"finalists": 2, "budget": {"trials": 12}}
-LATE = ("finalist", "ablation", "nested", "refit")
+LATE = ("finalist", "ablation", "refit")
 
 
 def roles(known, *wanted):
@@ -50,9 +53,9 @@ def searched(unrecorded, tmp_path_factory):  # noqa: ARG001 - a fixture of a mod
     store, seen = tmp_path_factory.mktemp("finals"), []
     before = StudyTrainer.train
 
-    def late(trainer, trials, samples):
+    def late(trainer, trials, samples, **more):
         seen.append((tuple(trials), samples()))
-        before(trainer, trials, samples)
+        before(trainer, trials, samples, **more)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(StudyTrainer, "train", late)
@@ -72,6 +75,8 @@ def searched(unrecorded, tmp_path_factory):  # noqa: ARG001 - a fixture of a mod
 
 def test_the_finalists_are_the_baselines_and_the_best_trials(searched):
     trials, _ = searched.draws[0]
+    faster = ("_fast", "_faster")  # baselines that were still improving at their last epoch
+    trials = [trial for trial in trials if not trial.label.removesuffix("-fresh-1").endswith(faster)]
     entered = {trial.label.removesuffix("-fresh-1") for trial in trials}
     found = [Outcome.from_json(o) for o in roles(searched.known, "search").values()]
     ranked = [o.trial.label for o in ranking.ranked(found, METRICS["loss"])]
@@ -91,7 +96,7 @@ def test_each_configuration_is_a_finalist_once(searched):
         replace(best, trial=replace(found["none"].trial, key=TrialKey(78))),
     ]
     study = SimpleNamespace(outcomes=found, search_outcomes=lambda: [best, *twins, *others])
-    entered = finals.select_finalists(study, searched.experiment.space)
+    entered = finals.select_finalists(study, searched.experiment.space, 2)
     assert [o.trial.label for o in entered] == ["none", "defaults", best.trial.label, others[0].trial.label]
 
 
@@ -134,11 +139,12 @@ def test_the_ablation_is_re_evaluated_on_the_draws_of_its_configuration(searched
     ablation = searched.result.baselines["ablation"].trial
     assert ablation == f"ablation-{searched.result.trial}"  # or the search above is a bad example
     mine, its = (fresh_of(searched.known, label) for label in (ablation, searched.result.trial))
-    assert mine.keys() == its.keys() == {str(draw) for draw in range(1, len(searched.draws) + 1)}
+    assert {"1"} <= mine.keys() <= its.keys() == {str(draw) for draw in range(1, n_draws(searched.experiment.data) + 1)}
     for draw, own in mine.items():
         assert own["trial"]["seed"] == its[draw]["trial"]["seed"]
         assert np.shape(own["fold_curves"]["valid_loss"])[1] == np.shape(its[draw]["fold_curves"]["valid_loss"])[1]
-    assert ablation not in searched.result.finalists
+    assert ablation in searched.result.finalists
+    assert searched.result.regularization.draws == len(mine)
     assert searched.result.baselines["ablation"].reevaluated.keys() == {"loss", "accuracy"}
 
 
@@ -146,54 +152,175 @@ def test_the_ablation_is_re_evaluated_on_the_draws_of_its_configuration(searched
 
 
 class Made:
-    """Finals over artificial curves; `offsets` is the loss of each finalist, by label, above that of the best."""
+    """Finals over made-up networks. `quality` is by how much the logit of the right class exceeds the others, by the
+    label of a configuration; the noise of a row is the same for all of them, so that they are paired."""
 
-    def __init__(self, experiment: Experiment, offsets: dict[str, float], diverges: frozenset[str] = frozenset()):
-        self.offsets, self.diverges, self.trained, self.outcomes = offsets, diverges, [], {}
+    def __init__(self, searched, folder, quality, params=None, rest=0.0, **options):
+        self.experiment, self.quality, self.rest = searched.experiment, quality, rest
+        folder.mkdir(exist_ok=True)
+        self.trained, self.outcomes, self.weights = [], {}, WeightStore(folder)
+        self.diverges, self.too_late = options.pop("diverges", ()), options.pop("too_late", ())
+        space, params = self.experiment.space, params or {}
+        base = make_config({"learning_rate": 0.01, "depth": 1, "weight_decay": 0.0, "dropout": 0.0})
         self.searched = [
-            self.outcome(replace(t, key=TrialKey.parse(label)))
-            for label in offsets
-            for t in baselines.baseline_trials(experiment.space)[:1]
+            Finalist.from_outcome(self.outcome(Trial(TrialKey.parse(label), "search", config, 0)), space)
+            for label in quality
+            if label.isdigit() or label in ("none", DEFAULT)
+            # Different learning rates, so that no two are the same configuration.
+            for config in [base.with_values({"learning_rate": 0.01 + len(label) / 100, **params.get(label, {})})]
         ]
-        self.finals = Finals(experiment.space, experiment.data, experiment.networks, self, self.train)
-
-    def outcome(self, trial):
-        label, draw = (trial.label.partition("-fresh-")[0], int(trial.label.partition("-fresh-")[2] or 0))
-        state = "failed" if label in self.diverges else "complete"
-        loss = (
-            1
-            + self.offsets[label]
-            + 1e-3 * np.random.default_rng([draw, *label.encode()]).normal(size=(1, 4))
-            + np.array([[0.01], [0.0]])
-        )
-        curves = {f"valid_{name}": loss.tolist() for name in ("loss", "accuracy")}
-        means = {name: np.mean(curve, axis=1).tolist() for name, curve in curves.items()}
-        return Outcome(
-            trial, state, "", 1.0, 2, 2, {}, {"loss": 1.0}, 1.0, means, curves, 8, 0.0, [1.0, 2.0], [0, 1], {}
+        self.finals = Finals(
+            space, self.experiment.data, self.experiment.networks, self, self.weights, self.train, **options
         )
 
-    def train(self, trials, _):
+    def outcome(self, trial, samples=None):
+        label = str(replace(trial.key, draw=None))
+        state = "failed" if label in self.diverges else "pruned" if trial.label in self.too_late else "complete"
+        folds = len(samples.folds) if samples else 1
+        curves = {
+            f"valid_{name}": [[1.0 - self.quality.get(label, self.rest)] * folds] for name in ("loss", "accuracy")
+        }
+        means = {name: [np.mean(curve)] for name, curve in curves.items()}
+        scores = {"loss": 1.0}
+        return Outcome(trial, state, "", 1.0, 1, 1, scores, scores, 1.0, means, curves, folds, 0.0, [1.0], [0, 1], {})
+
+    def train(self, trials, make_samples):
         self.trained.append([trial.label for trial in trials])
-        self.outcomes |= {trial.label: self.outcome(trial) for trial in trials}
+        samples = make_samples()
+        for trial in trials:
+            outcome = self.outcomes[trial.label] = self.outcome(trial, samples)
+            label, logits = str(replace(trial.key, draw=None)), []
+            for fold in samples.folds:
+                noise = torch.randn(len(fold.valid), 3, generator=torch.Generator().manual_seed(fold.number))
+                right = torch.nn.functional.one_hot(samples.y[fold.valid], 3)
+                logits.append((self.quality.get(label, self.rest) * right + noise).unsqueeze(0))
+            released = TrainedTrial(1, {}, {}, 1.0, 1, {}, valid_logits=logits)
+            out_of_fold.save(self.weights, outcome, released, "loss")
 
     def run(self):
         self.finals.run(self.searched)
         return {label: len(found.reevaluations) for label, found in self.finals.finalists.items()}
 
 
-def test_clearly_worse_finalists_drop_out_but_never_the_defaults(searched):
-    draws = Made(searched.experiment, {"none": 5.0, DEFAULT: 9.0, "0": 0.0, "1": 1e-9, "2": 3.0}).run()
-    assert draws[DEFAULT] == draws["0"] == draws["1"] == max(draws.values()) > 1
-    assert draws["none"] < draws["0"]
-    assert draws["2"] < draws["0"]
+def test_clearly_worse_finalists_drop_out_but_never_the_defaults(searched, tmp_path):
+    made = Made(searched, tmp_path, {"none": 1.0, DEFAULT: 0.2, "10": 3.0, "100": 3.0, "1": 1.0}, with_variants=False)
+    assert made.run() == {"none": 1, DEFAULT: 2, "10": 2, "100": 2, "1": 1}
+    assert made.finals.leader.label in ("10", "100")
 
 
-def test_diverged_finalists_drop_out_at_once_and_rank_last(searched):
-    made = Made(searched.experiment, {"none": 0.1, DEFAULT: 0.1, "0": 0.0, "1": -0.5}, frozenset("1"))
+def test_a_second_draw_for_the_leader_and_the_defaults_is_trained_even_if_no_other_can_be_paid_for(searched, tmp_path):
+    asked = []
+
+    def affordable(fits):
+        asked.append(fits)
+        return False
+
+    quality = {"none": 1.0, DEFAULT: 2.0, "10": 3.0, "100": 3.0}  # the last two are equally good
+    made = Made(searched, tmp_path, quality, affordable=affordable, with_variants=False)
+    draws = made.run()
+    assert (draws["none"], draws[DEFAULT], sorted([draws["10"], draws["100"]])) == (1, 2, [1, 2])
+    assert asked == [3 * len(searched.experiment.data.new_folds(1).folds)]
+    single = Made(searched, tmp_path / "single", quality, draws=1, with_variants=False)
+    assert set(single.run().values()) == {1}
+
+
+def test_the_selected_configuration_is_evaluated_as_often_as_the_defaults(searched, tmp_path):
+    """Also a variant, which is at first evaluated on one draw."""
+    quality = {"none": 0.5, DEFAULT: 1.0, "10": 2.0, "without-dropout-10": 3.0}
+    made = Made(searched, tmp_path, quality, {"10": {"dropout": 0.4, "weight_decay": 0.1}})
+    made.run()
+    label = made.finals.settle("expected")
+    assert label == "without-dropout-10"
+    assert len(made.finals.finalists[label].reevaluations) == len(made.finals.finalists[DEFAULT].reevaluations) == 2
+
+
+def test_variants_of_the_leader_are_candidates_and_can_be_selected(searched, tmp_path):
+    """Without each of its strengths, and without all of them; one that is better without regularization loses."""
+    params = {"10": {"dropout": 0.4, "weight_decay": 0.1}, "100": {"dropout": 0.1}}
+    quality = {"none": 0.5, DEFAULT: 1.0, "10": 2.0, "100": 1.9, "ablation-10": 3.0}
+    made = Made(searched, tmp_path, quality, params)
+    made.run()
+    variants = {"ablation-10", "without-dropout-10", "without-weight_decay-10"}
+    assert set(made.finals.finalists) == set(quality) | variants
+    assert made.finals.choices()["expected"] == made.finals.leader.label == "ablation-10"
+    without = Made(searched, tmp_path / "without", quality, params, with_variants=False)
+    without.run()
+    assert set(without.finals.finalists) == set(quality) - variants
+    assert without.finals.settle("expected") == "10"
+
+
+def test_a_single_regularizer_has_no_variant_besides_the_ablation(searched, tmp_path):
+    made = Made(searched, tmp_path, {"none": 0.5, DEFAULT: 1.0, "10": 2.0}, {"10": {"dropout": 0.4}})
+    made.run()
+    assert set(made.finals.finalists) == {"none", DEFAULT, "10", "ablation-10"}
+    trained = [label for labels in made.trained for label in labels]
+    made.finals.settle("expected")
+    assert len(trained) == len(set(trained))
+
+
+def test_diverged_finalists_drop_out_at_once_and_are_not_selected(searched, tmp_path):
+    made = Made(searched, tmp_path, {"none": 1.0, DEFAULT: 1.0, "10": 2.0, "1": 9.0}, diverges=("1",))
     draws = made.run()
     assert draws["1"] == 1
-    assert {c.label: c.mean for c in made.finals.candidates()}["1"] == math.inf
+    assert {c.label for c in made.finals.candidates() if not c.sound} == {"1"}
+    assert made.finals.gain("1", DEFAULT) is None
     assert "1" not in made.finals.choices().values()
+
+
+@pytest.mark.parametrize("diverges", [("defaults",), ("none", "defaults", "10", "1")])
+def test_there_is_a_choice_if_the_defaults_diverge(searched, tmp_path, diverges):
+    made = Made(searched, tmp_path, {"none": 1.0, DEFAULT: 1.0, "10": 2.0, "1": 1.5}, diverges=diverges)
+    made.run()
+    expected = "10" if len(diverges) == 1 else DEFAULT
+    assert {made.finals.settle(rule) for rule in ("expected", "best", "safe")} == {expected}
+
+
+def test_a_finalist_whose_re_evaluation_was_cut_off_is_not_selected(searched, tmp_path):
+    """Its outcome proves nothing, whatever it is; the second draw of another one is not confused with the first."""
+    late = ("10-fresh-1", "1-fresh-2", "defaults-fresh-2")
+    quality = {"none": 1.0, DEFAULT: 1.0, "10": 9.0, "1": 2.0}
+    made = Made(searched, tmp_path, quality, too_late=late, with_variants=False)
+    assert made.run() == {"none": 1, DEFAULT: 1, "10": 0, "1": 1}
+    assert made.finals.settle("expected") == "1"
+    assert len(made.finals.finalists["10"].scores("loss")) == 0
+    nothing = Made(searched, tmp_path / "none", quality, too_late=("defaults-fresh-1",))
+    assert nothing.run()[DEFAULT] == 0
+    assert len(nothing.trained) == 1
+
+
+def test_a_selected_finalist_is_not_evaluated_on_a_later_draw_if_the_time_was_up_in_an_earlier_one(searched, tmp_path):
+    """Its logits of the second draw would be taken for those of the first."""
+    made = Made(
+        searched, tmp_path, {"none": 1.0, DEFAULT: 1.0, "1": 2.0}, too_late=("10-fresh-1",), with_variants=False
+    )
+    made.run()
+    config = made.searched[0].trial.params.with_values({"learning_rate": 0.5})
+    assert made.finals.evaluate(Trial(TrialKey(10), "search", config, 0)) is None
+    assert made.trained[-1] == ["10-fresh-1"]
+    assert "10" not in made.finals.finalists
+
+
+def test_on_a_large_table_fewer_folds_are_trained():
+    """Until there are 10,000 validation rows, or all folds."""
+
+    def folds(n_folds, valid):
+        return finals.n_folds(SimpleNamespace(new_fold_sizes=lambda _: [(3 * valid, valid)] * n_folds))
+
+    assert [folds(4, valid) for valid in (50, 2_500, 2_501, 5_000, 9_999, 10_000, 10**6)] == [4, 4, 4, 2, 2, 1, 1]
+    assert folds(1, 50) == 1
+
+
+def test_fewer_folds_are_trained_in_every_draw(searched, tmp_path, monkeypatch):
+    monkeypatch.setattr(finals, "n_folds", lambda _: 2)
+    made = Made(searched, tmp_path, {"none": 1.0, DEFAULT: 1.0, "10": 3.0}, with_variants=False)
+    made.run()
+    whole = searched.experiment.data
+    assert [len(draw.fold.unique()) for draw in made.finals.draws()] == [2, 2]
+    valid = [len(fold.valid) for fold in whole.new_folds(1).folds]
+    assert len(made.finals.draws()[0].row) == sum(valid[:2]) == 2 * made.finals.valid_rows
+    assert len(made.finals.finalists["10"].scores("loss")) == 4
+    expected = made.finals.expectation("10", ["loss"], 5)  # of the rows that both draws have
+    assert 0 < expected.average["loss"] < 2 * expected.single["loss"]
 
 
 # ---- again
@@ -235,7 +362,7 @@ def first(searched, tmp_path):
     return hpo.search(SPACE, store=tmp_path)
 
 
-@pytest.mark.parametrize("after", [1, 2, 5, 9, 13, 15])
+@pytest.mark.parametrize("after", [1, 2, 5, 9, 13])
 def test_finals_that_are_killed_twice_end_with_the_same_result(searched, killed, tmp_path, monkeypatch, after):
     """Ended trials are not trained again, whenever the process is killed."""
     shutil.copytree(killed, tmp_path, dirs_exist_ok=True)
@@ -256,8 +383,8 @@ def test_finals_that_are_killed_twice_end_with_the_same_result(searched, killed,
 @pytest.mark.parametrize(
     ("change", "added"),
     [
-        ({"select": "best"}, {"nested", "refit", "ablation", "finalist"}),
-        ({"finalists": 3}, {"finalist", "nested", "refit", "ablation"}),
+        ({"select": "best"}, {"refit", "ablation", "finalist"}),
+        ({"finalists": 3}, {"finalist", "refit", "ablation"}),
         ({"refit": "average"}, {"refit"}),
         ({"refit": "keep"}, {"refit"}),
         ({"refit": "none"}, set()),
@@ -297,7 +424,8 @@ def test_interrupted_changes_of_result_options_keep_the_earlier_result(first, tm
         assert hpo.search(SPACE, store=tmp_path) == first
     second = hpo.search(other, store=tmp_path)
     assert second.refit.kind == completed.load(StudyDirectory(tmp_path, "tiny")).space.refit.kind == "average"
-    assert {path.stem for path in StudyDirectory(tmp_path, "tiny").weights.iterdir()} == set(second.networks.values())
+    stored = {path.stem for path in StudyDirectory(tmp_path, "tiny").weights.iterdir()}
+    assert {label for label in stored if "-fresh-" not in label} == set(second.networks.values())
     assert second.test_evaluations == 2
     # The networks of the first result were scored before.
     assert hpo.search(SPACE, store=tmp_path).test_evaluations == 2
@@ -328,3 +456,20 @@ def test_without_finalists_the_best_trial_is_selected_without_a_re_evaluation(tm
     assert (result.verdict, result.rules, result.reevaluated, result.test) == (None, {}, {}, {})
     assert result.baselines.keys() == {"ablation", "defaults", "none"}
     assert "Selected by its score in the search alone" in "\n".join(result_lines(result, "mlruns"))
+
+
+def test_a_search_whose_dropout_hurts_selects_the_ablation_of_its_best_trial(tmp_path, monkeypatch):
+    """All trials have too much dropout, and the learning rate of the baselines is too small for six epochs."""
+    monkeypatch.setattr("hpo.study.baselines.faster_baselines", lambda *_: [])
+    search = {"learning_rate": {"low": 1e-4, "high": 1e-1, "log": True}, "dropout": {"low": 0.8, "high": 0.85}}
+    train = {"epochs": 6, "batch_size": 32}
+    result = hpo.search(SPACE | {"study": "harm", "search": search, "train": train}, store=tmp_path)
+    variant, _, trial = result.trial.partition("-")
+    assert variant == "ablation"
+    assert result.selected["dropout"] == 0
+    params = outcomes(tmp_path, "harm")[trial]["trial"]["params"]
+    assert params["dropout"] >= 0.8
+    assert params["learning_rate"] == result.selected["learning_rate"]
+    gains = {label: finalist.gain.gain for label, finalist in result.finalists.items()}
+    assert gains[result.trial] > gains[trial]
+    assert result.test["loss"] > 0

@@ -79,9 +79,9 @@ def test_synthetic_rows_depend_only_on_training_rows(folder, kind):
     assert not torch.equal(before.augmented["synthetic"][:, others], after.augmented["synthetic"][:, others])
 
 
-def test_new_folds_nested_folds_and_the_refit_have_synthetic_rows(folder):
+def test_new_folds_and_the_refit_have_synthetic_rows(folder):
     data = prepared(folder, synthetic={"variants": 3})
-    for samples in (data.new_folds(1), data.nested_folds(1, 0), data.without_validation()):
+    for samples in (data.new_folds(1), data.without_validation()):
         assert samples.augmented["synthetic"].shape == (3, *samples.x.shape)
         for fold in samples.folds:
             assert (samples.augmented["synthetic"][:, fold.train] != samples.x[fold.train]).any(2).all()

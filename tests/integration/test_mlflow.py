@@ -38,7 +38,6 @@ def test_runs_have_the_role_of_their_trial(recorded):
     assert {label.rpartition("-fresh-")[0] for label in draws} == finalists.keys() | ablations.keys()
     late = {label: "refit" for label in roles if "-scaled-" in label}
     assert {label.rpartition("-scaled-")[0] for label in late} == compared
-    late |= {f"{recorded.result['trial']}-nested-{fold}": "nested" for fold in range(2)}
     assert roles == trials | ablations | draws | late
 
 
@@ -116,6 +115,10 @@ def test_scores_and_summary_of_a_trial_are_columns(recorded):
         assert shown["nonzero_share"] == pytest.approx(known["nonzero_share"], rel=1e-4)
         for name, value in known["valid"].items():
             assert shown[f"best_valid_{name}"] == pytest.approx(value, rel=1e-4)
+        if known["value"] is not None and known["trial"]["role"] in ("search", "baseline", "ablation"):
+            assert shown["search_score"] == pytest.approx(known["value"], rel=1e-4)
+        else:
+            assert "search_score" not in shown
 
 
 def test_the_parent_run_has_the_space_the_result_and_the_versions(recorded, tmp_path):

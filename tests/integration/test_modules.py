@@ -367,7 +367,7 @@ def test_an_exported_module_loads_in_plain_torch_and_retrains_to_the_same_score(
         "image": [1, 8, 8],
         "search": {"channels": {"low": 2, "high": 6, "step": 2}},
     }
-    write_space(store, **space(network, search, source="digits", study="own"))
+    write_space(store, **space(network, search, source="digits", study="own", refit={"networks": 1}))
     first = here("search", "--space", "own.yaml", "--store", store, "--json")
     assert "network tests.helpers.factories:small" in first.stderr
     assert here("export", "--store", store, "-o", "best.yaml", "--weights", "best").exit_code == 0

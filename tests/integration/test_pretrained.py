@@ -323,6 +323,7 @@ def source(unrecorded, tmp_path_factory):  # noqa: ARG001 - a fixture of a modul
         "search": {"learning_rate": 0.01, "depth": 1},
         "train": {"epochs": 8, "batch_size": 32},
         "budget": {"trials": 1},
+        "refit": {"networks": 1},
     }
     (folder / "first.yaml").write_text(yaml.safe_dump(space))
     store = folder / "mlruns"
@@ -392,11 +393,26 @@ def test_a_space_adopts_architecture_encoding_and_weights(source):
     assert not any("activation" in note for note in experiment.data.notes)
 
 
+def test_the_first_of_several_averaged_networks_initializes(source):
+    space = yaml.safe_load((source / "first.yaml").read_text()) | {"study": "several", "refit": {"networks": 3}}
+    (source / "several.yaml").write_text(yaml.safe_dump(space))
+    store, folder = source / "mlruns", source / "several"
+    assert here("search", "--space", source / "several.yaml", "--store", store).exit_code == 0
+    files = ("--weights", folder, "-o", source / "point.yaml")
+    assert here("export", "--store", store, "--study", "several", *files).exit_code == 0
+    saved = load_file(folder / "weights.safetensors")
+    first = {name.removeprefix("0."): tensor for name, tensor in saved.items() if name.startswith("0.")}
+    assert not torch.equal(first["0.weight"], saved["1.0.weight"])
+    state = asked(source, network={"init": "several"}).state
+    assert state.keys() == first.keys()
+    assert all(torch.equal(state[name], tensor) for name, tensor in first.items())
+
+
 def test_a_fully_frozen_network_predicts_as_its_source(source):
     """The initial weights are unchanged after search, refit, export and prediction."""
     off = {"learning_rate": 1e-12, "freeze": 1}
     (source / "still.yaml").write_text(
-        yaml.safe_dump(TUNED | {"study": "still", "search": off, "budget": {"trials": 1}})
+        yaml.safe_dump(TUNED | {"study": "still", "search": off, "budget": {"trials": 1}, "refit": {"networks": 1}})
     )
     assert here("search", "--space", source / "still.yaml", "--store", source / "mlruns").exit_code == 0
     assert (
@@ -548,7 +564,8 @@ def test_mismatched_weights_are_refused_in_one_sentence(source, changes, words, 
         ("network.json", b"{}", "do not belong together or are damaged"),
         ("preprocess.json", b"[", "do not belong together or are damaged"),
         ("weights.safetensors", b"nothing", "do not belong together or are damaged"),
-        ("network.json", b'{"average": 5, "network": []}', "holds several networks; export a single one"),
+        ("network.json", b'{"average": 5, "network": []}', "do not belong together or are damaged"),
+        ("network.json", b'{"ensemble": "mean"}', "holds an ensemble; export it again without --ensemble"),
     ],
 )
 def test_damaged_files_are_refused(source, tmp_path, name, content, words):

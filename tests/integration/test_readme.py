@@ -147,7 +147,7 @@ def test_the_documented_own_network_is_searched_and_its_weights_load(store, monk
         space.replace("nets:build", "readme_nets:build")
         .replace("[8, 16]", "[8]")
         .replace('"sklearn:digits"', '"sklearn:digits", split: {test: 0.6}')
-        + "budget: {trials: 3}\ntrain: {epochs: 2}\nfinalists: 1\nrefit: keep\n"
+        + "budget: {trials: 3}\ntrain: {epochs: 2}\nfinalists: 1\n"
     )
     assert here("search", "--space", "own.yaml", "--store", store, "--quiet").exit_code == 0
     assert here("export", "--store", store, "--weights", "best").exit_code == 0

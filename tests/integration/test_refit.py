@@ -7,13 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from sklearn import metrics as sk
 
 import hpo
-from hpo.core.errors import InputError
 from hpo.data.dataset import Dataset
 from hpo.regularizers.configs import make_config
-from hpo.selection.result import RefitResult
+from hpo.selection.result_parts import RefitResult
 from hpo.space import loader
 from hpo.study.directory import StudyDirectory
 from hpo.study.weights import WeightStore
@@ -48,24 +46,26 @@ def final(store, result):
 
 @pytest.mark.parametrize("split", SPLITS)
 def test_scaled_trains_on_all_development_rows_for_the_reported_epochs(store, monkeypatch, split):
-    """The rows of every batch are identified by their targets."""
+    """The rows of every batch of every network are identified by their targets."""
     seen, before = {}, Program.train_step
 
     def step(program, *given):
         for row, batch in zip(program.rows, given[1], strict=True):
             of = row.fit.trial
             y = program.data.y[batch].double() * program.data.target_scale
-            seen.setdefault((of.role, of.label), []).extend(y.tolist())
+            seen.setdefault((of.role, of.label, row.fit.fold.number), []).extend(y.tolist())
         return before(program, *given)
 
     monkeypatch.setattr(Program, "train_step", step)
     path = write_refit_space(store, "regression", split)
     result = hpo.search(path, store=store)
     said, data = result.refit, prepare.load(path).data
-    mine = np.array(seen["refit", f"{result.trial}-scaled-{said.epochs}"]).reshape(said.epochs, said.rows).round(3)
+    label = f"{result.trial}-scaled-{said.epochs}"
+    mine = np.array([seen["refit", label, i] for i in range(5)]).reshape(5 * said.epochs, said.rows).round(3)
     whole = data.without_validation()
     expected = (whole.y.double() * whole.target_scale).numpy().round(3)
     assert said.rows == len(expected) == data.n_development == LOAN_ROWS - len(data.test)
+    assert said.networks == 5
     assert all(sorted(epoch) == sorted(expected) for epoch in mine)
     assert not set(expected) & set((whole.test.reveal().y.double() * whole.target_scale).numpy().round(3))
     assert outcomes(store)[said.weights]["epochs"] == said.epochs <= 5
@@ -96,6 +96,40 @@ def test_the_epochs_are_best_for_the_smoothed_mean_of_the_re_evaluation_curves(s
     assert result.refit.epochs == 1 + best
     assert 0 < best != int(np.argmin(mean))
     assert mean[-1] > 1.1 * mean[best]
+
+
+def test_the_first_network_is_the_same_for_any_number_of_networks(store):
+    """Another number of a finished study is trained only if fewer networks are stored."""
+    results, weights = {}, {}
+    for networks in (1, 3, 2):
+        trained, refit = outcomes(store) if results else {}, {"kind": "scaled", "networks": networks}
+        results[networks] = hpo.search(write_refit_space(store, refit=refit), store=store)
+        weights[networks] = final(store, results[networks])
+        assert (outcomes(store) == trained) == (networks == 2)
+        assert results[networks].refit.networks == networks
+    for name, one in weights[1].items():
+        assert one.shape[0] == 1
+        assert torch.equal(one, weights[3][name][:1])
+        assert not torch.equal(one, weights[3][name][1:2])
+        assert torch.equal(weights[3][name], weights[2][name])
+    assert results[1].test == results[1].test_single
+    assert results[2].test != results[3].test != results[3].test_single
+    assert results[2].test_evaluations == 3
+
+
+def test_every_tested_configuration_has_as_many_networks_and_the_scores_of_the_first(store):
+    result = hpo.search(write_refit_space(store, refit={"kind": "scaled", "networks": 3}), store=store)
+    experiment = prepare.load(store.parent / "tiny.yaml")
+    test = experiment.data.without_validation().test.reveal()
+    weights = WeightStore(store / "studies" / result.study / "weights")
+    assert result.networks.keys() >= {"selected", "defaults"}
+    for name, label in result.networks.items():
+        one = result.configurations[name]
+        net = weights.load(label), experiment.networks.network_for(make_config(one.params))
+        each, y = probabilities(net, test.x), test.y
+        assert len(each) == 3
+        assert one.test["accuracy"] == pytest.approx(float((each.mean(0).argmax(1) == y).double().mean()))
+        assert one.test_single["accuracy"] == pytest.approx(float((each[0].argmax(1) == y).double().mean()))
 
 
 # ---- keep
@@ -138,57 +172,18 @@ def test_average_is_the_mean_of_the_probabilities_of_one_network_per_fold(store,
     each = probabilities(
         (weights, experiment.networks.network_for(make_config(result.selected))), whole.test.reveal().x
     )
-    mean, y = each.mean(0), whole.test.reveal().y
+    mean, y, temperature = each.mean(0), whole.test.reveal().y, result.refit.temperature
     assert not torch.allclose(each[0], each[1], atol=1e-4)
-    assert result.test["loss"] == pytest.approx(float(torch.nn.functional.nll_loss(mean.log(), y)), abs=1e-5)
-    assert result.test["accuracy"] == pytest.approx(float((mean.argmax(1) == y).double().mean()))
+    assert temperature != 1
+    for scores, chances in ((result.test, mean), (result.test_single, each[0])):
+        loss = torch.nn.functional.cross_entropy(chances.log() / temperature, y)
+        assert scores["loss"] == pytest.approx(float(loss), abs=1e-5)
+        assert scores["accuracy"] == pytest.approx(float((chances.argmax(1) == y).double().mean()))
 
 
 @pytest.mark.parametrize(("split", "way", "task"), EXPORTED)  # more in tests/slow
 def test_an_export_reproduces_the_test_score_on_raw_rows_and_by_retraining(store, split, way, task):
     check_export(store, split, way, task)
-
-
-def test_the_kinds_of_refit_are_compared_by_nested_cross_validation(store):
-    """The scores are recomputed step by step."""
-    path = write_refit_space(store)
-    result = hpo.search(path, store=store)
-    experiment, known, compared = prepare.load(path), outcomes(store), result.refit.comparison
-    fresh = np.array(known[f"{result.trial}-fresh-1"]["fold_curves"]["valid_loss"])  # (epochs, folds)
-    found = {"scaled": [], "keep": [], "average": []}
-    for fold in range(fresh.shape[1]):
-        nested, trial = (
-            experiment.data.nested_folds(1, fold),
-            hpo.core.trial.Outcome.from_json(known[f"{result.trial}-nested-{fold}"]).trial,
-        )
-        alone = Population.from_space(experiment.space, None, nested, rows=len(nested.folds))
-        alone.admit(trial)
-        scores = []
-        while not (scores and scores[-1].stop_reason):
-            scores += alone.train_epoch()
-        learned, network = alone.release(trial).weights, experiment.networks.network_for(trial.params)
-        judged = [(nested.x[one.test], nested.y[one.test]) for one in nested.folds]
-        chances = [
-            network.predict({n: w[i : i + 1] for n, w in learned.items()}, x[None])[0].double().softmax(1)
-            for i, (x, _) in enumerate(judged)
-        ]
-        found["keep"].append(
-            np.mean([sk.log_loss(y, p, labels=[0, 1]) for (_, y), p in zip(judged, chances, strict=True)])
-        )
-        found["average"].append(sk.log_loss(judged[0][1], sum(chances) / len(chances), labels=[0, 1]))
-        epoch = int(np.argmin(smooth([score.means["valid_loss"] for score in scores])))
-        found["scaled"].append(fresh[min(epoch, len(fresh) - 1), fold])
-    assert {way: said["loss"] for way, said in compared.items()} == pytest.approx(
-        {way: np.mean(one) for way, one in found.items()}, rel=1e-5
-    )
-    overlap = np.mean([len(f.valid) / len(f.train) for f in experiment.data.new_folds(1).folds])
-    for way, said in compared.items():
-        gains = np.subtract(found["scaled"], found[way])
-        assert said["gain"] == pytest.approx(gains.mean(), abs=1e-6)
-        assert said["standard_error"] == pytest.approx(
-            np.sqrt((1 / len(gains) + overlap) * gains.var(ddof=1)), abs=1e-6
-        )
-    assert compared["scaled"]["gain"] == 0
 
 
 # ---- none
@@ -210,12 +205,13 @@ def test_without_a_final_network_the_test_part_is_untouched(store, monkeypatch):
     sealed = replace(experiment, data=replace(experiment.data, test=SealedTestPart(len(experiment.data.test))))
     monkeypatch.setattr(Dataset, "without_validation", None)  # which has the test part in another encoding
     result = search.search(sealed, StudyDirectory(store, "tiny"))
-    assert result.refit == RefitResult("none", None, None, None, {})
+    assert result.refit == RefitResult("none", None, None, None)
     assert all(found.test == {} for found in (result, *result.baselines.values()))
-    assert not {o["trial"]["role"] for o in outcomes(store).values()} & {"nested", "refit"}
-    assert list((store / "studies" / "tiny" / "weights").iterdir()) == []
+    assert not {o["trial"]["role"] for o in outcomes(store).values()} & {"refit"}
+    assert not [file for file in (store / "studies" / "tiny" / "weights").iterdir() if "-fresh-" not in file.name]
+    changed = prepare.load(path, changes={"refit": {"kind": "scaled"}}).space
     with pytest.raises(TypeError, match="'NoneType' object is not callable"):  # with one, that would have been seen
-        search.search(replace(sealed, space=prepare.load(path, refit="scaled").space), StudyDirectory(store, "tiny"))
+        search.search(replace(sealed, space=changed), StudyDirectory(store, "tiny"))
 
 
 def test_without_a_final_network_there_is_a_configuration_but_no_weights(store):
@@ -257,15 +253,3 @@ def test_keep_is_refused_with_folds():
         prepare.prepare(
             loader.parse(TINY | {"data": {"source": "sklearn:wine", "split": {"folds": 3}}, "refit": "keep"}), path
         )
-
-
-def test_the_kinds_of_refit_are_not_compared_without_memory_for_nested_folds(tmp_path, monkeypatch):
-    """The search still has a result."""
-
-    def crowded(*_):
-        raise InputError("too many.")
-
-    monkeypatch.setattr(Dataset, "nested_folds", crowded)
-    result = hpo.search({**TINY, "study": "crowded"}, store=tmp_path)
-    assert result.refit.comparison == {}
-    assert result.test

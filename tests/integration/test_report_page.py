@@ -74,17 +74,19 @@ def test_the_page_has_all_sections_and_the_score_of_the_search(searched):
     _, result, page = searched(**LONGER)
     assert f"{result['study']}: " in re.search(r"<h1>(.*?)</h1>", page)[1]
     assert f"{result['reevaluated']['loss']:.3f}" in page
-    for title in (
-        "Training and validation loss by epoch",
+    names = re.findall(r'<a href="#s\d+">(.*?)</a>', page)
+    assert names[:7] == [
+        "Training and validation loss",
+        "Train–valid gap",
         "Hyperparameter importance",
         "Learning rate × weight decay",
-        "Hyperparameters of the best trials",
-        "Best score over the search",
-        "Finalists in the search and in the re-evaluation",
-        "Appendix: networks that trained together",
-    ):
-        assert title in titles(page)
-    assert any("train–valid gap" in title.lower() for title in titles(page))
+        "Best trials",
+        "Best score",
+        "Finalists",
+    ]
+    assert names[-2:] == ["Networks that trained together", "What to do next"]
+    assert page.index("<dl>") < page.index('<p class="lead">')  # the answer comes first
+    assert titles(page)[-1] == "What to do next"
     assert any(title.endswith("of held-out rows are misclassified") for title in titles(page))
 
 
@@ -102,20 +104,19 @@ def test_each_development_row_is_predicted_once(searched):
     assert f"{100 * wrong / 142:.1f} % of held-out rows are misclassified" in page
 
 
-def test_residuals_are_those_of_nested_cross_validation(searched):
+def test_residuals_are_those_of_the_re_evaluation(searched):
+    """The average of the draws has at most the mean squared error of a single draw."""
     store, result, _ = searched(**NUMBERS)
     residuals = load_file(store / "studies/numbers/unseen" / f"{result['trial']}.safetensors")["predictions"]
-    loss = result["refit"]["comparison"]["average"]["loss"]
-    assert float(residuals.square().mean()) == pytest.approx(loss, rel=0.02)  # folds differ by a row
+    loss = result["reevaluated"]["loss"]
+    assert 0.5 * loss < float(residuals.square().mean()) < 1.02 * loss  # folds differ by a row
 
 
 def test_missing_sections_are_replaced_by_a_sentence(searched):
     assert {"There was no re-evaluation", "There are no out-of-fold predictions"} <= set(
         titles(searched(finalists=0)[2])
     )
-    assert {"There is no final network", "There are no out-of-fold predictions"} <= set(
-        titles(searched(refit="none")[2])
-    )
+    assert "There is no final network" in titles(searched(refit="none")[2])
     assert "Too few trials for plots of the search" in titles(searched(**POINT)[2])
 
 
@@ -156,7 +157,7 @@ def test_the_page_is_written_from_the_store_if_the_data_file_is_missing(tmp_path
     assert here("report", "--store", store, "-o", tmp_path / "page.html").exit_code == 0
     page = (tmp_path / "page.html").read_text()
     assert f"{store.parent / 'mine.csv'} does not exist; name " in page
-    assert "Hyperparameter importance" in titles(page)
+    assert ">Hyperparameter importance</a>" in page
     assert len(outcomes(store, "mine")) > 20
 
 

@@ -31,7 +31,6 @@ LATE = 1  # kills while trials train
 PHASES = {
     "finals": rb'"start_round:[a-z0-9]+-fresh-1"',
     "ablation": rb'"start_round:ablation-',
-    "nested": rb"-nested",
     "refit": rb'"start_round:[^"]*-scaled-',
 }
 
@@ -122,13 +121,12 @@ def test_the_kills_interrupt_every_phase_after_the_search(disturbed):
     """Each kill came before the next phase had ended, and none after the last phase."""
     found = [{o["trial"]["role"] for o in known.values()} for known in disturbed.phases.values()]
     after = {
-        "finals": {"ablation", "nested", "refit"},
-        "ablation": {"nested", "refit"},
-        "nested": {"refit"},
+        "finals": {"ablation", "refit"},
+        "ablation": {"refit"},
         "refit": set(),
     }
-    assert [roles & after[phase] for phase, roles in zip(PHASES, found, strict=True)] == [set()] * 4
-    assert all(len(known) < len(disturbed.known) for known in list(disturbed.phases.values())[:3])
+    assert [roles & after[phase] for phase, roles in zip(PHASES, found, strict=True)] == [set()] * 3
+    assert all(len(known) < len(disturbed.known) for known in list(disturbed.phases.values())[:2])
     assert "refit" in {o["trial"]["role"] for o in disturbed.known.values()}
 
 

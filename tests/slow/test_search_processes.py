@@ -69,4 +69,3 @@ def test_two_workers_equal_one_process_on_folds_and_in_the_finals(new_store):
     assert found[0] == found[1]
     assert {o["state"] for o in found[0][0].values()} == {"complete", "pruned"}
     assert {len(o["fold_curves"].get("valid_loss", [[1] * 3])[0]) for o in found[0][0].values()} == {3}
-    assert len([label for label in found[0][0] if "-nested-" in label]) == 3  # folds within each fold of a draw

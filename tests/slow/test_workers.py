@@ -262,6 +262,29 @@ def test_an_idle_worker_takes_over_half_of_the_trials_of_another(pool, expected)
     assert all(same(released, expected[label][1]) for label, released in left.items())
 
 
+def test_the_logits_of_finalists_survive_a_lost_worker(data, notes):
+    """It is killed in its second epoch, and the other worker trains its trials again."""
+    trials = [replace(trial(str(i)), role="finalist") for i in range(4)]
+    alone = Population.from_space(POOL_SPACE, None, data, rows=4)
+    expected = {of.label: alone.train_alone(of, EPOCHS) for of in trials}
+    with start_workers(2) as workers:
+        pool = WorkerPool(workers, POOL_SPACE, None, data, rows=4, note=notes.append)
+        for of in trials:
+            pool.admit(of)
+
+        def kill(score):
+            if score.epoch == 2 and len(pool.workers) == 2:
+                worker = pool.members[score.trial.label].worker
+                worker.process.kill()
+                worker.process.wait()
+
+        left, _ = finish(pool, kill)
+    assert len(notes) == 1  # a worker has ended
+    for label, trained in expected.items():
+        assert [len(kept) for kept in left[label].valid_logits] == [EPOCHS] * len(data.folds)
+        assert all(a.equal(b) for a, b in zip(left[label].valid_logits, trained.valid_logits, strict=True))
+
+
 def test_exceptions_of_a_worker_are_raised_with_their_traceback(data):
     with start_workers(2) as workers:
         pool = WorkerPool(workers, POOL_SPACE, None, replace(data, y=data.y[:1]), rows=4)

@@ -12,12 +12,14 @@ import torch
 from torch import Tensor
 
 from hpo.core.errors import SearchFailedError
-from hpo.core.metrics import compute_metrics, labelled_metric, tracked_metrics
-from hpo.core.samples import Fold, Samples, no_rows
+from hpo.core.metrics import labelled_metric, tracked_metrics
+from hpo.core.samples import Fold, no_rows
 from hpo.data.dataset import Dataset
 from hpo.nn.combination import Combination
+from hpo.selection.calibration import fit_temperature
 from hpo.selection.ensemble.context import EnsembleContext
 from hpo.selection.ensemble.fitted import FittedEnsemble, Member
+from hpo.selection.ensemble.held_out import OutOfFoldPredictions
 from hpo.study.weights import weights_of_fit
 from hpo.training.builder import NetworkBuilder
 
@@ -30,16 +32,21 @@ def bagged_ensemble(context: EnsembleContext) -> FittedEnsemble:
     experiment, size, selected = context.experiment, context.config.size, context.selected
     trial = context.trial(selected, "bagging")
     data = _bootstrap_data(experiment.data.without_validation(), size, trial.seed)
-    title = "the selected configuration on bootstrap samples"
-    result = context.train(title, data.training_samples(), [trial], n_networks=size)[trial.label]
+    title = f"{size} networks of the selected configuration on bootstrap samples"
+    result = context.train(title, data.training_samples(), [trial])[trial.label]
     if result.diverged:
         raise SearchFailedError("A network of the ensemble diverged. Lower search.learning_rate.")
     weights = result.trained.weights
     members = [Member(selected.trial.label, trial.params, weights_of_fit(weights, i)) for i in range(size)]
     combination = Combination("mean", torch.full((size,), 1 / size), torch.zeros(data.n_outputs))
+    if data.over_time:
+        return FittedEnsemble(members, combination, data, {})
+    predictions = out_of_bag_predictions(experiment.networks, data, members)
+    if data.task == "classification":
+        combination = replace(combination, temperature=fit_temperature(predictions.logits[0], predictions.y))
     names = tracked_metrics(data.task, labelled_metric(experiment.space.train.metric))
-    expected = {} if data.over_time else out_of_bag_scores(experiment.networks, data, members, names)
-    return FittedEnsemble(members, combination, data, expected)
+    scores = predictions.scores(names, predictions.logits / combination.temperature)
+    return FittedEnsemble(members, combination, data, {name: float(score) for name, score in scores.items()})
 
 
 def _bootstrap_data(all_rows: Dataset, size: int, seed: int) -> Dataset:
@@ -87,13 +94,11 @@ def out_of_bag_rows(data: Dataset, everything: Fold, bootstrap: Fold) -> Tensor:
     return rows[torch.isin(rows, data.cv_rows)]
 
 
-def out_of_bag_scores(
-    networks: NetworkBuilder, data: Samples, members: list[Member], names: tuple[str, ...]
-) -> dict[str, float]:
-    """Score the ensemble on every row by the mean of the networks that were not trained on this row.
+def out_of_bag_predictions(networks: NetworkBuilder, data: Dataset, members: list[Member]) -> OutOfFoldPredictions:
+    """Predict every row by the mean of the networks that were not trained on this row.
 
-    Each row is predicted by fewer networks than the ensemble has, so the score is slightly pessimistic. `members` are
-    in the order of the folds of `data`; `names` are the metrics.
+    Each row is predicted by fewer networks than the ensemble has, so scores are slightly pessimistic. `members` are in
+    the order of the folds of `data`.
     """
     total = torch.zeros(len(data.x), data.n_outputs, dtype=torch.float64)
     count = torch.zeros(len(data.x), 1, dtype=torch.float64)
@@ -102,10 +107,10 @@ def out_of_bag_scores(
         logits = network.predict(member.weights, data.x[fold.test].unsqueeze(0))[0].double()
         total[fold.test] += logits.softmax(1) if data.task == "classification" else logits
         count[fold.test] += 1
-    predicted = count[:, 0] > 0
-    mean = total[predicted] / count[predicted]
+    rows = (count[:, 0] > 0).nonzero()[:, 0]
+    mean = total[rows] / count[rows]
     outputs: Tensor = mean.clamp(min=1e-30).log() if data.task == "classification" else mean
-    weight = None if data.weight is None else data.weight[predicted].unsqueeze(0)
-    y = data.y[predicted].unsqueeze(0)
-    scores = compute_metrics(names, data.task, outputs.unsqueeze(0), y, weight, data.target_scale)
-    return {name: float(score) for name, score in scores.items()}
+    weight = None if data.weight is None else data.weight[rows]
+    return OutOfFoldPredictions(
+        data.task, outputs.unsqueeze(0), data.y[rows], weight, torch.zeros_like(rows), data.over_time, data.target_scale
+    )

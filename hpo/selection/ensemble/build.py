@@ -13,8 +13,8 @@ from hpo.selection.ensemble import bagging, boosting, pool, snapshot
 from hpo.selection.ensemble.context import EnsembleContext
 from hpo.selection.ensemble.diversity import diversity
 from hpo.selection.ensemble.fitted import FittedEnsemble
-from hpo.selection.result import EnsembleMember, EnsembleResult
 from hpo.selection.result_builder import json_scores, test_scores
+from hpo.selection.result_parts import EnsembleMember, EnsembleResult
 from hpo.study.weights import WeightStore, digest
 
 KINDS: dict[str, Callable[[EnsembleContext], FittedEnsemble]] = {
@@ -65,6 +65,7 @@ def build_ensemble(context: EnsembleContext, store: WeightStore) -> EnsembleResu
         single=dict(result.test),
         diversity=diversity(data.task, ensemble.member_outputs(outputs), data.test.reveal().y, data.target_scale),
         weights=name,
+        temperature=rule.temperature if data.task == "classification" else None,
     )
 
 

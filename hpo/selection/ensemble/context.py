@@ -7,10 +7,11 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from hpo.core.errors import InputError
-from hpo.core.samples import Fold, Samples, no_rows
+from hpo.core.samples import Fold, Samples, epoch_rows, no_rows
 from hpo.core.trial import Outcome, TrainedTrial, Trial
 from hpo.core.trial_key import TrialKey
-from hpo.selection.finals import Finalist, n_draws, select_finalists
+from hpo.selection.finalist import Finalist
+from hpo.selection.finals import n_draws, select_finalists
 from hpo.selection.result import SearchResult
 from hpo.space.settings import EnsembleConfig
 from hpo.study import seeds
@@ -30,10 +31,8 @@ class TrainedMember:
 class MemberTrainer(Protocol):
     """Trains the members of an ensemble, whose outcomes are not stored with the study."""
 
-    def train_members(
-        self, title: str, n_networks: int, trials: Sequence[Trial], samples: Samples
-    ) -> Mapping[str, TrainedMember]:
-        """Train all trials to their end and return them by label; the progress bar shows `title` and `n_networks`."""
+    def train_members(self, title: str, trials: Sequence[Trial], samples: Samples) -> Mapping[str, TrainedMember]:
+        """Train all trials to their end and return them by label; the progress display shows `title`."""
 
 
 @dataclass(frozen=True)
@@ -53,15 +52,15 @@ class EnsembleContext:
 
     def pool(self) -> list[Outcome]:
         """Return the baselines and the `pool` best trials with different configurations."""
-        space = self.experiment.space.model_copy(update={"finalists": self.config.pool})
-        return [outcome for outcome in select_finalists(self.study, space) if outcome.state != "failed"]
+        pool = select_finalists(self.study, self.experiment.space, self.config.pool)
+        return [outcome for outcome in pool if outcome.state != "failed"]
 
     def epochs(self, outcome: Outcome) -> int:
         """Return the best number of epochs of a trial: by its re-evaluation, or by the search if it has none."""
         draws = range(1, n_draws(self.experiment.data) + 1)
         labels = [str(outcome.trial.key.reevaluation(draw)) for draw in draws]
         reevaluations = [self.study.outcomes[label] for label in labels if label in self.study.outcomes]
-        return Finalist(outcome, self.experiment.space, reevaluations).epochs
+        return Finalist.from_outcome(outcome, self.experiment.space, reevaluations).epochs
 
     def trial(self, outcome: Outcome, kind: str | None = None, stage: int | None = None) -> Trial:
         """Make the trial that trains the configuration of `outcome` as a member of an ensemble, with another seed.
@@ -74,18 +73,18 @@ class EnsembleContext:
         return Trial(key, "refit", outcome.trial.params, seed, self.epochs(outcome))
 
     def train(
-        self, title: str, samples: Samples, trials: Sequence[Trial], *, n_networks: int | None = None, copies: int = 1
+        self, title: str, samples: Samples, trials: Sequence[Trial], *, copies: int = 1
     ) -> Mapping[str, TrainedMember]:
         """Train members together to their end; return them by label.
 
-        `n_networks` is the number that the progress bar shows (default: the number of trials); `copies` is the number
-        of sets of weights per trial. Raises InputError if the weights do not fit into memory, or if the last minibatch
-        has one row and a network cannot be trained on a single row.
+        The progress display shows `title`; `copies` is the number of sets of weights per trial. Raises InputError if
+        the weights do not fit into memory, or if the last minibatch has one row and a network cannot be trained on a
+        single row.
         """
         self._check_memory(len(trials) * copies, len(samples.folds))
         for trial in trials:
             self._check_batch_size(trial, samples)
-        return self.trainer.train_members(title, n_networks or len(trials), trials, samples)
+        return self.trainer.train_members(title, trials, samples)
 
     def _check_memory(self, n_weights: int, n_folds: int) -> None:
         memory = free_memory(self.experiment.device)
@@ -96,8 +95,8 @@ class EnsembleContext:
             )
 
     def _check_batch_size(self, trial: Trial, samples: Samples) -> None:
-        batch_size = self.experiment.space.train.of(trial.params).batch_size
-        if any(len(fold.train) % batch_size == 1 for fold in samples.folds):
+        batch_size = self.experiment.space.train.of(trial.params).minibatch
+        if any(epoch_rows(len(fold.train)) % batch_size == 1 for fold in samples.folds):
             self.experiment.networks.network_for(trial.params).check(1, self.experiment.device)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -13,6 +14,7 @@ from hpo.core.metrics import average_predictions, labelled_metric, tracked_metri
 from hpo.core.trial_config import Config
 from hpo.data.dataset import Dataset
 from hpo.nn.combination import Combination
+from hpo.selection.calibration import fit_temperature
 from hpo.selection.ensemble.held_out import FitCombination, OutOfFoldPredictions, estimate
 from hpo.space.space import Space
 from hpo.study.weights import weights_of_fit
@@ -60,7 +62,7 @@ class FittedEnsemble:
 def assemble(
     networks: NetworkBuilder, space: Space, data: Dataset, trained: Sequence[Member], fit: FitCombination
 ) -> FittedEnsemble:
-    """Fit the combination of trained members on out-of-fold predictions, and estimate its score.
+    """Fit the combination of trained members on out-of-fold predictions, calibrate it, and estimate its score.
 
     The members come with the weights of all folds of `data`. New rows are predicted by the networks of the folds
     without test rows (these were trained on all rows) if there are any, else by the networks of all folds. Raises
@@ -68,16 +70,25 @@ def assemble(
     """
     if not trained:
         raise SearchFailedError("Every network of the ensemble diverged. Lower search.learning_rate.")
-    predictions = _out_of_fold_predictions(networks, data, trained)
-    combination = fit(predictions)
+    predictions, calibrated_fit = _out_of_fold_predictions(networks, data, trained), partial(_calibrated, fit)
+    combination = calibrated_fit(predictions)
     final_fits = [i for i, fold in enumerate(data.folds) if not len(fold.test)] or list(range(len(data.folds)))
     kept, combination = combination.without_unused_members(data.n_outputs)
     members = [
         replace(trained[i], weights={name: tensor[final_fits] for name, tensor in trained[i].weights.items()})
         for i in kept
     ]
-    expected = estimate(predictions, fit, tracked_metrics(data.task, labelled_metric(space.train.metric)))
+    expected = estimate(predictions, calibrated_fit, tracked_metrics(data.task, labelled_metric(space.train.metric)))
     return FittedEnsemble(members, replace(combination, networks_per_member=len(final_fits)), data, expected)
+
+
+def _calibrated(fit: FitCombination, predictions: OutOfFoldPredictions) -> Combination:
+    """Fit a combination, and in a classification also the temperature of its predictions."""
+    combination = fit(predictions)
+    if predictions.task == "regression":
+        return combination
+    logits = combination.combine(predictions.task, predictions.logits)
+    return replace(combination, temperature=fit_temperature(logits, predictions.y))
 
 
 def _out_of_fold_predictions(

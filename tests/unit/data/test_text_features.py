@@ -174,7 +174,6 @@ def test_all_folds_have_the_same_inputs(folder):
     widths = {
         data.n_inputs,
         data.new_folds(1).n_inputs,
-        data.nested_folds(1, 0).n_inputs,
         data.without_validation().n_inputs,
         data.test.reveal().x.shape[1],
     }
@@ -393,9 +392,9 @@ def test_the_shipped_space_ends_in_predictions_that_plain_torch_reproduces(store
     assert here("search", "--space", "space.yaml", "--store", store, "--quiet").exit_code == 0
     assert here("export", "--store", store, "-o", "best.yaml", "--weights", "best").exit_code == 0
     (readme,) = code_blocks("python", "Use the result")
-    first, last = readme.split("out = ")
+    first, last = readme.split("inputs = ")
     names = {}
-    exec(first + page("python")[-1] + "out = " + last, names)
+    exec(first + page("python")[-1] + "inputs = " + last, names)
     predicted = pd.read_csv(io.StringIO(here("predict", "--weights", "best", "new.csv").stdout))
     chance = names["out"].softmax(1)[:, names["pre"]["classes"].index("yes")].tolist()
     assert chance == pytest.approx(predicted["probability_yes"].tolist(), abs=1e-6)

@@ -28,7 +28,7 @@ from hpo.space.loader import parse
 from hpo.space.settings import TrainConfig
 from hpo.testing import TRAIN, same
 from hpo.training import capacity
-from hpo.training.stack import Stack
+from hpo.training.stack import Stack, tracked_scores
 from hpo.workflows.prepare import prepare
 from tests.helpers.searches import TINY, here, write_space
 from tests.helpers.training import (
@@ -163,7 +163,7 @@ def test_an_epoch_never_waits_for_the_device_and_mixes_no_devices(kind, source, 
     with FakeTensorMode(allow_non_fake_inputs=True):
         stack = fake_stack(data, train, trials, networks)
         with OnDevice():
-            scores = stack.device_scores(stack.program.train_epoch(train.batch_size))
+            scores = tracked_scores(stack.evaluate(stack.program.train_epoch(train.batch_size)))
         stack.drop([stack.rows[0].fit])
         with OnDevice():
             stack.program.train_epoch(train.batch_size)
@@ -178,7 +178,7 @@ def test_no_regularizer_waits_for_the_device_or_mixes_devices(name):
     with FakeTensorMode(allow_non_fake_inputs=True):
         stack = fake_stack(suited(name), TRAIN, trials, networks, (name,))
         with OnDevice():
-            stack.device_scores(stack.program.train_epoch(TRAIN.batch_size))
+            stack.evaluate(stack.program.train_epoch(TRAIN.batch_size))
 
 
 def test_the_number_of_operations_does_not_depend_on_the_number_of_fits():
@@ -186,9 +186,11 @@ def test_the_number_of_operations_does_not_depend_on_the_number_of_fits():
     for rows in (2, 12):
         trials = [trial(str(i), **EVERYTHING) for i in range(rows)]
         with FakeTensorMode(allow_non_fake_inputs=True):
-            stack = fake_stack(dataset(), TrainConfig(epochs=1), trials, [network(dataset(), of) for of in trials])
+            stack = fake_stack(
+                dataset(), TrainConfig(epochs=1, batch_size=64), trials, [network(dataset(), of) for of in trials]
+            )
             with OnDevice() as mode:
-                stack.device_scores(stack.program.train_epoch(64))
+                stack.evaluate(stack.program.train_epoch(64))
         counts.add(mode.count)
     assert len(counts) == 1
 

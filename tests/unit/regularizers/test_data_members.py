@@ -22,6 +22,7 @@ MEMBERS = [
     n
     for n, member in STRENGTHS.items()
     if type(member).batch is not Regularizer.batch and not {"text", "target", "generated"} & {*member.needs}
+    if n != "class_weight"  # it changes neither inputs nor targets: see test_class_weight.py
 ]
 F = torch.nn.functional
 IMAGE = (3, 5, 7)
@@ -425,9 +426,9 @@ def test_adversarial_moves_every_input_by_s_in_the_direction_of_the_gradient_sig
 
 @pytest.mark.parametrize("kind", ["mlp", "cnn"])
 def test_with_all_of_them_in_float32_a_fit_does_not_depend_on_the_number_of_fits(kind):
-    half = {name: STRENGTHS[name].probe[0] for name in [*MEMBERS, "adversarial"]}
+    half = {name: STRENGTHS[name].probe[0] for name in [*MEMBERS, "adversarial", "class_weight"]}
     data = pictures()
-    data = replace(data, x=data.x.float())
+    data = replace(data, x=data.x.float(), class_weights=data.class_weights.float())
     trials = [trial(str(i), **half | {"rotation": 2.0 * i, "mixup": 0.1 * i}) for i in range(7)]
     together = {n: trained(data, trials[:n], epochs=2, kind=kind) for n in (2, 7)}
     for i, rows in ((0, 2), (1, 7), (6, 7)):

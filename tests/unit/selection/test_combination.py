@@ -77,10 +77,19 @@ def test_the_networks_of_a_member_are_averaged_first():
     assert together.numpy() == pytest.approx((0.75 * chances[:2].mean(0) + 0.25 * chances[2:].mean(0)).numpy())
 
 
+def test_only_the_logits_of_a_classification_are_divided_by_the_temperature():
+    said, numbers, rule = unseen(2).logits, unseen(2, "regression").logits, mean(0.75, 0.25)
+    cooled = replace(rule, temperature=0.5)
+    chances = (2 * rule.combine("classification", said)).softmax(1)
+    assert cooled.combine("classification", said).softmax(1).numpy() == pytest.approx(chances.numpy())
+    rule, cooled = replace(rule, bias=torch.zeros(1)), replace(cooled, bias=torch.zeros(1))
+    assert cooled.combine("regression", numbers).equal(rule.combine("regression", numbers))
+
+
 @pytest.mark.parametrize(
     "rule",
     [
-        mean(0.5, 0.0, 0.5),
+        replace(mean(0.5, 0.0, 0.5), temperature=2.0),
         Combination("sum", torch.tensor([0.3, 0.0, 0.3]), torch.zeros(3)),
         Combination(
             "linear", torch.cat([torch.randn(3, 3), torch.zeros(3, 3), torch.randn(3, 3)], dim=1), torch.ones(3)

@@ -365,7 +365,7 @@ SECTIONS = [
     ("finalists: -1", ["finalists: must be at least 0, got -1."]),
     ("finalists: 101", ["finalists: must be at most 100, got 101."]),
     ("finalists: 1.5", ["finalists: must be a whole number, got 1.5."]),
-    ("select: x", ["select: x is not known. Known: best, one_se, fastest, sparsest."]),
+    ("select: x", ["select: x is not known. Known: expected, best, safe, one_se, fastest, sparsest."]),
     ("select: bset", ["select: bset is not known. Did you mean best?"]),
     ("ensemble: forest", ["ensemble.kind: forest is not known. Known: bagging, greedy, stacking, snapshot, boosting."]),
     ("ensemble: {kind: greedy, size: 1}", ["ensemble.size: must be at least 2, got 1."]),
@@ -383,6 +383,14 @@ SECTIONS = [
     ("refit: {kind: scaled, epochs: 0}", ["refit.epochs: must be at least 1, got 0."]),
     ("refit: {epoch: 3}", ["refit.epoch is not a key of refit. Did you mean epochs?"]),
     ("refit: {kind: keep, epochs: 3}", ["refit: epochs needs kind: scaled, got kind: keep; remove epochs."]),
+    (
+        "refit: {kind: keep, networks: 5}",
+        ["refit: networks needs kind: scaled, because kind: keep trains one network; remove networks."],
+    ),
+    (
+        "refit: {kind: average, networks: 1}",
+        ["refit: networks needs kind: scaled, because kind: average trains one network per fold; remove networks."],
+    ),
     ("exported: 3", ["exported: must be a mapping, got 3."]),
 ]
 BROKEN = [

@@ -12,15 +12,21 @@ import hpo
 from hpo.core.errors import InputError, SpaceError
 from hpo.space import loader
 from hpo.space.hyperparameter import Hyperparameter
+from hpo.space.settings import TrainConfig
 from tests.helpers.space_files import HEAD, NINES, SEARCH, SEARCH_KEYS
 
 OURS = sorted(Path(hpo.__file__).parents[1].glob("search_spaces/*.yaml"))
 # A further section, or another search → a part of the space, and its value.
 LEGAL = [
-    ("", lambda s: (s.budget.trials, s.train.epochs, s.train.batch_size, s.train.patience), (100, 60, 64, 10)),
+    ("", lambda s: (s.budget.trials, s.train.epochs, s.train.batch_size, s.train.patience), (100, 60, None, 10)),
+    ("train: {batch_size: auto}", lambda s: s.train, TrainConfig()),
+    ("train: {batch_size: 64}", lambda s: s.train.minibatch, 64),
     ("", lambda s: (s.sampler.kind, s.pruner.kind, s.seed, s.train.metric), ("tpe", "median", 0, "loss")),
     ("", lambda s: (s.network.kind, s.network.width, s.network.activation), ("mlp", 128, "relu")),
     ("", lambda s: (s.data.split.test, s.data.split.valid, s.data.split.seed), (0.2, 0.2, 0)),
+    ("", lambda s: (s.refit.kind, s.refit.networks, s.refit.temperature), ("scaled", 5, None)),
+    ("refit: {networks: 1}", lambda s: (s.refit.kind, s.refit.networks), ("scaled", 1)),
+    ("refit: {epochs: 3, temperature: 1.5}", lambda s: (s.refit.epochs, s.refit.temperature), (3, 1.5)),
     ("ensemble: greedy", lambda s: s.ensemble.model_dump(), {"kind": "greedy", "size": 10, "pool": 30}),
     ("ensemble: {kind: bagging, size: 2}", lambda s: (s.ensemble.kind, s.ensemble.size), ("bagging", 2)),
     ("seed: 0x10", lambda s: s.seed, 16),

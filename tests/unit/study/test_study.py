@@ -232,7 +232,7 @@ def test_incremental_best_and_counts_equal_those_over_all_outcomes(tmp_path, met
         assert study.in_memory.worst[f"valid_{metric}"] == (max if metric == "loss" else min)(shown)
 
 
-def test_weights_are_saved_only_for_nested_and_refit_trials_and_before_their_outcomes(tmp_path):
+def test_weights_are_saved_only_for_refit_trials_and_before_their_outcomes(tmp_path):
     """Of other trials only the scores are read later."""
     study, told, written = Study(make_space(), tmp_path / "journal.log", "data"), NullSinks(), []
 
@@ -243,12 +243,12 @@ def test_weights_are_saved_only_for_nested_and_refit_trials_and_before_their_out
     told.save = save
     loop.run(study, RecordedCurves(), told, told)
     best = study.best().trial
-    for role in ("ablation", "finalist", "nested", "refit"):
+    for role in ("ablation", "finalist", "refit"):
         study.enqueue(dataclasses.replace(best, key=TrialKey(role), role=role))
     loop.run(study, RecordedCurves(), told, told)
     study.close()
-    assert study.outcomes.keys() >= {"ablation", "finalist", "nested", "refit"}
-    assert sorted(written) == ["nested", "refit"]
+    assert study.outcomes.keys() >= {"ablation", "finalist", "refit"}
+    assert sorted(written) == ["finalist-valid", "refit"]
 
 
 def test_the_journal_is_synced_once_a_second_and_on_close(tmp_path, monkeypatch):
