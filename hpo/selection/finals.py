@@ -14,17 +14,18 @@ from hpo.core.metrics import METRICS, Metric, labelled_metric
 from hpo.core.posterior import Gain, Measurement
 from hpo.core.samples import Samples
 from hpo.core.selection_rules import DEFAULT, Candidate
-from hpo.core.trial import Outcome, Trial
+from hpo.core.trial import Trial
 from hpo.data.dataset import Dataset
-from hpo.regularizers.active import active_params, active_regularization, active_strengths
+from hpo.regularizers.active import active_params
 from hpo.selection import evidence, expectation, out_of_fold
+from hpo.selection.entrants import variants
 from hpo.selection.evidence import Evidence
 from hpo.selection.expectation import Expectation
 from hpo.selection.finalist import Finalist
 from hpo.selection.out_of_fold import DrawPredictions
 from hpo.space import regularization
 from hpo.space.space import Space
-from hpo.study import baselines, ranking, seeds
+from hpo.study import baselines, seeds
 from hpo.study.study import Study
 from hpo.study.weights import WeightStore
 from hpo.training.builder import NetworkBuilder
@@ -34,7 +35,6 @@ TrainFixed = Callable[[Sequence[Trial], Callable[[], Samples]], None]
 
 _DRAWS = 2  # draws of new splits; each has enough folds to make its training parts as large as in the search
 _ENOUGH_ROWS = 10_000  # validation rows of a draw: with more, the choice of the training seed matters more
-_NEAR = 0.03  # the distance in a range below which two values make no difference that could be measured
 _MOST_ROUNDS = 4  # in which the choice may change because its own evidence grows
 _HOPELESS = 0.1  # a finalist drops out if the probability that it is better than the leader is at most this
 
@@ -114,7 +114,8 @@ class Finals:
             return
         for draw in range(2, self._draws + 1):
             self._reevaluate(self._remaining(), draw)
-        self._add_variants(self.leader)
+        # No regularization at a searched learning rate is a candidate even if a baseline leads.
+        self._add_variants(variants(self.leader.trial) + [baselines.ablation(f.trial) for f in self._best_searched()])
 
     def settle(self, rule: str) -> str:
         """Return the label of the finalist that a rule selects once it and its variants are evaluated like the rest.
@@ -124,7 +125,7 @@ class Finals:
         """
         for _ in range(_MOST_ROUNDS):
             selected, known = self.choices()[rule], self._n_evaluations
-            self._add_variants(self.finalists[selected])
+            self._add_variants(variants(self.finalists[selected].trial))
             self._complete(self.finalists[selected])
             if self._n_evaluations == known:
                 break
@@ -141,18 +142,18 @@ class Finals:
             if len(finalist.reevaluations) < draw:  # the time was up
                 break
 
-    def _add_variants(self, finalist: Finalist) -> None:
-        """Evaluate, on the first draw, a configuration without each of its strengths and without regularization. A
-        variant that equals a finalist is not trained again."""
+    def _add_variants(self, variants: Sequence[Trial]) -> None:
+        """Evaluate variants of configurations on the first draw. One that equals a finalist is not trained again."""
         if not self._with_variants:
             return
-        trial, regularizing = finalist.trial, active_regularization(finalist.trial.params)
-        variants = [baselines.ablation(trial)] if regularizing else []
-        names = [name for name in active_strengths(trial.params) if [name] != regularizing]  # that one is the ablation
-        variants += [baselines.without_strength(trial, name) for name in names]
-        added = [Finalist(variant, self._space) for variant in variants if self.find(variant) is None]
-        self.finalists |= {f.label: f for f in added}
-        self._reevaluate(added, 1)
+        added = {v.label: Finalist(v, self._space) for v in variants if self.find(v) is None}
+        self.finalists |= added
+        self._reevaluate(list(added.values()), 1)
+
+    def _best_searched(self) -> list[Finalist]:
+        """Return the trial of the search with the largest expected gain, if any of them did not diverge."""
+        sound = [c for c in self.candidates() if c.sound and self.finalists[c.label].trial.key.is_searched]
+        return [self.finalists[max(sound, key=lambda c: (c.gain.mean, c.label)).label]] if sound else []
 
     def evaluate(self, trial: Trial) -> Finalist | None:
         """Evaluate a configuration on all draws, or return the finalist that trains like it; None if the time is up."""
@@ -253,7 +254,13 @@ class Finals:
         smallest error or, if all of them diverged, another one."""
         complete = [label for label, f in self.finalists.items() if f.complete]
         defaults = [label for label in complete if label in rules.DEFAULTS]
-        return min(defaults, key=self.error) if defaults else complete[0] if complete else DEFAULT
+        return min(defaults, key=self._level) if defaults else complete[0] if complete else DEFAULT
+
+    def _level(self, label: str) -> float:
+        """Return the mean error of a finalist, or that of a validator, which may be negative; lower is better."""
+        if self._metric.is_validator:
+            return self._metric.minimized(self.finalists[label].mean(self._metric.name))
+        return self.error(label)
 
     def _remaining(self) -> list[Finalist]:
         """Return the leader, the defaults, and as many of the other finalists that may turn out to be the best as can
@@ -301,25 +308,3 @@ class Finals:
         if self._max_epochs is None:
             return None
         return min(self._max_epochs, self._space.train.of(finalist.trial.params).epochs)
-
-
-def select_finalists(study: Study, space: Space, number: int) -> list[Outcome]:
-    """Return the baselines and the best `number` trials of the search, without near-copies of better ones."""
-    finalists = [study.outcomes[label] for label in ("none", "defaults")]
-    for outcome in ranking.ranked(study.search_outcomes(), METRICS[space.train.metric]):
-        if len(finalists) >= 2 + number:
-            break
-        if not any(_is_near(space, outcome.trial, finalist.trial) for finalist in finalists):
-            finalists.append(outcome)
-    return finalists
-
-
-def _is_near(space: Space, first: Trial, second: Trial) -> bool:
-    """Return whether two configurations are nearly the same: close to each other in the range of every key, with the
-    same strengths on."""
-    a, b = active_params(first.params), active_params(second.params)
-    return a.keys() == b.keys() and all(
-        abs(values.to_unit(a[key]) - values.to_unit(b[key])) < _NEAR if values.numeric else a[key] == b[key]
-        for key, values in space.hyperparameters.items()
-        if values.sampled and key in a
-    )

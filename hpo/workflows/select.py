@@ -8,8 +8,9 @@ from hpo.core.errors import SearchFailedError
 from hpo.core.trial import Outcome, Trial
 from hpo.regularizers.active import active_adaptation, active_regularization, is_regularized
 from hpo.selection.decision import Selection
+from hpo.selection.entrants import select_finalists
 from hpo.selection.finalist import Finalist
-from hpo.selection.finals import Finals, n_draws, select_finalists
+from hpo.selection.finals import Finals, n_draws
 from hpo.study import baselines
 from hpo.study.study import Study
 from hpo.workflows.session import SearchSession

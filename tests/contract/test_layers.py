@@ -38,6 +38,7 @@ PUBLIC = {
     "report": {"", "summary"},
     "selection": {
         "decision",
+        "entrants",
         "ensemble.build",
         "ensemble.context",
         "finalist",
@@ -46,6 +47,7 @@ PUBLIC = {
         "refit",
         "result",
         "result_builder",
+        "result_parts",
         "row_predictions",
         "score_table",
     },

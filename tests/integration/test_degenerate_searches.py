@@ -8,7 +8,7 @@ from hpo.cli.messages import study_rows
 from hpo.cli.result_text import result_lines
 from hpo.core.trial import Outcome
 from hpo.report import page
-from hpo.selection.finals import select_finalists
+from hpo.selection.entrants import select_finalists
 from hpo.study.directory import StudyDirectory
 from hpo.study.storage import read_attrs
 from hpo.training.stack import Stack

@@ -11,6 +11,7 @@ from sklearn.metrics import confusion_matrix, recall_score
 
 from hpo import report
 from hpo.cli.result_text import result_lines
+from hpo.core.metrics import average_predictions
 from hpo.core.statistics import PairedCounts
 from hpo.report import adaptation_views, domain_text, summary
 from hpo.report.adaptation_views import TargetEffect
@@ -90,7 +91,10 @@ def test_the_effect_of_adaptation_is_counted_on_the_test_rows_of_the_target(scal
     test = data.test.reveal()
     true = test.y.numpy()
     before, after = (
-        net.network.predict(net.weights, test.x[None])[0].argmax(1).numpy() for net in (inputs.reference, inputs)
+        average_predictions("classification", net.network.predict(net.weights, test.x.expand(5, -1, -1)))
+        .argmax(1)
+        .numpy()
+        for net in (inputs.reference, inputs)
     )
     assert (after == true).mean() == pytest.approx(scaled.result.test["accuracy"])
     recalls = zip(*(recall_score(true, predicted, average=None) for predicted in (before, after)), strict=True)
@@ -196,7 +200,7 @@ def test_the_result_states_the_effect_of_adaptation_on_the_target_and_on_the_sou
         f"({unadapted.reevaluated['accuracy']:.3f} → {result.reevaluated['accuracy']:.3f})."
         in line.partition("in the re-evaluation on the source")[2]
     )
-    assert any(line.startswith("Regularization ") and "in the re-evaluation on the source" in line for line in lines)
+    assert any("than without on the source" in line for line in lines)
     lead, more = summary.adaptation_lines(result)
     assert f'<p class="lead">{escape(lead)}</p><p>{escape(more)}</p>' in scaled.page
 

@@ -18,7 +18,7 @@ from hpo.core.selection_rules import DEFAULT
 from hpo.core.trial import Outcome, TrainedTrial, Trial
 from hpo.core.trial_key import TrialKey
 from hpo.regularizers.configs import make_config
-from hpo.selection import finals, out_of_fold
+from hpo.selection import entrants, finals, out_of_fold
 from hpo.selection.finalist import Finalist
 from hpo.selection.finals import Finals, n_draws
 from hpo.space import loader
@@ -96,7 +96,7 @@ def test_each_configuration_is_a_finalist_once(searched):
         replace(best, trial=replace(found["none"].trial, key=TrialKey(78))),
     ]
     study = SimpleNamespace(outcomes=found, search_outcomes=lambda: [best, *twins, *others])
-    entered = finals.select_finalists(study, searched.experiment.space, 2)
+    entered = entrants.select_finalists(study, searched.experiment.space, 2)
     assert [o.trial.label for o in entered] == ["none", "defaults", best.trial.label, others[0].trial.label]
 
 

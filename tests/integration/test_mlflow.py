@@ -28,17 +28,15 @@ def test_a_search_is_one_experiment_with_a_parent_run_and_a_child_for_every_tria
 
 def test_runs_have_the_role_of_their_trial(recorded):
     roles = {label: run.data.tags["hpo.role"] for label, run in recorded.runs.items()}
-    finalists, ablation = recorded.result["finalists"], recorded.result["baselines"]["ablation"]["trial"]
-    compared = {recorded.result["trial"], "none", "defaults", ablation}
+    finalists, selected = recorded.result["finalists"], recorded.result["trial"]
+    tested = {recorded.result["trial"], recorded.result["verdict"]["reference"]}
     trials = dict.fromkeys("0123456", "search") | {"none": "baseline", "defaults": "baseline"}
-    ablations = (
-        {ablation: "ablation"} if ablation not in trials else {}
-    )  # the selected trial may have no regularization to switch off
+    variant = {selected: "ablation"} if selected not in trials else {}  # trained on the rows of the search, too
     draws = {label: "finalist" for label in roles if "-fresh-" in label}
-    assert {label.rpartition("-fresh-")[0] for label in draws} == finalists.keys() | ablations.keys()
+    assert {label.rpartition("-fresh-")[0] for label in draws} == finalists.keys()
     late = {label: "refit" for label in roles if "-scaled-" in label}
-    assert {label.rpartition("-scaled-")[0] for label in late} == compared
-    assert roles == trials | ablations | draws | late
+    assert {label.rpartition("-scaled-")[0] for label in late} == tested
+    assert roles == trials | variant | draws | late
 
 
 def test_the_view_shows_only_trials_scored_on_the_rows_of_the_search(recorded):

@@ -10,8 +10,9 @@ from hpo.core.errors import InputError
 from hpo.core.samples import Fold, Samples, epoch_rows, no_rows
 from hpo.core.trial import Outcome, TrainedTrial, Trial
 from hpo.core.trial_key import TrialKey
+from hpo.selection.entrants import select_finalists
 from hpo.selection.finalist import Finalist
-from hpo.selection.finals import n_draws, select_finalists
+from hpo.selection.finals import n_draws
 from hpo.selection.result import SearchResult
 from hpo.space.settings import EnsembleConfig
 from hpo.study import seeds

@@ -128,7 +128,7 @@ def test_a_last_minibatch_is_counted_in_the_rows_of_an_epoch():
 
 @pytest.mark.parametrize(
     ("n_train", "size"),
-    [(1, 32), (1_024, 32), (1_025, 64), (4_097, 128), (29_304, 256), (180_000, 512), (10**7, 1_024)],
+    [(1, 32), (1_024, 32), (1_025, 64), (4_097, 128), (29_304, 256), (180_000, 256)],
 )
 def test_the_batch_size_grows_with_the_training_rows(n_train, size):
     assert auto_batch_size(n_train) == size
