@@ -106,8 +106,10 @@ def _rules(result: SearchResult) -> list[str]:
         return [text] if result.baselines else []
     if len(set(result.rules.values())) == 1:
         return [f"All rules ({', '.join(result.rules)}) select it."]
-    others = (f"{rule} would select {trial_name(label)}" for rule, label in result.rules.items() if rule != result.rule)
-    return [f"Selected by {result.rule}; {', '.join(others)}."]
+    others = [
+        f"{rule} would select {trial_name(label)}" for rule, label in result.rules.items() if label != result.trial
+    ]
+    return [f"Selected by the rule {result.rule}. Of the other rules, {', '.join(others)}."]
 
 
 def _front(result: SearchResult) -> list[str]:
@@ -172,8 +174,14 @@ def _refit(result: SearchResult) -> list[str]:
         "keep": "the network of the search",
         "average": f"{average}, one per fold",
     }[refit.kind]
-    temperature = "" if refit.temperature in (None, 1) else f" Its logits are divided by {refit.temperature:.2f}."
+    temperature = _calibration(refit.temperature)
     return [f"Final network: {trained}.{temperature}", *_test_warning(result)]
+
+
+def _calibration(temperature: float | None) -> str:
+    """Return a sentence about the temperature, "" if it changes nothing that is shown."""
+    shown = "1.00" if temperature is None else f"{temperature:.2f}"
+    return "" if shown == "1.00" else f" Its logits are divided by {shown}, which calibrates its probabilities."
 
 
 def _test_warning(result: SearchResult) -> list[str]:

@@ -19,7 +19,7 @@ def verdict_line(result: SearchResult) -> str:
     verdict = result.verdict
     if verdict is None:
         return ""
-    rival, defaults, gain = trial_name(verdict.rival), trial_name(verdict.reference), verdict.gain
+    rival, defaults, gain = _as_subject(verdict.rival), trial_name(verdict.reference), verdict.gain
     keeps_defaults = result.trial == verdict.reference
     if gain is None and not keeps_defaults:
         return f"The usual defaults diverged in the re-evaluation, so {rival} is selected without a comparison."
@@ -83,7 +83,7 @@ def next_step_lines(result: SearchResult, options: str) -> list[str]:
         metric = result.metric.replace("_", " ")
         lines.append(
             f"With these {verdict.fits} re-evaluation fits, a measured gain in {metric} below about "
-            f"{format_score(verdict.detectable)} is not enough; that of {trial_name(verdict.rival)} is "
+            f"{format_score(verdict.detectable)} is not enough; that of {_as_subject(verdict.rival)} is "
             f"{format_score(verdict.gain.measured)}. Smaller gains need more rows."
         )
     name = f"trial-{best.trial}" if best.trial.isdecimal() else best.trial
@@ -107,6 +107,11 @@ def contribution_table(result: SearchResult) -> tuple[str, list[list[str]]]:
 
 def _contribution(metric: str, gain: ExpectedGain) -> list[str]:
     return [change_text(metric, gain), certainty_text(metric, gain) + ("" if is_clear(gain) else ": cannot tell")]
+
+
+def _as_subject(label: str) -> str:
+    """Return the name of a trial as the subject of a sentence, where "no regularization is …" would be misread."""
+    return trial_name(label).replace("no regularization", "the baseline without regularization")
 
 
 def _capitalized(text: str) -> str:

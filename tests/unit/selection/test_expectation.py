@@ -30,7 +30,7 @@ def noisy(rows, noise, rest, draws=2, scale=1.0, seed=0):
     return found
 
 
-@pytest.mark.parametrize("networks", [1, 2, 3, 5, 20])
+@pytest.mark.parametrize("networks", [1, 5])
 @pytest.mark.parametrize(("noise", "rest"), [(0.5, 0.0), (0.5, 0.5), (0.1, 1.0)])
 def test_the_error_of_an_average_of_networks_is_extrapolated_from_two(networks, noise, rest):
     """Squared errors are exact: noise / K + rest. The mean over 30 tables leaves little of the sampling error."""
