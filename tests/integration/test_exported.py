@@ -11,6 +11,7 @@ from hpo.core.selection_rules import DEFAULTS
 from hpo.report.summary import regularization_line, verdict_line
 from hpo.selection.result import SearchResult
 from hpo.selection.result_parts import (
+    BestFound,
     ConfigScores,
     ExpectedGain,
     FinalistScores,
@@ -114,7 +115,7 @@ FRONT = [
             f"The closest is trial 3 with a 0.8 % lower loss ({LITTLE_WORDS}).",
         ),
         (
-            KEPT | {"verdict": VERDICT},
+            KEPT | {"verdict": VERDICT, "best_found": BestFound("3", {}, LITTLE, "it is practically equal")},
             "With these 8 re-evaluation fits, a measured gain in loss below about 0.013 is not enough; that of trial 3 "
             "is 0.010. Smaller gains need more rows.",
         ),
