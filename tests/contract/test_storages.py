@@ -187,7 +187,7 @@ def test_an_interrupted_study_resumes_from_any_storage_as_if_it_had_not_been(loc
     assert search(space, location, RecordedCurves()) == search(space, tmp_path / "other.log", RecordedCurves())
 
 
-@pytest.mark.parametrize("schema", [0, SCHEMA + 1, None])
+@pytest.mark.parametrize("schema", [0, SCHEMA - 1, SCHEMA + 1, None])
 def test_a_study_of_another_schema_is_refused_with_one_sentence(location, schema):
     search(make_space(budget={"trials": 3}), location, RecordedCurves())
     storage = open_storage(location)

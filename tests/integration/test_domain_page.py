@@ -15,6 +15,7 @@ from hpo.core.metrics import average_predictions
 from hpo.core.statistics import PairedCounts
 from hpo.report import adaptation_views, domain_text, summary
 from hpo.report.adaptation_views import TargetEffect
+from hpo.report.gains import gain_text
 from hpo.selection.result_parts import AdaptationEffect
 from tests.helpers.pages import plots, titles, without_plotly
 from tests.helpers.reports import config_scores
@@ -200,7 +201,8 @@ def test_the_result_states_the_effect_of_adaptation_on_the_target_and_on_the_sou
         f"({unadapted.reevaluated['accuracy']:.3f} → {result.reevaluated['accuracy']:.3f})."
         in line.partition("in the re-evaluation on the source")[2]
     )
-    assert any("than without on the source" in line for line in lines)
+    (line,) = (line for line in lines if line.startswith("With its regularization"))
+    assert f"is expected to have {gain_text('loss', result.regularization)} than without on the source (90 %" in line
     lead, more = summary.adaptation_lines(result)
     assert f'<p class="lead">{escape(lead)}</p><p>{escape(more)}</p>' in scaled.page
 
