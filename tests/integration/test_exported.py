@@ -8,7 +8,7 @@ import yaml
 
 from hpo.cli.result_text import result_lines
 from hpo.core.selection_rules import DEFAULTS
-from hpo.report.summary import regularization_line, verdict_line
+from hpo.report.summary import contribution_table, next_step_lines, regularization_line, verdict_line
 from hpo.selection.result import SearchResult
 from hpo.selection.result_parts import (
     BestFound,
@@ -90,6 +90,7 @@ def result(unrecorded, tmp_path_factory):  # noqa: ARG001 - a fixture of a modul
 
 LITTLE = ExpectedGain(0.004, -0.02, 0.03, relative=0.008, probability=0.6, measured=0.01, draws=2)
 MUCH = ExpectedGain(0.05, 0.01, 0.09, relative=0.1, probability=0.999, measured=0.08, draws=2)
+HARM = ExpectedGain(-0.02, -0.03, -0.01, relative=-0.04, probability=0.001, measured=-0.02, draws=2)
 VERDICT = Verdict("3", "defaults", LITTLE, fits=8, significant=False, detectable=0.013)
 SAME, OTHER = (
     dict.fromkeys(("expected", "one_se", "fastest"), "defaults"),
@@ -97,8 +98,10 @@ SAME, OTHER = (
 )
 EXPECTED = {"accuracy": ScorePath(0.9, 0.85, 0.86, [0.8, 0.9], 0.84)}
 KEPT = {"trial": "defaults", "metric": "loss", "rule": "expected"}
+UNCLEAR = "this evidence cannot tell whether regularization helps"
 LITTLE_WORDS = "90 % interval 4.0 % higher to 6.0 % lower; better with probability 60 %"
 MUCH_WORDS = "90 % interval 2.0 % to 18.0 % lower; better with probability over 99 %"
+HARM_WORDS = "90 % interval 6.0 % to 2.0 % higher; better with probability below 1 %"
 REFIT = RefitResult("scaled", "3-scaled-7", 7, 1234, networks=1, temperature=1.0)
 FRONT = [
     ParetoTrial("3", {}, 0, 1, {"valid_loss": 0.5, "nonzero_share": 1.0}, {}, {}),
@@ -115,9 +118,9 @@ FRONT = [
             f"The closest is trial 3 with a 0.8 % lower loss ({LITTLE_WORDS}).",
         ),
         (
-            KEPT | {"verdict": VERDICT, "best_found": BestFound("3", {}, LITTLE, "it is practically equal")},
-            "With these 8 re-evaluation fits, a measured gain in loss below about 0.013 is not enough; that of trial 3 "
-            "is 0.010. Smaller gains need more rows.",
+            KEPT | {"verdict": replace(VERDICT, reference="defaults_fast"), "trial": "defaults_fast"},
+            "Nothing is expected to be more than 1 % better than the usual defaults at three times the usual learning "
+            f"rate, so they are selected. The closest is trial 3 with a 0.8 % lower loss ({LITTLE_WORDS}).",
         ),
         (
             KEPT | {"verdict": replace(VERDICT, rival="none"), "rule": "safe"},
@@ -145,19 +148,6 @@ FRONT = [
             {"trial": "3", "metric": "loss", "verdict": replace(VERDICT, reference="defaults_fast", gain=MUCH)},
             "Trial 3 is expected to have a 10.0 % lower loss than the usual defaults at three times the usual learning "
             f"rate ({MUCH_WORDS}).",
-        ),
-        (
-            {
-                "selected": {"dropout": 0.3, "l1": 0.0},
-                "metric": "loss",
-                "contributions": {"dropout": MUCH},
-                "regularization": LITTLE,
-            },
-            f"dropout 0.3 loss −10.0 % {MUCH_WORDS}",
-        ),
-        (
-            {"selected": {"dropout": 0.3}, "metric": "loss", "contributions": {"dropout": LITTLE}},
-            f"dropout 0.3 loss −0.8 % {LITTLE_WORDS}: cannot tell",
         ),
         (KEPT | {"rules": SAME}, "All rules (expected, one_se, fastest) select it."),
         (
@@ -223,17 +213,22 @@ def test_the_verdict_is_omitted_without_a_comparison_with_the_defaults(result):
 
 
 @pytest.mark.parametrize(
-    ("gain", "claim"),
+    ("gain", "changes", "claim"),
     [
+        (LITTLE, {}, f"a 0.8 % lower loss than without ({LITTLE_WORDS}); {UNCLEAR}"),
+        (MUCH, {}, f"a 10.0 % lower loss than without ({MUCH_WORDS})"),
+        (MUCH, {"test_domain_differs": True}, f"a 10.0 % lower loss than without on the source ({MUCH_WORDS})"),
+        (HARM, {}, f"a 4.0 % higher loss than without ({HARM_WORDS})"),
         (
             LITTLE,
-            f"a 0.8 % lower loss than without ({LITTLE_WORDS}); this evidence cannot tell whether regularization helps",
+            {"metric": "accuracy"},
+            "an accuracy 0.4 points higher than without (90 % interval 2.0 points lower to 3.0 points higher; better "
+            f"with probability 60 %); {UNCLEAR}",
         ),
-        (MUCH, f"a 10.0 % lower loss than without ({MUCH_WORDS})"),
     ],
 )
-def test_the_effect_of_regularization_is_shown_in_the_followed_metric(result, gain, claim):
-    changed = replace(result, metric="loss", regularization=gain, **with_gaps(0.2, 0.4))
+def test_the_effect_of_regularization_is_shown_in_the_followed_metric(result, gain, changes, claim):
+    changed = replace(result, regularization=gain, **{"metric": "loss"} | with_gaps(0.2, 0.4) | changes)
     gap = "Regularization reduced the train–valid gap by 50 %."
     start = "With its regularization, the selected configuration is expected to have"
     assert regularization_line(changed) == f"{start} {claim}. {gap}"
@@ -259,6 +254,75 @@ def test_without_a_re_evaluation_only_the_gap_is_compared(result, selected, abla
     assert regularization_line(replace(result, regularization=None, **with_gaps(selected, ablation))) == line
 
 
+def test_a_configuration_without_regularization_has_no_effect_of_it(result):
+    changed = replace(result, **with_gaps(0.2, 0.4) | {"selected": {"dropout": 0.0}})
+    assert regularization_line(changed) == "The selected configuration has no regularization."
+
+
+CONTRIBUTIONS = {
+    "metric": "loss",
+    "selected": {"learning_rate": 0.01, "dropout": 0.25, "weight_decay": 0.031},
+    "contributions": {"dropout": LITTLE, "weight_decay": HARM},
+    "regularization": MUCH,
+}
+ROWS = [
+    ["dropout 0.25", "loss −0.8 %", f"{LITTLE_WORDS}: cannot tell"],
+    ["weight_decay 0.031", "loss +4.0 %", HARM_WORDS],
+    ["all of them", "loss −10.0 %", MUCH_WORDS],
+]
+
+
+@pytest.mark.parametrize(
+    ("changes", "rows"),
+    [
+        ({}, ROWS),
+        ({"regularization": None}, ROWS[:2]),
+        ({"contributions": {"dropout": LITTLE}}, ROWS[:1]),  # a single regularizer is all of them
+        ({"contributions": {}}, []),
+    ],
+)
+def test_each_regularizer_has_a_row_with_what_it_contributes(result, changes, rows):
+    changed = replace(result, **CONTRIBUTIONS | changes)
+    caption, found = contribution_table(changed)
+    assert found == rows
+    assert caption == (
+        "What each regularizer contributes, compared with the same configuration without it:" if rows else ""
+    )
+    said = [" ".join(line.split()) for line in result_lines(changed, "mlruns")]
+    assert [line for line in said if "; better with" in line and line.startswith(("dropout", "weight", "all of"))] == [
+        " ".join(row) for row in rows
+    ]
+
+
+FOUND = BestFound("3", {}, LITTLE, "it is expected to be less than 1 % better than the usual defaults")
+DETECTABLE = (
+    "With these 8 re-evaluation fits, a measured gain in loss below about 0.013 is not enough; that of trial 3 is "
+    "0.010. Smaller gains need more rows."
+)
+EXPORT = "To use trial 3 all the same: hpo export --study tiny --trial 3 -o trial-3.yaml"
+
+
+@pytest.mark.parametrize(
+    ("changes", "lines"),
+    [
+        ({}, [DETECTABLE, EXPORT]),
+        ({"rules": {"best": "3"}}, [DETECTABLE, f"{EXPORT}; or search again with --select best"]),
+        ({"rule": "safe"}, [EXPORT]),  # which needs a significant gain, whatever its size
+        ({"verdict": replace(VERDICT, detectable=None)}, [EXPORT]),
+        ({"verdict": replace(VERDICT, gain=None)}, [EXPORT]),
+        ({"trial": "7", "verdict": replace(VERDICT, rival="7")}, [EXPORT]),
+        ({"best_found": replace(FOUND, reason="")}, []),
+        ({"best_found": None}, []),
+        ({"verdict": None}, []),
+    ],
+)
+def test_the_next_steps_if_another_configuration_than_the_best_was_selected(result, changes, lines):
+    changed = replace(result, **KEPT | {"verdict": VERDICT, "best_found": FOUND, "rules": {}} | changes)
+    assert next_step_lines(changed, "--study tiny") == lines
+    said = result_lines(changed, "mlruns")
+    assert [line for line in said if line.startswith(("With these ", "To use "))] == lines
+
+
 # ---- the result as JSON and in an interpreter
 
 
@@ -266,7 +330,9 @@ def test_a_result_survives_json(result):
     restored = SearchResult.from_json(json.loads(json.dumps(result.to_json())))
     assert restored == result
     assert isinstance(restored.finalists["defaults"], FinalistScores)
-    full = replace(result, front=FRONT, regularization=MUCH, contributions={"dropout": LITTLE}, verdict=VERDICT)
+    full = replace(
+        result, front=FRONT, regularization=MUCH, contributions={"dropout": LITTLE}, verdict=VERDICT, best_found=FOUND
+    )
     assert SearchResult.from_json(json.loads(json.dumps(full.to_json()))) == full
 
 
