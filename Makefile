@@ -42,7 +42,7 @@ profile: $(VENV)/ready  ## minutes: where a search spends its time
 honesty: $(VENV)/bench-ready  ## hours: whether the answer is better than the defaults, and whether what is reported holds
 	$(BIN)/python -m bench.honesty
 
-cocktail: $(VENV)/ready  ## an hour and a half: the many regularizers of a published comparison on its tables (DATA: their folder)
+cocktail: $(VENV)/ready  ## hours: what a search of many regularizers hands over, compared with the usual defaults (DATA: the folder of the tables)
 	$(BIN)/python -m bench.cocktail $(if $(DATA),--data $(DATA))
 
 shift: $(VENV)/ready  ## twenty minutes: whether `hpo shift` names the shift that is there (DATA: the folder of the tables)

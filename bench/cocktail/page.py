@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +20,8 @@ from bench.page import markdown, publish
 _DOCS = Path(__file__).parent.parent.parent / "docs"
 TITLES = {
     "selected": "hpo",
-    "ensemble": "hpo, ensemble of 10",
     "defaults": "usual defaults",
+    "argmax": "best search score",
     "none": "no regularization",
 }
 
@@ -37,27 +37,50 @@ def write(records: Records, about: Mapping[str, Any], folder: Path) -> str:
 
 def tables(records: Records, about: Mapping[str, Any]) -> str:
     """Return all tables as Markdown."""
-    splits = sorted({r["split"] for r in records})
-    asked = ", ".join(f"{s:g}" for s in sorted({r["asked"] for r in records}))
-    head = (
-        f"{len(records)} searches of {len(numbers.names(records))} sets and {len(splits)} splits, {asked} seconds of "
-        "sampling each, with all that "
-        f"follows and the ensemble at most {numbers.longest(records):.0f} seconds on {about['cores']} "
-        f"core{'s' * (about['cores'] > 1)} of {about['cpu']}; "
-        f"{about['date']}, torch {about['torch']}, Optuna {about['optuna']}, scikit-learn {about['scikit-learn']}."
-    )
-    parts = [head]
-    if PUBLISHED_SPLIT in splits:
+    parts = [
+        _head(records, about),
+        "### Compared with the usual defaults",
+        gains(records),
+        _goals(numbers.goals(records)),
+        "### All models",
+        all_splits(records),
+    ]
+    if any(r["split"] == PUBLISHED_SPLIT for r in records):
         parts += [
             "### The split of the published numbers",
             one_split(records),
-            goals(records),
+            _goals(numbers.published_goals(records)),
             "### Where others are ahead",
             losses(records),
         ]
-    return "\n\n".join(
-        [*parts, "### All splits", all_splits(records), ensemble(records), "### What was selected", selected(records)]
+    return "\n\n".join([*parts, "### What was selected", selected(records)])
+
+
+def _head(records: Records, about: Mapping[str, Any]) -> str:
+    splits, took = {r["split"] for r in records}, numbers.seconds(records)
+    budgets = sorted({_budget(r["budget"]) for r in records})
+    networks = ", ".join(map(str, sorted({r["networks"] for r in records})))
+    return (
+        f"Searches: {len(records)} ({len(numbers.names(records))} sets, {len(splits)} splits), with "
+        f"{' or '.join(budgets)} each. Networks averaged: {networks}. A search took {min(took):.0f} to "
+        f"{max(took):.0f} seconds with all that follows it, and all of them took {sum(took) / 3600:.1f} hours, on "
+        f"{about['cores']} core{'s' * (about['cores'] > 1)} of {about['cpu']}; "
+        f"{about['date']}, torch {about['torch']}, Optuna {about['optuna']}, scikit-learn {about['scikit-learn']}."
     )
+
+
+def _budget(budget: Mapping[str, float]) -> str:
+    return " and at most ".join(f"{value:g} {unit}" for unit, value in budget.items())
+
+
+def gains(records: Records) -> str:
+    """Return by how much networks of ours are better than the usual defaults, averaged over as many networks."""
+    names = numbers.names(records)
+    rows = [
+        [TITLES[who], *(_mean(numbers.gain(records, who, "defaults", name), "+") for name in names)]
+        for who in ("selected", "argmax", "none")
+    ]
+    return markdown([["points above the usual defaults", *names], *rows])
 
 
 def one_split(records: Records) -> str:
@@ -80,20 +103,21 @@ def _best(score: float | None, name: str, ours: Mapping[str, Mapping[str, float 
     return f"**{score:.1f}**" if score >= top else f"{score:.1f}"
 
 
-def goals(records: Records) -> str:
-    """Return the goals and the results for the single network and the ensemble."""
-    lines = [_goal(TITLES[who], goal) for who in ("selected", "ensemble") for goal in numbers.goals(records, who)]
-    return "\n".join(lines)
+def _goals(goals: Sequence[Goal]) -> str:
+    """Return a line per goal, with the sets on which what is handed over misses it."""
+    return "\n".join(_goal(goal) for goal in goals)
 
 
-def _goal(who: str, goal: Goal) -> str:
+def _goal(goal: Goal) -> str:
     failed = f"; not on {', '.join(goal.failed)}" if goal.failed else ""
     verdict = "met" if goal.met else "missed"
-    return f"- {who}: {goal.what} on {goal.reached} of {goal.of} sets{failed} (aim: {goal.aim}, {verdict})."
+    return (
+        f"- {TITLES['selected']}: {goal.what} on {goal.reached} of {goal.of} sets{failed} (aim: {goal.aim}, {verdict})."
+    )
 
 
 def losses(records: Records) -> str:
-    """Return each set on which others are better than the single network, by how much, and the noise of a split."""
+    """Return each set on which others are better than what is handed over, by how much, and the noise of a split."""
     lines = []
     for name in numbers.names(records):
         score = numbers.published(records, "selected", name)
@@ -122,28 +146,43 @@ def all_splits(records: Records) -> str:
     rows += [
         [COLUMNS[who].title, *(_mean(numbers.over_splits(records, who, name)) for name in names)] for who in RIVALS
     ]
-    for over in ("none", "defaults", *RIVALS):
-        title = TITLES[over] if over in TITLES else COLUMNS[over].title
-        rows.append(
-            [f"hpo above {title}", *(_mean(numbers.gain(records, "selected", over, name), "+") for name in names)]
-        )
+    for over in RIVALS:
+        above = (_mean(numbers.gain(records, "selected", over, name), "+") for name in names)
+        rows.append([f"hpo above {COLUMNS[over].title}", *above])
     return markdown(rows)
 
 
-def ensemble(records: Records) -> str:
-    """Return the gain of the greedy ensemble over the single network."""
-    names = numbers.names(records)
-    row = ["ensemble above hpo", *(_mean(numbers.gain(records, "ensemble", "selected", name), "+") for name in names)]
-    return f"{markdown([['', *names], row])}\n\n{_goal(TITLES['ensemble'], numbers.ensemble_goal(records))}"
-
-
 def selected(records: Records) -> str:
-    """Return a row per search: the best trial, its score in the search, and its score on the test rows."""
-    rows = [["set", "split", "selected", "trials", "in the search", "test", "ensemble"]]
+    """Return a row per search: the selected trial with its scores, and the test scores of what it is compared with."""
+    titles = [TITLES[who] for who in OURS[1:]]
+    rows = [
+        [
+            "set",
+            "split",
+            "selected",
+            "best search score",
+            "trials",
+            "networks",
+            "in the search",
+            "expected",
+            "test",
+            *titles,
+        ]
+    ]
     for r in records:
-        scores = [r["valid"], r["test"]["selected"], r["test"]["ensemble"]]
+        scores = [r["searched"], r["expected"], *(r["test"][who] for who in OURS)]
         said = ["–" if score is None else f"{100 * score:.1f}" for score in scores]
-        rows.append([r["set"], str(r["split"]), r["trial"], str(sum(r["trials"].values())), *said])
+        rows.append(
+            [
+                r["set"],
+                str(r["split"]),
+                r["trial"],
+                r["argmax"],
+                str(sum(r["trials"].values())),
+                str(r["networks"]),
+                *said,
+            ]
+        )
     return markdown(rows)
 
 

@@ -1,4 +1,4 @@
-"""Draw the picture of docs/cocktail.md: readable without color. Hollow marks are others, filled ones hpo."""
+"""Draw the picture of docs/cocktail.md, which is readable without color."""
 
 from __future__ import annotations
 
@@ -9,20 +9,16 @@ from typing import Any
 
 from bench.cocktail import numbers
 from bench.cocktail.numbers import Records
-from bench.cocktail.sets import COCKTAIL, COLUMNS
 
-_TITLES = {"selected": "hpo", "ensemble": "hpo, greedy ensemble of 10"}
-_PUBLISHED: Mapping[str, Any] = {"marker": "o", "mfc": "none", "mec": "0.45", "ms": 6}
-_MEASURED: Mapping[str, Any] = {"marker": "^", "mfc": "none", "mec": "0.45", "ms": 6}
-_COCKTAIL: Mapping[str, Any] = {"marker": "D", "mfc": "none", "mec": "black", "mew": 1.5, "ms": 8}
-_OURS: Mapping[str, Mapping[str, Any]] = {
-    "selected": {"marker": "o", "mfc": "black", "mec": "black", "ms": 7},
-    "ensemble": {"marker": "s", "mfc": "black", "mec": "black", "ms": 7},
+_ROWS: Mapping[str, tuple[float, str, str]] = {  # the place in the band of a set, the title, and the mark
+    "selected": (-0.25, "hpo", "o"),
+    "argmax": (0.0, "best search score", "s"),
+    "none": (0.25, "no regularization", "^"),
 }
 
 
 def draw(records: Records, path: Path) -> None:
-    """Draw a band per set: all scores on the published split above, our means over all splits with errors below."""
+    """Draw a band per set: the differences from the usual defaults on each split, and their means with errors."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -30,39 +26,41 @@ def draw(records: Records, path: Path) -> None:
     FigureCanvasAgg(figure)
     axes = figure.subplots()
     names = numbers.names(records)
+    axes.axvline(0, color="0.5", lw=0.8)
     for i, name in enumerate(names):
-        _others(axes, name, i - 0.22)
-        for shift, who in ((0.1, "selected"), (0.28, "ensemble")):
-            found = numbers.published(records, who, name)
-            if found is not None:
-                axes.plot(found, i - 0.22, ls="none", label=_TITLES[who], **_OURS[who])
-            mean = numbers.over_splits(records, who, name)
-            error = 0.0 if math.isnan(mean.error) else mean.error
-            label = f"mean over {mean.n} splits, ± standard error"
-            axes.errorbar(
-                mean.value,
-                i + shift,
-                xerr=error,
-                lw=1.2,
-                capsize=3,
-                color="0.3",
-                label=label,
-                **{**_OURS[who], "ms": 4},
-            )
+        for who in _ROWS:
+            _row(axes, records, who, name, i)
         axes.axhline(i + 0.5, color="0.85", lw=0.8)
     axes.set_yticks(range(len(names)), names)
     axes.set_ylim(len(names) - 0.5, -0.5)
-    axes.set_xlabel("balanced accuracy on the test rows, % (upper line of a set: the published split)")
+    axes.set_xlabel(
+        "points of balanced accuracy on the test rows above the usual defaults, averaged over as many networks"
+    )
     axes.spines[["top", "right"]].set_visible(False)
     handles = dict(zip(*reversed(axes.get_legend_handles_labels()), strict=True))
-    figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=3, frameon=False)
+    figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=len(_ROWS), frameon=False)
     figure.savefig(path, dpi=110)
 
 
-def _others(axes: Any, name: str, y: float) -> None:
-    """Draw each column on the published split; the cocktail is emphasized."""
-    for key, column in COLUMNS.items():
-        mark, label = (_PUBLISHED, "published") if column.published else (_MEASURED, "measured by us, other models")
-        if key == COCKTAIL:
-            mark, label = _COCKTAIL, "published cocktail"
-        axes.plot(column.scores[name], y, ls="none", label=label, **mark)
+def _row(axes: Any, records: Records, who: str, name: str, band: int) -> None:
+    """Draw the differences of one configuration: hollow for a split, filled for the mean."""
+    shift, title, mark = _ROWS[who]
+    found, mean = numbers.differences(records, who, "defaults", name), numbers.gain(records, who, "defaults", name)
+    if not found:
+        return
+    hollow = {"marker": mark, "mfc": "none", "mec": "0.55", "ms": 5}
+    axes.plot(found, [band + shift] * len(found), ls="none", label=f"{title}, a split", **hollow)
+    axes.errorbar(
+        mean.value,
+        band + shift,
+        xerr=0.0 if math.isnan(mean.error) else mean.error,
+        label=f"{title}, mean ± standard error",
+        marker=mark,
+        mfc="black",
+        mec="black",
+        ms=7,
+        ls="none",
+        lw=1.2,
+        capsize=3,
+        color="0.2",
+    )

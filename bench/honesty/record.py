@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Self
 
 import numpy as np
@@ -94,7 +94,8 @@ class _Measurement:
             "rules": dict(result.rules),
             "pool": scored,
         }
-        return found, RowEvidence(self._about(temperatures), finals.draws(), tests)
+        draws = [replace(draw, logits=dict(draw.logits)) for draw in finals.draws()]  # the store may be deleted
+        return found, RowEvidence(self._about(temperatures), draws, tests)
 
     def _plain(self) -> str:
         """Return the trial that a tuner without re-evaluation selects: the best followed score of any epoch."""

@@ -20,7 +20,7 @@ from hpo.report.summary import (
 )
 from hpo.selection.result import SearchResult
 from hpo.selection.result_parts import EnsembleResult
-from hpo.selection.score_table import selected_lines, table_lines
+from hpo.selection.score_table import SINGLE_NETWORKS, selected_lines, table_lines
 from hpo.space.formatting import (
     align_rows,
     config_lines,
@@ -246,7 +246,8 @@ def comparison_lines(first: CompletedStudy, second: CompletedStudy, differences:
     """The scores and the selected configurations of two studies, and whether the scores differ significantly."""
     names = [short_metric(difference.metric) for difference in differences]
     rows = stacked_head(["", *(f"re-eval. {name}" for name in names), *(f"test {name}" for name in names)])
-    lines = [""]
+    kinds = f"Re-evaluated scores are those of {SINGLE_NETWORKS}; test scores are those of the final predictors."
+    lines = ["", kinds, ""]
     for i, study in enumerate((first, second)):
         test = study.result.test
         scores = [*(d.scores[i] for d in differences), *(test.get(d.metric) for d in differences)]

@@ -38,7 +38,7 @@ class Gain:
     @property
     def probability(self) -> float:
         """The probability that the candidate has the smaller error on new rows; 0.5 for the reference itself."""
-        return float(ndtr(self.mean / self.sd)) if self.sd else 0.5
+        return float(ndtr(self.mean / self.sd)) if self.sd else (1 + float(np.sign(self.mean))) / 2
 
     @property
     def relative(self) -> float:

@@ -48,6 +48,9 @@ _PREFERENCES: dict[str, Callable[[Candidate], float]] = {
     "sparsest": lambda c: c.nonzero,
 }
 SELECTION_RULES = ("expected", "best", "safe", *_PREFERENCES)
+# The rules that keep the usual defaults unless a candidate is more than practically equal to them. `best` needs any
+# expected gain, `safe` a significant one.
+RULES_WITH_REGION = ("expected", *_PREFERENCES)
 
 
 def choose(

@@ -15,8 +15,9 @@ from hpo.core.yaml_document import Dumper
 from hpo.nn.network import BatchedNetwork
 from hpo.regularizers.active import active_strengths
 from hpo.selection.result import SearchResult
+from hpo.selection.score_table import SINGLE_NETWORKS
 from hpo.space import plugins
-from hpo.space.formatting import trial_name
+from hpo.space.formatting import format_score, trial_name
 from hpo.space.hyperparameter import Hyperparameter
 from hpo.space.network import MLP_KEYS
 from hpo.space.space import Space
@@ -44,7 +45,7 @@ _COSINE = (
 )
 _OTHERS = "# These lines leave out {others}; what each does: hpo regularizers NAME\n"
 _IN_TORCH_CODE = ("weight_decay", "dropout", "l1")  # regularizers that the lines of torch code contain
-_SCORE_NAMES = {"valid": "valid", "reevaluated": "re-evaluated", "expected": "expected", "test": "test"}
+_SCORES = ("train", "valid", "reevaluated", "expected", "test")
 _KEY_ORDER = (
     "study",
     "data",
@@ -134,7 +135,10 @@ def single_point(
             **({"plugins": needed} if needed else {}),
             **{key: getattr(result, key) for key in _PROVENANCE},
             **_epoch_rows(result.refit.rows),
-            "scores": {part: getattr(result, part) for part in ("train", *_SCORE_NAMES)},
+            "scores": {
+                "search": {result.metric: result.search_score},
+                **{part: getattr(result, part) for part in _SCORES},
+            },
             **({"evidence": evidence} if evidence else {}),
         },
     }
@@ -218,9 +222,16 @@ def _description(exported: Mapping[str, Any]) -> str:
 
 
 def _score_text(scores: Mapping[str, Mapping[str, float | None]]) -> str:
-    return ", ".join(
-        f"{name} {metric} {value:.4g}"
-        for part, name in _SCORE_NAMES.items()
-        for metric, value in scores[part].items()
-        if value is not None
-    )
+    """Return the scores by the names that the final table of a search has for them.
+
+    Only without an expected score are those of the re-evaluation shown, of which some are calibrated and some are not.
+    """
+    parts = [_named_scores("search", scores["search"]), _named_scores("expected", scores["expected"])]
+    if not parts[-1] and (reevaluated := _named_scores("re-evaluated", scores["reevaluated"])):
+        parts.append(f"{reevaluated} ({SINGLE_NETWORKS})")
+    return ", ".join(filter(None, [*parts, _named_scores("test", scores["test"])]))
+
+
+def _named_scores(name: str, scores: Mapping[str, float | None]) -> str:
+    known = {metric: value for metric, value in scores.items() if value is not None}
+    return ", ".join(f"{name} {metric.replace('_', ' ')} {format_score(value)}" for metric, value in known.items())

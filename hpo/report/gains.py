@@ -25,11 +25,20 @@ def change_text(metric: str, gain: ExpectedGain) -> str:
 
 
 def certainty_text(metric: str, gain: ExpectedGain) -> str:
-    """Return interval and probability: `90 % interval 1.2 % higher to 8.0 % lower; better with probability 96 %`."""
-    ends = [(_size(metric, gain, value), _direction(metric, value)) for value in (gain.low, gain.high)]
-    (low, first), (high, second) = ends
-    between = f"{low} to {high} {second}" if first == second else f"{low} {first} to {high} {second}"
-    return f"90 % interval {between}; better with probability {probability_text(gain)}"
+    """Return interval and probability: `90 % interval 1.2 % higher to 8.0 % lower; better with probability 96 %`.
+
+    An interval without a width is left out: the rows show no difference, or no error that a gain could be a share of.
+    """
+    better = f"better with probability {probability_text(gain)}"
+    if gain.low == gain.high:
+        return better
+    low, high = sorted((gain.low, gain.high), key=abs)
+    if _direction(metric, low) == _direction(metric, high):
+        smallest, unit = _amount(metric, gain, low)
+        largest, _ = _amount(metric, gain, high)
+        return f"90 % interval {smallest} to {largest}{unit} {_direction(metric, high)}; {better}"
+    first, second = (f"{_size(metric, gain, end)} {_direction(metric, end)}" for end in (gain.low, gain.high))
+    return f"90 % interval {first} to {second}; {better}"
 
 
 def probability_text(gain: ExpectedGain) -> str:
@@ -53,7 +62,13 @@ def _direction(metric: str, value: float) -> str:
 
 
 def _size(metric: str, gain: ExpectedGain, value: float) -> str:
-    """Return the size of a part of a gain in the usual unit of the metric."""
+    """Return the size of a gain, or of an end of its interval, with its unit."""
+    return "".join(_amount(metric, gain, value))
+
+
+def _amount(metric: str, gain: ExpectedGain, value: float) -> tuple[str, str]:
+    """Return the size of a gain, or of an end of its interval, and its unit, which follows after a space or is ""."""
     if metric in _IN_PERCENT:
-        return f"{100 * abs(value * gain.relative / gain.gain if gain.gain else 0.0):.1f} %"
-    return f"{100 * abs(value):.1f} points" if metric.endswith("accuracy") else format_score(abs(value))
+        error = gain.reference_error
+        return f"{100 * abs(value) / error if error else 0.0:.1f}", " %"
+    return (f"{100 * abs(value):.1f}", " points") if metric.endswith("accuracy") else (format_score(abs(value)), "")

@@ -10,14 +10,14 @@ from typing import Any
 
 import numpy as np
 
-from hpo.core.selection_rules import DEFAULT
 from hpo.core.trial import Outcome
 from hpo.report.axis import Axis
 from hpo.report.predictions import Bin, NumberPredictions
 from hpo.report.robust import Limits, limits
 from hpo.report.style import BLUE, FAINT, INK, ORANGE, PAPER, SMALL, SOFT, Plot, plot, points
 from hpo.report.weights import Layer
-from hpo.selection.result_parts import ExpectedGain, FinalistScores
+from hpo.selection.result import SearchResult
+from hpo.selection.result_parts import ExpectedGain
 from hpo.space.formatting import format_score, trial_name
 
 _NAME_WIDTH = 34  # characters per line of the name of a finalist
@@ -129,12 +129,13 @@ def _note(x: float, y: float, text: str, anchor: str, size: int) -> dict[str, An
     }
 
 
-def finalists(scored: Mapping[str, FinalistScores], selected: str, metric: str) -> Plot:
+def finalists(result: SearchResult, metric: str) -> Plot:
     """Plot the gain of each finalist over the usual defaults, which are at 0, with its 90 % interval, best first."""
-    gains = {label: found.gain for label, found in scored.items() if found.gain is not None and label != DEFAULT}
+    reference, scored = result.reference, result.finalists.items()
+    gains = {label: found.gain for label, found in scored if found.gain is not None and label != reference}
     gains = dict(reversed(gains.items()))  # the best is on top
-    rows = [_finalist_name(label, selected) for label in gains]
-    default = _finalist_name(DEFAULT, selected)
+    rows = [_finalist_name(label, result.trial) for label in gains]
+    default = _finalist_name(reference, result.trial)
     bounds = limits([value for gain in gains.values() for value in (gain.low, gain.gain, gain.high)], [0.0])
     data = [
         _intervals(list(gains.values()), rows, bounds),
@@ -148,11 +149,11 @@ def finalists(scored: Mapping[str, FinalistScores], selected: str, metric: str) 
             name="measured gain",
             marker={"symbol": "circle-open", "size": 10, "color": INK, "opacity": 1, "line": {"width": 1.5}},
         ),
-        points([0.0], [default], ["the usual defaults: 0"], showlegend=False, marker={"color": INK, "size": 9}),
+        points([0.0], [default], [f"{trial_name(reference)}: 0"], showlegend=False, marker={"color": INK, "size": 9}),
     ]
     rows = [*rows, default]
     zero = {"type": "line", "x0": 0, "x1": 0, "y0": 0, "y1": 1, "yref": "paper", "line": {"color": INK, "dash": "dash"}}
-    horizontal: dict[str, Any] = {"title": {"text": f"gain in {metric} over the usual defaults"}}
+    horizontal: dict[str, Any] = {"title": {"text": f"gain in {metric} over {trial_name(reference)}"}}
     return plot(
         data,
         110 + 36 * len(rows),

@@ -154,9 +154,10 @@ def _finalists(inputs: ReportInputs) -> Iterator[Section]:
         return
     metric = inputs.space.train.metric.replace("_", " ")
     compared = any(scores.gain for scores in finalists.values())
-    figure = plots.finalists(finalists, inputs.result.trial, metric) if compared else None
-    panels = [Panel(sentences.finalists(inputs), figure), Panel("", html=tables.finalists(inputs))]
-    yield Section(sentences.finalists_title(finalists), "Finalists", "", panels, wide=True)
+    figure = plots.finalists(inputs.result, metric) if compared else None
+    table = Panel(sentences.finalists_table(inputs.result.task), html=tables.finalists(inputs))
+    panels = [Panel(sentences.finalists(inputs), figure), table]
+    yield Section(sentences.finalists_title(inputs.result), "Finalists", "", panels, wide=True)
 
 
 def stack_section(inputs: ReportInputs) -> Section:

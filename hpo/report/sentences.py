@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from hpo.core.metrics import METRICS
-from hpo.core.selection_rules import DEFAULT
+from hpo.core.metrics import METRICS, Task
+from hpo.core.selection_rules import DEFAULTS
 from hpo.core.trial import Outcome
 from hpo.regularizers import is_off
 from hpo.regularizers.active import is_regularized
@@ -17,7 +17,8 @@ from hpo.report.importance import MIN_ORDERED, Importance, Importances, hardly_m
 from hpo.report.inputs import ReportInputs
 from hpo.report.summary import adaptation_lines, regularization_line, verdict_line
 from hpo.report.words import capitalized, listed, named, rho
-from hpo.selection.result_parts import FinalistScores
+from hpo.selection.result import SearchResult
+from hpo.selection.score_table import SINGLE_NETWORKS
 from hpo.space.formatting import format_number, format_score, trial_name
 
 _MIN_AGREEING = 3  # with fewer best trials, no agreement is described
@@ -187,14 +188,15 @@ def agreement(inputs: ReportInputs, best: Sequence[Outcome]) -> str:
     )
 
 
-def finalists_title(finalists: Mapping[str, FinalistScores]) -> str:
+def finalists_title(result: SearchResult) -> str:
     """Count the finalists that are clearly better than the usual defaults."""
-    others = [scores.gain for label, scores in finalists.items() if scores.gain and label != DEFAULT]
+    defaults = trial_name(result.reference)
+    others = [found.gain for label, found in result.finalists.items() if found.gain and label != result.reference]
     better = sum(gain.low > 0 for gain in others)
     if not others:
-        return "Re-evaluation: nothing can be compared with the usual defaults"
+        return f"Re-evaluation: nothing can be compared with {defaults}"
     are = "are" if better > 1 else "is"
-    return f"Re-evaluation: {better or 'none'} of {len(others)} {are} clearly better than the usual defaults"
+    return f"Re-evaluation: {better or 'none'} of {len(others)} {are} clearly better than {defaults}"
 
 
 def finalists(inputs: ReportInputs) -> str:
@@ -206,11 +208,17 @@ def finalists(inputs: ReportInputs) -> str:
     ]
     worse = sum(metric.minimized(reevaluated - search) > 0 for search, reevaluated in pairs)
     return (
-        "Each configuration is compared with the usual defaults on the same rows of the re-evaluation. Square: "
-        "expected gain, better to the right; line: its 90 % interval; circle: measured gain, on average too large. "
-        f"{worse} of {len(pairs)} trials of the search scored worse on the new splits and seeds of the re-evaluation "
-        "than in the search."
+        f"Each configuration is compared with {trial_name(inputs.result.reference)} on the same rows of the "
+        "re-evaluation. Square: expected gain, better to the right; line: its 90 % interval; circle: measured gain, on "
+        f"average too large. {worse} of {len(pairs)} trials of the search scored worse on the new splits and seeds of "
+        "the re-evaluation than in the search."
     )
+
+
+def finalists_table(task: Task) -> str:
+    """Say which scores the table of the finalists shows."""
+    gains = " The gains are measured after calibration." if task == "classification" else ""
+    return f"The scores in the search and in the re-evaluation are those of {SINGLE_NETWORKS}.{gains}"
 
 
 def stacks(stacks: Sequence[Stack]) -> str:
@@ -240,5 +248,4 @@ def params(config: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 def title(inputs: ReportInputs) -> str:
     label = inputs.result.trial
-    baselines = {"defaults": "the usual defaults are", "none": "no regularization is"}
-    return f"{inputs.result.study}: {baselines.get(label, f'{trial_name(label)} is')} selected"
+    return f"{inputs.result.study}: {trial_name(label)} {'are' if label in DEFAULTS else 'is'} selected"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from hpo.core.metrics import METRICS, display_metric, labelled_metric
-from hpo.core.selection_rules import DEFAULT, PRACTICALLY_EQUAL
+from hpo.core.selection_rules import PRACTICALLY_EQUAL
 from hpo.regularizers.active import is_regularized
 from hpo.report.gains import certainty_text, change_text, gain_text, is_clear
 from hpo.selection.finalist import Finalist
@@ -15,24 +15,31 @@ _ALPHA = 0.05  # level of the test on the test rows of the target domain
 
 
 def verdict_line(result: SearchResult) -> str:
-    """Say what was selected, and how much better than the usual defaults it is expected to be; "" without finals."""
+    """Say what was selected, and how much better than the usual defaults it is expected to be; if these are selected,
+    say why. Return "" without finals."""
     verdict = result.verdict
     if verdict is None:
         return ""
     rival, defaults, gain = _as_subject(verdict.rival), trial_name(verdict.reference), verdict.gain
     keeps_defaults = result.trial == verdict.reference
     if gain is None and not keeps_defaults:
-        return f"The usual defaults diverged in the re-evaluation, so {rival} is selected without a comparison."
+        return f"{_capitalized(defaults)} diverged in the re-evaluation, so {rival} is selected without a comparison."
     if verdict.rival == verdict.reference or gain is None:
-        return "The usual defaults are selected: every other configuration diverged in the re-evaluation."
+        return f"{_capitalized(defaults)} are selected: every other configuration diverged in the re-evaluation."
     size, certainty = gain_text(result.metric, gain), certainty_text(result.metric, gain)
     if not keeps_defaults:
         return f"{_capitalized(rival)} is expected to have {size} than {defaults} ({certainty})."
-    if result.rule == "safe":
-        reason = "No configuration is significantly better than the usual defaults (select: safe)"
-    else:
-        reason = f"Nothing is expected to be more than {100 * PRACTICALLY_EQUAL:.0f} % better than {defaults}"
+    reason = _why_defaults(result.rule).format(defaults)
     return f"{reason}, so they are selected. The closest is {rival} with {size} ({certainty})."
+
+
+def _why_defaults(rule: str) -> str:
+    """Return why a rule keeps the defaults, as the beginning of a sentence with a gap for their name."""
+    if rule == "safe":
+        return "No configuration is significantly better than {} (select: safe)"
+    if rule == "best":
+        return "Nothing is expected to be better than {}"
+    return f"Nothing is expected to be more than {100 * PRACTICALLY_EQUAL:.0f} % better than {{}}"
 
 
 def best_found_line(result: SearchResult) -> str:
@@ -43,7 +50,8 @@ def best_found_line(result: SearchResult) -> str:
         return ""
     if best.trial == verdict.rival and result.trial == verdict.reference:
         return ""
-    size = "" if best.gain is None else f", with {gain_text(result.metric, best.gain)} than the usual defaults"
+    defaults = trial_name(verdict.reference)
+    size = "" if best.gain is None else f", with {gain_text(result.metric, best.gain)} than {defaults}"
     certainty = "" if best.gain is None else f" ({certainty_text(result.metric, best.gain)})"
     return f"Best found: {trial_name(best.trial)}{size}{certainty}. It is not selected because {best.reason}."
 
@@ -60,16 +68,15 @@ def evidence_line(result: SearchResult, finalist: Finalist) -> str:
         return " ".join([*parts, f"A network diverged in its re-evaluation ({fits} fits)."])
     scores = result.finalists.get(finalist.label)
     parts.append(f"Re-evaluated on new splits and seeds ({fits} fit{'' if fits == 1 else 's'}).")
-    if scores and scores.gain and finalist.label != DEFAULT:
-        gain = scores.gain
-        size, certainty = gain_text(result.metric, gain), certainty_text(result.metric, gain)
-        parts.append(f"Expected to have {size} than the usual defaults ({certainty}).")
+    if scores and scores.gain and finalist.label != result.reference:
+        size, certainty = gain_text(result.metric, scores.gain), certainty_text(result.metric, scores.gain)
+        parts.append(f"Expected to have {size} than {trial_name(result.reference)} ({certainty}).")
     return " ".join(parts)
 
 
 def next_step_lines(result: SearchResult, options: str) -> list[str]:
-    """Say how to take the best configuration that was found, if another one was selected, and what the search could
-    have seen, if that is the usual defaults.
+    """Say how to take the best configuration that was found, if another one was selected, and which gain would have
+    been enough, if that is the usual defaults and the rule requires a certain expected gain.
 
     `options` are the options of `hpo export` that name the study.
     """
@@ -78,8 +85,7 @@ def next_step_lines(result: SearchResult, options: str) -> list[str]:
     if verdict is None or best is None or not best.reason:
         return []
     lines = []
-    keeps_defaults = result.trial == verdict.reference and result.rule != "safe"
-    if keeps_defaults and verdict.gain is not None and verdict.detectable is not None:
+    if result.trial == verdict.reference and verdict.gain is not None and verdict.detectable is not None:
         metric = result.metric.replace("_", " ")
         lines.append(
             f"With these {verdict.fits} re-evaluation fits, a measured gain in {metric} below about "

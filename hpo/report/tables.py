@@ -11,7 +11,6 @@ from html import escape
 import numpy as np
 from PIL import Image
 
-from hpo.core.selection_rules import DEFAULT
 from hpo.data.dataset import Dataset
 from hpo.report import sentences
 from hpo.report.analysis import Stack
@@ -57,18 +56,16 @@ def contributions(inputs: ReportInputs) -> str:
 
 def finalists(inputs: ReportInputs) -> str:
     """Return the table of the finalists, best first."""
-    metric = named(inputs.result.metric)
-    # The gains are those of calibrated predictions, and so are the scores in the table at the top.
-    raw = " (uncalibrated)" if inputs.result.task == "classification" and metric == "loss" else ""
-    compared = "compared with the usual defaults"
-    head = ["configuration", f"search {metric}", f"re-eval. {metric}{raw}", compared, "certainty"]
+    result, metric = inputs.result, named(inputs.result.metric)
+    compared = f"compared with {trial_name(result.reference)}"
+    head = ["configuration", f"search {metric}", f"re-eval. {metric}", compared, "certainty"]
     rows = []
-    for label, found in inputs.result.finalists.items():
+    for label, found in result.finalists.items():
         cells = ["–", "–"]
-        if found.gain and label != DEFAULT:
-            certainty = certainty_text(inputs.result.metric, found.gain).replace(" %", "\u00a0%")
-            cells = [change_text(inputs.result.metric, found.gain), certainty]
-        star = " ★" if label == inputs.result.trial else ""
+        if found.gain and label != result.reference:
+            certainty = certainty_text(result.metric, found.gain).replace(" %", "\u00a0%")
+            cells = [change_text(result.metric, found.gain), certainty]
+        star = " ★" if label == result.trial else ""
         rows.append([f"{trial_name(label)}{star}", *map(format_score, (found.search, found.reevaluated)), *cells])
     return table(head, rows)
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 
+import torch
 from scipy.optimize import minimize_scalar
 from torch import Tensor
 from torch.nn.functional import cross_entropy
@@ -20,20 +21,25 @@ _PRIOR_SD = 0.1
 _LARGEST_LOG = math.log(100)  # T lies between 1/100 and 100
 
 
-def fit_temperature(logits: Tensor, y: Tensor) -> float:
-    """Return the temperature T > 0 that calibrates `logits` (rows, classes), given the classes `y` (rows,).
+def fit_temperature(logits: Tensor, y: Tensor, weight: Tensor | None) -> float:
+    """Return the temperature T > 0 that calibrates `logits` (rows, classes), given the classes `y` (rows,) and the
+    weights of the rows in the loss, `weight` (rows,) or None.
 
     T minimizes the negative log likelihood of softmax(logits / T) plus (log T)² / (2 · 0.1²), which is the prior that
     log T is normal around 0 with standard deviation 0.1. The prior matters if there are few rows: the likelihood alone
-    has no finite maximum if all rows are predicted correctly. The rows must not be training rows of the network.
-    Without rows, T is 1.
+    has no finite maximum if all rows are predicted correctly. Weighted rows count as (Σ weight)² / Σ weight² rows
+    (Kish's effective sample size). The rows must not be training rows of the network. Without rows, T is 1.
     """
     if not len(y):
         return 1.0
-    logits, rows = logits.double(), len(y)
+    logits = logits.double()
+    shares = torch.ones(len(y), dtype=torch.float64) if weight is None else weight.double()
+    shares = shares / shares.sum()
+    rows = 1 / float(shares.square().sum())
 
     def objective(log_temperature: float) -> float:
         penalty = log_temperature**2 / (2 * _PRIOR_SD**2 * rows)
-        return float(cross_entropy(logits / math.exp(log_temperature), y)) + penalty
+        row_losses = cross_entropy(logits / math.exp(log_temperature), y, reduction="none")
+        return float(shares @ row_losses) + penalty
 
     return math.exp(minimize_scalar(objective, bounds=(-_LARGEST_LOG, _LARGEST_LOG), method="bounded").x)

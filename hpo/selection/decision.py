@@ -32,10 +32,10 @@ class Selection:
     @classmethod
     def by_rule(cls, finals: Finals, rule: str) -> Selection:
         label = finals.settle(rule)
-        return cls(finals, label, rule, finals.choices() | {rule: label}, _verdict(finals, label))
+        return cls(finals, label, rule, finals.choices() | {rule: label}, _verdict(finals, label, rule))
 
 
-def _verdict(finals: Finals, label: str) -> Verdict:
+def _verdict(finals: Finals, label: str, rule: str) -> Verdict:
     candidates = {c.label: c for c in finals.candidates()}
     by_gain = sorted((c for c in candidates.values() if c.sound), key=lambda c: (-c.gain.mean, c.label))
     default = candidates[finals.reference if finals.reference in rules.DEFAULTS else rules.DEFAULT]
@@ -47,12 +47,13 @@ def _verdict(finals: Finals, label: str) -> Verdict:
         gain=expected_gain(finals, rival.label, default.label),
         fits=len(statistics.finite_pairs(rival.scores, default.scores)[0]),
         significant=rules.significantly_better(rival, default, finals.test_train_ratio),
-        detectable=_detectable(finals, rival.label, default.label),
+        detectable=_detectable(finals, rival.label, default.label) if rule in rules.RULES_WITH_REGION else None,
     )
 
 
 def _detectable(finals: Finals, label: str, reference: str) -> float | None:
-    """Return the smallest measured gain that the rule `expected` would have selected with the evidence on `label`."""
+    """Return the smallest measured gain that is more than practically equal to the defaults with the evidence on
+    `label`."""
     gain = finals.gain(label, reference)
     if gain is None or not gain.measured or not gain.mean:
         return None
@@ -81,28 +82,30 @@ def expected_gain(finals: Finals, label: str, reference: str) -> ExpectedGain | 
 def best_found(selection: Selection) -> BestFound | None:
     """Return the finalist with the largest expected gain, baselines excluded; None if none of them is complete."""
     finals = selection.finals
-    sound = [c for c in finals.candidates() if c.sound and not c.label.startswith(_BASELINES)]
-    best = max(sound, key=lambda c: (c.gain.mean, c.label), default=None)
+    candidates = {c.label: c for c in finals.candidates() if c.sound}
+    found = [c for c in candidates.values() if not c.label.startswith(_BASELINES)]
+    best = min(found, key=lambda c: (-c.gain.mean, c.label), default=None)  # a tie is broken as in the rules
     if best is None:
         return None
     return BestFound(
         trial=best.label,
         params=dict(finals.finalists[best.label].trial.params),
-        gain=expected_gain(finals, best.label, finals.reference),
-        reason=_why_not_selected(selection, best),
+        gain=expected_gain(finals, best.label, selection.verdict.reference),
+        reason=_why_not_selected(selection, candidates[selection.selected], best),
     )
 
 
-def _why_not_selected(selection: Selection, best: rules.Candidate) -> str:
+def _why_not_selected(selection: Selection, selected: rules.Candidate, best: rules.Candidate) -> str:
     """Return why another configuration was selected, as a clause that follows "because"; "" if it was selected."""
-    if best.label == selection.selected:
+    rule, defaults = selection.rule, trial_name(selection.verdict.reference)
+    if best.label == selected.label:
         return ""
-    if selection.selected not in rules.DEFAULTS and selection.rule in ("expected", "best"):
-        return f"{trial_name(selection.selected)} is expected to be better"
-    if selection.selected not in rules.DEFAULTS:
-        return f"select: {selection.rule} prefers another one among those that are practically equal"
-    if selection.rule == "safe":
-        return "it is not significantly better than the usual defaults"
+    if selected.label not in rules.DEFAULTS and selected.gain.mean >= best.gain.mean:
+        return f"{trial_name(selected.label)} is expected to be better"
+    if rule == "safe":
+        return f"it is not significantly better than {defaults}"
+    if selected.label not in rules.DEFAULTS:
+        return f"select: {rule} prefers another one among those that are practically equal"
     if best.gain.mean <= 0:
-        return "it is not expected to be better than the usual defaults"
-    return f"it is expected to be less than {100 * rules.PRACTICALLY_EQUAL:.0f} % better than the usual defaults"
+        return f"it is not expected to be better than {defaults}"
+    return f"it is expected to be less than {100 * rules.PRACTICALLY_EQUAL:.0f} % better than {defaults}"

@@ -48,7 +48,7 @@ def measure(draws: Sequence[DrawPredictions], metric: str, seed: int) -> Evidenc
     errors: dict[str, np.ndarray] = {}
     resampled: dict[str, np.ndarray] = {}
     for label in draws[0].logits:
-        own = [draw for draw in draws if label in draw.logits]
+        own = [draw.only(label) for draw in draws if label in draw.logits]
         temperature = single_temperature(own, label)
         scores = [resampled_errors(draw, draw.logits[label] / temperature, metric, counts) for draw in own]
         errors[label] = np.array([values[0] for values in scores])
@@ -78,7 +78,12 @@ def single_temperature(draws: Sequence[DrawPredictions], label: str) -> float:
     """Return the temperature that calibrates the single networks of a configuration, 1 in a regression."""
     if draws[0].task == "regression":
         return 1.0
-    return fit_temperature(torch.cat([draw.logits[label] for draw in draws]), torch.cat([draw.y for draw in draws]))
+    weights = [draw.weight for draw in draws if draw.weight is not None]
+    return fit_temperature(
+        torch.cat([draw.logits[label] for draw in draws]),
+        torch.cat([draw.y for draw in draws]),
+        torch.cat(weights) if weights else None,
+    )
 
 
 def bootstrap_counts(draws: Sequence[DrawPredictions], seed: int) -> np.ndarray:

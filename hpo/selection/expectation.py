@@ -48,7 +48,7 @@ def expect(
     average of K networks has at least a K-th of the error of one). With one draw, the average is expected to be as good
     as a single network. A metric that the rows do not define is left out.
     """
-    own = [draw for draw in draws if label in draw.logits]
+    own = [draw.only(label) for draw in draws if label in draw.logits]
     temperature, share = evidence.single_temperature(own, label), _removable_share(len(own), networks)
     aligned = common_rows(own)
     averaged, average_temperature = average_of_draws(aligned, label)
@@ -100,7 +100,7 @@ def average_of_draws(aligned: Sequence[DrawPredictions], label: str) -> tuple[Dr
         errors = [(draw.logits[label] - draw.y.unsqueeze(1)) * (draw.scale / first.scale) for draw in aligned]
         return replace(first, logits={label: first.y.unsqueeze(1) + torch.stack(errors).mean(0)}), 1.0
     logits = average_predictions(first.task, torch.stack([draw.logits[label] for draw in aligned]))
-    return replace(first, logits={label: logits}), fit_temperature(logits, first.y)
+    return replace(first, logits={label: logits}), fit_temperature(logits, first.y, first.weight)
 
 
 def _positions(rows: np.ndarray, wanted: np.ndarray) -> np.ndarray:

@@ -113,7 +113,7 @@ class Finals:
         if not self.finalists[DEFAULT].reevaluations:  # the time was up
             return
         for draw in range(2, self._draws + 1):
-            self._reevaluate(self._remaining(), draw)
+            self._reevaluate(self._remaining(draw), draw)
         # No regularization at a searched learning rate is a candidate even if a baseline leads.
         self._add_variants(variants(self.leader.trial) + [baselines.ablation(f.trial) for f in self._best_searched()])
 
@@ -218,7 +218,7 @@ class Finals:
         return expectation.expect(self.draws(), label, metrics, networks, len(self._data.test), self._space.seed)
 
     def draws(self) -> list[DrawPredictions]:
-        """Return the predictions of all finalists that did not diverge, draw by draw."""
+        """Return the predictions of all finalists that did not diverge, draw by draw. Logits are read when used."""
         complete = [f for f in self.finalists.values() if f.complete]
         most = max((len(f.reevaluations) for f in complete), default=0)
         return [self._predictions(complete, draw) for draw in range(1, most + 1)]
@@ -262,9 +262,9 @@ class Finals:
             return self._metric.minimized(self.finalists[label].mean(self._metric.name))
         return self.error(label)
 
-    def _remaining(self) -> list[Finalist]:
+    def _remaining(self, draw: int) -> list[Finalist]:
         """Return the leader, the defaults, and as many of the other finalists that may turn out to be the best as can
-        be paid for, the most probable first."""
+        be paid for, the most probable first. One whose evaluation on the draw is stored costs nothing."""
         leader = self.leader
         staying = [
             f for f in self.finalists.values() if f.complete and f.label in (leader.label, self.reference, DEFAULT)
@@ -272,10 +272,14 @@ class Finals:
         gains = [(self.gain(f.label, leader.label), f) for f in self.finalists.values() if f not in staying]
         open_ = [(gain.probability, f) for gain, f in gains if gain and gain.probability > _HOPELESS]
         for _, finalist in sorted(open_, key=lambda pair: -pair[0]):
-            if not self._affordable((len(staying) + 1) * len(self._sizes)):
-                break
-            staying.append(finalist)
+            fits = (1 + sum(not self._is_stored(f, draw) for f in staying)) * len(self._sizes)
+            if self._is_stored(finalist, draw) or self._affordable(fits):
+                staying.append(finalist)
         return staying
+
+    def _is_stored(self, finalist: Finalist, draw: int) -> bool:
+        stored = self._study.outcomes.get(str(finalist.trial.key.reevaluation(draw)))
+        return stored is not None and stored.state != "pruned"
 
     # ---- training
 

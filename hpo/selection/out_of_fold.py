@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -34,6 +34,10 @@ class DrawPredictions:
     scale: float
     logits: Mapping[str, Tensor]
 
+    def only(self, label: str) -> DrawPredictions:
+        """Return the predictions of one configuration."""
+        return replace(self, logits={label: self.logits[label]})
+
     def part(self, index: Tensor) -> DrawPredictions:
         """Return the predictions for some of the rows, given by their positions."""
         return replace(
@@ -44,6 +48,27 @@ class DrawPredictions:
             weight=None if self.weight is None else self.weight[index],
             logits={label: logits[index] for label, logits in self.logits.items()},
         )
+
+
+@dataclass(frozen=True)
+class StoredLogits(Mapping[str, Tensor]):
+    """The stored logits of `trials`, by the label of their configuration. They are read whenever they are asked for,
+    so that those of all configurations are never in memory at once."""
+
+    store: WeightStore
+    trials: Mapping[str, Trial]
+
+    def __getitem__(self, label: str) -> Tensor:
+        return self.store.load(file_label(self.trials[label]))[_LOGITS]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.trials)
+
+    def __len__(self) -> int:
+        return len(self.trials)
+
+    def __contains__(self, label: object) -> bool:  # that of Mapping would read the logits
+        return label in self.trials
 
 
 def save(store: WeightStore, outcome: Outcome, trained: TrainedTrial, metric: str) -> None:
@@ -60,7 +85,8 @@ def save(store: WeightStore, outcome: Outcome, trained: TrainedTrial, metric: st
 
 
 def load(store: WeightStore, trials: Mapping[str, Trial], samples: Samples, n_rows: int) -> DrawPredictions:
-    """Load the logits of trials that were evaluated on the folds of `samples`, by the label of their configuration.
+    """Return the predictions of trials that were evaluated on the folds of `samples`, whose logits are read when they
+    are used. `trials` are by the label of their configuration.
 
     The rows are the scored validation rows of each fold (see `scored_rows`) of all `n_rows` development rows.
     """
@@ -73,7 +99,7 @@ def load(store: WeightStore, trials: Mapping[str, Trial], samples: Samples, n_ro
         y=samples.y[rows],
         weight=None if samples.weight is None else samples.weight[rows],
         scale=samples.target_scale,
-        logits={label: store.load(file_label(trial))[_LOGITS] for label, trial in trials.items()},
+        logits=StoredLogits(store, trials),
     )
 
 

@@ -8,6 +8,7 @@ from typing import Any, Self
 
 from hpo.core import json_values
 from hpo.core.metrics import Task
+from hpo.core.selection_rules import DEFAULT
 from hpo.selection.result_parts import (
     AdaptationEffect,
     BestFound,
@@ -37,7 +38,8 @@ class SearchResult:
     `networks` names the weights of the final networks of each configuration, and `temperatures` holds the numbers that
     divide the logits of their averages (1 in a regression). `test_evaluations` counts how often the test rows have been
     scored; `test_domain_differs` says whether the test rows come from another domain than all rows that the selection
-    used.
+    used. `reevaluated_scores` holds, by metric, the score of each re-evaluation fit of the selected configuration: of
+    single networks, not calibrated, while the losses in `reevaluated`, `expected` and `test` are.
     """
 
     study: str
@@ -96,6 +98,12 @@ class SearchResult:
     temperatures: Mapping[str, float] = field(default_factory=dict)
     report_seconds: float | None = None
     seconds: float = 0.0
+
+    @property
+    def reference(self) -> str:
+        """The label of the usual defaults over which gains are measured: those with the best of several learning rates
+        if they needed more epochs."""
+        return self.verdict.reference if self.verdict else DEFAULT
 
     @property
     def configurations(self) -> dict[str, ConfigScores]:

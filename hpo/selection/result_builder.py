@@ -106,7 +106,7 @@ def _finals_fields(
 ) -> dict[str, Any]:
     finals, metric = selection.finals, experiment.space.train.metric
     selected = finals.finalists[selection.selected]
-    names, finalists = tracked_metrics(experiment.data.task, metric), _finalists(finals, metric)
+    names, finalists = tracked_metrics(experiment.data.task, metric), _finalists(selection, metric)
     return {
         "rule": selection.rule,
         "rules": dict(selection.choices),
@@ -171,9 +171,9 @@ def _config_scores(
     )
 
 
-def _finalists(finals: Finals, metric: str) -> dict[str, FinalistScores]:
+def _finalists(selection: Selection, metric: str) -> dict[str, FinalistScores]:
     """Return the scores of all finalists, the largest expected gain first and those that diverged last."""
-    scores = {}
+    finals, scores = selection.finals, {}
     for candidate in sorted(finals.candidates(), key=lambda c: (not c.sound, -c.gain.mean, c.label)):
         finalist = finals.finalists[candidate.label]
         error = statistics.standard_error(finalist.finite_scores(metric), finals.test_train_ratio)
@@ -182,7 +182,7 @@ def _finalists(finals: Finals, metric: str) -> dict[str, FinalistScores]:
             reevaluated=json_number(finalist.mean(metric)),
             standard_error=json_number(error),
             fits=len(finalist.scores(metric)),
-            gain=expected_gain(finals, candidate.label, finals.reference),
+            gain=expected_gain(finals, candidate.label, selection.verdict.reference),
         )
     return scores
 

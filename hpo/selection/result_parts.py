@@ -59,6 +59,19 @@ class ExpectedGain:
     measured: float
     draws: int
 
+    @property
+    def reference_error(self) -> float:
+        """The error of the other configuration, in the unit of the followed metric; 0 if it is 0, or if neither the
+        gain nor its interval differ from 0.
+
+        A gain of 0 has no share in that error, but its interval has: the logarithms of the ratio of the errors at its
+        ends are opposite numbers, so `(1 - low / error) * (1 - high / error)` is 1.
+        """
+        if self.relative:
+            return self.gain / self.relative
+        ends = self.low + self.high
+        return self.low * self.high / ends if ends else 0.0
+
 
 @dataclass(frozen=True)
 class Verdict:
@@ -67,8 +80,8 @@ class Verdict:
     needed more epochs, those with the best of several learning rates.
 
     `gain` is None if one of the two diverged. `significant` is the outcome of the paired t-test of the rule `safe` over
-    `fits` pairs of fits. `detectable` is the smallest gain, in the unit of the followed metric, that would have
-    been selected with this evidence.
+    `fits` pairs of fits. `detectable` is the smallest measured gain, in the unit of the followed metric, that would
+    have been selected with this evidence (None: unknown, or the rule has no smallest gain, as `best` and `safe`).
     """
 
     rival: str
@@ -119,7 +132,10 @@ class ScorePath:
 @dataclass(frozen=True)
 class FinalistScores:
     """The score of a finalist in the search and in the re-evaluation, in the metric of the search, and its expected
-    gain over the usual defaults (None: one of the two diverged)."""
+    gain over the usual defaults (None: one of the two diverged).
+
+    Both scores are those of single networks, not calibrated, so that they can be compared with each other.
+    """
 
     search: float | None
     reevaluated: float | None

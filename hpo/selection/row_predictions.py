@@ -17,7 +17,7 @@ def row_predictions(draws: Sequence[DrawPredictions], label: str) -> dict[str, T
     `rows` number the development rows. `predictions` are calibrated logits (n, classes) or, in a regression, the errors
     (n, 1), predicted minus true numbers, in the unit of the target. Returns {} if no draw contains the configuration.
     """
-    own = [draw for draw in draws if label in draw.logits]
+    own = [draw.only(label) for draw in draws if label in draw.logits]
     if not own:
         return {}
     aligned = common_rows(own)

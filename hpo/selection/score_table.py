@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from hpo.core.metrics import Task, display_metric, labelled_metric
 from hpo.space.formatting import align_rows, config_lines, format_score, short_metric, stacked_head, trial_name
 
-ROW_NAMES = {
-    "selected": "selected",
-    "unadapted": "…without adaptation",
-    "ablation": "…without regularization",
-    "defaults": "usual defaults",
-    "none": "no regularization",
-}
+SINGLE_NETWORKS = "single networks, not calibrated"  # whose scores the re-evaluation measures
+_NAME_WIDTH = 24  # characters; a longer name continues in the next line, so that the table fits 80 columns
+_VARIANT_NAMES = {"selected": "selected", "unadapted": "…without adaptation", "ablation": "…without regularization"}
+_BASELINES = ("defaults", "none")
 
 
 class ScoredConfig(Protocol):
@@ -68,7 +66,14 @@ def score_table(result: ScoredSearch) -> list[list[str]]:
     """
     configs = result.configurations
     head, rows = score_columns(result, {configs[key].trial: name for key, name in _row_names(configs).items()})
-    return [*stacked_head(["", *head]), *rows]
+    return [*stacked_head(["", *head]), *(line for row in rows for line in _in_lines(row))]
+
+
+def _in_lines(row: Sequence[str]) -> list[list[str]]:
+    """Return a row as several ones if its name is long; the first one has the scores."""
+    name, *scores = row
+    first, *more = textwrap.wrap(name, _NAME_WIDTH, subsequent_indent="  ")
+    return [[first, *scores], *([line, *[""] * len(scores)] for line in more)]
 
 
 def score_columns(result: ScoredSearch, names: Mapping[str, str]) -> tuple[list[str], list[list[str]]]:
@@ -107,11 +112,13 @@ def _row_names(configs: Mapping[str, ScoredConfig]) -> dict[str, str]:
     """Return the names of the configurations to list, without those that equal the selected configuration or a
     baseline."""
     selected = configs["selected"].trial
+    baselines = {key: trial_name(configs[key].trial).removeprefix("the ") for key in _BASELINES if key in configs}
+    all_names = _VARIANT_NAMES | baselines
     same = [key for key in configs if key != "selected" and configs[key].trial == selected]
     trials = [configs[key].trial for key in ("none", "defaults", "ablation") if key in configs]
     if "ablation" in configs and trials.count(configs["ablation"].trial) > 1:
         same = ["ablation", *same]
-    names = {key: name for key, name in ROW_NAMES.items() if key in configs and key not in same}
+    names = {key: name for key, name in all_names.items() if key in configs and key not in same}
     if same and same[-1] != "ablation":
-        names["selected"] = f"selected: {ROW_NAMES[same[-1]]}"
+        names["selected"] = f"selected: {all_names[same[-1]]}"
     return names

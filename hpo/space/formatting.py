@@ -14,11 +14,7 @@ from hpo.regularizers.active import active_params
 _MAX_WIDTH = 100  # characters per line
 _MAX_LISTED = 8  # parameters in one line
 _MAX_DECIMALS = 6  # standard errors that need more are written like 1.2e-07
-_FASTER = {
-    "": "",
-    "_fast": " at three times the usual learning rate",
-    "_faster": " at ten times the usual learning rate",
-}
+_FASTER = {"": "", "_fast": " at 3× learning rate", "_faster": " at 10× learning rate"}
 _BASELINE_NAMES = {
     baseline + suffix: name + rate
     for baseline, name in (("none", "no regularization"), ("defaults", "the usual defaults"))

@@ -135,11 +135,21 @@ def _with_batch_size(setup: _Setup, data: Dataset) -> tuple[_Setup, Dataset]:
         if train.minibatch != FAMILY["batch_size"].default_value:
             notes.append(f"train.batch_size: auto is {train.minibatch:,} for {n_train:,} training rows.")
     if epoch_rows(n_train) < n_train:
-        notes.append(
-            f"An epoch trains on {epoch_rows(n_train):,} of the {n_train:,} training rows, so the {space.max_epochs} "
-            f"epochs of a trial are at most {space.max_epochs * epoch_rows(n_train) / n_train:.1f} passes over them."
-        )
+        notes.append(_epoch_note(space.max_epochs, n_train, min(len(fold.train) for fold in data.folds)))
     return setup, dataclasses.replace(data, notes=(*data.notes, *notes))
+
+
+def _epoch_note(epochs: int, n_train: int, smallest: int) -> str:
+    """Say how many passes the epochs of a trial are. Folds over time or of groups may have very different sizes, from
+    `smallest` to `n_train` training rows."""
+    passes, of_smallest = (f"{epochs * epoch_rows(rows) / rows:.1f}" for rows in (n_train, smallest))
+    over = "passes over them"
+    if passes != of_smallest:
+        over = f"passes over those of the largest fold, and {of_smallest} passes over those of the smallest"
+    return (
+        f"An epoch trains on {epoch_rows(n_train):,} of the {n_train:,} training rows, so the {epochs} "
+        f"epochs of a trial are at most {passes} {over}."
+    )
 
 
 def _validate(space: Space, data: Dataset) -> None:

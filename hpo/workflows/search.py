@@ -56,11 +56,14 @@ def search(
         fingerprint, digest = experiment.data.fingerprint, experiment.init_digest
         study = Study(experiment.space, directory.journal, fingerprint, deterministic, digest)
         try:
-            stored = stored_result(study)
+            plan, stored = TimePlan(experiment, study), stored_result(study)
+            if plan.selects_again:
+                study.reserve = plan.reserve  # no trial is proposed in what is left of the time
             if stored and not study.has_next() and _is_current(stored, experiment, study):
                 return stored
             startup = 0.0 if clock is None else time.time() - clock
-            return _run(experiment, directory, study, tracking_uri, watcher, workers, recorder or Recorder, startup)
+            recorder = recorder or Recorder
+            return _run(experiment, directory, study, plan, tracking_uri, watcher, workers, recorder, startup)
         finally:
             study.close()
 
@@ -74,6 +77,7 @@ def _run(
     experiment: Experiment,
     directory: StudyDirectory,
     study: Study,
+    plan: TimePlan,
     tracking_uri: str | None,
     watcher: Watcher,
     workers: Sequence[Worker],
@@ -96,7 +100,6 @@ def _run(
         for outcome in list(study.outcomes.values()):
             recorder.record(outcome)  # trials that MLflow already has are left as they are
         weights = WeightStore(directory.weights)
-        plan = TimePlan(experiment, study)
         trainer = StudyTrainer(experiment, study, weights, recorder, watcher, workers, plan.record)
         session = SearchSession(experiment, directory, study, uri, recorder, watcher, weights, trainer, plan)
         watcher.begin(experiment, study, trainer.row_budget, trainer.n_workers)

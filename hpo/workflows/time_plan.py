@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 from hpo.core.samples import MAX_EPOCH_ROWS
 from hpo.core.trial import Outcome, Score
@@ -45,12 +46,16 @@ class TimePlan:
 
     With `budget.seconds`, all of it must fit into the budget. Without, the finalists, the variants of the leader and
     the final networks are always trained, and a second draw is limited to those that need it.
+
+    `selects_again` says that the study has a result that was made under at least this budget. Its search has ended
+    then, and another selection, number of finalists or refit may exceed the time budget.
     """
 
     def __init__(self, experiment: Experiment, study: Study) -> None:
         self._experiment, self._study = experiment, study
         self._fit_epochs, self._longest, self._began = 0, 1, time.monotonic()
         self._mean_epochs: tuple[int, float] | None = None  # with the number of outcomes that it is the mean of
+        self.selects_again = self._has_result()
 
     @property
     def _space(self) -> Space:
@@ -82,23 +87,28 @@ class TimePlan:
         self._fit_epochs += len(next(iter(score.values.values())))
 
     def reserve(self) -> float:
-        """Return the seconds to keep for what follows the search."""
+        """Return the seconds to keep for what follows the search: all of them if it has ended."""
         if not self.limited:
             return 0.0
+        if self.selects_again:
+            return math.inf
         return min(_MOST_RESERVED * self._seconds, self._cost(self._wishes()[0]))
 
     def allot(self) -> Allotment:
         """Decide, at the end of the search, what follows it: the most that fits into the remaining time.
 
-        The decision is stored with the study, so that a resumed search keeps it.
+        The decision is stored with the study, so that a resumed search and another selection keep it.
         """
         if not self.limited:
             return self._wishes()[0]
         stored = self._study.get_attr("allotment")
         if stored and stored["wished"] == self._wished:
             return Allotment(**stored["allotted"])
-        left = self.left() * _SLACK
-        allotment = next((wish for wish in self._wishes() if self._cost(wish) <= left), self._wishes()[-1])
+        if self.selects_again:
+            allotment = self._changed_allotment(stored)
+        else:
+            left = self.left() * _SLACK
+            allotment = next((wish for wish in self._wishes() if self._cost(wish) <= left), self._wishes()[-1])
         self._study.set_attr("allotment", {"wished": self._wished, "allotted": vars(allotment)})
         return allotment
 
@@ -113,8 +123,11 @@ class TimePlan:
         stored = self._study.get_attr("final_networks")
         if stored and stored["wished"] == self._wished:
             return int(stored["networks"])
-        left = self.left()
-        networks = next((n for n in range(most, 1, -1) if self._cost_of_networks(n) <= left), 1)
+        if self.selects_again:
+            networks = stored["networks"] if stored and stored["wished"][2] == most else most
+        else:
+            left = self.left()
+            networks = next((n for n in range(most, 1, -1) if self._cost_of_networks(n) <= left), 1)
         self._study.set_attr("final_networks", {"wished": self._wished, "networks": networks})
         return networks
 
@@ -124,7 +137,7 @@ class TimePlan:
 
     def limit_reevaluation(self) -> None:
         """End a re-evaluation that takes longer than planned in time for the final networks."""
-        if self._strict:
+        if self._strict and not self.selects_again:
             self._study.stop_after(self.left() - self._cost_of_networks(self.allot().networks))
 
     def max_epochs(self, finalists: Iterable[Outcome]) -> int | None:
@@ -144,12 +157,28 @@ class TimePlan:
     def overrun_note(self) -> str:
         """Return a note if the whole took more than a tenth longer than the time budget, else ""."""
         elapsed = self._study.elapsed()
-        if not self.limited or elapsed <= _TOLERANCE * self._seconds:
+        if not self.limited or self.selects_again or elapsed <= _TOLERANCE * self._seconds:
             return ""
         return (
             f"The search took {elapsed:.0f} s instead of budget.seconds: {self._seconds:g}, because loading, the two "
             f"baselines, the least re-evaluation, the final network and the report take this long."
         )
+
+    def _has_result(self) -> bool:
+        source = self._study.get_attr("space_source")  # stored with the result
+        if not source:
+            return False
+        earlier: Mapping[str, float] = source["space"]["budget"]
+        now = {"seconds": self._seconds, "trials": self._space.budget.trials or math.inf}
+        return all(earlier.get(name, math.inf) >= limit for name, limit in now.items())
+
+    def _changed_allotment(self, stored: Mapping[str, Any] | None) -> Allotment:
+        """Return the stored allotment with those numbers that are wished for now and were not when it was made."""
+        if not stored:
+            return self._wishes()[0]
+        names = ("finalists", "networks")
+        pairs = zip(names, self._wished[1:], stored["wished"][1:], strict=True)
+        return Allotment(**stored["allotted"] | {name: int(now) for name, now, earlier in pairs if now != earlier})
 
     # ---- estimates
 

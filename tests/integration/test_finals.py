@@ -13,6 +13,7 @@ import torch
 
 import hpo
 from hpo.cli.result_text import result_lines
+from hpo.core import selection_rules as rules
 from hpo.core.metrics import METRICS
 from hpo.core.selection_rules import DEFAULT
 from hpo.core.trial import Outcome, TrainedTrial, Trial
@@ -24,6 +25,7 @@ from hpo.selection.finals import Finals, n_draws
 from hpo.space import loader
 from hpo.study import ranking
 from hpo.study.directory import StudyDirectory
+from hpo.study.storage import open_storage
 from hpo.study.weights import WeightStore
 from hpo.training.population import Population
 from hpo.workflows import completed, prepare
@@ -222,6 +224,17 @@ def test_a_second_draw_for_the_leader_and_the_defaults_is_trained_even_if_no_oth
     assert asked == [3 * len(searched.experiment.data.new_folds(1).folds)]
     single = Made(searched, tmp_path / "single", quality, draws=1, with_variants=False)
     assert set(single.run().values()) == {1}
+
+
+def test_a_stored_second_draw_counts_even_if_no_other_can_be_paid_for(searched, tmp_path):
+    """As in another selection of a finished study, or in a resumed search."""
+    quality = {"none": 1.0, DEFAULT: 2.0, "10": 3.0, "100": 3.0}
+    made = Made(searched, tmp_path, quality, with_variants=False)
+    first = made.run()
+    again = Made(searched, tmp_path, quality, affordable=lambda _: False, with_variants=False)
+    again.outcomes = made.outcomes
+    assert again.run() == first
+    assert (first["10"], first["100"]) == (2, 2)
 
 
 def test_the_selected_configuration_is_evaluated_as_often_as_the_defaults(searched, tmp_path):
@@ -440,6 +453,36 @@ def test_an_interrupted_larger_budget_keeps_the_earlier_result(first, tmp_path):
     again = hpo.search(SPACE, store=tmp_path)
     assert (sum(first.trials.values()), sum(again.trials.values())) == (12, 14)
     assert "finished" in here("studies", "--store", tmp_path).stdout
+
+
+TIMED = SPACE | {"budget": {"trials": 12, "seconds": 1000}}
+
+
+def age(store, seconds):
+    """Let the sessions of a study have taken so long."""
+    storage = open_storage(StudyDirectory(store, "tiny").journal)
+    storage.set_attr("elapsed", seconds)
+    storage.close()
+
+
+@pytest.mark.parametrize("elapsed", [1e4, 900.0])
+def test_another_selection_of_a_finished_study_may_exceed_its_time_budget(tmp_path, monkeypatch, elapsed):
+    first, choose = search(TIMED, tmp_path / "a"), rules.choose
+    other = next(label for label in first.finalists if label.isdigit() and label != first.trial)
+    monkeypatch.setattr(rules, "choose", lambda rule, *more: other if rule == "fastest" else choose(rule, *more))
+    shutil.copytree(tmp_path / "a", tmp_path / "b")
+    known = outcomes(tmp_path / "a")
+    age(tmp_path / "a", elapsed)
+    with monkeypatch.context() as patch:  # the rest of the time is not searched
+        patch.setattr("hpo.workflows.loop.run", None)
+        assert search(TIMED, tmp_path / "a") == first
+    expected, second = (search(TIMED | {"select": "fastest"}, tmp_path / store) for store in ("b", "a"))
+    assert second.trial == other
+    trained = {label: o for label, o in outcomes(tmp_path / "a").items() if label not in known}
+    assert {o["trial"]["role"] for o in trained.values()} >= {"finalist", "refit"}
+    assert {o["state"] for o in trained.values()} == {"complete"}
+    for key in ("trial", "reevaluated", "test", "rules", "finalists", "refit", "score", "trials"):
+        assert getattr(second, key) == getattr(expected, key), key
 
 
 def test_an_unchanged_search_returns_the_stored_result(searched, monkeypatch):

@@ -45,6 +45,18 @@ def test_a_study_goes_on_with_the_number_that_auto_stands_for(tmp_path):
         search_unrecorded(write_space(store, train={"epochs": 4, "batch_size": 48}), store)
 
 
+def test_the_note_on_epochs_holds_for_folds_of_different_sizes(monkeypatch):
+    """Over time, each fold has more training rows than the one before."""
+    monkeypatch.setattr(samples, "MAX_EPOCH_ROWS", MOST)
+    experiment = prepared(**AUTO, data={"source": "sklearn:wine", "split": {"time": "alcohol", "folds": 3}})
+    sizes = [len(fold.train) for fold in experiment.data.folds]
+    assert min(sizes) <= MOST < max(sizes)  # or the example is a bad one
+    assert (
+        f"An epoch trains on 40 of the {max(sizes)} training rows, so the 4 epochs of a trial are at most "
+        f"{160 / max(sizes):.1f} passes over those of the largest fold, and 4.0 passes over those of the smallest."
+    ) in experiment.data.notes
+
+
 def test_a_large_table_is_searched_exported_and_trained_again(tmp_path, monkeypatch):
     store = tmp_path / "mlruns"
     monkeypatch.setattr(samples, "MAX_EPOCH_ROWS", MOST)

@@ -10,11 +10,13 @@ import yaml
 
 from hpo.core.errors import InputError
 from hpo.space import loader
+from hpo.space.formatting import format_score
 from hpo.study.directory import StudyDirectory
 from hpo.workflows import completed
 from tests.helpers.searches import here, outcomes, write_space
 
 pytestmark = pytest.mark.usefixtures("unrecorded")
+METRIC = "loss"  # of the search
 
 
 @pytest.fixture(scope="module")
@@ -52,6 +54,17 @@ def test_the_header_says_how_the_score_is_known(searched):
     finalists = searched.result["finalists"]
     for label in labels(searched):
         header = exported(searched, "--trial", label).stdout.partition("\nstudy:")[0]
+        scored = {config["trial"]: config for config in (searched.result, *searched.result["baselines"].values())}
+        trial = searched.known.get(label)
+        assert f"valid {METRIC} " not in header
+        assert not trial or f"# search {METRIC} {format_score(trial['value'])}" in header
+        if label in scored:
+            assert f"expected {METRIC} {format_score(scored[label]['expected'][METRIC])}" in header
+            assert "not calibrated" not in header
+        elif label in finalists:
+            reevaluated = f"re-evaluated {METRIC} {format_score(finalists[label]['reevaluated'])}, "
+            assert reevaluated in header
+            assert header.count("(single networks, not calibrated)") == 1
         if label == searched.result["trial"]:
             assert "the configuration that `hpo search` selected" in header
         elif label in finalists:
@@ -59,7 +72,8 @@ def test_the_header_says_how_the_score_is_known(searched):
             assert "which is partly luck" not in header
         else:
             assert "Search score only, which is partly luck" in header
-            assert "re-evaluated loss" not in header
+            assert f"re-evaluated {METRIC}" not in header
+            assert "not calibrated" not in header
 
 
 def test_an_exported_trial_trains_to_its_score_in_the_search(searched, tmp_path):

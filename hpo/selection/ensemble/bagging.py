@@ -43,7 +43,8 @@ def bagged_ensemble(context: EnsembleContext) -> FittedEnsemble:
         return FittedEnsemble(members, combination, data, {})
     predictions = out_of_bag_predictions(experiment.networks, data, members)
     if data.task == "classification":
-        combination = replace(combination, temperature=fit_temperature(predictions.logits[0], predictions.y))
+        temperature = fit_temperature(predictions.logits[0], predictions.y, predictions.weight)
+        combination = replace(combination, temperature=temperature)
     names = tracked_metrics(data.task, labelled_metric(experiment.space.train.metric))
     scores = predictions.scores(names, predictions.logits / combination.temperature)
     return FittedEnsemble(members, combination, data, {name: float(score) for name, score in scores.items()})

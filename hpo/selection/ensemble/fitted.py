@@ -88,7 +88,7 @@ def _calibrated(fit: FitCombination, predictions: OutOfFoldPredictions) -> Combi
     if predictions.task == "regression":
         return combination
     logits = combination.combine(predictions.task, predictions.logits)
-    return replace(combination, temperature=fit_temperature(logits, predictions.y))
+    return replace(combination, temperature=fit_temperature(logits, predictions.y, predictions.weight))
 
 
 def _out_of_fold_predictions(

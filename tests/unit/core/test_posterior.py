@@ -43,6 +43,7 @@ def test_a_gain_is_the_share_by_which_the_error_falls():
     gain = Gain(math.log(2), math.log(2), 0.0)
     assert (gain.relative, *gain.interval) == pytest.approx((0.5, 0.5, 0.5))
     assert (Gain.zero().relative, Gain.zero().probability, Gain.zero().interval) == (0.0, 0.5, (0.0, 0.0))
+    assert [Gain(mean, mean, 0.0).probability for mean in (-0.1, 0.1)] == [0.0, 1.0]  # known without uncertainty
 
 
 def test_the_posterior_is_right_about_gains_that_come_from_its_prior():

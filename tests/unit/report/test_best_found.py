@@ -4,9 +4,13 @@ from dataclasses import replace
 
 import pytest
 
-from hpo.report.summary import best_found_line, next_step_lines
-from hpo.selection.result_parts import BestFound, ExpectedGain, Verdict
+from hpo.report.summary import best_found_line, evidence_line, next_step_lines
+from hpo.selection.finalist import Finalist
+from hpo.selection.result_parts import BestFound, ExpectedGain, FinalistScores, Verdict
+from hpo.space import loader
+from tests.helpers.reports import outcome
 from tests.helpers.results import search_result
+from tests.helpers.searches import TINY
 
 GAIN = ExpectedGain(0.012, -0.004, 0.03, 0.012, 0.9, 0.02, 2)
 BEST = BestFound("without-dropout-12", {}, GAIN, "it is not significantly better than the usual defaults")
@@ -21,6 +25,25 @@ def test_it_is_named_with_the_reason_if_another_configuration_was_selected() -> 
         "Best found: trial 12 without dropout, with a 1.2 % lower loss than the usual defaults (90 %"
     )
     assert line.endswith(f"It is not selected because {BEST.reason}.")
+
+
+def test_it_is_compared_with_the_defaults_that_the_gains_are_measured_over() -> None:
+    verdict = replace(VERDICT, rival="7", reference="defaults_faster")
+    line = best_found_line(search_result(**KEPT | {"trial": "7", "verdict": verdict}))
+    assert "a 1.2 % lower loss than the usual defaults at 10× learning rate (90 %" in line
+
+
+def test_a_finalist_is_compared_with_the_same_defaults() -> None:
+    trials = [outcome("12", 1.0, 0.1), replace(outcome("12-fresh-1", 1.0, 0.1), fold_curves={"valid_loss": [[1.0]]})]
+    found = Finalist.from_outcome(trials[0], loader.parse(TINY), trials[1:])
+    scores = FinalistScores(1.0, 1.0, 0.1, 1, GAIN)
+    result = search_result(finalists={"12": scores}, verdict=replace(VERDICT, reference="defaults_fast"))
+    assert evidence_line(result, found).startswith(
+        "Re-evaluated on new splits and seeds (1 fit). "
+        "Expected to have a 1.2 % lower loss than the usual defaults at 3× learning rate (90 %"
+    )
+    reference = replace(result, verdict=replace(VERDICT, reference="12"))
+    assert "Expected" not in evidence_line(reference, found)
 
 
 @pytest.mark.parametrize("changes", [{}, {"best_found": None}, {"best_found": replace(BEST, reason="")}])

@@ -9,8 +9,9 @@ from hpo.report import next_steps, plots, sentences, tables
 from hpo.report.analysis import Ridge, Trend
 from hpo.report.optuna_study import OptunaStudy
 from hpo.report.search_sections import opening, search_sections
-from hpo.selection.result_parts import FinalistScores, RefitResult
+from hpo.selection.result_parts import FinalistScores, RefitResult, Verdict
 from tests.helpers.reports import config_scores, gain, outcome, report_inputs, with_falling_gap
+from tests.helpers.results import search_result
 
 FALLS, RISES, UNCLEAR = Trend(-0.7, 0.001, 20), Trend(0.6, 0.004, 20), Trend(0.1, 0.6, 20)
 
@@ -106,7 +107,7 @@ def test_the_selected_configuration_comes_before_every_conclusion():
 
 def test_the_finalists_are_plotted_as_gains_over_the_defaults():
     scored = {"3": finalist(gain(0.1, 0.3)), "7": finalist(gain(-0.2, 0.1)), "defaults": finalist(gain(0, 0))}
-    drawn = plots.finalists(scored, "3", "loss")
+    drawn = plots.finalists(search_result(finalists=scored, trial="3"), "loss")
     intervals, measured, zero = drawn["data"]
     assert intervals["y"] == ["trial 7", "trial 3 ★"]
     assert intervals["x"] == pytest.approx([-0.05, 0.2])
@@ -119,7 +120,7 @@ def test_the_finalists_are_plotted_as_gains_over_the_defaults():
 
 def test_a_finalist_far_behind_is_marked_at_the_border():
     scored = {str(i): finalist(gain(-0.1 + i / 100, 0.1 + i / 100)) for i in range(6)} | {"9": finalist(gain(-80, -70))}
-    drawn = plots.finalists(scored, "3", "loss")
+    drawn = plots.finalists(search_result(finalists=scored, trial="3"), "loss")
     low, high = drawn["layout"]["xaxis"]["range"]
     assert high - low < 1
     place = drawn["data"][0]["y"].index("trial 9")
@@ -128,7 +129,9 @@ def test_a_finalist_far_behind_is_marked_at_the_border():
 
 
 def test_the_heading_of_the_finalists_counts_those_clearly_better():
-    title = sentences.finalists_title
+    def title(finalists):
+        return sentences.finalists_title(search_result(finalists=finalists))
+
     three = {"3": finalist(gain(0.1, 0.3)), "7": finalist(gain(-0.2, 0.1)), "defaults": finalist(gain(0, 0))}
     assert title(three) == "Re-evaluation: 1 of 2 is clearly better than the usual defaults"
     assert title({"7": three["7"]}) == "Re-evaluation: none of 1 is clearly better than the usual defaults"
@@ -138,6 +141,38 @@ def test_the_heading_of_the_finalists_counts_those_clearly_better():
 def test_the_table_of_finalists_shows_the_search_score():
     html = tables.finalists(report_inputs(with_falling_gap(), finalists={"0": finalist(gain(0.1, 0.3), 0.123, 0.456)}))
     assert "<td>trial 0 ★</td><td>0.123</td><td>0.456</td>" in html
+
+
+def test_the_finalists_are_compared_with_the_defaults_that_the_gains_are_measured_over():
+    scored = {"3": finalist(gain(0.1, 0.3)), "defaults_fast": finalist(gain(0, 0)), "defaults": finalist(gain(-2, -1))}
+    verdict = Verdict("3", "defaults_fast", gain(0.1, 0.3), 8, significant=True, detectable=None)
+    inputs, name = report_inputs(with_falling_gap(), "3", finalists=scored, verdict=verdict), "at 3× learning rate"
+    section = sections(inputs)["Finalists"]
+    assert section.title == f"Re-evaluation: 1 of 2 is clearly better than the usual defaults {name}"
+    captions = [panel.caption for panel in section.panels]
+    assert captions[0].startswith(f"Each configuration is compared with the usual defaults {name} on the same rows")
+    assert captions[1].startswith("The scores in the search and in the re-evaluation are those of single networks, not")
+    drawn, table = section.panels[0].plot, section.panels[1].html
+    assert drawn["data"][0]["y"] == ["usual defaults", "trial 3 ★"]
+    assert [" ".join(y.split("<br>")) for y in drawn["data"][2]["y"]] == [f"usual defaults {name}"]
+    assert drawn["layout"]["xaxis"]["title"]["text"] == f"gain in loss over the usual defaults {name}"
+    assert f"<th>compared with the usual defaults {name}</th>" in table
+    assert table.count("<td>–</td><td>–</td></tr>") == 1
+    assert f"<td>the usual defaults {name}</td><td>1.000</td><td>1.000</td><td>–</td><td>–</td>" in table
+
+
+@pytest.mark.parametrize(
+    ("label", "title"),
+    [
+        ("5", "trial 5 is"),
+        ("none", "no regularization is"),
+        ("defaults", "the usual defaults are"),
+        ("defaults_fast", "the usual defaults at 3× learning rate are"),
+    ],
+)
+def test_the_title_names_the_selected_configuration(label, title):
+    inputs = report_inputs(with_falling_gap())
+    assert sentences.title(replace(inputs, result=replace(inputs.result, trial=label))) == f"tiny: {title} selected"
 
 
 def commands(inputs):

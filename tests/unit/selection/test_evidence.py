@@ -74,7 +74,8 @@ def test_errors_and_their_bootstrap_equal_those_of_repeated_rows(task, metric, w
     for label in ("defaults", "0"):
         own = [draw for draw in draws if label in draw.logits]
         together = [torch.cat(parts) for parts in ([d.logits[label] for d in own], [d.y for d in own])]
-        temperature = fit_temperature(*together) if task == "classification" else 1.0
+        weights = torch.cat([d.weight for d in own]) if weighted else None
+        temperature = fit_temperature(*together, weights) if task == "classification" else 1.0
         for place, draw in enumerate(own):
             logits, y = draw.logits[label].numpy() / temperature, draw.y.numpy()
             weight = None if draw.weight is None else draw.weight.numpy()

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from hpo.selection.expectation import common_rows, expect
+from hpo.selection.calibration import fit_temperature
+from hpo.selection.expectation import average_of_draws, common_rows, expect
 from tests.helpers.predictions import draw_of
 
 TEST_ROWS = 500
@@ -108,6 +109,20 @@ def test_probabilities_are_averaged_before_they_are_calibrated():
     assert one.temperature > five.temperature > 1
     assert five.average["loss"] < five.single["loss"]
     assert five.average["accuracy"] > five.single["accuracy"]
+
+
+def test_the_temperatures_are_those_of_the_weighted_loss():
+    """Rows with a large weight are predicted with less certainty than the others."""
+    stream, rows = torch.Generator().manual_seed(0), 1000
+    signal = 2 * torch.randn(rows, 3, generator=stream)
+    y, weight = torch.multinomial(signal.softmax(1), 1, generator=stream)[:, 0], torch.ones(rows)
+    weight[::2] = 9
+    logits = torch.where(weight[:, None] > 1, 2 * signal, signal)
+    weighted, plain = ([draw_of("classification", y, {"5": logits}, weight=w)] * 2 for w in (weight, None))
+    for networks in (1, 5):
+        found, other = (expect(draws, "5", ["loss"], networks, TEST_ROWS, 0) for draws in (weighted, plain))
+        assert found.temperature > other.temperature + 0.05
+    assert average_of_draws(weighted, "5")[1] == pytest.approx(fit_temperature(logits, y, weight))
 
 
 def test_a_score_stays_within_its_bounds_and_its_interval_is_wider_for_few_test_rows():

@@ -12,7 +12,9 @@ from hpo.core import samples
 from hpo.core.samples import Fold, scored_rows
 from hpo.core.trial import Trial
 from hpo.core.trial_key import TrialKey
-from hpo.selection import out_of_fold
+from hpo.selection import evidence, out_of_fold
+from hpo.selection.expectation import expect
+from hpo.selection.row_predictions import row_predictions
 from hpo.space.settings import TrainConfig
 from hpo.study.weights import WeightStore
 from hpo.training import evaluation
@@ -144,6 +146,34 @@ def test_a_trial_that_starts_again_for_want_of_memory_has_the_same_logits(monkey
         assert [len(kept) for kept in trained.valid_logits] == [len(k) for k in expected[label][1].valid_logits]
         assert all(a.equal(b) for a, b in zip(trained.valid_logits, expected[label][1].valid_logits, strict=True))
         assert outcome.fold_curves == expected[label][0].fold_curves
+
+
+class Reads(WeightStore):
+    """A store that lists what is read."""
+
+    def load(self, label, n_fits=None):
+        self.labels = [*getattr(self, "labels", []), label]
+        return super().load(label, n_fits)
+
+
+def test_only_the_logits_of_one_configuration_are_in_memory(tmp_path):
+    """They are read when they are used, and the results are those of logits that are held in memory."""
+    store, found = Reads(tmp_path), train_recorded(population(new_folds(), TRAIN), [finalist("1"), finalist("2")])
+    for outcome, trained in found.values():
+        out_of_fold.save(store, outcome, trained, "loss")
+    trials = {outcome.trial.label[0]: outcome.trial for outcome, _ in found.values()}
+    draw = out_of_fold.load(store, trials, new_folds(), dataset().n_development)
+    held = replace(draw, logits=dict(draw.logits))
+    store.labels.clear()
+    measured, expected = evidence.measure([draw, draw], "loss", 0), evidence.measure([held, held], "loss", 0)
+    assert all(np.array_equal(measured.errors[label], expected.errors[label]) for label in trials)
+    assert all(np.array_equal(measured.resampled[label], expected.resampled[label]) for label in trials)
+    assert store.labels == [out_of_fold.file_label(trials[label]) for label in trials for _ in range(2)]
+    store.labels.clear()
+    assert expect([draw], "2", ["loss"], 5, 50, 0) == expect([held], "2", ["loss"], 5, 50, 0)
+    assert row_predictions([draw], "2")["predictions"].equal(row_predictions([held], "2")["predictions"])
+    assert row_predictions([draw], "3") == {}
+    assert set(store.labels) == {out_of_fold.file_label(trials["2"])}
 
 
 def test_only_finalists_keep_their_logits():

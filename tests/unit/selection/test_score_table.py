@@ -1,5 +1,7 @@
 """The final table of a search."""
 
+from dataclasses import replace
+
 import pytest
 
 from hpo.selection.score_table import score_table, table_lines
@@ -47,8 +49,23 @@ def test_a_single_network_has_a_row_if_several_are_averaged():
     assert len(score_table(result())) == 3
 
 
-@pytest.mark.parametrize("label", ["0", "defaults"])
-def test_the_table_fits_80_columns(label):
+@pytest.mark.parametrize("selected", ["0", "defaults", "defaults_fast"])
+@pytest.mark.parametrize("label", ["defaults", "defaults_fast", "defaults_faster"])
+def test_the_table_fits_80_columns(selected, label):
     baselines = (("ablation", "ablation-0"), ("defaults", label), ("none", "none"))
-    lines = table_lines(result(single={"loss": 0.4}, baselines=baselines))
+    lines = table_lines(replace(result(single={"loss": 0.4}, baselines=baselines), trial=selected))
     assert max(map(len, lines)) <= 80
+
+
+def test_defaults_at_another_learning_rate_are_named_in_two_lines():
+    baselines = (("defaults", "defaults_faster"), ("none", "none"))
+    names = [row[0] for row in score_table(result(baselines=baselines))[2:]]
+    assert names == ["selected", "usual defaults at 10×", "  learning rate", "no regularization"]
+    table = score_table(replace(result(baselines=baselines), trial="defaults_faster"))
+    assert [row[0] for row in table[2:]] == [
+        "selected: usual defaults",
+        "  at 10× learning rate",
+        "no regularization",
+    ]
+    assert table[2][1:] == score_table(result())[2][1:]
+    assert set(table[3][1:]) == {""}

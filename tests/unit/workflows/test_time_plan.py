@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -290,6 +290,56 @@ def test_a_short_budget_cuts_nothing_off_unless_the_table_is_large(clock, budget
     plan.limit_reevaluation()
     assert (study.stopped_after is not None, study.may_stop_baselines) == (cut_off, cut_off)
     assert plan.max_epochs([SimpleNamespace(epochs=7)]) == (7 if cut_off else None)
+
+
+# ---- another selection of a finished study
+
+
+def finished(clock, budget, now, **changes):
+    """Return the plan of a study that has a result under `budget` and is searched again under the budget `now`."""
+    clock.now = 0.0
+    plan, study, machine = made(clock, budget, speed=0.1)
+    machine.train(5)
+    allotment, clock.now = plan.allot(), 99.0
+    first = allotment, plan.networks()
+    study.attrs["space_source"] = {"space": {"budget": budget}}
+    clock.now = 10_000.0
+    return first, *made(clock, now, study, **changes)[:2]
+
+
+SHORT = {"seconds": 100}
+
+
+@pytest.mark.parametrize("now", [SHORT, {"seconds": 99}, {"seconds": 100, "trials": 20}])
+def test_another_selection_of_a_finished_study_is_not_cut_off(clock, now):
+    _, plan, study = finished(clock, SHORT, now)
+    plan.limit_reevaluation()
+    assert (plan.selects_again, study.stopped_after, plan.overrun_note()) == (True, None, "")
+    assert plan.reserve() == math.inf  # nothing is searched in what is left of the time
+    assert not plan.allows(1)  # a further draw for those that are not selected
+
+
+@pytest.mark.parametrize(
+    ("before", "now"), [(SHORT, {"seconds": 101}), ({"seconds": 100, "trials": 20}, {"seconds": 100, "trials": 21})]
+)
+def test_a_larger_budget_is_kept_like_the_first(clock, before, now):
+    _, plan, study = finished(clock, before, now)
+    plan.limit_reevaluation()
+    assert not plan.selects_again
+    assert study.stopped_after < 0
+
+
+def test_what_is_wished_for_after_the_end_is_done_and_the_rest_stays_as_it_was(clock):
+    (allotment, networks), plan, _ = finished(clock, SHORT, SHORT)
+    assert allotment != Allotment(3, 5)  # or the machine is too fast
+    assert networks < 5
+    assert (plan.allot(), plan.networks()) == (allotment, networks)
+    _, plan, _ = finished(clock, SHORT, SHORT, finalists=7)
+    assert plan.allot() == replace(allotment, finalists=7)
+    assert plan.networks() == networks
+    _, plan, _ = finished(clock, SHORT, SHORT, refit={"kind": "scaled", "networks": 9})
+    assert plan.allot() == replace(allotment, networks=9)
+    assert plan.networks() == 9
 
 
 def test_a_search_that_took_more_than_a_tenth_too_long_says_so(clock):
