@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: search test test-slow lint bench flat profile honesty cocktail shift domains clean
+.PHONY: search test test-slow test-exhaustive lint bench flat profile honesty cocktail shift domains clean
 
 $(VENV)/ready: pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "hpo needs Python 3.11 or newer; name one with: make PYTHON=python3.11 …")'
@@ -15,11 +15,14 @@ $(VENV)/ready: pyproject.toml constraints.txt
 search: $(VENV)/ready  ## the main job: digits, 100 trials
 	$(BIN)/hpo search --space search_spaces/reg.yaml
 
-test: $(VENV)/ready lint  ## ruff, mypy and all tests but tests/slow: four minutes on two cores
+test: $(VENV)/ready lint  ## ruff, mypy and all tests but the slow ones: four minutes on two cores
 	$(BIN)/python -m pytest -n 2 --dist loadfile tests/contract tests/integration tests/unit
 
 test-slow: $(VENV)/ready  ## four minutes on two cores: killed searches, dying workers, servers, long searches
-	$(BIN)/python -m pytest -n 2 --dist loadfile tests/slow
+	$(BIN)/python -m pytest -n 3 --dist loadfile tests/slow
+
+test-exhaustive: $(VENV)/ready  ## every regularizer on modules, the sampler gp after kills
+	$(BIN)/python -m pytest -n 2 tests/exhaustive
 
 lint: $(VENV)/ready
 	$(BIN)/ruff format --check --quiet .
