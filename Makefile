@@ -21,8 +21,8 @@ test: $(VENV)/ready lint  ## ruff, mypy and all tests but the slow ones: four mi
 test-slow: $(VENV)/ready  ## four minutes on two cores: killed searches, dying workers, servers, long searches
 	$(BIN)/python -m pytest -n 3 --dist loadfile tests/slow
 
-test-exhaustive: $(VENV)/ready  ## every regularizer on modules, the sampler gp after kills
-	$(BIN)/python -m pytest -n 2 tests/exhaustive
+test-exhaustive: $(VENV)/ready  ## the tests that CI has no time for: every regularizer on modules, gp after kills, …
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m exhaustive tests
 
 lint: $(VENV)/ready
 	$(BIN)/ruff format --check --quiet .

@@ -32,7 +32,7 @@ from tests.helpers.training import (
 )
 
 # Every point for every member on the MLP, and for one member per hook on a vmapped module. The remaining pairs of
-# member and point on vmapped modules run in tests/exhaustive.
+# member and point on vmapped modules are marked `exhaustive`.
 CASES = [(name, "mlp", point) for name in STRENGTHS for point in CONTRACT]
 CASES += [(name, "mixed", point) for name in MODULE_MEMBERS for point in module_points(name)]
 CASES += [("dropout", kind, point) for kind in OTHER_KINDS for point in MODULE_POINTS]

@@ -572,6 +572,7 @@ def test_messages_name_the_file_of_a_row(folder):
 # ---- a whole search
 
 
+@pytest.mark.exhaustive
 @pytest.mark.usefixtures("unrecorded")
 @pytest.mark.parametrize(
     ("labels", "more"),

@@ -487,6 +487,7 @@ def test_a_single_configuration_is_refused_by_greedy_and_accepted_by_bagging():
     )
 
 
+@pytest.mark.exhaustive
 def test_bagging_works_with_modules_and_class_weights(tmp_path):
     """Also for a space with a single point."""
     store = tmp_path / "mlruns"

@@ -79,6 +79,7 @@ def test_the_page_s_test_passes(folder):
     names["test_the_contract"]()
 
 
+@pytest.mark.exhaustive
 @pytest.mark.usefixtures("unrecorded")
 def test_the_page_s_search_runs_in_workers_and_its_study_needs_the_plugin(folder, store, monkeypatch):
     flags = ("--plugin", "my_noise")

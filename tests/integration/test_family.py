@@ -55,6 +55,7 @@ def test_at_least_one_kind_of_data_bears_each_member():
     assert len(FAMILY) >= 25
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_member_is_searched_together_and_the_network_predicts(store, kind):
     frame, data, network = KINDS[kind]

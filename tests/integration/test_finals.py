@@ -375,6 +375,7 @@ def first(searched, tmp_path):
     return hpo.search(SPACE, store=tmp_path)
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("after", [1, 2, 5, 9, 13])
 def test_finals_that_are_killed_twice_end_with_the_same_result(searched, killed, tmp_path, monkeypatch, after):
     """Ended trials are not trained again, whenever the process is killed."""

@@ -427,6 +427,7 @@ def test_the_folder_of_the_space_is_importable(store):
     assert importlib.import_module("nets_beside_the_space").plain is factories.plain
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize(
     "network",
     [

@@ -77,6 +77,7 @@ def test_a_search_follows_a_validator(store, metric):
     assert format_score(result["test"]["accuracy"]) in line
 
 
+@pytest.mark.exhaustive
 @pytest.mark.usefixtures("unrecorded")
 def test_labels_of_the_target_do_not_influence_the_selection(new_store):
     found = []

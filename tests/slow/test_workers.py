@@ -104,6 +104,7 @@ def disturbed(new_store):
     )
 
 
+@pytest.mark.exhaustive
 def test_two_workers_equal_one_process_despite_kills_and_interruptions(alone, disturbed):
     assert [len(pids) for pids in disturbed.workers.values()] == [2, 2, 2]
     assert 3 < disturbed.before < TRIALS
@@ -124,11 +125,13 @@ def test_two_workers_equal_one_process_despite_kills_and_interruptions(alone, di
         assert disturbed.result[key] == alone.result[key]
 
 
+@pytest.mark.exhaustive
 def test_workers_end_with_their_search(disturbed):
     for pids in disturbed.workers.values():
         wait_for(lambda pids=pids: not any(map(running, pids)))
 
 
+@pytest.mark.exhaustive
 def test_a_lost_worker_is_noted_and_losing_all_ends_with_the_command_to_resume(disturbed):
     lost = disturbed.told["lost"]
     assert lost.code == 1
@@ -138,11 +141,13 @@ def test_a_lost_worker_is_noted_and_losing_all_ends_with_the_command_to_resume(d
     assert last.startswith("The last worker process ended (signal 9")
 
 
+@pytest.mark.exhaustive
 def test_ctrl_c_ends_a_search_with_workers(disturbed):
     assert disturbed.told["interrupted"].code == 130
     assert "Traceback" not in disturbed.told["interrupted"].err
 
 
+@pytest.mark.exhaustive
 def test_the_headline_names_the_number_of_workers(disturbed):
     assert "random, no pruning · 10 trials at once in 2 workers" in disturbed.told["killed"].err
 
@@ -349,6 +354,7 @@ def test_less_than_one_worker_is_refused(tmp_path):
         hpo.search(TINY, store=tmp_path, workers=0)
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("kind", ["greedy", "snapshot"])
 def test_an_ensemble_trained_in_workers_equals_that_of_one_process(new_store, kind):
     store = new_store()

@@ -200,7 +200,7 @@ def test_a_search_that_was_made_is_not_made_again(tmp_path, monkeypatch):
     assert calls == [11, 12]
     cocktail.search(jobs[0], Book(tmp_path, []))
     assert calls == [11, 12]
-    cocktail.search(jobs[0]._replace(budget={"trials": 75, "seconds": 30.0}), Book(tmp_path, []))
+    cocktail.search(run.Job("car", 11, {"trials": 75, "seconds": 30.0}, 2, tmp_path), Book(tmp_path, []))
     assert calls == [11, 12, 11]
 
 

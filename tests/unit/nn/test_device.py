@@ -77,6 +77,7 @@ def test_stacked_fits_equal_single_fits(kind):
         assert close(together[alone.label], trained(dataset(), [alone], **kind)[alone.label])
 
 
+@pytest.mark.exhaustive
 @pytest.mark.usefixtures("elsewhere")
 @pytest.mark.parametrize("name", STRENGTHS)
 def test_no_regularizer_depends_on_other_fits(name):
@@ -172,6 +173,7 @@ def test_an_epoch_never_waits_for_the_device_and_mixes_no_devices(kind, source, 
     assert {score.shape for score in scores.values()} == {(3,)}
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("name", STRENGTHS)
 def test_no_regularizer_waits_for_the_device_or_mixes_devices(name):
     trials = [trial(str(i), **{name: s}) for i, s in enumerate(STRENGTHS[name].probe)]

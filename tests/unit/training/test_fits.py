@@ -314,6 +314,7 @@ def expected(samples, trials):
     return finish(pop)[0]
 
 
+@pytest.mark.exhaustive
 def test_workers_train_several_fits_a_trial_and_then_something_else():
     """A second pool of the same workers trains fresh folds, although the first was left in the middle of an epoch."""
     data = folds()

@@ -19,11 +19,13 @@ CASES = [(name, "mixed", point) for name in MODULE_MEMBERS for point in CONTRACT
 CASES += [("dropout", kind, point) for kind in OTHER_KINDS for point in CONTRACT if point not in MODULE_POINTS]
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize(("name", "kind", "point"), CASES, ids=case_id)
 def test_every_member_keeps_the_contract_on_modules(name, kind, point):
     point(contract_case(name, kind))
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("name", [name for name in STRENGTHS if name not in ONE_PER_HOOK])
 @pytest.mark.parametrize("depths", [(3, 1, 2), (2, 2, 1)])
 def test_depths_may_come_in_any_order_and_be_equal(name, depths):
