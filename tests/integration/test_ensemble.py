@@ -120,6 +120,7 @@ def test_an_exported_ensemble_predicts_the_scored_predictions(tmp_path, kind, ta
     assert (entry.expected == {}) == unknown
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("kind", KINDS)
 def test_building_it_again_gives_the_same_ensemble_and_leaves_the_trials(searched, kind):
     before, weight_store = outcomes(searched), WeightStore(StudyDirectory(searched, "tiny").weights)

@@ -51,6 +51,7 @@ def searched(store, path):
     return ran.stdout, json.loads(here("search", "--space", path, "--store", store, "--json").stdout)
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("metric", ["dev", "snd"])
 @pytest.mark.usefixtures("unrecorded")
 def test_a_search_follows_a_validator(store, metric):
@@ -96,6 +97,7 @@ def test_labels_of_the_target_do_not_influence_the_selection(new_store):
     assert [r["selected"] for r in (said, again)] == [said["selected"]] * 2
 
 
+@pytest.mark.exhaustive
 @pytest.mark.usefixtures("unrecorded")
 def test_target_labels_rate_the_validators(store):
     target = {"labels": "validation-only", "few": 20}

@@ -15,6 +15,7 @@ EXPORTED = [
 ]
 
 
+@pytest.mark.exhaustive
 @pytest.mark.usefixtures("unrecorded")
 @pytest.mark.parametrize(("split", "way", "task"), EXPORTED)
 def test_an_exported_network_predicts_as_reported_and_its_configuration_trains_it_again(tmp_path, split, way, task):

@@ -210,6 +210,7 @@ def test_a_pool_has_room_for_its_rows_and_spreads_its_trials_evenly(pool, expect
     assert sorted(map(homes.count, set(homes))) == [2, 2]
 
 
+@pytest.mark.exhaustive
 def test_workers_do_not_wait_for_each_other(pool, expected):
     """While one worker is blocked, the trials of the other worker end."""
     for of, _ in expected.values():
@@ -248,6 +249,7 @@ def test_trials_of_a_lost_worker_are_trained_again_and_reported_once(pool, expec
     assert note.startswith("A worker process ended (signal 9, as when memory runs out); its ")
 
 
+@pytest.mark.exhaustive
 def test_an_idle_worker_takes_over_half_of_the_trials_of_another(pool, expected):
     for of, _ in expected.values():
         pool.admit(of)

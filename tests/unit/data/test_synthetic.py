@@ -38,6 +38,7 @@ def test_generation_is_deterministic_and_leaves_global_generators_alone(kind):
     torch.random.set_rng_state(state)
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("kind", KINDS)
 def test_synthetic_rows_keep_their_relation_to_the_number_to_predict(kind):
     x = np.random.default_rng(1).normal(size=(300, 3))
@@ -47,6 +48,7 @@ def test_synthetic_rows_keep_their_relation_to_the_number_to_predict(kind):
     assert abs(np.corrcoef(generated[:, 1], y)[0, 1]) < 0.2
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_class_may_have_one_row(kind):
     generated = generate(kind, X, np.where(np.arange(len(Y)) == 7, 3, Y), 4, 3)
@@ -55,6 +57,7 @@ def test_a_class_may_have_one_row(kind):
         assert np.array_equal(generated[:, 7], np.repeat(X[7:8], 3, 0))
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("kind", KINDS)
 def test_equal_rows_and_outliers_are_accepted(kind):
     alike = np.repeat(X[:2], 60, 0)  # pytest takes a warning for an error

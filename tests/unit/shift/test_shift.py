@@ -227,6 +227,7 @@ def test_a_numeric_target_becomes_thirds_of_the_source():
     assert shift_inputs.target_thirds(np.array([0.0] * 80 + [1.0] * 20))[0][0].max() == 1
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("kind", made.KINDS)
 def test_a_planted_shift_is_named(kind):
     expected = () if kind == "none" else (kind,)
@@ -236,6 +237,7 @@ def test_a_planted_shift_is_named(kind):
     assert name_shift(made.domains(kind, 1, labels="200 rows"), seen).kinds == expected
 
 
+@pytest.mark.exhaustive
 def test_two_shifts_are_both_named():
     assert diagnose(made.domains("covariate and concept", 2, labels="200 rows")).kinds == ("covariate", "concept")
 
@@ -252,6 +254,7 @@ def test_unchanged_label_shares_are_no_prior_shift(rng):
     )
 
 
+@pytest.mark.exhaustive
 def test_a_prior_shift_in_addition_to_a_covariate_shift_has_the_p_value_of_the_labelled_rows():
     domains = made.domains("covariate and prior", 1, labels="200 rows")
     found = diagnose(domains)
@@ -297,6 +300,7 @@ def test_the_command_prints_the_verdict_first_and_columns_in_their_units(space):
     assert any(line.startswith("age      mean 37.7 → 46.8   < 0.001") for line in rest)
 
 
+@pytest.mark.exhaustive
 def test_target_labels_that_are_not_allowed_are_not_read(space, tmp_path):
     """Permuting target labels that are not allowed changes no number."""
     path = space("{source: two.csv}")

@@ -101,6 +101,7 @@ def test_each_fold_equals_plain_torch_on_its_rows(kind, source, train):
     assert released.best_epoch == round(np.mean(best) + 1)
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize(
     ("kind", "neighbours"),
     [(kind, neighbours) for kind in ({}, {"batch_norm": True}, {"kind": "recurrent"}) for neighbours in (0, 4)],
@@ -168,6 +169,7 @@ def test_what_a_stopped_trial_has_learned_stays_until_it_is_released():
     assert same(pop.release(of), expected)
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("kind", [{}, {"batch_norm": True}, {"kind": "recurrent"}])
 def test_trials_move_with_what_their_stopped_fits_have_learned(kind):
     data, trials = folds(), [trial(str(i), depth=1 + i, **EVERYTHING | {"learning_rate": 0.1}) for i in range(2)]
