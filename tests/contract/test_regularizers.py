@@ -100,6 +100,7 @@ def test_dropout_zeroes_the_stated_share_and_scales_the_rest():
     assert torch.allclose(out.max(-1).values.max(-1).values, 1 / (1 - rates))
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("name", STRENGTHS)
 def test_trials_of_different_depth_share_a_stack_without_effect_on_each_other(name):
     check_mixed_depths(name, (1, 2, 3))

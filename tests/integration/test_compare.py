@@ -218,6 +218,7 @@ def domains(unrecorded, tmp_path_factory):  # noqa: ARG001 - a fixture of a modu
     )
 
 
+@pytest.mark.exhaustive
 def test_scores_on_source_rows_and_on_target_rows_are_not_compared(domains):
     sentence = (
         "^none is validated on rows of the source and few on rows of the target, so their re-evaluated scores cannot "

@@ -51,6 +51,7 @@ class Notes(Watcher):
 # ---- few groups, few times
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize(
     ("split", "fits"),
     [

@@ -344,6 +344,7 @@ def test_slow_modules_and_unused_dropouts_are_noted():
     )
 
 
+@pytest.mark.exhaustive
 def test_architecture_and_strengths_are_searched_together_and_the_ablation_keeps_the_architecture(store):
     search = {**SEARCH, "dropout": {"low": 0.1, "high": 0.5}}
     network = {
@@ -447,6 +448,7 @@ def test_every_kind_is_searched_and_exported(store, network, monkeypatch):
     assert hpo.search("best.yaml", store=store).test == first.test
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("workers", [1, 2])
 def test_architectures_are_sampled_by_tpe_together_with_strengths(tmp_path, workers):
     """After the startup trials, and completed by a process that has trained none of them."""

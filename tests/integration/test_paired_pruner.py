@@ -112,6 +112,7 @@ def test_it_trains_fewer_epochs_than_the_median_pruner_and_keeps_the_curves_of_a
         )
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("deterministic", [False, True])
 @pytest.mark.parametrize("sampler", ["random", "gp"])
 def test_it_makes_the_same_decisions_after_kills_and_with_other_numbers_of_rows(tmp_path, sampler, deterministic):

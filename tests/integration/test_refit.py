@@ -44,6 +44,7 @@ def final(store, result):
 # ---- scaled
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("split", SPLITS)
 def test_scaled_trains_on_all_development_rows_for_the_reported_epochs(store, monkeypatch, split):
     """The rows of every batch of every network are identified by their targets."""
@@ -162,6 +163,7 @@ def probabilities(net, rows):
     return network.predict(weights, rows.expand(len(next(iter(weights.values()))), -1, -1)).softmax(2)
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("split", SPLITS)
 def test_average_is_the_mean_of_the_probabilities_of_one_network_per_fold(store, split):
     path = write_refit_space(store, split=split, refit="average")

@@ -120,6 +120,7 @@ def test_missing_sections_are_replaced_by_a_sentence(searched):
     assert "Too few trials for plots of the search" in titles(searched(**POINT)[2])
 
 
+@pytest.mark.exhaustive
 def test_the_caption_counts_the_trials_of_the_plotted_pareto_front(searched):
     """The front of the result includes the baselines, which are not plotted."""
     slow = {

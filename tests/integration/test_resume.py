@@ -46,6 +46,7 @@ def test_an_interrupted_search_ends_with_other_numbers_of_rows(tmp_path, rows):
     assert sorted(int(label) for label in again.outcomes if label.isdigit()) == list(range(38))
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize(("sampler", "pruner"), DETERMINISTIC)
 def test_a_deterministic_search_does_not_depend_on_rows_workers_or_kills(tmp_path, monkeypatch, sampler, pruner):
     monkeypatch.setattr("hpo.study.study.LAG", 8)

@@ -204,6 +204,7 @@ def test_a_search_that_was_made_is_not_made_again(tmp_path, monkeypatch):
     assert calls == [11, 12, 11]
 
 
+@pytest.mark.exhaustive
 def test_a_search_leaves_a_record_that_the_page_can_show(tmp_path, monkeypatch, migrated):
     """All scores are of averages of as many networks, also those of trials that the search itself does not test."""
     y = np.random.default_rng(0).choice(["a", "b"], 90, p=[0.7, 0.3])

@@ -67,6 +67,7 @@ def losses(name, fits, rows, width, part=slice(None), dtype=torch.float64, s=0.7
     return [loss, *shared, *grads[2:]]
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
 @pytest.mark.parametrize("name", MEMBERS)
 @pytest.mark.parametrize(("rows", "width"), [(2, 3), (7, 24), (13, 5), (64, 64), (33, 130)])

@@ -196,6 +196,7 @@ def test_ranking_prefers_complete_trials_and_uses_the_direction_of_the_metric(tm
     assert ranking.best(outcomes, METRICS["accuracy"]).value == max(o.value for o in outcomes if o.state == "complete")
 
 
+@pytest.mark.exhaustive
 def test_gp_does_not_propose_a_pruned_point_again(tmp_path):
     """Optuna's GP sampler ignores pruned trials, so they are reported to it as complete; in the study they stay
     pruned."""

@@ -196,6 +196,7 @@ def test_trials_move_with_what_their_stopped_fits_have_learned(kind):
     assert all(same(left[label], stayed[label]) for label in stayed)
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("moment", ["train_epoch", "evaluate", "set_rows", "drop"])
 def test_when_memory_runs_out_trials_of_several_fits_start_again_and_are_told_once(monkeypatch, moment):
     data, less = folds(), []

@@ -24,6 +24,7 @@ def few_batches(data):
     return replace(data, folds=(replace(fold, train=fold.train[:150]),))
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize(
     ("kind", "source", "width"),
     [

@@ -64,6 +64,7 @@ def test_a_refilled_row_of_a_skip_equals_a_fresh_one(skip):
     assert same(pop.release(late), trained(dataset(), [late], skip=skip)["2"])
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("shape", SHAPES, ids=lambda shape: " ".join(map(str, shape.values())))
 def test_float32_rows_of_different_depth_are_bit_equal_at_any_number_of_rows(shape):
     data = prepare(DataConfig(source="sklearn:iris"), Path())
