@@ -19,7 +19,7 @@ test: $(VENV)/ready lint  ## ruff, mypy and all tests but the slow ones: four mi
 	$(BIN)/python -m pytest -n 2 --dist loadfile tests/contract tests/integration tests/unit
 
 test-slow: $(VENV)/ready  ## four minutes on two cores: killed searches, dying workers, servers, long searches
-	$(BIN)/python -m pytest -n 3 --dist loadfile tests/slow
+	$(BIN)/python -m pytest -n 2 --dist loadfile tests/slow
 
 test-exhaustive: $(VENV)/ready  ## the tests that CI has no time for: every regularizer on modules, gp after kills, …
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m exhaustive tests
