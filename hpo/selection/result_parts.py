@@ -12,6 +12,9 @@ Scores = Mapping[str, float | None]
 """Scores by metric; None if the rows do not define the metric (a ROC curve needs two classes) or training diverged."""
 
 
+_SMALLEST = 1e-200  # the ratio of smaller numbers is not accurate
+
+
 @dataclass(frozen=True)
 class ConfigScores:
     """One configuration of the final table, with its scores in the search, in the re-evaluation and on the test rows.
@@ -67,7 +70,7 @@ class ExpectedGain:
         A gain of 0 has no share in that error, but its interval has: the logarithms of the ratio of the errors at its
         ends are opposite numbers, so `(1 - low / error) * (1 - high / error)` is 1.
         """
-        if self.relative:
+        if abs(self.relative) > _SMALLEST:
             return self.gain / self.relative
         ends = self.low + self.high
         return self.low * self.high / ends if ends else 0.0

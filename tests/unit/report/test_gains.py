@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from hpo.core.posterior import Gain
@@ -19,6 +19,7 @@ def expected(gain, error):
 
 
 @given(st.floats(-1, 1), st.floats(1e-4, 1), st.floats(1e-6, 1e6))
+@example(5e-324, 1.0, 0.5)
 def test_the_error_of_the_reference_is_known_from_the_gain_or_from_its_interval(mean, sd, error):
     for gain in (Gain(mean, mean, sd), Gain(0.0, 0.0, sd)):
         assert expected(gain, error).reference_error == pytest.approx(error)
