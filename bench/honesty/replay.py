@@ -22,13 +22,12 @@ from bench.page import aligned
 from hpo.core import posterior
 from hpo.core import selection_rules as rules
 from hpo.core.posterior import Gain
-from hpo.core.selection_rules import DEFAULTS, SELECTION_RULES, Candidate
+from hpo.core.selection_rules import DEFAULTS, RULES_WITH_REGION, SELECTION_RULES, Candidate
 from hpo.nn.linear import one_thread
 from hpo.selection import evidence, expectation
 from hpo.selection.evidence import Evidence
 
 REGIONS = (0.0, 0.01, 0.02, 0.03)
-_WITHOUT_REGION = ("best", "safe")
 
 
 @dataclass(frozen=True)
@@ -88,7 +87,7 @@ def table(searches: Sequence[Replayed]) -> str:
     """Compare all rules and regions; some rules have no region."""
     lines = [["rule", "region", "gain %", "error", f"worse by {WORSE:.0%}", "kept defaults", "searches"]]
     for rule in SELECTION_RULES:
-        for region in REGIONS[:1] if rule in _WITHOUT_REGION else REGIONS:
+        for region in REGIONS if rule in RULES_WITH_REGION else REGIONS[:1]:
             gains: dict[str, list[float]] = {}
             kept = 0
             for search in searches:
@@ -98,7 +97,7 @@ def table(searches: Sequence[Replayed]) -> str:
             mean, every = numbers.trimmed(gains, TRIMMED), [g for v in gains.values() for g in v]
             worse = sum(g < -WORSE for g in every) / len(every)
             shares = [f"{worse:.1%}", f"{kept / len(every):.0%}", str(len(every))]
-            region_text = "–" if rule in _WITHOUT_REGION else f"{region:.0%}"
+            region_text = f"{region:.0%}" if rule in RULES_WITH_REGION else "–"
             lines.append([rule, region_text, f"{100 * mean.value:+.2f}", f"{100 * mean.error:.2f}", *shares])
     return aligned(lines)
 
