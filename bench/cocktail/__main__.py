@@ -21,7 +21,7 @@ from bench.cocktail.run import Job
 
 _ROOT = Path(__file__).parent.parent.parent
 _BUILD = _ROOT / "build" / "cocktail"
-_TRIALS, _WORKERS = 50, 1
+_WORKERS = 1
 Json = dict[str, Any]
 
 
@@ -47,7 +47,7 @@ def line(done: str, record: Json) -> str:
 
 def is_complete(names: Sequence[str], splits: Sequence[int], budget: Json) -> bool:
     """Return whether a run measures all that the page in docs needs."""
-    return set(names) == set(sets.NAMES) and len(set(splits)) >= len(sets.SPLITS) and budget == {"trials": _TRIALS}
+    return set(names) == set(sets.NAMES) and len(set(splits)) >= len(sets.SPLITS) and budget == sets.shipped()["budget"]
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -64,11 +64,11 @@ def _parser() -> argparse.ArgumentParser:
         help="random states of the test part and seeds of the search; default: 0 to 4. Published scores are of split "
         f"{sets.PUBLISHED_SPLIT}, and are only shown if it is among them",
     )
-    parser.add_argument("--trials", type=int, default=_TRIALS, help="of a search; default: %(default)s")
+    parser.add_argument("--trials", type=int, help="of a search; default: the budget of the space file")
     parser.add_argument(
         "--seconds",
         type=float,
-        help="limit of a search, all of it; it then may re-evaluate fewer finalists and average fewer networks",
+        help="of a search with all that follows it; default: the budget of the space file",
     )
     parser.add_argument("--workers", type=int, default=_WORKERS, help="processes of a search; default: %(default)s")
     parser.add_argument(
@@ -89,9 +89,8 @@ def main() -> None:
         )
     os.environ |= {"OMP_NUM_THREADS": "1", "MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true"}
     free_kernels()
-    data, budget = options.data.resolve(), {"trials": options.trials}
-    if options.seconds is not None:
-        budget["seconds"] = options.seconds
+    data, limits = options.data.resolve(), {"trials": options.trials, "seconds": options.seconds}
+    budget = {name: limit for name, limit in limits.items() if limit is not None} or sets.shipped()["budget"]
     book = Book(_BUILD, sources(data, options.sets))
     jobs = [Job(name, split, budget, options.workers, data) for split in options.splits for name in options.sets]
     records = {}

@@ -48,15 +48,21 @@ COLUMNS: Mapping[str, Column] = {
 }
 
 
+def shipped() -> Json:
+    """Return the space that is searched, as it is shipped."""
+    parsed: Json = yaml_document.parse(SPACE.read_text()).value
+    return parsed
+
+
 def space(name: str, split: int, budget: Mapping[str, float], data: Path) -> Json:
     """Return the shipped space with another table, the test part and the seed of `split`, and another budget.
 
     Nothing else differs, so what is measured is what a user gets by default.
     """
-    shipped: Json = yaml_document.parse(SPACE.read_text()).value
-    own = {key: value for key, value in shipped["data"].items() if key not in ("source", "target")}
+    whole = shipped()
+    own = {key: value for key, value in whole["data"].items() if key not in ("source", "target")}
     return {
-        **shipped,
+        **whole,
         "study": f"{name}-{split}",
         "data": {**own, "source": str(data / f"{name}.csv"), "split": {**own["split"], "test": 0.2, "seed": split}},
         "budget": dict(budget),

@@ -22,7 +22,7 @@ _MARKS: Mapping[str, Mapping[str, Any]] = {
 
 def draw(records: Records, path: Path) -> None:
     """Draw the gains by metric, those by set, the reliability of the stated probability, and the time after the last
-    proposal; the first three are of the default split."""
+    proposal; the first three are of the split that `hpo init` writes."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 

@@ -16,6 +16,7 @@ import pandas as pd
 
 from bench.honesty.made import MADE, Made
 from bench.honesty.tables import SMALL, Table, tables
+from hpo.cli.space_template import MOST_ROWS_FOR_FOLDS
 
 Json = dict[str, Any]
 Draw = Callable[
@@ -25,7 +26,6 @@ Draw = Callable[
 TRIALS, EPOCHS = 50, 60
 SPLITS: dict[str, Json] = {"holdout": {}, "folds": {"folds": 5}}  # the replacement for `valid` in the split of a space
 MOST_FOR_FOLDS = 2000  # development rows; a larger set is searched only by hold-out
-_MOST_FOR_AUTO_FOLDS = 1000
 # The rules of selection were chosen by searches of these tables with seeds 100 to 103 (docs/decisions/selection.md).
 # Seeds 0 to 9 chose nothing, but on these tables they share rows with the searches that did.
 _CHOSE = (
@@ -54,10 +54,10 @@ def is_unseen(name: str) -> bool:
 def modes_of(mode: str, develop: int) -> str | None:
     """Return how a set with this number of development rows is searched in a mode; None if it is not.
 
-    `auto` is the default of a space that names neither `valid` nor `folds`.
+    `auto` is the split that `hpo init` writes: by folds if there are few rows.
     """
     if mode == "auto":
-        return "folds" if develop <= _MOST_FOR_AUTO_FOLDS else "holdout"
+        return "folds" if develop <= MOST_ROWS_FOR_FOLDS else "holdout"
     return None if mode == "folds" and develop > MOST_FOR_FOLDS else mode
 
 

@@ -12,7 +12,7 @@ _GOAL_WORSE, _GOAL_COVERAGE, _GOAL_HEADROOM, _GOAL_TODAY = 0.05, (0.85, 0.95), 0
 
 
 def sentences(records: Records) -> str:
-    """Return the summary as a list; `records` include those of the mode `auto`, the default split."""
+    """Return the summary as a list; `records` include those of the mode `auto`, the split of `hpo init`."""
     auto = numbers.of_mode(records, "auto")
     groups = {"all tables": auto, "tables that chose no rule": numbers.unseen(auto)}
     lines = [

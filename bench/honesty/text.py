@@ -6,7 +6,7 @@ import math
 
 from bench.honesty.numbers import Mean, Share
 
-MODES = {"holdout": "hold-out", "folds": "folds", "auto": "default"}
+MODES = {"holdout": "hold-out", "folds": "folds", "auto": "as hpo init"}
 NAMES = {
     "ours": "hpo",
     "single": "hpo, one network",

@@ -16,7 +16,15 @@ from hpo.data.config import DataConfig, TargetConfig
 
 _CLASS_WEIGHT = "  class_weight: auto             # one class has more than 70 % of the rows; 1 is balanced\n"
 _PASSES = 20  # over the training rows of a large table, on which an epoch is a part of a pass
-_TRAIN_SHARE = 0.6  # of the rows, as in `split` below
+_TRAIN_SHARE = 0.6  # of the rows of a large table, as in `split` below
+_HOLD_OUT = """\
+  split: {test: 0.2, valid: 0.2, seed: 0}   # shares of the rows; the test rows are scored once
+  # split: {test: 0.2, folds: 5, seed: 0}   # instead: cross-validation on the other rows"""
+_FOLDS = """\
+  split: {test: 0.2, folds: 5, seed: 0}     # cross-validation on all but the test rows, which are scored once
+  # split: {test: 0.2, valid: 0.2, seed: 0} # instead: one validation part, as a share of the rows"""
+MOST_ROWS_FOR_FOLDS = 1_000  # without the test rows
+_DEVELOPMENT_SHARE = 0.8  # of the rows, as in `split`
 _NO_DROP = "  # drop: [column]                # columns to leave out\n"
 
 _TEXT_SECTION = """\
@@ -38,8 +46,7 @@ data:
   target: {target}
   # task: {task:<24}# inferred from the target; set it to override
 {drop}  # categorical: [column]         # numbers that stand for categories, like postal codes
-{text}  split: {{test: 0.2, valid: 0.2, seed: 0}}   # shares of the rows; the test rows are scored once
-  # split: {{test: 0.2, folds: 5}}            # instead: cross-validation on the other rows
+{text}{split}
 
 network: {{kind: mlp, width: {width}, activation: relu, batch_norm: false}}
 
@@ -73,6 +80,7 @@ def space_text(path: Path, target: str, folder: Path) -> str:
     drop = f"  drop:\n{lines}" if dropped else _NO_DROP
     text_columns = "".join(f"      - {_scalar(column)}\n" for column in data.text)
     return _TEMPLATE.format(
+        split=_FOLDS if _DEVELOPMENT_SHARE * rows <= MOST_ROWS_FOR_FOLDS else _HOLD_OUT,
         text=_TEXT_SECTION.format(columns=text_columns) if text_columns else "",
         read=_TEXT_AUGMENTATION if text_columns else "",
         name=truncate(path.name),

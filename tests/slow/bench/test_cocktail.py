@@ -177,12 +177,12 @@ def test_a_search_is_what_a_user_gets_by_default(tmp_path):
 @pytest.mark.parametrize(
     ("names", "splits", "budget", "complete"),
     [
-        (sets.NAMES, sets.SPLITS, {"trials": 50}, True),
-        (sets.NAMES[::-1], (*sets.SPLITS, sets.PUBLISHED_SPLIT), {"trials": 50}, True),
-        (sets.NAMES[1:], sets.SPLITS, {"trials": 50}, False),
-        (sets.NAMES, sets.SPLITS[1:], {"trials": 50}, False),
+        (sets.NAMES, sets.SPLITS, sets.shipped()["budget"], True),
+        (sets.NAMES[::-1], (*sets.SPLITS, sets.PUBLISHED_SPLIT), sets.shipped()["budget"], True),
+        (sets.NAMES[1:], sets.SPLITS, sets.shipped()["budget"], False),
+        (sets.NAMES, sets.SPLITS[1:], sets.shipped()["budget"], False),
         (sets.NAMES, sets.SPLITS, {"trials": 10}, False),
-        (sets.NAMES, sets.SPLITS, {"trials": 50, "seconds": 60.0}, False),
+        (sets.NAMES, sets.SPLITS, {"trials": 50, "seconds": 180.0}, False),
     ],
 )
 def test_a_run_that_leaves_something_out_does_not_replace_the_page_in_docs(names, splits, budget, complete):

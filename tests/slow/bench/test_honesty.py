@@ -78,7 +78,7 @@ def test_the_columns_that_give_the_target_away_are_dropped(tmp_path):
     assert all("target" in found for found in columns.values())
 
 
-def test_the_default_split_is_searched_once(tmp_path):
+def test_the_split_of_init_is_searched_once(tmp_path):
     assert [modes_of(mode, 1000) for mode in ("holdout", "folds", "auto")] == ["holdout", "folds", "folds"]
     assert [modes_of(mode, 2001) for mode in ("holdout", "folds", "auto")] == ["holdout", None, "holdout"]
     jobs = command.planned(["wine", "made-friedman"], range(3, 5), ["folds", "auto"], tmp_path)

@@ -160,7 +160,7 @@ def test_wilsons_interval_is_the_published_one(hits, n, low, high):
     assert Share(hits, n).interval == pytest.approx((low, high), abs=1e-4)
 
 
-def test_the_default_split_repeats_the_searches_of_the_mode_that_it_resolves_to():
+def test_the_split_of_init_repeats_the_searches_of_the_mode_that_it_resolves_to():
     large = {"rows": {"dev": 3000, "test": 500}}
     records = [made_record(mode="holdout"), made_record(mode="folds"), made_record("b", mode="holdout", **large)]
     auto = numbers.of_mode(numbers.with_auto(records), "auto")

@@ -41,6 +41,8 @@ FITS = [
         (64, 3, None, 100),
     ),
     (rows(), lambda s: (s.train.metric, s.data.class_weight, s.data.drop, s.budget.trials), ("loss", None, [], 100)),
+    (rows(1_250), lambda s: (s.data.split.folds, s.data.split.test), (5, 0.2)),
+    (rows(1_251), lambda s: (s.data.split.folds, s.data.split.valid), (None, 0.2)),
     (rows(2_000), lambda s: (s.network.width, s.search["depth"].high, s.train.epochs), (128, 4, 60)),
     (rows(20_001), lambda s: (s.train.epochs, s.budget.trials), (60, 50)),
     (rows(100_000), lambda s: s.train.epochs, 73),
@@ -105,9 +107,9 @@ def test_it_explains_itself(tmp_path):
     assert max(map(len, text.splitlines())) <= 120
 
 
-def test_with_the_other_split_in_its_place_trials_are_pruned_by_folds(tmp_path):
+def test_with_the_other_split_in_its_place_the_space_is_valid_and_has_the_pruner_of_that_split(tmp_path):
     rows().to_csv(tmp_path / "mine.csv", index=False)
     lines = space_template.space_text(tmp_path / "mine.csv", "y", tmp_path).splitlines()
-    assert loader.parse(yaml.safe_load("\n".join(lines))).pruner.kind == "median"
+    assert loader.parse(yaml.safe_load("\n".join(lines))).pruner.kind == "paired"
     other = [line.replace("# split", "split") for line in lines if not line.startswith("  split")]
-    assert loader.parse(yaml.safe_load("\n".join(other))).pruner.kind == "paired"
+    assert loader.parse(yaml.safe_load("\n".join(other))).pruner.kind == "median"
