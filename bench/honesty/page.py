@@ -68,8 +68,8 @@ _VERDICT = (
     "other one. It states the probability that this configuration is better on new rows."
 )
 _BY_SET = (
-    "The split is that of `hpo init`. The gain is in % of the error of the defaults, *worse* in searches, *in interval* "
-    "is the followed metric."
+    "The split is that of `hpo init`. The gain is in % of the error of the defaults, *worse* in searches, *in "
+    "interval* is the followed metric."
 )
 
 
@@ -162,7 +162,7 @@ def folds(records: Records) -> str:
 
 
 def worse_by_size(records: Records) -> str:
-    """Return how often the answer is worse than the defaults, on tables that `hpo init` splits into folds, and on others."""
+    """Return how often the answer is worse than the defaults, by whether `hpo init` writes folds for a table."""
     modes = [mode for mode in numbers.modes(records) if mode != "auto"]
     rows = [["development rows", *(MODES[mode] for mode in modes)]]
     for title, small in ((f"up to {MOST_ROWS_FOR_FOLDS:,}", True), ("more", False)):
