@@ -21,6 +21,7 @@ from typing import Any
 
 from hpo.core.errors import StoreError, truncate
 from hpo.core.trial import Outcome, State
+from hpo.space.formatting import trial_name
 from hpo.tracking.mlflow_server import QUIET
 
 STATUS: dict[State, str] = {"complete": "FINISHED", "pruned": "KILLED", "failed": "FAILED"}
@@ -136,9 +137,7 @@ class Recorder:
 def message(outcome: Outcome) -> dict[str, Any]:
     """A trial as a message to the writer."""
     trial = outcome.trial
-    name = {"search": f"trial {trial.label}", "ablation": f"{trial.key.variant} of {trial.key.config}"}.get(
-        trial.role, trial.label
-    )
+    name = trial_name(trial.label) if trial.role in ("search", "ablation") else trial.label
     summary: dict[str, float] = {f"best_valid_{key}": value for key, value in outcome.valid.items()}
     if outcome.value is not None and trial.role not in ("finalist", "refit"):  # on other rows than the search
         summary["search_score"] = outcome.value

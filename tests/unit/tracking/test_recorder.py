@@ -6,7 +6,8 @@ import threading
 import pytest
 
 from hpo.core.errors import StoreError
-from hpo.tracking.recorder import Recorder
+from hpo.tracking.recorder import Recorder, message
+from tests.helpers.reports import outcome
 
 IDS = {"experiment_id": "1", "run_id": "a"}
 
@@ -92,3 +93,16 @@ def test_after_any_other_failure_the_run_gets_its_status(recorder, writers):
     begun, *sent = writers[0].stdin.received
     assert begun["do"] == "open"
     assert [(message["do"], message["status"]) for message in sent] == [("finish", "KILLED")]
+
+
+@pytest.mark.parametrize(
+    ("label", "role", "name"),
+    [
+        ("7", "search", "trial 7"),
+        ("ablation-7", "ablation", "trial 7 without regularization"),
+        ("without-weight_decay-7", "ablation", "trial 7 without weight decay"),
+        ("7-fresh-1", "finalist", "7-fresh-1"),
+    ],
+)
+def test_the_run_of_a_searched_trial_is_named_in_words(label, role, name):
+    assert message(outcome(label, 0.1, 0.0, role=role))["name"] == name
