@@ -131,9 +131,8 @@ def _note(x: float, y: float, text: str, anchor: str, size: int) -> dict[str, An
 
 def finalists(result: SearchResult, metric: str) -> Plot:
     """Plot the gain of each finalist over the usual defaults, which are at 0, with its 90 % interval, best first."""
-    reference, scored = result.reference, result.finalists.items()
-    gains = {label: found.gain for label, found in scored if found.gain is not None and label != reference}
-    gains = dict(reversed(gains.items()))  # the best is on top
+    reference = result.reference
+    gains = dict(reversed(result.gains.items()))  # the best is on top
     rows = [_finalist_name(label, result.trial) for label in gains]
     default = _finalist_name(reference, result.trial)
     bounds = limits([value for gain in gains.values() for value in (gain.low, gain.gain, gain.high)], [0.0])

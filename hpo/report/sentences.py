@@ -191,12 +191,11 @@ def agreement(inputs: ReportInputs, best: Sequence[Outcome]) -> str:
 def finalists_title(result: SearchResult) -> str:
     """Count the finalists that are clearly better than the usual defaults."""
     defaults = trial_name(result.reference)
-    others = [found.gain for label, found in result.finalists.items() if found.gain and label != result.reference]
-    better = sum(gain.low > 0 for gain in others)
-    if not others:
+    better = sum(gain.low > 0 for gain in result.gains.values())
+    if not result.gains:
         return f"Re-evaluation: nothing can be compared with {defaults}"
     are = "are" if better > 1 else "is"
-    return f"Re-evaluation: {better or 'none'} of {len(others)} {are} clearly better than {defaults}"
+    return f"Re-evaluation: {better or 'none'} of {len(result.gains)} {are} clearly better than {defaults}"
 
 
 def finalists(inputs: ReportInputs) -> str:

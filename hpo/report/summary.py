@@ -66,10 +66,9 @@ def evidence_line(result: SearchResult, finalist: Finalist) -> str:
     fits = len(finalist.scores(result.metric))
     if not finalist.complete:
         return " ".join([*parts, f"A network diverged in its re-evaluation ({fits} fits)."])
-    scores = result.finalists.get(finalist.label)
     parts.append(f"Re-evaluated on new splits and seeds ({fits} fit{'' if fits == 1 else 's'}).")
-    if scores and scores.gain and finalist.label != result.reference:
-        size, certainty = gain_text(result.metric, scores.gain), certainty_text(result.metric, scores.gain)
+    if gain := result.gains.get(finalist.label):
+        size, certainty = gain_text(result.metric, gain), certainty_text(result.metric, gain)
         parts.append(f"Expected to have {size} than {trial_name(result.reference)} ({certainty}).")
     return " ".join(parts)
 

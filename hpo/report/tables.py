@@ -62,9 +62,9 @@ def finalists(inputs: ReportInputs) -> str:
     rows = []
     for label, found in result.finalists.items():
         cells = ["–", "–"]
-        if found.gain and label != result.reference:
-            certainty = certainty_text(result.metric, found.gain).replace(" %", "\u00a0%")
-            cells = [change_text(result.metric, found.gain), certainty]
+        if gain := result.gains.get(label):
+            certainty = certainty_text(result.metric, gain).replace(" %", "\u00a0%")
+            cells = [change_text(result.metric, gain), certainty]
         star = " ★" if label == result.trial else ""
         rows.append([f"{trial_name(label)}{star}", *map(format_score, (found.search, found.reevaluated)), *cells])
     return table(head, rows)

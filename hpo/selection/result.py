@@ -106,6 +106,11 @@ class SearchResult:
         return self.verdict.reference if self.verdict else DEFAULT
 
     @property
+    def gains(self) -> dict[str, ExpectedGain]:
+        """The gain of each other finalist over the `reference`, by label, best first. Those that diverged have none."""
+        return {label: f.gain for label, f in self.finalists.items() if f.gain and label != self.reference}
+
+    @property
     def configurations(self) -> dict[str, ConfigScores]:
         """The selected configuration, under the name `selected`, and its baselines."""
         shared = {f.name: getattr(self, f.name) for f in fields(ConfigScores) if f.name != "params"}
