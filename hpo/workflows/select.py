@@ -37,7 +37,7 @@ def select(session: SearchSession) -> tuple[Selection | None, dict[str, Finalist
             "The time budget ended during the re-evaluation, so the best trial is selected by its search score alone, "
             "which is partly luck; raise budget.seconds."
         )
-        return None, _without_finals(session, best)
+        return None, _without_finals(session, best, in_time=False)
     selection = Selection.by_rule(finals, experiment.space.select)
     selected = finals.finalists[selection.selected]
     session.watcher.selected(finals)
@@ -82,18 +82,21 @@ def _finals(session: SearchSession, outcomes: Sequence[Outcome]) -> Finals:
     )
 
 
-def _without_finals(session: SearchSession, best: Outcome) -> dict[str, Finalist]:
-    """Return the best trial of the search and its references by name; a single configuration has no references."""
+def _without_finals(session: SearchSession, best: Outcome, *, in_time: bool = True) -> dict[str, Finalist]:
+    """Return the best trial of the search and its references by name; a single configuration has no references.
+
+    If it is not `in_time`, references that the search has not trained are left out: the best trial stands for them.
+    """
     space = session.experiment.space
     if space.is_point:
         return {"selected": Finalist.from_outcome(best, space)}
-    regularized = is_regularized(best.trial.params)
+    has_ablation = in_time and is_regularized(best.trial.params)
     compared = {
         "selected": best,
-        "ablation": _trained(session, baselines.ablation(best.trial)) if regularized else best,
+        "ablation": _trained(session, baselines.ablation(best.trial)) if has_ablation else best,
         **{name: session.study.outcomes[name] for name in ("defaults", "none")},
     }
-    if _adapts_and_regularizes(best.trial):
+    if in_time and _adapts_and_regularizes(best.trial):
         compared["unadapted"] = _trained(session, baselines.without_adaptation(best.trial))
     return {name: Finalist.from_outcome(outcome, space) for name, outcome in compared.items()}
 

@@ -269,6 +269,7 @@ def test_a_re_evaluation_that_the_end_of_the_time_cuts_off_leaves_the_best_score
     best = min(judged, key=lambda o: o["value"])
     assert (result.trial, result.verdict, result.finalists) == (best["trial"]["label"], None, {})
     assert result.test["loss"] > 0
+    assert not [o for o in known if o["trial"]["role"] == "ablation"]  # there is no time for another network
     again, _ = searched(space(tmp_path, {}, budget={"trials": 8}))
     (tmp_path / "fresh").mkdir()
     fresh, _ = searched(space(tmp_path / "fresh", {}, budget={"trials": 8}))
